@@ -1,0 +1,45 @@
+"""Floor 3: the product of the compiler: bytes, and what the runtime must know about them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# What a relocation refers to; the field is the 4-byte distance from its own end.
+RELOC_CELL: Final = 0  # target: function index; the cell that holds the function's address
+RELOC_BUILTIN: Final = 1  # target: builtin number; the cell that holds the builtin's address
+RELOC_STUB: Final = 2  # target: STUB_*; the stub itself
+
+STUB_TRAP: Final = 0  # called out of line; the return address tells the site
+STUB_TICK: Final = 1  # called out of line by POLL and prologues; preserves every register
+STUB_UNWIND: Final = 2  # jumped to
+STUB_TO_WASM: Final = 3  # called by convention "c" stubs: switch to the wasm stack and call the scratch register
+STUB_TO_NATIVE: Final = 4  # called from wasm: switch to the native stack and call the scratch register
+STUB_COUNT: Final = 5
+
+
+class Code:
+    """Machine code of one function, position independent but for its relocations.
+
+    Attributes:
+        name, index: as of the function.
+        data: instructions followed by the constant pool; the pool's loads are already relative.
+        relocs: (offset, kind, target) triples.
+        traps: (offset, trap code): offset of the return address of an explicit trap, or start of an instruction that may fault.
+        positions: (offset, wasm byte offset) of return addresses of calls and of trap sites, ascending.
+        frame_size: bytes between the stack pointer in the body and the return address.
+        odd_frames: (offset, frame size) of return addresses at which the frame has another size (prologue of large frames).
+        text_size: bytes of instructions, without the pool.
+    """
+
+    __slots__ = ("data", "frame_size", "index", "name", "odd_frames", "positions", "relocs", "text_size", "traps")
+
+    def __init__(self, name: str, index: int) -> None:
+        self.name = name
+        self.index = index
+        self.data = b""
+        self.text_size = 0
+        self.relocs: list[tuple[int, int, int]] = []
+        self.traps: list[tuple[int, int]] = []
+        self.positions: list[tuple[int, int]] = []
+        self.frame_size = 0
+        self.odd_frames: list[tuple[int, int]] = []

@@ -1,0 +1,75 @@
+"""Floor 0: which WebAssembly proposals are on.
+
+One row per proposal that the instruction table or a section reader mentions. Only decoding and validation consult it;
+from there on a module is what it is. Names are those of https://github.com/WebAssembly/proposals, shortened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+__all__ = ["ALL", "DEFAULT", "MVP", "PROPOSALS", "Features"]
+
+_TABLE: Final = """
+mutable-globals        on   imported and exported globals may be mutable
+sign-extension         on   i32.extend8_s and its like
+saturating-truncation  on   i32.trunc_sat_f32_s and its like
+multi-value            on   several results; blocks with parameters
+bulk-memory            on   memory.copy, table.init, passive segments, the data count section
+reference-types        on   externref, table.get and its like, several tables, ref.func
+"""
+
+
+def _parse(table: str) -> dict[str, tuple[bool, str]]:
+    rows: dict[str, tuple[bool, str]] = {}
+    for line in table.split("\n"):
+        if line:
+            name, state, meaning = line.split(None, 2)
+            rows[name] = (state == "on", meaning)
+    return rows
+
+
+PROPOSALS: Final[dict[str, tuple[bool, str]]] = _parse(_TABLE)
+"""Name of a proposal -> (on by default, what it adds)."""
+
+
+class Features:
+    """A set of proposals.
+
+    Attributes:
+        enabled: names of the proposals that are on.
+    """
+
+    __slots__ = ("enabled",)
+
+    def __init__(self, enabled: Iterable[str]) -> None:
+        self.enabled: frozenset[str] = frozenset(enabled)
+        unknown = self.enabled - PROPOSALS.keys()
+        if unknown:
+            raise ValueError(f"unknown proposal {min(unknown)!r}; known are {', '.join(PROPOSALS)}")
+
+    def __contains__(self, name: str) -> bool:
+        return name == "mvp" or name in self.enabled
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Features) and self.enabled == other.enabled
+
+    def __hash__(self) -> int:
+        return hash(self.enabled)
+
+    def __repr__(self) -> str:
+        return f"Features({sorted(self.enabled)})"
+
+    def including(self, *names: str) -> Features:
+        """Return these features and the named proposals."""
+        return Features(self.enabled | set(names))
+
+    def excluding(self, *names: str) -> Features:
+        """Return these features without the named proposals."""
+        return Features(self.enabled - set(names))
+
+
+ALL: Final = Features(PROPOSALS)
+DEFAULT: Final = Features(name for name, row in PROPOSALS.items() if row[0])
+MVP: Final = Features(())

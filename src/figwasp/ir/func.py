@@ -1,0 +1,197 @@
+"""Floor 2: the SSA form. Three classes: a function holds blocks, a block holds values, an instruction is its value.
+
+Blocks take parameters instead of phis; an edge carries one argument per parameter. A terminator is the last value of its
+block. Values refer to their operands and never to blocks, parameters do not refer to their arguments: the graph of values
+is acyclic, so reference counting frees it. Blocks refer to each other; `Func.release` cuts that.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp.ir import ops
+
+PARAM: Final = -1
+"""The op of a block parameter: it stands in `Block.params`, not in `Block.code`."""
+
+
+class Value:
+    """An instruction and its result.
+
+    Attributes:
+        id: number, unique in the function, dense enough to index lists (`Func.num_values` is the bound).
+        op: an `ir.ops` number, or PARAM.
+        type: IR type of the result, `ops.VOID` when there is none.
+        args: operands.
+        aux: an int (constant bits as an unsigned int, memory_aux, trap code) or a `Call`.
+        pos: byte offset of the wasm instruction in the binary, for traps, backtraces and explain; 0 in stubs.
+    """
+
+    __slots__ = ("args", "aux", "id", "op", "pos", "type")
+
+    def __init__(self, id: int, op: int, type: int, args: list[Value], aux: int | Call, pos: int) -> None:
+        self.id = id
+        self.op = op
+        self.type = type
+        self.args = args
+        self.aux = aux
+        self.pos = pos
+
+    def __repr__(self) -> str:
+        return f"v{self.id}"
+
+
+class Call:
+    """The callee of a call.
+
+    Attributes:
+        params: IR types of the parameters after the leading code/instance/address operands.
+        results: IR types of the results.
+        target: function index, builtin number, or -1.
+    """
+
+    __slots__ = ("params", "results", "target")
+
+    def __init__(self, params: bytes, results: bytes, target: int = -1) -> None:
+        self.params = params
+        self.results = results
+        self.target = target
+
+
+class Block:
+    """A basic block.
+
+    Attributes:
+        id: number, dense in the function.
+        params: its parameters (values with op PARAM).
+        code: values in order; the last is the terminator.
+        succs: successor blocks, in the order the terminator defines.
+        args: per successor, one list of arguments.
+        preds: predecessor blocks, once per edge; filled by `order.link`.
+        depth: loop depth.
+        loop: True when it is a loop header (has a back edge).
+        dom: its immediate dominator, or None for the entry; filled by `order.dominators`.
+    """
+
+    __slots__ = ("args", "code", "depth", "dom", "id", "loop", "params", "preds", "succs")
+
+    def __init__(self, id: int, depth: int = 0) -> None:
+        self.id = id
+        self.params: list[Value] = []
+        self.code: list[Value] = []
+        self.succs: list[Block] = []
+        self.args: list[list[Value]] = []
+        self.preds: list[Block] = []
+        self.depth = depth
+        self.loop = False
+        self.dom: Block | None = None
+
+    def __repr__(self) -> str:
+        return f"b{self.id}"
+
+
+CONV_WASM: Final = 0
+CONV_C: Final = 1
+
+
+class Func:
+    """A function in SSA form.
+
+    Attributes:
+        name: for printing.
+        index: function index in the module, -1 for stubs.
+        params: IR types of the parameters. For CONV_WASM the instance (I64) is params[0].
+        results: IR types of the results.
+        conv: CONV_WASM or CONV_C.
+        blocks: in layout order; blocks[0] is the entry and its params are the function's. The blocks of a loop are contiguous,
+            the header first; the header has exactly one predecessor outside the loop, which ends in `jump`.
+        num_values: bound of value ids.
+    """
+
+    __slots__ = ("blocks", "conv", "index", "name", "num_values", "params", "results")
+
+    def __init__(self, name: str, index: int, params: bytes, results: bytes, conv: int = CONV_WASM) -> None:
+        self.name = name
+        self.index = index
+        self.params = params
+        self.results = results
+        self.conv = conv
+        self.blocks: list[Block] = []
+        self.num_values = 0
+
+    def new_value(self, op: int, type: int, args: list[Value], aux: int | Call = 0, pos: int = 0) -> Value:
+        """Make a value that is in no block yet."""
+        value = Value(self.num_values, op, type, args, aux, pos)
+        self.num_values += 1
+        return value
+
+    def new_block(self, depth: int = 0) -> Block:
+        """Make a block and append it to the layout."""
+        block = Block(len(self.blocks), depth)
+        self.blocks.append(block)
+        return block
+
+    def new_param(self, block: Block, type: int) -> Value:
+        """Append a parameter to a block."""
+        value = self.new_value(PARAM, type, [])
+        block.params.append(value)
+        return value
+
+    def release(self) -> None:
+        """Cut the references between blocks so that reference counting frees the function."""
+        for block in self.blocks:
+            block.succs = []
+            block.preds = []
+            block.dom = None
+
+
+class Emitter:
+    """Appends values to a block: the way stubs and tests write IR by hand.
+
+    Attributes:
+        func: the function under construction.
+        block: where the next value goes.
+    """
+
+    __slots__ = ("block", "func", "pos")
+
+    def __init__(self, func: Func) -> None:
+        self.func = func
+        self.block = func.new_block()
+        self.pos = 0
+        for type in func.params:
+            func.new_param(self.block, type)
+
+    def emit(self, op: int, args: list[Value], aux: int | Call = 0, type: int = -1) -> Value:
+        """Append an operation; `type` is needed only where the row does not give the result type."""
+        value = self.func.new_value(op, ops.RESULTS[op] if type < 0 else type, args, aux, self.pos)
+        self.block.code.append(value)
+        return value
+
+    def const(self, type: int, bits: int) -> Value:
+        """Append a constant given as unsigned bits."""
+        return self.emit(ops.CONST, [], bits, type)
+
+    def load(self, op: int, base: Value, offset: int, region: int = ops.REGION_NATIVE) -> Value:
+        """Append a load at base + offset."""
+        return self.emit(op, [base], ops.memory_aux(offset, region))
+
+    def store(self, op: int, value: Value, base: Value, offset: int, region: int = ops.REGION_NATIVE) -> Value:
+        """Append a store at base + offset."""
+        return self.emit(op, [value, base], ops.memory_aux(offset, region))
+
+    def jump(self, target: Block, args: list[Value] | None = None) -> None:
+        """End the block with a jump."""
+        self.emit(ops.JUMP, [])
+        self.block.succs = [target]
+        self.block.args = [args or []]
+
+    def brif(self, condition: Value, then: Block, other: Block) -> None:
+        """End the block: to `then` when the condition is not 0, else to `other`; neither takes arguments."""
+        self.emit(ops.BRIF, [condition])
+        self.block.succs = [then, other]
+        self.block.args = [[], []]
+
+    def ret(self, args: list[Value]) -> None:
+        """End the block with a return."""
+        self.emit(ops.RETURN, args)

@@ -1,0 +1,137 @@
+"""Floor 0: byte offsets of everything in native memory that compiled code touches.
+
+The builder, the stubs and the runtime all read this one page, so that an offset is written down once. All fields are
+8 bytes unless a comment says otherwise; pointers are absolute addresses.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+PAGE_SIZE: Final = 65536
+"""Bytes in a page of linear memory (spec 4.2.8)."""
+
+# Context: one per chain of execution. Its address is the pinned register. The ticker thread writes CTX_STACK_LIMIT.
+CTX_STACK_LIMIT: Final = 0  # compared with the stack pointer at function entries and loop headers
+CTX_REAL_LIMIT: Final = 8  # what CTX_STACK_LIMIT is when no tick is pending
+CTX_NATIVE_SP: Final = 16  # native stack pointer to go back to, valid while wasm runs
+CTX_WASM_SP: Final = 24  # wasm stack pointer to go on from, valid while native code runs
+CTX_STATUS: Final = 32  # the next two as one word: 0 when nothing is to be done on the way out
+CTX_TRAP_CODE: Final = 32  # 4 bytes: 0, or one of errors.TRAP_*; for an explicit trap TRAP_UNREACHABLE, the site knows better
+CTX_GIL_RELEASED: Final = 36  # 4 bytes: 1 while this chain has given the GIL up
+CTX_TRAP_PC: Final = 40  # where it trapped: a return address (explicit trap) or the faulting instruction
+CTX_TRAP_SP: Final = 48  # stack pointer at that pc
+CTX_FAULT_ADDRESS: Final = 56  # address whose access faulted, 0 for an explicit trap
+CTX_THREAD_STATE: Final = 64  # PyThreadState of the thread that owns this chain, 0 when it has never run
+CTX_DEPTH: Final = 72  # number of entries from Python that have not returned
+CTX_TICKS: Final = 80  # ticks consumed
+CTX_MAIN_THREAD: Final = 88  # 1 when the owning thread is the one that runs signal handlers
+CTX_STACK_BASE: Final = 96  # lowest address of the wasm stack
+CTX_STACK_TOP: Final = 104  # highest address, where the first frame starts
+CTX_NATIVE_LIMIT: Final = 112  # lowest native stack pointer at which another entry is allowed
+CTX_NEXT_FREE: Final = 120  # links unused contexts
+CTX_CLEANUP: Final = 128  # 1 when the outermost entry must call Python on its way out (references pinned or to be swept)
+CTX_SIZE: Final = 256
+
+# Memory record
+MEM_BASE: Final = 0  # never moves while the memory lives
+MEM_LENGTH: Final = 8  # bytes
+MEM_RECORD_SIZE: Final = 64
+
+# Table record
+TABLE_BASE: Final = 0  # address of an array of 8-byte references; moves when the table grows
+TABLE_LENGTH: Final = 8  # elements
+TABLE_RECORD_SIZE: Final = 64
+
+# FuncRef: what a funcref points to
+FUNCREF_CODE: Final = 0
+FUNCREF_INSTANCE: Final = 8
+FUNCREF_TYPE: Final = 16  # 4 bytes: canonical type id
+FUNCREF_INDEX: Final = 20  # 4 bytes: function index in its module
+FUNCREF_SIZE: Final = 24
+
+# Store record: what an instance points to in order to find the chain that runs it
+STORE_CONTEXT: Final = 0
+STORE_FREE_EXTERN: Final = 8  # free list of externref cells
+STORE_SIZE: Final = 64
+
+# Instance block, fixed part
+INST_STORE: Final = 0  # store record
+INST_HOOK: Final = 8  # PyObject* (borrowed): callable that serves what compiled code asks of Python
+INST_FIXED: Final = 16
+
+
+class InstanceLayout:
+    """Offsets of the variable part of an instance block for one module.
+
+    Attributes:
+        size: bytes of the whole block.
+        num_imported_funcs: functions below this index are reached by pointer.
+    """
+
+    __slots__ = ("_funcrefs", "_globals", "_imports", "_memories", "_tables", "_types", "num_imported_funcs", "size")
+
+    def __init__(
+        self, types: int, imported_funcs: int, defined_funcs: int, memories: int, tables: int, num_globals: int
+    ) -> None:
+        offset = INST_FIXED
+        self.num_imported_funcs = imported_funcs
+        self._memories = offset
+        offset += 16 * memories
+        self._tables = offset
+        offset += 8 * tables
+        self._globals = offset
+        offset += 16 * num_globals
+        self._imports = offset
+        offset += 8 * imported_funcs
+        self._types = offset
+        offset += (4 * types + 7) & ~7
+        self._funcrefs = offset
+        offset += FUNCREF_SIZE * defined_funcs
+        self.size = offset
+
+    def memory_record(self, index: int) -> int:
+        """Return the offset of the pointer to the record of memory `index`."""
+        return self._memories + 16 * index
+
+    def memory_base(self, index: int) -> int:
+        """Return the offset of the copy of the base address of memory `index` (it never changes)."""
+        return self._memories + 16 * index + 8
+
+    def table_record(self, index: int) -> int:
+        """Return the offset of the pointer to the record of table `index`."""
+        return self._tables + 8 * index
+
+    def global_cell(self, index: int) -> int:
+        """Return the offset of global `index`: its value if defined here, a pointer to it if imported."""
+        return self._globals + 16 * index
+
+    def imported_func(self, index: int) -> int:
+        """Return the offset of the pointer to the FuncRef of imported function `index`."""
+        return self._imports + 8 * index
+
+    def type_id(self, index: int) -> int:
+        """Return the offset of the 4-byte canonical id of type `index`."""
+        return self._types + 4 * index
+
+    def funcref(self, index: int) -> int:
+        """Return the offset of the FuncRef of defined function `index` (index among all functions)."""
+        return self._funcrefs + FUNCREF_SIZE * (index - self.num_imported_funcs)
+
+
+# What compiled code asks of the runtime. A builtin is called like a wasm function of the instance: the instance first.
+BUILTIN_MEMORY_GROW: Final = 0  # (memory i32, delta i32) -> i32
+BUILTIN_MEMORY_FILL: Final = 1  # (memory i32, dst i32, value i32, length i32)
+BUILTIN_MEMORY_COPY: Final = 2  # (dst memory i32, src memory i32, dst i32, src i32, length i32)
+BUILTIN_MEMORY_INIT: Final = 3  # (memory i32, segment i32, dst i32, src i32, length i32)
+BUILTIN_DATA_DROP: Final = 4  # (segment i32)
+BUILTIN_TABLE_SET: Final = 5  # (table i32, index i32, reference i64)
+BUILTIN_TABLE_GROW: Final = 6  # (table i32, reference i64, delta i32) -> i32
+BUILTIN_TABLE_FILL: Final = 7  # (table i32, index i32, reference i64, length i32)
+BUILTIN_TABLE_COPY: Final = 8  # (dst table i32, src table i32, dst i32, src i32, length i32)
+BUILTIN_TABLE_INIT: Final = 9  # (table i32, segment i32, dst i32, src i32, length i32)
+BUILTIN_ELEM_DROP: Final = 10  # (segment i32)
+BUILTIN_GLOBAL_SET_REF: Final = 11  # (global i32, reference i64)
+BUILTIN_COUNT: Final = 12
+
+HOOK_COMPILE: Final = 64  # the hook is also asked to compile a function: (HOOK_COMPILE, index) -> address

@@ -1,0 +1,151 @@
+"""Floor 4: CPython: addresses of C API functions that stubs call, and heap types whose slots are emitted code.
+
+No field of a CPython struct is read but the type pointer of an object, whose offset is probed at import.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Final
+
+from figwasp.errors import Unsupported
+
+_api: Final = ctypes.pythonapi
+_keep: Final[list[object]] = []  # specs, names and member tables that types refer to for ever
+
+OB_TYPE: Final = 8
+OBJECT_SIZE: Final = 16
+VECTORCALL_OFFSET_FLAG: Final = 1 << 63
+
+_SLOT_GETBUFFER: Final = 1
+_SLOT_CALL: Final = 50
+_SLOT_CLEAR: Final = 51
+_SLOT_DEALLOC: Final = 52
+_SLOT_TRAVERSE: Final = 71
+_SLOT_MEMBERS: Final = 72
+
+_FLAG_DISALLOW_INSTANTIATION: Final = 1 << 7
+_FLAG_VECTORCALL: Final = 1 << 11
+_FLAG_GC: Final = 1 << 14
+
+_T_PYSSIZET: Final = 19
+_READONLY: Final = 1
+
+
+class _Slot(ctypes.Structure):
+    _fields_ = (("slot", ctypes.c_int), ("function", ctypes.c_void_p))
+
+
+class _Spec(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("basicsize", ctypes.c_int),
+        ("itemsize", ctypes.c_int),
+        ("flags", ctypes.c_uint),
+        ("slots", ctypes.c_void_p),
+    )
+
+
+class _Member(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("type", ctypes.c_int),
+        ("offset", ctypes.c_ssize_t),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+def _prototype(name: str, result: Any, *arguments: Any) -> Any:
+    function = ctypes.PYFUNCTYPE(result, *arguments)
+    return function((name, _api))
+
+
+_type_from_spec: Final = _prototype("PyType_FromSpecWithBases", ctypes.py_object, ctypes.c_void_p, ctypes.py_object)
+_generic_alloc: Final = _prototype("PyType_GenericAlloc", ctypes.py_object, ctypes.py_object, ctypes.c_ssize_t)
+_incref: Final = _prototype("Py_IncRef", None, ctypes.py_object)
+raw_calloc: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)(("PyMem_RawCalloc", _api))
+raw_free: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("PyMem_RawFree", _api))
+add_pending_call_address: Final[int] = ctypes.cast(_api.Py_AddPendingCall, ctypes.c_void_p).value or 0
+
+
+def address(name: str) -> int:
+    """Return the address of a C API function."""
+    return ctypes.cast(getattr(_api, name), ctypes.c_void_p).value or 0
+
+
+def probe() -> None:
+    """Make sure that the one struct field we read is where we think.
+
+    Raises:
+        Unsupported: it is not.
+    """
+    thing = object()
+    if ctypes.c_void_p.from_address(id(thing) + OB_TYPE).value != id(object):
+        raise Unsupported("this build of CPython lays objects out differently")
+
+
+def make_type(
+    name: str,
+    size: int,
+    base: type,
+    *,
+    traverse: int,
+    clear: int,
+    dealloc: int,
+    vectorcall_offset: int = 0,
+    getbuffer: int = 0,
+) -> type:
+    """Make a heap type whose slots are emitted code.
+
+    Args:
+        name: qualified name, "figwasp.Func".
+        size: bytes of an instance, the object header included.
+        base: a Python class with empty `__slots__` that holds the methods.
+        traverse, clear, dealloc, getbuffer: addresses of the slots' code.
+        vectorcall_offset: where instances hold the address of their vectorcall code, 0 when they are not callable.
+
+    Returns:
+        The type; it can be instantiated by `new_object` only.
+    """
+    flags = _FLAG_GC | _FLAG_DISALLOW_INSTANTIATION
+    slots = [(_SLOT_TRAVERSE, traverse), (_SLOT_CLEAR, clear), (_SLOT_DEALLOC, dealloc)]
+    if getbuffer:
+        slots.append((_SLOT_GETBUFFER, getbuffer))
+    if vectorcall_offset:
+        flags |= _FLAG_VECTORCALL
+        slots.append((_SLOT_CALL, address("PyVectorcall_Call")))
+        members = (_Member * 2)(_Member(b"__vectorcalloffset__", _T_PYSSIZET, vectorcall_offset, _READONLY, None), _Member())
+        slots.append((_SLOT_MEMBERS, ctypes.addressof(members)))
+        _keep.append(members)
+    table = (_Slot * (len(slots) + 1))(*[_Slot(slot, function) for slot, function in slots], _Slot(0, None))
+    spec = _Spec(name.encode(), size, 0, flags, ctypes.addressof(table))
+    _keep.append((table, spec))
+    made: type = _type_from_spec(ctypes.addressof(spec), (base,))
+    return made
+
+
+def new_object(type_: type) -> Any:
+    """Make an instance of a type from `make_type`, its fields zero."""
+    return _generic_alloc(type_, 0)
+
+
+def set_field(thing: object, offset: int, value: int) -> None:
+    """Set a plain field of a native object."""
+    ctypes.c_uint64.from_address(id(thing) + offset).value = value
+
+
+def get_field(thing: object, offset: int) -> int:
+    """Read a plain field of a native object."""
+    return ctypes.c_uint64.from_address(id(thing) + offset).value
+
+
+def set_reference(address_: int, value: object) -> None:
+    """Store a new reference to `value` at an address that holds none."""
+    _incref(value)
+    ctypes.c_uint64.from_address(address_).value = id(value)
+
+
+def object_at(address_: int) -> Any:
+    """Return the Python object whose pointer stands at an address."""
+    return ctypes.py_object.from_address(address_).value

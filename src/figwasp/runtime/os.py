@@ -1,0 +1,258 @@
+"""Floor 4: the operating system: mappings, signals, threads. Linux lives here and nowhere else.
+
+Everything takes and gives plain ints (addresses, sizes in bytes). Nothing here is ever released by a Python finalizer:
+whoever maps memory decides when it goes (see `owner`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import platform
+import resource
+import signal
+import struct
+import sys
+import threading
+from typing import Final
+
+from figwasp.errors import Unsupported
+
+PAGE: Final = mmap.PAGESIZE
+
+_PROT_NONE: Final = 0
+_READ: Final = 1
+_WRITE: Final = 2
+_EXEC: Final = 4
+_SHARED: Final = 1
+_PRIVATE: Final = 2
+_FIXED: Final = 0x10
+_ANONYMOUS: Final = 0x20
+_NORESERVE: Final = 0x4000
+_MADV_DONTNEED: Final = 4
+_SA_SIGINFO: Final = 4
+_SA_ONSTACK: Final = 0x08000000
+_SA_NODEFER: Final = 0x40000000
+
+# Where the saved registers stand in the ucontext_t a signal handler gets (Linux x86-64).
+UCONTEXT_RIP: Final = 168
+UCONTEXT_RSP: Final = 160
+UCONTEXT_R15: Final = 96
+SIGINFO_ADDRESS: Final = 16
+SYS_RT_SIGACTION: Final = 13
+SYS_NANOSLEEP: Final = 35
+SYS_FUTEX: Final = 202
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+_libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+_libc.sigaction.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+_libc.pthread_create.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
+_libc.pthread_detach.argtypes = [ctypes.c_ulong]
+_libc.pthread_self.restype = ctypes.c_ulong
+_libc.pthread_getattr_np.argtypes = [ctypes.c_ulong, ctypes.c_void_p]
+_libc.pthread_attr_getstack.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
+_libc.pthread_attr_destroy.argtypes = [ctypes.c_void_p]
+
+
+def check_platform() -> None:
+    """Refuse what this version cannot run on.
+
+    Raises:
+        Unsupported: not 64-bit x86 Linux with the GIL.
+    """
+    if sys.implementation.name != "cpython":
+        raise Unsupported(f"figwasp needs CPython, this is {sys.implementation.name}")
+    if sys.platform != "linux" or platform.machine() not in ("x86_64", "AMD64") or struct.calcsize("P") != 8:
+        raise Unsupported(f"no compiler for {sys.platform} on {platform.machine()} yet (Linux x86-64 is supported)")
+    gil_enabled = getattr(sys, "_is_gil_enabled", None)
+    if gil_enabled is not None and not gil_enabled():
+        raise Unsupported("the free-threaded build of CPython is not supported yet")
+
+
+def symbol(name: str) -> int:
+    """Return the address of a function of the C library."""
+    return ctypes.cast(getattr(_libc, name), ctypes.c_void_p).value or 0
+
+
+def _map(address: int, size: int, protection: int, flags: int, fd: int = -1) -> int:
+    result = _libc.mmap(address or None, size, protection, flags, fd, 0)
+    if result is None or result == 2**64 - 1:
+        error = ctypes.get_errno()
+        raise OSError(error, f"mmap of {size} bytes: {os.strerror(error)}")
+    return int(result)
+
+
+def reserve(size: int) -> int:
+    """Reserve address space that cannot be accessed.
+
+    Raises:
+        OSError: the address space is used up or limited.
+    """
+    return _map(0, size, _PROT_NONE, _PRIVATE | _ANONYMOUS | _NORESERVE)
+
+
+def allocate(size: int) -> int:
+    """Map zeroed private memory that can be read and written; pages are committed when touched."""
+    return _map(0, size, _READ | _WRITE, _PRIVATE | _ANONYMOUS | _NORESERVE)
+
+
+def commit(address: int, size: int) -> None:
+    """Make reserved pages readable and writable.
+
+    Raises:
+        OSError: no memory.
+    """
+    if size and _libc.mprotect(address, size, _READ | _WRITE):
+        error = ctypes.get_errno()
+        raise OSError(error, f"mprotect of {size} bytes: {os.strerror(error)}")
+
+
+def commit_in(address: int, size: int) -> None:
+    """Map fresh private pages over a part of a reservation."""
+    _map(address, size, _READ | _WRITE, _PRIVATE | _ANONYMOUS | _NORESERVE | _FIXED)
+
+
+def decommit(address: int, size: int) -> None:
+    """Give the pages back and make them inaccessible again; the reservation stays."""
+    _map(address, size, _PROT_NONE, _PRIVATE | _ANONYMOUS | _NORESERVE | _FIXED)
+
+
+def discard(address: int, size: int) -> None:
+    """Give the contents of pages back to the system; they read as zero afterwards."""
+    _libc.madvise(address, size, _MADV_DONTNEED)
+
+
+def release(address: int, size: int) -> None:
+    """Unmap."""
+    _libc.munmap(address, size)
+
+
+def dual_map(address: int, size: int) -> int:
+    """Map one memory object twice: executable at `address`, writable at the address returned.
+
+    No page is writable and executable: the two views are different pages of address space.
+
+    Raises:
+        OSError: with the cause, where the system forbids it.
+    """
+    fd = os.memfd_create("figwasp-code", os.MFD_CLOEXEC)
+    try:
+        os.ftruncate(fd, size)
+        writable = _map(0, size, _READ | _WRITE, _SHARED, fd)
+        try:
+            _map(address, size, _READ | _EXEC, _SHARED | _FIXED, fd)
+        except OSError:
+            release(writable, size)
+            raise
+    finally:
+        os.close(fd)
+    return writable
+
+
+def map_then_protect(address: int, data: bytes) -> None:
+    """Write code at `address` in fresh pages, then make them executable: for systems without memfd.
+
+    Raises:
+        OSError: with the cause, where the system forbids executable memory altogether.
+    """
+    size = (len(data) + PAGE - 1) & -PAGE
+    commit_in(address, size)
+    ctypes.memmove(address, data, len(data))
+    if _libc.mprotect(address, size, _READ | _EXEC):
+        error = ctypes.get_errno()
+        raise OSError(error, f"executable memory is not to be had: mprotect: {os.strerror(error)}")
+
+
+def write(address: int, data: bytes) -> None:
+    """Copy bytes to an address."""
+    ctypes.memmove(address, data, len(data))
+
+
+def read(address: int, size: int) -> bytes:
+    """Copy bytes from an address."""
+    return ctypes.string_at(address, size)
+
+
+def read_u64(address: int) -> int:
+    """Read one 8-byte word."""
+    return ctypes.c_uint64.from_address(address).value
+
+
+def write_u64(address: int, value: int) -> None:
+    """Write one 8-byte word (modulo 2**64)."""
+    ctypes.c_uint64.from_address(address).value = value
+
+
+def read_u32(address: int) -> int:
+    """Read one 4-byte word."""
+    return ctypes.c_uint32.from_address(address).value
+
+
+def write_u32(address: int, value: int) -> None:
+    """Write one 4-byte word (modulo 2**32)."""
+    ctypes.c_uint32.from_address(address).value = value
+
+
+class _Sigaction(ctypes.Structure):
+    _fields_ = (
+        ("handler", ctypes.c_void_p),
+        ("mask", ctypes.c_ulong * 16),
+        ("flags", ctypes.c_int),
+        ("restorer", ctypes.c_void_p),
+    )
+
+
+def segv_handler() -> int:
+    """Return the address of the SIGSEGV handler in force: 0 default, 1 ignore."""
+    action = _Sigaction()
+    _libc.sigaction(signal.SIGSEGV, None, ctypes.byref(action))
+    return action.handler or 0
+
+
+def install_segv_handler(address: int) -> int:
+    """Install emitted code as the SIGSEGV handler and return the handler it replaces."""
+    new = _Sigaction()
+    old = _Sigaction()
+    new.handler = address
+    new.flags = _SA_SIGINFO | _SA_ONSTACK | _SA_NODEFER
+    if _libc.sigaction(signal.SIGSEGV, ctypes.byref(new), ctypes.byref(old)):
+        error = ctypes.get_errno()
+        raise OSError(error, f"sigaction: {os.strerror(error)}")
+    return old.handler or 0
+
+
+def start_thread(address: int, argument: int) -> None:
+    """Start a detached native thread in emitted code, with every signal blocked."""
+    thread = ctypes.c_ulong()
+    everything = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        error = _libc.pthread_create(ctypes.byref(thread), None, address, argument)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, everything)
+    if error:
+        raise OSError(error, f"pthread_create: {os.strerror(error)}")
+    _libc.pthread_detach(thread)
+
+
+def native_stack_base() -> int:
+    """Return the lowest address of the calling thread's stack that it may grow down to."""
+    attributes = ctypes.create_string_buffer(64)
+    if _libc.pthread_getattr_np(_libc.pthread_self(), attributes):
+        return 0
+    base = ctypes.c_size_t()
+    size = ctypes.c_size_t()
+    _libc.pthread_attr_getstack(attributes, ctypes.byref(base), ctypes.byref(size))
+    _libc.pthread_attr_destroy(attributes)
+    if threading.current_thread() is threading.main_thread():
+        # The main thread's stack grows on demand up to the limit in force now, which can be lower than at its start.
+        limit = resource.getrlimit(resource.RLIMIT_STACK)[0]
+        top = base.value + size.value
+        if limit != resource.RLIM_INFINITY:
+            return max(base.value, top - limit)
+        return max(base.value, top - (8 << 20))
+    return int(base.value)

@@ -1,0 +1,101 @@
+"""Floor 6: the guest's linear memory as the host functions of WASI see it.
+
+In: pointers and lengths as wasm passes them, signed Python ints of 32 bits. Out: slices of one memoryview, and offsets that are
+known to lie inside it. A range that does not lie in memory raises `Fail(FAULT)` before anything has been done.
+
+A memory's base never moves and its length only grows, so one view is kept and made anew when an access is beyond its end.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from figwasp.wasi.abi import FAULT, INVAL, IOVEC, MASK32, MAX_PATH, MAX_VECTORS, NAMETOOLONG, U32, U64, Fail
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+class GuestMemory:
+    """A bounds-checked window on the memory of one instance; without one every access faults.
+
+    Attributes:
+        view: the bytes known so far.
+    """
+
+    __slots__ = ("_memory", "_size", "view")
+
+    def __init__(self) -> None:
+        self.detach()
+
+    def attach(self, memory: WriteableBuffer) -> None:
+        """Use this memory from now on."""
+        self._memory = memory
+        self._renew()
+
+    def detach(self) -> None:
+        """Let go of the memory."""
+        self._memory: WriteableBuffer = bytearray()
+        self._renew()
+
+    def _renew(self) -> None:
+        view = memoryview(self._memory)
+        self.view = view if view.format == "B" else view.cast("B")
+        self._size = len(self.view)
+
+    def span(self, pointer: int, size: int) -> int:
+        """Give the offset of `size` bytes at a pointer, all of which exist.
+
+        Raises:
+            Fail: FAULT.
+        """
+        start = pointer & MASK32
+        if start + size > self._size:
+            self._renew()
+            if start + size > self._size:
+                raise Fail(FAULT)
+        return start
+
+    def slice(self, pointer: int, length: int) -> memoryview:
+        """Give the bytes themselves; `length` may be signed."""
+        size = length & MASK32
+        start = self.span(pointer, size)
+        return self.view[start : start + size]
+
+    def path(self, pointer: int, length: int) -> bytes:
+        """Give a copy of a path.
+
+        Raises:
+            Fail: FAULT; NAMETOOLONG; INVAL for a path with a NUL in it, which the host would cut there.
+        """
+        text = self.slice(pointer, length)
+        if len(text) > MAX_PATH:
+            raise Fail(NAMETOOLONG)
+        path = text.tobytes()
+        if b"\0" in path:
+            raise Fail(INVAL)
+        return path
+
+    def vectors(self, pointer: int, count: int) -> list[memoryview]:
+        """Give the buffers of an array of iovec, without the empty ones and no more than the host takes at once."""
+        number = count & MASK32
+        start = self.span(pointer, 8 * number)
+        end = start + 8 * min(number, MAX_VECTORS)
+        buffers = []
+        for base, size in IOVEC.iter_unpack(self.view[start:end]):
+            if size:
+                buffers.append(self.view[self.span(base, size) : base + size])
+        return buffers
+
+    def store_u32(self, pointer: int, value: int) -> None:
+        """Write a 32-bit result."""
+        U32.pack_into(self.view, self.span(pointer, 4), value)
+
+    def store_u64(self, pointer: int, value: int) -> None:
+        """Write a 64-bit result."""
+        U64.pack_into(self.view, self.span(pointer, 8), value)
+
+    def store(self, layout: Struct, pointer: int, *fields: int) -> None:
+        """Write a struct."""
+        layout.pack_into(self.view, self.span(pointer, layout.size), *fields)

@@ -1,0 +1,438 @@
+"""Bytes -> Module (spec 5.5). Floor 1.
+
+Goes in: a binary and the set of proposals. Comes out: a `Module` in which every section has been read; function bodies and
+data stay byte ranges. All that is malformed outside of bodies is found here; what is malformed inside one is found by the
+validator, which reads it anyway. Counts and sizes are held to the limits that the JavaScript API gives
+(https://webassembly.github.io/spec/js-api/#limits), so that a hostile binary costs time and memory in proportion to its size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from figwasp.errors import LimitExceeded, Malformed
+from figwasp.features import DEFAULT, Features
+from figwasp.wasm import opcodes
+from figwasp.wasm.immediates import READERS, Immediate
+from figwasp.wasm.leb128 import unsigned
+from figwasp.wasm.module import (
+    ACTIVE,
+    DECLARATIVE,
+    FUNC,
+    GLOBAL,
+    MEMORY,
+    PASSIVE,
+    TABLE,
+    Body,
+    ConstExpr,
+    Custom,
+    Data,
+    Elem,
+    Export,
+    Import,
+    Module,
+)
+from figwasp.wasm.types import FUNCREF, NUM_TYPES, REF_TYPES, FuncType, GlobalType, Limits, MemoryType, TableType
+
+__all__ = ["decode"]
+
+MAX_MODULE: Final = 1 << 30
+MAX_ITEMS: Final = 1_000_000  # types, functions, imports, exports, globals
+MAX_TABLES: Final = 100_000
+MAX_MEMORIES: Final = 100
+MAX_ELEMS: Final = 10_000_000  # segments, and elements of one
+MAX_DATAS: Final = 100_000
+MAX_ARITY: Final = 1_000
+MAX_BODY: Final = 7_654_321
+MAX_CONST_INSTRS: Final = 10_000
+MAX_DISTINCT_INITS: Final = 1_000_000  # ours: element expressions other than functions are objects of some 300 bytes
+
+CUSTOM: Final = 0
+SECTIONS: Final = (
+    "custom", "type", "import", "function", "table", "memory", "global", "export", "start", "element", "code", "data",
+    "data count",
+)  # fmt: skip
+ORDER: Final = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 10)
+"""Section id -> its place: the data count section stands before the code section."""
+
+LATER: Final[dict[int, str]] = {13: "tag section: exception handling", 14: "string section: stringref"}
+BLOCK: Final = 0x02
+IF: Final = 0x04
+END: Final = 0x0B
+REF_FUNC: Final = 0xD2
+REF_NULL: Final = 0xD0
+
+
+def decode(data: bytes | bytearray | memoryview, features: Features = DEFAULT) -> Module:
+    """Read a binary module.
+
+    Raises:
+        Malformed: the bytes are not a module.
+        LimitExceeded: a limit of the JavaScript API is passed.
+    """
+    raw = data if isinstance(data, bytes) else bytes(data)
+    if len(raw) > MAX_MODULE:
+        raise LimitExceeded(f"module of {len(raw)} bytes; the limit is {MAX_MODULE}")
+    _check_header(raw)
+    decoder = _Decoder(raw, features)
+    decoder.sections()
+    return decoder.module
+
+
+def _check_header(data: bytes) -> None:
+    if data[:4] != b"\0asm":
+        if b"\0asm".startswith(data[:4]):
+            raise Malformed("unexpected end", len(data))
+        raise Malformed("magic header not detected", 0)
+    version = data[4:8]
+    if len(version) < 4:
+        raise Malformed("unexpected end", len(data))
+    if version[2:] == b"\1\0":
+        raise Malformed("unknown binary version: this is a component, not a core module", 4)
+    if version != b"\1\0\0\0":
+        raise Malformed(f"unknown binary version {int.from_bytes(version, 'little')}", 4)
+
+
+class _Decoder:
+    """A position in the binary, and the module read so far."""
+
+    __slots__ = ("data", "end", "features", "inits", "module", "pos", "value_types")
+
+    def __init__(self, data: bytes, features: Features) -> None:
+        self.data = data
+        self.features = features
+        self.module = Module(data, features)
+        self.pos = 8
+        self.end = len(data)
+        self.value_types = NUM_TYPES + REF_TYPES if "reference-types" in features else NUM_TYPES
+        self.inits: dict[bytes, ConstExpr] = {}
+
+    # Sections
+
+    def sections(self) -> None:
+        """Read all sections, then check what two sections say of each other."""
+        total = len(self.data)
+        last = 0
+        while self.pos < total:
+            start = self.pos
+            self.end = total
+            section = self.data[start]
+            self.pos = start + 1
+            size = self.u32()
+            if size > total - self.pos:
+                raise Malformed(f"length out of bounds: section of {size} bytes", start)
+            self.end = self.pos + size
+            last = self.section(section, start, last)
+        self.check_counts()
+
+    def section(self, section: int, start: int, last: int) -> int:
+        """Read one section and return the greatest place in the order so far."""
+        if section >= len(SECTIONS):
+            later = f" ({LATER[section]} is not supported)" if section in LATER else ""
+            raise Malformed(f"malformed section id {section}{later}", start)
+        if section == 12 and "bulk-memory" not in self.features:
+            raise Malformed("malformed section id 12: bulk-memory is off", start)
+        if section != CUSTOM:
+            if ORDER[section] <= last:
+                raise Malformed(f"unexpected content after last section: {SECTIONS[section]} section", start)
+            last = ORDER[section]
+        _READ[section](self)
+        if self.pos != self.end:
+            raise Malformed(f"section size mismatch: {SECTIONS[section]} section", start)
+        return last
+
+    def check_counts(self) -> None:
+        module = self.module
+        defined = len(module.func_types) - module.num_imported_funcs
+        if defined != len(module.bodies):
+            found = f"{defined} functions, {len(module.bodies)} bodies"
+            raise Malformed(f"function and code section have inconsistent lengths: {found}")
+        if module.data_count is not None and module.data_count != len(module.datas):
+            found = f"{module.data_count} announced, {len(module.datas)} found"
+            raise Malformed(f"data count and data section have inconsistent lengths: {found}")
+
+    def custom_section(self) -> None:
+        name = self.name()
+        self.module.customs.append(Custom(name, self.pos, self.end))
+        self.pos = self.end
+
+    def type_section(self) -> None:
+        for _ in range(self.count("types", MAX_ITEMS)):
+            start = self.pos
+            form = self.byte()
+            if form != 0x60:
+                raise Malformed(f"malformed function type: form {form:#04x}", start)
+            params = self.type_vector()
+            self.module.types.append(FuncType(params, self.type_vector()))
+
+    def import_section(self) -> None:
+        for _ in range(self.count("imports", MAX_ITEMS)):
+            module = self.name()
+            name = self.name()
+            start = self.pos
+            kind = self.byte()
+            desc: int | TableType | MemoryType | GlobalType
+            if kind == FUNC:
+                desc = self.u32()
+            elif kind == TABLE:
+                desc = self.table_type()
+            elif kind == MEMORY:
+                desc = self.memory_type()
+            elif kind == GLOBAL:
+                desc = self.global_type()
+            else:
+                raise Malformed(f"malformed import kind {kind:#04x}", start)
+            self.module.add_import(Import(module, name, kind, desc))
+        if len(self.module.memories) > MAX_MEMORIES or len(self.module.tables) > MAX_TABLES:
+            raise LimitExceeded(f"more than {MAX_MEMORIES} memories or {MAX_TABLES} tables")
+
+    def func_section(self) -> None:
+        room = MAX_ITEMS - len(self.module.func_types)
+        self.module.func_types += [self.u32() for _ in range(self.count("functions", room))]
+
+    def table_section(self) -> None:
+        room = MAX_TABLES - len(self.module.tables)
+        self.module.tables += [self.table_type() for _ in range(self.count("tables", room))]
+
+    def memory_section(self) -> None:
+        room = MAX_MEMORIES - len(self.module.memories)
+        self.module.memories += [self.memory_type() for _ in range(self.count("memories", room))]
+
+    def global_section(self) -> None:
+        for _ in range(self.count("globals", MAX_ITEMS - len(self.module.globals))):
+            self.module.globals.append(self.global_type())
+            self.module.global_inits.append(self.const_expr())
+
+    def export_section(self) -> None:
+        for _ in range(self.count("exports", MAX_ITEMS)):
+            name = self.name()
+            start = self.pos
+            kind = self.byte()
+            if kind > GLOBAL:
+                raise Malformed(f"malformed export kind {kind:#04x}", start)
+            self.module.exports.append(Export(name, kind, self.u32()))
+
+    def start_section(self) -> None:
+        self.module.start = self.u32()
+
+    def elem_section(self) -> None:
+        for _ in range(self.count("element segments", MAX_ELEMS)):
+            self.module.elems.append(self.elem())
+
+    def code_section(self) -> None:
+        for _ in range(self.count("bodies", MAX_ITEMS)):
+            start = self.pos
+            size = self.u32()
+            if size > MAX_BODY:
+                raise LimitExceeded(f"function body of {size} bytes at byte offset {start:#x}; the limit is {MAX_BODY}")
+            if size > self.end - self.pos:
+                raise Malformed("unexpected end: function body goes beyond its section", start)
+            self.module.bodies.append(Body(self.pos, self.pos + size))
+            self.pos += size
+
+    def data_section(self) -> None:
+        for _ in range(self.count("data segments", MAX_DATAS)):
+            self.module.datas.append(self.data_segment())
+
+    def data_count_section(self) -> None:
+        self.module.data_count = self.u32()
+
+    # Items
+
+    def elem(self) -> Elem:
+        """Read an element segment: bit 0 of its flags not active, bit 1 table index or declarative, bit 2 expressions."""
+        start = self.pos
+        flags = self.u32()
+        if flags > 7 or (flags and "bulk-memory" not in self.features):
+            raise Malformed(f"malformed element segment flags {flags}", start)
+        mode = ACTIVE
+        table = 0
+        offset: ConstExpr | None = None
+        if flags & 1:
+            mode = DECLARATIVE if flags & 2 else PASSIVE
+        else:
+            table = self.u32() if flags & 2 else 0
+            offset = self.const_expr()
+        type_ = FUNCREF
+        if flags & 3:
+            type_ = self.ref_type() if flags & 4 else self.elem_kind()
+        count = self.count("elements", MAX_ELEMS)
+        inits = [self.elem_expr() for _ in range(count)] if flags & 4 else [self.elem_func() for _ in range(count)]
+        return Elem(type_, mode, table, offset, inits)
+
+    def elem_kind(self) -> int:
+        start = self.pos
+        kind = self.byte()
+        if kind:
+            raise Malformed(f"malformed element kind {kind:#04x}", start)
+        return FUNCREF
+
+    def elem_func(self) -> ConstExpr:
+        start = self.pos
+        index = self.u32()
+        return self.shared_init(self.data[start : self.pos], REF_FUNC, index)
+
+    def elem_expr(self) -> ConstExpr:
+        start = self.pos
+        expr = self.const_expr()
+        if len(expr.instrs) == 1:
+            code, immediate = expr.instrs[0]
+            if code == REF_FUNC or code == REF_NULL:
+                return self.shared_init(self.data[start + (code == REF_FUNC) : self.pos - 1], code, immediate)
+        return self.inits.setdefault(self.data[start : self.pos], expr)
+
+    def shared_init(self, key: bytes, code: int, immediate: Immediate) -> ConstExpr:
+        """Return the one expression for a common element; a large segment is then one pointer per element."""
+        expr = self.inits.get(key)
+        if expr is None:
+            if len(self.inits) >= MAX_DISTINCT_INITS:
+                raise LimitExceeded(f"more than {MAX_DISTINCT_INITS} different element expressions")
+            expr = self.inits[key] = ConstExpr([(code, immediate)])
+        return expr
+
+    def data_segment(self) -> Data:
+        start = self.pos
+        flags = self.u32()
+        if flags > 2 or (flags and "bulk-memory" not in self.features):
+            raise Malformed(f"malformed data segment kind {flags}", start)
+        memory = self.u32() if flags == 2 else 0
+        offset = None if flags == 1 else self.const_expr()
+        size = self.u32()
+        if size > self.end - self.pos:
+            raise Malformed("unexpected end of section or function: data segment", start)
+        self.pos += size
+        return Data(PASSIVE if flags == 1 else ACTIVE, memory, offset, self.pos - size, self.pos)
+
+    def const_expr(self) -> ConstExpr:
+        """Read instructions up to the `end` that closes them; whether they are constant is for the validator."""
+        start = self.pos
+        instrs: list[tuple[int, Immediate]] = []
+        depth = 0
+        while True:
+            at = self.pos
+            code = self.opcode()
+            if code == END:
+                if not depth:
+                    return ConstExpr(instrs, start, self.pos)
+                depth -= 1
+            elif BLOCK <= code <= IF:
+                depth += 1
+            row = opcodes.BY_CODE.get(code)
+            if row is None or row.proposal not in self.features:
+                raise Malformed(f"illegal opcode {opcodes.show(code)}", at)
+            immediate, self.pos = READERS[row.immediates](self.data, self.pos)
+            if self.pos > self.end:
+                raise Malformed("unexpected end", at)
+            instrs.append((code, immediate))
+            if len(instrs) > MAX_CONST_INSTRS:
+                raise LimitExceeded(f"constant expression of more than {MAX_CONST_INSTRS} instructions at {start:#x}")
+
+    def opcode(self) -> int:
+        code = self.byte()
+        return opcodes.pack(code, self.u32()) if code in opcodes.PREFIXES else code
+
+    # Types
+
+    def type_vector(self) -> bytes:
+        start = self.pos
+        types = self.bytes(self.count("parameters or results", MAX_ARITY))
+        if types.strip(self.value_types):
+            bad = next(code for code in types if code not in self.value_types)
+            raise Malformed(f"malformed value type {bad:#04x}", start)
+        return types
+
+    def value_type(self) -> int:
+        start = self.pos
+        code = self.byte()
+        if code not in self.value_types:
+            raise Malformed(f"malformed value type {code:#04x}", start)
+        return code
+
+    def ref_type(self) -> int:
+        start = self.pos
+        code = self.byte()
+        if code != FUNCREF and (code not in REF_TYPES or code not in self.value_types):
+            raise Malformed(f"malformed reference type {code:#04x}", start)
+        return code
+
+    def table_type(self) -> TableType:
+        elem = self.ref_type()
+        return TableType(elem, self.limits())
+
+    def memory_type(self) -> MemoryType:
+        return MemoryType(self.limits())
+
+    def global_type(self) -> GlobalType:
+        type_ = self.value_type()
+        start = self.pos
+        mutable = self.byte()
+        if mutable > 1:
+            raise Malformed(f"malformed mutability {mutable:#04x}", start)
+        return GlobalType(type_, mutable == 1)
+
+    def limits(self) -> Limits:
+        start = self.pos
+        flags = self.byte()
+        if flags > 1:
+            later = " (shared and 64-bit limits are not supported)" if flags < 8 else ""
+            raise Malformed(f"malformed limits flags {flags:#04x}{later}", start)
+        least = self.u32()
+        return Limits(least, self.u32() if flags else None)
+
+    # Atoms
+
+    def byte(self) -> int:
+        pos = self.pos
+        if pos >= self.end:
+            raise Malformed("unexpected end", pos)
+        self.pos = pos + 1
+        return self.data[pos]
+
+    def bytes(self, size: int) -> bytes:
+        pos = self.pos
+        if size > self.end - pos:
+            raise Malformed("unexpected end", pos)
+        self.pos = pos + size
+        return self.data[pos : pos + size]
+
+    def u32(self) -> int:
+        pos = self.pos
+        if pos < self.end and self.data[pos] < 0x80:
+            self.pos = pos + 1
+            return self.data[pos]
+        value, self.pos = unsigned(self.data, pos, 32)
+        if self.pos > self.end:
+            raise Malformed("unexpected end", pos)
+        return value
+
+    def count(self, what: str, limit: int) -> int:
+        start = self.pos
+        count = self.u32()
+        if count > limit:
+            raise LimitExceeded(f"{count} {what} at byte offset {start:#x}; the limit is {limit}")
+        return count
+
+    def name(self) -> str:
+        start = self.pos
+        try:
+            return str(self.bytes(self.u32()), "utf-8")
+        except UnicodeDecodeError:
+            raise Malformed("malformed UTF-8 encoding", start) from None
+
+
+_READ: Final[tuple[Callable[[_Decoder], None], ...]] = (
+    _Decoder.custom_section,
+    _Decoder.type_section,
+    _Decoder.import_section,
+    _Decoder.func_section,
+    _Decoder.table_section,
+    _Decoder.memory_section,
+    _Decoder.global_section,
+    _Decoder.export_section,
+    _Decoder.start_section,
+    _Decoder.elem_section,
+    _Decoder.code_section,
+    _Decoder.data_section,
+    _Decoder.data_count_section,
+)

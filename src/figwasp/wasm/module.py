@@ -1,0 +1,276 @@
+"""A decoded module (spec 2.5). Floor 1.
+
+`decode` makes a `Module` from bytes; function bodies and data stay byte ranges of these bytes. Index spaces (functions,
+tables, memories, globals) hold imports first, as in the spec. The encoder takes the same class.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp.features import DEFAULT, Features
+from figwasp.wasm.immediates import Immediate
+from figwasp.wasm.names import Names, read_names
+from figwasp.wasm.types import FuncType, GlobalType, MemoryType, TableType
+
+__all__ = [
+    "ACTIVE",
+    "DECLARATIVE",
+    "FUNC",
+    "GLOBAL",
+    "KIND_NAMES",
+    "MEMORY",
+    "PASSIVE",
+    "TABLE",
+    "Body",
+    "ConstExpr",
+    "Custom",
+    "Data",
+    "Elem",
+    "Export",
+    "Import",
+    "Module",
+]
+
+FUNC: Final = 0
+TABLE: Final = 1
+MEMORY: Final = 2
+GLOBAL: Final = 3
+KIND_NAMES: Final = ("function", "table", "memory", "global")
+"""Kind of an import or export -> its name in messages."""
+
+ACTIVE: Final = 0
+PASSIVE: Final = 1
+DECLARATIVE: Final = 2
+
+
+class Import:
+    """An import.
+
+    Attributes:
+        module: first half of its name.
+        name: second half.
+        kind: FUNC, TABLE, MEMORY or GLOBAL.
+        desc: index of the function type, or the table, memory or global type.
+    """
+
+    __slots__ = ("desc", "kind", "module", "name")
+
+    def __init__(self, module: str, name: str, kind: int, desc: int | TableType | MemoryType | GlobalType) -> None:
+        self.module = module
+        self.name = name
+        self.kind = kind
+        self.desc = desc
+
+
+class Export:
+    """An export: a name for the item `index` of the index space `kind`."""
+
+    __slots__ = ("index", "kind", "name")
+
+    def __init__(self, name: str, kind: int, index: int) -> None:
+        self.name = name
+        self.kind = kind
+        self.index = index
+
+
+class ConstExpr:
+    """A constant expression.
+
+    Attributes:
+        instrs: pairs of opcode (as in `opcodes.py`) and decoded immediate, without the final `end`.
+        start: byte offset of the first instruction, or -1 when the expression was implied (a bare function index).
+        end: byte offset after the final `end`.
+    """
+
+    __slots__ = ("end", "instrs", "start")
+
+    def __init__(self, instrs: list[tuple[int, Immediate]], start: int = -1, end: int = -1) -> None:
+        self.instrs = instrs
+        self.start = start
+        self.end = end
+
+
+class Elem:
+    """An element segment.
+
+    Attributes:
+        type: reference type of the elements.
+        mode: ACTIVE, PASSIVE or DECLARATIVE.
+        table: index of the table an active segment goes to.
+        offset: where it goes, for active segments.
+        inits: one expression per element; equal simple ones are one object.
+    """
+
+    __slots__ = ("inits", "mode", "offset", "table", "type")
+
+    def __init__(self, type: int, mode: int, table: int, offset: ConstExpr | None, inits: list[ConstExpr]) -> None:
+        self.type = type
+        self.mode = mode
+        self.table = table
+        self.offset = offset
+        self.inits = inits
+
+
+class Data:
+    """A data segment; its bytes are `module.data[start:end]`.
+
+    Attributes:
+        mode: ACTIVE or PASSIVE.
+        memory: index of the memory an active segment goes to.
+        offset: where it goes, for active segments.
+        start: byte offset of the first byte of data.
+        end: byte offset after the last.
+    """
+
+    __slots__ = ("end", "memory", "mode", "offset", "start")
+
+    def __init__(self, mode: int, memory: int, offset: ConstExpr | None, start: int = 0, end: int = 0) -> None:
+        self.mode = mode
+        self.memory = memory
+        self.offset = offset
+        self.start = start
+        self.end = end
+
+
+class Body:
+    """The code entry of a defined function, after its size field: locals, then instructions, as a byte range."""
+
+    __slots__ = ("end", "start")
+
+    def __init__(self, start: int, end: int) -> None:
+        self.start = start
+        self.end = end
+
+
+class Custom:
+    """A custom section; its content after the name is `module.data[start:end]`."""
+
+    __slots__ = ("end", "name", "start")
+
+    def __init__(self, name: str, start: int, end: int) -> None:
+        self.name = name
+        self.start = start
+        self.end = end
+
+
+class Module:
+    """A module.
+
+    Attributes:
+        data: the whole binary.
+        features: the proposals it was decoded with, and will be validated with.
+        types: the type section.
+        imports: in order of the import section.
+        func_types: type index of every function, imports first.
+        tables, memories, globals: the types in each index space, imports first.
+        global_inits: initial values of the defined globals.
+        exports, start, elems, datas: the sections of these names; `start` is None without one.
+        data_count: content of the data count section, or None.
+        bodies: code of the defined functions.
+        customs: custom sections in order.
+        declared: functions that `ref.func` may name, or None before `validate_module`.
+    """
+
+    __slots__ = (
+        "bodies",
+        "customs",
+        "data",
+        "data_count",
+        "datas",
+        "declared",
+        "elems",
+        "exports",
+        "features",
+        "func_types",
+        "global_inits",
+        "globals",
+        "imports",
+        "memories",
+        "num_imported_funcs",
+        "num_imported_globals",
+        "num_imported_memories",
+        "num_imported_tables",
+        "start",
+        "tables",
+        "types",
+        "_export_names",
+        "_names",
+    )
+
+    def __init__(self, data: bytes = b"", features: Features = DEFAULT) -> None:
+        self.data = data
+        self.features = features
+        self.types: list[FuncType] = []
+        self.imports: list[Import] = []
+        self.func_types: list[int] = []
+        self.tables: list[TableType] = []
+        self.memories: list[MemoryType] = []
+        self.globals: list[GlobalType] = []
+        self.num_imported_funcs = 0
+        self.num_imported_tables = 0
+        self.num_imported_memories = 0
+        self.num_imported_globals = 0
+        self.global_inits: list[ConstExpr] = []
+        self.exports: list[Export] = []
+        self.start: int | None = None
+        self.elems: list[Elem] = []
+        self.datas: list[Data] = []
+        self.data_count: int | None = None
+        self.bodies: list[Body] = []
+        self.customs: list[Custom] = []
+        self.declared: set[int] | None = None
+        self._names: Names | None = None
+        self._export_names: dict[int, str] | None = None
+
+    @property
+    def names(self) -> Names:
+        """The name section, read on first use; empty where there is none or it is malformed."""
+        if self._names is None:
+            section = next((custom for custom in self.customs if custom.name == "name"), None)
+            self._names = read_names(self.data, section.start, section.end) if section else Names()
+        return self._names
+
+    @property
+    def name(self) -> str | None:
+        """The module's own name from the name section."""
+        return self.names.module
+
+    def func_type(self, index: int) -> FuncType:
+        """Return the type of a function by its index in the index space."""
+        return self.types[self.func_types[index]]
+
+    def func_name(self, index: int) -> str | None:
+        """Return a function's name: from the name section, else one it is exported under, else None."""
+        name = self.names.funcs.get(index)
+        if name is not None:
+            return name
+        if self._export_names is None:
+            self._export_names = {export.index: export.name for export in reversed(self.exports) if export.kind == FUNC}
+        return self._export_names.get(index)
+
+    def local_name(self, func: int, index: int) -> str | None:
+        """Return the name of a local from the name section."""
+        names = self.names.locals.get(func)
+        return names.get(index) if names else None
+
+    def body(self, func: int) -> Body:
+        """Return the body of a defined function by its index in the index space."""
+        return self.bodies[func - self.num_imported_funcs]
+
+    def add_import(self, item: Import) -> None:
+        """Append an import, and its item to the index space of its kind; imports come before definitions."""
+        self.imports.append(item)
+        desc = item.desc
+        if isinstance(desc, int):
+            self.func_types.append(desc)
+            self.num_imported_funcs += 1
+        elif isinstance(desc, TableType):
+            self.tables.append(desc)
+            self.num_imported_tables += 1
+        elif isinstance(desc, MemoryType):
+            self.memories.append(desc)
+            self.num_imported_memories += 1
+        else:
+            self.globals.append(desc)
+            self.num_imported_globals += 1

@@ -1,0 +1,26 @@
+"""What every test shares: where the test data lies, no code cache, and hypothesis without deadlines."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+os.environ["FIGWASP_CACHE"] = "off"  # read when a module is compiled, and inherited by the subprocesses of tests
+
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Give the folder of test data: FIGWASP_SHARED, or `shared` beside the checkout."""
+    folder = Path(os.environ.get("FIGWASP_SHARED") or ROOT.parent / "shared")
+    if not folder.is_dir():
+        pytest.skip(f"no test data at {folder} (set FIGWASP_SHARED to its folder)")
+    return folder.resolve()
