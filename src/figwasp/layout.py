@@ -18,7 +18,7 @@ CTX_NATIVE_SP: Final = 16  # native stack pointer to go back to, valid while was
 CTX_WASM_SP: Final = 24  # wasm stack pointer to go on from, valid while native code runs
 CTX_STATUS: Final = 32  # the next two as one word: 0 when nothing is to be done on the way out
 CTX_TRAP_CODE: Final = 32  # 4 bytes: 0, or one of errors.TRAP_*; for an explicit trap TRAP_UNREACHABLE, the site knows better
-CTX_GIL_RELEASED: Final = 36  # 4 bytes: 1 while this chain has given the GIL up
+CTX_FLAGS: Final = 36  # 4 bytes: FLAG_*
 CTX_TRAP_PC: Final = 40  # where it trapped: a return address (explicit trap) or the faulting instruction
 CTX_TRAP_SP: Final = 48  # stack pointer at that pc
 CTX_FAULT_ADDRESS: Final = 56  # address whose access faulted, 0 for an explicit trap
@@ -30,8 +30,11 @@ CTX_STACK_BASE: Final = 96  # lowest address of the wasm stack
 CTX_STACK_TOP: Final = 104  # highest address, where the first frame starts
 CTX_NATIVE_LIMIT: Final = 112  # lowest native stack pointer at which another entry is allowed
 CTX_NEXT_FREE: Final = 120  # links unused contexts
-CTX_CLEANUP: Final = 128  # 1 when the outermost entry must call Python on its way out (references pinned or to be swept)
+CTX_NATIVE_SIZE: Final = 128  # how far above CTX_NATIVE_LIMIT the native stack of the owning thread reaches
 CTX_SIZE: Final = 256
+
+FLAG_GIL_RELEASED: Final = 1  # this chain has given the GIL up
+FLAG_CLEANUP: Final = 2  # the outermost entry must call Python on its way out: references are pinned or to be swept
 
 # Memory record
 MEM_BASE: Final = 0  # never moves while the memory lives
@@ -57,7 +60,7 @@ STORE_SIZE: Final = 64
 
 # Instance block, fixed part
 INST_STORE: Final = 0  # store record
-INST_HOOK: Final = 8  # PyObject* (borrowed): callable that serves what compiled code asks of Python
+INST_HOOK: Final = 8  # address of the slot that holds the callable which serves what compiled code asks of Python
 INST_FIXED: Final = 16
 
 

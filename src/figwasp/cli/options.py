@@ -7,9 +7,9 @@ program, whatever it looks like. argparse cannot be told so reliably, hence the 
 from __future__ import annotations
 
 import argparse
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
-__all__ = ["RunOptions", "parse_run"]
+__all__ = ["RunOptions", "parse_run", "usage_error"]
 
 
 class RunOptions(NamedTuple):
@@ -104,6 +104,6 @@ def parse_run(words: list[str]) -> RunOptions:
     )
 
 
-def usage_error(message: str) -> None:
+def usage_error(message: str) -> NoReturn:
     """Print how `figwasp run` is used and what is wrong, and end the process with status 2."""
     _PARSER.error(message)

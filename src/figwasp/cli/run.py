@@ -118,12 +118,11 @@ def _call(instance: figwasp.Instance, options: RunOptions) -> int:
 
 
 def _invoke(exports: Any, name: str, words: list[str]) -> None:
-    func = exports[name] if name in exports else None
-    func_type = getattr(func, "type", None)
-    if func is None or not hasattr(func_type, "params"):
+    if name not in exports or not hasattr(getattr(exports[name], "type", None), "params"):
         raise errors.Error(f"no exported function {name!r}")
+    func = exports[name]
     try:
-        values = parse_arguments(words, func_type.params)
+        values = parse_arguments(words, func.type.params)
     except BadArgument as error:
         usage_error(f"{name}: {error}")
     for line in show_results(func(*values)):

@@ -57,9 +57,10 @@ class MInst:
         mem: displacement << 2 | log2(scale) of a memory operand.
         imm: immediate, condition code or CallSite.
         pos: byte offset of the wasm instruction it comes from, for traps and positions; 0 if none.
+        fault: True when the memory access may fault and is then a trap (out of bounds memory access).
     """
 
-    __slots__ = ("imm", "mem", "op", "pos", "rd", "rm", "rn", "rx")
+    __slots__ = ("fault", "imm", "mem", "op", "pos", "rd", "rm", "rn", "rx")
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class MInst:
         mem: int = 0,
         imm: int | CallSite = 0,
         pos: int = 0,
+        fault: bool = False,
     ) -> None:
         self.op = op
         self.rd = rd
@@ -80,6 +82,7 @@ class MInst:
         self.mem = mem
         self.imm = imm
         self.pos = pos
+        self.fault = fault
 
 
 # What a CALL reaches

@@ -26,6 +26,9 @@ class Rows:
         implicit_uses, implicit_defs: bit sets of physical registers.
         spill_rm: operation that reads rm from memory instead of a register, or -1. (Same operation, operand in its slot.)
         spill_rn: the same for rn of an untied instruction without other memory operand (moves, conversions, compare), or -1.
+            A register in rm moves to rn, since rm becomes the base: CMP32_RR (rn, rm) -> CMP32_MR ([rm], rn).
+        width: bytes of the memory operand, 0 if none or not accessed. A spill form may read a slot only when its width is at
+            most the size of the IR type: the upper half of a slot that holds an i32 is unspecified.
         flags: True when it writes the condition flags.
     """
 
@@ -41,6 +44,7 @@ class Rows:
         "spill_rn",
         "stores",
         "tied",
+        "width",
     )
 
     def __init__(self) -> None:
@@ -55,6 +59,7 @@ class Rows:
         self.spill_rm: list[int] = []
         self.spill_rn: list[int] = []
         self.flags: list[bool] = []
+        self.width: list[int] = []
 
 
 class Target:

@@ -9,12 +9,15 @@ A memory's base never moves and its length only grows, so one view is kept and m
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from figwasp.wasi.abi import FAULT, INVAL, IOVEC, MASK32, MAX_PATH, MAX_VECTORS, NAMETOOLONG, U32, U64, Fail
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+
+class Buffer(Protocol):
+    """Whatever `memoryview` takes."""
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 
 class GuestMemory:
@@ -29,14 +32,14 @@ class GuestMemory:
     def __init__(self) -> None:
         self.detach()
 
-    def attach(self, memory: WriteableBuffer) -> None:
+    def attach(self, memory: Buffer) -> None:
         """Use this memory from now on."""
         self._memory = memory
         self._renew()
 
     def detach(self) -> None:
         """Let go of the memory."""
-        self._memory: WriteableBuffer = bytearray()
+        self._memory: Buffer = bytearray()
         self._renew()
 
     def _renew(self) -> None:

@@ -17,7 +17,7 @@ import errno
 import os
 from typing import Final
 
-from figwasp.wasi.abi import INVAL, LOOP, MAX_PATH, NAMETOOLONG, NOENT, NOTCAPABLE, Fail
+from figwasp.wasi.abi import LOOP, MAX_PATH, NAMETOOLONG, NOENT, NOTCAPABLE, Fail
 
 MAX_LINKS: Final = 40
 _DOWN: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -94,8 +94,10 @@ class Walk:
         if path.startswith(b"/"):
             raise Fail(NOTCAPABLE)
         pending = path.split(b"/")
+        self.directory = pending[-1] in (b"", b".", b"..")
+        while pending and pending[-1] in (b"", b"."):
+            pending.pop()
         pending.reverse()
-        self.directory = pending[0] in (b"", b".", b"..")
         self.name = b"."
         while pending:
             part = pending.pop()
@@ -103,12 +105,10 @@ class Walk:
                 continue
             if part == b"..":
                 self._up()
-            elif not any(rest not in (b"", b".") for rest in pending):
-                self._ready()
-                self.name = part
-                return
-            else:
+            elif pending:
                 self._down(part, pending)
+            else:
+                self.name = part
         self._ready()
 
     def _up(self) -> None:
@@ -161,13 +161,3 @@ class Walk:
         if self._links > MAX_LINKS:
             raise Fail(LOOP)
         return target
-
-
-def refuse_dot(walk: Walk) -> None:
-    """Refuse to create, rename or remove the directory that a path ends at by a dot.
-
-    Raises:
-        Fail: INVAL.
-    """
-    if walk.name == b".":
-        raise Fail(INVAL)

@@ -46,7 +46,7 @@ MAX_DATAS: Final = 100_000
 MAX_ARITY: Final = 1_000
 MAX_BODY: Final = 7_654_321
 MAX_CONST_INSTRS: Final = 10_000
-MAX_DISTINCT_INITS: Final = 1_000_000  # ours: element expressions other than functions are objects of some 300 bytes
+MAX_DISTINCT_INITS: Final = 1_000_000  # ours: each is some 300 bytes of objects
 
 CUSTOM: Final = 0
 SECTIONS: Final = (
@@ -61,7 +61,6 @@ BLOCK: Final = 0x02
 IF: Final = 0x04
 END: Final = 0x0B
 REF_FUNC: Final = 0xD2
-REF_NULL: Final = 0xD0
 
 
 def decode(data: bytes | bytearray | memoryview, features: Features = DEFAULT) -> Module:
@@ -97,7 +96,7 @@ def _check_header(data: bytes) -> None:
 class _Decoder:
     """A position in the binary, and the module read so far."""
 
-    __slots__ = ("data", "end", "features", "inits", "module", "pos", "value_types")
+    __slots__ = ("data", "elem_exprs", "elem_funcs", "end", "features", "module", "pos", "value_types")
 
     def __init__(self, data: bytes, features: Features) -> None:
         self.data = data
@@ -106,7 +105,8 @@ class _Decoder:
         self.pos = 8
         self.end = len(data)
         self.value_types = NUM_TYPES + REF_TYPES if "reference-types" in features else NUM_TYPES
-        self.inits: dict[bytes, ConstExpr] = {}
+        self.elem_funcs: dict[int, ConstExpr] = {}
+        self.elem_exprs: dict[bytes, ConstExpr] = {}
 
     # Sections
 
@@ -269,27 +269,25 @@ class _Decoder:
         return FUNCREF
 
     def elem_func(self) -> ConstExpr:
-        start = self.pos
+        """Return the one expression for a function index; a large segment is then one pointer per element."""
         index = self.u32()
-        return self.shared_init(self.data[start : self.pos], REF_FUNC, index)
+        expr = self.elem_funcs.get(index)
+        if expr is None:
+            expr = self.elem_funcs[index] = ConstExpr([(REF_FUNC, index)])
+            self.check_inits()
+        return expr
 
     def elem_expr(self) -> ConstExpr:
         start = self.pos
         expr = self.const_expr()
-        if len(expr.instrs) == 1:
-            code, immediate = expr.instrs[0]
-            if code == REF_FUNC or code == REF_NULL:
-                return self.shared_init(self.data[start + (code == REF_FUNC) : self.pos - 1], code, immediate)
-        return self.inits.setdefault(self.data[start : self.pos], expr)
+        known = self.elem_exprs.setdefault(self.data[start : self.pos], expr)
+        if known is expr:
+            self.check_inits()
+        return known
 
-    def shared_init(self, key: bytes, code: int, immediate: Immediate) -> ConstExpr:
-        """Return the one expression for a common element; a large segment is then one pointer per element."""
-        expr = self.inits.get(key)
-        if expr is None:
-            if len(self.inits) >= MAX_DISTINCT_INITS:
-                raise LimitExceeded(f"more than {MAX_DISTINCT_INITS} different element expressions")
-            expr = self.inits[key] = ConstExpr([(code, immediate)])
-        return expr
+    def check_inits(self) -> None:
+        if len(self.elem_funcs) + len(self.elem_exprs) > MAX_DISTINCT_INITS:
+            raise LimitExceeded(f"more than {MAX_DISTINCT_INITS} different element expressions")
 
     def data_segment(self) -> Data:
         start = self.pos

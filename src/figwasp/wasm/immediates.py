@@ -26,7 +26,7 @@ from typing import Final
 from figwasp.errors import LimitExceeded, Malformed
 from figwasp.wasm import leb128
 from figwasp.wasm.leb128 import read_u32
-from figwasp.wasm.types import EMPTY, NUM_TYPES, REF_TYPES, V128
+from figwasp.wasm.types import EMPTY, NUM_TYPES, REF_TYPES
 
 __all__ = ["KINDS", "KIND_NAMES", "READERS", "SKIPPERS", "WRITERS", "Immediate", "Reader", "Skipper", "Writer"]
 
@@ -90,7 +90,7 @@ KIND_NAMES: Final[list[str]] = sorted(KINDS, key=KINDS.__getitem__)
 MAX_BR_TABLE: Final = 65_520
 MAX_SELECT_TYPES: Final = 1_000
 MEMORY_INDEX_FLAG: Final = 0x40
-_BLOCK_VALUES: Final = frozenset((EMPTY, V128, *NUM_TYPES, *REF_TYPES))
+_BLOCK_VALUES: Final = frozenset((EMPTY, *NUM_TYPES, *REF_TYPES))
 
 
 def _read_none(data: bytes, pos: int) -> tuple[Immediate, int]:

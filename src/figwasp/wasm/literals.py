@@ -16,7 +16,7 @@ import struct
 from decimal import Decimal
 from typing import Final
 
-__all__ = ["float_bits", "float_text", "integer"]
+__all__ = ["RANGE_ERROR", "float_bits", "float_text", "integer"]
 
 _INTEGER: Final = re.compile(r"[+-]?(?:0x[0-9a-fA-F](?:_?[0-9a-fA-F])*|[0-9](?:_?[0-9])*)")
 _DECIMAL: Final = re.compile(r"([+-]?)([0-9](?:_?[0-9])*(?:\.(?:[0-9](?:_?[0-9])*)?)?(?:[eE][+-]?[0-9](?:_?[0-9])*)?)")
@@ -142,7 +142,7 @@ def _compare_hex(match: re.Match[str], value: float) -> int:
     """Compare a hexadecimal literal with a value next to it, sign aside."""
     fraction = (match[4] or "").replace("_", "")
     exact = int(match[3].replace("_", "") + fraction, 16)
-    shift = int((match[5] or "0").replace("_", "")) - 4 * len(fraction)
+    shift = (integer(match[5] or "0") or 0) - 4 * len(fraction)
     rounded, denominator = value.as_integer_ratio()
     shift += denominator.bit_length() - 1
     if shift >= 0:

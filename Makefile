@@ -1,0 +1,60 @@
+# Everything a fresh machine needs is python3 (3.11 or later, with venv) and make. `make demo` and `make test` set
+# themselves up; VENV and PYTHON may be given: make test VENV=/tmp/venv PYTHON=python3.13
+
+PYTHON ?= python3
+VENV ?= .venv
+DIST ?= dist
+BIN = $(VENV)/bin
+
+.PHONY: help demo test lint types bench wheel clean
+
+help:
+	@echo "make demo    run a WASI program with figwasp"
+	@echo "make test    run the tests"
+	@echo "make lint    ruff          make types   mypy --strict over src and tests"
+	@echo "make bench   calls, kernels, start-up, beside wasmtime (takes minutes)"
+	@echo "make wheel   build the wheel into dist/"
+	@echo "make clean   remove what the others made"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("figwasp needs Python 3.11 or later; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps say what has been installed; pyproject.toml decides when that is out of date.
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	@echo '$$ figwasp run --dir . demo/words.wasm LICENSE'
+	@$(BIN)/figwasp run --dir . demo/words.wasm LICENSE
+
+test: $(VENV)/.installed-dev
+	FIGWASP_CACHE=off $(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/python -m ruff check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/python -m mypy --strict src tests
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python bench/calls.py
+	$(BIN)/python bench/start.py
+	$(BIN)/python bench/kernels.py
+
+wheel: | $(BIN)/python
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(DIST) .
+	@rm -rf build
+
+clean:
+	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,130 @@
+"""Compute kernels in figwasp and in wasmtime-py, on the same .wasm in the same run.
+
+    python bench/kernels.py [--rounds N] [--small] [--json] [NAME ...]
+
+Each kernel is one exported function i32 -> i32 of kernels/kernels.json. A first call on both sides compiles it and has its
+result checked (every later one too); then the sides take turns. The ratio is of the best rounds; the median's stands beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import side
+
+ISSUE_SET = ("fib", "sieve", "matmul", "sha256", "quicksort", "nbody")
+"""The kernels of which a geometric mean of their own is printed."""
+
+Kernel = Callable[[int], int]
+
+
+def figwasp_kernel(path: Path, export: str) -> Kernel:
+    """Load a kernel in figwasp."""
+    import figwasp
+
+    func: Kernel = figwasp.load(path).exports[export]
+    return func
+
+
+def peer_kernel(path: Path, export: str) -> Kernel | None:
+    """Load a kernel in wasmtime-py, or give None where it is not installed."""
+    wasmtime = side.peer()
+    if wasmtime is None:
+        return None
+    engine = wasmtime.Engine()
+    store = wasmtime.Store(engine)
+    func = wasmtime.Instance(store, wasmtime.Module.from_file(engine, str(path)), []).exports(store)[export]
+    return lambda n: func(store, n)
+
+
+def checked(kernel: Kernel, n: int, expected: int, who: str) -> Callable[[], None]:
+    """Make a call of the kernel that insists on its result."""
+
+    def call() -> None:
+        result = kernel(n)
+        if result != expected:
+            raise SystemExit(f"{who}: {result}, expected {expected}")
+
+    return call
+
+
+def measure(name: str, case: dict[str, Any], *, small: bool, rounds: int) -> dict[str, float]:
+    """Time one kernel; give milliseconds and ratios."""
+    path = side.need_shared() / "kernels" / "wasm" / f"{name}.wasm"
+    n, expected = (case["n_small"], case["expect_small"]) if small else (case["n"], case["expect"])
+    ours = checked(figwasp_kernel(path, case["export"]), n, expected, f"figwasp {name}")
+    theirs_kernel = peer_kernel(path, case["export"])
+    first = side.interleave([ours], 1)[0][0]
+    if theirs_kernel is None:
+        (mine,) = side.interleave([ours], rounds)
+        return {"first_ms": first * 1e3, "figwasp_ms": min(mine) * 1e3}
+    theirs = checked(theirs_kernel, n, expected, f"wasmtime {name}")
+    theirs()
+    mine, other = side.interleave([ours, theirs], rounds)
+    return {
+        "first_ms": first * 1e3,
+        "figwasp_ms": min(mine) * 1e3,
+        "wasmtime_ms": min(other) * 1e3,
+        "ratio": min(mine) / min(other),
+        "median_ratio": statistics.median(mine) / statistics.median(other),
+    }
+
+
+def geomean(values: list[float]) -> float:
+    """Give the geometric mean."""
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+def report(name: str, row: dict[str, float]) -> None:
+    """Print one kernel's line."""
+    line = f"{name:12} {row['first_ms']:9.1f} {row['figwasp_ms']:9.2f}"
+    if "ratio" in row:
+        line += f" {row['wasmtime_ms']:9.2f} {row['ratio']:7.2f} {row['median_ratio']:7.2f}"
+    print(line, flush=True)
+
+
+def report_means(rows: dict[str, dict[str, float]]) -> None:
+    """Print the geometric means and the worst ratio."""
+    ratios = {name: row["ratio"] for name, row in rows.items() if "ratio" in row}
+    for label, names in (("of these", list(ratios)), ("of " + ", ".join(ISSUE_SET), list(ISSUE_SET))):
+        if ratios and all(name in ratios for name in names):
+            print(f"geomean {geomean([ratios[name] for name in names]):.2f} {label}")
+    if ratios:
+        worst = max(ratios, key=lambda name: ratios[name])
+        print(f"worst   {ratios[worst]:.2f} ({worst})")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="compute kernels beside wasmtime-py")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--small", action="store_true", help="the small sizes, to see that everything runs")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    cases = json.loads((side.need_shared() / "kernels" / "kernels.json").read_text(encoding="utf-8"))
+    unknown = set(options.names) - set(cases)
+    if unknown:
+        parser.error(f"no kernel {', '.join(sorted(unknown))}; there are {', '.join(cases)}")
+    rows = {}
+    if not options.json:
+        print(side.machine())
+        print(f"{'best, ms':12} {'1st call':>9} {'figwasp':>9} {'wasmtime':>9} {'ratio':>7} {'median':>7}")
+    for name in options.names or cases:
+        rows[name] = measure(name, cases[name], small=options.small, rounds=options.rounds)
+        if not options.json:
+            report(name, rows[name])
+    if options.json:
+        print(json.dumps(rows, indent=1))
+    else:
+        report_means(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,448 @@
+"""Floor 3: the few instruction sequences written by hand: stack switching, the fault handler, the ticker thread.
+
+Everything else, every other stub included, is IR. In: addresses and offsets. Out: position-dependent bytes, except that jumps
+inside a sequence are relative.
+
+Theory of operation. While wasm runs, the context is in r15, the stack pointer is on the chain's own stack, and the native
+stack pointer to come back to is in the context. `to_wasm` and `to_native` are the only places that exchange the two; both keep
+the value they overwrite on the stack they leave, so that calls nest. Leaving by a trap is jumping to `to_wasm.back`, which is
+where a wasm call returns to: it restores the native stack pointer from the context, whatever the wasm one was.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp import layout
+from figwasp.codegen.isa.x64 import insts as x
+from figwasp.codegen.isa.x64.encode import encode
+from figwasp.codegen.isa.x64.registers import (
+    CC_AE,
+    CC_E,
+    CC_NE,
+    R8,
+    R9,
+    R10,
+    R11,
+    R12,
+    R13,
+    R14,
+    R15,
+    RAX,
+    RBX,
+    RCX,
+    RDI,
+    RDX,
+    RSI,
+    RSP,
+    XMM0,
+)
+from figwasp.codegen.mach import NONE, MInst
+
+_MXCSR_DEFAULT: Final = 0x1F80
+_MXCSR_CONTROL: Final = 0xFFC0  # all but the sticky exception flags
+
+
+class Assembler:
+    """Collects instructions and resolves labels.
+
+    Attributes:
+        data: the bytes so far.
+        labels: offset of each label placed.
+    """
+
+    __slots__ = ("_fixups", "data", "labels")
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.labels: dict[str, int] = {}
+        self._fixups: list[tuple[int, str]] = []
+
+    def op(self, row: int, *, rd: int = NONE, rn: int = NONE, imm: int = 0) -> None:
+        """Append a register or immediate form; a tied source is the destination."""
+        self.data += encode(MInst(row, rd, rn, imm=imm))
+
+    def two(self, row: int, rd: int, rm: int) -> None:
+        """Append rd = rd op rm."""
+        self.data += encode(MInst(row, rd, rd, rm))
+
+    def move(self, rd: int, rn: int) -> None:
+        """Append rd = rn."""
+        self.data += encode(MInst(x.MOV64_RR, rd, rn))
+
+    def test(self, register: int) -> None:
+        """Append a comparison of a register with 0."""
+        self.data += encode(MInst(x.TEST64_RR, NONE, register, register))
+
+    def tied(self, row: int, rd: int, imm: int) -> None:
+        """Append rd = rd op imm."""
+        self.data += encode(MInst(row, rd, rd, imm=imm))
+
+    def load(self, row: int, rd: int, base: int, offset: int) -> None:
+        """Append an instruction that reads memory into rd."""
+        self.data += encode(MInst(row, rd, NONE, base, NONE, offset << 2))
+
+    def store(self, row: int, base: int, offset: int, rn: int = NONE, imm: int = 0) -> None:
+        """Append an instruction that writes memory, or compares it with rn or imm."""
+        self.data += encode(MInst(row, NONE, rn, base, NONE, offset << 2, imm))
+
+    def label(self, name: str) -> None:
+        """Place a label here."""
+        self.labels[name] = len(self.data)
+
+    def jump(self, name: str) -> None:
+        """Append a jump to a label."""
+        self.data += b"\xe9\0\0\0\0"
+        self._fixups.append((len(self.data), name))
+
+    def branch(self, condition: int, name: str) -> None:
+        """Append a conditional jump to a label."""
+        self.data += bytes((0x0F, 0x80 | condition)) + b"\0\0\0\0"
+        self._fixups.append((len(self.data), name))
+
+    def call(self, name: str) -> None:
+        """Append a call of a label."""
+        self.data += b"\xe8\0\0\0\0"
+        self._fixups.append((len(self.data), name))
+
+    def finish(self) -> bytes:
+        """Resolve the labels and return the bytes."""
+        for end, name in self._fixups:
+            self.data[end - 4 : end] = (self.labels[name] - end).to_bytes(4, "little", signed=True)
+        return bytes(self.data)
+
+
+class Switches:
+    """The stack switching stubs.
+
+    Attributes:
+        data: their bytes, one block of code.
+        to_wasm, to_native, trap, tick, unwind, lazy: offsets of the entry points.
+        returned: offset that `to_wasm`'s call returns to: the end of a walk over wasm frames.
+    """
+
+    __slots__ = ("data", "lazy", "returned", "tick", "to_native", "to_wasm", "trap", "unwind")
+
+    def __init__(self, trap_unreachable: int, tick_address: int, compile_address: int) -> None:
+        a = Assembler()
+        _to_wasm(a)
+        _to_native(a)
+        _trap(a, trap_unreachable)
+        _tick(a, tick_address)
+        _lazy(a, compile_address)
+        self.data = a.finish()
+        self.to_wasm = a.labels["to_wasm"]
+        self.returned = self.unwind = a.labels["back"]
+        self.to_native = a.labels["to_native"]
+        self.trap = a.labels["trap"]
+        self.tick = a.labels["tick"]
+        self.lazy = a.labels["lazy"]
+
+
+def _to_wasm(a: Assembler) -> None:
+    """Native to wasm: r14 callee's instance (its first word leads to the context), r11 code, arguments in place.
+
+    A C-convention caller has saved what it needs; only r15 is saved here, since no allocator knows it.
+    """
+    a.label("to_wasm")
+    a.op(x.PUSH_R, rn=R15)
+    a.load(x.MOV64_RM, R15, R14, layout.INST_STORE)
+    a.load(x.MOV64_RM, R15, R15, layout.STORE_CONTEXT)
+    a.store(x.PUSH_M, R15, layout.CTX_NATIVE_SP)
+    # Wasm's floats need the default rounding and no flushing; some libraries leave the control register otherwise.
+    a.store(x.STMXCSR_M, RSP, -8)
+    a.load(x.MOV32_RM, R10, RSP, -8)
+    a.tied(x.AND32_RI, R10, _MXCSR_CONTROL)
+    a.op(x.CMP32_RI, rn=R10, imm=_MXCSR_DEFAULT)
+    a.branch(CC_NE, "repair")
+    a.label("call")
+    a.store(x.MOV64_MR, R15, layout.CTX_NATIVE_SP, RSP)
+    a.load(x.MOV64_RM, RSP, R15, layout.CTX_WASM_SP)
+    a.op(x.CALL_R, rn=R11)
+    a.label("back")
+    a.load(x.MOV64_RM, RSP, R15, layout.CTX_NATIVE_SP)
+    a.store(x.POP_M, R15, layout.CTX_NATIVE_SP)
+    a.op(x.POP_R, rd=R15)
+    a.op(x.RET)
+    a.label("repair")
+    a.store(x.MOV32_MI, RSP, -8, imm=_MXCSR_DEFAULT)
+    a.store(x.LDMXCSR_M, RSP, -8)
+    a.jump("call")
+
+
+def _to_native(a: Assembler) -> None:
+    """Wasm to native: r11 function, C arguments in place; rax comes back."""
+    a.label("to_native")
+    a.store(x.PUSH_M, R15, layout.CTX_WASM_SP)
+    a.store(x.MOV64_MR, R15, layout.CTX_WASM_SP, RSP)
+    a.load(x.MOV64_RM, RSP, R15, layout.CTX_NATIVE_SP)
+    a.tied(x.SUB64_RI, RSP, 8)
+    a.op(x.CALL_R, rn=R11)
+    a.load(x.MOV64_RM, RSP, R15, layout.CTX_WASM_SP)
+    a.store(x.POP_M, R15, layout.CTX_WASM_SP)
+    a.op(x.RET)
+
+
+def _trap(a: Assembler, code: int) -> None:
+    """An explicit trap: its site is the return address. The frames stay where they are, to be read."""
+    a.label("trap")
+    a.store(x.POP_M, R15, layout.CTX_TRAP_PC)
+    a.store(x.MOV64_MR, R15, layout.CTX_TRAP_SP, RSP)
+    a.store(x.MOV64_MI, R15, layout.CTX_FAULT_ADDRESS, imm=0)
+    a.store(x.MOV32_MI, R15, layout.CTX_TRAP_CODE, imm=code)
+    a.jump("back")
+
+
+_INTS: Final = (RAX, RCX, RDX, RSI, RDI, R8, R9, R10)
+_SAVED_INTS: Final = 8 * len(_INTS)
+_SAVED: Final = _SAVED_INTS + 16 * 15
+
+
+def _tick(a: Assembler, function: int) -> None:
+    """The slow path of a stack check: preserves every register. Called from wasm, out of line."""
+    a.label("tick")
+    a.store(x.POP_M, R15, layout.CTX_TRAP_PC)
+    a.store(x.MOV64_MR, R15, layout.CTX_TRAP_SP, RSP)
+    a.store(x.PUSH_M, R15, layout.CTX_TRAP_PC)
+    # One word short of a multiple of 16 beside the return address: calls below find the stack aligned.
+    a.tied(x.SUB64_RI, RSP, _SAVED + 8)
+    for i, register in enumerate(_INTS):
+        a.store(x.MOV64_MR, RSP, 8 * i, register)
+    for i in range(15):
+        a.store(x.MOVUPS_MR, RSP, _SAVED_INTS + 16 * i, XMM0 + i)
+    a.move(RDI, R15)
+    a.load(x.MOV64_RM, RSI, R15, layout.CTX_TRAP_SP)
+    a.op(x.MOV64_RI, rd=R11, imm=function)
+    a.call("to_native")
+    a.test(RAX)
+    a.branch(CC_NE, "back")
+    for i in range(15):
+        a.load(x.MOVUPS_RM, XMM0 + i, RSP, _SAVED_INTS + 16 * i)
+    for i, register in enumerate(_INTS):
+        a.load(x.MOV64_RM, register, RSP, 8 * i)
+    a.tied(x.ADD64_RI, RSP, _SAVED + 8)
+    a.op(x.RET)
+
+
+def _lazy(a: Assembler, function: int) -> None:
+    """Where the cell of a function not yet compiled leads: r11 function index, r14 instance, arguments in place."""
+    a.label("lazy")
+    a.tied(x.SUB64_RI, RSP, _SAVED + 8)
+    for i, register in enumerate(_INTS):
+        a.store(x.MOV64_MR, RSP, 8 * i, register)
+    for i in range(8):
+        a.store(x.MOVUPS_MR, RSP, _SAVED_INTS + 16 * i, XMM0 + i)
+    a.move(RDI, R14)
+    a.move(RSI, R11)
+    a.move(RDX, R15)
+    a.op(x.MOV64_RI, rd=R11, imm=function)
+    a.call("to_native")
+    a.test(RAX)
+    a.branch(CC_E, "back")
+    a.move(R11, RAX)
+    for i in range(8):
+        a.load(x.MOVUPS_RM, XMM0 + i, RSP, _SAVED_INTS + 16 * i)
+    for i, register in enumerate(_INTS):
+        a.load(x.MOV64_RM, register, RSP, 8 * i)
+    a.tied(x.ADD64_RI, RSP, _SAVED + 8)
+    a.op(x.JMP_R, rn=R11)
+
+
+def lazy_entries(first: int, count: int, address: int, lazy: int) -> bytes:
+    """Make the entries that tell `lazy` which function is wanted: 16 bytes each, for indexes from `first`.
+
+    Args:
+        first: function index of the first entry.
+        count: number of entries.
+        address: where the entries will stand.
+        lazy: address of the common part.
+    """
+    parts = []
+    for k in range(count):
+        distance = lazy - (address + 16 * k + 11)
+        parts.append(
+            b"\x41\xbb" + (first + k).to_bytes(4, "little") + b"\xe9" + distance.to_bytes(4, "little", signed=True) + b"\xcc" * 5
+        )
+    return b"".join(parts)
+
+
+LAZY_ENTRY_SIZE: Final = 16
+
+
+class FaultPlaces:
+    """Offsets in the ucontext_t and siginfo_t, and addresses, that the fault handler needs.
+
+    Attributes:
+        code_start, code_size: the range of addresses where all compiled code lies.
+        contexts_start, contexts_size: the range of all contexts.
+        previous: address of the word that holds the handler before ours.
+        back: where a trap leaves wasm.
+        default_action: address of a struct kernel_sigaction with the default disposition.
+    """
+
+    __slots__ = (
+        "back",
+        "code_size",
+        "code_start",
+        "contexts_size",
+        "contexts_start",
+        "default_action",
+        "previous",
+        "rip",
+        "rsp",
+        "r15",
+        "si_addr",
+        "sys_sigaction",
+    )
+
+    code_start: int
+    code_size: int
+    contexts_start: int
+    contexts_size: int
+    previous: int
+    back: int
+    default_action: int
+    rip: int
+    rsp: int
+    r15: int
+    si_addr: int
+    sys_sigaction: int
+
+
+def fault_handler(p: FaultPlaces, trap_code: int) -> bytes:
+    """Make the SIGSEGV handler: (signal, siginfo, ucontext) in rdi, rsi, rdx.
+
+    A fault at a pc in our code range with a context in r15 is a trap: the context learns where, and execution resumes at
+    `back`. Every other fault goes on to the handler before ours.
+    """
+    a = Assembler()
+    a.load(x.MOV64_RM, RAX, RDX, p.rip)
+    a.op(x.MOV64_RI, rd=RCX, imm=p.code_start)
+    a.move(R8, RAX)
+    a.two(x.SUB64_RR, R8, RCX)
+    a.op(x.CMP64_RI, rn=R8, imm=p.code_size)
+    a.branch(CC_AE, "other")
+    a.load(x.MOV64_RM, R9, RDX, p.r15)
+    a.op(x.MOV64_RI, rd=RCX, imm=p.contexts_start)
+    a.move(R8, R9)
+    a.two(x.SUB64_RR, R8, RCX)
+    a.op(x.CMP64_RI, rn=R8, imm=p.contexts_size)
+    a.branch(CC_AE, "other")
+    a.store(x.MOV64_MR, R9, layout.CTX_TRAP_PC, RAX)
+    a.load(x.MOV64_RM, RAX, RSI, p.si_addr)
+    a.store(x.MOV64_MR, R9, layout.CTX_FAULT_ADDRESS, RAX)
+    a.load(x.MOV64_RM, RAX, RDX, p.rsp)
+    a.store(x.MOV64_MR, R9, layout.CTX_TRAP_SP, RAX)
+    a.store(x.MOV32_MI, R9, layout.CTX_TRAP_CODE, imm=trap_code)
+    a.op(x.MOV64_RI, rd=RAX, imm=p.back)
+    a.store(x.MOV64_MR, RDX, p.rip, RAX)
+    a.op(x.RET)
+    a.label("other")
+    a.op(x.MOV64_RI, rd=RAX, imm=p.previous)
+    a.load(x.MOV64_RM, RAX, RAX, 0)
+    a.op(x.CMP64_RI, rn=RAX, imm=2)  # SIG_DFL and SIG_IGN are 0 and 1
+    a.branch(CC_AE, "chain")
+    # Restore the default disposition and return: the fault repeats and does what it always did.
+    a.op(x.MOV32_RI, rd=RAX, imm=p.sys_sigaction)
+    a.op(x.MOV64_RI, rd=RSI, imm=p.default_action)
+    a.op(x.MOV32_RI, rd=RDX, imm=0)
+    a.op(x.MOV32_RI, rd=R10, imm=8)
+    a.op(x.SYSCALL)
+    a.op(x.RET)
+    a.label("chain")
+    a.op(x.JMP_R, rn=RAX)
+    return a.finish()
+
+
+class TickerPlaces:
+    """Addresses and numbers that the ticker needs.
+
+    Attributes:
+        contexts: address of the first context.
+        used: address of the word that holds the number of contexts in use.
+        parked: address of the word that is 1 while the ticker sleeps.
+        interval: address of a struct timespec.
+        idle_rounds: rounds without a running chain after which it goes to sleep.
+    """
+
+    __slots__ = ("contexts", "idle_rounds", "interval", "parked", "sys_futex", "sys_nanosleep", "used")
+
+    contexts: int
+    used: int
+    parked: int
+    interval: int
+    idle_rounds: int
+    sys_futex: int
+    sys_nanosleep: int
+
+
+def ticker(p: TickerPlaces) -> bytes:
+    """Make the body of the ticker thread: raise the limit of every running chain, sleep, repeat; park when none runs.
+
+    Before it parks it raises the limit of every context, so that the first check of the next chain to run finds it and the tick
+    function wakes the ticker.
+    """
+    a = Assembler()
+    a.op(x.PUSH_R, rn=RBX)
+    a.op(x.MOV32_RI, rd=R13, imm=0)
+    a.label("loop")
+    a.op(x.MOV32_RI, rd=RAX, imm=p.sys_nanosleep)
+    a.op(x.MOV64_RI, rd=RDI, imm=p.interval)
+    a.op(x.MOV32_RI, rd=RSI, imm=0)
+    a.op(x.SYSCALL)
+    _walk_contexts(a, p, "running", only_running=True)
+    a.test(R12)
+    a.branch(CC_NE, "busy")
+    a.tied(x.ADD32_RI, R13, 1)
+    a.op(x.CMP32_RI, rn=R13, imm=p.idle_rounds)
+    a.branch(2, "loop")  # below
+    a.op(x.MOV64_RI, rd=RBX, imm=p.parked)
+    a.store(x.MOV64_MI, RBX, 0, imm=1)
+    a.op(x.MFENCE)
+    _walk_contexts(a, p, "idle", only_running=False)
+    a.op(x.MOV32_RI, rd=RAX, imm=p.sys_futex)
+    a.move(RDI, RBX)
+    a.op(x.MOV32_RI, rd=RSI, imm=128)  # FUTEX_WAIT_PRIVATE
+    a.op(x.MOV32_RI, rd=RDX, imm=1)
+    a.op(x.MOV32_RI, rd=R10, imm=0)
+    a.op(x.SYSCALL)
+    a.label("busy")
+    a.op(x.MOV32_RI, rd=R13, imm=0)
+    a.jump("loop")
+    return a.finish()
+
+
+def _walk_contexts(a: Assembler, p: TickerPlaces, name: str, only_running: bool) -> None:
+    """Raise the limit of the contexts; r12 counts those that run."""
+    a.op(x.MOV32_RI, rd=R12, imm=0)
+    a.op(x.MOV64_RI, rd=RBX, imm=p.used)
+    a.load(x.MOV64_RM, RCX, RBX, 0)
+    a.op(x.MOV64_RI, rd=RBX, imm=p.contexts)
+    a.label(name)
+    a.test(RCX)
+    a.branch(CC_E, name + ".done")
+    if only_running:
+        a.store(x.CMP64_MI, RBX, layout.CTX_DEPTH, imm=0)
+        a.branch(CC_E, name + ".next")
+        a.tied(x.ADD32_RI, R12, 1)
+    a.store(x.MOV64_MI, RBX, layout.CTX_STACK_LIMIT, imm=-1)
+    a.label(name + ".next")
+    a.tied(x.ADD64_RI, RBX, layout.CTX_SIZE)
+    a.tied(x.SUB64_RI, RCX, 1)
+    a.jump(name)
+    a.label(name + ".done")
+    if not only_running:
+        a.op(x.MOV64_RI, rd=RBX, imm=p.parked)
+
+
+def wake(parked: int, sys_futex: int) -> bytes:
+    """Make the function that wakes the ticker: () in the C convention."""
+    a = Assembler()
+    a.op(x.MOV64_RI, rd=RDI, imm=parked)
+    a.store(x.MOV64_MI, RDI, 0, imm=0)
+    a.op(x.MOV32_RI, rd=RAX, imm=sys_futex)
+    a.op(x.MOV32_RI, rd=RSI, imm=129)  # FUTEX_WAKE_PRIVATE
+    a.op(x.MOV32_RI, rd=RDX, imm=1)
+    a.op(x.SYSCALL)
+    a.op(x.RET)
+    return a.finish()

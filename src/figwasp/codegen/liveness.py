@@ -1,0 +1,406 @@
+"""Floor 3: live ranges. In: an MFunc over virtual registers. Out: for every register the points where it is live, as one int.
+
+Points are those of `mach`: instruction k is at 2k "during" and 2k + 1 "after"; each block begins with one more k that stands
+for its entry, where its parameters are defined. A live range is an int with one bit per point, so that "may these two share a
+register" is one `&` at C speed. `uses` are the ends of ranges: 2k for an early use (the value need not survive into the
+instruction), 2k + 1 for a late one.
+
+One walk over the code collects uses and definitions. Most values live in one block and are done with that. The others are
+followed backwards from each block that uses them to the one that defines them, which takes time linear in the size of the
+answer; since that may be quadratic, `live_ranges` gives up at a bound and the caller allocates block by block.
+
+Physical registers are busy where selection names them (in operands, implicitly, or around calls).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp.codegen.mach import (
+    CALL,
+    COPY,
+    ENTRY,
+    FIRST_ROW,
+    JUMP,
+    NONE,
+    RET,
+    SWITCH,
+    TAIL,
+    VIRTUAL,
+    CallSite,
+    MBlock,
+    MFunc,
+    MInst,
+)
+from figwasp.codegen.moves import REGISTERS
+from figwasp.codegen.target import Rows, Target
+
+WEIGHTS: Final = [1, 10, 100, 1000, 10_000, 100_000]
+"""How often a block runs, by loop depth; deeper ones count as the last."""
+
+URGENT: Final = 10**9
+"""Weight of what must get a register."""
+
+MAX_PAIRS_PER_BLOCK: Final = 200
+"""Bound on live values at block entries, on average, beyond which global live ranges do not pay."""
+
+
+def block_weight(block: MBlock) -> int:
+    """How often a block is assumed to run."""
+    return WEIGHTS[block.depth] if block.depth < len(WEIGHTS) else WEIGHTS[-1]
+
+
+class Ranges:
+    """What the allocator knows of a function.
+
+    Attributes, indexed by register where it does not say otherwise:
+        defs: point of the definition, or -1 if there is none or its result is dropped.
+        uses: ends of the live range at each use, ascending in layout order.
+        mask: points where it is live; 0 needs no place.
+        weight: uses and definition, each times the weight of its block.
+        tie_from, tie_to: the register at the other end of a tied operand, or NONE.
+        hints: flat [weight, register] pairs: places that would save a move.
+        copies: (-weight, destination, source) of block arguments and copies.
+        busy: per physical register the points at which it is not to be had.
+        written: bit set of physical registers that are written by what is there already.
+        calls: points of calls.
+        passes, foreign: points of calls that pass the function's own instance, or another one, in the instance register.
+        starts, ends, block_weights: per block in layout order. block_of: block by instruction number.
+    """
+
+    __slots__ = (
+        "block_of",
+        "block_weights",
+        "busy",
+        "calls",
+        "copies",
+        "defs",
+        "ends",
+        "foreign",
+        "hints",
+        "mask",
+        "passes",
+        "starts",
+        "tie_from",
+        "tie_to",
+        "uses",
+        "weight",
+        "written",
+    )
+
+    def __init__(self, count: int) -> None:
+        self.defs: list[int] = [-1] * count
+        self.uses: list[list[int]] = [[] for _ in range(count)]
+        self.mask: list[int] = [0] * count
+        self.weight: list[int] = [0] * count
+        self.tie_from: list[int] = [NONE] * count
+        self.tie_to: list[int] = [NONE] * count
+        self.hints: dict[int, list[int]] = {}
+        self.copies: list[tuple[int, int, int]] = []
+        self.busy: list[int] = [0] * REGISTERS
+        self.written = 0
+        self.calls = 0
+        self.passes = 0
+        self.foreign = 0
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+        self.block_weights: list[int] = []
+        self.block_of: list[int] = []
+
+
+def live_ranges(func: MFunc, target: Target) -> Ranges | None:
+    """Compute the live ranges of a function, or None when that would take too long."""
+    ranges = Ranges(len(func.types))
+    _Collector(func, target, ranges).run()
+    return ranges if _follow(func, ranges) else None
+
+
+class _Collector:
+    """The walk over the code.
+
+    Attributes:
+        since: per physical register the point of its last definition in the block, or of the block's entry.
+        allocatable: bit set of the registers whose points matter.
+        special: per row, True when it touches physical registers implicitly.
+        clobbers: bit set of registers -> points of calls that destroy them.
+    """
+
+    __slots__ = ("allocatable", "clobbers", "func", "ranges", "rows", "since", "special", "target")
+
+    def __init__(self, func: MFunc, target: Target, ranges: Ranges) -> None:
+        self.func = func
+        self.target = target
+        self.ranges = ranges
+        self.rows: Rows = target.rows
+        self.since: list[int] = [0] * REGISTERS
+        self.special: list[bool] = [a | b != 0 for a, b in zip(self.rows.implicit_uses, self.rows.implicit_defs)]
+        self.clobbers: dict[int, int] = {}
+        self.allocatable = sum(1 << r for r in target.int_regs + target.float_regs)
+
+    def run(self) -> None:
+        """Walk all blocks and spread the clobbers of calls."""
+        ranges = self.ranges
+        point = 0
+        for number, block in enumerate(self.func.blocks):
+            block.start = point
+            weight = block_weight(block)
+            for v in block.params:
+                ranges.defs[v] = point
+            self.since = [point] * REGISTERS
+            self._walk(block, point, weight)
+            point += 2 * len(block.code) + 2
+            block.end = point
+            ranges.starts.append(block.start)
+            ranges.ends.append(point)
+            ranges.block_weights.append(weight)
+            ranges.block_of.extend([number] * (len(block.code) + 1))
+        busy = ranges.busy
+        for registers, points in self.clobbers.items():
+            for r in range(REGISTERS):
+                if registers >> r & 1:
+                    busy[r] |= points
+            ranges.written |= registers
+            ranges.calls |= points
+
+    def _walk(self, block: MBlock, point: int, weight: int) -> None:
+        """Note the operands of a block's instructions. Flat for speed: this is a large part of allocation's time."""
+        ranges = self.ranges
+        defs = ranges.defs
+        uses = ranges.uses
+        tie_from = ranges.tie_from
+        tie_to = ranges.tie_to
+        special = self.special
+        reads = self.rows.reads
+        tied = self.rows.tied
+        for inst in block.code:
+            point += 2
+            op = inst.op
+            if op >= FIRST_ROW:
+                fields = reads[op]
+                d = inst.rd
+                late = point
+                if tied[op]:
+                    v = inst.rn
+                    tie_from[d] = v
+                    tie_to[v] = d
+                    defs[d] = point
+                    late += 1
+                elif d >= 0:
+                    defs[d] = point + 1
+                if fields & 1:
+                    v = inst.rn
+                    if v >= VIRTUAL:
+                        uses[v].append(point)
+                    else:
+                        self._use_physical(v, point)
+                if fields & 2:
+                    v = inst.rm
+                    if v >= VIRTUAL:
+                        uses[v].append(late)
+                    elif v < REGISTERS:
+                        self._use_physical(v, late)
+                if fields & 4:
+                    v = inst.rx
+                    if v >= VIRTUAL:
+                        uses[v].append(late)
+                    elif v >= 0:
+                        self._use_physical(v, late)
+                if special[op]:
+                    self._implicit(op, point)
+                if 0 <= d < REGISTERS:
+                    self._define_physical(d, defs[d], point + 2)
+            elif op == COPY:
+                self._copy(inst, point, weight)
+            elif op == JUMP:
+                self._jump(block, point, weight)
+            elif op == CALL or op == RET or op == TAIL or op == ENTRY:
+                self._call(inst, point, weight)
+            elif op == SWITCH:
+                uses[inst.rn].append(point + 1)
+                for d in (inst.rm, inst.rx):
+                    if d >= VIRTUAL:
+                        defs[d] = point
+                        ranges.weight[d] = URGENT
+
+    def _use_physical(self, r: int, end: int) -> None:
+        """A physical register is read: it was busy since its definition."""
+        if self.allocatable >> r & 1:
+            self.ranges.busy[r] |= (1 << end) - (1 << self.since[r])
+
+    def _define_physical(self, r: int, start: int, end: int) -> None:
+        """A physical register is written: it is busy at once, and from there to each later use."""
+        self.since[r] = start
+        self.ranges.busy[r] |= (1 << end) - (1 << start)
+        self.ranges.written |= 1 << r
+
+    def _implicit(self, op: int, point: int) -> None:
+        """Note the physical registers that a row reads and writes besides its operands."""
+        used = self.rows.implicit_uses[op]
+        defined = self.rows.implicit_defs[op]
+        for r in range(REGISTERS):
+            if used >> r & 1:
+                self._use_physical(r, point)
+        for r in range(REGISTERS):
+            if defined >> r & 1:
+                self._define_physical(r, point, point + 2)
+
+    def _copy(self, inst: MInst, point: int, weight: int) -> None:
+        """COPY: candidates for one register."""
+        ranges = self.ranges
+        d = inst.rd
+        v = inst.rn
+        if v >= VIRTUAL:
+            ranges.uses[v].append(point)
+        else:
+            self._use_physical(v, point)
+        if d >= VIRTUAL:
+            ranges.defs[d] = point + 1
+        else:
+            self._define_physical(d, point + 1, point + 2)
+        if d >= VIRTUAL and v >= VIRTUAL:
+            ranges.copies.append((-weight, d, v))
+        elif d >= VIRTUAL:
+            self._hint(d, weight, v)
+        elif v >= VIRTUAL:
+            self._hint(v, weight, d)
+
+    def _hint(self, v: int, weight: int, place: int) -> None:
+        """Note that `v` would best be in `place`."""
+        known = self.ranges.hints.get(v)
+        if known is None:
+            self.ranges.hints[v] = [weight, place]
+        else:
+            known.append(weight)
+            known.append(place)
+
+    def _jump(self, block: MBlock, point: int, weight: int) -> None:
+        """JUMP: its arguments become the parameters of the next block."""
+        ranges = self.ranges
+        if block.args:
+            for param, arg in zip(block.succs[0].params, block.args):
+                ranges.uses[arg].append(point)
+                if arg != param:
+                    ranges.copies.append((-weight, param, arg))
+
+    def _call(self, inst: MInst, point: int, weight: int) -> None:
+        """ENTRY, CALL, RET, TAIL: arguments are read early, results defined late, everything destroyed in between."""
+        ranges = self.ranges
+        site = inst.imm
+        assert isinstance(site, CallSite)
+        if site.address >= VIRTUAL:
+            ranges.uses[site.address].append(point)
+        elif site.address >= 0:
+            self._use_physical(site.address, point)
+        for v, place in zip(site.args, site.arg_locs):
+            if v >= VIRTUAL:
+                ranges.uses[v].append(point)
+                if place < REGISTERS:
+                    self._hint(v, weight, place)
+            else:
+                self._use_physical(v, point)
+        for v, place in zip(site.results, site.result_locs):
+            ranges.defs[v] = point + 1
+            if place < REGISTERS:
+                self._hint(v, weight, place)
+        if inst.op == CALL:
+            self._clobber(site, point)
+
+    def _clobber(self, site: CallSite, point: int) -> None:
+        """Note what a call destroys: what it says, and the places of its arguments and results."""
+        ranges = self.ranges
+        instance_reg = self.target.instance_reg
+        registers = site.clobbers & (1 << REGISTERS) - 1
+        for place in site.result_locs:
+            if place < REGISTERS:
+                registers |= 1 << place
+        for v, place in zip(site.args, site.arg_locs):
+            if place == instance_reg and not registers >> place & 1:
+                if v == self.func.instance:
+                    ranges.passes |= 1 << point
+                else:
+                    ranges.foreign |= 1 << point
+            elif place < REGISTERS:
+                registers |= 1 << place
+        self.clobbers[registers] = self.clobbers.get(registers, 0) | 1 << point
+
+
+def _follow(func: MFunc, ranges: Ranges) -> bool:
+    """Make masks and weights from uses and definitions; return False if too many values are live across blocks."""
+    blocks = func.blocks
+    starts = ranges.starts
+    ends = ranges.ends
+    weights = ranges.block_weights
+    block_of = ranges.block_of
+    mask = ranges.mask
+    weight = ranges.weight
+    defs = ranges.defs
+    numbers: list[int] = [0] * (max(block.id for block in blocks) + 1)
+    for number, block in enumerate(blocks):
+        numbers[block.id] = number
+    preds: list[list[int]] = [[numbers[pred.id] for pred in block.preds] for block in blocks]
+    entered: list[int] = [-1] * len(blocks)  # the value last found live at the block's entry
+    left: list[int] = [-1] * len(blocks)  # the value last found live at its end
+    budget = MAX_PAIRS_PER_BLOCK * len(blocks) + 1000
+    for v in range(VIRTUAL, len(defs)):
+        start = defs[v]
+        if start < 0:
+            continue
+        uses = ranges.uses[v]
+        home = block_of[start >> 1]
+        if not uses:
+            if weight[v] or not _droppable(func, start, home, starts):
+                mask[v] = (2 << (start | 1)) - (1 << start)
+                weight[v] += weights[home]
+            else:
+                defs[v] = -1
+            continue
+        end = uses[-1]
+        if end < ends[home] and uses[0] > start:
+            mask[v] = (1 << end) - (1 << start)
+            weight[v] = weights[home] * (len(uses) + 1)
+            continue
+        # live across blocks: find the blocks it enters, backwards from those that use it
+        total = weights[home]
+        last: dict[int, int] = {}
+        work: list[int] = []
+        entries: list[int] = []
+        for end in uses:
+            number = block_of[end >> 1]
+            total += weights[number]
+            last[number] = end
+            if number != home and entered[number] != v:
+                entered[number] = v
+                work.append(number)
+        weight[v] = total
+        while work:
+            number = work.pop()
+            entries.append(number)
+            for pred in preds[number]:
+                left[pred] = v
+                if pred != home and entered[pred] != v:
+                    entered[pred] = v
+                    work.append(pred)
+        budget -= len(entries)
+        if budget < 0:
+            return False
+        entries.sort()
+        run = start
+        run_end = ends[home] if left[home] == v else last.get(home, start + 1)
+        bits = 0
+        for number in entries:
+            start = starts[number]
+            if start != run_end:
+                bits += (1 << run_end) - (1 << run)
+                run = start
+            run_end = ends[number] if left[number] == v else last[number]
+        mask[v] = bits + (1 << run_end) - (1 << run)
+    return True
+
+
+def _droppable(func: MFunc, start: int, home: int, starts: list[int]) -> bool:
+    """Say whether an unused result needs no register: all but those of rows and of SWITCH."""
+    k = (start - starts[home]) // 2
+    if k == 0:
+        return True
+    op = func.blocks[home].code[k - 1].op
+    return op < FIRST_ROW and op != SWITCH

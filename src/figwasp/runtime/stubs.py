@@ -1,0 +1,179 @@
+"""Floor 4: the code between Python and wasm is IR, compiled by the same back end as everything else: its phrases.
+
+Theory of operation. A stub is an `ir.Func`. Those of convention C run on the thread's native stack and may call the C API;
+those of convention wasm run on the wasm stack and reach native code through `call_native`, which switches stacks.
+
+    Python -> wasm   enter: a vectorcall function, one per function type. Unboxes, checks that the chain is this
+                     thread's, switches to the wasm stack and calls, boxes. Whatever is unusual (wrong count, odd types,
+                     references, another thread, no stack yet) goes to the callable's record, which is Python.
+                     raw: the same with the operands as raw bits in a buffer; what the record uses.
+    wasm -> Python   host (wasm convention) puts its operands in a buffer in its frame and calls body (C convention), which
+                     takes the GIL back if it was given up, boxes, calls, unboxes. One pair per function type.
+    wasm -> runtime  builtins, lazy compilation and ticks go the same way to the instance's hook or to C code.
+
+A Python exception travels as trap code TRAP_HOST: the body leaves it set in the thread state, the wasm side unwinds to
+`enter`, which returns NULL.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp import layout
+from figwasp.ir import ops
+from figwasp.ir.func import Block, Call, Emitter, Func, Value
+from figwasp.ir.ops import F32, F64, I32, I64
+from figwasp.runtime import cpython
+
+STORE_OP: Final = {I32: ops.I32_STORE, I64: ops.I64_STORE, F32: ops.F32_STORE, F64: ops.F64_STORE}
+LOAD_OP: Final = {I32: ops.I32_LOAD, I64: ops.I64_LOAD, F32: ops.F32_LOAD, F64: ops.F64_LOAD}
+
+
+class Stub(Emitter):
+    """An emitter with the phrases that stubs are made of."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str, params: bytes, results: bytes, conv: int) -> None:
+        super().__init__(Func(name, -1, params, results, conv))
+
+    @property
+    def params(self) -> list[Value]:
+        """The parameters of the stub."""
+        return self.func.blocks[0].params
+
+    def word(self, bits: int) -> Value:
+        """An i64 constant."""
+        return self.const(I64, bits & (2**64 - 1))
+
+    def get(self, base: Value, offset: int) -> Value:
+        """Load 8 bytes."""
+        return self.load(ops.I64_LOAD, base, offset)
+
+    def get32(self, base: Value, offset: int) -> Value:
+        """Load 4 bytes."""
+        return self.load(ops.I32_LOAD, base, offset)
+
+    def put(self, value: Value, base: Value, offset: int) -> None:
+        """Store 8 bytes."""
+        self.store(ops.I64_STORE, value, base, offset)
+
+    def put32(self, bits: int, base: Value, offset: int) -> None:
+        """Store a 4-byte constant."""
+        self.store(ops.I32_STORE, self.const(I32, bits), base, offset)
+
+    def c(self, function: str | int | Value, args: list[Value], result: int = I64) -> Value:
+        """Call a C function, by name if it is of the C API. An int result is taken as 8 bytes: use `wrap`."""
+        if isinstance(function, str):
+            function = cpython.address(function)
+        target = self.word(function) if isinstance(function, int) else function
+        results = b"" if result == ops.VOID else bytes([result])
+        call = Call(bytes(arg.type for arg in args), results)
+        return self.emit(ops.CALL_C, [target, *args], call, result)
+
+    def native(self, function: int, args: list[Value]) -> Value:
+        """Call native code from the wasm stack."""
+        call = Call(bytes(arg.type for arg in args), bytes([I64]))
+        return self.emit(ops.CALL_NATIVE, [self.word(function), *args], call, I64)
+
+    def wrap(self, value: Value) -> Value:
+        """The low half of an i64."""
+        return self.emit(ops.I32_WRAP_I64, [value])
+
+    def equals(self, value: Value, bits: int) -> Value:
+        """Compare an i64 with a constant."""
+        return self.emit(ops.I64_EQ, [value, self.word(bits)])
+
+    def new(self) -> Block:
+        """Make a block; it gets its place in the layout by `at`."""
+        return Block(-1)
+
+    def split(self, condition: Value, then: Block) -> None:
+        """Branch to `then` on the condition, else go on in a new block."""
+        rest = self.new()
+        self.brif(condition, then, rest)
+        self.at(rest)
+
+    def at(self, block: Block) -> None:
+        """Place a block and go on in it. The blocks of a loop must be placed one after the other."""
+        block.id = len(self.func.blocks)
+        self.func.blocks.append(block)
+        self.block = block
+
+    def unless_zero(self, value: Value, rest: Block) -> None:
+        """Go on in a new block when an i64 is not 0, else at `rest`."""
+        self.when(self.emit(ops.I64_NE, [value, self.word(0)]), rest)
+
+    def when(self, condition: Value, rest: Block) -> None:
+        """Go on in a new block when the condition holds, else at `rest`."""
+        then = self.new()
+        self.brif(condition, then, rest)
+        self.at(then)
+
+    def take_gil(self, context: Value) -> None:
+        """Take the GIL back if this chain has given it up."""
+        rest = self.new()
+        flags = self.get32(context, layout.CTX_FLAGS)
+        self.when(self.emit(ops.I32_AND, [flags, self.const(I32, layout.FLAG_GIL_RELEASED)]), rest)
+        kept = self.emit(ops.I32_AND, [flags, self.const(I32, ~layout.FLAG_GIL_RELEASED & 0xFFFF_FFFF)])
+        self.store(ops.I32_STORE, kept, context, layout.CTX_FLAGS)
+        self.c("PyEval_RestoreThread", [self.get(context, layout.CTX_THREAD_STATE)], ops.VOID)
+        self.jump(rest)
+        self.at(rest)
+
+    def add_depth(self, context: Value, delta: int) -> None:
+        """Count entries from Python."""
+        depth = self.emit(ops.I64_ADD, [self.get(context, layout.CTX_DEPTH), self.word(delta)])
+        self.put(depth, context, layout.CTX_DEPTH)
+
+    def vectorcall(self, callable_: Value, args: list[Value]) -> Value:
+        """Call a Python object with positional arguments (borrowed references); a new reference or 0."""
+        area = self.emit(ops.FRAME_AREA, [], 8 * (len(args) + 1))
+        for i, arg in enumerate(args):
+            self.put(arg, area, 8 + 8 * i)
+        first = self.emit(ops.I64_ADD, [area, self.word(8)])
+        count = self.word(len(args) | cpython.VECTORCALL_OFFSET_FLAG)
+        return self.c("PyObject_Vectorcall", [callable_, first, count, self.word(0)])
+
+    def call_with_ints(self, callable_: Value, numbers: list[Value]) -> Value:
+        """Call a Python object with unsigned ints (i64 values); a new reference or 0."""
+        boxed = [self.c("PyLong_FromUnsignedLongLong", [number]) for number in numbers]
+        result = self.vectorcall(callable_, boxed)
+        for value in boxed:
+            self.c("Py_DecRef", [value], ops.VOID)
+        return result
+
+    def unbox(self, type_: int, thing: Value, failed: Block) -> Value:
+        """Turn a Python number into a value of an IR type; go to `failed` when it is none or out of range.
+
+        An exception may be set there. Unsigned i64 above the signed range also goes to `failed`.
+        """
+        error = self.new()
+        rest = self.new()
+        if type_ in (F32, F64):
+            value = self.c("PyFloat_AsDouble", [thing], F64)
+            minus_one = self.emit(ops.F64_EQ, [value, self.const(F64, 0xBFF0_0000_0000_0000)])
+        else:
+            value = self.c("PyLong_AsLongLong", [thing])
+            minus_one = self.equals(value, -1)
+        self.brif(minus_one, error, rest)
+        self.at(error)
+        self.brif(self.emit(ops.I64_NE, [self.c("PyErr_Occurred", []), self.word(0)]), failed, rest)
+        self.at(rest)
+        if type_ == I32:
+            moved = self.emit(ops.I64_ADD, [value, self.word(1 << 31)])
+            self.split(self.emit(ops.I64_GE_U, [moved, self.word((1 << 31) + (1 << 32))]), failed)
+            return self.wrap(value)
+        if type_ == F32:
+            return self.emit(ops.F32_DEMOTE_F64, [value])
+        return value
+
+    def box(self, value: Value) -> Value:
+        """Turn a number into a Python object: a new reference, or 0."""
+        if value.type == F64:
+            return self.c("PyFloat_FromDouble", [value])
+        if value.type == F32:
+            return self.c("PyFloat_FromDouble", [self.emit(ops.F64_PROMOTE_F32, [value])])
+        if value.type == I32:
+            value = self.emit(ops.I64_EXTEND_I32_S, [value])
+        return self.c("PyLong_FromLongLong", [value])

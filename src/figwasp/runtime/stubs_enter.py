@@ -1,0 +1,249 @@
+"""Floor 4: Python -> wasm: `enter`, one vectorcall function per type of numbers, and `raw`, operands as bits in a buffer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp import layout
+from figwasp.codegen import abi
+from figwasp.codegen.mach import STACK
+from figwasp.errors import TRAP_HOST
+from figwasp.ir import ops
+from figwasp.ir.func import CONV_C, Block, Call, Func, Value
+from figwasp.ir.ops import I32, I64
+from figwasp.runtime.stubs import LOAD_OP, STORE_OP, Stub
+from figwasp.runtime.stubs_object import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
+
+RAW_DEEP: Final = 255  # what `raw` answers when the native stack is too deep; otherwise a trap code
+_DEAD_ZONE: Final = 256  # bytes kept between the frames of a trap and what runs while they are read
+
+
+class Hooks:
+    """Python's half, as PyObject* that live for ever.
+
+    Attributes:
+        trap: turns a trap into an exception: (context address, trap code), returns None.
+        cleanup: releases what the finished chain had pinned: (context address,), returns None.
+        dead: answers for a callable whose record the collector has cleared: (); raises.
+    """
+
+    __slots__ = ("cleanup", "dead", "trap")
+
+    def __init__(self, trap: int, cleanup: int, dead: int) -> None:
+        self.trap = trap
+        self.cleanup = cleanup
+        self.dead = dead
+
+
+class _Places:
+    """Where the operands of a wasm function type go, seen from a caller that fills the wasm stack itself.
+
+    Attributes:
+        registers: indexes of the operands passed in registers; the index after the last parameter is the result area's address.
+        stack: (index of the operand, offset in the stack area).
+        stack_bytes: size of the stack area.
+        returned: indexes of the results that come in registers.
+        area: (index of the result, offset in the result area).
+    """
+
+    __slots__ = ("area", "registers", "returned", "stack", "stack_bytes")
+
+    def __init__(self, params: bytes, results: bytes) -> None:
+        signature = abi.wasm_signature(params, results)
+        locations = list(enumerate(signature.arg_locs))
+        self.registers = [i for i, location in locations if location < STACK]
+        self.stack = [(i, 8 * (location - STACK)) for i, location in locations if location >= STACK]
+        self.stack_bytes = signature.stack_bytes
+        results_at = list(enumerate(signature.result_locs))
+        self.returned = [i for i, location in results_at if location < STACK]
+        self.area = [(i, 8 * (location - STACK)) for i, location in results_at if location >= STACK]
+
+
+def _go_slow(e: Stub, hooks: Hooks) -> None:
+    """End a vectorcall stub by calling the record with the arguments as they came."""
+    callable_, args, count, names = e.params
+    dead = e.new()
+    record = e.get(callable_, FUNC_RECORD)
+    e.split(e.equals(record, 0), dead)
+    e.ret([e.c("PyObject_Vectorcall", [record, args, count, names])])
+    e.at(dead)
+    e.ret([e.c("PyObject_Vectorcall", [e.word(hooks.dead), args, e.word(0), e.word(0)])])
+
+
+def slow(hooks: Hooks) -> Func:
+    """Build the vectorcall function that leaves everything to the record: (callable, args, nargsf, kwnames)."""
+    e = Stub("enter.slow", bytes([I64] * 4), bytes([I64]), CONV_C)
+    _go_slow(e, hooks)
+    return e.func
+
+
+def _add_depth(e: Stub, context: Value, delta: int) -> None:
+    depth = e.emit(ops.I64_ADD, [e.get(context, layout.CTX_DEPTH), e.word(delta)])
+    e.put(depth, context, layout.CTX_DEPTH)
+
+
+def _cross(e: Stub, params: bytes, results: bytes, reference: Value, context: Value, values: list[Value]) -> list[Value]:
+    """Call a FuncRef on the wasm stack and come back; afterwards the context's status word tells how it went."""
+    places = _Places(params, results)
+    _add_depth(e, context, 1)
+    area = e.emit(ops.FRAME_AREA, [], 8 * len(places.area) or 8)
+    operands = [*values, area]
+    top = e.get(context, layout.CTX_WASM_SP)
+    if places.stack_bytes:
+        lowered = e.emit(ops.I64_SUB, [top, e.word(places.stack_bytes)])
+        for i, offset in places.stack:
+            e.store(STORE_OP[operands[i].type], operands[i], lowered, offset)
+        e.put(lowered, context, layout.CTX_WASM_SP)
+    passed = [operands[i] for i in places.registers]
+    returned = bytes(results[i] for i in places.returned)
+    code = e.get(reference, layout.FUNCREF_CODE)
+    instance = e.get(reference, layout.FUNCREF_INSTANCE)
+    call = Call(bytes(value.type for value in passed), returned)
+    first = e.emit(ops.ENTER_WASM, [code, instance, *passed], call, returned[0] if returned else ops.VOID)
+    found: dict[int, Value] = {}
+    for k, i in enumerate(places.returned):
+        found[i] = first if k == 0 else e.emit(ops.RESULT, [first], k, results[i])
+    for i, offset in places.area:
+        found[i] = e.load(LOAD_OP[results[i]], area, offset)
+    if places.stack_bytes:
+        e.put(top, context, layout.CTX_WASM_SP)
+    _add_depth(e, context, -1)
+    return [found[i] for i in range(len(results))]
+
+
+def _check_native_stack(e: Stub, context: Value, deep: Block) -> None:
+    """Go to `deep` when this is not the native stack the context was claimed for, or little of it is left."""
+    here = e.emit(ops.FRAME_AREA, [], 8)
+    above = e.emit(ops.I64_SUB, [here, e.get(context, layout.CTX_NATIVE_LIMIT)])
+    e.split(e.emit(ops.I64_GE_U, [above, e.get(context, layout.CTX_NATIVE_SIZE)]), deep)
+
+
+def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
+    """Build the vectorcall function of a type of numbers: (callable, args, nargsf, kwnames) -> new reference or 0.
+
+    Args:
+        params, results: IR types.
+        hooks: Python's half.
+    """
+    e = Stub("enter", bytes([I64] * 4), bytes([I64]), CONV_C)
+    callable_, args, count, names = e.params
+    unusual = e.new()
+    failed = e.new()
+    wrong = e.emit(ops.I64_XOR, [e.emit(ops.I64_AND, [count, e.word(2**63 - 1)]), e.word(len(params))])
+    e.split(e.emit(ops.I64_NE, [e.emit(ops.I64_OR, [wrong, names]), e.word(0)]), unusual)
+    values = [e.unbox(type_, e.get(args, 8 * i), failed) for i, type_ in enumerate(params)]
+    context = e.get(e.get(e.get(callable_, FUNC_STORE), 0), layout.STORE_CONTEXT)
+    thread = e.c("PyThreadState_Get", [])
+    e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), unusual)
+    _check_native_stack(e, context, unusual)
+    outcome = _cross(e, params, results, e.get(callable_, FUNC_FUNCREF), context, values)
+    good = e.new()
+    status = e.new()
+    e.brif(e.emit(ops.I64_NE, [e.get(context, layout.CTX_STATUS), e.word(0)]), status, good)
+    e.at(good)
+    e.ret([_box_results(e, outcome)])
+    e.at(status)
+    _settle(e, context, good, hooks)
+    e.at(failed)
+    e.c("PyErr_Clear", [], ops.VOID)
+    e.jump(unusual)
+    e.at(unusual)
+    _go_slow(e, hooks)
+    return e.func
+
+
+def _box_results(e: Stub, results: list[Value]) -> Value:
+    """None, the number, or a tuple of numbers: a new reference or 0."""
+    if not results:
+        none = e.word(id(None))
+        e.c("Py_IncRef", [none], ops.VOID)
+        return none
+    if len(results) == 1:
+        return e.box(results[0])
+    full = e.c("PyTuple_New", [e.word(len(results))])
+    broken = e.new()
+    e.split(e.equals(full, 0), broken)
+    for i, result in enumerate(results):
+        # A failed box leaves a hole, which the tuple tolerates; the exception that is set is found below.
+        e.c("PyTuple_SetItem", [full, e.word(i), e.box(result)])
+    failed = e.new()
+    e.split(e.emit(ops.I64_NE, [e.c("PyErr_Occurred", []), e.word(0)]), failed)
+    done = e.new()
+    e.jump(done)
+    e.at(failed)
+    e.c("Py_DecRef", [full], ops.VOID)
+    e.jump(broken)
+    e.at(broken)
+    e.ret([e.word(0)])
+    e.at(done)
+    return full
+
+
+def _settle(e: Stub, context: Value, good: Block, hooks: Hooks) -> None:
+    """Take the GIL back; end at `good` when nothing trapped, otherwise return 0 with an exception set."""
+    e.take_gil(context)
+    trap = e.get32(context, layout.CTX_TRAP_CODE)
+    failing = e.new()
+    e.split(trap, failing)
+    _clean_up(e, context, good, hooks)
+    e.jump(good)
+    e.at(failing)
+    e.put32(0, context, layout.CTX_TRAP_CODE)
+    leave = e.new()
+    e.split(e.emit(ops.I32_EQ, [trap, e.const(I32, TRAP_HOST)]), leave)
+    kept = e.get(context, layout.CTX_WASM_SP)
+    _protect_dead_frames(e, context)
+    e.call_with_ints(e.word(hooks.trap), [context, e.emit(ops.I64_EXTEND_I32_U, [trap])])
+    e.put(kept, context, layout.CTX_WASM_SP)
+    e.jump(leave)
+    e.at(leave)
+    e.ret([e.word(0)])
+
+
+def _protect_dead_frames(e: Stub, context: Value) -> None:
+    """Keep what runs from now on below the frames of the trap, so that they can be read."""
+    below = e.emit(ops.I64_SUB, [e.get(context, layout.CTX_TRAP_SP), e.word(_DEAD_ZONE)])
+    e.put(e.emit(ops.I64_AND, [below, e.word(-16)]), context, layout.CTX_WASM_SP)
+
+
+def _clean_up(e: Stub, context: Value, good: Block, hooks: Hooks) -> None:
+    """Call the cleanup hook when the outermost entry is leaving and the flag asks for it, else go to `good`."""
+    flags = e.get32(context, layout.CTX_FLAGS)
+    e.when(e.emit(ops.I32_AND, [flags, e.const(I32, layout.FLAG_CLEANUP)]), good)
+    e.when(e.equals(e.get(context, layout.CTX_DEPTH), 0), good)
+    answer = e.call_with_ints(e.word(hooks.cleanup), [context])
+    broken = e.new()
+    e.split(e.equals(answer, 0), broken)
+    e.c("Py_DecRef", [answer], ops.VOID)
+    e.jump(good)
+    e.at(broken)
+    e.ret([e.word(0)])
+
+
+def raw(params: bytes, results: bytes) -> Func:
+    """Build (reference, buffer, context) -> status: operands and results are 8-byte cells of raw bits in the buffer.
+
+    The caller has made sure that the context is its thread's. The status is 0, a trap code (a Python exception is set when it
+    is TRAP_HOST) or RAW_DEEP; the GIL is held again. After a trap the context's wasm stack pointer stands below the dead
+    frames: the caller reads them and puts it back to what it was before the call.
+    """
+    e = Stub("enter.raw", bytes([I64] * 3), bytes([I64]), CONV_C)
+    reference, buffer, context = e.params
+    deep = e.new()
+    _check_native_stack(e, context, deep)
+    values = [e.load(LOAD_OP[type_], buffer, 8 * i) for i, type_ in enumerate(params)]
+    outcome = _cross(e, params, results, reference, context, values)
+    e.take_gil(context)
+    trap = e.get32(context, layout.CTX_TRAP_CODE)
+    e.put32(0, context, layout.CTX_TRAP_CODE)
+    trapped = e.new()
+    e.split(trap, trapped)
+    for i, result in enumerate(outcome):
+        e.store(STORE_OP[result.type], result, buffer, 8 * i)
+    e.ret([e.word(0)])
+    e.at(trapped)
+    _protect_dead_frames(e, context)
+    e.ret([e.emit(ops.I64_EXTEND_I32_U, [trap])])
+    e.at(deep)
+    e.ret([e.word(RAW_DEEP)])
+    return e.func

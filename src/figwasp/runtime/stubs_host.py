@@ -1,0 +1,317 @@
+"""Floor 4: wasm -> Python: host functions, builtins, lazy compilation, ticks.
+
+A host function's FuncRef has `host` as its code and, as its instance, the address of a pair of PyObject* slots: the callable
+and its record. `host` (convention wasm) stores its operands in 8-byte cells of its own frame and calls `body` (convention
+C) on the native stack.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp import layout
+from figwasp.errors import TRAP_HOST, TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_STACK_EXHAUSTED
+from figwasp.ir import ops
+from figwasp.ir.func import CONV_C, CONV_WASM, Block, Func, Value
+from figwasp.ir.ops import I32, I64
+from figwasp.runtime import os
+from figwasp.runtime.stubs import LOAD_OP, STORE_OP, Stub
+
+HOST_CALLABLE: Final = 0  # fields of the pair of slots
+HOST_RECORD: Final = 8
+
+TICKS_BETWEEN_CHECKS: Final = 10  # the main thread runs signal handlers at most every so many ticks while it has given the GIL up
+_STRIDE: Final = 1 << 20  # bytes of a bulk operation between two polls
+
+
+def host(params: bytes, results: bytes, body_address: int) -> Func:
+    """Build the wasm side of host functions of a type."""
+    e = Stub("host", bytes([I64]) + params, results, CONV_WASM)
+    pair, *values = e.params
+    buffer = _store_operands(e, values, len(results))
+    status = e.native(body_address, [pair, buffer, e.emit(ops.CONTEXT, [])])
+    _return_or_unwind(e, status, results, buffer)
+    return e.func
+
+
+def _store_operands(e: Stub, values: list[Value], results: int) -> Value:
+    buffer = e.emit(ops.FRAME_AREA, [], 8 * max(len(values), results, 1))
+    for i, value in enumerate(values):
+        e.store(STORE_OP[value.type], value, buffer, 8 * i)
+    return buffer
+
+
+def _return_or_unwind(e: Stub, status: Value, results: bytes, buffer: Value) -> None:
+    """Return the results from the buffer when the status is 0, else leave wasm."""
+    failed = e.new()
+    e.split(e.emit(ops.I64_NE, [status, e.word(0)]), failed)
+    e.ret([e.load(LOAD_OP[type_], buffer, 8 * i) for i, type_ in enumerate(results)])
+    e.at(failed)
+    e.emit(ops.UNWIND, [])
+
+
+def _fail(e: Stub, context: Value) -> None:
+    """End with status 1: a Python exception is set."""
+    e.put32(TRAP_HOST, context, layout.CTX_TRAP_CODE)
+    e.ret([e.word(1)])
+
+
+def body(params: bytes, results: bytes, dead: int) -> Func:
+    """Build the C side of host functions of a type of numbers with at most one result: (pair, buffer, context) -> status.
+
+    Args:
+        params, results: IR types.
+        dead: PyObject* of a callable that raises, called when the collector has cleared the pair.
+    """
+    e = Stub("host.body", bytes([I64] * 3), bytes([I64]), CONV_C)
+    pair, buffer, context = e.params
+    failed = e.new()
+    e.take_gil(context)
+    callable_ = _live(e, e.get(pair, HOST_CALLABLE), dead)
+    boxed = [e.box(e.load(LOAD_OP[type_], buffer, 8 * i)) for i, type_ in enumerate(params)]
+    answer = e.vectorcall(callable_, boxed)
+    for value in boxed:
+        e.c("Py_DecRef", [value], ops.VOID)
+    e.split(e.equals(answer, 0), failed)
+    odd = e.new()
+    if results:
+        value = e.unbox(results[0], answer, odd)
+        e.store(STORE_OP[value.type], value, buffer, 0)
+    else:
+        e.split(e.emit(ops.I64_NE, [answer, e.word(id(None))]), odd)
+    e.c("Py_DecRef", [answer], ops.VOID)
+    e.ret([e.word(0)])
+    _convert_slowly(e, pair, buffer, answer, odd, failed, dead)
+    e.at(failed)
+    _fail(e, context)
+    return e.func
+
+
+def _convert_slowly(e: Stub, pair: Value, buffer: Value, answer: Value, odd: Block, failed: Block, dead: int) -> None:
+    """At `odd`: let the record convert the answer into the buffer, or raise."""
+    e.at(odd)
+    e.c("PyErr_Clear", [], ops.VOID)
+    record = _live(e, e.get(pair, HOST_RECORD), dead)
+    cell = e.c("PyLong_FromUnsignedLongLong", [buffer])
+    converted = e.vectorcall(record, [cell, answer])
+    e.c("Py_DecRef", [cell], ops.VOID)
+    e.c("Py_DecRef", [answer], ops.VOID)
+    e.split(e.equals(converted, 0), failed)
+    e.c("Py_DecRef", [converted], ops.VOID)
+    e.ret([e.word(0)])
+
+
+def _live(e: Stub, reference: Value, dead: int) -> Value:
+    """The reference, or the callable that raises when it is 0."""
+    return e.emit(ops.SELECT, [reference, e.word(dead), e.emit(ops.I64_NE, [reference, e.word(0)])], 0, I64)
+
+
+def general_body(dead: int) -> Func:
+    """Build the C side of all other host functions: the record reads the operands' bits, calls, writes the results' bits."""
+    e = Stub("host.general", bytes([I64] * 3), bytes([I64]), CONV_C)
+    pair, buffer, context = e.params
+    failed = e.new()
+    e.take_gil(context)
+    record = _live(e, e.get(pair, HOST_RECORD), dead)
+    answer = e.call_with_ints(record, [buffer])
+    e.split(e.equals(answer, 0), failed)
+    e.c("Py_DecRef", [answer], ops.VOID)
+    e.ret([e.word(0)])
+    e.at(failed)
+    _fail(e, context)
+    return e.func
+
+
+def builtin(number: int, params: bytes, results: bytes, hook_address: int) -> Func:
+    """Build a builtin that the instance's hook serves: called with the builtin's number and its operands as unsigned ints."""
+    e = Stub(f"builtin.{number}", bytes([I64]) + params, results, CONV_WASM)
+    instance, *values = e.params
+    wide = [v if v.type == I64 else e.emit(ops.I64_EXTEND_I32_U, [v]) for v in values]
+    buffer = _store_operands(e, wide, len(results))
+    status = e.native(hook_address, [instance, buffer, e.word(number), e.emit(ops.CONTEXT, [])])
+    _return_or_unwind(e, status, results, buffer)
+    return e.func
+
+
+def hook(count: int, dead: int) -> Func:
+    """Build (instance, buffer, number, context) -> status: call the instance's hook with the number and `count` operands.
+
+    The answer, an int or None, goes to the buffer.
+    """
+    e = Stub(f"hook.{count}", bytes([I64] * 4), bytes([I64]), CONV_C)
+    instance, buffer, number, context = e.params
+    failed = e.new()
+    e.take_gil(context)
+    target = _live(e, e.get(e.get(instance, layout.INST_HOOK), 0), dead)
+    answer = e.call_with_ints(target, [number, *[e.get(buffer, 8 * i) for i in range(count)]])
+    e.split(e.equals(answer, 0), failed)
+    none = e.new()
+    e.split(e.equals(answer, id(None)), none)
+    e.put(e.c("PyLong_AsUnsignedLongLongMask", [answer]), buffer, 0)
+    e.jump(none)
+    e.at(none)
+    e.c("Py_DecRef", [answer], ops.VOID)
+    e.ret([e.word(0)])
+    e.at(failed)
+    _fail(e, context)
+    return e.func
+
+
+def compile_hook(dead: int) -> Func:
+    """Build (instance, function index, context) -> address of the function's code, or 0 with a Python exception set."""
+    e = Stub("hook.compile", bytes([I64] * 3), bytes([I64]), CONV_C)
+    instance, index, context = e.params
+    failed = e.new()
+    e.take_gil(context)
+    target = _live(e, e.get(e.get(instance, layout.INST_HOOK), 0), dead)
+    answer = e.call_with_ints(target, [e.word(layout.HOOK_COMPILE), index])
+    e.split(e.equals(answer, 0), failed)
+    code = e.c("PyLong_AsUnsignedLongLongMask", [answer])
+    e.c("Py_DecRef", [answer], ops.VOID)
+    e.ret([code])
+    e.at(failed)
+    e.put32(TRAP_HOST, context, layout.CTX_TRAP_CODE)
+    e.ret([e.word(0)])
+    return e.func
+
+
+def _bounds(e: Stub, memory: Value, start: Value, length: Value) -> Value:
+    """Trap unless [start, start + length) lies in the instance's memory; return the address of the first byte."""
+    instance = e.params[0]
+    # The records of the memories come first in the variable part of an instance block, whatever the module.
+    place = e.emit(ops.I64_SHL, [e.emit(ops.I64_EXTEND_I32_U, [memory]), e.word(4)])
+    record = e.get(e.emit(ops.I64_ADD, [instance, place]), layout.INST_FIXED)
+    offset = e.emit(ops.I64_EXTEND_I32_U, [start])
+    end = e.emit(ops.I64_ADD, [offset, length])
+    e.emit(ops.TRAPIF, [e.emit(ops.I64_GT_U, [end, e.get(record, layout.MEM_LENGTH)])], TRAP_OUT_OF_BOUNDS_MEMORY)
+    return e.emit(ops.I64_ADD, [e.get(record, layout.MEM_BASE), offset])
+
+
+class _Strides:
+    """A loop over a length in pieces, so that a long bulk operation can be interrupted: opened in its body.
+
+    Attributes:
+        done: bytes before this piece.
+        piece: bytes of this piece.
+    """
+
+    __slots__ = ("_emitter", "_head", "done", "piece")
+
+    def __init__(self, e: Stub, length: Value) -> None:
+        self._emitter = e
+        self._head = e.new()
+        self._head.loop = True
+        e.jump(self._head, [e.word(0)])
+        e.at(self._head)
+        self.done = e.func.new_param(self._head, I64)
+        e.emit(ops.POLL, [])
+        left = e.emit(ops.I64_SUB, [length, self.done])
+        body = e.new()
+        e.brif(e.emit(ops.I64_NE, [left, e.word(0)]), body, body)
+        e.at(body)
+        small = e.emit(ops.I64_LT_U, [left, e.word(_STRIDE)])
+        self.piece = e.emit(ops.SELECT, [left, e.word(_STRIDE), small], 0, I64)
+
+    def close(self) -> None:
+        """End the body; the stub goes on after the loop."""
+        e = self._emitter
+        e.jump(self._head, [e.emit(ops.I64_ADD, [self.done, self.piece])])
+        after = e.new()
+        self._head.succs[1] = after
+        e.at(after)
+
+
+def memory_fill() -> Func:
+    """Build memory.fill (spec 4.6.10): (instance, memory, start, value, length)."""
+    e = Stub("memory.fill", bytes([I64, I32, I32, I32, I32]), b"", CONV_WASM)
+    _, memory, start, value, count = e.params
+    length = e.emit(ops.I64_EXTEND_I32_U, [count])
+    first = _bounds(e, memory, start, length)
+    strides = _Strides(e, length)
+    target = e.emit(ops.I64_ADD, [first, strides.done])
+    e.native(os.symbol("memset"), [target, e.emit(ops.I64_EXTEND_I32_U, [value]), strides.piece])
+    strides.close()
+    e.ret([])
+    return e.func
+
+
+def memory_copy() -> Func:
+    """Build memory.copy (spec 4.6.10): (instance, target memory, source memory, target, source, length)."""
+    e = Stub("memory.copy", bytes([I64, I32, I32, I32, I32, I32]), b"", CONV_WASM)
+    _, to_memory, from_memory, to, from_, count = e.params
+    length = e.emit(ops.I64_EXTEND_I32_U, [count])
+    source = _bounds(e, from_memory, from_, length)
+    target = _bounds(e, to_memory, to, length)
+    backwards = e.new()
+    e.split(e.emit(ops.I64_GT_U, [target, source]), backwards)
+    forward = _Strides(e, length)
+    _move(e, target, source, forward.done, forward.piece)
+    forward.close()
+    e.ret([])
+    # The target lies above the source: the last piece first, so that no piece overwrites one still to be copied.
+    e.at(backwards)
+    strides = _Strides(e, length)
+    before = e.emit(ops.I64_SUB, [e.emit(ops.I64_SUB, [length, strides.done]), strides.piece])
+    _move(e, target, source, before, strides.piece)
+    strides.close()
+    e.ret([])
+    return e.func
+
+
+def _move(e: Stub, target: Value, source: Value, offset: Value, size: Value) -> None:
+    to = e.emit(ops.I64_ADD, [target, offset])
+    e.native(os.symbol("memmove"), [to, e.emit(ops.I64_ADD, [source, offset]), size])
+
+
+def tick(parked: int, wake: int) -> Func:
+    """Build (context, stack pointer) -> status, called from the tick stub on the native stack; 0 means go on.
+
+    The stack pointer went below the context's limit: either the wasm stack is used up, or the ticker has raised the limit.
+
+    Args:
+        parked: address of the word that is 1 while the ticker sleeps.
+        wake: address of the native function that wakes it.
+    """
+    e = Stub("tick", bytes([I64, I64]), bytes([I64]), CONV_C)
+    context, pointer = e.params
+    limit = e.get(context, layout.CTX_REAL_LIMIT)
+    e.put(limit, context, layout.CTX_STACK_LIMIT)
+    overflow = e.new()
+    e.split(e.emit(ops.I64_LT_U, [pointer, limit]), overflow)
+    failed = e.new()
+    ticks = e.emit(ops.I64_ADD, [e.get(context, layout.CTX_TICKS), e.word(1)])
+    e.put(ticks, context, layout.CTX_TICKS)
+    awake = e.new()
+    e.unless_zero(e.get(e.word(parked), 0), awake)
+    e.c(wake, [])
+    e.jump(awake)
+    e.at(awake)
+    _run_signal_handlers(e, context, ticks, failed)
+    flags = e.emit(ops.I32_OR, [e.get32(context, layout.CTX_FLAGS), e.const(I32, layout.FLAG_GIL_RELEASED)])
+    e.store(ops.I32_STORE, flags, context, layout.CTX_FLAGS)
+    e.c("PyEval_SaveThread", [])
+    e.ret([e.word(0)])
+    e.at(failed)
+    _fail(e, context)
+    e.at(overflow)
+    e.put32(TRAP_STACK_EXHAUSTED, context, layout.CTX_TRAP_CODE)
+    e.ret([e.word(1)])
+    return e.func
+
+
+def _run_signal_handlers(e: Stub, context: Value, ticks: Value, failed: Block) -> None:
+    """Come out with the GIL held and signals seen to; return 0 at once when it is released and it is not time to take it."""
+    held = e.new()
+    released = e.emit(ops.I32_AND, [e.get32(context, layout.CTX_FLAGS), e.const(I32, layout.FLAG_GIL_RELEASED)])
+    e.when(released, held)
+    main = e.get(context, layout.CTX_MAIN_THREAD)
+    due = e.equals(e.emit(ops.I64_REM_U, [ticks, e.word(TICKS_BETWEEN_CHECKS)]), 0)
+    not_yet = e.new()
+    e.split(e.emit(ops.I32_EQZ, [e.emit(ops.I32_AND, [due, e.emit(ops.I64_NE, [main, e.word(0)])])]), not_yet)
+    e.take_gil(context)
+    e.jump(held)
+    e.at(not_yet)
+    e.ret([e.word(0)])
+    e.at(held)
+    answer = e.wrap(e.c("PyErr_CheckSignals", []))
+    e.split(answer, failed)

@@ -1,0 +1,194 @@
+"""Floor 4: the slots of our native object types as IR: traverse, clear, dealloc, getbuffer.
+
+In: the fields of a type. Out: convention-C functions. They are what makes native memory safe under the cycle collector:
+a callable or a view owns its native blocks until it is deallocated, whatever the collector clears before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from figwasp import layout
+from figwasp.ir import ops
+from figwasp.ir.func import CONV_C, Func, Value
+from figwasp.ir.ops import I32, I64
+from figwasp.runtime import cpython
+from figwasp.runtime.stubs import Stub
+
+# Fields of a callable
+FUNC_VECTORCALL: Final = 16  # address of its code
+FUNC_FUNCREF: Final = 24  # address of its FuncRef
+FUNC_STORE: Final = 32  # address of the field that points to the store record
+FUNC_OWNER: Final = 40  # PyObject*: keeps the native blocks; stays until the callable goes
+FUNC_RECORD: Final = 48  # PyObject*: the Python side; the collector may clear it
+FUNC_SIZE: Final = 56
+
+# Fields of a memory
+VIEW_RECORD: Final = 16  # address of the memory record
+VIEW_OWNER: Final = 24
+VIEW_SIDE: Final = 32  # PyObject*: the Python side
+VIEW_SIZE: Final = 40
+
+# Fields of an owner of a native block
+OWNER_BLOCK: Final = 16
+OWNER_SLOTS: Final = 24  # address of an array of PyObject*, each owned or 0
+OWNER_COUNT: Final = 32
+OWNER_HOLDS: Final = 40  # PyObject*: tuple of other owners, or 0
+OWNER_SIZE: Final = 48
+
+
+def _visit(e: Stub, value: Value) -> None:
+    """Visit a reference unless it is 0; return what the visitor says unless that is 0."""
+    _, visit, argument = e.params
+    rest = e.new()
+    leave = e.new()
+    e.unless_zero(value, rest)
+    answer = e.wrap(e.c(visit, [value, argument]))
+    e.brif(answer, leave, rest)
+    e.at(leave)
+    e.ret([e.emit(ops.I64_EXTEND_I32_U, [answer])])
+    e.at(rest)
+
+
+def _drop(e: Stub, base: Value, offset: int) -> None:
+    """Clear a field, then drop the reference that was in it."""
+    rest = e.new()
+    value = e.get(base, offset)
+    e.unless_zero(value, rest)
+    e.put(e.word(0), base, offset)
+    e.c("Py_DecRef", [value], ops.VOID)
+    e.jump(rest)
+    e.at(rest)
+
+
+def traverse(fields: Sequence[int], slots: bool) -> Func:
+    """Build tp_traverse: visit the type, the fields, and the array of slots if there is one."""
+    e = Stub("object.traverse", bytes([I64] * 3), bytes([I64]), CONV_C)
+    self = e.params[0]
+    for offset in (cpython.OB_TYPE, *fields):
+        _visit(e, e.get(self, offset))
+    if slots:
+        loop = _SlotLoop(e, self)
+        _visit(e, e.get(loop.pointer, 0))
+        loop.close()
+    e.ret([e.word(0)])
+    return e.func
+
+
+class _SlotLoop:
+    """A loop over the owner's slots, the last first: opened by the constructor, which leaves the stub in the body.
+
+    Attributes:
+        pointer: address of the slot, in the body.
+    """
+
+    __slots__ = ("_emitter", "_head", "pointer")
+
+    def __init__(self, e: Stub, owner: Value) -> None:
+        start = e.get(owner, OWNER_SLOTS)
+        count = e.get(owner, OWNER_COUNT)
+        end = e.emit(ops.I64_ADD, [start, e.emit(ops.I64_SHL, [count, e.word(3)])])
+        self._emitter = e
+        self._head = e.new()
+        self._head.loop = True
+        e.jump(self._head, [end])
+        e.at(self._head)
+        cursor = e.func.new_param(self._head, I64)
+        body = e.new()
+        e.brif(e.emit(ops.I64_NE, [cursor, start]), body, body)
+        e.at(body)
+        self.pointer = e.emit(ops.I64_SUB, [cursor, e.word(8)])
+
+    def close(self) -> None:
+        """End the body; the stub goes on after the loop."""
+        e = self._emitter
+        e.jump(self._head, [self.pointer])
+        after = e.new()
+        self._head.succs[1] = after
+        e.at(after)
+
+
+def clear(fields: Sequence[int], slots: bool, graveyard: int = 0) -> Func:
+    """Build tp_clear: drop the fields' and the slots' references.
+
+    Args:
+        fields: offsets of what a cycle may go through and may be missing afterwards.
+        slots: whether there is an array of slots.
+        graveyard: PyObject* of a list, for owners: what the owner holds moves there, to be dropped when the collection is
+            over, since code reachable from other garbage may still run.
+    """
+    e = Stub("object.clear", bytes([I64]), bytes([I64]), CONV_C)
+    self = e.params[0]
+    for offset in fields:
+        _drop(e, self, offset)
+    if slots:
+        _drop_slots(e, self)
+    if graveyard:
+        rest = e.new()
+        held = e.get(self, OWNER_HOLDS)
+        e.unless_zero(held, rest)
+        e.put(e.word(0), self, OWNER_HOLDS)
+        e.c("PyList_Append", [e.word(graveyard), held])
+        e.c("Py_DecRef", [held], ops.VOID)
+        e.jump(rest)
+        e.at(rest)
+    e.ret([e.word(0)])
+    return e.func
+
+
+def _drop_slots(e: Stub, self: Value) -> None:
+    loop = _SlotLoop(e, self)
+    _drop(e, loop.pointer, 0)
+    loop.close()
+
+
+def dealloc(fields: Sequence[int], slots: bool, reap_list: int = 0, reap: int = 0) -> Func:
+    """Build tp_dealloc.
+
+    Args:
+        fields: offsets of the references to drop.
+        slots: whether there is an array of slots.
+        reap_list: for owners, the address of the head of the list of blocks to be released, linked through their first word.
+        reap: address of the pending call that releases them.
+    """
+    e = Stub("object.dealloc", bytes([I64]), b"", CONV_C)
+    self = e.params[0]
+    e.c("PyObject_GC_UnTrack", [self], ops.VOID)
+    for offset in fields:
+        _drop(e, self, offset)
+    if slots:
+        _drop_slots(e, self)
+    if reap_list:
+        _hand_over(e, self, reap_list, reap)
+    type_ = e.get(self, cpython.OB_TYPE)
+    e.c("PyObject_GC_Del", [self], ops.VOID)
+    e.c("Py_DecRef", [type_], ops.VOID)
+    e.ret([])
+    return e.func
+
+
+def _hand_over(e: Stub, self: Value, reap_list: int, reap: int) -> None:
+    """Put the block on the list; ask for a pending call if the list was empty."""
+    rest = e.new()
+    block = e.get(self, OWNER_BLOCK)
+    e.unless_zero(block, rest)
+    head = e.word(reap_list)
+    first = e.get(head, 0)
+    e.put(first, block, 0)
+    e.put(block, head, 0)
+    e.when(e.equals(first, 0), rest)
+    e.c("Py_AddPendingCall", [e.word(reap), e.word(0)])
+    e.jump(rest)
+    e.at(rest)
+
+
+def getbuffer() -> Func:
+    """Build bf_getbuffer of a memory: a writable view of its present length."""
+    e = Stub("memory.getbuffer", bytes([I64, I64, I32]), bytes([I64]), CONV_C)
+    self, view, flags = e.params
+    record = e.get(self, VIEW_RECORD)
+    base = e.get(record, layout.MEM_BASE)
+    length = e.get(record, layout.MEM_LENGTH)
+    e.ret([e.c("PyBuffer_FillInfo", [view, self, base, length, e.const(I32, 0), flags])])
+    return e.func

@@ -1,0 +1,36 @@
+"""Run the command line in a process of its own, as a user would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import figwasp
+
+HANG_GUARD = 300
+"""Seconds after which a run is taken to hang. A guard, not a measure of speed."""
+
+
+def environment() -> dict[str, str]:
+    """Give the environment in which `python -m figwasp` finds the package under test."""
+    package_folder = str(Path(figwasp.__file__).resolve().parents[1])
+    paths = [package_folder, os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def figwasp_command(*words: str) -> list[str]:
+    """Give the command line that runs figwasp with the tests' own interpreter."""
+    return [sys.executable, "-W", "error", "-m", "figwasp", *words]
+
+
+def run_figwasp(
+    words: Sequence[str], *, stdin: bytes = b"", cwd: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run figwasp to its end and return what it printed and its exit status."""
+    return subprocess.run(
+        figwasp_command(*words),
+        input=stdin, capture_output=True, cwd=cwd, env=environment(), timeout=HANG_GUARD, check=False,
+    )  # fmt: skip

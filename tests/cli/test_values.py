@@ -1,0 +1,61 @@
+"""Words of the command line as arguments of `--invoke`."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from figwasp.cli.values import BadArgument, parse_arguments, show_results
+
+I32, I64, F32, F64, FUNCREF, EXTERNREF = 0x7F, 0x7E, 0x7D, 0x7C, 0x70, 0x6F
+
+
+@pytest.mark.parametrize(
+    ("word", "code", "value"),
+    [
+        ("-2147483648", I32, -(1 << 31)),
+        ("4294967295", I32, (1 << 32) - 1),
+        ("0xffff_ffff", I32, (1 << 32) - 1),
+        ("-0x10", I32, -16),
+        ("18446744073709551615", I64, (1 << 64) - 1),
+        ("-9223372036854775808", I64, -(1 << 63)),
+        ("1e3", F64, 1000.0),
+        ("0x1.8p3", F64, 12.0),
+        ("-inf", F32, -math.inf),
+    ],
+)
+def test_values(word: str, code: int, value: float) -> None:
+    assert parse_arguments([word], bytes([code])) == [value]
+
+
+def test_nan() -> None:
+    (value,) = parse_arguments(["nan"], bytes([F64]))
+    assert math.isnan(value)
+
+
+@pytest.mark.parametrize(
+    ("words", "params", "complaint"),
+    [
+        (["-2147483649"], [I32], "argument 1: -2147483649 does not fit in i32"),
+        (["4294967296"], [I32], "does not fit in i32"),
+        (["1", "18446744073709551616"], [I32, I64], "argument 2: 18446744073709551616 does not fit in i64"),
+        (["1.5"], [I32], "argument 1: '1.5' is not of type i32"),
+        (["one"], [F64], "'one' is not of type f64"),
+        (["0xg"], [F64], "'0xg' is not of type f64"),
+        (["0x1p9999"], [F64], "'0x1p9999' is not of type f64"),
+        (["f"], [FUNCREF], "a funcref cannot be given on the command line"),
+        (["x"], [EXTERNREF], "a externref cannot be given on the command line"),
+        ([], [I32, F64], r"0 arguments given, 2 expected \(i32 f64\)"),
+        (["1"], [], r"1 arguments given, 0 expected \(none\)"),
+    ],
+)
+def test_refused(words: list[str], params: list[int], complaint: str) -> None:
+    with pytest.raises(BadArgument, match=complaint):
+        parse_arguments(words, bytes(params))
+
+
+def test_results() -> None:
+    assert show_results(None) == []
+    assert show_results(7) == ["7"]
+    assert show_results((1, -0.5)) == ["1", "-0.5"]
