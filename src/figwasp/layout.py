@@ -50,8 +50,9 @@ TABLE_RECORD_SIZE: Final = 64
 FUNCREF_CODE: Final = 0
 FUNCREF_INSTANCE: Final = 8
 FUNCREF_TYPE: Final = 16  # 4 bytes: canonical type id
-FUNCREF_INDEX: Final = 20  # 4 bytes: function index in its module
+FUNCREF_INDEX: Final = 20  # 4 bytes: function index in its module; HOST_INDEX for a host function
 FUNCREF_SIZE: Final = 24
+HOST_INDEX: Final = 0xFFFF_FFFF
 
 # Store record: what an instance points to in order to find the chain that runs it
 STORE_CONTEXT: Final = 0
@@ -61,7 +62,8 @@ STORE_SIZE: Final = 64
 # Instance block, fixed part
 INST_STORE: Final = 0  # store record
 INST_HOOK: Final = 8  # address of the slot that holds the callable which serves what compiled code asks of Python
-INST_FIXED: Final = 16
+INST_OWNER: Final = 16  # PyObject* (borrowed) of the owner of this block
+INST_FIXED: Final = 32
 
 
 class InstanceLayout:

@@ -197,7 +197,7 @@ class _Collector:
                     v = inst.rm
                     if v >= VIRTUAL:
                         uses[v].append(late)
-                    elif v < REGISTERS:
+                    elif 0 <= v < REGISTERS:
                         self._use_physical(v, late)
                 if fields & 4:
                     v = inst.rx

@@ -1,11 +1,12 @@
 """Floor 3: moves between places. In: pairs of places that all move at once. Out: machine instructions that do it one by one.
 
 A *place* is an int: a physical register (0..31), or a memory cell, `index << 6 | base`, whose base is one of the pseudo
-registers SLOT, INCOMING and OUTGOING. All of them hold one value of at most 8 bytes. The moves of an edge or a call read
-every source before any destination is written; only cycles and copies from memory to memory need the scratch registers.
+registers SLOT, INCOMING and OUTGOING. All of them hold one value of at most 8 bytes. A source may also be a constant,
+`index << 6 | CONSTANT`: an instruction without operands whose result is wanted again.
 
-A spilled i32 is stored with its upper half, which the register invariant keeps zero, so that an instruction of 64 bits may
-read it in its slot.
+The moves of an edge or a call read every source before any destination is written; only cycles and copies from memory to
+memory need the scratch registers. Moves have the type of the value, so the upper half of a cell that holds 4 bytes is
+unspecified.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from figwasp.ir.ops import F32, F64, I32, I64
 
 REGISTERS: Final = 32
 """Places below are registers."""
+
+CONSTANT: Final = 63
+"""Base of a place that is no memory; the index is into `Mover.constants`."""
 
 
 def cell(base: int, index: int) -> int:
@@ -37,51 +41,70 @@ class Mover:
         func: gives temporary slots.
         target: makes the instructions.
         out: where they go; replaced for each block.
-        held: True while the integer scratch register holds something, so that moves must do without it.
-        temporary: slot for the cycles then, or -1 as long as none was needed.
+        constants: what CONSTANT places refer to.
+        held: True while the integer scratch register holds something, so that cycles must do without it.
+        temporary: slot for those, or -1 as long as none was needed.
     """
 
-    __slots__ = ("func", "held", "out", "target", "temporary")
+    __slots__ = ("_aside", "constants", "func", "held", "out", "target", "temporary")
 
     def __init__(self, func: MFunc, target: Target) -> None:
         self.func = func
         self.target = target
         self.out: list[MInst] = []
+        self.constants: list[MInst] = []
         self.held = False
         self.temporary = -1
+        self._aside = -1
 
     def move(self, type: int, dst: int, src: int) -> None:
-        """Append the move of one value; through a scratch register if both places are memory."""
-        target = self.target
+        """Append the move of one value; through a scratch register if neither place is a register."""
         if dst < REGISTERS:
             if src < REGISTERS:
-                self.out.append(target.move(type, dst, src))
+                self.out.append(self.target.move(type, dst, src))
             else:
-                self.out.append(target.load_memory(type, dst, src & 63, cell_mem(src)))
+                self._load(type, dst, src)
         elif src < REGISTERS:
-            wide = I64 if type == I32 and dst & 63 == SLOT else type
-            self.out.append(target.store_memory(wide, src, dst & 63, cell_mem(dst)))
+            self.out.append(self.target.store_memory(type, src, dst & 63, cell_mem(dst)))
         else:
-            self._through(type, dst, src, self.held)
+            self._through(type, dst, src, False)
 
-    def _through(self, type: int, dst: int, src: int, held: bool) -> None:
-        """Copy memory to memory through the float scratch register if the integer one is `held`."""
+    def temporary_slot(self) -> int:
+        """The place of the slot for whatever has to step aside for a moment."""
+        if self.temporary < 0:
+            self.temporary = self.func.num_slots
+            self.func.num_slots += 1
+        return cell(SLOT, self.temporary)
+
+    def _load(self, type: int, dst: int, src: int) -> None:
+        if src & 63 == CONSTANT:
+            made = self.constants[src >> 6]
+            again = MInst(made.op, dst, made.rn, made.rm, made.rx, made.mem, made.imm, made.pos)
+            self.out.append(again)
+        else:
+            self.out.append(self.target.load_memory(type, dst, src & 63, cell_mem(src)))
+
+    def _through(self, type: int, dst: int, src: int, in_int: bool) -> None:
+        """Copy memory to memory; any type goes through either scratch register, that of integers unless it is in use."""
         target = self.target
-        if type < F32 and not held:
-            self.out.append(target.load_memory(type, target.scratch_int, src & 63, cell_mem(src)))
-            wide = I64 if type == I32 and dst & 63 == SLOT else type
-            self.out.append(target.store_memory(wide, target.scratch_int, dst & 63, cell_mem(dst)))
-        elif type < F32 or held:  # a load of 4 bytes clears the rest of the register
-            narrow = F32 if type == I32 or type == F32 else F64
-            self.out.append(target.load_memory(narrow, target.scratch_float, src & 63, cell_mem(src)))
-            self.out.append(target.store_memory(F64, target.scratch_float, dst & 63, cell_mem(dst)))
-        else:  # floats may be copied by either; the integer register is free and a float one may hold a cycle
-            wide = I32 if type == F32 else I64
-            self.out.append(target.load_memory(wide, target.scratch_int, src & 63, cell_mem(src)))
-            self.out.append(target.store_memory(wide, target.scratch_int, dst & 63, cell_mem(dst)))
+        small = type == I32 or type == F32
+        if src & 63 == CONSTANT:
+            scratch = target.scratch_int if type < F32 else target.scratch_float
+            bits = type
+        elif in_int:
+            scratch = target.scratch_float
+            bits = F32 if small else F64
+        else:
+            scratch = target.scratch_int
+            bits = I32 if small else I64
+        self._load(bits, scratch, src)
+        self.out.append(target.store_memory(bits, scratch, dst & 63, cell_mem(dst)))
 
     def parallel(self, types: list[int], dsts: list[int], srcs: list[int]) -> None:
-        """Append moves that together have the effect of all at once. Destinations differ from each other; consumes `srcs`."""
+        """Append moves that together have the effect of all at once. Destinations differ from each other; consumes `srcs`.
+
+        While `held`, destinations must be registers.
+        """
         todo = [i for i, dst in enumerate(dsts) if dst != srcs[i]]
         if len(todo) < 2:
             for i in todo:
@@ -94,9 +117,22 @@ class Mover:
             writer[dsts[i]] = i
         ready = [i for i in todo if dsts[i] not in readers]
         in_int = False  # the integer scratch register holds one place of a cycle
+        reader: dict[int, int] = {}
+        cyclic: list[int] = []
         while writer:
-            if not ready:
-                in_int = self._break_cycle(next(iter(writer.values())), types, dsts, srcs, readers, writer, ready)
+            if not ready:  # what is left are cycles: every place is written once and read once
+                if not cyclic:
+                    cyclic = list(writer.values())
+                    reader = {srcs[i]: i for i in cyclic}
+                first = cyclic.pop()
+                if dsts[first] not in writer:
+                    continue
+                second = reader[dsts[first]]
+                in_int = self._set_aside(types[second], dsts[first])
+                srcs[second] = self._aside
+                readers[self._aside] = 1
+                del readers[dsts[first]]
+                ready.append(first)
             while ready:
                 i = ready.pop()
                 dst = dsts[i]
@@ -112,30 +148,11 @@ class Mover:
                     if src in writer:
                         ready.append(writer[src])
 
-    def _break_cycle(
-        self,
-        first: int,
-        types: list[int],
-        dsts: list[int],
-        srcs: list[int],
-        readers: dict[int, int],
-        writer: dict[int, int],
-        ready: list[int],
-    ) -> bool:
-        """Copy the destination of move `first` aside, which frees it; return whether it went to the integer scratch register."""
-        place = dsts[first]
-        reader = next(i for i in writer.values() if srcs[i] == place)
-        type = types[reader]
+    def _set_aside(self, type: int, place: int) -> bool:
+        """Copy a place that is about to be overwritten to `_aside`; return whether that is the integer scratch register."""
         if self.held:
-            if self.temporary < 0:
-                self.temporary = self.func.num_slots
-                self.func.num_slots += 1
-            aside = cell(SLOT, self.temporary)
+            self._aside = self.temporary_slot()
         else:
-            aside = self.target.scratch_int if type < F32 else self.target.scratch_float
-        self.move(type, aside, place)
-        srcs[reader] = aside
-        readers[aside] = 1
-        del readers[place]
-        ready.append(first)
+            self._aside = self.target.scratch_int if type < F32 else self.target.scratch_float
+        self.move(type, self._aside, place)
         return not self.held and type < F32

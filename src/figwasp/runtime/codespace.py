@@ -80,12 +80,19 @@ class Space:
                 return chunk
         size = (size + _CHUNK - 1) & -_CHUNK
         start = self._take_addresses(size)
-        try:
-            chunk = _Chunk(start, size, os.dual_map(start, size))
-        except OSError as error:
-            raise Unsupported(f"no executable memory: {error}") from error
+        chunk = _Chunk(start, size, self._writable_view(start, size))
         self._code_chunks.append(chunk)
         return chunk
+
+    def _writable_view(self, start: int, size: int) -> int:
+        try:
+            return os.dual_map(start, size)
+        except OSError as error:
+            try:
+                os.map_then_protect(start, b"\xcc")
+            except OSError as last:
+                raise Unsupported(f"no executable memory: {error}; {last}") from last
+            return 0
 
     def data_chunk(self, size: int) -> _Chunk:
         """Return a chunk of zeroed private data of at least `size` bytes."""
@@ -132,12 +139,16 @@ class Region:
             chunk = self._space.code_chunk(max(size, min(_CHUNK << len(self._code), 1 << 22)))
             self._code.append(chunk)
         address = chunk.start + chunk.used
-        chunk.used = (chunk.used + size + _ALIGNMENT - 1) & -_ALIGNMENT
+        alignment = _ALIGNMENT if chunk.writable else os.PAGE
+        chunk.used = (chunk.used + size + alignment - 1) & -alignment
         return address
 
     def write(self, address: int, data: bytes) -> None:
-        """Put code at an address from `place`, through the writable view."""
+        """Put code at the address that `place` gave last: through the writable view, or by writing before protecting."""
         chunk = self._code[-1]
+        if not chunk.writable:
+            os.map_then_protect(address, data)
+            return
         os.write(chunk.writable + address - chunk.start, data)
 
     def release(self) -> None:

@@ -64,9 +64,10 @@ def _prototype(name: str, result: Any, *arguments: Any) -> Any:
 _type_from_spec: Final = _prototype("PyType_FromSpecWithBases", ctypes.py_object, ctypes.c_void_p, ctypes.py_object)
 _generic_alloc: Final = _prototype("PyType_GenericAlloc", ctypes.py_object, ctypes.py_object, ctypes.c_ssize_t)
 _incref: Final = _prototype("Py_IncRef", None, ctypes.py_object)
+_decref: Final = _prototype("Py_DecRef", None, ctypes.py_object)
+thread_state: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", _api))
 raw_calloc: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)(("PyMem_RawCalloc", _api))
 raw_free: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("PyMem_RawFree", _api))
-add_pending_call_address: Final[int] = ctypes.cast(_api.Py_AddPendingCall, ctypes.c_void_p).value or 0
 
 
 def address(name: str) -> int:
@@ -144,6 +145,11 @@ def set_reference(address_: int, value: object) -> None:
     """Store a new reference to `value` at an address that holds none."""
     _incref(value)
     ctypes.c_uint64.from_address(address_).value = id(value)
+
+
+def drop_reference(value: object) -> None:
+    """Drop a reference that a cleared address held."""
+    _decref(value)
 
 
 def object_at(address_: int) -> Any:

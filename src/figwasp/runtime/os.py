@@ -43,6 +43,7 @@ SIGINFO_ADDRESS: Final = 16
 SYS_RT_SIGACTION: Final = 13
 SYS_NANOSLEEP: Final = 35
 SYS_FUTEX: Final = 202
+SIGSEGV: Final = int(signal.SIGSEGV)
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p
@@ -214,16 +215,19 @@ def segv_handler() -> int:
     return action.handler or 0
 
 
-def install_segv_handler(address: int) -> int:
-    """Install emitted code as the SIGSEGV handler and return the handler it replaces."""
-    new = _Sigaction()
-    old = _Sigaction()
-    new.handler = address
-    new.flags = _SA_SIGINFO | _SA_ONSTACK | _SA_NODEFER
-    if _libc.sigaction(signal.SIGSEGV, ctypes.byref(new), ctypes.byref(old)):
+def handler_action(address: int) -> bytes:
+    """Return the struct sigaction that makes emitted code a fault handler."""
+    action = _Sigaction()
+    action.handler = address
+    action.flags = _SA_SIGINFO | _SA_ONSTACK | _SA_NODEFER
+    return bytes(action)
+
+
+def install_segv_handler(action: int) -> None:
+    """Install the SIGSEGV handler that a struct sigaction at an address describes."""
+    if _libc.sigaction(signal.SIGSEGV, action, None):
         error = ctypes.get_errno()
         raise OSError(error, f"sigaction: {os.strerror(error)}")
-    return old.handler or 0
 
 
 def start_thread(address: int, argument: int) -> None:
@@ -239,20 +243,19 @@ def start_thread(address: int, argument: int) -> None:
     _libc.pthread_detach(thread)
 
 
-def native_stack_base() -> int:
-    """Return the lowest address of the calling thread's stack that it may grow down to."""
+def native_stack() -> tuple[int, int]:
+    """Return the lowest address that the calling thread's stack may grow down to, and its size."""
     attributes = ctypes.create_string_buffer(64)
     if _libc.pthread_getattr_np(_libc.pthread_self(), attributes):
-        return 0
+        return 0, 1 << 62
     base = ctypes.c_size_t()
     size = ctypes.c_size_t()
     _libc.pthread_attr_getstack(attributes, ctypes.byref(base), ctypes.byref(size))
     _libc.pthread_attr_destroy(attributes)
+    top = base.value + size.value
+    lowest = base.value
     if threading.current_thread() is threading.main_thread():
         # The main thread's stack grows on demand up to the limit in force now, which can be lower than at its start.
         limit = resource.getrlimit(resource.RLIMIT_STACK)[0]
-        top = base.value + size.value
-        if limit != resource.RLIM_INFINITY:
-            return max(base.value, top - limit)
-        return max(base.value, top - (8 << 20))
-    return int(base.value)
+        lowest = max(lowest, top - (limit if limit != resource.RLIM_INFINITY else 8 << 20))
+    return lowest, top - lowest

@@ -6,7 +6,8 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.codegen import abi
-from figwasp.codegen.mach import STACK
+from figwasp.codegen.isa.x64.target import TARGET
+from figwasp.codegen.mach import NONE, STACK
 from figwasp.errors import TRAP_HOST
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Call, Func, Value
@@ -49,12 +50,13 @@ class _Places:
     __slots__ = ("area", "registers", "returned", "stack", "stack_bytes")
 
     def __init__(self, params: bytes, results: bytes) -> None:
-        signature = abi.wasm_signature(params, results)
-        locations = list(enumerate(signature.arg_locs))
+        signature = abi.wasm_signature(TARGET, params, results)
+        hidden = [] if signature.hidden == NONE else [signature.hidden]
+        locations = list(enumerate(signature.params + hidden))
         self.registers = [i for i, location in locations if location < STACK]
         self.stack = [(i, 8 * (location - STACK)) for i, location in locations if location >= STACK]
         self.stack_bytes = signature.stack_bytes
-        results_at = list(enumerate(signature.result_locs))
+        results_at = list(enumerate(signature.results))
         self.returned = [i for i, location in results_at if location < STACK]
         self.area = [(i, 8 * (location - STACK)) for i, location in results_at if location >= STACK]
 

@@ -263,7 +263,40 @@ def _move(e: Stub, target: Value, source: Value, offset: Value, size: Value) -> 
     e.native(os.symbol("memmove"), [to, e.emit(ops.I64_ADD, [source, offset]), size])
 
 
-def tick(parked: int, wake: int) -> Func:
+class FaultFront:
+    """Addresses that let a tick put our fault handler back in front of one installed after it.
+
+    Attributes:
+        handler: of the word that holds our handler's address.
+        previous: of the word that holds the handler before ours.
+        ours: of the struct sigaction of our handler.
+        present: of room for a struct sigaction.
+    """
+
+    __slots__ = ("handler", "ours", "present", "previous")
+
+    def __init__(self, handler: int, previous: int, ours: int, present: int) -> None:
+        self.handler = handler
+        self.previous = previous
+        self.ours = ours
+        self.present = present
+
+
+def _keep_in_front(e: Stub, front: FaultFront) -> None:
+    sigaction = os.symbol("sigaction")
+    number = e.const(I32, os.SIGSEGV)
+    room = e.word(front.present)
+    e.c(sigaction, [number, e.word(0), room])
+    present = e.get(room, 0)
+    ahead = e.new()
+    e.when(e.emit(ops.I64_NE, [present, e.get(e.word(front.handler), 0)]), ahead)
+    e.put(present, e.word(front.previous), 0)
+    e.c(sigaction, [number, e.word(front.ours), e.word(0)])
+    e.jump(ahead)
+    e.at(ahead)
+
+
+def tick(parked: int, wake: int, front: FaultFront) -> Func:
     """Build (context, stack pointer) -> status, called from the tick stub on the native stack; 0 means go on.
 
     The stack pointer went below the context's limit: either the wasm stack is used up, or the ticker has raised the limit.
@@ -271,6 +304,7 @@ def tick(parked: int, wake: int) -> Func:
     Args:
         parked: address of the word that is 1 while the ticker sleeps.
         wake: address of the native function that wakes it.
+        front: how to keep the fault handler in front.
     """
     e = Stub("tick", bytes([I64, I64]), bytes([I64]), CONV_C)
     context, pointer = e.params
@@ -286,6 +320,7 @@ def tick(parked: int, wake: int) -> Func:
     e.c(wake, [])
     e.jump(awake)
     e.at(awake)
+    _keep_in_front(e, front)
     _run_signal_handlers(e, context, ticks, failed)
     flags = e.emit(ops.I32_OR, [e.get32(context, layout.CTX_FLAGS), e.const(I32, layout.FLAG_GIL_RELEASED)])
     e.store(ops.I32_STORE, flags, context, layout.CTX_FLAGS)

@@ -118,6 +118,7 @@ OFLAG_CREAT: Final = 1
 OFLAG_DIRECTORY: Final = 2
 OFLAG_EXCL: Final = 4
 OFLAG_TRUNC: Final = 8
+OFLAGS: Final = 15
 
 FDFLAG_APPEND: Final = 1
 FDFLAG_DSYNC: Final = 2
@@ -173,8 +174,6 @@ CLOCK_ABSTIME: Final = 1
 
 U32: Final = Struct("<I")
 U64: Final = Struct("<Q")
-SIZES: Final = Struct("<II")
-"""Two results of type size."""
 IOVEC: Final = Struct("<II")
 """buf, buf_len."""
 PRESTAT: Final = Struct("<B3xI")

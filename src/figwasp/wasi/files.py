@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import os
 import select
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import IO, Final
 
 from figwasp.wasi.abi import (
     BADF,
     DIRECTORY_RIGHTS,
+    FD_READ,
+    FD_WRITE,
     FDFLAG_APPEND,
     FDFLAG_DSYNC,
     FDFLAG_NONBLOCK,
@@ -28,7 +31,6 @@ from figwasp.wasi.abi import (
     FILETYPE_CHARACTER_DEVICE,
     FILETYPE_DIRECTORY,
     FILETYPE_REGULAR_FILE,
-    FILETYPE_SOCKET_STREAM,
     FILETYPE_SYMBOLIC_LINK,
     FILETYPE_UNKNOWN,
     MASK32,
@@ -83,6 +85,9 @@ class Descriptor:
             os.fdatasync(self.host)
         else:
             os.fsync(self.host)
+
+    def flush(self) -> None:
+        """Hand on what Python has buffered, if it has."""
 
     def set_flags(self, flags: int) -> None:
         """Change the FDFLAG_* as far as can be."""
@@ -158,9 +163,9 @@ class Stream(Descriptor):
 
     __slots__ = ("_file",)
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file: IO[bytes] = getattr(file, "buffer", file)
-        super().__init__(-1, FILETYPE_UNKNOWN, STREAM_RIGHTS)
+    def __init__(self, file: IO[bytes], rights: int) -> None:
+        self._file: IO[bytes] = getattr(file, "buffer", file)  # sys.stdout and the like have theirs below
+        super().__init__(-1, FILETYPE_UNKNOWN, STREAM_RIGHTS & rights)
 
     def read(self, buffers: Sequence[memoryview]) -> int:
         """Read what one call of the file object gives."""
@@ -189,12 +194,12 @@ class Stream(Descriptor):
             if not room:
                 break
         data = b"".join(parts)
-        written = self._file.write(data)
+        written: int | None = self._file.write(data)
         if written is None:
-            if data and hasattr(self._file, "readinto"):  # a raw file that would block
+            if isinstance(self._file, io.RawIOBase):
                 raise BlockingIOError(errno.EAGAIN, "cannot write yet")
-            return len(data)
-        return min(max(int(written), 0), len(data))
+            return len(data)  # a file object of the user's own making that does not count
+        return min(max(written, 0), len(data))
 
     def status(self) -> os.stat_result | None:
         return None
@@ -203,7 +208,6 @@ class Stream(Descriptor):
         self.flush()
 
     def flush(self) -> None:
-        """Hand on what the file object has buffered."""
         flush = getattr(self._file, "flush", None)
         if flush is not None and not getattr(self._file, "closed", False):
             flush()
@@ -284,13 +288,11 @@ def inherited(host: int) -> Descriptor:
         OSError: when the process has none.
     """
     mode = os.fstat(host).st_mode
-    direction = FILE_RIGHTS if os.isatty(host) else ~_OTHER_WAY[host]
+    other_way = FD_WRITE if host == 0 else FD_READ
     if stat.S_ISREG(mode):
-        return Inherited(host, FILETYPE_REGULAR_FILE, FILE_RIGHTS & direction)
-    filetype = filetype_of(mode)
-    if filetype in (FILETYPE_SOCKET_STREAM, FILETYPE_DIRECTORY):  # as what they are they would promise more than is here
-        filetype = FILETYPE_UNKNOWN
-    return Inherited(host, filetype, STREAM_RIGHTS & direction)
+        return Inherited(host, FILETYPE_REGULAR_FILE, FILE_RIGHTS & ~other_way)
+    filetype = FILETYPE_CHARACTER_DEVICE if stat.S_ISCHR(mode) else FILETYPE_UNKNOWN
+    return Inherited(host, filetype, STREAM_RIGHTS & ~other_way)
 
 
 class Table:
@@ -298,8 +300,9 @@ class Table:
 
     __slots__ = ("_items",)
 
-    def __init__(self) -> None:
-        self._items: list[Descriptor | None] = []
+    def __init__(self, items: Iterable[Descriptor | None]) -> None:
+        """Number the descriptors from 0; None is one that is closed."""
+        self._items = list(items)
 
     def find(self, fd: int) -> Descriptor:
         """Give a descriptor by number; `fd` may be signed.
@@ -313,14 +316,13 @@ class Table:
             raise Fail(BADF)
         return item
 
-    def add(self, descriptor: Descriptor | None) -> int:
-        """Give a descriptor a number. None takes the next number at the end, as closed."""
-        if descriptor is not None and None in self._items:
-            fd = self._items.index(None)
-            self._items[fd] = descriptor
-        else:
-            fd = len(self._items)
+    def add(self, descriptor: Descriptor) -> int:
+        """Give a descriptor a number."""
+        if None not in self._items:
             self._items.append(descriptor)
+            return len(self._items) - 1
+        fd = self._items.index(None)
+        self._items[fd] = descriptor
         return fd
 
     def remove(self, fd: int) -> Descriptor:

@@ -47,9 +47,11 @@ INSTRS: Final[dict[str, Opcode]] = {row.name: row for row in ROWS if row.name ==
 """Name in the text format -> row; `select` is the form without types."""
 
 _KEYWORDS: Final = frozenset(
-    "module type func param result local import export table memory global mut elem data start offset item declare then"
-    " extern binary quote definition instance".split()
-)
+    (
+        "module", "type", "func", "param", "result", "local", "import", "export", "table", "memory", "global", "mut", "elem",
+        "data", "start", "offset", "item", "declare", "then", "extern", "binary", "quote", "definition", "instance",
+    )
+)  # fmt: skip
 _MEMARG: Final = re.compile(r"(?:offset|align)=(.*)")
 
 

@@ -318,7 +318,7 @@ class _Decoder:
                 depth += 1
             row = opcodes.BY_CODE.get(code)
             if row is None or row.proposal not in self.features:
-                raise Malformed(f"illegal opcode {opcodes.show(code)}", at)
+                raise Malformed(opcodes.illegal(code), at)
             immediate, self.pos = READERS[row.immediates](self.data, self.pos)
             if self.pos > self.end:
                 raise Malformed("unexpected end", at)

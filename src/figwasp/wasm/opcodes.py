@@ -21,7 +21,7 @@ from figwasp.features import PROPOSALS
 from figwasp.wasm.immediates import KIND_NAMES, KINDS
 from figwasp.wasm.types import I32, TYPE_CODES
 
-__all__ = ["BY_CODE", "BY_NAME", "FC", "PREFIXES", "ROWS", "SINGLE", "Opcode", "pack", "show", "subcode"]
+__all__ = ["BY_CODE", "BY_NAME", "FC", "PREFIXES", "ROWS", "SINGLE", "Opcode", "illegal", "pack", "show", "subcode"]
 
 _TABLE: Final = """
 # name                  code    immediates      type                proposal                ir
@@ -283,6 +283,15 @@ def show(code: int) -> str:
     return f"{code >> 8 & 0xFF:02x} {subcode(code):02x}"
 
 
+def illegal(code: int) -> str:
+    """Return the message for an opcode that has no row, or whose proposal is off."""
+    row = BY_CODE.get(code)
+    if row is not None:
+        return f"illegal opcode {show(code)}: {row.name} needs {row.proposal}, which is off"
+    later = _LATER.get(code & 0xFF if code < 0x100 else code >> 8 & 0xFF)
+    return f"illegal opcode {show(code)}" + (f": {later} is not supported" if later else "")
+
+
 def _types(text: str) -> bytes:
     return bytes(I32 if name == "addr" else TYPE_CODES[name] for name in text.split())
 
@@ -314,8 +323,18 @@ SINGLE: Final[list[Opcode | None]] = [BY_CODE.get(code) for code in range(0x100)
 """Rows of the one-byte opcodes, by byte."""
 FC: Final[list[Opcode | None]] = _prefixed(0xFC)
 """Rows behind the prefix fc, by sub-opcode."""
-PREFIXES: Final[dict[int, list[Opcode | None]]] = {0xFC: FC}
-"""Prefix byte -> its rows by sub-opcode."""
+PREFIXES: Final = frozenset((0xFB, 0xFC, 0xFD, 0xFE))
+"""Bytes that a sub-opcode follows."""
+
+_LATER: Final[dict[int, str]] = {
+    **dict.fromkeys((0x06, 0x07, 0x08, 0x09, 0x0A, 0x18, 0x19, 0x1F), "exception handling"),
+    **dict.fromkeys((0x12, 0x13), "tail calls"),
+    **dict.fromkeys((0x14, 0x15, 0xD3, 0xD4, 0xD5, 0xD6), "typed function references"),
+    0xFB: "garbage collection",
+    0xFD: "SIMD",
+    0xFE: "threads",
+}
+"""First byte of instructions that have no row yet -> what they belong to."""
 
 if len(BY_CODE) != len(ROWS) or len(BY_NAME) != len(ROWS):
     raise ValueError("the instruction table has two rows with one name or one code")

@@ -1,0 +1,132 @@
+"""Floor 3: calling conventions: where parameters and results travel.
+
+In: IR types of parameters and results; out: a `Signature` with one location per value. A location is a physical register or
+STACK + k. For parameters STACK + k is the k-th 8-byte cell of the stack argument area; for results it is the k-th cell of the
+result area, memory in the caller's frame whose address is one more parameter, the last and hidden one.
+
+Wasm convention: the instance travels in its own register and is not part of a signature. Parameters fill the integer and the
+float registers separately, in order; what does not fit goes to stack cells in order; the callee pops them. Results use the
+same registers. C convention (System V psABI 3.2.3, for integers and floats only): the caller pops, one result at most.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp.codegen.mach import FLOAT0, NONE, STACK
+from figwasp.codegen.target import Target
+from figwasp.errors import Unsupported
+from figwasp.ir.ops import F32, I64
+
+ALL_REGISTERS: Final = (1 << 2 * FLOAT0) - 1
+
+
+class Signature:
+    """Locations of one function type.
+
+    Attributes:
+        params: one location per parameter, without instance and hidden parameter.
+        results: one location per result; STACK + k means a cell of the result area.
+        hidden: location of the parameter that holds the address of the result area, or NONE.
+        stack_bytes: size of the stack argument area, a multiple of 16.
+        area_bytes: size of the result area.
+    """
+
+    __slots__ = ("area_bytes", "hidden", "params", "results", "stack_bytes")
+
+    def __init__(self, params: list[int], results: list[int], hidden: int, stack_bytes: int, area_bytes: int) -> None:
+        self.params = params
+        self.results = results
+        self.hidden = hidden
+        self.stack_bytes = stack_bytes
+        self.area_bytes = area_bytes
+
+
+_WASM: Final[dict[str, dict[bytes, Signature]]] = {}
+_C: Final[dict[str, dict[bytes, Signature]]] = {}
+
+
+def wasm_signature(target: Target, params: bytes, results: bytes) -> Signature:
+    """Return the locations of a type in the wasm convention.
+
+    Args:
+        target: the machine.
+        params: IR types of the parameters after the instance.
+        results: IR types of the results.
+    """
+    known = _WASM.setdefault(target.name, {})
+    key = params + b"\xff" + results
+    signature = known.get(key)
+    if signature is None:
+        signature = known[key] = _wasm(target, params, results)
+    return signature
+
+
+def _wasm(target: Target, params: bytes, results: bytes) -> Signature:
+    result_locs, area = assign(results, target.arg_ints, target.arg_floats)
+    types = params + bytes([I64]) if area else params
+    param_locs, cells = assign(types, target.arg_ints, target.arg_floats)
+    hidden = param_locs.pop() if area else NONE
+    return Signature(param_locs, result_locs, hidden, stack_size(cells), 8 * area)
+
+
+def c_signature(target: Target, params: bytes, results: bytes) -> Signature:
+    """Return the locations of a type in the C convention.
+
+    Raises:
+        Unsupported: if there is more than one result.
+    """
+    known = _C.setdefault(target.name, {})
+    key = params + b"\xff" + results
+    signature = known.get(key)
+    if signature is None:
+        if len(results) > 1:
+            raise Unsupported("a C function has one result at most")
+        locs, cells = assign(params, target.c_arg_ints, target.c_arg_floats)
+        result_locs, _ = assign(results, [target.c_result_int], [target.c_result_float])
+        signature = known[key] = Signature(locs, result_locs, NONE, stack_size(cells), 0)
+    return signature
+
+
+def assign(types: bytes, ints: list[int], floats: list[int]) -> tuple[list[int], int]:
+    """Give every value a register of its class or the next cell; return the locations and the number of cells."""
+    locs = []
+    num_ints = num_floats = cells = 0
+    for type in types:
+        if type < F32:
+            if num_ints < len(ints):
+                locs.append(ints[num_ints])
+                num_ints += 1
+                continue
+        elif num_floats < len(floats):
+            locs.append(floats[num_floats])
+            num_floats += 1
+            continue
+        locs.append(STACK + cells)
+        cells += 1
+    return locs, cells
+
+
+def stack_size(cells: int) -> int:
+    """Return the bytes of a stack argument area, which keeps the stack pointer aligned to 16."""
+    return (8 * cells + 15) & ~15
+
+
+def wasm_clobbers(target: Target) -> int:
+    """Return the registers that a call in the wasm convention destroys."""
+    return ALL_REGISTERS & ~(target.callee_saved | fixed(target))
+
+
+def c_clobbers(target: Target) -> int:
+    """Return the registers that a call in the C convention destroys."""
+    return ALL_REGISTERS & ~(target.c_callee_saved | fixed(target))
+
+
+def all_clobbers(target: Target) -> int:
+    """Return every register but the pinned ones."""
+    return ALL_REGISTERS & ~fixed(target)
+
+
+def fixed(target: Target) -> int:
+    """Return the registers that have one meaning throughout: context and stack pointer."""
+    return 1 << target.context_reg | 1 << target.stack_reg

@@ -1,0 +1,475 @@
+"""Floor 3: x86-64 selection: conditions, and what consumes them: branches, traps, selects, and comparisons as values.
+
+`condition` appends the instruction that sets the flags for an i32 value and returns the condition code that stands for "not
+zero". Nothing between it and the consumer may write flags; constants and loads, which operands may still ask for, do not.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp.codegen.isa.x64 import insts as x
+from figwasp.codegen.isa.x64 import registers as r
+from figwasp.codegen.isa.x64.select_memory import NO_IMM, fold, foldable, imm32, low, pool_mem, wide
+from figwasp.codegen.mach import BRANCH, JUMP, NONE, POOL, SWITCH, TRAPIF, MBlock, MInst
+from figwasp.codegen.select import NO_COLOR, Selector
+from figwasp.ir import ops
+from figwasp.ir.func import Value
+from figwasp.ir.ops import F32, F64, I32, I64
+
+_INT_CODES: Final = (r.CC_E, r.CC_NE, r.CC_L, r.CC_B, r.CC_G, r.CC_A, r.CC_LE, r.CC_BE, r.CC_GE, r.CC_AE)
+"""In the order of the comparisons in the IR table: eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u."""
+_MIRRORED: Final = {
+    r.CC_E: r.CC_E, r.CC_NE: r.CC_NE, r.CC_L: r.CC_G, r.CC_G: r.CC_L, r.CC_LE: r.CC_GE, r.CC_GE: r.CC_LE,
+    r.CC_B: r.CC_A, r.CC_A: r.CC_B, r.CC_BE: r.CC_AE, r.CC_AE: r.CC_BE,
+}  # fmt: skip
+"""The code for exchanged operands."""
+_UNSIGNED: Final = {r.CC_L: r.CC_B, r.CC_G: r.CC_A, r.CC_LE: r.CC_BE, r.CC_GE: r.CC_AE}
+_FLOAT_CODES: Final = (r.CC_FEQ, r.CC_FNE, r.CC_A, r.CC_A, r.CC_AE, r.CC_AE)
+"""eq ne lt gt le ge; lt and le with operands exchanged, so that unordered is false."""
+
+# Kinds of condition
+_PLAIN: Final = 0
+_COMPARE32: Final = 1
+_COMPARE64: Final = 2
+_EQZ: Final = 3
+_FLOAT: Final = 4
+_AND: Final = 5
+
+KIND: Final[list[int]] = [_PLAIN] * ops.COUNT
+CODE: Final[list[int]] = [r.CC_NE] * ops.COUNT
+for _number, _code in enumerate(_INT_CODES):
+    KIND[ops.I32_EQ + _number] = _COMPARE32
+    CODE[ops.I32_EQ + _number] = _code
+    KIND[ops.I64_EQ + _number] = _COMPARE64
+    CODE[ops.I64_EQ + _number] = _code
+for _number, _code in enumerate(_FLOAT_CODES):
+    for _first in (ops.F32_EQ, ops.F64_EQ):
+        KIND[_first + _number] = _FLOAT
+        CODE[_first + _number] = _code
+KIND[ops.I32_EQZ] = KIND[ops.I64_EQZ] = _EQZ
+KIND[ops.I32_AND] = _AND
+
+
+def condition(s: Selector, value: Value) -> int:
+    """Append what sets the flags for an i32 and return the code for "not zero"."""
+    kind = KIND[value.op]
+    if kind == _PLAIN or s.home[value.id] < s.block_color:
+        return zero_test(s, value) ^ 1
+    if s.uses[value.id] == 1:
+        return flags(s, value)
+    if kind == _AND:
+        return zero_test(s, value) ^ 1
+    color = s.color
+    s.color = NO_COLOR  # the comparison may be made once more for another user, but its loads may not
+    code = flags(s, value)
+    s.color = color
+    return code
+
+
+def flags(s: Selector, value: Value) -> int:
+    """Append the comparison that a value is and return the code under which it holds."""
+    kind = KIND[value.op]
+    if kind == _EQZ:
+        arg = value.args[0]
+        inner = KIND[arg.op]
+        if inner != _PLAIN and inner != _AND and s.home[arg.id] >= s.block_color and s.uses[arg.id] == 1:
+            return flags(s, arg) ^ 1
+        return zero_test(s, arg)
+    if kind == _FLOAT:
+        return _float_compare(s, value)
+    if kind == _AND:
+        return zero_test(s, value) ^ 1
+    return _compare(s, value.args[0], value.args[1], CODE[value.op], kind == _COMPARE32)
+
+
+# Integers
+
+
+def _compare(s: Selector, left: Value, right: Value, code: int, narrow: bool) -> int:
+    """Append the comparison of two integers; return the code, which changes when the operands are exchanged."""
+    if left.op == ops.CONST and right.op != ops.CONST:
+        left, right = right, left
+        code = _MIRRORED[code]
+    if right.op == ops.CONST:
+        if right.aux == 0:
+            return _compare_zero(s, left, code)
+        imm = imm32(right)
+        if imm != NO_IMM:
+            return _compare_immediate(s, left, imm, code, narrow)
+    full = ops.I32_LOAD if narrow else ops.I64_LOAD
+    if right.op == full and foldable(s, right):
+        inst = MInst(x.CMP32_RM if narrow else x.CMP64_RM)
+        s.code.append(inst)
+        fold(s, inst, right)
+        inst.rn = low(s, left) if narrow else wide(s, left)
+    elif left.op == full and foldable(s, left):
+        inst = MInst(x.CMP32_MR if narrow else x.CMP64_MR)
+        s.code.append(inst)
+        fold(s, inst, left)
+        inst.rn = low(s, right) if narrow else wide(s, right)
+    else:
+        inst = MInst(x.CMP32_RR if narrow else x.CMP64_RR)
+        s.code.append(inst)
+        inst.rn = low(s, left) if narrow else wide(s, left)
+        inst.rm = low(s, right) if narrow else wide(s, right)
+    return code
+
+
+def _compare_zero(s: Selector, value: Value, code: int) -> int:
+    """Append the comparison with 0; carry and overflow are clear after it, as after a `cmp` with 0."""
+    if code == r.CC_E or code == r.CC_BE:
+        return zero_test(s, value)
+    if code == r.CC_NE or code == r.CC_A:
+        return zero_test(s, value) ^ 1
+    narrow = value.type == I32
+    inst = MInst(x.TEST32_RR if narrow else x.TEST64_RR)
+    s.code.append(inst)
+    inst.rn = inst.rm = low(s, value) if narrow else wide(s, value)
+    return code
+
+
+def _compare_immediate(s: Selector, left: Value, imm: int, code: int, narrow: bool) -> int:
+    """Append the comparison with a constant, of a byte in memory if that is what the left side loads."""
+    op = left.op
+    if op == (ops.I32_LOAD if narrow else ops.I64_LOAD) and foldable(s, left):
+        inst = MInst(x.CMP32_MI if narrow else x.CMP64_MI, NONE, NONE, NONE, NONE, 0, imm)
+    elif (op == ops.I32_LOAD8_U or op == ops.I64_LOAD8_U) and 0 <= imm < 0x100 and foldable(s, left):
+        inst = MInst(x.CMP8_MI, NONE, NONE, NONE, NONE, 0, (imm ^ 0x80) - 0x80)
+        code = _UNSIGNED.get(code, code)
+    else:
+        inst = MInst(x.CMP32_RI if narrow else x.CMP64_RI, NONE, NONE, NONE, NONE, 0, imm)
+        s.code.append(inst)
+        inst.rn = low(s, left) if narrow else wide(s, left)
+        return code
+    s.code.append(inst)
+    fold(s, inst, left)
+    return code
+
+
+_ZERO_MEMORY: Final = {
+    ops.I32_LOAD: x.CMP32_MI, ops.I64_LOAD: x.CMP64_MI, ops.I32_LOAD8_U: x.CMP8_MI, ops.I32_LOAD8_S: x.CMP8_MI,
+    ops.I64_LOAD8_U: x.CMP8_MI, ops.I64_LOAD8_S: x.CMP8_MI, ops.I32_LOAD16_U: x.CMP16_MI, ops.I32_LOAD16_S: x.CMP16_MI,
+    ops.I64_LOAD16_U: x.CMP16_MI, ops.I64_LOAD16_S: x.CMP16_MI, ops.I64_LOAD32_U: x.CMP32_MI, ops.I64_LOAD32_S: x.CMP32_MI,
+}  # fmt: skip
+
+
+def zero_test(s: Selector, value: Value) -> int:
+    """Append what compares an integer with 0 and return the code for "is zero" (only ZF may be relied on)."""
+    op = value.op
+    if (op == ops.I32_AND or op == ops.I64_AND) and s.sole(value):
+        return _test_bits(s, value.args[0], value.args[1], op == ops.I32_AND)
+    if op in _ZERO_MEMORY and foldable(s, value):
+        inst = MInst(_ZERO_MEMORY[op])
+        s.code.append(inst)
+        fold(s, inst, value)
+        return r.CC_E
+    narrow = value.type == I32
+    inst = MInst(x.TEST32_RR if narrow else x.TEST64_RR)
+    s.code.append(inst)
+    inst.rn = inst.rm = low(s, value) if narrow else wide(s, value)
+    return r.CC_E
+
+
+def _test_bits(s: Selector, left: Value, right: Value, narrow: bool) -> int:
+    """Append what tells whether two integers have a bit in common, and return the code for "none"."""
+    if left.op == ops.CONST:
+        left, right = right, left
+    if right.op == ops.CONST:
+        return _test_mask(s, left, right, narrow)
+    full = ops.I32_LOAD if narrow else ops.I64_LOAD
+    if left.op == full and foldable(s, left):
+        left, right = right, left
+    if right.op == full and foldable(s, right):
+        inst = MInst(x.TEST32_MR if narrow else x.TEST64_MR)
+        s.code.append(inst)
+        fold(s, inst, right)
+    else:
+        inst = MInst(x.TEST32_RR if narrow else x.TEST64_RR)
+        s.code.append(inst)
+        inst.rm = low(s, right) if narrow else wide(s, right)
+    inst.rn = low(s, left) if narrow else wide(s, left)
+    return r.CC_E
+
+
+def _test_mask(s: Selector, value: Value, constant: Value, narrow: bool) -> int:
+    """Append what tests bits of an integer against a constant, in the shortest form that reads all of them."""
+    mask = constant.aux
+    assert type(mask) is int
+    if mask >> 32 == 0 and not narrow and value.op != ops.I64_LOAD:
+        narrow = True
+    if mask < 0x80 and (value.op == ops.I32_LOAD8_U or value.op == ops.I64_LOAD8_U) and foldable(s, value):
+        inst = MInst(x.TEST8_MI, NONE, NONE, NONE, NONE, 0, mask)
+        s.code.append(inst)
+        fold(s, inst, value)
+        return r.CC_E
+    imm = imm32(constant) if constant.type == I64 and not narrow else (mask ^ 0x8000_0000) - 0x8000_0000
+    if imm == NO_IMM:
+        return _test_wide_mask(s, value, constant)
+    if value.op == (ops.I32_LOAD if narrow else ops.I64_LOAD) and foldable(s, value):
+        inst = MInst(x.TEST32_MI if narrow else x.TEST64_MI, NONE, NONE, NONE, NONE, 0, imm)
+        s.code.append(inst)
+        fold(s, inst, value)
+        return r.CC_E
+    inst = MInst(x.TEST32_RI if narrow else x.TEST64_RI, NONE, NONE, NONE, NONE, 0, imm)
+    if 0 < imm < 0x80:
+        inst.op = x.TEST8_RI
+    s.code.append(inst)
+    inst.rn = low(s, value) if value.type == I32 else wide(s, value)
+    return r.CC_E
+
+
+def _test_wide_mask(s: Selector, value: Value, constant: Value) -> int:
+    """Append the test against a 64-bit constant: `bt` for a single bit."""
+    mask = constant.aux
+    assert type(mask) is int
+    if mask & (mask - 1) == 0:
+        inst = MInst(x.BT64_RI, NONE, NONE, NONE, NONE, 0, mask.bit_length() - 1)
+        s.code.append(inst)
+        inst.rn = wide(s, value)
+        return r.CC_AE
+    inst = MInst(x.TEST64_RR)
+    s.code.append(inst)
+    inst.rn = wide(s, value)
+    inst.rm = s.use(constant)
+    return r.CC_E
+
+
+# Floats
+
+
+def _float_compare(s: Selector, value: Value) -> int:
+    """Append `ucomis` and return the code; unordered sets ZF, PF and CF."""
+    op = value.op
+    left, right = value.args
+    number = op - (ops.F32_EQ if op < ops.F64_EQ else ops.F64_EQ)
+    narrow = left.type == F32
+    code = CODE[op]
+    if number == 2 or number == 4:
+        left, right = right, left
+    elif number < 2:
+        if left is right:
+            code = r.CC_NP if number == 0 else r.CC_P
+        elif left.op == ops.CONST or (left.op <= ops.F64_LOAD and foldable(s, left)):
+            left, right = right, left
+    inst = MInst(x.UCOMISS_RR if narrow else x.UCOMISD_RR)
+    s.code.append(inst)
+    float_operand(s, inst, right, x.UCOMISS_RM if narrow else x.UCOMISD_RM)
+    inst.rn = s.use(left)
+    return code
+
+
+def float_operand(s: Selector, inst: MInst, value: Value, memory_row: int) -> None:
+    """Fill in rm of an appended float instruction: a register, or memory if the value is a constant or a load."""
+    op = value.op
+    if op == ops.CONST and value.aux != 0:
+        inst.op = memory_row
+        inst.rm = POOL
+        inst.mem = pool_mem(s, value)
+    elif (op == ops.F64_LOAD or op == ops.F32_LOAD) and foldable(s, value):
+        inst.op = memory_row
+        fold(s, inst, value)
+    else:
+        inst.rm = s.use(value)
+
+
+# Consumers
+
+
+def _compare_value(s: Selector, value: Value, rd: int) -> None:
+    inst = MInst(x.SETCC32_R, rd)
+    s.code.append(inst)
+    inst.imm = flags(s, value)
+
+
+def _trapif(s: Selector, value: Value, _rd: int) -> None:
+    trap_code = value.aux
+    assert type(trap_code) is int
+    inst = MInst(TRAPIF)
+    inst.pos = value.pos
+    s.code.append(inst)
+    inst.imm = condition(s, value.args[0]) << 8 | trap_code
+
+
+def _brif(s: Selector, value: Value, _rd: int) -> None:
+    succs = s.block.succs
+    if succs[0] is succs[1] and s.block.args[0] == s.block.args[1]:
+        s.jump(succs[0], s.block.args[0])
+        return
+    other = s.edge(1)
+    s.current.succs = [s.edge(0), other]
+    inst = MInst(BRANCH)
+    s.code.append(inst)
+    inst.imm = condition(s, value.args[0])
+
+
+def _brtable(s: Selector, value: Value, _rd: int) -> None:
+    block = s.block
+    count = len(block.succs)
+    if count == 1:
+        s.jump(block.succs[0], block.args[0])
+        return
+    made: dict[tuple[int, ...], MBlock] = {}
+    succs: list[MBlock] = []
+    for number in range(count):
+        key = (block.succs[number].id, *[arg.id for arg in block.args[number]])
+        target = made.get(key)
+        if target is None:
+            target = made[key] = s.edge(number)
+        succs.append(target)
+    index = value.args[0]
+    if len(made) == 1:
+        s.code.append(MInst(JUMP))
+        s.current.succs = succs[:1]
+    elif count == 2:
+        s.current.succs = succs
+        inst = MInst(BRANCH)
+        s.code.append(inst)
+        inst.imm = condition(s, index) ^ 1
+    else:
+        s.current.succs = succs
+        _switch(s, index, count)
+
+
+def _switch(s: Selector, index: Value, count: int) -> None:
+    """Emit the jump through a table, with the index clamped to the last entry unless it cannot be larger."""
+    switch = MInst(SWITCH, NONE, NONE, s.new_register(I64), s.new_register(I64))
+    s.code.append(switch)
+    if _bound(index) <= count:
+        switch.rn = s.use(index)
+        return
+    last = s.new_register(I32)
+    switch.rn = s.new_register(I32)
+    move = MInst(x.CMOV32_RR, switch.rn, NONE, last, NONE, 0, r.CC_AE)
+    compare = MInst(x.CMP32_RI, NONE, NONE, NONE, NONE, 0, count - 1)
+    s.code += [move, compare, MInst(x.MOV32_RI, last, NONE, NONE, NONE, 0, count - 1)]
+    move.rn = compare.rn = s.use(index)
+
+
+def _bound(value: Value) -> int:
+    """Return a bound of an i32: it is below it."""
+    if value.op == ops.I32_LOAD8_U:
+        return 0x100
+    if value.op == ops.I32_AND and value.args[1].op == ops.CONST:
+        mask = value.args[1].aux
+        assert type(mask) is int
+        return mask + 1
+    return 1 << 32
+
+
+def _select(s: Selector, value: Value, rd: int) -> None:
+    if value.type >= F32:
+        _select_float(s, value, rd)
+        return
+    then, other, test = value.args
+    narrow = value.type == I32
+    inst = MInst(x.CMOV32_RR if narrow else x.CMOV64_RR, rd)
+    s.code.append(inst)
+    code = condition(s, test)
+    if code == r.CC_FEQ or (code != r.CC_FNE and not s.dies(other) and s.dies(then)):
+        then, other = other, then
+        code ^= 1
+    inst.imm = code
+    if then.op == (ops.I32_LOAD if narrow else ops.I64_LOAD) and code != r.CC_FNE and foldable(s, then):
+        inst.op = x.CMOV32_RM if narrow else x.CMOV64_RM
+        fold(s, inst, then)
+    else:
+        inst.rm = low(s, then) if narrow else wide(s, then)
+    inst.rn = low(s, other) if narrow else wide(s, other)
+
+
+_MINIMUM: Final = {
+    ops.F32_LT: (x.MINSS_RR, x.MINSS_RM), ops.F64_LT: (x.MINSD_RR, x.MINSD_RM),
+    ops.F32_GT: (x.MAXSS_RR, x.MAXSS_RM), ops.F64_GT: (x.MAXSD_RR, x.MAXSD_RM),
+}  # fmt: skip
+_MAXIMUM: Final = {
+    ops.F32_LT: _MINIMUM[ops.F32_GT], ops.F64_LT: _MINIMUM[ops.F64_GT],
+    ops.F32_GT: _MINIMUM[ops.F32_LT], ops.F64_GT: _MINIMUM[ops.F64_LT],
+}  # fmt: skip
+
+
+def _select_float(s: Selector, value: Value, rd: int) -> None:
+    """Select between floats: `mins` or `maxs` where they are just that (x < y ? x : y), a mask for float comparisons, or a branch."""
+    then, other, test = value.args
+    if KIND[test.op] != _FLOAT or s.home[test.id] < s.block_color or test.args[0].type != value.type:
+        _select_by_branch(s, value, rd)
+        return
+    left, right = test.args
+    rows = None
+    if then is left and other is right:
+        rows = _MINIMUM.get(test.op)
+    elif then is right and other is left:
+        rows = _MAXIMUM.get(test.op)
+    if rows is None:
+        _select_by_mask(s, value, rd)
+        return
+    inst = MInst(rows[0], rd)
+    s.code.append(inst)
+    inst.rm = s.use(other)
+    inst.rn = s.use(then)
+
+
+_PREDICATES: Final = (0, 4, 1, 1, 2, 2)
+"""Of `cmps`: eq ne lt gt le ge; gt and ge with operands exchanged."""
+
+
+def _select_by_mask(s: Selector, value: Value, rd: int) -> None:
+    """Blend with the mask of a comparison: then & mask | other & ~mask; a zero on one side needs only half of it."""
+    then, other, test = value.args
+    type = value.type
+    left, right = test.args
+    number = test.op - (ops.F32_EQ if type == F32 else ops.F64_EQ)
+    if number == 3 or number == 5:
+        left, right = right, left
+    mask = s.new_register(type)
+    if other.op == ops.CONST and other.aux == 0:
+        both = MInst(x.ANDPS_RR, rd, mask)
+        s.code.append(both)
+        both.rm = s.use(then)
+    elif then.op == ops.CONST and then.aux == 0:
+        both = MInst(x.ANDNPS_RR, rd, mask)
+        s.code.append(both)
+        both.rm = s.use(other)
+    else:
+        chosen = s.new_register(type)
+        rest = s.new_register(type)
+        join = MInst(x.ORPS_RR, rd, rest, chosen)
+        keep = MInst(x.ANDNPS_RR, rest, mask)
+        take = MInst(x.ANDPS_RR, chosen, NONE, mask)
+        s.code += [join, keep, take]
+        keep.rm = s.use(other)
+        take.rn = s.use(then)
+    compare = MInst(x.CMPSS_RRI if type == F32 else x.CMPSD_RRI, mask, NONE, NONE, NONE, 0, _PREDICATES[number])
+    s.code.append(compare)
+    compare.rm = s.use(right)
+    compare.rn = s.use(left)
+
+
+def _select_by_branch(s: Selector, value: Value, rd: int) -> None:
+    """Select between floats on any condition: split the block around two blocks that pass one value each."""
+    then, other, test = value.args
+    rest = s.split()
+    rest.params = [rd]
+    sides = []
+    for chosen in (other, then):
+        side = MBlock(0, rest.depth)
+        side.succs = [rest]
+        s.code = side.code
+        s.code.append(MInst(JUMP))
+        side.args = [s.use(chosen)]
+        s.code.reverse()
+        s.put_after(side)
+        sides.append(side)
+    s.code = []
+    s.current.succs = [sides[1], sides[0]]
+    inst = MInst(BRANCH)
+    s.code.append(inst)
+    inst.imm = condition(s, test)
+
+
+RULES: Final = {op: _compare_value for op in range(ops.COUNT) if KIND[op] not in (_PLAIN, _AND)}
+RULES[ops.TRAPIF] = _trapif
+RULES[ops.BRIF] = _brif
+RULES[ops.BRTABLE] = _brtable
+RULES[ops.SELECT] = _select
+assert F64 > F32 > I64 > I32

@@ -1,0 +1,217 @@
+"""SSA construction (spec 5.4 for the bytes, 4.4 for their meaning). Floor 2.
+
+Goes in: a module, the index of a defined function that has been validated, its facts. Comes out: `Func`, in the order and
+with the loops that `order.py` establishes.
+
+One walk over the body with a stack of values; locals are values too, so nothing is ever stored or loaded. The
+instruction table drives it: a row that names an IR operation and takes no immediates becomes that operation, any other has a
+method under its name in one of the `METHODS` of the `build_*` modules, and locals and constants are done right in the loop.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp.ir import build_calls, build_control, build_memory, build_numeric, build_refs, ops, order
+from figwasp.ir.build_base import CHECKED, GUARD, IR_TYPES, Builder, Method
+from figwasp.ir.func import Func, Value
+from figwasp.layout import InstanceLayout
+from figwasp.wasm.immediates import NONE
+from figwasp.wasm.module import Module
+from figwasp.wasm.opcodes import BY_NAME, PREFIXES, ROWS, SINGLE, Opcode
+from figwasp.wasm.validate_body import FuncFacts
+
+__all__ = ["CHECKED", "GUARD", "build"]
+
+METHOD: Final = 0
+GET: Final = 1
+SET: Final = 2
+TEE: Final = 3
+CONST_INT: Final = 4
+CONST_FLOAT: Final = 5
+UNARY: Final = 6
+BINARY: Final = 7
+
+_INLINE: Final = {
+    "local.get": GET,
+    "local.set": SET,
+    "local.tee": TEE,
+    "i32.const": CONST_INT,
+    "i64.const": CONST_INT,
+    "f32.const": CONST_FLOAT,
+    "f64.const": CONST_FLOAT,
+}
+
+
+def _unknown(b: Builder, pos: int) -> int:
+    raise AssertionError(f"opcode {b.data[b.pos]:#x} at {b.pos:#x} has passed validation")
+
+
+def _methods() -> dict[str, Method]:
+    """Collect the methods of all modules."""
+    methods: dict[str, Method] = {}
+    for part in (build_control, build_memory, build_calls, build_refs, build_numeric):
+        methods.update(part.METHODS)
+    unknown = methods.keys() - BY_NAME.keys()
+    if unknown:
+        raise ValueError(f"methods for instructions that do not exist: {sorted(unknown)}")
+    return methods
+
+
+def _kind(row: Opcode | None) -> int:
+    """Say how a row is built; a row that nothing builds is an error, so that none is supported by half."""
+    if row is None or row.name in _METHODS:
+        return METHOD
+    if row.name in _INLINE:
+        return _INLINE[row.name]
+    if row.ir in ops.BY_NAME and row.immediates == NONE and row.params is not None and 1 <= len(row.params) <= 2:
+        return UNARY if len(row.params) == 1 else BINARY
+    raise ValueError(f"the builder has no method for {row.name}")
+
+
+class _Columns:
+    """What the walk wants to know about opcodes, in lists indexed by opcode or sub-opcode.
+
+    Attributes:
+        kinds: METHOD or one of the forms done in the loop.
+        ops: the IR operation; ops.CONST for constants.
+        types: the IR type of the result.
+        methods: the method.
+        masks: for integer constants, the mask of the bits.
+    """
+
+    __slots__ = ("kinds", "masks", "methods", "ops", "types")
+
+    def __init__(self, rows: list[Opcode | None]) -> None:
+        self.kinds = [_kind(row) for row in rows]
+        self.ops = [ops.BY_NAME.get(row.ir, ops.CONST) if row else ops.NOP for row in rows]
+        self.types = [IR_TYPES[row.results[0]] if row and row.results else ops.VOID for row in rows]
+        self.methods = [_METHODS.get(row.name, _unknown) if row else _unknown for row in rows]
+        self.masks = [(1 << 64) - 1 if type == ops.I64 else (1 << 32) - 1 for type in self.types]
+
+
+def _prefixed(b: Builder, pos: int) -> int:
+    """Build an instruction behind a prefix."""
+    sub, pos = b.unsigned(pos)
+    columns = _PREFIXED[b.data[b.pos]]
+    kind = columns.kinds[sub]
+    if kind == METHOD:
+        return columns.methods[sub](b, pos)
+    b.stack.append(b.emit(columns.ops[sub], b.pop(kind - UNARY + 1)))
+    return pos
+
+
+_METHODS: Final = _methods()
+_PREFIXED: Final = {prefix: _Columns(rows) for prefix, rows in PREFIXES.items()}
+_SINGLE: Final = _Columns(SINGLE)
+for _prefix in PREFIXES:
+    _SINGLE.methods[_prefix] = _prefixed
+for _row in ROWS:
+    _kind(_row)
+
+
+def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, mode: int) -> Func:
+    """Return the SSA form of a function.
+
+    Args:
+        module: the module.
+        index: index of a defined function in the index space.
+        facts: what validation of this function returned.
+        layout: where things lie in the instance block.
+        mode: GUARD or CHECKED memory.
+
+    Raises:
+        LimitExceeded: for a body whose SSA form would be out of all proportion to it.
+    """
+    type = module.func_type(index)
+    params = bytes((ops.I64,)) + type.params.translate(IR_TYPES)
+    results = type.results.translate(IR_TYPES)
+    func = Func(module.func_name(index) or "", index, params, results)
+    body = module.body(index)
+    b = Builder(module, layout, mode, func, facts.locals.translate(IR_TYPES), facts.written)
+    if facts.uses_memory and module.memories:
+        build_memory.open_memory(b)
+    build_control.open_body(b, results)
+    _walk(b, _skip_locals(b, body.start), body.end)
+    func.blocks += b.tail
+    order.run(func)
+    return func
+
+
+def _skip_locals(b: Builder, pos: int) -> int:
+    """Return the position of the first instruction."""
+    count, pos = b.unsigned(pos)
+    for _ in range(count):
+        pos = b.unsigned(pos)[1] + 1
+    return pos
+
+
+def _walk(b: Builder, pos: int, end: int) -> None:
+    """Read the instructions and emit values: one long loop, since calls are what costs most in CPython."""
+    data = b.data
+    func = b.func
+    stack = b.stack
+    push = stack.append
+    pop = stack.pop
+    env = b.env
+    values = env.values
+    undo = env.undo
+    code = b.code
+    kinds = _SINGLE.kinds
+    op_of = _SINGLE.ops
+    type_of = _SINGLE.types
+    mask_of = _SINGLE.masks
+    methods = _SINGLE.methods
+    number = func.num_values
+    while pos < end:
+        at = pos
+        opcode = data[pos]
+        pos += 1
+        kind = kinds[opcode]
+        if kind == METHOD:
+            b.pos = at
+            func.num_values = number
+            pos = methods[opcode](b, pos)
+            number = func.num_values
+            undo = env.undo
+            code = b.code
+        elif kind <= TEE:
+            index = data[pos]
+            pos += 1
+            if index >= 0x80:
+                index, pos = b.unsigned(pos - 1)
+            if kind == GET:
+                push(values[index])
+            else:
+                if index not in undo:
+                    undo[index] = values[index]
+                values[index] = pop() if kind == SET else stack[-1]
+        elif kind == BINARY:
+            right = pop()
+            value = Value(number, op_of[opcode], type_of[opcode], [pop(), right], 0, at)
+            number += 1
+            code.append(value)
+            push(value)
+        elif kind == CONST_INT:
+            bits = data[pos]
+            pos += 1
+            if bits >= 0x40:
+                bits, pos = b.signed(pos - 1)
+                bits &= mask_of[opcode]
+            value = Value(number, ops.CONST, type_of[opcode], [], bits, at)
+            number += 1
+            code.append(value)
+            push(value)
+        elif kind == UNARY:
+            value = Value(number, op_of[opcode], type_of[opcode], [pop()], 0, at)
+            number += 1
+            code.append(value)
+            push(value)
+        else:
+            size = 4 if type_of[opcode] == ops.F32 else 8
+            value = Value(number, ops.CONST, type_of[opcode], [], int.from_bytes(data[pos : pos + size], "little"), at)
+            number += 1
+            pos += size
+            code.append(value)
+            push(value)
+    func.num_values = number

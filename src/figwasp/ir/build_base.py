@@ -1,0 +1,254 @@
+"""What the parts of the builder share: its state, emission of values, reading of immediates. Floor 2.
+
+`build.py` walks the body; `build_control`, `build_memory`, `build_calls`, `build_refs` and `build_numeric` hold a method for
+every instruction that is more than a row of the tables. A method takes the builder and the position after the opcode and
+returns the position after the immediates; bytes have been validated and are not checked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from figwasp.errors import LimitExceeded
+from figwasp.ir import ops
+from figwasp.ir.build_env import Env, State
+from figwasp.ir.func import Block, Call, Func, Value
+from figwasp.layout import InstanceLayout
+from figwasp.wasm import types as wasm
+from figwasp.wasm.module import Module
+
+__all__ = ["CHECKED", "GUARD", "IR_TYPES", "MAX_EDGE_ARGS", "Builder", "Edge", "Label", "Method"]
+
+GUARD: Final = 0
+CHECKED: Final = 1
+"""Memory modes: accesses out of bounds fault on guard pages, or are compared with the length first."""
+
+MAX_EDGE_ARGS: Final = 1 << 23
+"""Implementation limit: block arguments in one function, before the useless ones are removed."""
+
+_IR: Final = {wasm.I32: ops.I32, wasm.I64: ops.I64, wasm.F32: ops.F32, wasm.F64: ops.F64}
+_IR_REFS: Final = {wasm.FUNCREF: ops.I64, wasm.EXTERNREF: ops.I64}
+IR_TYPES: Final = bytes((_IR | _IR_REFS).get(code, ops.VOID) for code in range(256))
+"""Translation table from value types to IR types, for `bytes.translate`."""
+
+
+class Edge:
+    """A branch whose target block is not made yet.
+
+    Attributes:
+        block: where it starts.
+        slots: which successors of a `brif` or `brtable`; empty for a `jump`.
+        args: values for the label's results.
+        state: the locals.
+    """
+
+    __slots__ = ("args", "block", "slots", "state")
+
+    def __init__(self, block: Block, slots: list[int], args: list[Value], state: State) -> None:
+        self.block = block
+        self.slots = slots
+        self.args = args
+        self.state = state
+
+
+class Label:
+    """An entry of the control stack.
+
+    Attributes:
+        kind: one of build_control.FUNC, BLOCK, LOOP, IF.
+        height: values on the stack below the block's own.
+        types: IR types of what a branch to it carries.
+        edges: branches to its end so far.
+        header: the block of a loop.
+        locals: the locals that are parameters of a loop header, after those for `types`.
+        otherwise: for an `if` whose `else` has not come yet, the branch taken when the condition is 0.
+        repeats: True when a loop has a back edge.
+    """
+
+    __slots__ = ("edges", "header", "height", "kind", "locals", "otherwise", "repeats", "types")
+
+    def __init__(self, kind: int, height: int, types: bytes, header: Block, locals: list[int]) -> None:
+        self.kind = kind
+        self.height = height
+        self.types = types
+        self.edges: list[Edge] = []
+        self.header = header
+        self.locals = locals
+        self.otherwise: Edge | None = None
+        self.repeats = False
+
+
+class Builder:
+    """The state of the walk over one body.
+
+    Attributes:
+        module, layout, mode: as given to `build`.
+        data: the module's bytes.
+        func: the function under construction.
+        instance: its instance parameter.
+        types: IR type of each local.
+        written: opcode position of a block -> bit set of the locals written in it.
+        pos: position of the current opcode; the `pos` of what is emitted.
+        block, code: the current block and its code.
+        live: False after an unconditional branch, until the next `else` or `end`.
+        stack: operands.
+        env: locals.
+        labels: the control stack.
+        depth: number of loops around the current instruction.
+        base: base address of memory 0, when materialised.
+        record: record of memory 0, when materialised.
+        tail: blocks to be put last in the layout.
+    """
+
+    __slots__ = (
+        "base",
+        "block",
+        "code",
+        "data",
+        "depth",
+        "edge_args",
+        "env",
+        "func",
+        "instance",
+        "labels",
+        "layout",
+        "live",
+        "mode",
+        "module",
+        "pos",
+        "record",
+        "stack",
+        "tail",
+        "types",
+        "written",
+    )
+
+    def __init__(
+        self,
+        module: Module,
+        layout: InstanceLayout,
+        mode: int,
+        func: Func,
+        types: bytes,
+        written: dict[int, int],
+    ) -> None:
+        self.module = module
+        self.layout = layout
+        self.mode = mode
+        self.data = module.data
+        self.func = func
+        self.types = types
+        self.written = written
+        self.pos = 0
+        self.block = func.new_block()
+        self.code = self.block.code
+        for type in func.params:
+            func.new_param(self.block, type)
+        self.instance = self.block.params[0]
+        self.live = True
+        self.stack: list[Value] = []
+        self.labels: list[Label] = []
+        self.tail: list[Block] = []
+        self.depth = 0
+        self.edge_args = 0
+        self.base: Value | None = None
+        self.record: Value | None = None
+        self.env = Env(self._initial_locals())
+
+    def _initial_locals(self) -> list[Value]:
+        """Return the parameters, then zeros; one constant serves all locals of a type."""
+        values = self.block.params[1:]
+        zeros: list[Value | None] = [None, None, None, None]
+        for type in self.types[len(values) :]:
+            zero = zeros[type]
+            if zero is None:
+                zero = zeros[type] = self.const(type, 0)
+            values.append(zero)
+        return values
+
+    def emit(self, op: int, args: list[Value], aux: int | Call = 0) -> Value:
+        """Append an operation whose row gives the type of its result."""
+        return self.emit_typed(op, ops.RESULTS[op], args, aux)
+
+    def emit_typed(self, op: int, type: int, args: list[Value], aux: int | Call = 0) -> Value:
+        """Append an operation."""
+        func = self.func
+        value = Value(func.num_values, op, type, args, aux, self.pos)
+        func.num_values += 1
+        self.code.append(value)
+        return value
+
+    def const(self, type: int, bits: int) -> Value:
+        """Append a constant given as unsigned bits."""
+        return self.emit_typed(ops.CONST, type, [], bits)
+
+    def load_const(self, base: Value, offset: int) -> Value:
+        """Append a load of 8 bytes that never change while the instance lives."""
+        return self.emit(ops.I64_LOAD, [base], ops.memory_aux(offset, ops.REGION_CONST))
+
+    def load(self, base: Value, offset: int, region: int) -> Value:
+        """Append a load of 8 bytes."""
+        return self.emit(ops.I64_LOAD, [base], ops.memory_aux(offset, region))
+
+    def trap_if(self, condition: Value, code: int) -> None:
+        """Append a trap on a condition."""
+        self.emit(ops.TRAPIF, [condition], code)
+
+    def start(self, block: Block) -> None:
+        """Go on in a block."""
+        self.block = block
+        self.code = block.code
+        self.live = True
+
+    def pop(self, count: int) -> list[Value]:
+        """Remove and return the topmost operands."""
+        stack = self.stack
+        height = len(stack) - count
+        args = stack[height:]
+        del stack[height:]
+        return args
+
+    def peek(self, count: int) -> list[Value]:
+        """Return the topmost operands."""
+        stack = self.stack
+        return stack[len(stack) - count :] if count else []
+
+    def charge(self, count: int) -> None:
+        """Count block arguments against the limit."""
+        self.edge_args += count
+        if self.edge_args > MAX_EDGE_ARGS:
+            raise LimitExceeded(f"function {self.func.index} needs more than {MAX_EDGE_ARGS} block arguments")
+
+    def unsigned(self, pos: int) -> tuple[int, int]:
+        """Read an unsigned LEB128; return it and the position after it."""
+        data = self.data
+        byte = data[pos]
+        pos += 1
+        if byte < 0x80:
+            return byte, pos
+        result = byte & 0x7F
+        shift = 7
+        while True:
+            byte = data[pos]
+            pos += 1
+            result |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return result, pos
+            shift += 7
+
+    def signed(self, pos: int) -> tuple[int, int]:
+        """Read a signed LEB128; return it and the position after it."""
+        result = 0
+        shift = 0
+        while True:
+            byte = self.data[pos]
+            pos += 1
+            result |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return result - (1 << shift) if byte & 0x40 else result, pos
+
+
+Method = Callable[[Builder, int], int]
+"""The method of an instruction: (builder, position after the opcode) -> position after the immediates."""

@@ -1,0 +1,138 @@
+"""References, tables, parametric instructions (spec 4.4.2 to 4.4.4, 4.4.6). Floor 2.
+
+Reading a table is done inline; what writes one is a builtin, since the runtime keeps account of who holds which reference.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp import errors, layout
+from figwasp.ir import ops
+from figwasp.ir.build_base import Builder, Method
+from figwasp.ir.build_memory import call_builtin
+from figwasp.ir.func import Value
+
+__all__ = ["METHODS", "element"]
+
+_I32: Final = ops.I32
+_ELEMENT_BITS: Final = 3
+"""log2 of the bytes of a table's element."""
+
+
+def element(b: Builder, table: int, index: Value, trap: int) -> Value:
+    """Append the load of a table's element, after a check of the index."""
+    record = b.load_const(b.instance, b.layout.table_record(table))
+    length = b.load(record, layout.TABLE_LENGTH, ops.REGION_TABLE)
+    wide = b.emit(ops.I64_EXTEND_I32_U, [index])
+    b.trap_if(b.emit(ops.I64_GE_U, [wide, length]), trap)
+    base = b.load(record, layout.TABLE_BASE, ops.REGION_TABLE)
+    scaled = b.emit(ops.I64_SHL, [wide, b.const(ops.I64, _ELEMENT_BITS)])
+    return b.emit(ops.I64_LOAD, [base, scaled], ops.memory_aux(0, ops.REGION_TABLE))
+
+
+def _build_table_get(b: Builder, pos: int) -> int:
+    table, pos = b.unsigned(pos)
+    b.stack.append(element(b, table, b.stack.pop(), errors.TRAP_OUT_OF_BOUNDS_TABLE))
+    return pos
+
+
+def _build_table_size(b: Builder, pos: int) -> int:
+    table, pos = b.unsigned(pos)
+    record = b.load_const(b.instance, b.layout.table_record(table))
+    length = b.load(record, layout.TABLE_LENGTH, ops.REGION_TABLE)
+    b.stack.append(b.emit(ops.I32_WRAP_I64, [length]))
+    return pos
+
+
+def _build_table_set(b: Builder, pos: int) -> int:
+    table, pos = b.unsigned(pos)
+    call_builtin(b, layout.BUILTIN_TABLE_SET, [b.const(_I32, table), *b.pop(2)])
+    return pos
+
+
+def _build_table_grow(b: Builder, pos: int) -> int:
+    table, pos = b.unsigned(pos)
+    args = [b.const(_I32, table), *b.pop(2)]
+    b.stack.append(call_builtin(b, layout.BUILTIN_TABLE_GROW, args, bytes((_I32,))))
+    return pos
+
+
+def _build_table_fill(b: Builder, pos: int) -> int:
+    table, pos = b.unsigned(pos)
+    call_builtin(b, layout.BUILTIN_TABLE_FILL, [b.const(_I32, table), *b.pop(3)])
+    return pos
+
+
+def _build_table_copy(b: Builder, pos: int) -> int:
+    target, pos = b.unsigned(pos)
+    source, pos = b.unsigned(pos)
+    call_builtin(b, layout.BUILTIN_TABLE_COPY, [b.const(_I32, target), b.const(_I32, source), *b.pop(3)])
+    return pos
+
+
+def _build_table_init(b: Builder, pos: int) -> int:
+    segment, pos = b.unsigned(pos)
+    table, pos = b.unsigned(pos)
+    call_builtin(b, layout.BUILTIN_TABLE_INIT, [b.const(_I32, table), b.const(_I32, segment), *b.pop(3)])
+    return pos
+
+
+def _build_elem_drop(b: Builder, pos: int) -> int:
+    segment, pos = b.unsigned(pos)
+    call_builtin(b, layout.BUILTIN_ELEM_DROP, [b.const(_I32, segment)])
+    return pos
+
+
+def _build_ref_null(b: Builder, pos: int) -> int:
+    b.stack.append(b.const(ops.I64, 0))
+    return pos + 1
+
+
+def _build_ref_is_null(b: Builder, pos: int) -> int:
+    b.stack.append(b.emit(ops.I64_EQZ, [b.stack.pop()]))
+    return pos
+
+
+def _build_ref_func(b: Builder, pos: int) -> int:
+    index, pos = b.unsigned(pos)
+    if index < b.module.num_imported_funcs:
+        reference = b.load_const(b.instance, b.layout.imported_func(index))
+    else:
+        reference = b.emit(ops.I64_ADD, [b.instance, b.const(ops.I64, b.layout.funcref(index))])
+    b.stack.append(reference)
+    return pos
+
+
+def _build_drop(b: Builder, pos: int) -> int:
+    b.stack.pop()
+    return pos
+
+
+def _build_select(b: Builder, pos: int) -> int:
+    args = b.pop(3)
+    b.stack.append(b.emit_typed(ops.SELECT, args[0].type, args))
+    return pos
+
+
+def _build_select_typed(b: Builder, pos: int) -> int:
+    count, pos = b.unsigned(pos)
+    return _build_select(b, pos + count)
+
+
+METHODS: Final[dict[str, Method]] = {
+    "drop": _build_drop,
+    "select": _build_select,
+    "select_t": _build_select_typed,
+    "ref.null": _build_ref_null,
+    "ref.is_null": _build_ref_is_null,
+    "ref.func": _build_ref_func,
+    "table.get": _build_table_get,
+    "table.set": _build_table_set,
+    "table.size": _build_table_size,
+    "table.grow": _build_table_grow,
+    "table.fill": _build_table_fill,
+    "table.copy": _build_table_copy,
+    "table.init": _build_table_init,
+    "elem.drop": _build_elem_drop,
+}

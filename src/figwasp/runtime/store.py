@@ -1,0 +1,410 @@
+"""Floor 4: stores, and what instances are made of: memories, tables, globals (spec 4.2).
+
+A `Store` is what importing has linked together: one chain of execution at a time, on one thread. It couples threads, not
+lifetimes. Externref values are addresses of cells in a region of the store; a cell holds a Python object.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from figwasp import layout
+from figwasp.errors import Busy, LimitExceeded
+from figwasp.runtime import cpython, linear, os, process
+from figwasp.runtime.owner import Owner, clear_slot, make_owner, set_slots
+from figwasp.wasm.types import EXTERNREF, FUNCREF, GlobalType, MemoryType, TableType
+
+if TYPE_CHECKING:
+    from figwasp.runtime.instance import State
+
+_EXTERN_CELLS: Final = 1 << 20
+_NATIVE_MARGIN: Final = 128 << 10
+_TABLE_LIMIT: Final = 10_000_000
+
+
+class ExternCells:
+    """The externref cells of a store: an array of owned references that never moves."""
+
+    def __init__(self) -> None:
+        self._base = os.allocate(8 * _EXTERN_CELLS)
+        self._free: list[int] = []
+        self._used = 0
+        block = cpython.raw_calloc(1, 16)
+        base = self._base
+
+        def release() -> None:
+            os.release(base, 8 * _EXTERN_CELLS)
+            cpython.raw_free(block)
+
+        self.owner = make_owner(block, release)
+
+    def put(self, value: object) -> int:
+        """Return the address of a cell that holds an object."""
+        if self._free:
+            cell = self._free.pop()
+        else:
+            if self._used == _EXTERN_CELLS:
+                raise LimitExceeded(f"more than {_EXTERN_CELLS} externref values at once")
+            cell = self._base + 8 * self._used
+            self._used += 1
+            set_slots(self.owner, self._base, self._used)
+        cpython.set_reference(cell, value)
+        return cell
+
+    def sweep(self, live: set[int]) -> None:
+        """Release the cells that are not in `live`."""
+        free = set(self._free)
+        for k in range(self._used):
+            cell = self._base + 8 * k
+            if cell not in live and cell not in free:
+                clear_slot(cell)
+                self._free.append(cell)
+
+    def __len__(self) -> int:
+        return self._used - len(self._free)
+
+
+class Store:
+    """One chain of execution and the instances that share it.
+
+    Attributes:
+        record: address of the store record, which the instances point to.
+        context: address of the context.
+        owner: keeps both.
+    """
+
+    def __init__(self) -> None:
+        machine = process.get()
+        context = machine.stacks.new_context()
+        self.context = context
+        record = cpython.raw_calloc(1, layout.STORE_SIZE)
+        os.write_u64(record + layout.STORE_CONTEXT, context)
+        self.record: int = record
+
+        def release() -> None:
+            machine.on_cleanup(context, None)
+            machine.stacks.release_context(context)
+            cpython.raw_free(record)
+
+        self.owner = make_owner(record, release)
+        itself = weakref.ref(self)
+
+        def clean_up() -> None:
+            store = itself()
+            if store is not None:
+                store.clean_up()
+
+        machine.on_cleanup(context, clean_up)
+        self._states: weakref.WeakSet[State] = weakref.WeakSet()
+        self._tables: weakref.WeakSet[Table] = weakref.WeakSet()
+        self._globals: weakref.WeakSet[Global] = weakref.WeakSet()
+        self._cells: list[ExternCells] = []
+        self._pinned: list[Owner] = []
+
+    # Members
+
+    def add_state(self, state: State) -> None:
+        """Let an instance run in this store."""
+        self._states.add(state)
+
+    def add_table(self, table: Table) -> None:
+        """Make a table's externrefs known."""
+        self._tables.add(table)
+
+    def add_global(self, global_: Global) -> None:
+        """Make a global's externref known."""
+        self._globals.add(global_)
+
+    @property
+    def running(self) -> bool:
+        """Whether a chain is running or suspended in a host function."""
+        return os.read_u64(self.context + layout.CTX_DEPTH) != 0
+
+    def check_thread(self) -> None:
+        """Make sure that no other thread runs in this store.
+
+        Raises:
+            Busy: one does.
+        """
+        if self.running and os.read_u64(self.context + layout.CTX_THREAD_STATE) != cpython.thread_state():
+            raise Busy("another thread is running in this store")
+
+    def merge(self, other: Store) -> None:
+        """Take over the members of another store: an instance here imports from there, or the reverse.
+
+        Raises:
+            Busy: another thread runs in one of them.
+        """
+        self.check_thread()
+        other.check_thread()
+        other.owner.hold(self.owner)
+        for state in list(other._states):
+            state.join(self)
+            self._states.add(state)
+        for table in list(other._tables):
+            table.store = self
+            self._tables.add(table)
+        for global_ in list(other._globals):
+            global_.store = self
+            self._globals.add(global_)
+        self._cells += other._cells
+        self.owner.hold(*[cells.owner for cells in other._cells])
+        self._pinned += other._pinned
+
+    # Entering
+
+    def claim(self) -> None:
+        """Bind the chain to the calling thread and give it a stack.
+
+        Raises:
+            Busy: another thread is running in this store.
+            LimitExceeded: no memory for a stack.
+        """
+        self.check_thread()
+        machine = process.get()
+        machine.check_handler()
+        machine.stacks.give_stack(self.context)
+        machine.start_ticker()
+        context = self.context
+        lowest, size = os.native_stack()
+        os.write_u64(context + layout.CTX_NATIVE_LIMIT, lowest + _NATIVE_MARGIN)
+        os.write_u64(context + layout.CTX_NATIVE_SIZE, size - _NATIVE_MARGIN)
+        on_main = threading.current_thread() is threading.main_thread()
+        os.write_u64(context + layout.CTX_MAIN_THREAD, int(on_main))
+        os.write_u64(context + layout.CTX_THREAD_STATE, cpython.thread_state())
+
+    # References
+
+    def pin(self, owner: Owner) -> None:
+        """Keep an owner until the running chain has finished: a reference to it is on the wasm stack."""
+        if not any(owner is one for one in self._pinned):
+            self._pinned.append(owner)
+        self.ask_for_cleanup()
+
+    def ask_for_cleanup(self) -> None:
+        """Have `clean_up` called when the outermost entry leaves."""
+        flags = os.read_u32(self.context + layout.CTX_FLAGS)
+        os.write_u32(self.context + layout.CTX_FLAGS, flags | layout.FLAG_CLEANUP)
+
+    def clean_up(self) -> None:
+        """Release what the finished chain had pinned, and the externref cells that nothing holds."""
+        flags = os.read_u32(self.context + layout.CTX_FLAGS)
+        os.write_u32(self.context + layout.CTX_FLAGS, flags & ~layout.FLAG_CLEANUP)
+        self._pinned.clear()
+        if self._cells:
+            live: set[int] = set()
+            for table in list(self._tables):
+                live.update(table.references())
+            for global_ in list(self._globals):
+                live.add(os.read_u64(global_.address))
+            for cells in self._cells:
+                cells.sweep(live)
+
+    def extern_to_bits(self, value: object) -> int:
+        """Return the address of a cell that holds an object."""
+        if not self._cells:
+            self._cells.append(ExternCells())
+            self.owner.hold(self._cells[0].owner)
+        self.ask_for_cleanup()
+        return self._cells[0].put(value)
+
+    def extern_from_bits(self, bits: int) -> object:
+        """Return the object in a cell."""
+        return cpython.object_at(bits)
+
+    def func_to_bits(self, value: object) -> int | None:
+        """Return the address of a callable's FuncRef, kept for the running chain; None when it is no wasm function."""
+        from figwasp.runtime.func import Func
+
+        if not isinstance(value, Func):
+            return None
+        if value.store is not self:
+            self.merge(value.store)
+        self.pin(value.owner)
+        return value.address
+
+    def func_from_bits(self, bits: int) -> object:
+        """Return the callable of a FuncRef."""
+        from figwasp.runtime.func import func_at
+
+        return func_at(bits)
+
+
+class Memory:
+    """A memory instance (spec 4.2.8).
+
+    Attributes:
+        record: address of its record.
+        type: with the limits it was made with.
+        owner: keeps the record and the pages, for a memory made by the host; None for one that its instance owns.
+    """
+
+    __slots__ = ("__weakref__", "limit", "owner", "record", "type")
+
+    def __init__(self, type_: MemoryType, mode: int) -> None:
+        self.type = type_
+        self.record = linear.create(type_.limits.min, type_.limits.max, mode)
+        self.limit = linear.MAX_PAGES if type_.limits.max is None else type_.limits.max
+        self.owner: Owner | None = None
+
+    @property
+    def pages(self) -> int:
+        """The present size in pages."""
+        return os.read_u64(self.record + layout.MEM_LENGTH) // layout.PAGE_SIZE
+
+    @property
+    def base(self) -> int:
+        """The address of its first byte."""
+        return os.read_u64(self.record + layout.MEM_BASE)
+
+    def grow(self, delta: int) -> int:
+        """Grow by pages; return the old size or -1."""
+        return linear.grow(self.record, delta, self.limit)
+
+
+class Table:
+    """A table instance (spec 4.2.7).
+
+    Attributes:
+        record: address of its record.
+        type: with the limits it was made with.
+        store: where its externrefs live.
+        keeper: owner that holds the owners of foreign functions in it.
+        owner: keeps the record, for a table made by the host; None for one that its instance owns.
+    """
+
+    __slots__ = ("__weakref__", "keeper", "owner", "record", "store", "type")
+
+    def __init__(self, type_: TableType, store: Store, keeper: Owner) -> None:
+        self.type = type_
+        self.store = store
+        self.keeper = keeper
+        self.owner: Owner | None = None
+        size = type_.limits.min
+        if size > _TABLE_LIMIT:
+            raise LimitExceeded(f"a table of {size} elements (at most {_TABLE_LIMIT})")
+        self.record: int = cpython.raw_calloc(1, layout.TABLE_RECORD_SIZE)
+        # The array never moves: room for the largest size is reserved, pages are committed when touched.
+        most = _TABLE_LIMIT if type_.limits.max is None else min(type_.limits.max, _TABLE_LIMIT)
+        os.write_u64(self.record + layout.TABLE_BASE, os.allocate(8 * most or 8))
+        os.write_u64(self.record + layout.TABLE_LENGTH, size)
+        os.write_u64(self.record + 16, most)
+        if type_.elem == EXTERNREF:
+            store.add_table(self)
+
+    def releaser(self) -> Callable[[], None]:
+        """Return what frees the record and the array when nobody refers to them."""
+        record = self.record
+        base = os.read_u64(record + layout.TABLE_BASE)
+        size = 8 * os.read_u64(record + 16) or 8
+
+        def release() -> None:
+            os.release(base, size)
+            cpython.raw_free(record)
+
+        return release
+
+    def __len__(self) -> int:
+        return os.read_u64(self.record + layout.TABLE_LENGTH)
+
+    def references(self) -> list[int]:
+        """Return the raw bits of every element that is not null."""
+        base = os.read_u64(self.record + layout.TABLE_BASE)
+        data = memoryview(os.read(base, 8 * len(self))).cast("Q")
+        return [bits for bits in data if bits]
+
+    def get(self, index: int) -> int:
+        """Return the raw bits of an element; the index is in range."""
+        return os.read_u64(os.read_u64(self.record + layout.TABLE_BASE) + 8 * index)
+
+    def set(self, index: int, bits: int) -> None:
+        """Set an element from raw bits; the index is in range."""
+        self.keep(bits)
+        os.write_u64(os.read_u64(self.record + layout.TABLE_BASE) + 8 * index, bits)
+
+    def fill(self, start: int, bits: int, count: int) -> None:
+        """Set a run of elements, which is in range."""
+        self.keep(bits)
+        base = os.read_u64(self.record + layout.TABLE_BASE)
+        os.write(base + 8 * start, bits.to_bytes(8, "little") * count)
+
+    def write(self, start: int, references: list[int]) -> None:
+        """Set a run of elements from raw bits, which is in range."""
+        for bits in set(references):
+            self.keep(bits)
+        base = os.read_u64(self.record + layout.TABLE_BASE)
+        os.write(base + 8 * start, b"".join([bits.to_bytes(8, "little") for bits in references]))
+
+    def read(self, start: int, count: int) -> list[int]:
+        """Return the raw bits of a run of elements, which is in range."""
+        base = os.read_u64(self.record + layout.TABLE_BASE)
+        return memoryview(os.read(base + 8 * start, 8 * count)).cast("Q").tolist()
+
+    def keep(self, bits: int) -> None:
+        """Keep alive what an element refers to, as long as this table lives."""
+        if bits and self.type.elem == FUNCREF:
+            self.keeper.hold(owner_of(bits))
+        elif bits:
+            self.store.ask_for_cleanup()
+
+    def grow(self, bits: int, delta: int) -> int:
+        """Grow; return the old size or -1."""
+        old = len(self)
+        if old + delta > os.read_u64(self.record + 16):
+            return -1
+        os.write_u64(self.record + layout.TABLE_LENGTH, old + delta)
+        self.fill(old, bits, delta)
+        return old
+
+
+class Global:
+    """A global instance (spec 4.2.9).
+
+    Attributes:
+        address: of its 8-byte cell.
+        type: value type and mutability.
+        store: where an externref in it lives.
+        keeper: owner that holds the owner of a foreign function in it.
+        owner: keeps the cell, for a global made by the host; None for one that its instance owns.
+    """
+
+    __slots__ = ("__weakref__", "address", "keeper", "owner", "store", "type")
+
+    def __init__(self, type_: GlobalType, address: int, store: Store, keeper: Owner) -> None:
+        self.type = type_
+        self.address = address
+        self.store = store
+        self.keeper = keeper
+        self.owner: Owner | None = None
+        if type_.type == EXTERNREF:
+            store.add_global(self)
+
+    def get(self) -> int:
+        """Return its raw bits."""
+        return os.read_u64(self.address)
+
+    def set(self, bits: int) -> None:
+        """Set its raw bits, and keep alive what they refer to."""
+        if bits and self.type.type == FUNCREF:
+            self.keeper.hold(owner_of(bits))
+        elif bits and self.type.type == EXTERNREF:
+            self.store.ask_for_cleanup()
+        os.write_u64(self.address, bits)
+
+
+def owner_of(reference: int) -> Owner:
+    """Return the owner of the instance that a FuncRef belongs to."""
+    block = os.read_u64(reference + layout.FUNCREF_INSTANCE)
+    if os.read_u32(reference + layout.FUNCREF_INDEX) == layout.HOST_INDEX:
+        record: Any = cpython.object_at(block + 8)
+        block = record.block
+    owner: Owner = cpython.object_at(block + layout.INST_OWNER)
+    return owner
+
+
+def host_keeper() -> Owner:
+    """Return an owner that only holds others."""
+    return make_owner(0)

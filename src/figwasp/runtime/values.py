@@ -1,0 +1,114 @@
+"""Floor 4: WebAssembly values as Python objects and as raw bits (spec 4.2.1).
+
+In: a value type and a Python object, or 8 bytes. Integers accept the signed and the unsigned range of their type and come back
+signed. References need the store they travel in.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import struct
+from typing import Any, Final, Protocol
+
+from figwasp.ir import ops
+from figwasp.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, type_name
+
+_f32: Final = struct.Struct("<f")
+_f64: Final = struct.Struct("<d")
+_u32: Final = struct.Struct("<I")
+_u64: Final = struct.Struct("<Q")
+
+IR_TYPES: Final = {I32: ops.I32, I64: ops.I64, F32: ops.F32, F64: ops.F64, FUNCREF: ops.I64, EXTERNREF: ops.I64}
+
+
+class References(Protocol):
+    """What turns references into bits and back: the store."""
+
+    def func_to_bits(self, value: object) -> int | None:
+        """Return the address of a callable's FuncRef and keep it for this chain; None when it is no wasm function."""
+
+    def func_from_bits(self, bits: int) -> object:
+        """Return the callable of a FuncRef."""
+
+    def extern_to_bits(self, value: object) -> int:
+        """Return a cell for an object."""
+
+    def extern_from_bits(self, bits: int) -> object:
+        """Return the object of a cell."""
+
+
+def ir_types(types: bytes) -> bytes:
+    """Return the IR types of value types."""
+    return bytes(IR_TYPES[t] for t in types)
+
+
+def numbers_only(types: bytes) -> bool:
+    """Return whether there is no reference among the types."""
+    return FUNCREF not in types and EXTERNREF not in types
+
+
+def to_bits(value: Any, type_: int, references: References, what: str) -> int:
+    """Return the raw bits of a Python object as a value of a type.
+
+    Args:
+        value: the object.
+        type_: value type.
+        references: the store.
+        what: names the value in errors, "argument 1 of add()".
+
+    Raises:
+        TypeError: it is not of that type.
+        OverflowError: an integer out of range.
+    """
+    if type_ == I32 or type_ == I64:
+        bits = 32 if type_ == I32 else 64
+        try:
+            number = operator.index(value)
+        except TypeError:
+            raise TypeError(f"{what} must be an int ({type_name(type_)}), not {type(value).__name__}") from None
+        if not -(1 << (bits - 1)) <= number < 1 << bits:
+            raise OverflowError(f"{what} is out of range for {type_name(type_)}: {number}")
+        return number & ((1 << bits) - 1)
+    if type_ == F32 or type_ == F64:
+        return _float_bits(value, type_, what)
+    if type_ == EXTERNREF:
+        return 0 if value is None else references.extern_to_bits(value)
+    if value is None:
+        return 0
+    address = references.func_to_bits(value)
+    if address is None:
+        raise TypeError(f"{what} must be a WebAssembly function or None (funcref), not {type(value).__name__}")
+    return address
+
+
+def _float_bits(value: Any, type_: int, what: str) -> int:
+    if isinstance(value, (str, bytes, bytearray)) or not (hasattr(value, "__float__") or hasattr(value, "__index__")):
+        raise TypeError(f"{what} must be a float ({type_name(type_)}), not {type(value).__name__}")
+    number = float(value)
+    bits: int
+    if type_ == F64:
+        bits = _u64.unpack(_f64.pack(number))[0]
+        return bits
+    try:
+        packed = _f32.pack(number)
+    except OverflowError:
+        packed = _f32.pack(math.copysign(math.inf, number))
+    bits = _u32.unpack(packed)[0]
+    return bits
+
+
+def from_bits(bits: int, type_: int, references: References) -> Any:
+    """Return the Python object for raw bits of a type."""
+    if type_ == I32:
+        bits &= 0xFFFF_FFFF
+        return bits - (1 << 32) if bits >> 31 else bits
+    if type_ == I64:
+        return bits - (1 << 64) if bits >> 63 else bits
+    if type_ == F32:
+        return _f32.unpack(_u32.pack(bits & 0xFFFF_FFFF))[0]
+    if type_ == F64:
+        return _f64.unpack(_u64.pack(bits))[0]
+    if not bits:
+        return None
+    return references.extern_from_bits(bits) if type_ == EXTERNREF else references.func_from_bits(bits)

@@ -1,0 +1,298 @@
+"""Floor 6: the functions of WASI on descriptors, `fd_*`.
+
+In: the state and the guest's arguments as signed ints. Out: an error number; results go to memory. They raise `Fail` and `OSError`;
+`preview1` turns both into numbers. Pointers for results are checked before anything is done.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from struct import Struct
+from typing import Final
+
+from figwasp.wasi.abi import (
+    BADF,
+    DIRENT,
+    FD_ADVISE,
+    FD_ALLOCATE,
+    FD_DATASYNC,
+    FD_FDSTAT_SET_FLAGS,
+    FD_FILESTAT_GET,
+    FD_FILESTAT_SET_SIZE,
+    FD_FILESTAT_SET_TIMES,
+    FD_READ,
+    FD_READDIR,
+    FD_SEEK,
+    FD_SYNC,
+    FD_TELL,
+    FD_WRITE,
+    FDFLAGS,
+    FDSTAT,
+    FILESTAT,
+    FILESTAT_SNAPSHOT0,
+    FST_ATIM,
+    FST_ATIM_NOW,
+    FST_MTIM,
+    FST_MTIM_NOW,
+    INVAL,
+    MASK32,
+    MASK64,
+    MAX_OFFSET,
+    NAMETOOLONG,
+    NOTCAPABLE,
+    PRESTAT,
+    SUCCESS,
+    WHENCE,
+    WHENCE_SNAPSHOT0,
+    Fail,
+    filetype_of,
+)
+from figwasp.wasi.memory import GuestMemory
+from figwasp.wasi.state import State
+
+_ADVICE: Final = tuple(
+    getattr(os, "POSIX_FADV_" + name, 0) for name in ("NORMAL", "SEQUENTIAL", "RANDOM", "WILLNEED", "DONTNEED", "NOREUSE")
+)
+_ATIM_BOTH: Final = FST_ATIM | FST_ATIM_NOW
+_MTIM_BOTH: Final = FST_MTIM | FST_MTIM_NOW
+
+
+def _offset(value: int) -> int:
+    """Take an unsigned offset or length as far as hosts go."""
+    offset = value & MASK64
+    if offset > MAX_OFFSET:
+        raise Fail(INVAL)
+    return offset
+
+
+def fd_read(state: State, fd: int, vectors: int, count: int, out: int) -> int:
+    descriptor = state.find(fd, FD_READ)
+    memory = state.memory
+    memory.span(out, 4)
+    memory.store_u32(out, descriptor.read(memory.vectors(vectors, count)))
+    return SUCCESS
+
+
+def fd_write(state: State, fd: int, vectors: int, count: int, out: int) -> int:
+    descriptor = state.find(fd, FD_WRITE)
+    memory = state.memory
+    memory.span(out, 4)
+    memory.store_u32(out, descriptor.write(memory.vectors(vectors, count)))
+    return SUCCESS
+
+
+def fd_pread(state: State, fd: int, vectors: int, count: int, offset: int, out: int) -> int:
+    descriptor = state.find(fd, FD_READ | FD_SEEK)
+    state.memory.span(out, 4)
+    buffers = state.memory.vectors(vectors, count)
+    start = _offset(offset)
+    state.memory.store_u32(out, os.preadv(descriptor.host, buffers, start) if buffers else 0)
+    return SUCCESS
+
+
+def fd_pwrite(state: State, fd: int, vectors: int, count: int, offset: int, out: int) -> int:
+    descriptor = state.find(fd, FD_WRITE | FD_SEEK)
+    state.memory.span(out, 4)
+    buffers = state.memory.vectors(vectors, count)
+    start = _offset(offset)
+    state.memory.store_u32(out, os.pwritev(descriptor.host, buffers, start) if buffers else 0)
+    return SUCCESS
+
+
+def _seek(state: State, fd: int, offset: int, how: int, out: int) -> int:
+    moves = offset != 0 or how != os.SEEK_CUR
+    descriptor = state.table.find(fd)
+    if moves or not descriptor.base & FD_TELL:
+        state.find(fd, FD_SEEK)
+    state.memory.span(out, 8)
+    state.memory.store_u64(out, os.lseek(descriptor.host, offset, how))
+    return SUCCESS
+
+
+def _how(whence: int, names: tuple[int, ...]) -> int:
+    number = whence & MASK32
+    if number >= len(names):
+        raise Fail(INVAL)
+    return names[number]
+
+
+def fd_seek(state: State, fd: int, offset: int, whence: int, out: int) -> int:
+    return _seek(state, fd, offset, _how(whence, WHENCE), out)
+
+
+def fd_seek_snapshot0(state: State, fd: int, offset: int, whence: int, out: int) -> int:
+    return _seek(state, fd, offset, _how(whence, WHENCE_SNAPSHOT0), out)
+
+
+def fd_tell(state: State, fd: int, out: int) -> int:
+    return _seek(state, fd, 0, os.SEEK_CUR, out)
+
+
+def fd_close(state: State, fd: int) -> int:
+    descriptor = state.table.remove(fd)
+    descriptor.flush()
+    descriptor.close()
+    return SUCCESS
+
+
+def fd_sync(state: State, fd: int) -> int:
+    state.find(fd, FD_SYNC).sync(data_only=False)
+    return SUCCESS
+
+
+def fd_datasync(state: State, fd: int) -> int:
+    state.find(fd, FD_DATASYNC).sync(data_only=True)
+    return SUCCESS
+
+
+def fd_advise(state: State, fd: int, offset: int, length: int, advice: int) -> int:
+    descriptor = state.find(fd, FD_ADVISE)
+    how = _how(advice, _ADVICE)
+    start, size = _offset(offset), _offset(length)
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor.host, start, size, how)
+    return SUCCESS
+
+
+def fd_allocate(state: State, fd: int, offset: int, length: int) -> int:
+    descriptor = state.find(fd, FD_ALLOCATE)
+    os.posix_fallocate(descriptor.host, _offset(offset), _offset(length))
+    return SUCCESS
+
+
+def fd_fdstat_get(state: State, fd: int, out: int) -> int:
+    found = state.table.find(fd)
+    state.memory.store(FDSTAT, out, found.filetype, found.flags, found.base, found.inheriting)
+    return SUCCESS
+
+
+def fd_fdstat_set_flags(state: State, fd: int, flags: int) -> int:
+    descriptor = state.find(fd, FD_FDSTAT_SET_FLAGS)
+    if flags & ~FDFLAGS:
+        raise Fail(INVAL)
+    descriptor.set_flags(flags)
+    return SUCCESS
+
+
+def fd_fdstat_set_rights(state: State, fd: int, base: int, inheriting: int) -> int:
+    """Remove rights; they never come back."""
+    descriptor = state.table.find(fd)
+    if base & MASK64 & ~descriptor.base or inheriting & MASK64 & ~descriptor.inheriting:
+        raise Fail(NOTCAPABLE)
+    descriptor.base = base & MASK64
+    descriptor.inheriting = inheriting & MASK64
+    return SUCCESS
+
+
+def store_filestat(memory: GuestMemory, layout: Struct, out: int, status: os.stat_result) -> None:
+    """Write the attributes of a host file in either layout."""
+    memory.store(
+        layout,
+        out,
+        status.st_dev & MASK64,
+        status.st_ino & MASK64,
+        filetype_of(status.st_mode),
+        min(status.st_nlink, MASK32),
+        status.st_size,
+        max(status.st_atime_ns, 0),  # before 1970 there is no time
+        max(status.st_mtime_ns, 0),
+        max(status.st_ctime_ns, 0),
+    )
+
+
+def _filestat(state: State, fd: int, layout: Struct, out: int) -> int:
+    descriptor = state.find(fd, FD_FILESTAT_GET)
+    status = descriptor.status()
+    if status is None:
+        state.memory.store(layout, out, 0, 0, descriptor.filetype, 1, 0, 0, 0, 0)
+    else:
+        store_filestat(state.memory, layout, out, status)
+    return SUCCESS
+
+
+def fd_filestat_get(state: State, fd: int, out: int) -> int:
+    return _filestat(state, fd, FILESTAT, out)
+
+
+def fd_filestat_get_snapshot0(state: State, fd: int, out: int) -> int:
+    return _filestat(state, fd, FILESTAT_SNAPSHOT0, out)
+
+
+def fd_filestat_set_size(state: State, fd: int, size: int) -> int:
+    os.ftruncate(state.find(fd, FD_FILESTAT_SET_SIZE).host, _offset(size))
+    return SUCCESS
+
+
+def check_time_flags(flags: int) -> None:
+    """Refuse flags that contradict each other.
+
+    Raises:
+        Fail: INVAL.
+    """
+    if flags & ~(_ATIM_BOTH | _MTIM_BOTH) or flags & _ATIM_BOTH == _ATIM_BOTH or flags & _MTIM_BOTH == _MTIM_BOTH:
+        raise Fail(INVAL)
+
+
+def new_times(status: os.stat_result, atim: int, mtim: int, flags: int) -> tuple[int, int]:
+    """Give both times for `os.utime`, which cannot leave one alone: that one is set to what it is."""
+    now = time.time_ns()
+    access = atim & MASK64 if flags & FST_ATIM else now if flags & FST_ATIM_NOW else status.st_atime_ns
+    change = mtim & MASK64 if flags & FST_MTIM else now if flags & FST_MTIM_NOW else status.st_mtime_ns
+    return access, change
+
+
+def fd_filestat_set_times(state: State, fd: int, atim: int, mtim: int, flags: int) -> int:
+    descriptor = state.find(fd, FD_FILESTAT_SET_TIMES)
+    check_time_flags(flags)
+    status = descriptor.status()
+    if status is not None:
+        os.utime(descriptor.host, ns=new_times(status, atim, mtim, flags))
+    return SUCCESS
+
+
+def fd_prestat_get(state: State, fd: int, out: int) -> int:
+    """Describe a preopened directory; C libraries look through numbers from 3 up to the first BADF."""
+    name = state.table.find(fd).preopen
+    if name is None:
+        raise Fail(BADF)
+    state.memory.store(PRESTAT, out, 0, len(name))
+    return SUCCESS
+
+
+def fd_prestat_dir_name(state: State, fd: int, buffer: int, length: int) -> int:
+    name = state.table.find(fd).preopen
+    if name is None:
+        raise Fail(BADF)
+    target = state.memory.slice(buffer, length)
+    if len(target) < len(name):
+        raise Fail(NAMETOOLONG)
+    target[: len(name)] = name
+    return SUCCESS
+
+
+def fd_readdir(state: State, fd: int, buffer: int, length: int, cookie: int, out: int) -> int:
+    """Fill the buffer with entries from a position on; the last may be cut. Less than full means the end."""
+    directory = state.directory(fd, FD_READDIR)
+    state.memory.span(out, 4)
+    target = state.memory.slice(buffer, length)
+    position = cookie & MASK64
+    used = 0
+    for name, inode, filetype in directory.entries(position)[position:]:
+        position += 1
+        record = DIRENT.pack(position, inode & MASK64, len(name), filetype) + name
+        part = record[: len(target) - used]
+        target[used : used + len(part)] = part
+        used += len(part)
+        if used == len(target):
+            break
+    state.memory.store_u32(out, used)
+    return SUCCESS
+
+
+def fd_renumber(state: State, fd: int, to: int) -> int:
+    replaced = state.table.replace(fd, to)
+    if replaced is not None:
+        replaced.flush()
+        replaced.close()
+    return SUCCESS

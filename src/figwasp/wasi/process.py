@@ -1,0 +1,103 @@
+"""Floor 6: the functions of WASI about the process: arguments, environment, random bytes, exit; and sockets, which there are none of.
+
+In: the state and the guest's arguments as signed ints. Out: an error number; results go to memory. See `preview1` for how failures
+become numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+from figwasp.errors import Exit
+from figwasp.wasi.abi import MASK32, NOTSOCK, NOTSUP, SUCCESS, U32
+from figwasp.wasi.state import State
+
+_RANDOM_CHUNK: Final = 1 << 16
+
+
+def _store_sizes(state: State, strings: Sequence[bytes], count: int, size: int) -> int:
+    state.memory.span(size, 4)
+    state.memory.store_u32(count, len(strings))
+    state.memory.store_u32(size, sum(map(len, strings)) + len(strings))
+    return SUCCESS
+
+
+def _store_strings(state: State, strings: Sequence[bytes], pointers: int, buffer: int) -> int:
+    """Write strings with terminators, and a pointer to each."""
+    text = b"".join(string + b"\0" for string in strings)
+    array = state.memory.span(pointers, 4 * len(strings))
+    start = state.memory.span(buffer, len(text))
+    state.memory.view[start : start + len(text)] = text
+    for string in strings:
+        U32.pack_into(state.memory.view, array, start & MASK32)
+        array += 4
+        start += len(string) + 1
+    return SUCCESS
+
+
+def args_sizes_get(state: State, count: int, size: int) -> int:
+    return _store_sizes(state, state.args, count, size)
+
+
+def args_get(state: State, pointers: int, buffer: int) -> int:
+    return _store_strings(state, state.args, pointers, buffer)
+
+
+def environ_sizes_get(state: State, count: int, size: int) -> int:
+    return _store_sizes(state, state.env, count, size)
+
+
+def environ_get(state: State, pointers: int, buffer: int) -> int:
+    return _store_strings(state, state.env, pointers, buffer)
+
+
+def random_get(state: State, buffer: int, length: int) -> int:
+    """Fill piece by piece, so that a huge request can be interrupted and needs no copy of its size."""
+    target = state.memory.slice(buffer, length)
+    for start in range(0, len(target), _RANDOM_CHUNK):
+        piece = target[start : start + _RANDOM_CHUNK]
+        piece[:] = os.urandom(len(piece))
+    return SUCCESS
+
+
+def proc_exit(state: State, code: int) -> NoReturn:
+    """End the program.
+
+    Raises:
+        Exit: always, with the code as an u32.
+    """
+    state.flush()
+    raise Exit(code & MASK32)
+
+
+def proc_raise(state: State, signal: int) -> int:
+    """Refuse: a signal would strike the host."""
+    return NOTSUP
+
+
+def sched_yield(state: State) -> int:
+    time.sleep(0)
+    return SUCCESS
+
+
+def sock_accept(state: State, fd: int, flags: int, out: int) -> int:
+    state.table.find(fd)
+    return NOTSOCK
+
+
+def sock_recv(state: State, fd: int, vectors: int, count: int, flags: int, out_size: int, out_flags: int) -> int:
+    state.table.find(fd)
+    return NOTSOCK
+
+
+def sock_send(state: State, fd: int, vectors: int, count: int, flags: int, out: int) -> int:
+    state.table.find(fd)
+    return NOTSOCK
+
+
+def sock_shutdown(state: State, fd: int, how: int) -> int:
+    state.table.find(fd)
+    return NOTSOCK

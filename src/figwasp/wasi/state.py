@@ -1,0 +1,94 @@
+"""Floor 6: what the functions of WASI share: the guest's memory, its descriptors, its arguments.
+
+In: the settings of `WASI`. Out: descriptors looked up by number with the right that a call needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from figwasp.wasi.abi import (
+    BADF,
+    DIRECTORY_RIGHTS,
+    FD_READ,
+    FD_WRITE,
+    FILE_RIGHTS,
+    FILETYPE_DIRECTORY,
+    FILETYPE_REGULAR_FILE,
+    ISDIR,
+    NOTCAPABLE,
+    NOTDIR,
+    SPIPE,
+    STREAM_RIGHTS,
+    Fail,
+)
+from figwasp.wasi.files import Descriptor, Directory, Table
+from figwasp.wasi.memory import GuestMemory
+
+
+class State:
+    """One guest's world.
+
+    Attributes:
+        memory: its linear memory.
+        table: its descriptors.
+        args: its arguments, the program's name first, without terminators.
+        env: its environment as `NAME=value`.
+    """
+
+    __slots__ = ("args", "env", "memory", "table")
+
+    def __init__(self, table: Table, args: Sequence[bytes], env: Sequence[bytes]) -> None:
+        self.memory = GuestMemory()
+        self.table = table
+        self.args = args
+        self.env = env
+
+    def find(self, fd: int, rights: int) -> Descriptor:
+        """Give a descriptor that has these rights.
+
+        Raises:
+            Fail: BADF when it is not open, else the reason why it has not.
+        """
+        descriptor = self.table.find(fd)
+        if descriptor.base & rights != rights:
+            raise Fail(_refusal(descriptor, rights & ~descriptor.base))
+        return descriptor
+
+    def directory(self, fd: int, rights: int) -> Directory:
+        """Give a directory that has these rights.
+
+        Raises:
+            Fail: as `find`; NOTDIR.
+        """
+        descriptor = self.find(fd, rights)
+        if not isinstance(descriptor, Directory):
+            raise Fail(NOTDIR)
+        return descriptor
+
+    def flush(self) -> None:
+        """Hand on what the streams have buffered."""
+        for descriptor in self.table.all():
+            descriptor.flush()
+
+    def close(self) -> None:
+        """Close every descriptor and let go of the memory."""
+        try:
+            self.flush()
+        finally:
+            for descriptor in self.table.all():
+                descriptor.close()
+            self.table.clear()
+            self.memory.detach()
+
+
+def _refusal(descriptor: Descriptor, missing: int) -> int:
+    """Say why a descriptor lacks rights: as POSIX does where its kind never has them, else as a capability."""
+    if descriptor.filetype == FILETYPE_DIRECTORY:
+        if missing & ~DIRECTORY_RIGHTS:
+            return ISDIR
+    elif missing & ~FILE_RIGHTS:
+        return NOTDIR
+    elif descriptor.filetype != FILETYPE_REGULAR_FILE and missing & ~STREAM_RIGHTS:
+        return SPIPE
+    return BADF if missing & (FD_READ | FD_WRITE) else NOTCAPABLE
