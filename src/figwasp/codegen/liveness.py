@@ -206,7 +206,7 @@ class _Collector:
                     elif v >= 0:
                         self._use_physical(v, late)
                 if special[op]:
-                    self._implicit(op, point)
+                    self._implicit(op, point, late)
                 if 0 <= d < REGISTERS:
                     self._define_physical(d, defs[d], point + 2)
             elif op == COPY:
@@ -233,13 +233,13 @@ class _Collector:
         self.ranges.busy[r] |= (1 << end) - (1 << start)
         self.ranges.written |= 1 << r
 
-    def _implicit(self, op: int, point: int) -> None:
-        """Note the physical registers that a row reads and writes besides its operands."""
+    def _implicit(self, op: int, point: int, late: int) -> None:
+        """Note the physical registers that a row reads (when tied, after the copy into rd) and writes besides its operands."""
         used = self.rows.implicit_uses[op]
         defined = self.rows.implicit_defs[op]
         for r in range(REGISTERS):
             if used >> r & 1:
-                self._use_physical(r, point)
+                self._use_physical(r, late)
         for r in range(REGISTERS):
             if defined >> r & 1:
                 self._define_physical(r, point, point + 2)

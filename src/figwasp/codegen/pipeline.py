@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from figwasp.codegen import frame
 from figwasp.codegen.code import Code
-from figwasp.codegen.emit import emit
 from figwasp.codegen.regalloc import allocate
 from figwasp.codegen.target import Target
 from figwasp.ir import pipeline
@@ -18,4 +17,4 @@ def compile(func: Func, target: Target) -> Code:
     func.release()
     allocate(machine, target)
     frame.finish(machine, target)
-    return emit(machine, target)
+    return target.emit(machine)

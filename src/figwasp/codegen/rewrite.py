@@ -10,6 +10,8 @@ free at that point, the scratch register, or, when there is none, one that is sa
 
 from __future__ import annotations
 
+from typing import Final
+
 from figwasp.codegen.mach import (
     CALL,
     COPY,
@@ -24,6 +26,7 @@ from figwasp.codegen.mach import (
     STACK,
     SWITCH,
     TAIL,
+    TO_STUB,
     VIRTUAL,
     CallSite,
     MBlock,
@@ -34,7 +37,7 @@ from figwasp.codegen.moves import CONSTANT, REGISTERS, Mover, cell, cell_mem
 from figwasp.codegen.target import Rows, Target
 from figwasp.ir.ops import F32, F64, I32, I64
 
-TYPE_SIZE = [4, 8, 4, 8]
+TYPE_SIZE: Final = [4, 8, 4, 8]
 
 
 class Assignment:
@@ -43,20 +46,22 @@ class Assignment:
     Attributes:
         place: per register its place, physical ones themselves; NONE if it needs none. One more entry at the end for index NONE.
         pieces: value -> flat (first point, end, register) triples.
-        reloads: instruction number -> flat (value, register) pairs to load before it; before a JUMP: together with its moves.
+        reloads: instruction number -> flat (value, register) pairs to load before it.
+        edge_loads: the same for a JUMP to a loop, to load together with its moves.
         busy: per physical register, the points at which it is taken.
         int_order, float_order: registers that may be taken where they are free.
         written: bit set of the registers that the assignment writes.
         constants: what CONSTANT places refer to.
     """
 
-    __slots__ = ("busy", "constants", "float_order", "int_order", "pieces", "place", "reloads", "written")
+    __slots__ = ("busy", "constants", "edge_loads", "float_order", "int_order", "pieces", "place", "reloads", "written")
 
     def __init__(self, place: list[int], busy: list[int]) -> None:
         self.place = place
         self.busy = busy
         self.pieces: dict[int, list[int]] = {}
         self.reloads: dict[int, list[int]] = {}
+        self.edge_loads: dict[int, list[int]] = {}
         self.int_order: list[int] = []
         self.float_order: list[int] = []
         self.constants: list[MInst] = []
@@ -66,7 +71,7 @@ class Assignment:
 class Rewriter:
     """The walk over the code."""
 
-    __slots__ = ("assignment", "defs", "func", "last_borrowed", "mover", "place", "rows", "target", "types", "written")
+    __slots__ = ("assignment", "borrow_slots", "func", "mover", "place", "rows", "target", "types", "written")
 
     def __init__(self, func: MFunc, target: Target, assignment: Assignment) -> None:
         self.func = func
@@ -76,6 +81,7 @@ class Rewriter:
         self.place = assignment.place
         self.types = func.types
         self.written = assignment.written
+        self.borrow_slots: list[int] = []
         self.mover = Mover(func, target)
         self.mover.constants = assignment.constants
 
@@ -96,10 +102,11 @@ class Rewriter:
         move = self.target.move
         out = self.mover.out
         reloads = self.assignment.reloads
+        edge_loads = self.assignment.edge_loads
         k = block.start >> 1
         for inst in block.code:
             k += 1
-            if reloads and k in reloads and inst.op != JUMP:
+            if reloads and k in reloads:
                 self._reload(k)
             op = inst.op
             if op >= FIRST_ROW:
@@ -111,7 +118,7 @@ class Rewriter:
                     self._row(inst, k)
                     continue
                 if rd != rn and tied[op]:
-                    out.append(move(types[inst.rn] if inst.rn >= VIRTUAL else types[inst.rd], rd, rn))
+                    out.append(move(types[inst.rn] if inst.rn >= VIRTUAL else self.type_of(inst.rd), rd, rn))
                     rn = rd
                 inst.rd = rd
                 inst.rn = rn
@@ -121,7 +128,7 @@ class Rewriter:
             elif op == COPY:
                 self._copy(inst, k)
             elif op == JUMP:
-                if block.args or reloads:
+                if block.args or edge_loads:
                     self._jump(block, k)
                 out.append(inst)
             elif op == CALL:
@@ -133,7 +140,16 @@ class Rewriter:
             else:
                 out.append(inst)
                 if op == ENTRY:
-                    self._results(inst, k, INCOMING)
+                    site = inst.imm
+                    assert isinstance(site, CallSite)
+                    self._results(site, k, INCOMING)
+
+    def borrow_slot(self, number: int) -> int:
+        """The place of a slot for a register saved around an instruction."""
+        while len(self.borrow_slots) <= number:
+            self.borrow_slots.append(cell(SLOT, self.func.num_slots))
+            self.func.num_slots += 1
+        return self.borrow_slots[number]
 
     def type_of(self, r: int) -> int:
         """The IR type of a register, for moves."""
@@ -183,22 +199,25 @@ class Rewriter:
 
     def _copy(self, inst: MInst, k: int) -> None:
         """COPY: a move, or nothing if both are in the same place."""
-        if inst.rd >= VIRTUAL:
-            dst = self._start(inst.rd, 2 * k + 1)
-            if dst < 0:
-                return
-        else:
-            dst = inst.rd
+        rd = inst.rd
+        dst = self._start(rd, 2 * k + 1) if rd >= VIRTUAL else rd
+        if dst < 0:
+            return
         src = self.where(inst.rn, 2 * k - 1)
-        type = self.type_of(inst.rn)
-        if inst.rd >= VIRTUAL:
-            if inst.rn < VIRTUAL or (type == I64 and self.types[inst.rd] == I32):
-                type = self.types[inst.rd]
-        narrows = inst.rn >= VIRTUAL and type != self.types[inst.rn]
-        if dst & 63 != CONSTANT and (dst != src or narrows):
+        type = self.type_of(rd) if inst.rn < VIRTUAL else self.types[inst.rn]
+        if rd >= VIRTUAL and self.types[rd] != type:
+            self._convert(self.types[rd], dst, src)
+        elif dst != src:
             self.mover.move(type, dst, src)
-        if inst.rd >= VIRTUAL:
-            self._store(inst.rd, dst)
+        if rd >= VIRTUAL:
+            self._store(rd, dst)
+
+    def _convert(self, type: int, dst: int, src: int) -> None:
+        """Copy an i32 to an i64 or back: the upper half becomes zero; in a register it must, in memory it counts for an i64."""
+        through = dst if dst < REGISTERS else self.target.scratch_int
+        self.mover.move(I32, through, src)
+        if dst >= REGISTERS:
+            self.mover.move(type, dst, through)
 
     def _jump(self, block: MBlock, k: int) -> None:
         """JUMP: move the arguments into the parameters, and reload what the loop behind it wants in registers."""
@@ -213,7 +232,7 @@ class Rewriter:
                     types.append(self.types[param])
                     dsts.append(dst)
                     srcs.append(self.where(arg, 2 * k - 1))
-        pairs = self.assignment.reloads.get(k)
+        pairs = self.assignment.edge_loads.get(k)
         if pairs is not None:
             for i in range(0, len(pairs), 2):
                 types.append(self.types[pairs[i]])
@@ -241,17 +260,221 @@ class Rewriter:
             else:  # nothing reads outgoing cells, so these can go first and one by one
                 mover.move(self.type_of(v), cell(OUTGOING, loc - STACK), src)
         self.written |= moved
-        scratch = self.target.scratch_int
-        if site.address >= 0:
-            src = self.where(site.address, 2 * k - 1)
-            if src < REGISTERS and not moved >> src & 1 and site.kind != TO_STUB:
-                site.address = src
-            else:
-                site.address = scratch
-                if src != scratch:
-                    mover.move(self.type_of(site.address), scratch, src)
+        address = site.address
+        src = NONE
+        if address >= 0:
+            src = self.where(address, 2 * k - 1)
+            in_place = src < REGISTERS and not moved >> src & 1
+            site.address = src if in_place and site.kind != TO_STUB else self.target.scratch_int
+            if src < REGISTERS and not in_place:  # an argument goes there
+                mover.move(self.type_of(address), site.address, src)
                 mover.held = True
         mover.parallel(types, dsts, srcs)
+        if address >= 0 and not mover.held and src != site.address:
+            mover.move(self.type_of(address), site.address, src)
         mover.held = False
         mover.out.append(inst)
-        self._results(inst, k, OUTGOING)
+        self._results(site, k, OUTGOING)
+
+    def _results(self, site: CallSite, k: int, base: int) -> None:
+        """Move results (of the entry: parameters) to where they live."""
+        types: list[int] = []
+        dsts: list[int] = []
+        srcs: list[int] = []
+        point = 2 * k + 1
+        for v, loc in zip(site.results, site.result_locs):
+            dst = self._start(v, point) if v >= VIRTUAL else v
+            if dst >= 0:
+                types.append(self.type_of(v))
+                dsts.append(dst)
+                srcs.append(loc if loc < REGISTERS else cell(base, loc - STACK))
+        self.mover.parallel(types, dsts, srcs)
+        for v in site.results:
+            if v >= VIRTUAL and self.place[v] >= REGISTERS:
+                self._store(v, self._start(v, point))
+
+    def _leave(self, inst: MInst, k: int) -> None:
+        """RET and TAIL: arguments into their places; the epilogue then restores callee-saved registers, so no address may be there."""
+        site = inst.imm
+        assert isinstance(site, CallSite)
+        mover = self.mover
+        types: list[int] = []
+        dsts: list[int] = []
+        srcs: list[int] = []
+        for v, loc in zip(site.args, site.arg_locs):
+            types.append(self.type_of(v))
+            dsts.append(loc if loc < REGISTERS else cell(INCOMING, loc - STACK))
+            srcs.append(self.where(v, 2 * k - 1))
+            if loc < REGISTERS and loc != srcs[-1]:
+                self.written |= 1 << loc
+        address = site.address
+        src = NONE
+        if address >= 0:
+            src = self.where(address, 2 * k - 1)
+            if src in dsts:
+                types.append(self.type_of(address))
+                dsts.append(mover.temporary_slot())
+                srcs.append(src)
+                src = dsts[-1]
+            site.address = src
+            if src >= REGISTERS or (self.target.callee_saved | self.target.c_callee_saved) >> src & 1:
+                site.address = self.target.scratch_int
+        mover.parallel(types, dsts, srcs)
+        if src != site.address:
+            mover.move(self.type_of(address), site.address, src)
+        mover.out.append(inst)
+
+    def _switch(self, inst: MInst, k: int) -> None:
+        """SWITCH: its scratch registers are urgent and have a place; the index may pass through the allocator's own."""
+        inst.rm = self.place[inst.rm]
+        inst.rx = self.place[inst.rx]
+        assert inst.rm < REGISTERS and inst.rx < REGISTERS
+        src = self.where(inst.rn, 2 * k)
+        if src >= REGISTERS:
+            self.mover.move(self.type_of(inst.rn), self.target.scratch_int, src)
+            src = self.target.scratch_int
+        inst.rn = src
+        self.mover.out.append(inst)
+
+    def _row(self, inst: MInst, k: int) -> None:
+        """Rewrite an instruction some operand of which is not simply in a register."""
+        op = inst.op
+        rows = self.rows
+        reads = rows.reads[op]
+        tied = rows.tied[op]
+        point = 2 * k if tied else 2 * k - 1  # where rm and rx must still be
+        rd = inst.rd
+        dst = self._start(rd, 2 * k if tied else 2 * k + 1) if rd >= VIRTUAL else rd
+        if dst & 63 == CONSTANT and dst >= 0:
+            return
+        rn = self.where(inst.rn, 2 * k - 1) if reads & 1 else inst.rn
+        rm = self.where(inst.rm, point) if reads & 2 else inst.rm
+        rx = self.where(inst.rx, point) if reads & 4 else inst.rx
+        used = rows.implicit_uses[op] | rows.implicit_defs[op]
+        for place in (dst, rn, rm, rx):
+            if 0 <= place < REGISTERS:
+                used |= 1 << place
+        borrow = Borrow(self, k, used)
+        type = self.types[inst.rn] if inst.rn >= VIRTUAL else I64
+        if not rows.memory[op]:
+            if rm >= REGISTERS and self._folds(rows.spill_rm[op], inst.rm, rm):
+                inst.op = rows.spill_rm[op]
+                inst.mem = cell_mem(rm)
+                rm = rm & 63
+            elif rn >= REGISTERS and not tied and self._folds(rows.spill_rn[op], inst.rn, rn):
+                inst.op = rows.spill_rn[op]
+                inst.mem = cell_mem(rn)
+                place = rn & 63
+                if rm >= REGISTERS and reads & 2:
+                    rm = borrow.load(inst.rm, rm)
+                rn = rm
+                rm = place
+                reads = 0
+        if reads & 2 and rm >= REGISTERS and inst.rm >= VIRTUAL and inst.op == op:
+            rm = borrow.load(inst.rm, rm)
+        if reads & 4 and rx >= REGISTERS:
+            rx = borrow.load(inst.rx, rx)
+        if tied:
+            target = dst
+            if dst >= REGISTERS:
+                target = borrow.tied(self.type_of(rd), rn, rm, rx)
+            if target != rn:
+                borrow.moves += [type, target, rn]
+            inst.rd = inst.rn = target
+        else:
+            if reads & 1 and rn >= REGISTERS:
+                rn = borrow.load(inst.rn, rn)
+            target = dst
+            if dst >= REGISTERS:
+                target = borrow.result(self.type_of(rd))
+            inst.rd = target
+            inst.rn = rn
+        inst.rm = rm
+        inst.rx = rx
+        borrow.before(self.mover)
+        self.mover.out.append(inst)
+        if rd >= VIRTUAL:
+            self._store(rd, target)
+        borrow.after(self.mover)
+
+    def _folds(self, op: int, v: int, place: int) -> bool:
+        """Say whether `op` may read value v in its memory cell."""
+        return op >= 0 and v >= VIRTUAL and place & 63 != CONSTANT and self.rows.width[op] <= TYPE_SIZE[self.types[v]]
+
+
+class Borrow:
+    """Registers for the operands of one instruction that have none.
+
+    Attributes:
+        used: bit set of the registers that may not be taken.
+        moves: flat (type, register, place) triples to do before the instruction, in order.
+        loaded: registers taken for operands.
+        victims: flat (register, slot) pairs: registers saved around the instruction.
+    """
+
+    __slots__ = ("k", "loaded", "moves", "rewriter", "used", "victims")
+
+    def __init__(self, rewriter: Rewriter, k: int, used: int) -> None:
+        self.rewriter = rewriter
+        self.k = k
+        self.used = used
+        self.moves: list[int] = []
+        self.loaded: list[int] = []
+        self.victims: list[int] = []
+
+    def take(self, type: int) -> int:
+        """Return a register: the scratch register, a free one, or a victim."""
+        rewriter = self.rewriter
+        assignment = rewriter.assignment
+        is_int = type < F32
+        r = rewriter.target.scratch_int if is_int else rewriter.target.scratch_float
+        if self.used >> r & 1:
+            order = assignment.int_order if is_int else assignment.float_order
+            r = NONE
+            for candidate in order:
+                if not self.used >> candidate & 1:
+                    r = candidate
+                    if not assignment.busy[candidate] >> (2 * self.k - 1) & 7:
+                        break
+            else:
+                self.victims += [r, rewriter.borrow_slot(len(self.victims) // 2)]
+            assert r >= 0
+            rewriter.written |= 1 << r
+        self.used |= 1 << r
+        return r
+
+    def load(self, v: int, place: int) -> int:
+        """Take a register for an operand and load it."""
+        type = self.rewriter.type_of(v)
+        r = self.take(type)
+        self.moves += [type, r, place]
+        self.loaded.append(r)
+        return r
+
+    def tied(self, type: int, rn: int, rm: int, rx: int) -> int:
+        """Take a register for a tied result that lives in memory: that of its source, if the source dies here."""
+        if 0 <= rn < REGISTERS and rn != rm and rn != rx:
+            assignment = self.rewriter.assignment
+            order = assignment.int_order if rn < 16 else assignment.float_order
+            if rn in order and not assignment.busy[rn] >> 2 * self.k & 3:
+                return rn
+        return self.take(type)
+
+    def result(self, type: int) -> int:
+        """Take a register for a result that lives in memory; operands are read before it is written."""
+        for r in self.loaded:
+            if (r < 16) == (type < F32):
+                return r
+        return self.take(type)
+
+    def before(self, mover: Mover) -> None:
+        """Save the victims and load the operands."""
+        for i in range(0, len(self.victims), 2):
+            mover.move(I64 if self.victims[i] < 16 else F64, self.victims[i + 1], self.victims[i])
+        for i in range(0, len(self.moves), 3):
+            mover.move(self.moves[i], self.moves[i + 1], self.moves[i + 2])
+
+    def after(self, mover: Mover) -> None:
+        """Restore the victims."""
+        for i in range(0, len(self.victims), 2):
+            mover.move(I64 if self.victims[i] < 16 else F64, self.victims[i], self.victims[i + 1])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
+    from figwasp.codegen.emit import Assembler
     from figwasp.codegen.mach import MFunc, MInst
     from figwasp.ir.func import Func
 
@@ -75,21 +76,28 @@ class Target:
         c_arg_ints, c_arg_floats, c_result_int, c_result_float: C convention.
         instance_reg, context_reg, stack_reg: fixed registers. The context and the stack pointer are never allocated.
         scratch_int, scratch_float: never allocated; for the allocator's moves and spills, and call addresses.
+        return_bytes: bytes that a call pushes on the stack.
+        register_names: by register number. condition_names: by condition code.
         move, load_slot, store_slot: make (IR type, ...) the instruction that copies rd <- rn, loads rd <- slot, stores slot <- rn.
         select: ir.Func -> MFunc.
-        emit: MFunc -> Code.
+        emit: MFunc, after frame finishing, -> Code.
+        assembler: MFunc -> the state of its emission, with the machine's part filled in.
+        decode: (bytes, offset) -> (length, text) of the instruction there.
     """
 
     __slots__ = (
         "arg_floats",
         "arg_ints",
+        "assembler",
         "c_arg_floats",
         "c_arg_ints",
         "c_callee_saved",
         "c_result_float",
         "c_result_int",
         "callee_saved",
+        "condition_names",
         "context_reg",
+        "decode",
         "emit",
         "float_regs",
         "instance_reg",
@@ -97,6 +105,8 @@ class Target:
         "load_memory",
         "move",
         "name",
+        "register_names",
+        "return_bytes",
         "rows",
         "scratch_float",
         "scratch_int",
@@ -122,6 +132,9 @@ class Target:
     stack_reg: int
     scratch_int: int
     scratch_float: int
+    return_bytes: int
+    register_names: list[str]
+    condition_names: list[str]
     move: Callable[[int, int, int], MInst]
     """(IR type, rd, rn) -> register copy."""
     load_memory: Callable[[int, int, int, int], MInst]
@@ -130,3 +143,5 @@ class Target:
     """(IR type, rn, base pseudo register, mem) -> store to SLOT, INCOMING or OUTGOING."""
     select: Callable[[Func], MFunc]
     emit: Callable[[MFunc], Code]
+    assembler: Callable[[MFunc], Assembler]
+    decode: Callable[[bytes, int], tuple[int, str]]

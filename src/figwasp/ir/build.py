@@ -6,20 +6,25 @@ with the loops that `order.py` establishes.
 One walk over the body with a stack of values; locals are values too, so nothing is ever stored or loaded. The
 instruction table drives it: a row that names an IR operation and takes no immediates becomes that operation, any other has a
 method under its name in one of the `METHODS` of the `build_*` modules, and locals and constants are done right in the loop.
+
+Where many edges meet many locals, that form is quadratic: 10,000 cases of a switch that assign 10,000 locals need 10**8 block
+arguments where they meet. The largest real functions known need 6 per instruction. A body that would need far more is built
+again with its locals in the frame, and then compiles as fast as any other, but runs slower.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from figwasp.ir import build_calls, build_control, build_memory, build_numeric, build_refs, ops, order
-from figwasp.ir.build_base import CHECKED, GUARD, IR_TYPES, Builder, Method
+from figwasp.errors import LimitExceeded
+from figwasp.ir import build_calls, build_control, build_locals, build_memory, build_numeric, build_refs, ops, order
+from figwasp.ir.build_base import CHECKED, GUARD, IR_TYPES, Builder, Method, OutOfProportion
 from figwasp.ir.func import Func, Value
 from figwasp.layout import InstanceLayout
 from figwasp.wasm.immediates import NONE
 from figwasp.wasm.module import Module
-from figwasp.wasm.opcodes import BY_NAME, PREFIXES, ROWS, SINGLE, Opcode
-from figwasp.wasm.validate_body import FuncFacts
+from figwasp.wasm.opcodes import BY_NAME, FC, ROWS, SINGLE, Opcode
+from figwasp.wasm.validate import FuncFacts
 
 __all__ = ["CHECKED", "GUARD", "build"]
 
@@ -41,6 +46,12 @@ _INLINE: Final = {
     "f32.const": CONST_FLOAT,
     "f64.const": CONST_FLOAT,
 }
+
+
+_FREE_ARGS: Final = 50_000
+_ARGS_PER_OP: Final = 10
+_MAX_ARGS: Final = 1 << 23
+"""Block arguments a function may need: free, per instruction, and, when locals are in the frame, at all."""
 
 
 def _unknown(b: Builder, pos: int) -> int:
@@ -82,11 +93,12 @@ class _Columns:
 
     __slots__ = ("kinds", "masks", "methods", "ops", "types")
 
-    def __init__(self, rows: list[Opcode | None]) -> None:
-        self.kinds = [_kind(row) for row in rows]
+    def __init__(self, rows: list[Opcode | None], extra: dict[str, Method] | None = None) -> None:
+        methods = _METHODS | extra if extra else _METHODS
+        self.kinds = [METHOD if row and row.name in methods else _kind(row) for row in rows]
         self.ops = [ops.BY_NAME.get(row.ir, ops.CONST) if row else ops.NOP for row in rows]
         self.types = [IR_TYPES[row.results[0]] if row and row.results else ops.VOID for row in rows]
-        self.methods = [_METHODS.get(row.name, _unknown) if row else _unknown for row in rows]
+        self.methods: list[Method] = [methods.get(row.name, _unknown) if row else _unknown for row in rows]
         self.masks = [(1 << 64) - 1 if type == ops.I64 else (1 << 32) - 1 for type in self.types]
 
 
@@ -102,12 +114,14 @@ def _prefixed(b: Builder, pos: int) -> int:
 
 
 _METHODS: Final = _methods()
-_PREFIXED: Final = {prefix: _Columns(rows) for prefix, rows in PREFIXES.items()}
+_PREFIXED: Final = {0xFC: _Columns(FC)}
 _SINGLE: Final = _Columns(SINGLE)
-for _prefix in PREFIXES:
-    _SINGLE.methods[_prefix] = _prefixed
-for _row in ROWS:
-    _kind(_row)
+_SPILLED: Final = _Columns(SINGLE, build_locals.METHODS)
+for _prefix in _PREFIXED:
+    _SINGLE.methods[_prefix] = _SPILLED.methods[_prefix] = _prefixed
+_DONE: Final = sum(row is not None for row in SINGLE) + sum(row is not None for row in FC)
+if _DONE != len(ROWS):
+    raise ValueError("the instruction table has a prefix that the builder does not know")
 
 
 def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, mode: int) -> Func:
@@ -123,18 +137,34 @@ def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, 
     Raises:
         LimitExceeded: for a body whose SSA form would be out of all proportion to it.
     """
+    try:
+        func = _build(module, index, facts, layout, mode, _FREE_ARGS + _ARGS_PER_OP * facts.num_ops, spilled=False)
+    except OutOfProportion:
+        try:
+            func = _build(module, index, facts, layout, mode, _MAX_ARGS, spilled=True)
+        except OutOfProportion:
+            raise LimitExceeded(f"function {index} passes more than {_MAX_ARGS} values in branches") from None
+    order.run(func)
+    return func
+
+
+def _build(
+    module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, mode: int, budget: int, *, spilled: bool
+) -> Func:
+    """Build a function, with locals as values or in the frame."""
     type = module.func_type(index)
     params = bytes((ops.I64,)) + type.params.translate(IR_TYPES)
     results = type.results.translate(IR_TYPES)
     func = Func(module.func_name(index) or "", index, params, results)
     body = module.body(index)
-    b = Builder(module, layout, mode, func, facts.locals.translate(IR_TYPES), facts.written)
+    b = Builder(module, layout, mode, func, facts.locals.translate(IR_TYPES), facts.written, budget, spilled)
+    if spilled:
+        build_locals.open_locals(b)
     if facts.uses_memory and module.memories:
         build_memory.open_memory(b)
     build_control.open_body(b, results)
-    _walk(b, _skip_locals(b, body.start), body.end)
+    _walk(b, _SPILLED if spilled else _SINGLE, _skip_locals(b, body.start), body.end)
     func.blocks += b.tail
-    order.run(func)
     return func
 
 
@@ -146,7 +176,7 @@ def _skip_locals(b: Builder, pos: int) -> int:
     return pos
 
 
-def _walk(b: Builder, pos: int, end: int) -> None:
+def _walk(b: Builder, columns: _Columns, pos: int, end: int) -> None:
     """Read the instructions and emit values: one long loop, since calls are what costs most in CPython."""
     data = b.data
     func = b.func
@@ -157,11 +187,11 @@ def _walk(b: Builder, pos: int, end: int) -> None:
     values = env.values
     undo = env.undo
     code = b.code
-    kinds = _SINGLE.kinds
-    op_of = _SINGLE.ops
-    type_of = _SINGLE.types
-    mask_of = _SINGLE.masks
-    methods = _SINGLE.methods
+    kinds = columns.kinds
+    op_of = columns.ops
+    type_of = columns.types
+    mask_of = columns.masks
+    methods = columns.methods
     number = func.num_values
     while pos < end:
         at = pos

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.errors import LimitExceeded
 from figwasp.ir import ops
 from figwasp.ir.build_env import Env, State
 from figwasp.ir.func import Block, Call, Func, Value
@@ -18,19 +17,22 @@ from figwasp.layout import InstanceLayout
 from figwasp.wasm import types as wasm
 from figwasp.wasm.module import Module
 
-__all__ = ["CHECKED", "GUARD", "IR_TYPES", "MAX_EDGE_ARGS", "Builder", "Edge", "Label", "Method"]
+__all__ = ["CHECKED", "GUARD", "IR_TYPES", "Builder", "Edge", "Label", "Method", "OutOfProportion"]
 
 GUARD: Final = 0
 CHECKED: Final = 1
 """Memory modes: accesses out of bounds fault on guard pages, or are compared with the length first."""
 
-MAX_EDGE_ARGS: Final = 1 << 23
-"""Implementation limit: block arguments in one function, before the useless ones are removed."""
-
 _IR: Final = {wasm.I32: ops.I32, wasm.I64: ops.I64, wasm.F32: ops.F32, wasm.F64: ops.F64}
 _IR_REFS: Final = {wasm.FUNCREF: ops.I64, wasm.EXTERNREF: ops.I64}
 IR_TYPES: Final = bytes((_IR | _IR_REFS).get(code, ops.VOID) for code in range(256))
 """Translation table from value types to IR types, for `bytes.translate`."""
+
+_RESULTS: Final = ops.RESULTS
+
+
+class OutOfProportion(Exception):
+    """The form of this function would need more block arguments than it may."""
 
 
 class Edge:
@@ -96,18 +98,22 @@ class Builder:
         env: locals.
         labels: the control stack.
         depth: number of loops around the current instruction.
+        area: address of the locals, when they live in the frame.
         base: base address of memory 0, when materialised.
         record: record of memory 0, when materialised.
+        spilled: True when locals live in the frame; then `env` stays as it is.
+        budget: block arguments that may still be made.
         tail: blocks to be put last in the layout.
     """
 
     __slots__ = (
+        "area",
         "base",
         "block",
+        "budget",
         "code",
         "data",
         "depth",
-        "edge_args",
         "env",
         "func",
         "instance",
@@ -118,6 +124,7 @@ class Builder:
         "module",
         "pos",
         "record",
+        "spilled",
         "stack",
         "tail",
         "types",
@@ -132,6 +139,8 @@ class Builder:
         func: Func,
         types: bytes,
         written: dict[int, int],
+        budget: int,
+        spilled: bool,
     ) -> None:
         self.module = module
         self.layout = layout
@@ -140,6 +149,8 @@ class Builder:
         self.func = func
         self.types = types
         self.written = written
+        self.budget = budget
+        self.spilled = spilled
         self.pos = 0
         self.block = func.new_block()
         self.code = self.block.code
@@ -151,10 +162,10 @@ class Builder:
         self.labels: list[Label] = []
         self.tail: list[Block] = []
         self.depth = 0
-        self.edge_args = 0
+        self.area: Value | None = None
         self.base: Value | None = None
         self.record: Value | None = None
-        self.env = Env(self._initial_locals())
+        self.env = Env([] if spilled else self._initial_locals())
 
     def _initial_locals(self) -> list[Value]:
         """Return the parameters, then zeros; one constant serves all locals of a type."""
@@ -169,7 +180,11 @@ class Builder:
 
     def emit(self, op: int, args: list[Value], aux: int | Call = 0) -> Value:
         """Append an operation whose row gives the type of its result."""
-        return self.emit_typed(op, ops.RESULTS[op], args, aux)
+        func = self.func
+        value = Value(func.num_values, op, _RESULTS[op], args, aux, self.pos)
+        func.num_values += 1
+        self.code.append(value)
+        return value
 
     def emit_typed(self, op: int, type: int, args: list[Value], aux: int | Call = 0) -> Value:
         """Append an operation."""
@@ -215,10 +230,10 @@ class Builder:
         return stack[len(stack) - count :] if count else []
 
     def charge(self, count: int) -> None:
-        """Count block arguments against the limit."""
-        self.edge_args += count
-        if self.edge_args > MAX_EDGE_ARGS:
-            raise LimitExceeded(f"function {self.func.index} needs more than {MAX_EDGE_ARGS} block arguments")
+        """Take block arguments from the budget."""
+        self.budget -= count
+        if self.budget < 0:
+            raise OutOfProportion
 
     def unsigned(self, pos: int) -> tuple[int, int]:
         """Read an unsigned LEB128; return it and the position after it."""

@@ -17,7 +17,7 @@ from figwasp.ir import ops
 from figwasp.ir.build_base import IR_TYPES, Builder, Edge, Label, Method
 from figwasp.ir.func import Block, Value
 from figwasp.wasm.immediates import SKIPPERS, Skipper
-from figwasp.wasm.opcodes import BY_NAME, PREFIXES, SINGLE
+from figwasp.wasm.opcodes import BY_CODE, BY_NAME, SINGLE, pack
 from figwasp.wasm.types import EMPTY
 
 __all__ = ["METHODS", "open_body"]
@@ -112,7 +112,9 @@ def _build_loop(b: Builder, pos: int) -> int:
     header = b.func.new_block(b.depth)
     header.loop = True
     args = b.pop(len(params))
-    label = Label(LOOP, len(b.stack), params, header, _bits(b.written[b.pos]))
+    label = Label(LOOP, len(b.stack), params, header, [])
+    if not b.spilled:
+        label.locals = _bits(b.written[b.pos])
     b.charge(2 * (len(params) + len(label.locals)))
     for type in params:
         b.stack.append(b.func.new_param(header, type))
@@ -164,12 +166,13 @@ def _join(b: Builder, label: Label) -> None:
     """Make the block at the end of a label and go on there."""
     edges = label.edges
     results = edges[0].args
-    columns: list[int] = []
-    for number, type in enumerate(label.types):
-        if any(edge.args[number] is not results[number] for edge in edges):
-            columns.append(number)
-    written, rows = b.env.join([edge.state for edge in edges])
-    b.charge(len(rows) * len(written))
+    columns = [
+        number for number, result in enumerate(results) if any(edge.args[number] is not result for edge in edges)
+    ]
+    states = [edge.state for edge in edges]
+    ancestor, written = b.env.meeting(states)
+    b.charge(len(edges) * len(written))
+    written, rows = b.env.join(states, ancestor, written)
     target = Block(0, b.depth)
     for edge, row in zip(edges, rows):
         _connect(b, edge, target, [edge.args[number] for number in columns] + row)
@@ -223,9 +226,7 @@ def _skip_unreachable(b: Builder, pos: int) -> int:
             pos = skip(data, pos + 1)
         else:
             sub, pos = b.unsigned(pos + 1)
-            row = PREFIXES[opcode][sub]
-            assert row is not None
-            pos = SKIPPERS[row.immediates](data, pos)
+            pos = SKIPPERS[BY_CODE[pack(opcode, sub)].immediates](data, pos)
 
 
 def _unreachable_from(b: Builder, pos: int) -> int:

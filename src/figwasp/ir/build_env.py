@@ -8,8 +8,8 @@ branch would be quadratic; instead states form a tree, and only differences are 
       to what they held there.
     * `seal` turns these writes into a `State`, a child of the state before. It costs as much as there were writes.
     * `go` moves `values` to another state along the tree.
-    * `join` finds the nearest common ancestor of the states that meet at a label. Only locals written on the way from there
-      can differ, so only these need block parameters.
+    * `meeting` finds the nearest common ancestor of the states that meet at a label. Only locals written on the way from
+      there can differ, so only these need block parameters; `join` collects their values.
 
 Parents are older than their children: the larger number of two states is never an ancestor of the smaller.
 """
@@ -96,19 +96,24 @@ class Env:
             for index, value in path.pop().redo.items():
                 values[index] = value
 
-    def join(self, states: list[State]) -> tuple[list[int], list[list[Value]]]:
-        """Go to the nearest common ancestor of `states`; return the locals that differ and, per state, their values."""
+    def meeting(self, states: list[State]) -> tuple[State, list[int]]:
+        """Return the nearest common ancestor of states and the locals written on the way from it to any of them."""
         first = states[0]
         if states.count(first) == len(states):
-            self.go(first)
+            return first, []
+        return _common_ancestor(states)
+
+    def join(self, states: list[State], ancestor: State, written: list[int]) -> tuple[list[int], list[list[Value]]]:
+        """Go to the meeting point of `states`; return which of the locals differ and, per state, their values."""
+        if not written:
+            self.go(ancestor)
             return [], [[] for _ in states]
-        common, written = _common_ancestor(states)
         rows: list[list[Value]] = []
         for state in reversed(states):
             self.go(state)
             rows.append([self.values[index] for index in written])
         rows.reverse()
-        self.go(common)
+        self.go(ancestor)
         keep = [number for number, column in enumerate(zip(*rows)) if column.count(column[0]) != len(column)]
         if len(keep) < len(written):
             written = [written[number] for number in keep]
@@ -117,7 +122,6 @@ class Env:
 
 
 def _common_ancestor(states: list[State]) -> tuple[State, list[int]]:
-    """Return the nearest common ancestor and the locals written between it and any of the states, ascending."""
     pending = {state.number: state for state in states}
     heap = [-number for number in pending]
     heapify(heap)

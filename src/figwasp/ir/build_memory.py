@@ -23,6 +23,8 @@ _OPS: Final = [ops.BY_NAME[row.ir] if row and row.immediates == MEMARG else 0 fo
 """Opcode byte -> IR operation of a load or store."""
 _SIZES: Final = [1 << row.align if row else 0 for row in SINGLE]
 """Opcode byte -> bytes accessed."""
+_OTHER_MEMORY: Final = ops.memory_aux(0, ops.REGION_MEMORY + 1)
+"""The smallest aux of an access to a memory other than memory 0."""
 
 _I32: Final = ops.I32
 _LOADS: Final = [ops.I32_LOAD, ops.I64_LOAD, ops.F32_LOAD, ops.F64_LOAD]
@@ -55,23 +57,28 @@ def _length(b: Builder, memory: int) -> Value:
     return b.load(_record(b, memory), layout.MEM_LENGTH, ops.REGION_RECORD)
 
 
-def _memarg(b: Builder, pos: int) -> tuple[int, int, int]:
-    """Read a memarg; return memory index, offset, and the position after it."""
-    memory = 0
+def _memarg(b: Builder, pos: int) -> tuple[int, int]:
+    """Read a memarg; return the aux of the access, and the position after it."""
+    region = ops.REGION_MEMORY
     if b.data[pos] & MEMORY_INDEX_FLAG:
         memory, pos = b.unsigned(pos + 1)
+        region += memory
     else:
         pos += 1
-    offset, pos = b.unsigned(pos)
-    return memory, offset, pos
+    offset = b.data[pos]
+    pos += 1
+    if offset >= 0x80:
+        offset, pos = b.unsigned(pos - 1)
+    return region << 40 | offset, pos
 
 
-def _address(b: Builder, memory: int, offset: int, size: int) -> list[Value]:
+def _address(b: Builder, aux: int, size: int) -> list[Value]:
     """Pop the index of an access; return the operands that address it, after the check that the mode asks for."""
     index = b.stack.pop()
+    memory = ops.aux_region(aux) - ops.REGION_MEMORY
     if b.mode != GUARD:
         wide = b.emit(ops.I64_EXTEND_I32_U, [index])
-        end = b.emit(ops.I64_ADD, [wide, b.const(ops.I64, offset + size)])
+        end = b.emit(ops.I64_ADD, [wide, b.const(ops.I64, ops.aux_offset(aux) + size)])
         beyond = b.emit(ops.I64_LT_U, [_length(b, memory), end])
         b.trap_if(beyond, errors.TRAP_OUT_OF_BOUNDS_MEMORY)
     return [_base(b, memory), index]
@@ -79,18 +86,25 @@ def _address(b: Builder, memory: int, offset: int, size: int) -> list[Value]:
 
 def _build_load(b: Builder, pos: int) -> int:
     opcode = b.data[b.pos]
-    memory, offset, pos = _memarg(b, pos)
-    address = _address(b, memory, offset, _SIZES[opcode])
-    b.stack.append(b.emit(_OPS[opcode], address, ops.memory_aux(offset, ops.REGION_MEMORY + memory)))
+    aux, pos = _memarg(b, pos)
+    base = b.base
+    if base is not None and b.mode == GUARD and aux < _OTHER_MEMORY:
+        stack = b.stack
+        stack[-1] = b.emit(_OPS[opcode], [base, stack[-1]], aux)
+    else:
+        b.stack.append(b.emit(_OPS[opcode], _address(b, aux, _SIZES[opcode]), aux))
     return pos
 
 
 def _build_store(b: Builder, pos: int) -> int:
     opcode = b.data[b.pos]
-    memory, offset, pos = _memarg(b, pos)
+    aux, pos = _memarg(b, pos)
     value = b.stack.pop()
-    address = _address(b, memory, offset, _SIZES[opcode])
-    b.emit(_OPS[opcode], [value, *address], ops.memory_aux(offset, ops.REGION_MEMORY + memory))
+    base = b.base
+    if base is not None and b.mode == GUARD and aux < _OTHER_MEMORY:
+        b.emit(_OPS[opcode], [value, base, b.stack.pop()], aux)
+    else:
+        b.emit(_OPS[opcode], [value, *_address(b, aux, _SIZES[opcode])], aux)
     return pos
 
 

@@ -151,6 +151,8 @@ class Process:
             self._lazy_entries.append(address)
         return self._lazy_entries[block] + sequences.LAZY_ENTRY_SIZE * k
 
+    lazy_entry_size: Final = sequences.LAZY_ENTRY_SIZE
+
     def enter_stub(self, params: bytes, results: bytes, numbers: bool) -> int:
         """Return the vectorcall code for a function type (IR types); `numbers`: no reference among them."""
         key = params + b"\xff" + results if numbers else b"slow"

@@ -175,6 +175,8 @@ class Store:
         on_main = threading.current_thread() is threading.main_thread()
         os.write_u64(context + layout.CTX_MAIN_THREAD, int(on_main))
         os.write_u64(context + layout.CTX_THREAD_STATE, cpython.thread_state())
+        # The first check finds a tick, which wakes the ticker if it sleeps.
+        os.write_u64(context + layout.CTX_STACK_LIMIT, 2**64 - 1)
 
     # References
 
@@ -188,6 +190,11 @@ class Store:
         """Have `clean_up` called when the outermost entry leaves."""
         flags = os.read_u32(self.context + layout.CTX_FLAGS)
         os.write_u32(self.context + layout.CTX_FLAGS, flags | layout.FLAG_CLEANUP)
+
+    def clean_up_if_asked(self) -> None:
+        """Do what the emitted code does when the outermost entry leaves."""
+        if os.read_u32(self.context + layout.CTX_FLAGS) & layout.FLAG_CLEANUP and not self.running:
+            self.clean_up()
 
     def clean_up(self) -> None:
         """Release what the finished chain had pinned, and the externref cells that nothing holds."""

@@ -139,13 +139,12 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), unusual)
     _check_native_stack(e, context, unusual)
     outcome = _cross(e, params, results, e.get(callable_, FUNC_FUNCREF), context, values)
-    good = e.new()
     status = e.new()
-    e.brif(e.emit(ops.I64_NE, [e.get(context, layout.CTX_STATUS), e.word(0)]), status, good)
-    e.at(good)
+    e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_STATUS), e.word(0)]), status)
     e.ret([_box_results(e, outcome)])
     e.at(status)
-    _settle(e, context, good, hooks)
+    _settle(e, context, hooks)
+    e.ret([_box_results(e, outcome)])
     e.at(failed)
     e.c("PyErr_Clear", [], ops.VOID)
     e.jump(unusual)
@@ -181,14 +180,14 @@ def _box_results(e: Stub, results: list[Value]) -> Value:
     return full
 
 
-def _settle(e: Stub, context: Value, good: Block, hooks: Hooks) -> None:
-    """Take the GIL back; end at `good` when nothing trapped, otherwise return 0 with an exception set."""
+def _settle(e: Stub, context: Value, hooks: Hooks) -> None:
+    """Take the GIL back; go on when nothing trapped, otherwise return 0 with an exception set."""
     e.take_gil(context)
     trap = e.get32(context, layout.CTX_TRAP_CODE)
+    good = e.new()
+    sound = e.new()
     failing = e.new()
-    e.split(trap, failing)
-    _clean_up(e, context, good, hooks)
-    e.jump(good)
+    e.brif(trap, failing, sound)
     e.at(failing)
     e.put32(0, context, layout.CTX_TRAP_CODE)
     leave = e.new()
@@ -200,6 +199,9 @@ def _settle(e: Stub, context: Value, good: Block, hooks: Hooks) -> None:
     e.jump(leave)
     e.at(leave)
     e.ret([e.word(0)])
+    e.at(sound)
+    _clean_up(e, context, good, hooks)
+    e.at(good)
 
 
 def _protect_dead_frames(e: Stub, context: Value) -> None:

@@ -135,7 +135,8 @@ def resolve(context: int, code: int) -> Trap:
         raise SystemError(f"trap {code} at an instruction that may not: {pc:#x} {frames[:1]}")
     if code == TRAP_UNREACHABLE:
         code = site
-    return Trap(TRAP_MESSAGES[code], frames)
+    kind = Exhaustion if code == TRAP_STACK_EXHAUSTED else Trap
+    return kind(TRAP_MESSAGES[code], frames)
 
 
 def raise_trap(context: int, code: int) -> None:

@@ -52,7 +52,8 @@ from figwasp.wasi.memory import GuestMemory
 from figwasp.wasi.state import State
 
 _ADVICE: Final = tuple(
-    getattr(os, "POSIX_FADV_" + name, 0) for name in ("NORMAL", "SEQUENTIAL", "RANDOM", "WILLNEED", "DONTNEED", "NOREUSE")
+    getattr(os, "POSIX_FADV_" + name, 0)
+    for name in ("NORMAL", "SEQUENTIAL", "RANDOM", "WILLNEED", "DONTNEED", "NOREUSE")
 )
 _ATIM_BOTH: Final = FST_ATIM | FST_ATIM_NOW
 _MTIM_BOTH: Final = FST_MTIM | FST_MTIM_NOW
@@ -276,11 +277,12 @@ def fd_readdir(state: State, fd: int, buffer: int, length: int, cookie: int, out
     directory = state.directory(fd, FD_READDIR)
     state.memory.span(out, 4)
     target = state.memory.slice(buffer, length)
-    position = cookie & MASK64
+    first = cookie & MASK64
+    entries = directory.entries(first)
     used = 0
-    for name, inode, filetype in directory.entries(position)[position:]:
-        position += 1
-        record = DIRENT.pack(position, inode & MASK64, len(name), filetype) + name
+    for position in range(first, len(entries)):
+        name, inode, filetype = entries[position]
+        record = DIRENT.pack(position + 1, inode & MASK64, len(name), filetype) + name
         part = record[: len(target) - used]
         target[used : used + len(part)] = part
         used += len(part)

@@ -145,8 +145,9 @@ class Inherited(Descriptor):
     def write(self, buffers: Sequence[memoryview]) -> int:
         """Write at once, after what Python has buffered for the same descriptor."""
         above = sys.stdout if self.host == 1 else sys.stderr if self.host == 2 else None
-        if above is not None and not above.closed:
-            above.flush()
+        flush = getattr(above, "flush", None)
+        if flush is not None and not getattr(above, "closed", False):
+            flush()
         return os.writev(self.host, buffers) if buffers else 0
 
     def _ready(self, events: int) -> bool:

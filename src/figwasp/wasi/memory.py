@@ -30,7 +30,7 @@ class GuestMemory:
     __slots__ = ("_memory", "_size", "view")
 
     def __init__(self) -> None:
-        self.detach()
+        self.attach(bytearray())
 
     def attach(self, memory: Buffer) -> None:
         """Use this memory from now on."""
@@ -39,8 +39,7 @@ class GuestMemory:
 
     def detach(self) -> None:
         """Let go of the memory."""
-        self._memory: Buffer = bytearray()
-        self._renew()
+        self.attach(bytearray())
 
     def _renew(self) -> None:
         view = memoryview(self._memory)
@@ -48,7 +47,7 @@ class GuestMemory:
         self._size = len(self.view)
 
     def span(self, pointer: int, size: int) -> int:
-        """Give the offset of `size` bytes at a pointer, all of which exist.
+        """Give the offset of `size` bytes at a pointer, all of which exist. It may renew `view`: take that afterwards.
 
         Raises:
             Fail: FAULT.
@@ -87,18 +86,23 @@ class GuestMemory:
         end = start + 8 * min(number, MAX_VECTORS)
         buffers = []
         for base, size in IOVEC.iter_unpack(self.view[start:end]):
+            if base + size > self._size:
+                self.span(base, size)
             if size:
-                buffers.append(self.view[self.span(base, size) : base + size])
+                buffers.append(self.view[base : base + size])
         return buffers
 
     def store_u32(self, pointer: int, value: int) -> None:
         """Write a 32-bit result."""
-        U32.pack_into(self.view, self.span(pointer, 4), value)
+        start = self.span(pointer, 4)
+        U32.pack_into(self.view, start, value)
 
     def store_u64(self, pointer: int, value: int) -> None:
         """Write a 64-bit result."""
-        U64.pack_into(self.view, self.span(pointer, 8), value)
+        start = self.span(pointer, 8)
+        U64.pack_into(self.view, start, value)
 
     def store(self, layout: Struct, pointer: int, *fields: int) -> None:
         """Write a struct."""
-        layout.pack_into(self.view, self.span(pointer, layout.size), *fields)
+        start = self.span(pointer, layout.size)
+        layout.pack_into(self.view, start, *fields)

@@ -227,6 +227,7 @@ def _open(walk: Walk, flags: int, follow: bool) -> int:
     while True:
         if walk.directory:
             if flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR):
+                walk.follow()
                 raise Fail(ISDIR if flags & os.O_CREAT or _is_directory(walk) else NOTDIR)
             flags |= os.O_DIRECTORY
         try:
@@ -248,7 +249,7 @@ def path_open(
     fdflags: int,
     out: int,
 ) -> int:
-    if oflags & ~OFLAGS or fdflags & ~FDFLAGS or oflags & OFLAG_CREAT and oflags & OFLAG_DIRECTORY:
+    if oflags & ~OFLAGS or fdflags & ~FDFLAGS or (oflags & OFLAG_CREAT and oflags & OFLAG_DIRECTORY):
         raise Fail(INVAL)
     rights, inherited = _needed(oflags, fdflags, base)
     directory = state.directory(fd, rights)

@@ -52,6 +52,7 @@ _KEYWORDS: Final = frozenset(
         "data", "start", "offset", "item", "declare", "then", "extern", "binary", "quote", "definition", "instance",
     )
 )  # fmt: skip
+_NANS: Final = ("nan:canonical", "nan:arithmetic")
 _MEMARG: Final = re.compile(r"(?:offset|align)=(.*)")
 
 
@@ -177,7 +178,7 @@ class Cursor:
         if value is None:
             self.unexpected("an unsigned integer")
         if value > limit:
-            self.fail(f"i{limit.bit_length()} constant out of range")
+            self.fail(f"constant out of range for u{limit.bit_length()}")
         return value
 
     # Identifiers and indices
@@ -278,6 +279,8 @@ class Cursor:
         results = bytearray()
         while self.opens("result"):
             results += self.value_types()
+        if self.items[self.at] == "(" and self.items[self.at + 1] in ("param", "type"):
+            self.unexpected(at=self.at + 1)
         return FuncType(params, bytes(results))
 
     def type_use(self, names: dict[str, int] | None) -> int:
@@ -322,6 +325,6 @@ def _known(token: str) -> bool:
     if token[0] == '"':
         return string_bytes(token) is not None
     if token[0].isdecimal() or token[0] in "+-" or token[:3] in ("inf", "nan"):
-        return integer(token) is not None or float_bits(token, 64) is not None or token[:4] == "nan:"
+        return integer(token) is not None or float_bits(token, 64) is not None or token in _NANS
     memarg = _MEMARG.fullmatch(token)
     return memarg is not None and integer(memarg[1]) is not None

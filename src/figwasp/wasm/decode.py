@@ -13,7 +13,7 @@ from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
 from figwasp.features import DEFAULT, Features
-from figwasp.wasm import opcodes
+from figwasp.wasm import limits, opcodes
 from figwasp.wasm.immediates import READERS, Immediate
 from figwasp.wasm.leb128 import unsigned
 from figwasp.wasm.module import (
@@ -33,20 +33,19 @@ from figwasp.wasm.module import (
     Import,
     Module,
 )
-from figwasp.wasm.types import FUNCREF, NUM_TYPES, REF_TYPES, FuncType, GlobalType, Limits, MemoryType, TableType
+from figwasp.wasm.types import (
+    FUNCREF,
+    NUM_TYPES,
+    REF_TYPES,
+    FuncType,
+    GlobalType,
+    Limits,
+    MemoryType,
+    TableType,
+    malformed_type,
+)
 
 __all__ = ["decode"]
-
-MAX_MODULE: Final = 1 << 30
-MAX_ITEMS: Final = 1_000_000  # types, functions, imports, exports, globals
-MAX_TABLES: Final = 100_000
-MAX_MEMORIES: Final = 100
-MAX_ELEMS: Final = 10_000_000  # segments, and elements of one
-MAX_DATAS: Final = 100_000
-MAX_ARITY: Final = 1_000
-MAX_BODY: Final = 7_654_321
-MAX_CONST_INSTRS: Final = 10_000
-MAX_DISTINCT_INITS: Final = 1_000_000  # ours: each is some 300 bytes of objects
 
 CUSTOM: Final = 0
 SECTIONS: Final = (
@@ -56,7 +55,7 @@ SECTIONS: Final = (
 ORDER: Final = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 10)
 """Section id -> its place: the data count section stands before the code section."""
 
-LATER: Final[dict[int, str]] = {13: "tag section: exception handling", 14: "string section: stringref"}
+LATER: Final[dict[int, str]] = {13: "exception handling"}
 BLOCK: Final = 0x02
 IF: Final = 0x04
 END: Final = 0x0B
@@ -71,8 +70,8 @@ def decode(data: bytes | bytearray | memoryview, features: Features = DEFAULT) -
         LimitExceeded: a limit of the JavaScript API is passed.
     """
     raw = data if isinstance(data, bytes) else bytes(data)
-    if len(raw) > MAX_MODULE:
-        raise LimitExceeded(f"module of {len(raw)} bytes; the limit is {MAX_MODULE}")
+    if len(raw) > limits.MAX_MODULE:
+        raise LimitExceeded(f"module of {len(raw)} bytes; the limit is {limits.MAX_MODULE}")
     _check_header(raw)
     decoder = _Decoder(raw, features)
     decoder.sections()
@@ -129,7 +128,7 @@ class _Decoder:
     def section(self, section: int, start: int, last: int) -> int:
         """Read one section and return the greatest place in the order so far."""
         if section >= len(SECTIONS):
-            later = f" ({LATER[section]} is not supported)" if section in LATER else ""
+            later = f": no support for {LATER[section]} yet" if section in LATER else ""
             raise Malformed(f"malformed section id {section}{later}", start)
         if section == 12 and "bulk-memory" not in self.features:
             raise Malformed("malformed section id 12: bulk-memory is off", start)
@@ -158,16 +157,16 @@ class _Decoder:
         self.pos = self.end
 
     def type_section(self) -> None:
-        for _ in range(self.count("types", MAX_ITEMS)):
+        for _ in range(self.count("types", limits.MAX_ITEMS)):
             start = self.pos
             form = self.byte()
             if form != 0x60:
-                raise Malformed(f"malformed function type: form {form:#04x}", start)
+                raise Malformed(malformed_type("function type", form), start)
             params = self.type_vector()
             self.module.types.append(FuncType(params, self.type_vector()))
 
     def import_section(self) -> None:
-        for _ in range(self.count("imports", MAX_ITEMS)):
+        for _ in range(self.count("imports", limits.MAX_ITEMS)):
             module = self.name()
             name = self.name()
             start = self.pos
@@ -184,28 +183,28 @@ class _Decoder:
             else:
                 raise Malformed(f"malformed import kind {kind:#04x}", start)
             self.module.add_import(Import(module, name, kind, desc))
-        if len(self.module.memories) > MAX_MEMORIES or len(self.module.tables) > MAX_TABLES:
-            raise LimitExceeded(f"more than {MAX_MEMORIES} memories or {MAX_TABLES} tables")
+        if len(self.module.memories) > limits.MAX_MEMORIES or len(self.module.tables) > limits.MAX_TABLES:
+            raise LimitExceeded(f"more than {limits.MAX_MEMORIES} memories or {limits.MAX_TABLES} tables")
 
     def func_section(self) -> None:
-        room = MAX_ITEMS - len(self.module.func_types)
+        room = limits.MAX_ITEMS - len(self.module.func_types)
         self.module.func_types += [self.u32() for _ in range(self.count("functions", room))]
 
     def table_section(self) -> None:
-        room = MAX_TABLES - len(self.module.tables)
+        room = limits.MAX_TABLES - len(self.module.tables)
         self.module.tables += [self.table_type() for _ in range(self.count("tables", room))]
 
     def memory_section(self) -> None:
-        room = MAX_MEMORIES - len(self.module.memories)
+        room = limits.MAX_MEMORIES - len(self.module.memories)
         self.module.memories += [self.memory_type() for _ in range(self.count("memories", room))]
 
     def global_section(self) -> None:
-        for _ in range(self.count("globals", MAX_ITEMS - len(self.module.globals))):
+        for _ in range(self.count("globals", limits.MAX_ITEMS - len(self.module.globals))):
             self.module.globals.append(self.global_type())
             self.module.global_inits.append(self.const_expr())
 
     def export_section(self) -> None:
-        for _ in range(self.count("exports", MAX_ITEMS)):
+        for _ in range(self.count("exports", limits.MAX_ITEMS)):
             name = self.name()
             start = self.pos
             kind = self.byte()
@@ -217,22 +216,24 @@ class _Decoder:
         self.module.start = self.u32()
 
     def elem_section(self) -> None:
-        for _ in range(self.count("element segments", MAX_ELEMS)):
+        for _ in range(self.count("element segments", limits.MAX_ELEMS)):
             self.module.elems.append(self.elem())
 
     def code_section(self) -> None:
-        for _ in range(self.count("bodies", MAX_ITEMS)):
+        for _ in range(self.count("bodies", limits.MAX_ITEMS)):
             start = self.pos
             size = self.u32()
-            if size > MAX_BODY:
-                raise LimitExceeded(f"function body of {size} bytes at byte offset {start:#x}; the limit is {MAX_BODY}")
+            if size > limits.MAX_BODY:
+                raise LimitExceeded(
+                    f"function body of {size} bytes at byte offset {start:#x}; the limit is {limits.MAX_BODY}"
+                )
             if size > self.end - self.pos:
                 raise Malformed("unexpected end: function body goes beyond its section", start)
             self.module.bodies.append(Body(self.pos, self.pos + size))
             self.pos += size
 
     def data_section(self) -> None:
-        for _ in range(self.count("data segments", MAX_DATAS)):
+        for _ in range(self.count("data segments", limits.MAX_DATAS)):
             self.module.datas.append(self.data_segment())
 
     def data_count_section(self) -> None:
@@ -257,7 +258,7 @@ class _Decoder:
         type_ = FUNCREF
         if flags & 3:
             type_ = self.ref_type() if flags & 4 else self.elem_kind()
-        count = self.count("elements", MAX_ELEMS)
+        count = self.count("elements", limits.MAX_ELEMS)
         inits = [self.elem_expr() for _ in range(count)] if flags & 4 else [self.elem_func() for _ in range(count)]
         return Elem(type_, mode, table, offset, inits)
 
@@ -286,8 +287,8 @@ class _Decoder:
         return known
 
     def check_inits(self) -> None:
-        if len(self.elem_funcs) + len(self.elem_exprs) > MAX_DISTINCT_INITS:
-            raise LimitExceeded(f"more than {MAX_DISTINCT_INITS} different element expressions")
+        if len(self.elem_funcs) + len(self.elem_exprs) > limits.MAX_DISTINCT_INITS:
+            raise LimitExceeded(f"more than {limits.MAX_DISTINCT_INITS} different element expressions")
 
     def data_segment(self) -> Data:
         start = self.pos
@@ -323,8 +324,10 @@ class _Decoder:
             if self.pos > self.end:
                 raise Malformed("unexpected end", at)
             instrs.append((code, immediate))
-            if len(instrs) > MAX_CONST_INSTRS:
-                raise LimitExceeded(f"constant expression of more than {MAX_CONST_INSTRS} instructions at {start:#x}")
+            if len(instrs) > limits.MAX_CONST_INSTRS:
+                raise LimitExceeded(
+                    f"constant expression of more than {limits.MAX_CONST_INSTRS} instructions at {start:#x}"
+                )
 
     def opcode(self) -> int:
         code = self.byte()
@@ -334,32 +337,32 @@ class _Decoder:
 
     def type_vector(self) -> bytes:
         start = self.pos
-        types = self.bytes(self.count("parameters or results", MAX_ARITY))
+        types = self.bytes(self.count("parameters or results", limits.MAX_ARITY))
         if types.strip(self.value_types):
             bad = next(code for code in types if code not in self.value_types)
-            raise Malformed(f"malformed value type {bad:#04x}", start)
+            raise Malformed(malformed_type("value type", bad), start)
         return types
 
     def value_type(self) -> int:
         start = self.pos
         code = self.byte()
         if code not in self.value_types:
-            raise Malformed(f"malformed value type {code:#04x}", start)
+            raise Malformed(malformed_type("value type", code), start)
         return code
 
     def ref_type(self) -> int:
         start = self.pos
         code = self.byte()
         if code != FUNCREF and (code not in REF_TYPES or code not in self.value_types):
-            raise Malformed(f"malformed reference type {code:#04x}", start)
+            raise Malformed(malformed_type("reference type", code), start)
         return code
 
     def table_type(self) -> TableType:
         elem = self.ref_type()
-        return TableType(elem, self.limits())
+        return TableType(elem, self.read_limits())
 
     def memory_type(self) -> MemoryType:
-        return MemoryType(self.limits())
+        return MemoryType(self.read_limits())
 
     def global_type(self) -> GlobalType:
         type_ = self.value_type()
@@ -369,11 +372,11 @@ class _Decoder:
             raise Malformed(f"malformed mutability {mutable:#04x}", start)
         return GlobalType(type_, mutable == 1)
 
-    def limits(self) -> Limits:
+    def read_limits(self) -> Limits:
         start = self.pos
         flags = self.byte()
         if flags > 1:
-            later = " (shared and 64-bit limits are not supported)" if flags < 8 else ""
+            later = ": no support for shared and 64-bit memories yet" if flags < 8 else ""
             raise Malformed(f"malformed limits flags {flags:#04x}{later}", start)
         least = self.u32()
         return Limits(least, self.u32() if flags else None)

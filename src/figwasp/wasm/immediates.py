@@ -24,9 +24,9 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
-from figwasp.wasm import leb128
+from figwasp.wasm import leb128, limits
 from figwasp.wasm.leb128 import read_u32
-from figwasp.wasm.types import EMPTY, NUM_TYPES, REF_TYPES
+from figwasp.wasm.types import EMPTY, NUM_TYPES, REF_TYPES, malformed_type
 
 __all__ = ["KINDS", "KIND_NAMES", "READERS", "SKIPPERS", "WRITERS", "Immediate", "Reader", "Skipper", "Writer"]
 
@@ -87,8 +87,6 @@ KINDS: Final[dict[str, int]] = {
 KIND_NAMES: Final[list[str]] = sorted(KINDS, key=KINDS.__getitem__)
 """Kind -> the name of it that the instruction table uses."""
 
-MAX_BR_TABLE: Final = 65_520
-MAX_SELECT_TYPES: Final = 1_000
 MEMORY_INDEX_FLAG: Final = 0x40
 _BLOCK_VALUES: Final = frozenset((EMPTY, *NUM_TYPES, *REF_TYPES))
 
@@ -106,14 +104,14 @@ def _read_pair(data: bytes, pos: int) -> tuple[Immediate, int]:
 def _read_block(data: bytes, pos: int) -> tuple[Immediate, int]:
     value, after = leb128.read_s33(data, pos)
     if value < 0 and (after != pos + 1 or value & 0x7F not in _BLOCK_VALUES):
-        raise Malformed(f"malformed block type {data[pos]:#04x}", pos)
+        raise Malformed(malformed_type("block type", data[pos]), pos)
     return value, after
 
 
 def _read_labels(data: bytes, pos: int) -> tuple[Immediate, int]:
     count, at = read_u32(data, pos)
-    if count > MAX_BR_TABLE:
-        raise LimitExceeded(f"br_table with {count} labels at byte offset {pos:#x}; the limit is {MAX_BR_TABLE}")
+    if count > limits.MAX_BR_TABLE:
+        raise LimitExceeded(f"br_table with {count} labels at byte offset {pos:#x}; the limit is {limits.MAX_BR_TABLE}")
     labels = data[at : at + count + 1]
     if len(labels) == count + 1 and labels.isascii():
         return tuple(labels), at + count + 1
@@ -155,20 +153,22 @@ def _read_reftype(data: bytes, pos: int) -> tuple[Immediate, int]:
     if pos >= len(data):
         raise Malformed("unexpected end", pos)
     if data[pos] not in REF_TYPES:
-        raise Malformed(f"malformed reference type {data[pos]:#04x}", pos)
+        raise Malformed(malformed_type("reference type", data[pos]), pos)
     return data[pos], pos + 1
 
 
 def _read_select_types(data: bytes, pos: int) -> tuple[Immediate, int]:
     count, at = read_u32(data, pos)
-    if count > MAX_SELECT_TYPES:
-        raise LimitExceeded(f"select with {count} types at byte offset {pos:#x}; the limit is {MAX_SELECT_TYPES}")
+    if count > limits.MAX_SELECT_TYPES:
+        raise LimitExceeded(
+            f"select with {count} types at byte offset {pos:#x}; the limit is {limits.MAX_SELECT_TYPES}"
+        )
     types = data[at : at + count]
     if len(types) < count:
         raise Malformed("unexpected end", pos)
     for code in types:
         if code == EMPTY or code not in _BLOCK_VALUES:
-            raise Malformed(f"malformed value type {code:#04x}", at)
+            raise Malformed(malformed_type("value type", code), at)
     return types, at + count
 
 

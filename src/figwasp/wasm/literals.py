@@ -97,7 +97,7 @@ def float_text(bits: int, width: int) -> str:
         value: float = struct.unpack(">d", magnitude.to_bytes(8, "big"))[0]
         return sign + _plain(repr(value))
     value = struct.unpack(">f", magnitude.to_bytes(4, "big"))[0]
-    for digits in range(6, 10):
+    for digits in range(1, 10):
         text = f"{value:.{digits}g}"
         if float_bits(text, 32) == magnitude:
             break

@@ -43,6 +43,8 @@ def read_names(data: bytes, start: int, end: int) -> Names:
         while pos < end:
             kind = data[pos]
             size, pos = read_u32(data, pos + 1)
+            if size > end - pos:
+                break
             _read_subsection(names, kind, data[pos : pos + size])
             pos += size
     except Malformed:

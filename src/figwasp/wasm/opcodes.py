@@ -289,7 +289,7 @@ def illegal(code: int) -> str:
     if row is not None:
         return f"illegal opcode {show(code)}: {row.name} needs {row.proposal}, which is off"
     later = _LATER.get(code & 0xFF if code < 0x100 else code >> 8 & 0xFF)
-    return f"illegal opcode {show(code)}" + (f": {later} is not supported" if later else "")
+    return f"illegal opcode {show(code)}" + (f": no support for {later} yet" if later else "")
 
 
 def _types(text: str) -> bytes:

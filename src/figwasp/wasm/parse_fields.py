@@ -18,6 +18,7 @@ from figwasp.wasm.module import (
     DECLARATIVE,
     FUNC,
     GLOBAL,
+    KIND_NAMES,
     MEMORY,
     PASSIVE,
     TABLE,
@@ -124,7 +125,7 @@ class Fields:
         if keyword not in KINDS:
             cursor.unexpected("the kind of an import")
         if defined:
-            cursor.fail(f"import after {defined}", at - 1)
+            cursor.fail(f"import after {KIND_NAMES[KINDS[defined]]}", at - 1)
         cursor.at += 1
         cursor.bind(KINDS[keyword])
         cursor.skip_form()
@@ -136,7 +137,7 @@ class Fields:
             cursor.skip_form()
         if cursor.opens("import"):
             if defined:
-                cursor.fail(f"import after {defined}", cursor.at - 1)
+                cursor.fail(f"import after {KIND_NAMES[KINDS[defined]]}", cursor.at - 1)
             cursor.skip_form()
             return True
         if keyword == "memory" and cursor.items[cursor.at : cursor.at + 2] == ["(", "data"]:

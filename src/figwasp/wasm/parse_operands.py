@@ -104,7 +104,7 @@ class Operands:
         if value is None:
             cursor.unexpected("an integer")
         if not -1 << (bits - 1) <= value < 1 << bits:
-            cursor.fail(f"i{bits} constant out of range")
+            cursor.fail(f"constant out of range for i{bits}")
         cursor.at += 1
         return value - (1 << bits) if value >> (bits - 1) > 0 else value
 
@@ -116,7 +116,7 @@ class Operands:
         if bits is None:
             cursor.unexpected("a number")
         if bits == RANGE_ERROR:
-            cursor.fail(f"f{width} constant out of range")
+            cursor.fail(f"constant out of range for f{width}")
         cursor.at += 1
         return bits
 
@@ -129,7 +129,7 @@ class Operands:
         if align is None:
             align = 1 << self.row.align
         if align < 1 or align & (align - 1):
-            self.cursor.fail("alignment must be a power of 2", at)
+            self.cursor.fail("alignment must be a power of two", at)
         return align.bit_length() - 1, offset or 0, memory
 
     def _assigned(self, prefix: str) -> int | None:
@@ -142,7 +142,7 @@ class Operands:
         if value is None:
             cursor.unexpected()
         if value > U64:
-            cursor.fail("i64 constant out of range")
+            cursor.fail("constant out of range for u64")
         cursor.at += 1
         return value
 

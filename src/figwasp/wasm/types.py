@@ -25,6 +25,7 @@ __all__ = [
     "Limits",
     "MemoryType",
     "TableType",
+    "malformed_type",
     "type_name",
     "type_names",
 ]
@@ -54,6 +55,21 @@ _NAMES: Final[dict[int, str]] = {
 
 TYPE_CODES: Final[dict[str, int]] = {name: code for code, name in _NAMES.items()}
 """Name of a value type in the text format -> its code."""
+
+
+_LATER: Final[dict[int, str]] = {
+    V128: "SIMD",
+    0x69: "exception handling",
+    **dict.fromkeys((0x63, 0x64), "typed function references"),
+    **dict.fromkeys((0x4E, 0x4F, 0x50, 0x5E, 0x5F, *range(0x6A, 0x6F), *range(0x71, 0x75)), "garbage collection"),
+}
+"""Bytes that begin a type of a proposal without support."""
+
+
+def malformed_type(what: str, code: int) -> str:
+    """Return the message for a byte that begins no type of the kind `what`."""
+    later = _LATER.get(code)
+    return f"malformed {what} {code:#04x}" + (f": no support for {later} yet" if later else "")
 
 
 def type_name(code: int) -> str:

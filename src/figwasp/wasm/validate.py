@@ -18,8 +18,6 @@ from figwasp.wasm.validate_state import FuncFacts
 
 __all__ = ["FuncFacts", "validate", "validate_func", "validate_module"]
 
-MAX_PAGES: Final = 65536
-
 GLOBAL_GET: Final = 0x23
 REF_NULL: Final = 0xD0
 REF_FUNC: Final = 0xD2
@@ -103,8 +101,8 @@ def _check_table(place: int, type_: TableType) -> None:
 
 def _check_memory(place: int, type_: MemoryType) -> None:
     limits = type_.limits
-    if limits.min > MAX_PAGES or (limits.max is not None and limits.max > MAX_PAGES):
-        raise Invalid(f"memory size must be at most {MAX_PAGES} pages (4GiB): memory {place}, {limits}")
+    if limits.min > limits.MAX_PAGES or (limits.max is not None and limits.max > limits.MAX_PAGES):
+        raise Invalid(f"memory size must be at most {limits.MAX_PAGES} pages (4GiB): memory {place}, {limits}")
     _check_limits(limits, f"memory {place}")
 
 

@@ -19,96 +19,31 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
-from figwasp.features import Features
-from figwasp.wasm import immediates, opcodes
+from figwasp.wasm import limits, opcodes
 from figwasp.wasm.leb128 import signed, unsigned
 from figwasp.wasm.module import Module
-from figwasp.wasm.opcodes import Opcode
-from figwasp.wasm.types import EMPTY, I32, NUM_TYPES, REF_TYPES
+from figwasp.wasm.types import I32
 from figwasp.wasm.validate_rules import RULES
 from figwasp.wasm.validate_state import BARRIER, Checker, FuncFacts, Mismatch, show
+from figwasp.wasm.validate_tables import (
+    BINARY,
+    BLOCK,
+    BRANCH,
+    CALL,
+    CONST,
+    END,
+    GLOBAL,
+    LOAD,
+    LOCAL,
+    STORE,
+    UNARY,
+    Tables,
+    tables_for,
+)
 
-__all__ = ["check_body"]
+__all__ = ["FuncFacts", "check_body"]
 
-MAX_WRITTEN: Final = 1 << 28  # ours: bytes of all bit sets of written locals of one function
-
-# What the loop does with an opcode. Everything else goes by its row in the table.
-OTHER: Final = 0
-UNARY: Final = 1
-BINARY: Final = 2
-CONST: Final = 3
-LOCAL: Final = 4
-LOAD: Final = 5
-STORE: Final = 6
-BRANCH: Final = 7
-BLOCK: Final = 8
-END: Final = 9
-CALL: Final = 10
-GLOBAL: Final = 11
-
-_NAMED: Final = {"end": END, "br": BRANCH, "br_if": BRANCH, "call": CALL, "global.get": GLOBAL}
 _I32: Final = bytes((I32,))
-
-
-class Tables:
-    """The instruction table as the loop wants it, for one set of features: lists indexed by the opcode byte.
-
-    Attributes:
-        action: what the loop does.
-        operand: type of the operand, of both operands of a binary operation, of the value to store.
-        result: type of the result.
-        align: log2 of the natural alignment.
-        blocks: block type byte -> results, or None when it is the first byte of a type index.
-        values: codes of value types.
-    """
-
-    __slots__ = ("action", "align", "blocks", "operand", "result", "values")
-
-    def __init__(self, features: Features) -> None:
-        self.action = [OTHER] * 256
-        self.operand = bytearray(256)
-        self.result = bytearray(256)
-        self.align = bytearray(256)
-        self.values = NUM_TYPES + REF_TYPES if "reference-types" in features else NUM_TYPES
-        self.blocks: list[bytes | None] = [None] * 256
-        self.blocks[EMPTY] = b""
-        for code in self.values:
-            self.blocks[code] = bytes((code,))
-        for row in opcodes.ROWS:
-            if row.code < 0x100 and row.proposal in features:
-                self.action[row.code] = _action(row)
-                self.align[row.code] = row.align
-                if row.params:
-                    self.operand[row.code] = row.params[-1]
-                if row.results:
-                    self.result[row.code] = row.results[0]
-
-
-def _action(row: Opcode) -> int:
-    """Choose the fast path for a row."""
-    kind = row.immediates
-    params = row.params or b""
-    results = row.results or b""
-    if kind == immediates.NONE and len(results) == 1 and 1 <= len(params) <= 2 and len(set(params)) == 1:
-        return UNARY if len(params) == 1 else BINARY
-    if kind == immediates.MEMARG:
-        return LOAD if results else STORE
-    if immediates.I32 <= kind <= immediates.F64:
-        return CONST
-    if kind == immediates.LOCAL:
-        return LOCAL
-    return BLOCK if kind == immediates.BLOCK else _NAMED.get(row.name, OTHER)
-
-
-_TABLES: Final[dict[Features, Tables]] = {}
-
-
-def tables_for(features: Features) -> Tables:
-    """Return the tables for a set of features, made once."""
-    tables = _TABLES.get(features)
-    if tables is None:
-        tables = _TABLES[features] = Tables(features)
-    return tables
 
 
 def check_body(module: Module, index: int) -> FuncFacts:
@@ -268,17 +203,17 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                     stack.pop(height)  # the barrier; there are results, or `pop_all` had raised
                 if block_op == 0x04 and params != results:
                     raise Mismatch(f"type mismatch: if without else must give back {show(params)}")
-                written_in[block_at] = written
-                if written is not last_written:
+                # Never a new number where an old one will do: each may be as long as there are locals.
+                if written != last_written:
                     last_written = written
-                    written_size += len(local_types)
-                    if written_size > MAX_WRITTEN << 3:
+                    written_size += written.bit_length()
+                    if written_size > limits.MAX_WRITTEN << 3:
                         raise LimitExceeded(f"function {checker.index} writes too many locals in too many blocks")
+                written_in[block_at] = last_written
                 labels.pop()
                 if not outer:
                     break
                 block_op, params, results, height, dead, written, block_at = outer.pop()
-                # Never a new number where an old one will do: each may be as long as there are locals.
                 if not written:
                     written = last_written
                 elif last_written:
@@ -409,9 +344,8 @@ def _other(checker: Checker, op: int, pos: int, height: int, dead: bool) -> int:
     at = pos - 1
     code = op
     if op in opcodes.PREFIXES:
-        sub, after = unsigned(checker.data, checker.base + pos, 32)
+        sub, pos = checker.read_u32(pos)
         code = opcodes.pack(op, sub)
-        pos = after - checker.base
     row = opcodes.BY_CODE.get(code)
     if row is None or row.proposal not in checker.module.features:
         raise Malformed(opcodes.illegal(code), checker.base + at)

@@ -28,9 +28,11 @@ def _br_table(checker: Checker, value: Immediate, height: int, dead: bool) -> No
         raise Mismatch(f"unknown label {max(indices)}")
     checker.pop(_I32, height, dead)
     default = labels[-1 - value[-1]]
-    for types in {labels[-1 - index] for index in indices}:
+    wanted = {labels[-1 - index]: None for index in indices}
+    for types in wanted:
         if len(types) != len(default):
             raise Mismatch(f"type mismatch: labels take {show(types)} and {show(default)}")
+    for types in wanted:
         checker.fits(types, height, dead)
 
 

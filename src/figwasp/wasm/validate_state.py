@@ -9,16 +9,13 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import Invalid, LimitExceeded, Malformed
-from figwasp.wasm import immediates, opcodes
+from figwasp.wasm import immediates, limits, opcodes
 from figwasp.wasm.immediates import MEMORY_INDEX_FLAG, READERS, Immediate
 from figwasp.wasm.leb128 import unsigned
 from figwasp.wasm.module import Module
-from figwasp.wasm.types import type_name
+from figwasp.wasm.types import malformed_type, type_name
 
-__all__ = ["ANY", "BARRIER", "MAX_LOCALS", "Checker", "FuncFacts", "Mismatch", "show"]
-
-MAX_LOCALS: Final = 50_000
-MAX_STACK: Final = 4_000_000  # ours: a call of a few bytes may push a thousand values
+__all__ = ["ANY", "BARRIER", "Checker", "FuncFacts", "Mismatch", "show"]
 
 ANY: Final = 0
 """On the operand stack: a value of unknown type, from unreachable code."""
@@ -108,14 +105,14 @@ class Checker:
             code = self.data[pos]
             pos += 1
             if code not in value_types:
-                raise Malformed(f"malformed value type {code:#04x}", pos - 1)
+                raise Malformed(malformed_type("value type", code), pos - 1)
             total += count
-            if total <= MAX_LOCALS and count:
+            if total <= limits.MAX_LOCALS and count:
                 runs.append(bytes((code,)) * count)
         if total > 0xFFFFFFFF:
             raise Malformed("too many locals", base)
-        if total > MAX_LOCALS:
-            raise LimitExceeded(f"function {self.index} has {total} locals; the limit is {MAX_LOCALS}")
+        if total > limits.MAX_LOCALS:
+            raise LimitExceeded(f"function {self.index} has {total} locals; the limit is {limits.MAX_LOCALS}")
         self.facts.locals = b"".join(runs)
         return pos - base
 
@@ -169,15 +166,23 @@ class Checker:
         return Mismatch(f"type mismatch: expected {show(expected)}, found {show(shown, len(shown) < len(found))}")
 
     def check_height(self) -> None:
-        if len(self.stack) > MAX_STACK:
-            raise LimitExceeded(f"function {self.index} has more than {MAX_STACK} operands on the stack")
+        if len(self.stack) > limits.MAX_STACK:
+            raise LimitExceeded(f"function {self.index} has more than {limits.MAX_STACK} operands on the stack")
 
     def read(self, kind: int, pos: int) -> tuple[Immediate, int]:
         """Read immediates and return them with the position after them, all within the body."""
         value, after = READERS[kind](self.data, self.base + pos)
-        if after - self.base > len(self.code):
+        return value, self.within(pos, after - self.base)
+
+    def read_u32(self, pos: int) -> tuple[int, int]:
+        """Read an unsigned integer and return it with the position after it, all within the body."""
+        value, after = unsigned(self.data, self.base + pos, 32)
+        return value, self.within(pos, after - self.base)
+
+    def within(self, pos: int, after: int) -> int:
+        if after > len(self.code):
             raise Malformed("unexpected end of function body", self.base + pos)
-        return value, after - self.base
+        return after
 
     def block_type(self, pos: int) -> tuple[bytes, bytes, int]:
         """Read a block type that is not one byte; return its parameters, its results and the position after it."""
@@ -185,7 +190,7 @@ class Checker:
         value, after = self.read(immediates.BLOCK, pos)
         assert isinstance(value, int)
         if value < 0 or "multi-value" not in self.module.features:
-            raise Malformed(f"malformed block type {self.data[start]:#04x}", start)
+            raise Malformed(malformed_type("block type", self.data[start]), start)
         if value >= len(self.module.types):
             raise Mismatch(f"unknown type {value}")
         type_ = self.module.types[value]
@@ -195,7 +200,7 @@ class Checker:
         """Check the immediates of a memory access and return the position after them."""
         start = self.base + pos
         if self.data[start] & MEMORY_INDEX_FLAG and "multi-memory" not in self.module.features:
-            raise Malformed("malformed memop flags: bit 6 is for multi-memory, which is not supported", start)
+            raise Malformed("malformed memop flags: no support for multi-memory yet", start)
         value, after = self.read(immediates.MEMARG, pos)
         assert isinstance(value, tuple)
         align, _, memory = value
@@ -259,7 +264,7 @@ class Checker:
         """Return the error for the instruction at `at`."""
         code = self.code[at]
         if code in opcodes.PREFIXES:
-            code = opcodes.pack(code, unsigned(self.data, self.base + at + 1, 32)[0])
+            code = opcodes.pack(code, self.read_u32(at + 1)[0])
         row = opcodes.BY_CODE[code]
         name = "select" if row.name == "select_t" else row.name
         return Invalid(f"{problem} (at {name})", self.base + at, self.index, self.module.func_name(self.index))

@@ -12,10 +12,10 @@ from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.select_memory import NO_IMM, fold, foldable, imm32, low, pool_mem, wide
 from figwasp.codegen.mach import BRANCH, JUMP, NONE, POOL, SWITCH, TRAPIF, MBlock, MInst
-from figwasp.codegen.select import NO_COLOR, Selector
+from figwasp.codegen.select import FOLDED, NO_COLOR, Rule, Selector
 from figwasp.ir import ops
 from figwasp.ir.func import Value
-from figwasp.ir.ops import F32, F64, I32, I64
+from figwasp.ir.ops import F32, I32, I64
 
 _INT_CODES: Final = (r.CC_E, r.CC_NE, r.CC_L, r.CC_B, r.CC_G, r.CC_A, r.CC_LE, r.CC_BE, r.CC_GE, r.CC_AE)
 """In the order of the comparisons in the IR table: eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u."""
@@ -300,7 +300,40 @@ def _brif(s: Selector, value: Value, _rd: int) -> None:
     s.current.succs = [s.edge(0), other]
     inst = MInst(BRANCH)
     s.code.append(inst)
-    inst.imm = condition(s, value.args[0])
+    code = _flags_of_arithmetic(s, value.args[0])
+    inst.imm = condition(s, value.args[0]) if code < 0 else code
+
+
+_ARITHMETIC: Final = {
+    ops.I32_ADD: (x.ADD32_RR, x.ADD32_RI), ops.I32_SUB: (x.SUB32_RR, x.SUB32_RI), ops.I32_AND: (x.AND32_RR, x.AND32_RI),
+}  # fmt: skip
+
+
+def _flags_of_arithmetic(s: Selector, value: Value) -> int:
+    """Branch on a result right after the instruction that computes it: emit that here and return the condition, or -1.
+
+    This is how a loop that counts down ends. Nothing may come between, so it must be the last value before the branch.
+    """
+    code = s.block.code
+    if len(code) < 2 or code[-2] is not value or value.op not in _ARITHMETIC:
+        return -1
+    register = s.regs[value.id]
+    if register <= 0:  # wanted by nobody else; a test may do with less
+        return -1
+    left, right = value.args
+    row, immediate_row = _ARITHMETIC[value.op]
+    s.regs[value.id] = FOLDED  # its own turn comes next: all who want it have asked
+    if right.op == ops.CONST:
+        inst = MInst(immediate_row, register, NONE, NONE, NONE, 0, imm32(right))
+        s.code.append(inst)
+    else:
+        if value.op != ops.I32_SUB and s.dies(right) and not s.dies(left):
+            left, right = right, left
+        inst = MInst(row, register)
+        s.code.append(inst)
+        inst.rm = low(s, right)
+    inst.rn = low(s, left)
+    return r.CC_NE
 
 
 def _brtable(s: Selector, value: Value, _rd: int) -> None:
@@ -389,7 +422,7 @@ _MAXIMUM: Final = {
 
 
 def _select_float(s: Selector, value: Value, rd: int) -> None:
-    """Select between floats: `mins` or `maxs` where they are just that (x < y ? x : y), a mask for float comparisons, or a branch."""
+    """Select between floats: `mins` or `maxs` for x < y ? x : y, a mask for other float comparisons, else a branch."""
     then, other, test = value.args
     if KIND[test.op] != _FLOAT or s.home[test.id] < s.block_color or test.args[0].type != value.type:
         _select_by_branch(s, value, rd)
@@ -405,7 +438,7 @@ def _select_float(s: Selector, value: Value, rd: int) -> None:
         return
     inst = MInst(rows[0], rd)
     s.code.append(inst)
-    inst.rm = s.use(other)
+    float_operand(s, inst, other, rows[1])
     inst.rn = s.use(then)
 
 
@@ -467,9 +500,7 @@ def _select_by_branch(s: Selector, value: Value, rd: int) -> None:
     inst.imm = condition(s, test)
 
 
-RULES: Final = {op: _compare_value for op in range(ops.COUNT) if KIND[op] not in (_PLAIN, _AND)}
-RULES[ops.TRAPIF] = _trapif
-RULES[ops.BRIF] = _brif
-RULES[ops.BRTABLE] = _brtable
-RULES[ops.SELECT] = _select
-assert F64 > F32 > I64 > I32
+RULES: Final[dict[int, Rule]] = {
+    **dict.fromkeys([op for op in range(ops.COUNT) if KIND[op] not in (_PLAIN, _AND)], _compare_value),
+    ops.TRAPIF: _trapif, ops.BRIF: _brif, ops.BRTABLE: _brtable, ops.SELECT: _select,
+}  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Final
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64.registers import CONTEXT
 from figwasp.codegen.mach import AREA, COPY, NONE, POOL, MInst
-from figwasp.codegen.select import FIRST_LOAD, FOLDED, LAST_LOAD, Selector
+from figwasp.codegen.select import FIRST_LOAD, FOLDED, LAST_LOAD, Rule, Selector
 from figwasp.ir import ops
 from figwasp.ir.func import Value
 from figwasp.ir.ops import F32, I32, I64
@@ -364,7 +364,7 @@ def _frame_area(s: Selector, value: Value, rd: int) -> None:
     s.code.append(MInst(x.LEA64_RM, rd, NONE, AREA, NONE, frame_area(s, value) << 2))
 
 
-RULES: Final = {op: _load for op in range(FIRST_LOAD, LAST_LOAD + 1)} | {op: _store for op in _STORE_ROW}
-RULES[ops.CONST] = _constant
-RULES[ops.CONTEXT] = _context
-RULES[ops.FRAME_AREA] = _frame_area
+RULES: Final[dict[int, Rule]] = {
+    **dict.fromkeys(range(FIRST_LOAD, LAST_LOAD + 1), _load), **dict.fromkeys(_STORE_ROW, _store),
+    ops.CONST: _constant, ops.CONTEXT: _context, ops.FRAME_AREA: _frame_area,
+}  # fmt: skip

@@ -1,0 +1,80 @@
+"""Floor 5: globals as Python objects (spec 4.2.9)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from figwasp.runtime import cpython, os
+from figwasp.runtime import store as runtime
+from figwasp.runtime.owner import Owner, make_owner
+from figwasp.runtime.values import from_bits, to_bits
+from figwasp.wasm.types import TYPE_CODES, V128, GlobalType, type_name
+
+
+class Global:
+    """A global: a cell with a type, perhaps mutable.
+
+    Args:
+        type: "i32", "i64", "f32", "f64", "funcref" or "externref".
+        value: what it holds at first.
+        mutable: whether wasm and Python may assign it.
+    """
+
+    __slots__ = ("core", "owner")
+
+    def __init__(self, type: str, value: Any, mutable: bool = False) -> None:
+        code = TYPE_CODES.get(type, V128)
+        if code == V128:
+            raise ValueError(f"a global cannot hold {type}")
+        made = make(GlobalType(code, mutable), value)
+        self.core, self.owner = made.core, made.owner
+
+    @property
+    def type(self) -> GlobalType:
+        """Its type."""
+        return self.core.type
+
+    @property
+    def value(self) -> Any:
+        """What it holds; assigning to an immutable one is a TypeError."""
+        return from_bits(self.core.get(), self.core.type.type, self.core.store)
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        type_ = self.core.type
+        if not type_.mutable:
+            raise TypeError("the global is immutable")
+        self.core.set(to_bits(value, type_.type, self.core.store, "the value of a global"))
+        self.core.store.clean_up_if_asked()
+
+    def __repr__(self) -> str:
+        type_ = self.core.type
+        return f"<figwasp.Global {'mut ' if type_.mutable else ''}{type_name(type_.type)} {self.value!r}>"
+
+
+def make(type_: GlobalType, value: Any) -> Global:
+    """Make a global that the host owns.
+
+    Raises:
+        TypeError, OverflowError: the value is not of the type.
+    """
+    store = runtime.Store()
+    keeper = runtime.host_keeper()
+    # The first word of a block that is released is overwritten: the cell is the second.
+    block: int = cpython.raw_calloc(1, 16)
+    core = runtime.Global(type_, block + 8, store, keeper)
+    owner = make_owner(block, lambda: cpython.raw_free(block))
+    owner.hold(keeper, store.owner)
+    core.owner = owner
+    bits = to_bits(value, type_.type, store, "the value of a global")
+    core.set(bits)
+    os.write_u64(core.address, bits)
+    return view(core, owner)
+
+
+def view(core: runtime.Global, owner: Owner) -> Global:
+    """Return the Python object for a global instance that `owner` keeps."""
+    global_ = Global.__new__(Global)
+    global_.core = core
+    global_.owner = owner
+    return global_

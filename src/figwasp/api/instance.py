@@ -1,0 +1,199 @@
+"""Floor 5: instances and their exports; imports given as Python objects are resolved here (spec 4.7.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from figwasp.api import global_ as globals_
+from figwasp.api import memory as memories
+from figwasp.api import table as tables
+from figwasp.api.func import Func
+from figwasp.api.global_ import Global
+from figwasp.api.memory import Memory
+from figwasp.api.module import Module, Source
+from figwasp.api.table import Table
+from figwasp.errors import Unlinkable
+from figwasp.runtime import store as runtime
+from figwasp.runtime.func import func_at
+from figwasp.runtime.instance import Extern, State, instantiate
+from figwasp.runtime.owner import Owner
+from figwasp.wasm.module import FUNC, GLOBAL, KIND_NAMES, MEMORY, TABLE, Import
+from figwasp.wasm.types import FuncType, GlobalType, Limits, MemoryType, TableType
+
+Imports = Mapping[str, Any]
+"""Module name -> a mapping, an instance, or any object whose attributes are the imports."""
+
+_MISSING: Final = object()
+
+
+class Exports:
+    """The exports of an instance: by attribute, by item, and iterable by name."""
+
+    __slots__ = ("__cache", "__instance")
+
+    def __init__(self, instance: Instance) -> None:
+        self.__instance = (instance.state, instance.owner)
+        self.__cache: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        found = self.__cache.get(name, _MISSING)
+        if found is _MISSING:
+            state, owner = self.__instance
+            found = self.__cache[name] = _export(state, owner, name)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self:
+            raise AttributeError(f"the instance has no export {name!r}")
+        return self[name]
+
+    def __contains__(self, name: object) -> bool:
+        return any(export.name == name for export in self.__instance[0].code.module.exports)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([export.name for export in self.__instance[0].code.module.exports])
+
+    def __len__(self) -> int:
+        return len(self.__instance[0].code.module.exports)
+
+    def __dir__(self) -> list[str]:
+        return list(self)
+
+    def __repr__(self) -> str:
+        return f"<exports {', '.join(self)}>"
+
+
+class Instance:
+    """An instance of a module: `instance.exports.name`, `instance.exports["name"]`, or `instance.name` where it does not clash.
+
+    Attributes:
+        exports: its exports.
+        state: its runtime side (runtime only).
+        owner: what keeps it (runtime only).
+    """
+
+    __slots__ = ("__weakref__", "exports", "owner", "state")
+
+    def __init__(self, state: State, owner: Owner) -> None:
+        self.state = state
+        self.owner = owner
+        self.exports = Exports(self)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in Instance.__slots__:
+            raise AttributeError(name)
+        return getattr(self.exports, name)
+
+    def __repr__(self) -> str:
+        return f"<figwasp.Instance {self.state.code.module.name or ''} exporting {', '.join(self.exports) or 'nothing'}>"
+
+
+def _export(state: State, owner: Owner, name: str) -> Any:
+    """Return the Python object for an export.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    for export in state.code.module.exports:
+        if export.name == name:
+            if export.kind == FUNC:
+                return func_at(state.func_reference(export.index))
+            if export.kind == TABLE:
+                return tables.view(state.tables[export.index], owner)
+            if export.kind == MEMORY:
+                return memories.view(state.memories[export.index], owner)
+            return globals_.view(state.globals[export.index], owner)
+    raise KeyError(name)
+
+
+def load(source: Source | Module, imports: Imports | None = None) -> Instance:
+    """Instantiate a module.
+
+    Args:
+        source: a path, the bytes of a binary, or a module.
+        imports: per module name a mapping, an instance, or an object with attributes; functions are wasm functions or plain Python
+            callables, an immutable global may be a plain number.
+
+    Raises:
+        Malformed, Invalid: it is no valid module.
+        Unlinkable: an import is missing or has another type.
+        Trap: a segment did not fit, or the start function trapped.
+    """
+    module = source if isinstance(source, Module) else Module(source)
+    decoded = module.decoded
+    found = [_resolve(item, imports or {}, decoded.types) for item in decoded.imports]
+    return Instance(*instantiate(module.code, found))
+
+
+def _resolve(item: Import, imports: Imports, types: list[FuncType]) -> tuple[Extern, Owner | None]:
+    """Find what satisfies an import and check its type."""
+    value = _look_up(item, imports)
+    if item.kind == FUNC:
+        assert isinstance(item.desc, int)
+        return _check_func(item, value, types[item.desc])
+    if item.kind == GLOBAL:
+        assert isinstance(item.desc, GlobalType)
+        return _check_global(item, value, item.desc)
+    if item.kind == MEMORY and isinstance(value, Memory):
+        assert isinstance(item.desc, MemoryType)
+        _check_limits(item, value.core.pages, value.core.type.limits, item.desc.limits)
+        return value.core, value.owner
+    if item.kind == TABLE and isinstance(value, Table):
+        assert isinstance(item.desc, TableType)
+        if value.core.type.elem != item.desc.elem:
+            raise _incompatible(item, repr(item.desc), repr(value.core.type))
+        _check_limits(item, len(value.core), value.core.type.limits, item.desc.limits)
+        return value.core, value.owner
+    raise _incompatible(item, KIND_NAMES[item.kind], type(value).__name__)
+
+
+def _look_up(item: Import, imports: Imports) -> Any:
+    missing = f"unknown import: {item.module}.{item.name} ({KIND_NAMES[item.kind]}) has not been provided"
+    if item.module not in imports:
+        raise Unlinkable(missing)
+    namespace = imports[item.module]
+    if isinstance(namespace, Instance):
+        namespace = namespace.exports
+    if isinstance(namespace, (Mapping, Exports)):
+        if item.name not in namespace:
+            raise Unlinkable(missing)
+        return namespace[item.name]
+    value = getattr(namespace, item.name, _MISSING)
+    if value is _MISSING:
+        raise Unlinkable(missing)
+    return value
+
+
+def _incompatible(item: Import, expected: str, found: str) -> Unlinkable:
+    return Unlinkable(f"incompatible import type: {item.module}.{item.name} must be {expected}, not {found}")
+
+
+def _check_func(item: Import, value: Any, type_: FuncType) -> tuple[Func | Callable[..., Any], Owner | None]:
+    if isinstance(value, Func):
+        if value.type != type_:
+            raise _incompatible(item, f"a function {type_}", f"{value.type}")
+        return value, value.owner
+    if not callable(value) or isinstance(value, (Memory, Table, Global)):
+        raise _incompatible(item, f"a function {type_}", type(value).__name__)
+    return value, None
+
+
+def _check_global(item: Import, value: Any, type_: GlobalType) -> tuple[runtime.Global, Owner | None]:
+    if isinstance(value, Global):
+        if value.core.type != type_:
+            raise _incompatible(item, repr(type_), repr(value.core.type))
+        return value.core, value.owner
+    if type_.mutable or isinstance(value, (Func, Memory, Table)):
+        raise _incompatible(item, repr(type_), type(value).__name__)
+    try:
+        made = globals_.make(type_, value)
+    except (TypeError, OverflowError) as error:
+        raise Unlinkable(f"incompatible import type: {item.module}.{item.name} must be {type_!r}: {error}") from None
+    return made.core, made.owner
+
+
+def _check_limits(item: Import, size: int, found: Limits, wanted: Limits) -> None:
+    """Check that limits match (spec 3.2.8), the present size counting as the minimum."""
+    if size < wanted.min or (wanted.max is not None and (found.max is None or found.max > wanted.max)):
+        raise _incompatible(item, f"{KIND_NAMES[item.kind]} {wanted!r}", f"{KIND_NAMES[item.kind]} {size} of limits {found!r}")

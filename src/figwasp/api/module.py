@@ -1,0 +1,115 @@
+"""Floor 5: modules: decoded and validated, ready to be instantiated any number of times."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from figwasp.runtime.compile import CompiledModule
+from figwasp.wasm.decode import decode
+from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE
+from figwasp.wasm.module import Module as Decoded
+from figwasp.wasm.parse import wat
+from figwasp.wasm.types import FuncType, GlobalType, MemoryType, TableType
+
+ExternType = FuncType | TableType | MemoryType | GlobalType
+
+KINDS: Final = {FUNC: "func", TABLE: "table", MEMORY: "memory", GLOBAL: "global"}
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview
+"""A path (of a binary, or of a text ending in .wat), or the bytes of a binary."""
+
+
+class ImportType:
+    """An import of a module: `module`, `name`, `kind` ("func", "table", "memory", "global") and `type`."""
+
+    __slots__ = ("kind", "module", "name", "type")
+
+    def __init__(self, module: str, name: str, kind: str, type: ExternType) -> None:
+        self.module = module
+        self.name = name
+        self.kind = kind
+        self.type = type
+
+    def __repr__(self) -> str:
+        return f"<import {self.module}.{self.name}: {self.kind} {self.type}>"
+
+
+class ExportType:
+    """An export of a module: `name`, `kind` and `type`."""
+
+    __slots__ = ("kind", "name", "type")
+
+    def __init__(self, name: str, kind: str, type: ExternType) -> None:
+        self.name = name
+        self.kind = kind
+        self.type = type
+
+    def __repr__(self) -> str:
+        return f"<export {self.name}: {self.kind} {self.type}>"
+
+
+class Module:
+    """A WebAssembly module.
+
+    Args:
+        source: a path, or the bytes of a binary.
+        lazy: validate each function when it is first called instead of all of them now.
+
+    Raises:
+        Malformed: it is not a module.
+        Invalid: it does not validate.
+        OSError: the file cannot be read.
+    """
+
+    __slots__ = ("code",)
+
+    def __init__(self, source: Source, *, lazy: bool = False) -> None:
+        self.code = CompiledModule(decode(_read(source)), lazy)
+
+    @property
+    def decoded(self) -> Decoded:
+        """The decoded module (for tools)."""
+        return self.code.module
+
+    @property
+    def name(self) -> str | None:
+        """Its name, from the name section."""
+        return self.decoded.name
+
+    @property
+    def imports(self) -> list[ImportType]:
+        """Its imports, in order."""
+        types = self.decoded.types
+        return [
+            ImportType(item.module, item.name, KINDS[item.kind], types[item.desc] if isinstance(item.desc, int) else item.desc)
+            for item in self.decoded.imports
+        ]
+
+    @property
+    def exports(self) -> list[ExportType]:
+        """Its exports, in order."""
+        return [
+            ExportType(item.name, KINDS[item.kind], extern_type(self.decoded, item.kind, item.index)) for item in self.decoded.exports
+        ]
+
+    def __repr__(self) -> str:
+        decoded = self.decoded
+        return f"<figwasp.Module {decoded.name or ''} of {len(decoded.bodies)} functions, {len(decoded.data)} bytes>"
+
+
+def extern_type(module: Decoded, kind: int, index: int) -> ExternType:
+    """Return the type of an item of an index space."""
+    if kind == FUNC:
+        return module.func_type(index)
+    if kind == TABLE:
+        return module.tables[index]
+    return module.memories[index] if kind == MEMORY else module.globals[index]
+
+
+def _read(source: Source) -> bytes:
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return bytes(source)
+    with open(source, "rb") as file:
+        data = file.read()
+    return wat(data) if os.fspath(source).endswith(".wat") else data

@@ -1,0 +1,89 @@
+"""Floor 5: tables as Python objects (spec 4.2.7)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from figwasp.runtime import store as runtime
+from figwasp.runtime.owner import Owner, make_owner
+from figwasp.runtime.values import from_bits, to_bits
+from figwasp.wasm.types import EXTERNREF, FUNCREF, Limits, TableType
+
+_ELEMENTS: Final = {"funcref": FUNCREF, "externref": EXTERNREF}
+
+
+class Table:
+    """A table of references: a sequence that can grow.
+
+    Args:
+        element: "funcref" or "externref".
+        minimum: size.
+        maximum: most elements it may grow to.
+        value: what every element is at first.
+    """
+
+    __slots__ = ("core", "owner")
+
+    def __init__(self, element: str, minimum: int, maximum: int | None = None, value: object = None) -> None:
+        if element not in _ELEMENTS:
+            raise ValueError(f"a table holds funcref or externref, not {element}")
+        if minimum < 0 or (maximum is not None and maximum < minimum):
+            raise ValueError("the maximum of a table must not be below the minimum, nor that below 0")
+        keeper = runtime.host_keeper()
+        store = runtime.Store()
+        self.core = runtime.Table(TableType(_ELEMENTS[element], Limits(minimum, maximum)), store, keeper)
+        self.owner = make_owner(self.core.record, self.core.releaser())
+        self.owner.hold(keeper, store.owner)
+        self.core.owner = self.owner
+        if value is not None:
+            self.core.fill(0, self._bits(value), minimum)
+
+    @property
+    def type(self) -> TableType:
+        """Its type: element type, and the limits it was made with."""
+        return self.core.type
+
+    def grow(self, delta: int, value: object = None) -> int:
+        """Grow by `delta` elements set to `value`; return the old size.
+
+        Raises:
+            ValueError: `delta` is negative.
+            MemoryError: it may not or cannot grow so far.
+        """
+        if delta < 0:
+            raise ValueError("a table cannot shrink")
+        old = self.core.grow(self._bits(value), delta)
+        if old < 0:
+            raise MemoryError(f"cannot grow a table of {len(self)} elements by {delta}")
+        return old
+
+    def _bits(self, value: object) -> int:
+        return to_bits(value, self.core.type.elem, self.core.store, "a table element")
+
+    def _index(self, index: int) -> int:
+        size = len(self.core)
+        if not -size <= index < size:
+            raise IndexError(f"element {index} of a table of {size}")
+        return index % size
+
+    def __len__(self) -> int:
+        return len(self.core)
+
+    def __getitem__(self, index: int) -> Any:
+        return from_bits(self.core.get(self._index(index)), self.core.type.elem, self.core.store)
+
+    def __setitem__(self, index: int, value: object) -> None:
+        place = self._index(index)
+        self.core.set(place, self._bits(value))
+        self.core.store.clean_up_if_asked()
+
+    def __repr__(self) -> str:
+        return f"<figwasp.Table of {len(self)} {'funcref' if self.core.type.elem == FUNCREF else 'externref'}>"
+
+
+def view(core: runtime.Table, owner: Owner) -> Table:
+    """Return the Python object for a table instance that `owner` keeps."""
+    table = Table.__new__(Table)
+    table.core = core
+    table.owner = owner
+    return table

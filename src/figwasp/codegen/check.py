@@ -1,0 +1,408 @@
+"""Floor 3: the symbolic checker of register allocation. In: an MFunc before and after. Out: nothing, or a `CheckError`.
+
+Theory of operation. A `Snapshot` keeps the operands of the original instructions. After allocation a dataflow analysis runs
+over the new code with, for every register and memory cell, the set of original registers (virtual ones, and physical ones that
+selection named) whose value it certainly holds. At joins the sets are intersected. An instruction that was there before must
+find each operand's value where it now reads; what allocation inserted may only be moves, loads, stores and repeated constants.
+This trusts nothing of the allocator: not its live ranges, nor its idea of free registers.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp.codegen.mach import (
+    AREA,
+    CALL,
+    COPY,
+    ENTRY,
+    FIRST_ROW,
+    INCOMING,
+    JUMP,
+    NONE,
+    OUTGOING,
+    POOL,
+    RET,
+    SLOT,
+    STACK,
+    SWITCH,
+    TAIL,
+    TO_STUB,
+    VIRTUAL,
+    CallSite,
+    MFunc,
+    MInst,
+)
+from figwasp.codegen.target import Target
+from figwasp.ir.func import CONV_C
+from figwasp.ir.ops import F32, F64, I32, I64
+
+REGISTERS: Final = 32
+
+State = dict[int, frozenset[int]]
+"""Place -> original registers whose value it holds. Places are registers and `mem << 6 | base` for memory cells."""
+
+_NOTHING: Final[frozenset[int]] = frozenset()
+
+
+class CheckError(AssertionError):
+    """The allocator made wrong code: a bug of figwasp, never the guest's fault."""
+
+
+class Original:
+    """The operands an instruction had before allocation."""
+
+    __slots__ = ("address", "args", "inst", "mem", "op", "rd", "results", "rm", "rn", "rx")
+
+    def __init__(self, inst: MInst) -> None:
+        self.inst = inst
+        self.op = inst.op
+        self.rd = inst.rd
+        self.rn = inst.rn
+        self.rm = inst.rm
+        self.rx = inst.rx
+        self.mem = inst.mem
+        self.address = NONE
+        self.args: list[int] = []
+        self.results: list[int] = []
+        site = inst.imm
+        if isinstance(site, CallSite):
+            self.address = site.address
+            self.args = list(site.args)
+            self.results = list(site.results)
+
+
+class Snapshot:
+    """A function before allocation.
+
+    Attributes:
+        code: original instructions of each block.
+        args: arguments of each block's JUMP.
+        number: of each block in layout order, by id.
+        widths: operation of a move, load or store -> IR types whose values survive it.
+        constants: (op, rm, mem, imm) of instructions without operands -> what they define.
+    """
+
+    def __init__(self, func: MFunc, target: Target) -> None:
+        self.func = func
+        self.target = target
+        self.rows = target.rows
+        self.code = [[Original(inst) for inst in block.code] for block in func.blocks]
+        self.args = [list(block.args) for block in func.blocks]
+        self.number = {block.id: index for index, block in enumerate(func.blocks)}
+        self.widths = _widths(target)
+        self.constants: dict[tuple[int, int, int, int], set[int]] = {}
+        self.current = ""
+        self.count = len(func.types)
+        for code in self.code:
+            for original in code:
+                inst = original.inst
+                if inst.op >= FIRST_ROW and self._reads_nothing(inst) and isinstance(inst.imm, int):
+                    self.constants.setdefault((inst.op, inst.rm, inst.mem, inst.imm), set()).add(inst.rd)
+
+    def _reads_nothing(self, inst: MInst) -> bool:
+        rows = self.rows
+        fields = rows.reads[inst.op]
+        if rows.memory[inst.op]:
+            return not fields & 1 and inst.rx == NONE and (inst.rm in (POOL, AREA)) and not rows.stores[inst.op]
+        return fields == 0 and not rows.implicit_uses[inst.op] and not rows.names[inst.op].startswith("setcc")
+
+    def verify(self) -> None:
+        """Check the function as it is now against how it was.
+
+        Raises:
+            CheckError: it does something else.
+        """
+        func = self.func
+        blocks = func.blocks
+        if len(blocks) != len(self.code):
+            self.fail("blocks were added or removed")
+        states: list[State | None] = [None] * len(blocks)
+        states[0] = {}
+        work = [0]
+        queued = {0}
+        while work:
+            index = work.pop()
+            queued.discard(index)
+            known = states[index]
+            assert known is not None
+            state = self._block(index, dict(known))
+            for succ in {self.number[succ.id] for succ in blocks[index].succs}:
+                before = states[succ]
+                merged = dict(state) if before is None else _meet(before, state)
+                if before is None or merged != before:
+                    states[succ] = merged
+                    if succ not in queued:
+                        queued.add(succ)
+                        work.append(succ)
+        self._saved()
+
+    def fail(self, reason: str) -> None:
+        """Raise a CheckError that says where."""
+        raise CheckError(f"allocation of {self.func.name or self.func.index}: {self.current}: {reason}")
+
+    # One block
+
+    def _block(self, index: int, state: State) -> State:
+        """Run over the code of a block; return what holds at its end."""
+        block = self.func.blocks[index]
+        originals = self.code[index]
+        position = {id(original.inst): i for i, original in enumerate(originals)}
+        done = 0
+        for inst in block.code:
+            self.current = f"block {block.id}: {self.text(inst)}"
+            at = position.get(id(inst))
+            if at is None:
+                self._inserted(inst, state)
+                continue
+            if at < done:
+                self.fail("instructions were reordered or repeated")
+            self._dropped(originals[done:at], state)
+            done = at + 1
+            self._kept(originals[at], inst, state, index)
+        self._dropped(originals[done:], state)
+        return state
+
+    def _dropped(self, originals: list[Original], state: State) -> None:
+        """What has gone must be a copy, or make a constant."""
+        for original in originals:
+            if original.op == COPY:
+                holders = [place for place, held in state.items() if original.rn in held]
+                _kill(state, original.rd)
+                for place in holders:
+                    state[place] = state.get(place, _NOTHING) | {original.rd}
+            elif original.op < FIRST_ROW or not self._is_constant(original):
+                self.fail(f"an instruction is missing: {self.text(original.inst)}")
+
+    def _is_constant(self, original: Original) -> bool:
+        return any(original.rd in made for made in self.constants.values())
+
+    def _inserted(self, inst: MInst, state: State) -> None:
+        """A move, load, store or constant that allocation put in."""
+        rows = self.rows
+        op = inst.op
+        if op < FIRST_ROW or rows.flags[op] or rows.implicit_defs[op] or rows.tied[op]:
+            self.fail("inserted instruction has effects")
+        if isinstance(inst.imm, int) and (op, inst.rm, inst.mem, inst.imm) in self.constants:
+            self._write(state, inst.rd, frozenset(self.constants[op, inst.rm, inst.mem, inst.imm]))
+            return
+        if op not in self.widths:
+            self.fail("inserted instruction is no move")
+        source = inst.rn if inst.rn >= 0 else inst.mem << 6 | inst.rm
+        value = frozenset(v for v in state.get(source, _NOTHING) if self._type(v) in self.widths[op])
+        if inst.rd >= 0:
+            self._write(state, inst.rd, value)
+        else:
+            if inst.rm not in (SLOT, INCOMING, OUTGOING):
+                self.fail("inserted store goes elsewhere")
+            state[inst.mem << 6 | inst.rm] = value
+
+    def _type(self, v: int) -> int:
+        if v >= VIRTUAL:
+            return self.func.types[v]
+        return I64 if v < 16 else F64
+
+    def _write(self, state: State, register: int, value: frozenset[int]) -> None:
+        """A register changes."""
+        if register in (self.target.context_reg, self.target.stack_reg):
+            self.fail("writes a fixed register")
+        if not 0 <= register < REGISTERS:
+            self.fail("writes no register")
+        scratch = register == self.target.scratch_int or register == self.target.scratch_float
+        if not scratch and any((register < 16) != (self._type(v) < F32) for v in value):
+            self.fail("wrong class of register")
+        state[register] = value
+
+    def _define(self, state: State, v: int, place: int) -> None:
+        """Original register `v` gets a new value, which is in `place` only."""
+        _kill(state, v)
+        self._write(state, place, frozenset((v,)))
+
+    def _expect(self, state: State, v: int, place: int, what: str) -> None:
+        """Original register `v` is read at `place`."""
+        if v < 0 or v in (self.target.context_reg, self.target.stack_reg):
+            if v != place:
+                self.fail(f"{what} should be {v}, is {place}")
+            return
+        if v not in state.get(place, _NOTHING):
+            held = sorted(state.get(place, _NOTHING))
+            self.fail(f"{what} reads {_place_text(place)}, which holds {held}, not {v}")
+
+    # Instructions that were there before
+
+    def _kept(self, original: Original, inst: MInst, state: State, index: int) -> None:
+        """An original instruction, with new operands."""
+        op = original.op
+        if op >= FIRST_ROW:
+            self._row(original, inst, state)
+        elif op == COPY:
+            self.fail("copy left over")
+        elif op == SWITCH:
+            self._expect(state, original.rn, inst.rn, "index")
+            if len({inst.rn, inst.rm, inst.rx}) != 3:
+                self.fail("scratch registers of the switch are not distinct")
+            self._write(state, inst.rm, _NOTHING)
+            self._write(state, inst.rx, _NOTHING)
+        elif op == JUMP:
+            self._jump(index, state)
+        elif op in (ENTRY, CALL, RET, TAIL):
+            self._site(original, inst, state)
+
+    def _row(self, original: Original, inst: MInst, state: State) -> None:
+        """A row of the target's table: operands, then results."""
+        rows = self.rows
+        op = original.op
+        fields = rows.reads[op]
+        rn, rm = inst.rn, inst.rm
+        spilled = NONE
+        if inst.op != op:
+            if inst.op == rows.spill_rm[op] and not rows.memory[op]:
+                rm = inst.mem << 6 | inst.rm
+                spilled = original.rm
+            elif inst.op == rows.spill_rn[op] and not rows.memory[op]:
+                rn = inst.mem << 6 | inst.rm
+                rm = inst.rn
+                spilled = original.rn
+            else:
+                self.fail(f"was {rows.names[op]}")
+            if inst.rm not in (SLOT, INCOMING) or inst.rx != NONE:
+                self.fail("operand in place is no cell")
+            if rows.width[inst.op] > (4, 8, 4, 8)[self._type(spilled)]:
+                self.fail("operand in place is read too wide")
+        elif inst.mem != original.mem:
+            self.fail("displacement changed")
+        if rows.tied[op] and inst.rd != inst.rn:
+            self.fail("tied operands differ")
+        if fields & 1:
+            self._expect(state, original.rn, rn, "rn")
+        if fields & 2:
+            if rows.memory[op] and original.rm < VIRTUAL and original.rm >= REGISTERS:
+                if rm != original.rm:
+                    self.fail("memory base changed")
+            else:
+                self._expect(state, original.rm, rm, "rm")
+        if fields & 4:
+            self._expect(state, original.rx, inst.rx, "rx")
+        for r in _bits(rows.implicit_uses[op]):
+            if r != self.target.stack_reg:
+                self._expect(state, r, r, "implicit use")
+        for r in _bits(rows.implicit_defs[op]):
+            if r != self.target.stack_reg:
+                self._define(state, r, r)
+        if original.rd >= 0:
+            if original.rd < VIRTUAL and original.rd != inst.rd:
+                self.fail("fixed destination changed")
+            if inst.rd in _bits(rows.implicit_defs[op]):
+                self.fail("destination is destroyed by the instruction itself")
+            self._define(state, original.rd, inst.rd)
+
+    def _jump(self, index: int, state: State) -> None:
+        """An edge with arguments: the parameters take their values all at once."""
+        args = self.args[index]
+        if not args:
+            return
+        params = self.func.blocks[index].succs[0].params
+        renamed = dict(zip(params, args))
+        fresh: dict[int, set[int]] = {}
+        for place, held in state.items():
+            names = {param for param, arg in renamed.items() if arg in held}
+            if names:
+                fresh[place] = names
+        for param in params:
+            _kill(state, param)
+        for place, names in fresh.items():
+            state[place] = state.get(place, _NOTHING) | names
+
+    def _site(self, original: Original, inst: MInst, state: State) -> None:
+        """A call, entry or exit: arguments in place, then everything it destroys, then the results."""
+        site = inst.imm
+        assert isinstance(site, CallSite)
+        base = INCOMING if inst.op == TAIL else OUTGOING
+        for v, loc in zip(original.args, site.arg_locs):
+            place = loc if loc < REGISTERS else (loc - STACK) * 8 << 8 | base
+            self._expect(state, v, place, f"argument {v}")
+        if original.address != NONE:
+            self._expect(state, original.address, site.address, "address")
+            if site.kind == TO_STUB and site.address != self.target.scratch_int:
+                self.fail("address for a stub is not in the scratch register")
+            kept = self.target.callee_saved | self.target.c_callee_saved
+            if inst.op == TAIL and kept >> site.address & 1:
+                self.fail("address is destroyed by the epilogue")
+        if inst.op == CALL:
+            destroyed = site.clobbers | 1 << self.target.scratch_int | 1 << self.target.scratch_float
+            for loc in site.result_locs:
+                destroyed |= 1 << loc
+            for place in list(state):
+                if place & 63 == OUTGOING or (place < REGISTERS and destroyed >> place & 1):
+                    del state[place]
+        for v, loc in zip(original.results, site.result_locs):
+            _kill(state, v)
+            state[loc if loc < REGISTERS else (loc - STACK) * 8 << 8 | INCOMING] = frozenset((v,))
+
+    def _saved(self) -> None:
+        """Every callee-saved register that is written must be in `saved`."""
+        func = self.func
+        kept = self.target.c_callee_saved if func.conv == CONV_C else self.target.callee_saved
+        rows = self.rows
+        for block in func.blocks:
+            for inst in block.code:
+                self.current = f"block {block.id}: {self.text(inst)}"
+                written = 0
+                if inst.op >= FIRST_ROW:
+                    written = rows.implicit_defs[inst.op] | (1 << inst.rd if inst.rd >= 0 else 0)
+                elif inst.op == CALL and isinstance(inst.imm, CallSite):
+                    written = inst.imm.clobbers
+                elif inst.op == SWITCH:
+                    written = 1 << inst.rm | 1 << inst.rx
+                for r in _bits(written & kept):
+                    if r not in func.saved:
+                        self.fail(f"callee-saved register {r} is written but not saved")
+                if inst.op >= FIRST_ROW and inst.rm == SLOT and inst.mem >> 2 >= func.num_slots:
+                    self.fail("slot number out of range")
+
+    def text(self, inst: MInst) -> str:
+        """Describe an instruction."""
+        names = self.rows.names
+        name = names[inst.op] if inst.op < len(names) else str(inst.op)
+        fields = f"rd={inst.rd} rn={inst.rn} rm={inst.rm} rx={inst.rx} mem={inst.mem}"
+        return f"{name} {fields} at {inst.pos:#x}"
+
+
+def _kill(state: State, v: int) -> None:
+    """No place holds the value of `v` any more."""
+    for place, held in state.items():
+        if v in held:
+            state[place] = held - {v}
+
+
+def _meet(a: State, b: State) -> State:
+    """What holds on both ways into a block."""
+    out: State = {}
+    for place, held in a.items():
+        both = held & b.get(place, _NOTHING)
+        if both:
+            out[place] = both
+    return out
+
+
+def _bits(registers: int) -> list[int]:
+    """The registers of a bit set."""
+    return [r for r in range(REGISTERS) if registers >> r & 1]
+
+
+def _place_text(place: int) -> str:
+    """Describe a place."""
+    return f"register {place}" if place < REGISTERS else f"memory {place & 63} at {place >> 6}"
+
+
+def _widths(target: Target) -> dict[int, set[int]]:
+    """Map the operations of moves, loads and stores to the IR types whose values they carry whole."""
+    widths: dict[int, set[int]] = {}
+    for type, register, alike in ((I32, 0, F32), (I64, 0, F64), (F32, 16, I32), (F64, 16, I64)):
+        load = target.load_memory(type, register, SLOT, 0)
+        store = target.store_memory(type, register, SLOT, 0)
+        widths[load.op] = widths[store.op] = {type, alike}  # any register may carry bits from memory to memory
+        widths.setdefault(target.move(type, register, register + 1).op, set()).add(type)
+    for wide, narrow, register in ((I64, I32, 0), (F64, F32, 16)):
+        widths[target.move(wide, register, register + 1).op].add(narrow)
+    return widths

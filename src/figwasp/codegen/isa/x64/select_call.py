@@ -1,0 +1,295 @@
+"""Floor 3: x86-64 selection: function entry, calls and returns, traps and polls.
+
+A CALL, like ENTRY and RET, is one instruction that lists registers and locations; allocation makes the moves. What travels in
+memory that allocation does not know, the result area, is loaded and stored here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp.codegen import abi
+from figwasp.codegen.code import STUB_TO_NATIVE, STUB_TO_WASM
+from figwasp.codegen.isa.x64 import insts as x
+from figwasp.codegen.isa.x64 import registers as r
+from figwasp.codegen.isa.x64.select_memory import fold, foldable
+from figwasp.codegen.mach import (
+    AREA,
+    CALL,
+    ENTRY,
+    NONE,
+    POLL,
+    RET,
+    STACK,
+    TAIL,
+    TO_BUILTIN,
+    TO_FUNC,
+    TO_MEMORY,
+    TO_REGISTER,
+    TO_STUB,
+    TRAP,
+    UNWIND,
+    CallSite,
+    MInst,
+)
+from figwasp.codegen.select import Rule, Selector
+from figwasp.errors import Unsupported
+from figwasp.ir import ops
+from figwasp.ir.func import CONV_C, CONV_WASM, Call, Value
+from figwasp.ir.ops import F32, F64, I32, I64
+
+_LOAD: Final = {I32: x.MOV32_RM, I64: x.MOV64_RM, F32: x.MOVSS_RM, F64: x.MOVSD_RM}
+_STORE: Final = {I32: x.MOV32_MR, I64: x.MOV64_MR, F32: x.MOVSS_MR, F64: x.MOVSD_MR}
+
+
+# Entry and exit
+
+
+def entry(s: Selector) -> None:
+    """Append ENTRY, which defines the parameters that somebody asked for, and the instance."""
+    func = s.func
+    params = func.blocks[0].params
+    site = CallSite([], [], [], [])
+    if func.conv == CONV_WASM:
+        signature = abi.wasm_signature(s.target, func.params[1:], func.results)
+        s.mfunc.instance = s.use(params[0])
+        site.results.append(s.mfunc.instance)
+        site.result_locs.append(r.INSTANCE)
+        params = params[1:]
+        s.mfunc.incoming = signature.stack_bytes
+        if s.hidden != NONE:
+            site.results.append(s.hidden)
+            site.result_locs.append(signature.hidden)
+    else:
+        signature = abi.c_signature(s.target, func.params, func.results)
+    for param, loc in zip(params, signature.params):
+        register = s.regs[param.id]
+        if register > 0:
+            if func.conv == CONV_C and param.type == I32:
+                register = _clean(s, register)
+            site.results.append(register)
+            site.result_locs.append(loc)
+    s.code.append(MInst(ENTRY, NONE, NONE, NONE, NONE, 0, site))
+
+
+def _clean(s: Selector, register: int) -> int:
+    """Append the extension of an i32 that comes from C, where the upper half is unspecified; return the raw register."""
+    raw = s.new_register(I64)
+    s.code.append(MInst(x.MOV32_RR, register, raw))
+    return raw
+
+
+def _return(s: Selector, value: Value, _rd: int) -> None:
+    func = s.func
+    site = CallSite([], [], [], [])
+    s.code.append(MInst(RET, NONE, NONE, NONE, NONE, 0, site))
+    if func.conv == CONV_C:
+        signature = abi.c_signature(s.target, func.params, func.results)
+    else:
+        signature = abi.wasm_signature(s.target, func.params[1:], func.results)
+    stores: list[tuple[MInst, Value]] = []
+    for result, loc in zip(value.args, signature.results):
+        if loc < STACK:
+            site.args.append(s.use(result))
+            site.arg_locs.append(loc)
+        else:
+            store = MInst(_STORE[result.type], NONE, NONE, _hidden(s), NONE, (loc - STACK) << 5)
+            s.code.append(store)
+            stores.append((store, result))
+    for store, result in stores:
+        store.rn = s.use(result)
+
+
+def _hidden(s: Selector) -> int:
+    """Return the register that holds the address of the caller's result area."""
+    if s.hidden == NONE:
+        s.hidden = s.new_register(I64)
+    return s.hidden
+
+
+# Calls
+
+
+def _call(s: Selector, value: Value, rd: int) -> None:
+    call = _callee(value)
+    site = _wasm_site(s, value, rd, call, value.args[0], value.args[1:])
+    site.target = call.target
+
+
+def _call_builtin(s: Selector, value: Value, rd: int) -> None:
+    call = _callee(value)
+    site = _wasm_site(s, value, rd, call, value.args[0], value.args[1:])
+    site.kind = TO_BUILTIN
+    site.target = call.target
+
+
+def _call_ptr(s: Selector, value: Value, rd: int) -> None:
+    site = _wasm_site(s, value, rd, _callee(value), value.args[1], value.args[2:])
+    _address(s, site, value.args[0])
+
+
+def _address(s: Selector, site: CallSite, code: Value) -> None:
+    """Fill in the code address: a register, or the place it would be loaded from."""
+    site.kind = TO_REGISTER
+    if code.op == ops.I64_LOAD and foldable(s, code):
+        probe = MInst(x.MOV64_RM)
+        fold(s, probe, code)
+        if probe.rx == NONE and probe.rm != AREA:
+            site.kind = TO_MEMORY
+            site.address = probe.rm
+            site.target = probe.mem >> 2
+            return
+        probe.rd = s.new_register(I64)
+        s.code.append(probe)
+        site.address = probe.rd
+        return
+    site.address = s.use(code)
+
+
+def _enter_wasm(s: Selector, value: Value, rd: int) -> None:
+    site = _wasm_site(s, value, rd, _callee(value), value.args[1], value.args[2:])
+    site.kind = TO_STUB
+    site.target = STUB_TO_WASM
+    site.address = s.use(value.args[0])
+    site.clobbers = abi.all_clobbers(s.target)
+
+
+def _callee(value: Value) -> Call:
+    """Return the callee of a call."""
+    call = value.aux
+    assert type(call) is Call
+    return call
+
+
+def _wasm_site(s: Selector, value: Value, rd: int, call: Call, instance: Value, args: list[Value]) -> CallSite:
+    """Append a call in the wasm convention, with the loads of results that come back in memory."""
+    signature = abi.wasm_signature(s.target, call.params, call.results)
+    site = CallSite([], [], [], [], abi.wasm_clobbers(s.target), TO_FUNC, 0, NONE, signature.stack_bytes)
+    s.mfunc.has_calls = s.mfunc.polls = True
+    s.mfunc.outgoing = max(s.mfunc.outgoing, signature.stack_bytes)
+    area = _result_area(s, signature.area_bytes)
+    _take_results(s, site, rd, call.results, signature.results, area)
+    s.code.append(MInst(CALL, NONE, NONE, NONE, NONE, 0, site, value.pos))
+    if signature.hidden != NONE:
+        address = s.new_register(I64)
+        s.code.append(MInst(x.LEA64_RM, address, NONE, AREA, NONE, area << 2))
+        site.args.append(address)
+        site.arg_locs.append(signature.hidden)
+    site.args.append(s.use(instance))
+    site.arg_locs.append(r.INSTANCE)
+    if s.func.conv == CONV_C or instance is not s.func.blocks[0].params[0]:
+        site.clobbers |= 1 << r.INSTANCE  # it keeps what the call puts there, not what it held
+    for arg, loc in zip(args, signature.params):
+        site.args.append(s.use(arg))
+        site.arg_locs.append(loc)
+    return site
+
+
+def _take_results(s: Selector, site: CallSite, rd: int, types: bytes, locs: list[int], area: int) -> None:
+    """Fill in the results that somebody asked for, and append loads of those that come back in the result area."""
+    if rd > 0:
+        s.results[0] = rd
+    for number, register in s.results.items():
+        loc = locs[number]
+        if loc < STACK:
+            site.results.append(register)
+            site.result_locs.append(loc)
+        else:
+            offset = area + 8 * (loc - STACK)
+            s.code.append(MInst(_LOAD[types[number]], register, NONE, AREA, NONE, offset << 2))
+    s.results.clear()
+
+
+def _result_area(s: Selector, size: int) -> int:
+    """Return the offset of an area for the results of one call at a time."""
+    if size > s.result_area_size:
+        s.result_area = s.reserve_area(size)
+        s.result_area_size = size
+    return s.result_area
+
+
+def _result(s: Selector, value: Value, rd: int) -> None:
+    number = value.aux
+    assert type(number) is int
+    s.results[number] = rd
+
+
+def _call_native(s: Selector, value: Value, rd: int) -> None:
+    site = _c_site(s, value, rd)
+    if len(site.args) > 4:
+        raise Unsupported("a call to native code passes at most 4 parameters")
+    site.kind = TO_STUB
+    site.target = STUB_TO_NATIVE
+    site.clobbers |= 1 << r.R10
+    site.address = s.use(value.args[0])
+
+
+def _call_c(s: Selector, value: Value, rd: int) -> None:
+    site = _c_site(s, value, rd)
+    _address(s, site, value.args[0])
+
+
+def _c_site(s: Selector, value: Value, rd: int) -> CallSite:
+    """Append a call in the C convention; the caller owns the stack arguments."""
+    call = _callee(value)
+    signature = abi.c_signature(s.target, call.params, call.results)
+    site = CallSite([], [], [], [], abi.c_clobbers(s.target))
+    s.mfunc.has_calls = s.mfunc.polls = True
+    s.mfunc.outgoing = max(s.mfunc.outgoing, signature.stack_bytes)
+    if rd > 0:
+        site.results.append(_clean(s, rd) if call.results[0] == I32 else rd)
+        site.result_locs.append(signature.results[0])
+    s.code.append(MInst(CALL, NONE, NONE, NONE, NONE, 0, site, value.pos))
+    for arg, loc in zip(value.args[1:], signature.params):
+        site.args.append(s.use(arg))
+        site.arg_locs.append(loc)
+    return site
+
+
+def _tail_ptr(s: Selector, value: Value, _rd: int) -> None:
+    """Leave the frame and jump."""
+    call = _callee(value)
+    signature = abi.wasm_signature(s.target, call.params, call.results)
+    own = abi.wasm_signature(s.target, s.func.params[1:], s.func.results)
+    if s.func.conv == CONV_C or signature.stack_bytes or own.stack_bytes or call.results != s.func.results:
+        raise Unsupported("tail call with stack arguments or different results")
+    site = CallSite([], [], [], [])
+    s.code.append(MInst(TAIL, NONE, NONE, NONE, NONE, 0, site, value.pos))
+    if signature.hidden != NONE:
+        site.args.append(_hidden(s))
+        site.arg_locs.append(signature.hidden)
+    site.args.append(s.use(value.args[1]))
+    site.arg_locs.append(r.INSTANCE)
+    for arg, loc in zip(value.args[2:], signature.params):
+        site.args.append(s.use(arg))
+        site.arg_locs.append(loc)
+    _address(s, site, value.args[0])
+
+
+# Traps and polls
+
+
+def _trap(s: Selector, value: Value, _rd: int) -> None:
+    code = value.aux
+    assert type(code) is int
+    s.code.append(MInst(TRAP, NONE, NONE, NONE, NONE, 0, code, value.pos))
+
+
+def _unwind(s: Selector, value: Value, _rd: int) -> None:
+    s.code.append(MInst(UNWIND, NONE, NONE, NONE, NONE, 0, 0, value.pos))
+
+
+def _poll(s: Selector, value: Value, _rd: int) -> None:
+    s.mfunc.polls = True
+    s.code.append(MInst(POLL, NONE, NONE, NONE, NONE, 0, 0, value.pos))
+
+
+def _jump(s: Selector, _value: Value, _rd: int) -> None:
+    s.jump(s.block.succs[0], s.block.args[0])
+
+
+RULES: Final[dict[int, Rule]] = {
+    ops.CALL: _call, ops.CALL_PTR: _call_ptr, ops.CALL_BUILTIN: _call_builtin, ops.CALL_C: _call_c,
+    ops.ENTER_WASM: _enter_wasm, ops.CALL_NATIVE: _call_native, ops.RESULT: _result, ops.TRAP: _trap, ops.UNWIND: _unwind,
+    ops.POLL: _poll, ops.JUMP: _jump, ops.RETURN: _return, ops.TAIL_PTR: _tail_ptr,
+}  # fmt: skip

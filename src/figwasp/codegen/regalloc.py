@@ -1,0 +1,324 @@
+"""Floor 3: register allocation. In: an MFunc over virtual registers. Out: the same MFunc over physical registers and slots.
+
+Theory of operation. Live ranges are ints with one bit per point (`liveness`), and so is the occupation of each physical register:
+a register will do if `busy[r] & range == 0`, and taking it is `busy[r] |= range`.
+
+1. Block parameters and their arguments, and both sides of copies, are put in one class when their ranges are disjoint, deepest
+   loops first; no move is needed between members.
+2. Classes get registers in order of weight per length (uses and definitions, ten times as much per loop level): first those that
+   save a move (tied operands, arguments, results), then those not callee-saved, then those already saved, and another
+   callee-saved one only if that costs less than memory.
+3. A class that does not fit is broken up and its members queue again.
+4. A value that does not fit lives in memory. It is stored once, where it is defined, which in SSA form dominates every use. Then it
+   gets registers for the loops in which its uses outweigh the load before the loop, then for runs of near uses in a block.
+   What is made by an instruction without operands is made again instead. (`spill`)
+5. `rewrite` carries it out.
+
+Functions with more than MAX_POINTS points, and those that are mostly one long block, go to `regalloc_local`.
+"""
+
+from __future__ import annotations
+
+import os
+from heapq import heappop, heappush
+from typing import Final
+
+from figwasp.codegen.check import Snapshot
+from figwasp.codegen.liveness import Ranges, live_ranges
+from figwasp.codegen.mach import NONE, VIRTUAL, MFunc
+from figwasp.codegen.moves import REGISTERS
+from figwasp.codegen.regalloc_local import allocate_local
+from figwasp.codegen.rewrite import Assignment, Rewriter
+from figwasp.codegen.spill import Spiller
+from figwasp.codegen.target import Target
+from figwasp.ir.func import CONV_C
+from figwasp.ir.ops import F32
+
+MAX_POINTS: Final = 20_000
+LONG_POINTS: Final = 4_000  # beyond that, a function most of which is one block is allocated in order of next use
+SAVE_COST: Final = 2  # of a callee-saved register: a store and a load
+SHORT: Final = 8  # added to lengths, so that the shortest ranges do not win by length alone
+
+CHECK: Final = os.environ.get("FIGWASP_CHECK") == "1"
+
+
+def allocate(func: MFunc, target: Target, check: bool = False) -> None:
+    """Rewrite a function to physical registers, in place; fill `num_slots` and `saved`.
+
+    Args:
+        func: over virtual registers.
+        target: the machine.
+        check: verify the result (also on when the environment says FIGWASP_CHECK=1).
+
+    Raises:
+        CheckError: the allocation is wrong.
+    """
+    before = Snapshot(func, target) if check or CHECK else None
+    ranges = None if _wants_local(func) else live_ranges(func, target)
+    if ranges is None:
+        written = allocate_local(func, target)
+    else:
+        allocator = Allocator(func, target, ranges)
+        allocator.run()
+        rewriter = Rewriter(func, target, allocator.assignment)
+        rewriter.run()
+        written = rewriter.written
+    kept = callee_saved(func, target)
+    func.saved = [r for r in range(REGISTERS) if written & kept & 1 << r]
+    if before is not None:
+        before.verify()
+
+
+def callee_saved(func: MFunc, target: Target) -> int:
+    """The registers that a function must preserve under its convention."""
+    return target.c_callee_saved if func.conv == CONV_C else target.callee_saved
+
+
+def _wants_local(func: MFunc) -> bool:
+    """Say whether the function is too big, or too much of it one block, for live ranges."""
+    total = 0
+    longest = 0
+    for block in func.blocks:
+        points = 2 * len(block.code) + 2
+        total += points
+        longest = max(longest, points)
+    return total > MAX_POINTS or (total > LONG_POINTS and longest * 10 > total * 7)
+
+
+class Allocator:
+    """Decides the place of every value.
+
+    Attributes:
+        busy: per register the points at which it is taken.
+        own, mask: live range of a value, and of the class it stands for.
+        root, members: union-find over classes; members only of classes of two and more.
+        saved: bit set of callee-saved registers; those in `assignment.written` cost nothing any more.
+        usable: bit set of the registers to allocate.
+        order_int, order_float: registers in the order to try them. across_int, across_float: those that survive some call.
+        merged: copies within a class, by its root; once a class has been broken up.
+    """
+
+    __slots__ = (
+        "across_float",
+        "across_int",
+        "assignment",
+        "busy",
+        "mask",
+        "members",
+        "merged",
+        "order_float",
+        "order_int",
+        "own",
+        "place",
+        "ranges",
+        "root",
+        "saved",
+        "spiller",
+        "types",
+        "usable",
+        "weight",
+    )
+
+    def __init__(self, func: MFunc, target: Target, ranges: Ranges) -> None:
+        count = len(func.types)
+        self.ranges = ranges
+        self.types = func.types
+        self.busy = ranges.busy
+        self.own = ranges.mask
+        self.mask = ranges.mask.copy()
+        self.weight = ranges.weight.copy()
+        self.root: list[int] = list(range(count))
+        self.members: dict[int, list[int]] = {}
+        self.merged: dict[int, list[int]] = {}
+        self.place: list[int] = [*range(VIRTUAL), *([NONE] * (count + 1 - VIRTUAL))]
+        self.saved = callee_saved(func, target)
+        self.order_int = self._order(target.int_regs)
+        self.order_float = self._order(target.float_regs)
+        self.usable = sum(1 << r for r in self.order_int + self.order_float)
+        self.assignment = Assignment(self.place, self.busy)
+        self.assignment.written = ranges.written
+        self._pin_instance(func.instance, target.instance_reg)
+        calls = ranges.calls
+        self.across_int = [r for r in self.order_int if self.busy[r] & calls != calls]
+        self.across_float = [r for r in self.order_float if self.busy[r] & calls != calls]
+        self.spiller = Spiller(func, target.rows, ranges, self.assignment, self.order_int, self.order_float, self.saved)
+
+    def _order(self, registers: list[int]) -> list[int]:
+        """Registers in the order to try them: those that need not be saved first."""
+        return [r for r in registers if not self.saved >> r & 1] + [r for r in registers if self.saved >> r & 1]
+
+    def run(self) -> None:
+        """Allocate everything."""
+        if self.ranges.copies:
+            self._coalesce()
+        self._allocate_classes()
+        unopened = self.saved & ~self.assignment.written
+        self.assignment.int_order = [r for r in self.order_int if not unopened >> r & 1]
+        self.assignment.float_order = [r for r in self.order_float if not unopened >> r & 1]
+
+    def _pin_instance(self, instance: int, r: int) -> None:
+        """Leave the instance where it arrives, if no call passes another one while it is live."""
+        busy = self.busy
+        busy[r] |= self.ranges.foreign
+        if instance != NONE and self.own[instance] and not busy[r] & self.own[instance]:
+            busy[r] |= self.own[instance]
+            self.place[instance] = r
+        else:
+            busy[r] |= self.ranges.passes
+
+    def _find(self, v: int) -> int:
+        """The root of a value's class."""
+        root = self.root
+        while root[v] != v:
+            root[v] = root[root[v]]
+            v = root[v]
+        return v
+
+    def _coalesce(self) -> None:
+        """Merge the two sides of copies, most frequent first, where their live ranges are disjoint."""
+        mask = self.mask
+        types = self.types
+        place = self.place
+        copies = self.ranges.copies
+        copies.sort()
+        for negative, a, b in copies:
+            x = self._find(a)
+            y = self._find(b)
+            if x == y or not mask[x] or not mask[y]:
+                continue
+            if mask[x] & mask[y] or types[x] != types[y] or place[x] >= 0 or place[y] >= 0:
+                self._befriend(a, b, -negative)
+            else:
+                self._merge(x, y, negative)
+
+    def _merge(self, x: int, y: int, negative: int) -> None:
+        """Put two classes in one; the copy between them is gone."""
+        members = self.members
+        mine = members.pop(x, None) or [x]
+        theirs = members.pop(y, None) or [y]
+        if len(theirs) > len(mine):
+            x, y = y, x
+            mine, theirs = theirs, mine
+        mine += theirs
+        members[x] = mine
+        self.root[y] = x
+        self.mask[x] |= self.mask[y]
+        self.weight[x] += self.weight[y] + 2 * negative
+
+    def _befriend(self, a: int, b: int, weight: int) -> None:
+        """Note that a move is saved if `a` and `b` get the same register."""
+        hints = self.ranges.hints
+        hints.setdefault(a, []).extend((weight, b))
+        hints.setdefault(b, []).extend((weight, a))
+
+    def _allocate_classes(self) -> None:
+        """Serve classes by weight per length; the members of those that are broken up return through a heap."""
+        mask = self.mask
+        weight = self.weight
+        place = self.place
+        root = self.root
+        members = self.members
+        first = [v for v in range(VIRTUAL, len(root)) if mask[v] and root[v] == v and place[v] < 0]
+        keys: list[float] = [0.0] * len(root)
+        for v in first:
+            keys[v] = -weight[v] / (mask[v].bit_count() + SHORT)
+        first.sort(key=keys.__getitem__)
+        heap: list[tuple[float, int]] = []
+        for v in first:
+            while heap and heap[0][0] <= keys[v]:
+                self._allocate_member(heappop(heap)[1])
+            group = members.get(v)
+            r = self._choose(v, group, mask[v], weight[v])
+            if r >= 0:
+                self._take(r, mask[v])
+                if group is None:
+                    place[v] = r
+                else:
+                    for member in group:
+                        place[member] = r
+            elif group is None:
+                self.spiller.spill(v, v)
+            else:
+                self._break_up(v, group, heap)
+        while heap:
+            self._allocate_member(heappop(heap)[1])
+
+    def _allocate_member(self, v: int) -> None:
+        """Find a register for a value of a class that was broken up, or the class's slot."""
+        r = self._choose(v, None, self.own[v], self.ranges.weight[v])
+        if r >= 0:
+            self._take(r, self.own[v])
+            self.place[v] = r
+        else:
+            self.spiller.spill(v, self._find(v))
+
+    def _take(self, r: int, mask: int) -> None:
+        """Occupy a register."""
+        self.busy[r] |= mask
+        self.assignment.written |= 1 << r
+
+    def _break_up(self, v: int, group: list[int], heap: list[tuple[float, int]]) -> None:
+        """Queue the members of a class singly, as friends."""
+        merged = self.merged
+        if not merged:
+            for index, (_, a, b) in enumerate(self.ranges.copies):
+                root = self._find(a)
+                if root == self._find(b):
+                    merged.setdefault(root, []).append(index)
+        for index in merged[v]:
+            negative, a, b = self.ranges.copies[index]
+            self._befriend(a, b, -negative)
+        for member in group:
+            heappush(heap, (-self.ranges.weight[member] / (self.own[member].bit_count() + SHORT), member))
+
+    def _choose(self, v: int, group: list[int] | None, mask: int, weight: int) -> int:
+        """Return the best register that is free at all points of `mask` and worth it, or NONE."""
+        ranges = self.ranges
+        busy = self.busy
+        place = self.place
+        refused = ~self.usable
+        if weight <= SAVE_COST:
+            refused |= self.saved & ~self.assignment.written
+        if group is None and v not in ranges.hints:
+            r = place[ranges.tie_from[v]]
+            if 0 <= r < REGISTERS and not busy[r] & mask and not refused >> r & 1:
+                return r
+            r = place[ranges.tie_to[v]]
+            if 0 <= r < REGISTERS and not busy[r] & mask and not refused >> r & 1:
+                return r
+        else:
+            r = self._hinted([v] if group is None else group, mask, refused)
+            if r >= 0:
+                return r
+        if self.types[v] < F32:
+            order = self.across_int if mask & ranges.calls else self.order_int
+        else:
+            order = self.across_float if mask & ranges.calls else self.order_float
+        for r in order:
+            if not busy[r] & mask and not refused >> r & 1:
+                return r
+        return NONE
+
+    def _hinted(self, group: list[int], mask: int, refused: int) -> int:
+        """Return the free register that saves the most moves, or NONE."""
+        ranges = self.ranges
+        place = self.place
+        saved: dict[int, int] = {}
+        for v in group:
+            weight = ranges.block_weights[ranges.block_of[ranges.defs[v] >> 1]]
+            for other in (ranges.tie_from[v], ranges.tie_to[v]):
+                r = place[other]
+                if 0 <= r < REGISTERS:
+                    saved[r] = saved.get(r, 0) + weight
+            hints = ranges.hints.get(v)
+            if hints is not None:
+                for i in range(0, len(hints), 2):
+                    r = place[hints[i + 1]]
+                    if 0 <= r < REGISTERS:
+                        saved[r] = saved.get(r, 0) + hints[i]
+        while saved:
+            r = max(saved, key=saved.__getitem__)
+            if not self.busy[r] & mask and not refused >> r & 1:
+                return r
+            del saved[r]
+        return NONE

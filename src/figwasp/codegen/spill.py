@@ -1,0 +1,294 @@
+"""Floor 3: values that got no register for their whole life. In: such a value. Out: its home and its pieces, in an `Assignment`.
+
+A spilled value has a home: a slot, the incoming cell it arrived in, or the instruction that makes it, if that has no operands.
+Pieces are stretches of points where it is in a register besides:
+
+* from its definition through its near uses in that block, at no cost;
+* a loop it is live into and not defined in, when its uses there outweigh one load on the edge into the loop;
+* from a load before one use through the near uses that follow in that block, when there are two or more.
+
+The last kind takes the register that stays free longest, so that in straight code it comes close to furthest-next-use order.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import Final
+
+from figwasp.codegen.liveness import Ranges
+from figwasp.codegen.mach import AREA, ENTRY, FIRST_ROW, INCOMING, JUMP, NONE, POOL, SLOT, STACK, CallSite, MFunc, MInst
+from figwasp.codegen.moves import CONSTANT, REGISTERS, cell
+from figwasp.codegen.rewrite import Assignment
+from figwasp.codegen.target import Rows
+from figwasp.ir.ops import F32
+
+SAVE_COST: Final = 2  # of a callee-saved register: a store and a load
+NEAR: Final = 60  # points between uses that may share a register
+TRIES: Final = 24  # slots to look at before opening another
+
+
+class Loop:
+    """A loop whose values may be kept in registers.
+
+    Attributes:
+        start, end: its points.
+        weight: of the block before it.
+        jump: number of the JUMP that enters it.
+    """
+
+    __slots__ = ("end", "jump", "start", "weight")
+
+    def __init__(self, start: int, end: int, weight: int, jump: int) -> None:
+        self.start = start
+        self.end = end
+        self.weight = weight
+        self.jump = jump
+
+
+class Spiller:
+    """Homes and pieces.
+
+    Attributes:
+        homes: slot of a class, by its root.
+        slots: per slot the points at which it is taken.
+        arrivals: incoming cells of the parameters that have one.
+        loops: outermost first, None before they were wanted.
+    """
+
+    __slots__ = (
+        "arrivals",
+        "assignment",
+        "busy",
+        "func",
+        "homes",
+        "loops",
+        "order_float",
+        "order_int",
+        "ranges",
+        "rows",
+        "saved",
+        "slots",
+    )
+
+    def __init__(
+        self,
+        func: MFunc,
+        rows: Rows,
+        ranges: Ranges,
+        assignment: Assignment,
+        order_int: list[int],
+        order_float: list[int],
+        saved: int,
+    ) -> None:
+        self.func = func
+        self.rows = rows
+        self.ranges = ranges
+        self.assignment = assignment
+        self.busy = assignment.busy
+        self.order_int = order_int
+        self.order_float = order_float
+        self.saved = saved
+        self.homes: dict[int, int] = {}
+        self.slots: list[int] = []
+        self.arrivals: dict[int, int] = {}
+        self.loops: list[Loop] | None = None
+        self._find_arrivals()
+
+    def spill(self, v: int, root: int) -> None:
+        """Give a value a home, which it shares with its class where it can, and pieces.
+
+        Args:
+            v: the value.
+            root: stands for its class, the members of which are never live at the same point.
+        """
+        self.assignment.place[v] = self._home(v, root)
+        pieces: list[int] = []
+        uses = self.ranges.uses[v]
+        rest = self._place_in_loops(v, uses, pieces) if len(uses) > 1 else uses
+        self._place_runs(v, rest, pieces)
+        if pieces:
+            self.assignment.pieces[v] = pieces
+
+    def _home(self, v: int, root: int) -> int:
+        """The place where a spilled value lives."""
+        if v in self.arrivals:
+            return self.arrivals[v]
+        constant = self._constant(v)
+        if constant >= 0:
+            return constant
+        mask = self.ranges.mask[v]
+        slots = self.slots
+        slot = self.homes.get(root, NONE)
+        if slot < 0 or slots[slot] & mask:
+            slot = NONE
+            for candidate in range(max(0, len(slots) - TRIES), len(slots)):
+                if not slots[candidate] & mask:
+                    slot = candidate
+                    break
+            if slot < 0:
+                slot = len(slots)
+                slots.append(0)
+                self.func.num_slots = slot + 1
+            self.homes[root] = slot
+        slots[slot] |= mask
+        return cell(SLOT, slot)
+
+    def _find_arrivals(self) -> None:
+        """Note the parameters that arrive in memory."""
+        inst = self.func.blocks[0].code[0]
+        if inst.op == ENTRY:
+            site = inst.imm
+            assert isinstance(site, CallSite)
+            for v, loc in zip(site.results, site.result_locs):
+                if loc >= REGISTERS:
+                    self.arrivals[v] = cell(INCOMING, loc - STACK)
+
+    def _constant(self, v: int) -> int:
+        """The place of a value that is made again where it is needed, or NONE."""
+        ranges = self.ranges
+        start = ranges.defs[v]
+        number = ranges.block_of[start >> 1]
+        k = (start - ranges.starts[number]) >> 1
+        if k == 0:
+            return NONE
+        inst = self.func.blocks[number].code[k - 1]
+        if not is_constant(inst, self.rows):
+            return NONE
+        constants = self.assignment.constants
+        constants.append(MInst(inst.op, NONE, inst.rn, inst.rm, inst.rx, inst.mem, inst.imm, inst.pos))
+        return cell(CONSTANT, len(constants) - 1)
+
+    def _place_in_loops(self, v: int, uses: list[int], pieces: list[int]) -> list[int]:
+        """Give registers to loops; return the uses outside of them."""
+        if self.loops is None:
+            self.loops = find_loops(self.func, self.ranges)
+        ranges = self.ranges
+        start = ranges.defs[v]
+        mask = ranges.mask[v]
+        rest = uses
+        for loop in self.loops:
+            if loop.start <= start < loop.end:
+                continue
+            low = bisect_left(rest, loop.start)
+            high = bisect_right(rest, loop.end)
+            if low == high:
+                continue
+            gain = -loop.weight
+            for end in rest[low:high]:
+                gain += ranges.block_weights[ranges.block_of[end >> 1]]
+            if gain <= 0:
+                continue
+            inside = mask & ((1 << loop.end) - (1 << loop.start))
+            r = self._free(v, inside, gain)
+            if r >= 0:
+                self._take(r, inside)
+                pieces += [loop.start, loop.end, r]
+                self.assignment.edge_loads.setdefault(loop.jump, []).extend((v, r))
+                rest = rest[:low] + rest[high:]
+        return rest
+
+    def _free(self, v: int, mask: int, gain: int) -> int:
+        """Return a register that is free at all points of `mask` and worth it, or NONE."""
+        unopened = self.saved & ~self.assignment.written if gain <= SAVE_COST else 0
+        for r in self.order_int if self.func.types[v] < F32 else self.order_float:
+            if not self.busy[r] & mask and not unopened >> r & 1:
+                return r
+        return NONE
+
+    def _take(self, r: int, mask: int) -> None:
+        """Occupy a register."""
+        self.busy[r] |= mask
+        self.assignment.written |= 1 << r
+
+    def _place_runs(self, v: int, uses: list[int], pieces: list[int]) -> None:
+        """Give registers to runs of near uses."""
+        ranges = self.ranges
+        start = ranges.defs[v]
+        count = len(uses)
+        i = 0
+        if count and start < uses[0] <= ranges.ends[ranges.block_of[start >> 1]]:
+            i = self._run(v, uses, 0, start, 1, pieces)
+        while i < count - 1:
+            first = (uses[i] >> 1) * 2 - 1
+            after = self._run(v, uses, i, first, 2, pieces)
+            if after > i:
+                self.assignment.reloads.setdefault(uses[i] >> 1, []).extend((v, pieces[-1]))
+                i = after
+            else:
+                i += 1
+
+    def _run(self, v: int, uses: list[int], i: int, start: int, least: int, pieces: list[int]) -> int:
+        """Make a piece from `start` through the near uses from number i on, at least `least`; return the number after the last."""
+        ranges = self.ranges
+        block_end = ranges.ends[ranges.block_of[(start + 1) >> 1]]
+        last = start
+        j = i
+        while j < len(uses) and uses[j] < block_end and uses[j] - last <= NEAR:
+            last = uses[j]
+            j += 1
+        if j - i < least:
+            return i
+        window = (1 << (last - start)) - 1
+        unopened = self.saved & ~self.assignment.written
+        best = NONE
+        longest = 0
+        for r in self.order_int if self.func.types[v] < F32 else self.order_float:
+            if unopened >> r & 1:
+                continue
+            taken = self.busy[r] >> start & window
+            length = (taken & -taken).bit_length() - 1 if taken else last - start
+            if length > longest:
+                longest = length
+                best = r
+                if not taken:
+                    break
+        while j > i and uses[j - 1] > start + longest:
+            j -= 1
+        if j - i < least:
+            return i
+        end = uses[j - 1]
+        self.busy[best] |= (1 << end) - (1 << start)
+        self.assignment.written |= 1 << best
+        pieces += [start, end, best]
+        return j
+
+
+def is_constant(inst: MInst, rows: Rows) -> bool:
+    """Say whether an instruction can be repeated anywhere: it reads no register and no memory that changes, and sets no flags."""
+    op = inst.op
+    if rows.names[op].startswith("setcc"):  # reads the flags, which no column says
+        return False
+    if op < FIRST_ROW or inst.rd < 0 or rows.tied[op] or rows.flags[op]:
+        return False
+    if rows.implicit_uses[op] or rows.implicit_defs[op] or rows.stores[op]:
+        return False
+    if rows.memory[op]:
+        return rows.reads[op] & 1 == 0 and inst.rx < 0 and (inst.rm == POOL or (inst.rm == AREA and rows.width[op] == 0))
+    return rows.reads[op] == 0
+
+
+def find_loops(func: MFunc, ranges: Ranges) -> list[Loop]:
+    """Return the loops, outer ones first, that are contiguous and entered by one JUMP to their header."""
+    blocks = func.blocks
+    numbers: list[int] = [0] * (max(block.id for block in blocks) + 1)
+    for number, block in enumerate(blocks):
+        numbers[block.id] = number
+    loops: list[Loop] = []
+    for first, header in enumerate(blocks):
+        if not header.loop:
+            continue
+        depth = header.depth
+        after = first + 1
+        while after < len(blocks):
+            block = blocks[after]
+            if block.depth < depth or (block.depth == depth and block.loop):
+                break
+            after += 1
+        outside = [numbers[pred.id] for pred in header.preds if not first <= numbers[pred.id] < after]
+        if len(outside) != 1 or blocks[outside[0]].code[-1].op != JUMP:
+            continue
+        if all(first <= numbers[pred.id] < after for block in blocks[first + 1 : after] for pred in block.preds):
+            before = outside[0]
+            jump = (ranges.ends[before] >> 1) - 1
+            loops.append(Loop(ranges.starts[first], ranges.ends[after - 1], ranges.block_weights[before], jump))
+    return loops

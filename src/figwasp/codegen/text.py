@@ -1,0 +1,182 @@
+"""Floor 3: MFunc as text, before and after register allocation. For golden tests, `explain`, and people.
+
+A line is `row destination, sources`: the destination first (`v64 =`), then rn, rm, memory, immediate. A tied destination is written
+like any other. Pseudo registers print as `pool`, `slot`, `in`, `out`, `area`; stack cells as `in+0`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp.codegen.mach import (
+    AREA,
+    BRANCH,
+    CALL,
+    ENTRY,
+    FIRST_ROW,
+    INCOMING,
+    JUMP,
+    NONE,
+    OUTGOING,
+    POOL,
+    RET,
+    SLOT,
+    STACK,
+    SWITCH,
+    TAIL,
+    TO_BUILTIN,
+    TO_FUNC,
+    TO_MEMORY,
+    TO_REGISTER,
+    TO_STUB,
+    TRAP,
+    TRAPIF,
+    VIRTUAL,
+    CallSite,
+    MBlock,
+    MFunc,
+    MInst,
+)
+from figwasp.codegen.target import Rows, Target
+from figwasp.ir.ops import TYPE_NAMES
+
+_BASES: Final = {POOL: "pool", OUTGOING: "out", INCOMING: "in", AREA: "area", SLOT: "slot"}
+_KINDS: Final = {TO_FUNC: "func", TO_REGISTER: "", TO_MEMORY: "", TO_BUILTIN: "builtin", TO_STUB: "stub"}
+_STUBS: Final = ["trap", "tick", "unwind", "to_wasm", "to_native"]
+
+
+def show(func: MFunc, target: Target) -> str:
+    """Print a function."""
+    return "\n".join([_head(func), *[_block(block, func, target) for block in func.blocks]]) + "\n"
+
+
+def _head(func: MFunc) -> str:
+    """Print name, convention, and what is known of the frame."""
+    parts = [f"func {func.name or func.index} {'wasm' if func.conv == 0 else 'c'}"]
+    for name, size in (("incoming", func.incoming), ("outgoing", func.outgoing), ("area", func.area),
+                       ("slots", func.num_slots), ("frame", func.frame_size)):  # fmt: skip
+        if size:
+            parts.append(f"{name}={size}")
+    parts += [f"pool{index}={data[::-1].hex()}" for index, data in enumerate(func.pool)]
+    return " ".join(parts)
+
+
+def _block(block: MBlock, func: MFunc, target: Target) -> str:
+    """Print a block with a heading that tells parameters, depth and whether it is a loop."""
+    params = ", ".join(f"{register_name(param, target)}:{TYPE_NAMES[func.types[param]]}" for param in block.params)
+    head = f"b{block.id}" + (f"({params})" if params else "") + ":"
+    if block.depth:
+        head += f"  ; depth {block.depth}" + (" loop" if block.loop else "")
+    lines = [head]
+    for inst in block.code:
+        text = pseudo(inst, block, target) if inst.op < FIRST_ROW else instruction(inst, target)
+        lines.append(f"    {text}" + (f"  ; @{inst.pos:x}" if inst.fault else ""))
+    return "\n".join(lines)
+
+
+def register_name(register: int, target: Target) -> str:
+    """Name a register, physical or virtual."""
+    if register < 0:
+        return "-"
+    return f"v{register}" if register >= VIRTUAL else target.register_names[register]
+
+
+def place_name(place: int, target: Target, cells: str) -> str:
+    """Name a location of a call site."""
+    return f"{cells}+{place - STACK}" if place >= STACK else register_name(place, target)
+
+
+def instruction(inst: MInst, target: Target) -> str:
+    """Print a row's instruction."""
+    rows = target.rows
+    op = inst.op
+    name = rows.names[op]
+    operands = []
+    reads = rows.reads[op]
+    if reads & 1:
+        operands.append(register_name(inst.rn, target))
+    if rows.memory[op]:
+        memory = memory_text(inst, target)
+        operands.insert(0 if rows.stores[op] else len(operands), memory)
+    elif reads & 2:
+        operands.append(register_name(inst.rm, target))
+    if _has_condition(rows, op):
+        assert isinstance(inst.imm, int)
+        operands.append(target.condition_names[inst.imm])
+    elif name.rpartition("_")[2].endswith("I") or name.endswith(("i", "i32s")):
+        operands.append(str(inst.imm))
+    defined = f"{register_name(inst.rd, target)} = " if rows.defines[op] else ""
+    return f"{defined}{name} {', '.join(operands)}".rstrip()
+
+
+def _has_condition(rows: Rows, op: int) -> bool:
+    """Tell whether the immediate of a row is a condition code."""
+    return rows.names[op].startswith(("cmov", "setcc", "jcc"))
+
+
+def memory_text(inst: MInst, target: Target) -> str:
+    """Print the memory operand of an instruction."""
+    displacement = inst.mem >> 2
+    if inst.rm == POOL:
+        return f"[pool{displacement}]"
+    if inst.rm == SLOT:
+        return f"[slot{displacement}]"
+    text = _BASES.get(inst.rm) or register_name(inst.rm, target)
+    if inst.rx != NONE:
+        scale = 1 << (inst.mem & 3)
+        text += f" + {register_name(inst.rx, target)}" + (f"*{scale}" if scale > 1 else "")
+    if displacement:
+        text += f" {'-' if displacement < 0 else '+'} {abs(displacement)}"
+    return f"[{text}]"
+
+
+def pseudo(inst: MInst, block: MBlock, target: Target) -> str:
+    """Print a pseudo operation."""
+    op = inst.op
+    imm = inst.imm
+    name = target.rows.names[op]
+    if isinstance(imm, CallSite):
+        return _site(op, name, imm, target)
+    if op == JUMP:
+        args = ", ".join(register_name(arg, target) for arg in block.args)
+        return f"jump b{block.succs[0].id}" + (f"({args})" if args else "")
+    if op == BRANCH:
+        return f"branch {target.condition_names[imm]} b{block.succs[0].id}, b{block.succs[1].id}"
+    if op == SWITCH:
+        return f"switch {register_name(inst.rn, target)} [{', '.join(f'b{succ.id}' for succ in block.succs)}]"
+    if op == TRAPIF:
+        return f"trapif {target.condition_names[imm >> 8]} {imm & 0xFF}"
+    if op == TRAP:
+        return f"trap {imm}"
+    if inst.rd != NONE:
+        return f"{register_name(inst.rd, target)} = {name} {register_name(inst.rn, target)}"
+    return name
+
+
+def _site(op: int, name: str, site: CallSite, target: Target) -> str:
+    """Print an entry, a call, a return or a tail call: results, callee, arguments, each as register:location."""
+    cells = "in" if op in (ENTRY, RET, TAIL) else "out"
+    args = _moves(site.args, site.arg_locs, cells, target)
+    results = _moves(site.results, site.result_locs, cells, target)
+    text = f"{results} = {name}" if results else name
+    if op in (CALL, TAIL):
+        text += f" {_callee(site, target)}"
+    return f"{text} {args}".rstrip() if op != CALL or args else text
+
+
+def _callee(site: CallSite, target: Target) -> str:
+    """Print what a call reaches."""
+    if site.kind == TO_REGISTER:
+        return register_name(site.address, target)
+    if site.kind == TO_MEMORY:
+        return f"[{register_name(site.address, target)} + {site.target}]"
+    if site.kind == TO_STUB:
+        return f"{_STUBS[site.target]} {register_name(site.address, target)}"
+    return f"{_KINDS[site.kind]}{site.target}"
+
+
+def _moves(registers: list[int], locs: list[int], cells: str, target: Target) -> str:
+    """Print registers with their locations."""
+    return ", ".join(
+        f"{register_name(register, target)}:{place_name(loc, target, cells)}" for register, loc in zip(registers, locs)
+    )

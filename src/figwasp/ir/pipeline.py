@@ -1,0 +1,37 @@
+"""The passes over the SSA form, in the order in which they run. Floor 2."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+from figwasp.ir import order, params
+from figwasp.ir.func import Func
+from figwasp.ir.verify import verify
+
+__all__ = ["PASSES", "Trace", "run"]
+
+Trace = Callable[[str, Func], None]
+"""Is told the name of a pass and the function after it."""
+
+PASSES: Final[list[tuple[str, Callable[[Func], None]]]] = [
+    ("params", params.run),
+    ("order", order.run),
+]
+
+
+def run(func: Func, trace: Trace | None = None) -> None:
+    """Run all passes over a function.
+
+    With FIGWASP_CHECK=1 in the environment the form is verified before and after each.
+    """
+    check = os.environ.get("FIGWASP_CHECK") == "1"
+    if check:
+        verify(func)
+    for name, function in PASSES:
+        function(func)
+        if check:
+            verify(func, name)
+        if trace is not None:
+            trace(name, func)

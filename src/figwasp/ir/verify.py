@@ -1,0 +1,357 @@
+"""Checker of the SSA form: what `ops.py` and `func.py` promise holds. Floor 2.
+
+Goes in: a function. Comes out: nothing, or `BrokenFunc` naming function, block and value: then some pass is wrong, never the
+guest. It trusts nothing that passes compute (predecessors, dominators, depths, loops) and finds these on its own, with
+slow and simple methods.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn
+
+from figwasp.ir import ops
+from figwasp.ir.func import PARAM, Block, Call, Func, Value
+from figwasp.ir.text import show_value
+
+__all__ = ["BrokenFunc", "verify"]
+
+_LETTERS: Final = {"i": ops.I32, "l": ops.I64, "f": ops.F32, "d": ops.F64}
+_WIDTHS: Final = {ops.I32: 32, ops.I64: 64, ops.F32: 32, ops.F64: 64}
+_TYPE_OF_NAME: Final = {name: type for type, name in ops.TYPE_NAMES.items()}
+_LEAD: Final = {
+    ops.CALL: 1,
+    ops.CALL_PTR: 2,
+    ops.CALL_BUILTIN: 1,
+    ops.CALL_C: 1,
+    ops.ENTER_WASM: 2,
+    ops.CALL_NATIVE: 1,
+    ops.TAIL_PTR: 2,
+}
+"""Operands of a call before the parameters: code, instance or address."""
+
+
+class BrokenFunc(AssertionError):
+    """A function in SSA form breaks a rule."""
+
+
+class _Checker:
+    __slots__ = ("block", "func", "stage", "value")
+
+    def __init__(self, func: Func, stage: str) -> None:
+        self.func = func
+        self.stage = stage
+        self.block: Block | None = None
+        self.value: Value | None = None
+
+    def fail(self, message: str) -> NoReturn:
+        where = f"function {self.func.index} {self.func.name!r}"
+        if self.stage:
+            where += f" after {self.stage}"
+        if self.block is not None:
+            where += f", block {self.block!r}"
+        if self.value is not None:
+            where += f", {show_value(self.value, self.block)!r}"
+        raise BrokenFunc(f"{where}: {message}")
+
+    def expect(self, condition: bool, message: str) -> None:
+        if not condition:
+            self.fail(message)
+
+    # Values
+
+    def check_values(self) -> None:
+        """Check ids, operands and results of all values."""
+        seen: set[int] = set()
+        for block in self.func.blocks:
+            self.block = block
+            for value in block.params:
+                self.value = value
+                self.expect(value.op == PARAM and not value.args, "a parameter must have op PARAM and no operands")
+                self._check_id(value, seen)
+            for number, value in enumerate(block.code):
+                self.value = value
+                self.expect(0 <= value.op < ops.COUNT, f"unknown operation {value.op}")
+                self._check_id(value, seen)
+                last = number == len(block.code) - 1
+                self.expect(last == bool(ops.FLAGS[value.op] & ops.TERMINATOR), "terminators are last, and only they")
+                self._check_operands(value)
+                if value.op == ops.RESULT:
+                    before = block.code[number - 1] if number else value
+                    call = value.args[0]
+                    follows = before is call or (before.op == ops.RESULT and before.args[0] is call)
+                    self.expect(follows and (before is call or before.aux < value.aux), "a result must follow its call")  # type: ignore[operator]
+            self.value = None
+            self.expect(bool(block.code), "a block must not be empty")
+
+    def _check_id(self, value: Value, seen: set[int]) -> None:
+        self.expect(0 <= value.id < self.func.num_values, f"id out of range {self.func.num_values}")
+        self.expect(value.id not in seen, "its id is taken")
+        seen.add(value.id)
+
+    def _check_operands(self, value: Value) -> None:
+        op = value.op
+        if ops.OPERANDS[op] == "*":
+            self._check_special(value)
+            return
+        types = [_LETTERS.get(letter, value.type) for letter in ops.OPERANDS[op]]
+        self.expect([arg.type for arg in value.args] == types, f"operands must be {_names(types)}")
+        if op == ops.CONST:
+            self.expect(value.type in _WIDTHS, "a constant must have a type")
+            self.expect(0 <= self._int(value) < 1 << _WIDTHS[value.type], "the bits of a constant must fit its type")
+        elif op == ops.SELECT:
+            self.expect(value.type in _WIDTHS, "a select must have a type")
+        else:
+            self._check_type(value, ops.RESULTS[op])
+
+    def _check_type(self, value: Value, type: int) -> None:
+        self.expect(value.type == type, f"the result must be {ops.TYPE_NAMES[type]}")
+
+    def _int(self, value: Value) -> int:
+        if not isinstance(value.aux, int):
+            self.fail("aux must be an int")
+        return value.aux
+
+    def _check_special(self, value: Value) -> None:
+        op = value.op
+        if op in _LEAD:
+            self._check_call(value)
+        elif op == ops.RESULT:
+            self.expect(len(value.args) == 1 and isinstance(value.args[0].aux, Call), "the operand must be a call")
+            call = value.args[0].aux
+            assert isinstance(call, Call)
+            self.expect(1 <= self._int(value) < len(call.results), "the call has no such result")
+            self._check_type(value, call.results[self._int(value)])
+        elif op == ops.RETURN:
+            types = list(self.func.results)
+            self.expect([arg.type for arg in value.args] == types, f"operands must be {_names(types)}")
+        else:
+            self._check_access(value)
+
+    def _check_call(self, value: Value) -> None:
+        if not isinstance(value.aux, Call):
+            self.fail("aux must be a Call")
+        types = [ops.I64] * _LEAD[value.op] + list(value.aux.params)
+        self.expect([arg.type for arg in value.args] == types, f"operands must be {_names(types)}")
+        if value.op == ops.TAIL_PTR:
+            self.expect(value.aux.results == self.func.results, "a tail call must have the results of the function")
+        else:
+            self._check_type(value, value.aux.results[0] if value.aux.results else ops.VOID)
+
+    def _check_access(self, value: Value) -> None:
+        op = value.op
+        args = value.args
+        name = ops.NAMES[op]
+        self.expect(0 <= ops.aux_offset(self._int(value)) < 1 << 32, "the offset must be less than 2**32")
+        if ops.FLAGS[op] & ops.WRITES:
+            self.expect(bool(args) and args[0].type == _TYPE_OF_NAME[name[:3]], f"the value must be {name[:3]}")
+            args = args[1:]
+        self.expect(1 <= len(args) <= 2 and args[0].type == ops.I64, "the base must be i64")
+        self.expect(len(args) == 1 or args[1].type in (ops.I32, ops.I64), "the index must be an integer")
+        self._check_type(value, ops.RESULTS[op])
+
+    # Edges
+
+    def check_edges(self) -> None:
+        """Check successors, predecessors and block arguments."""
+        func = self.func
+        blocks = func.blocks
+        entry = blocks[0]
+        self.expect([param.type for param in entry.params] == list(func.params), "the entry's parameters differ")
+        preds: list[list[int]] = [[] for _ in blocks]
+        for number, block in enumerate(blocks):
+            self.block = block
+            self.expect(block.id == number, f"its id must be its place {number}")
+        for block in blocks:
+            self.block = block
+            self._check_branch(block)
+            for succ, args in zip(block.succs, block.args):
+                self.expect(succ is not entry, "nothing may lead to the entry")
+                self.expect(0 <= succ.id < len(blocks) and blocks[succ.id] is succ, f"{succ!r} is not in the function")
+                types = [param.type for param in succ.params]
+                self.expect([arg.type for arg in args] == types, f"{succ!r} takes {_names(types)}")
+                preds[succ.id].append(block.id)
+        for block in blocks:
+            self.block = block
+            self.expect(sorted(pred.id for pred in block.preds) == preds[block.id], "its predecessors are wrong")
+
+    def _check_branch(self, block: Block) -> None:
+        op = block.code[-1].op
+        count = len(block.succs)
+        if op == ops.JUMP:
+            wanted = count == 1
+        elif op == ops.BRIF:
+            wanted = count == 2
+        elif op == ops.BRTABLE:
+            wanted = count >= 1
+        else:
+            wanted = count == 0
+        self.expect(wanted, f"{count} successors do not suit its end")
+        self.expect(len(block.args) == count, "every edge needs a list of arguments")
+        self.expect(op == ops.JUMP or not any(block.args), "only a jump may carry arguments")
+
+    # Dominance
+
+    def check_dominance(self) -> None:
+        """Check that every definition comes before its uses on every path, and the loops."""
+        blocks = self.func.blocks
+        parents = self._dominators()
+        opened, closed = _intervals(parents)
+        home: list[Block | None] = [None] * self.func.num_values
+        place = [0] * self.func.num_values
+        for block in blocks:
+            for value in block.params:
+                home[value.id] = block
+                place[value.id] = -1
+            for number, value in enumerate(block.code):
+                home[value.id] = block
+                place[value.id] = number
+        for block in blocks:
+            self.block = block
+            self.expect(
+                block.dom is None if block.id == 0 else block.dom is blocks[parents[block.id]], "its dominator is wrong"
+            )
+            uses = [(number, value, arg) for number, value in enumerate(block.code) for arg in value.args]
+            end = len(block.code)
+            uses += [(end, block.code[-1], arg) for args in block.args for arg in args]
+            for number, value, arg in uses:
+                self.value = value
+                there = home[arg.id] if 0 <= arg.id < len(home) else None
+                if there is None:
+                    self.fail(f"{arg!r} is not in the function")
+                if there is block:
+                    self.expect(place[arg.id] < number, f"{arg!r} comes later")
+                else:
+                    inside = opened[there.id] <= opened[block.id] and closed[block.id] <= closed[there.id]
+                    self.expect(inside, f"{arg!r} does not dominate this use")
+            self.value = None
+        self._check_loops(opened, closed)
+
+    def _dominators(self) -> list[int]:
+        """Return immediate dominators, by iteration over a reverse postorder (Cooper, Harvey, Kennedy)."""
+        blocks = self.func.blocks
+        order = _reverse_postorder(blocks)
+        rank = [-1] * len(blocks)
+        for number, block in enumerate(order):
+            rank[block.id] = number
+        for block in blocks:
+            self.block = block
+            self.expect(rank[block.id] >= 0, "it cannot be reached")
+        doms = [-1] * len(blocks)
+        doms[0] = 0
+        changed = True
+        while changed:
+            changed = False
+            for block in order[1:]:
+                new = -1
+                for pred in block.preds:
+                    if doms[pred.id] >= 0:
+                        new = pred.id if new < 0 else _meet(new, pred.id, doms, rank)
+                if doms[block.id] != new:
+                    doms[block.id] = new
+                    changed = True
+        return doms
+
+    def _check_loops(self, opened: list[int], closed: list[int]) -> None:
+        """Check that loops have one entry, are contiguous, and that flags and depths are right."""
+        blocks = self.func.blocks
+        depths = [0] * len(blocks)
+        for header in blocks:
+            self.block = header
+            inside = [
+                p for p in header.preds if opened[header.id] <= opened[p.id] and closed[p.id] <= closed[header.id]
+            ]
+            for pred in header.preds:
+                self.expect(
+                    pred in inside or pred.id < header.id, f"the edge from {pred!r} enters a loop beside its header"
+                )
+            self.expect(header.loop == bool(inside), f"loop is {header.loop}")
+            if not inside:
+                continue
+            outside = [pred for pred in header.preds if pred not in inside]
+            self.expect(len(outside) == 1, "a loop must be entered from one block")
+            self.expect(outside[0].code[-1].op == ops.JUMP, "a loop must be entered by a jump")
+            members = {header.id}
+            work = inside
+            while work:
+                block = work.pop()
+                if block.id not in members:
+                    members.add(block.id)
+                    work += block.preds
+            whole = members == set(range(header.id, header.id + len(members)))
+            self.expect(whole, f"the loop of {sorted(members)} is not contiguous or does not begin with its header")
+            for number in members:
+                depths[number] += 1
+        for block in blocks:
+            self.block = block
+            self.expect(block.depth == depths[block.id], f"its depth must be {depths[block.id]}")
+
+
+def _meet(a: int, b: int, doms: list[int], rank: list[int]) -> int:
+    while a != b:
+        if rank[a] > rank[b]:
+            a = doms[a]
+        else:
+            b = doms[b]
+    return a
+
+
+def _reverse_postorder(blocks: list[Block]) -> list[Block]:
+    seen = {0}
+    order: list[Block] = []
+    work = [(blocks[0], 0)]
+    while work:
+        block, number = work.pop()
+        if number < len(block.succs):
+            work.append((block, number + 1))
+            succ = block.succs[number]
+            if succ.id not in seen:
+                seen.add(succ.id)
+                work.append((succ, 0))
+        else:
+            order.append(block)
+    order.reverse()
+    return order
+
+
+def _intervals(parents: list[int]) -> tuple[list[int], list[int]]:
+    """Number the nodes of a tree so that a subtree is an interval; return beginnings and ends."""
+    children: list[list[int]] = [[] for _ in parents]
+    for number in range(1, len(parents)):
+        children[parents[number]].append(number)
+    opened = [0] * len(parents)
+    closed = [0] * len(parents)
+    clock = 0
+    work = [0]
+    while work:
+        number = work.pop()
+        if number >= 0:
+            clock += 1
+            opened[number] = clock
+            work.append(~number)
+            work += children[number]
+        else:
+            closed[~number] = clock
+    return opened, closed
+
+
+def _names(types: list[int]) -> str:
+    return "(" + ", ".join(ops.TYPE_NAMES[type] for type in types) + ")"
+
+
+def verify(func: Func, stage: str = "") -> None:
+    """Check a function in order.
+
+    Args:
+        func: the function.
+        stage: what ran last, for the message.
+
+    Raises:
+        BrokenFunc: when it breaks a rule.
+    """
+    checker = _Checker(func, stage)
+    checker.expect(bool(func.blocks), "a function must have a block")
+    checker.check_values()
+    checker.block = None
+    checker.check_edges()
+    checker.block = None
+    checker.check_dominance()

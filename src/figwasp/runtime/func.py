@@ -1,0 +1,292 @@
+"""Floor 4: functions as Python sees them: `Func` for wasm functions, `HostFunc` for Python callables that wasm calls.
+
+A `Func` is a native object whose vectorcall slot is emitted code (`stubs_enter`). What that code does not handle comes to its
+`_Record`, which converts the arguments, claims the chain for the thread and goes in through the raw entry.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from figwasp import layout
+from figwasp.errors import TRAP_HOST
+from figwasp.runtime import cpython, os, process, traps
+from figwasp.runtime.owner import Owner
+from figwasp.runtime.stubs_enter import RAW_DEEP
+from figwasp.runtime.stubs_object import FUNC_FUNCREF, FUNC_OWNER, FUNC_RECORD, FUNC_SIZE, FUNC_STORE, FUNC_VECTORCALL
+from figwasp.runtime.values import from_bits, ir_types, numbers_only, to_bits
+from figwasp.wasm.types import FuncType, type_name
+
+if TYPE_CHECKING:
+    from figwasp.runtime.instance import State
+    from figwasp.runtime.store import Store
+
+_MISSING: Final = object()
+
+
+class Func:
+    """A WebAssembly function, callable like any Python function.
+
+    Integers may be given in the signed or the unsigned range of their type and are returned signed; several results are a tuple.
+    """
+
+    __slots__ = ()
+
+    @property
+    def _record(self) -> _Record:
+        if not cpython.get_field(self, FUNC_RECORD):
+            raise ReferenceError("the instance this function belongs to has been collected")
+        record: _Record = cpython.object_at(id(self) + FUNC_RECORD)
+        return record
+
+    @property
+    def type(self) -> FuncType:
+        """Its type: `params` and `results`."""
+        return self._record.type
+
+    @property
+    def name(self) -> str:
+        """Its name: from the name section, an export, or "func[INDEX]"."""
+        return self._record.name
+
+    @property
+    def __name__(self) -> str:
+        return self._record.name
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return self._record.signature()
+
+    @property
+    def owner(self) -> Owner:
+        """What keeps its instance (runtime only)."""
+        owner: Owner = cpython.object_at(id(self) + FUNC_OWNER)
+        return owner
+
+    @property
+    def address(self) -> int:
+        """The address of its FuncRef (runtime only)."""
+        return cpython.get_field(self, FUNC_FUNCREF)
+
+    @property
+    def store(self) -> Store:
+        """The store it runs in (runtime only)."""
+        return self._record.store
+
+    @property
+    def state(self) -> State | None:
+        """The instance it belongs to, None for a host function (runtime only)."""
+        return self._record.state
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Func) and other.address == self.address
+
+    def __hash__(self) -> int:
+        return hash(self.address)
+
+    def __repr__(self) -> str:
+        return f"<figwasp.Func {self._record.name} {self._record.type}>"
+
+
+class _Record:
+    """The Python side of a `Func`: answers whatever the emitted code leaves to it.
+
+    Attributes:
+        state: the instance, or None for a host function.
+        address: of the FuncRef.
+        type: function type.
+        name: for messages.
+        store: the store it runs in.
+    """
+
+    __slots__ = ("_host", "address", "name", "state", "type")
+
+    def __init__(self, state: State | None, host: HostFunc | None, address: int, type_: FuncType, name: str) -> None:
+        self.state = state
+        self._host = host
+        self.address = address
+        self.type = type_
+        self.name = name
+
+    @property
+    def store(self) -> Store:
+        """The store it runs in."""
+        if self.state is not None:
+            return self.state.store
+        assert self._host is not None
+        return self._host.state_store()
+
+    def signature(self) -> inspect.Signature:
+        """Return the signature that `inspect` shows."""
+        kind = inspect.Parameter.POSITIONAL_ONLY
+        params = [inspect.Parameter(f"p{i}", kind, annotation=type_name(t)) for i, t in enumerate(self.type.params)]
+        results = tuple(type_name(t) for t in self.type.results)
+        return inspect.Signature(params, return_annotation=results[0] if len(results) == 1 else results or None)
+
+    def __call__(self, *args: object, **names: object) -> Any:
+        params = self.type.params
+        if names:
+            raise TypeError(f"{self.name}() takes no keyword arguments")
+        if len(args) != len(params):
+            raise TypeError(f"{self.name}() takes {len(params)} arguments {self.type}, got {len(args)}")
+        store = self.store
+        if self._host is not None:
+            return self._host.call_directly(args)
+        store.claim()
+        buffer = new_buffer(max(len(params), len(self.type.results)))
+        try:
+            for i, (value, type_) in enumerate(zip(args, params, strict=True)):
+                buffer[i] = to_bits(value, type_, store, f"argument {i + 1} of {self.name}()")
+            enter_raw(self.type, self.address, buffer, store)
+            results = [from_bits(buffer[i], type_, store) for i, type_ in enumerate(self.type.results)]
+        finally:
+            store.clean_up_if_asked()
+        return None if not results else results[0] if len(results) == 1 else tuple(results)
+
+
+def new_buffer(cells: int) -> ctypes.Array[ctypes.c_uint64]:
+    """Return a zeroed buffer for `enter_raw`, at least one cell."""
+    return (ctypes.c_uint64 * max(cells, 1))()
+
+
+def enter_raw(type_: FuncType, address: int, buffer: ctypes.Array[ctypes.c_uint64], store: Store) -> None:
+    """Call a FuncRef with raw bits in a buffer, which then holds the results. The store is claimed.
+
+    Raises:
+        Trap: it trapped.
+        RecursionError: the native stack is too deep.
+    """
+    context = store.context
+    entry = process.get().raw_entry(ir_types(type_.params), ir_types(type_.results))
+    top = os.read_u64(context + layout.CTX_WASM_SP)
+    try:
+        status = entry(address, ctypes.addressof(buffer), context)
+    except BaseException:
+        os.write_u64(context + layout.CTX_WASM_SP, top)
+        raise
+    if status == 0:
+        return
+    if status == RAW_DEEP:
+        raise RecursionError("maximum recursion depth exceeded while calling into WebAssembly")
+    assert status != TRAP_HOST
+    try:
+        trap = traps.resolve(context, status)
+    finally:
+        os.write_u64(context + layout.CTX_WASM_SP, top)
+    raise trap
+
+
+class HostFunc:
+    """A Python callable as an import: converts operands and results that the emitted code leaves to it.
+
+    Attributes:
+        function: the callable.
+        type: the import's type.
+        name: "module.name".
+        block: address of the importing instance's block.
+    """
+
+    __slots__ = ("_state_store", "block", "function", "name", "type")
+
+    def __init__(
+        self, function: Callable[..., Any], type_: FuncType, name: str, block: int, state_store: Callable[[], Store]
+    ) -> None:
+        self.function = function
+        self.type = type_
+        self.name = name
+        self.block = block
+        self._state_store = state_store
+
+    def state_store(self) -> Store:
+        """Return the store of the importing instance."""
+        return self._state_store()
+
+    def __call__(self, buffer: int, answer: object = _MISSING) -> None:
+        """Serve emitted code: call the callable with the operands in the buffer, or only put its answer there."""
+        store = self.state_store()
+        if answer is _MISSING:
+            args = [from_bits(os.read_u64(buffer + 8 * i), t, store) for i, t in enumerate(self.type.params)]
+            answer = self.function(*args)
+        for i, bits in enumerate(self._results(answer, store)):
+            os.write_u64(buffer + 8 * i, bits)
+
+    def _results(self, answer: Any, store: Store) -> list[int]:
+        """Check what the callable returned and turn it into bits."""
+        types = self.type.results
+        if len(types) == 1:
+            values: tuple[Any, ...] = (answer,)
+        elif not types:
+            if answer is not None:
+                raise TypeError(f"result of {self.name}() must be None, not {type(answer).__name__}")
+            return []
+        else:
+            if not isinstance(answer, (tuple, list)) or len(answer) != len(types):
+                found = f"{len(answer)}" if isinstance(answer, (tuple, list)) else type(answer).__name__
+                raise TypeError(f"{self.name}() must return a tuple of {len(types)} results, got {found}")
+            values = tuple(answer)
+        many = len(types) > 1
+        named = [f"result {i + 1} of {self.name}()" if many else f"result of {self.name}()" for i in range(len(types))]
+        return [to_bits(value, t, store, what) for value, t, what in zip(values, types, named, strict=True)]
+
+    def call_directly(self, args: tuple[object, ...]) -> Any:
+        """Call the callable from Python as wasm would: operands and results converted to the import's type."""
+        store = self.state_store()
+        given = [
+            from_bits(to_bits(value, t, store, f"argument {i + 1} of {self.name}()"), t, store)
+            for i, (value, t) in enumerate(zip(args, self.type.params, strict=True))
+        ]
+        bits = self._results(self.function(*given), store)
+        results = [from_bits(b, t, store) for b, t in zip(bits, self.type.results, strict=True)]
+        return None if not results else results[0] if len(results) == 1 else tuple(results)
+
+
+_type: type | None = None
+
+
+def _func_type() -> type:
+    global _type
+    if _type is None:
+        traverse, clear, dealloc = process.get().object_functions([FUNC_OWNER, FUNC_RECORD], [FUNC_RECORD])
+        _type = cpython.make_type(
+            "figwasp.Func",
+            FUNC_SIZE,
+            Func,
+            traverse=traverse,
+            clear=clear,
+            dealloc=dealloc,
+            vectorcall_offset=FUNC_VECTORCALL,
+        )
+    return _type
+
+
+def _make(owner: Owner, record: _Record, block: int, numbers: bool) -> Func:
+    type_ = record.type
+    code = process.get().enter_stub(ir_types(type_.params), ir_types(type_.results), numbers)
+    made: Any = cpython.new_object(_func_type())
+    cpython.set_field(made, FUNC_FUNCREF, record.address)
+    cpython.set_field(made, FUNC_STORE, block + layout.INST_STORE)
+    cpython.set_reference(id(made) + FUNC_OWNER, owner)
+    cpython.set_reference(id(made) + FUNC_RECORD, record)
+    cpython.set_field(made, FUNC_VECTORCALL, code)
+    func: Func = made
+    return func
+
+
+def func_at(reference: int) -> Func:
+    """Return a callable for the FuncRef at an address."""
+    block = os.read_u64(reference + layout.FUNCREF_INSTANCE)
+    index = os.read_u32(reference + layout.FUNCREF_INDEX)
+    if index == layout.HOST_INDEX:
+        host: HostFunc = cpython.object_at(block + 8)
+        owner: Owner = cpython.object_at(host.block + layout.INST_OWNER)
+        return _make(owner, _Record(None, host, reference, host.type, host.name), host.block, numbers=False)
+    owner = cpython.object_at(block + layout.INST_OWNER)
+    state: State = cpython.object_at(os.read_u64(block + layout.INST_HOOK))
+    module = state.code.module
+    type_ = module.func_type(index)
+    name = module.func_name(index) or f"func[{index}]"
+    numbers = numbers_only(type_.params) and numbers_only(type_.results)
+    return _make(owner, _Record(state, None, reference, type_, name), block, numbers)

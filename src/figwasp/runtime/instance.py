@@ -1,0 +1,421 @@
+"""Floor 4: instances: instantiation in the spec's order (4.7.3), and what compiled code asks of Python.
+
+Theory of operation. An instance is a native block (offsets in `layout`) and a `State`, its Python side. The block's owner refers
+to the state through slot 0; the state never refers to the owner, so that dropping the last callable, view or handle
+frees everything at once, without the cycle collector. Whoever holds an export holds the owner.
+"""
+
+from __future__ import annotations
+
+import struct
+import weakref
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from figwasp import layout
+from figwasp.errors import (
+    TRAP_MESSAGES,
+    TRAP_OUT_OF_BOUNDS_MEMORY,
+    TRAP_OUT_OF_BOUNDS_TABLE,
+    Trap,
+)
+from figwasp.runtime import cpython, linear, os, process, traps
+from figwasp.runtime.compile import CompiledModule
+from figwasp.runtime.func import Func, HostFunc, enter_raw, new_buffer
+from figwasp.runtime.owner import Owner, make_owner
+from figwasp.runtime.store import Global, Memory, Store, Table, host_keeper
+from figwasp.runtime.values import ir_types, numbers_only
+from figwasp.wasm.module import ACTIVE, DECLARATIVE, FUNC, ConstExpr
+from figwasp.wasm.types import EXTERNREF, FUNCREF, FuncType
+
+Extern = Func | Callable[..., Any] | Memory | Table | Global
+"""What an import can be: a wasm function, a Python callable, or an instance of the other kinds."""
+
+_I32_CONST: Final = 0x41
+_I64_CONST: Final = 0x42
+_F32_CONST: Final = 0x43
+_F64_CONST: Final = 0x44
+_GLOBAL_GET: Final = 0x23
+_REF_NULL: Final = 0xD0
+_REF_FUNC: Final = 0xD2
+
+_type_ids: Final[dict[FuncType, int]] = {}
+
+
+def type_id(type_: FuncType) -> int:
+    """Return the number that stands for a function type in this process."""
+    return _type_ids.setdefault(type_, len(_type_ids) + 1)
+
+
+class State:
+    """The Python side of an instance.
+
+    Attributes:
+        code: the compiled module.
+        block: address of the instance block.
+        store: the store it runs in.
+        memories, tables, globals: in index space order, imports first.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_builtins",
+        "_datas",
+        "_elems",
+        "block",
+        "code",
+        "globals",
+        "memories",
+        "store",
+        "tables",
+    )
+
+    def __init__(self, code: CompiledModule, block: int, store: Store) -> None:
+        self.code = code
+        self.block = block
+        self.store = store
+        self.memories: list[Memory] = []
+        self.tables: list[Table] = []
+        self.globals: list[Global] = []
+        self._elems: list[list[int]] = []
+        self._datas: list[tuple[int, int]] = []
+        self._builtins = _BUILTINS
+
+    def join(self, store: Store) -> None:
+        """Run in another store from now on."""
+        self.store = store
+        os.write_u64(self.block + layout.INST_STORE, store.record)
+
+    def func_reference(self, index: int) -> int:
+        """Return the address of the FuncRef of a function of the index space."""
+        places = self.code.layout
+        if index < places.num_imported_funcs:
+            return os.read_u64(self.block + places.imported_func(index))
+        return self.block + places.funcref(index)
+
+    # What compiled code asks for: the hook
+
+    def __call__(self, request: int, *args: int) -> int | None:
+        """Serve a request of compiled code: compile a function, or do what a builtin does."""
+        if request == layout.HOOK_COMPILE:
+            return self.code.compile(args[0])
+        return self._builtins[request](self, *args)
+
+    def _trap(self, code: int) -> Trap:
+        """Return the exception for a trap in a builtin called from wasm, with the frames that called it."""
+        context = self.store.context
+        # Where `to_native` left the wasm stack: the pointer it saved, its return address into the builtin's stub, that stub's frame.
+        sp = os.read_u64(context + layout.CTX_WASM_SP)
+        frames: tuple[Any, ...] = ()
+        if self.store.running:
+            frames = traps.walk(os.read_u64(sp + 8), sp + 16, os.read_u64(context + layout.CTX_STACK_TOP))
+        return Trap(TRAP_MESSAGES[code], frames)
+
+    def memory_grow(self, memory: int, delta: int) -> int:
+        """memory.grow."""
+        return self.memories[memory].grow(delta) & 0xFFFF_FFFF
+
+    def memory_init(self, memory: int, segment: int, target: int, source: int, count: int) -> None:
+        """memory.init."""
+        start, end = self._datas[segment]
+        record = self.memories[memory].record
+        if source + count > end - start or target + count > os.read_u64(record + layout.MEM_LENGTH):
+            raise self._trap(TRAP_OUT_OF_BOUNDS_MEMORY)
+        if count:
+            data = self.code.module.data
+            os.write(self.memories[memory].base + target, data[start + source : start + source + count])
+
+    def data_drop(self, segment: int) -> None:
+        """data.drop."""
+        self._datas[segment] = (0, 0)
+
+    def table_set(self, table: int, index: int, bits: int) -> None:
+        """table.set."""
+        if index >= len(self.tables[table]):
+            raise self._trap(TRAP_OUT_OF_BOUNDS_TABLE)
+        self.tables[table].set(index, bits)
+
+    def table_grow(self, table: int, bits: int, delta: int) -> int:
+        """table.grow."""
+        return self.tables[table].grow(bits, delta) & 0xFFFF_FFFF
+
+    def table_fill(self, table: int, start: int, bits: int, count: int) -> None:
+        """table.fill."""
+        if start + count > len(self.tables[table]):
+            raise self._trap(TRAP_OUT_OF_BOUNDS_TABLE)
+        self.tables[table].fill(start, bits, count)
+
+    def table_copy(self, target_table: int, source_table: int, target: int, source: int, count: int) -> None:
+        """table.copy."""
+        to, from_ = self.tables[target_table], self.tables[source_table]
+        if source + count > len(from_) or target + count > len(to):
+            raise self._trap(TRAP_OUT_OF_BOUNDS_TABLE)
+        to.write(target, from_.read(source, count))
+
+    def table_init(self, table: int, segment: int, target: int, source: int, count: int) -> None:
+        """table.init."""
+        elements = self._elems[segment]
+        if source + count > len(elements) or target + count > len(self.tables[table]):
+            raise self._trap(TRAP_OUT_OF_BOUNDS_TABLE)
+        self.tables[table].write(target, elements[source : source + count])
+
+    def elem_drop(self, segment: int) -> None:
+        """elem.drop."""
+        self._elems[segment] = []
+
+    def global_set_ref(self, index: int, bits: int) -> None:
+        """global.set of a reference."""
+        self.globals[index].set(bits)
+
+    # Instantiation, after the block has been filled
+
+    def evaluate(self, expr: ConstExpr) -> int:
+        """Return the raw bits of a constant expression (spec 3.3.10; one instruction in Wasm 2.0)."""
+        op, value = expr.instrs[0]
+        if op == _GLOBAL_GET:
+            assert isinstance(value, int)
+            return self.globals[value].get()
+        if op == _REF_FUNC:
+            assert isinstance(value, int)
+            return self.func_reference(value)
+        if op == _REF_NULL:
+            return 0
+        assert isinstance(value, int)
+        if op == _I32_CONST:
+            return value & 0xFFFF_FFFF
+        return value & 0xFFFF_FFFF_FFFF_FFFF
+
+    def evaluate_segments(self) -> None:
+        """Evaluate the elements of every element segment."""
+        module = self.code.module
+        values: dict[int, int] = {}
+        for elem in module.elems:
+            references = []
+            for expr in elem.inits:
+                bits = values.get(id(expr))
+                if bits is None:
+                    bits = values[id(expr)] = self.evaluate(expr)
+                references.append(bits)
+            self._elems.append(references)
+        self._datas = [(data.start, data.end) for data in module.datas]
+
+    def run_active_segments(self) -> None:
+        """Copy the active segments where they go, in order, and drop them.
+
+        Raises:
+            Trap: one does not fit; what came before it stays.
+        """
+        module = self.code.module
+        for i, elem in enumerate(module.elems):
+            if elem.mode == ACTIVE:
+                assert elem.offset is not None
+                self.table_init(elem.table, i, self.evaluate(elem.offset), 0, len(self._elems[i]))
+            if elem.mode in (ACTIVE, DECLARATIVE):
+                self.elem_drop(i)
+        for i, data in enumerate(module.datas):
+            if data.mode == ACTIVE:
+                assert data.offset is not None
+                self.memory_init(data.memory, i, self.evaluate(data.offset), 0, data.end - data.start)
+                self.data_drop(i)
+
+    def run_start(self) -> None:
+        """Call the start function, if there is one."""
+        start = self.code.module.start
+        if start is not None:
+            self.store.claim()
+            type_ = self.code.module.func_type(start)
+            try:
+                enter_raw(type_, self.func_reference(start), new_buffer(1), self.store)
+            finally:
+                self.store.clean_up_if_asked()
+
+
+_BUILTINS: Final[dict[int, Callable[..., int | None]]] = {
+    layout.BUILTIN_MEMORY_GROW: State.memory_grow,
+    layout.BUILTIN_MEMORY_INIT: State.memory_init,
+    layout.BUILTIN_DATA_DROP: State.data_drop,
+    layout.BUILTIN_TABLE_SET: State.table_set,
+    layout.BUILTIN_TABLE_GROW: State.table_grow,
+    layout.BUILTIN_TABLE_FILL: State.table_fill,
+    layout.BUILTIN_TABLE_COPY: State.table_copy,
+    layout.BUILTIN_TABLE_INIT: State.table_init,
+    layout.BUILTIN_ELEM_DROP: State.elem_drop,
+    layout.BUILTIN_GLOBAL_SET_REF: State.global_set_ref,
+}
+
+
+def instantiate(code: CompiledModule, externs: Sequence[tuple[Extern, Owner | None]]) -> tuple[State, Owner]:
+    """Make an instance; its start function has run.
+
+    Args:
+        code: the compiled module.
+        externs: one per import, of the right kind and type, each with the owner that keeps it (None for a Python callable).
+
+    Raises:
+        Trap: an active segment does not fit, or the start function trapped.
+        LimitExceeded: no memory for what the module declares.
+    """
+    maker = _Maker(code, externs)
+    state = maker.state
+    state.evaluate_segments()
+    state.run_active_segments()
+    state.run_start()
+    return state, maker.owner
+
+
+class _Maker:
+    """Allocates and fills one instance block.
+
+    The block is followed by a FuncRef for every import that is a Python callable, and by the owner's slots: the hook, then a
+    pair (callable, HostFunc) for each of them.
+    """
+
+    def __init__(self, code: CompiledModule, externs: Sequence[tuple[Extern, Owner | None]]) -> None:
+        self.code = code
+        self.module = code.module
+        self.places = code.layout
+        pairs = zip(self.module.imports, externs, strict=True)
+        hosts = sum(item.kind == FUNC and not isinstance(extern, Func) for item, (extern, _) in pairs)
+        self.host_references = self.places.size
+        slots = self.host_references + layout.FUNCREF_SIZE * hosts
+        self.num_slots = 1 + 2 * hosts
+        self.block: int = cpython.raw_calloc(1, slots + 8 * self.num_slots)
+        if not self.block:
+            raise MemoryError
+        self.slots = self.block + slots
+        self.releases: list[Callable[[], None]] = []
+        self.owner = make_owner(self.block, self._release(), self.slots, self.num_slots)
+        self.store = self._join_stores(externs)
+        self.state = State(code, self.block, self.store)
+        os.write_u64(self.block + layout.INST_HOOK, self.slots)
+        os.write_u64(self.block + layout.INST_OWNER, id(self.owner))
+        cpython.set_reference(self.slots, self.state)
+        self.state.join(self.store)
+        self.keeper = host_keeper()
+        self.owner.hold(code.owner, self.store.owner, self.keeper, *{id(o): o for _, o in externs if o is not None}.values())
+        self._write_types()
+        self._take_imports(externs)
+        self._define_funcs()
+        self._define_tables()
+        self._define_memories()
+        self._define_globals()
+        self.store.add_state(self.state)
+        code.add_state(self.state)
+
+    def _release(self) -> Callable[[], None]:
+        block, releases = self.block, self.releases
+
+        def release() -> None:
+            for one in releases:
+                one()
+            cpython.raw_free(block)
+
+        return release
+
+    def _join_stores(self, externs: Sequence[tuple[Extern, Owner | None]]) -> Store:
+        """Return the one store of everything imported, or a new one."""
+        store: Store | None = None
+        for extern, _ in externs:
+            if isinstance(extern, (Func, Table, Global)):
+                other = extern.store
+                if store is None:
+                    store = other
+                elif other is not store:
+                    store.merge(other)
+        if store is None:
+            return Store()
+        store.check_thread()
+        return store
+
+    def _write_types(self) -> None:
+        ids = array("I", [type_id(type_) for type_ in self.module.types])
+        os.write(self.block + self.places.type_id(0), ids.tobytes())
+
+    def _take_imports(self, externs: Sequence[tuple[Extern, Owner | None]]) -> None:
+        func = host = 0
+        for item, (extern, _) in zip(self.module.imports, externs, strict=True):
+            if item.kind == FUNC:
+                assert isinstance(item.desc, int)
+                if isinstance(extern, Func):
+                    reference = extern.address
+                else:
+                    assert callable(extern)
+                    reference = self._host_func(host, extern, self.module.types[item.desc], f"{item.module}.{item.name}")
+                    host += 1
+                os.write_u64(self.block + self.places.imported_func(func), reference)
+                func += 1
+            elif isinstance(extern, Table):
+                self._add_table(extern)
+            elif isinstance(extern, Memory):
+                self._add_memory(extern)
+            elif isinstance(extern, Global):
+                os.write_u64(self.block + self.places.global_cell(len(self.state.globals)), extern.address)
+                self.state.globals.append(extern)
+
+    def _host_func(self, number: int, function: Callable[..., Any], type_: FuncType, name: str) -> int:
+        """Fill the FuncRef and the pair of slots of an imported Python callable; return the FuncRef's address."""
+        reference = self.block + self.host_references + layout.FUNCREF_SIZE * number
+        pair = self.slots + 8 + 16 * number
+        numbers = numbers_only(type_.params) and numbers_only(type_.results)
+        code = process.get().host_stub(ir_types(type_.params), ir_types(type_.results), numbers)
+        state = weakref.ref(self.state)
+
+        def store_of_state() -> Store:
+            alive = state()
+            if alive is None:
+                raise ReferenceError("the instance this belongs to has been collected")
+            return alive.store
+
+        cpython.set_reference(pair, function)
+        cpython.set_reference(pair + 8, HostFunc(function, type_, name, self.block, store_of_state))
+        os.write(reference, struct.pack("<QQII", code, pair, type_id(type_), layout.HOST_INDEX))
+        return reference
+
+    def _define_funcs(self) -> None:
+        module, code = self.module, self.code
+        first = module.num_imported_funcs
+        ids = [type_id(type_) for type_ in module.types]
+        pack = struct.Struct("<QQII").pack
+        block = self.block
+        references = [
+            pack(code.code_of(first + i), block, ids[module.func_types[first + i]], first + i) for i in range(len(module.bodies))
+        ]
+        if references:
+            os.write(block + self.places.funcref(first), b"".join(references))
+
+    def _add_table(self, table: Table) -> None:
+        os.write_u64(self.block + self.places.table_record(len(self.state.tables)), table.record)
+        self.state.tables.append(table)
+
+    def _add_memory(self, memory: Memory) -> None:
+        index = len(self.state.memories)
+        os.write_u64(self.block + self.places.memory_record(index), memory.record)
+        os.write_u64(self.block + self.places.memory_base(index), memory.base)
+        self.state.memories.append(memory)
+
+    def _define_tables(self) -> None:
+        for type_ in self.module.tables[self.module.num_imported_tables :]:
+            table = Table(type_, self.store, self.keeper)
+            self.releases.append(table.releaser())
+            self._add_table(table)
+
+    def _define_memories(self) -> None:
+        for type_ in self.module.memories[self.module.num_imported_memories :]:
+            memory = Memory(type_, self.code.mode)
+            self.releases.append(linear.releaser(memory.record))
+            self._add_memory(memory)
+
+    def _define_globals(self) -> None:
+        module, state = self.module, self.state
+        first = module.num_imported_globals
+        for i, init in enumerate(module.global_inits):
+            type_ = module.globals[first + i]
+            address = self.block + self.places.global_cell(first + i)
+            global_ = Global(type_, address, self.store, self.keeper)
+            bits = state.evaluate(init)
+            if type_.type in (FUNCREF, EXTERNREF):
+                global_.set(bits)
+            else:
+                os.write_u64(address, bits)
+            state.globals.append(global_)

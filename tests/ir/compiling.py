@@ -1,0 +1,45 @@
+"""From wasm text or bytes to the SSA form, for tests."""
+
+from __future__ import annotations
+
+import os
+
+from figwasp.ir.build import GUARD, build
+from figwasp.ir.func import Func
+from figwasp.layout import InstanceLayout
+from figwasp.wasm.decode import decode
+from figwasp.wasm.module import Module
+from figwasp.wasm.parse import wat
+from figwasp.wasm.validate import validate
+
+os.environ["FIGWASP_CHECK"] = "1"
+
+
+def layout_of(module: Module) -> InstanceLayout:
+    """Return the layout of a module's instances."""
+    return InstanceLayout(
+        len(module.types),
+        module.num_imported_funcs,
+        len(module.bodies),
+        len(module.memories),
+        len(module.tables),
+        len(module.globals),
+    )
+
+
+def module_of(source: str | bytes) -> Module:
+    """Read a module from text or bytes."""
+    return decode(wat(source) if isinstance(source, str) else source)
+
+
+def build_all(module: Module, mode: int = GUARD) -> list[Func]:
+    """Build all functions of a module."""
+    layout = layout_of(module)
+    first = module.num_imported_funcs
+    return [build(module, first + place, facts, layout, mode) for place, facts in enumerate(validate(module))]
+
+
+def build_one(source: str, mode: int = GUARD) -> Func:
+    """Build the only function of a module."""
+    (func,) = build_all(module_of(source), mode)
+    return func
