@@ -12,10 +12,10 @@ from pathlib import Path
 from figwasp.wasm.cursor import Cursor
 from figwasp.wasm.decode import decode
 from figwasp.wasm.immediates import KIND_NAMES, READERS, Immediate
+from figwasp.wasm.leb128 import read_u32
 from figwasp.wasm.lexer import Tokens, tokenize
 from figwasp.wasm.module import ConstExpr, Module
 from figwasp.wasm.opcodes import BY_CODE, PREFIXES, pack
-from figwasp.wasm.leb128 import read_u32
 
 SCALAR_SCRIPTS = """
     address align block br br_if call call_indirect comments const conversions data elem endianness exports f32 f64_cmp

@@ -41,7 +41,12 @@ def as_decimal(value: Fraction) -> str:
     return f"{value.numerator * 5**shift}e-{shift}"
 
 
-@given(st.integers(0, INFINITY_32 - 1), st.sampled_from([-1, 0, 1]), st.sampled_from([30, 54, 60, 200, 900]), st.integers(0, 99))
+@given(
+    st.integers(0, INFINITY_32 - 1),
+    st.sampled_from([-1, 0, 1]),
+    st.sampled_from([30, 54, 60, 200, 900]),
+    st.integers(0, 99),
+)
 def test_f32_is_rounded_once(bits: int, side: int, far: int, point: int) -> None:
     middle = (value_32(bits) + value_32(bits + 1)) / 2
     value = middle + side * (value_32(bits + 1) - value_32(bits)) / 2**far

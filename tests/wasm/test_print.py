@@ -29,7 +29,9 @@ SOURCE = """
   (func $main (export "main") (param $x i32) (param f32) (result i32) (local i32 i32) (local $"odd name" f64)
     (block $out (result i32)
       (loop (br_if 1 (i32.const 2) (local.get $x)) (drop)
-        (if (local.get 2) (then (call $log (i32.load8_u offset=4 (i32.const 0)))) (else (br_table 0 1 2 3 (i32.const 1) (i32.const 0)))))
+        (if (local.get 2)
+          (then (call $log (i32.load8_u offset=4 (i32.const 0))))
+          (else (br_table 0 1 2 3 (i32.const 1) (i32.const 0)))))
       (drop (f32.const 0.1)) (drop (f64.const nan:0x123))
       (i32.store align=1 (i32.const 0) (select (result i32) (i32.const 1) (i32.const 2) (local.get 0)))
       (call_indirect 0 (param i32 i32) (i32.const 1) (i32.const 2) (i32.const 0))
@@ -109,7 +111,8 @@ def test_module() -> None:
 
 
 def test_offsets_are_those_of_the_instructions() -> None:
-    module = decode(wat("(func (param i32) (result i32) local.get 0 (if (result i32) (local.get 0) (then i32.const 300) (else i32.const 1)) i32.add)"))
+    code = "local.get 0 (if (result i32) (local.get 0) (then i32.const 300) (else i32.const 1)) i32.add"
+    module = decode(wat(f"(func (param i32) (result i32) {code})"))
     start = module.bodies[0].start
     assert func_lines(module, 0) == [
         (start, "(func (;0;) (type 0) (param i32) (result i32)"),
@@ -197,7 +200,14 @@ def test_deep_nesting_prints_in_linear_space() -> None:
 
 @pytest.mark.parametrize(
     ("body", "error"),
-    [("00", Malformed), ("00ff0b", Malformed), ("00fc7f0b", Malformed), ("000b0b", Malformed), ("0041800b", Malformed), ("01ffffffff0f7f0b", LimitExceeded)],
+    [
+        ("00", Malformed),
+        ("00ff0b", Malformed),
+        ("00fc7f0b", Malformed),
+        ("000b0b", Malformed),
+        ("0041800b", Malformed),
+        ("01ffffffff0f7f0b", LimitExceeded),
+    ],
 )
 def test_code_that_is_none(body: str, error: type[Error]) -> None:
     module = Module()

@@ -24,7 +24,7 @@ from figwasp.ir.simplify_rules import (
     unsigned_bits,
 )
 
-__all__ = ["eqz", "select", "truth"]
+__all__ = ["add_rules", "eqz", "select", "truth"]
 
 I32: Final = ops.I32
 
@@ -80,9 +80,6 @@ def eqz(s: Constants, value: Value, a: Value) -> Value:
             return _equal(s, turn(value, INVERSE[op], a.args[:]), a.args[0], a.args[1])
         return turn(value, INVERSE[op], a.args[:])
     return value
-
-
-UNARY[ops.I32_EQZ] = UNARY[ops.I64_EQZ] = eqz
 
 
 # Comparisons
@@ -157,10 +154,13 @@ def _compare_same(s: Constants, value: Value, a: Value, b: Value) -> Value:
     return s.get(I32, fold(0, 0))
 
 
-for _first in (ops.I32_EQ, ops.I64_EQ):
-    for _op in range(_first, _first + 10):
-        WITH_CONST[_op] = _compare_unsigned if ops.NAMES[_op].endswith("_u") else _compare_narrow
-        WITH_ITSELF[_op] = _compare_same
-        if _first == ops.I64_EQ:
-            WITH_ANY[_op] = _compare_extended
-    WITH_CONST[_first] = WITH_CONST[_first + 1] = _equal
+def add_rules() -> None:
+    """Enter the rules into the tables."""
+    UNARY[ops.I32_EQZ] = UNARY[ops.I64_EQZ] = eqz
+    for first in (ops.I32_EQ, ops.I64_EQ):
+        for op in range(first, first + 10):
+            WITH_CONST[op] = _compare_unsigned if ops.NAMES[op].endswith("_u") else _compare_narrow
+            WITH_ITSELF[op] = _compare_same
+            if first == ops.I64_EQ:
+                WITH_ANY[op] = _compare_extended
+        WITH_CONST[first] = WITH_CONST[first + 1] = _equal

@@ -18,6 +18,7 @@ from figwasp.ir.simplify_rules import (
     WITH_ANY,
     WITH_CONST,
     WITH_ITSELF,
+    Binary,
     Constants,
     int_aux,
     is_bool,
@@ -26,7 +27,7 @@ from figwasp.ir.simplify_rules import (
     unsigned_bits,
 )
 
-__all__: list[str] = []
+__all__ = ["add_rules"]
 
 I32: Final = ops.I32
 I64: Final = ops.I64
@@ -179,31 +180,6 @@ def _rem_s(s: Constants, value: Value, a: Value, b: Value) -> Value:
     return s.get(value.type, 0) if b.aux == 1 else value
 
 
-def _add_rules() -> None:
-    for name in ("i32", "i64"):
-        number = ops.BY_NAME
-        WITH_CONST[number[f"{name}_add"]] = _add
-        WITH_CONST[number[f"{name}_sub"]] = _sub
-        WITH_CONST[number[f"{name}_mul"]] = _mul
-        WITH_CONST[number[f"{name}_and"]] = _and
-        WITH_CONST[number[f"{name}_or"]] = _or
-        WITH_CONST[number[f"{name}_xor"]] = _xor
-        WITH_CONST[number[f"{name}_div_u"]] = _div_u
-        WITH_CONST[number[f"{name}_rem_u"]] = _rem_u
-        WITH_CONST[number[f"{name}_div_s"]] = _div_s
-        WITH_CONST[number[f"{name}_rem_s"]] = _rem_s
-        WITH_ITSELF[number[f"{name}_sub"]] = _zero
-        WITH_ITSELF[number[f"{name}_xor"]] = _zero
-        WITH_ITSELF[number[f"{name}_and"]] = _left
-        WITH_ITSELF[number[f"{name}_or"]] = _left
-        for shift in ("shl", "shr_u", "shr_s", "rotl", "rotr"):
-            WITH_CONST[number[f"{name}_{shift}"]] = _shr_s if shift == "shr_s" else _shift
-            WITH_ANY[number[f"{name}_{shift}"]] = _shift_count
-
-
-_add_rules()
-
-
 # Conversions
 
 
@@ -263,10 +239,39 @@ def _undo(s: Constants, value: Value, a: Value) -> Value:
     return a.args[0] if a.op == _UNDONE[value.op] else value
 
 
-UNARY[ops.I32_WRAP_I64] = _wrap
-UNARY[ops.I64_EXTEND_I32_S] = _extend_s
-UNARY[ops.I64_EXTEND_I32_U] = _extend_u
-for _op in _LOW:
-    UNARY[_op] = _extend_low
-for _op in _UNDONE:
-    UNARY[_op] = _undo
+def add_rules() -> None:
+    """Enter the rules into the tables."""
+    for name in ("i32_", "i64_"):
+        for operation, with_const in _WITH_CONST.items():
+            WITH_CONST[ops.BY_NAME[name + operation]] = with_const
+        for operation, with_itself in _WITH_ITSELF.items():
+            WITH_ITSELF[ops.BY_NAME[name + operation]] = with_itself
+        for shift in ("shl", "shr_u", "shr_s", "rotl", "rotr"):
+            WITH_ANY[ops.BY_NAME[name + shift]] = _shift_count
+    UNARY[ops.I32_WRAP_I64] = _wrap
+    UNARY[ops.I64_EXTEND_I32_S] = _extend_s
+    UNARY[ops.I64_EXTEND_I32_U] = _extend_u
+    for op in _LOW:
+        UNARY[op] = _extend_low
+    for op in _UNDONE:
+        UNARY[op] = _undo
+
+
+_WITH_CONST: Final[dict[str, Binary]] = {
+    "add": _add,
+    "sub": _sub,
+    "mul": _mul,
+    "and": _and,
+    "or": _or,
+    "xor": _xor,
+    "shl": _shift,
+    "shr_u": _shift,
+    "shr_s": _shr_s,
+    "rotl": _shift,
+    "rotr": _shift,
+    "div_u": _div_u,
+    "rem_u": _rem_u,
+    "div_s": _div_s,
+    "rem_s": _rem_s,
+}
+_WITH_ITSELF: Final[dict[str, Binary]] = {"sub": _zero, "xor": _zero, "and": _left, "or": _left}

@@ -16,6 +16,7 @@ from figwasp.ir.func import Func, Value
 
 __all__ = [
     "INVERSE",
+    "IS_TEST",
     "MASKS",
     "NARROW",
     "SWAPPED",
@@ -87,6 +88,8 @@ NARROW: Final = [-1] * ops.COUNT
 """Comparison of i64 -> that of i32."""
 UNSIGNED: Final = list(range(ops.COUNT))
 """Comparison of signed integers -> that of unsigned ones."""
+IS_TEST: Final = [False] * ops.COUNT
+"""Comparisons, those of floats too, and eqz."""
 _BITS: Final = [WIDTHS[type] if type <= I64 else 64 for type in ops.RESULTS]
 """How many low bits of a result may be set."""
 _SIGNED_BITS: Final = [64] * ops.COUNT
@@ -114,6 +117,7 @@ def _fill_comparisons() -> None:
 def _fill_bits() -> None:
     for op, name in enumerate(ops.NAMES):
         if ops.RESULTS[op] == I32 and name[4:] in _COMPARISONS:
+            IS_TEST[op] = True
             _BITS[op] = 1
         for size in (8, 16, 32):
             if name.endswith(f"load{size}_u"):
@@ -172,5 +176,5 @@ def is_const(value: Value) -> bool:
 
 
 def is_bool(value: Value) -> bool:
-    """Tell whether an i32 is always 0 or 1."""
-    return value.op >= 0 and _BITS[value.op] == 1
+    """Tell whether a value is a comparison: an i32 that is always 0 or 1."""
+    return value.op >= 0 and IS_TEST[value.op]

@@ -15,7 +15,6 @@ from figwasp.errors import LimitExceeded, Malformed
 from figwasp.features import DEFAULT, Features
 from figwasp.wasm import limits, opcodes
 from figwasp.wasm.immediates import READERS, Immediate
-from figwasp.wasm.leb128 import unsigned
 from figwasp.wasm.module import (
     ACTIVE,
     DECLARATIVE,
@@ -33,17 +32,8 @@ from figwasp.wasm.module import (
     Import,
     Module,
 )
-from figwasp.wasm.types import (
-    FUNCREF,
-    NUM_TYPES,
-    REF_TYPES,
-    FuncType,
-    GlobalType,
-    Limits,
-    MemoryType,
-    TableType,
-    malformed_type,
-)
+from figwasp.wasm.reader import Reader
+from figwasp.wasm.types import FUNCREF, FuncType, GlobalType, MemoryType, TableType, malformed_type
 
 __all__ = ["decode"]
 
@@ -92,18 +82,14 @@ def _check_header(data: bytes) -> None:
         raise Malformed(f"unknown binary version {int.from_bytes(version, 'little')}", 4)
 
 
-class _Decoder:
-    """A position in the binary, and the module read so far."""
+class _Decoder(Reader):
+    """A reader that makes the module."""
 
-    __slots__ = ("data", "elem_exprs", "elem_funcs", "end", "features", "module", "pos", "value_types")
+    __slots__ = ("elem_exprs", "elem_funcs", "module")
 
     def __init__(self, data: bytes, features: Features) -> None:
-        self.data = data
-        self.features = features
+        super().__init__(data, features)
         self.module = Module(data, features)
-        self.pos = 8
-        self.end = len(data)
-        self.value_types = NUM_TYPES + REF_TYPES if "reference-types" in features else NUM_TYPES
         self.elem_funcs: dict[int, ConstExpr] = {}
         self.elem_exprs: dict[bytes, ConstExpr] = {}
 
@@ -332,94 +318,6 @@ class _Decoder:
     def opcode(self) -> int:
         code = self.byte()
         return opcodes.pack(code, self.u32()) if code in opcodes.PREFIXES else code
-
-    # Types
-
-    def type_vector(self) -> bytes:
-        start = self.pos
-        types = self.bytes(self.count("parameters or results", limits.MAX_ARITY))
-        if types.strip(self.value_types):
-            bad = next(code for code in types if code not in self.value_types)
-            raise Malformed(malformed_type("value type", bad), start)
-        return types
-
-    def value_type(self) -> int:
-        start = self.pos
-        code = self.byte()
-        if code not in self.value_types:
-            raise Malformed(malformed_type("value type", code), start)
-        return code
-
-    def ref_type(self) -> int:
-        start = self.pos
-        code = self.byte()
-        if code != FUNCREF and (code not in REF_TYPES or code not in self.value_types):
-            raise Malformed(malformed_type("reference type", code), start)
-        return code
-
-    def table_type(self) -> TableType:
-        elem = self.ref_type()
-        return TableType(elem, self.read_limits())
-
-    def memory_type(self) -> MemoryType:
-        return MemoryType(self.read_limits())
-
-    def global_type(self) -> GlobalType:
-        type_ = self.value_type()
-        start = self.pos
-        mutable = self.byte()
-        if mutable > 1:
-            raise Malformed(f"malformed mutability {mutable:#04x}", start)
-        return GlobalType(type_, mutable == 1)
-
-    def read_limits(self) -> Limits:
-        start = self.pos
-        flags = self.byte()
-        if flags > 1:
-            later = ": no support for shared and 64-bit memories yet" if flags < 8 else ""
-            raise Malformed(f"malformed limits flags {flags:#04x}{later}", start)
-        least = self.u32()
-        return Limits(least, self.u32() if flags else None)
-
-    # Atoms
-
-    def byte(self) -> int:
-        pos = self.pos
-        if pos >= self.end:
-            raise Malformed("unexpected end", pos)
-        self.pos = pos + 1
-        return self.data[pos]
-
-    def bytes(self, size: int) -> bytes:
-        pos = self.pos
-        if size > self.end - pos:
-            raise Malformed("unexpected end", pos)
-        self.pos = pos + size
-        return self.data[pos : pos + size]
-
-    def u32(self) -> int:
-        pos = self.pos
-        if pos < self.end and self.data[pos] < 0x80:
-            self.pos = pos + 1
-            return self.data[pos]
-        value, self.pos = unsigned(self.data, pos, 32)
-        if self.pos > self.end:
-            raise Malformed("unexpected end", pos)
-        return value
-
-    def count(self, what: str, limit: int) -> int:
-        start = self.pos
-        count = self.u32()
-        if count > limit:
-            raise LimitExceeded(f"{count} {what} at byte offset {start:#x}; the limit is {limit}")
-        return count
-
-    def name(self) -> str:
-        start = self.pos
-        try:
-            return str(self.bytes(self.u32()), "utf-8")
-        except UnicodeDecodeError:
-            raise Malformed("malformed UTF-8 encoding", start) from None
 
 
 _READ: Final[tuple[Callable[[_Decoder], None], ...]] = (

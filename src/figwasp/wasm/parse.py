@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.errors import LimitExceeded
+from figwasp.errors import LimitExceeded, ParseError
 from figwasp.wasm.cursor import Cursor
 from figwasp.wasm.encode import encode
 from figwasp.wasm.lexer import Tokens, tokenize
@@ -73,7 +73,7 @@ def parse(text: str | bytes) -> Parsed:
     """
     form = _only_form(tokenize(text))
     if form.parsed is None:
-        Cursor(Tokens("", "", [""])).fail("expected a module in fields")
+        raise ParseError("expected the fields of a module, not its binary or source in a string", 1, 1)
     return form.parsed
 
 

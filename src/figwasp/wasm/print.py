@@ -134,9 +134,7 @@ class _Printer(CodePrinter):
         return f'{text} "{_escaped(self.module.data[data.start : data.end])}"'
 
 
-_ESCAPES: Final = [
-    chr(byte) if 0x20 <= byte < 0x7F and byte not in b'"\\' else f"\\{byte:02x}" for byte in range(256)
-]
+_ESCAPES: Final = [chr(byte) if 0x20 <= byte < 0x7F and byte not in b'"\\' else f"\\{byte:02x}" for byte in range(256)]
 
 
 def _escaped(data: bytes) -> str:

@@ -287,7 +287,6 @@ def _char(char: str) -> str:
     return char if char.isprintable() else f"\\u{{{ord(char):x}}}"
 
 
-
 def type_list(keyword: str, types: Iterable[int]) -> str:
     """Return `(keyword type...)` with a space in front, or nothing for no types."""
     names = " ".join(map(type_name, types))

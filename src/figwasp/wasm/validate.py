@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import Invalid
-from figwasp.wasm import opcodes
+from figwasp.wasm import limits, opcodes
 from figwasp.wasm.module import ACTIVE, FUNC, GLOBAL, KIND_NAMES, MEMORY, TABLE, ConstExpr, Module
 from figwasp.wasm.types import I32, FuncType, Limits, MemoryType, TableType, type_name, type_names
 from figwasp.wasm.validate_body import check_body
@@ -90,9 +90,9 @@ def _check_imports(module: Module) -> None:
                 raise Invalid("mutable globals cannot be imported")
 
 
-def _check_limits(limits: Limits, what: str) -> None:
-    if limits.max is not None and limits.min > limits.max:
-        raise Invalid(f"size minimum must not be greater than maximum: {what}, {limits}")
+def _check_limits(size: Limits, what: str) -> None:
+    if size.max is not None and size.min > size.max:
+        raise Invalid(f"size minimum must not be greater than maximum: {what}, {size}")
 
 
 def _check_table(place: int, type_: TableType) -> None:
@@ -100,10 +100,10 @@ def _check_table(place: int, type_: TableType) -> None:
 
 
 def _check_memory(place: int, type_: MemoryType) -> None:
-    limits = type_.limits
-    if limits.min > limits.MAX_PAGES or (limits.max is not None and limits.max > limits.MAX_PAGES):
-        raise Invalid(f"memory size must be at most {limits.MAX_PAGES} pages (4GiB): memory {place}, {limits}")
-    _check_limits(limits, f"memory {place}")
+    most = type_.limits.min if type_.limits.max is None else max(type_.limits.min, type_.limits.max)
+    if most > limits.MAX_PAGES:
+        raise Invalid(f"memory size must be at most {limits.MAX_PAGES} pages (4GiB): memory {place}, {type_.limits}")
+    _check_limits(type_.limits, f"memory {place}")
 
 
 def _check_globals(module: Module, declared: set[int]) -> None:
