@@ -8,7 +8,16 @@ from collections.abc import Callable
 
 from figwasp import layout
 from figwasp.codegen import frame
-from figwasp.codegen.code import RELOC_BUILTIN, RELOC_CELL, STUB_TO_NATIVE, STUB_TO_WASM, STUB_TRAP, Code
+from figwasp.codegen.code import (
+    RELOC_BUILTIN,
+    RELOC_CELL,
+    STUB_TICK,
+    STUB_TO_NATIVE,
+    STUB_TO_WASM,
+    STUB_TRAP,
+    STUB_UNWIND,
+    Code,
+)
 from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.codegen.regalloc import allocate
 from figwasp.ir.func import Func
@@ -47,6 +56,8 @@ class Machine:
         self.stubs = {
             STUB_TO_WASM: self._put(enter + b"\x41\xff\xd3\x41\x5f\xc3"),  # call r11; pop r15; ret
             STUB_TO_NATIVE: self._put(b"\x41\xff\xe3"),  # jmp r11
+            STUB_TICK: self._put(b"\xc3"),  # ret
+            STUB_UNWIND: self._put(b"\xcc"),  # int3
         }
 
     def _put(self, data: bytes) -> int:

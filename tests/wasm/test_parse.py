@@ -350,7 +350,8 @@ def test_quotes_in_quotes() -> None:
 RICH = tokenize(
     """(module $m (type $t (func (param $p i32) (result i32))) (import "a" "b" (func $i (type $t)))
       (table $t 1 funcref) (memory (export "m") 1 2) (global $g (mut f32) (f32.const 0x1p3)) (export "e" (func $f)) (start $s)
-      (func $f (type $t) (local $l i64) (block $b (loop (result i32) (br_if $b (i32.const 1)) (select (i32.const 1) (local.get $p)
+      (func $f (type $t) (param $p i32) (result i32) (local $l i64)
+        (block $b (loop (result i32) (br_if $b (i32.const 1)) (select (i32.const 1) (local.get $p)
         (i32.load offset=1 align=2 (i32.const 0))) br_table 0 $b 1) drop) i32.const 0 if $c (nop) else $c end
         (call_indirect (type $t) (if (result i32) (i32.const 0) (then (i32.const 1)) (else (i32.const 2))) (i32.const 0)))
       (func $s) (elem $e (table $t) (offset (i32.const 0)) func $f) (elem declare funcref (item ref.func $s) (ref.null func))

@@ -189,13 +189,25 @@ class Snapshot:
         if op not in self.widths:
             self.fail("inserted instruction is no move")
         source = inst.rn if inst.rn >= 0 else inst.mem << 6 | inst.rm
-        value = frozenset(v for v in state.get(source, _NOTHING) if self._type(v) in self.widths[op])
+        value = self._carried(op, state.get(source, _NOTHING), rows.memory[op] and inst.rd < 0)
         if inst.rd >= 0:
             self._write(state, inst.rd, value)
         else:
             if inst.rm not in (SLOT, INCOMING, OUTGOING):
                 self.fail("inserted store goes elsewhere")
             state[inst.mem << 6 | inst.rm] = value
+
+    def _carried(self, op: int, held: frozenset[int], stores: bool) -> frozenset[int]:
+        """What survives a move. `~v` in a cell says that all 8 bytes come from the register that held the narrow `v`."""
+        widths = self.widths[op]
+        wide = I64 in widths or F64 in widths
+        value: set[int] = set()
+        for v in held:
+            if v >= 0 and self._type(v) in widths:
+                value.add(v)
+            elif v >= 0 and wide and (stores or ~v in held):
+                value |= {v, ~v} if stores else {v}
+        return frozenset(value)
 
     def _type(self, v: int) -> int:
         if v >= VIRTUAL:
@@ -372,7 +384,7 @@ def _kill(state: State, v: int) -> None:
     """No place holds the value of `v` any more."""
     for place, held in state.items():
         if v in held:
-            state[place] = held - {v}
+            state[place] = held - {v, ~v}
 
 
 def _meet(a: State, b: State) -> State:

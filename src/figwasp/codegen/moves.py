@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.codegen.mach import SLOT, MFunc, MInst
+from figwasp.codegen.mach import INCOMING, NONE, OUTGOING, SLOT, STACK, TO_STUB, VIRTUAL, CallSite, MFunc, MInst
 from figwasp.codegen.target import Target
 from figwasp.ir.ops import F32, F64, I32, I64
 
@@ -156,3 +156,70 @@ class Mover:
             self._aside = self.target.scratch_int if type < F32 else self.target.scratch_float
         self.move(type, self._aside, place)
         return not self.held and type < F32
+
+    # Calls
+
+    def type_of(self, r: int) -> int:
+        """The IR type to move a register with; all of it if it is a physical one."""
+        if r >= VIRTUAL:
+            return self.func.types[r]
+        return I64 if r < 16 else F64
+
+    def call_arguments(self, site: CallSite, srcs: list[int], address: int) -> int:
+        """Append the moves before a CALL and fill in `site.address`; return the registers written, as a bit set.
+
+        Args:
+            site: the call.
+            srcs: places of its arguments; consumed.
+            address: place of the code address, or NONE.
+        """
+        types: list[int] = []
+        dsts: list[int] = []
+        inner: list[int] = []
+        written = 0
+        for v, loc, src in zip(site.args, site.arg_locs, srcs):
+            if loc >= REGISTERS:  # nothing reads outgoing cells, so these can go first and one by one
+                self.move(self.type_of(v), cell(OUTGOING, loc - STACK), src)
+            elif loc != src:
+                types.append(self.type_of(v))
+                dsts.append(loc)
+                inner.append(src)
+                written |= 1 << loc
+        type = self.type_of(site.address)
+        if address >= 0:
+            in_place = address < REGISTERS and not written >> address & 1
+            site.address = address if in_place and site.kind != TO_STUB else self.target.scratch_int
+            if address < REGISTERS and not in_place:  # an argument goes there
+                self.move(type, site.address, address)
+                self.held = True
+        self.parallel(types, dsts, inner)
+        if address >= 0 and not self.held and address != site.address:
+            self.move(type, site.address, address)
+        self.held = False
+        return written
+
+    def leave_arguments(self, site: CallSite, srcs: list[int], address: int) -> int:
+        """Append the moves before RET or TAIL and fill in `site.address`; return the registers written.
+
+        The epilogue comes after them and restores callee-saved registers, so the address must not be in one.
+        """
+        types = [self.type_of(v) for v in site.args]
+        dsts = [loc if loc < REGISTERS else cell(INCOMING, loc - STACK) for loc in site.arg_locs]
+        written = 0
+        for dst, src in zip(dsts, srcs):
+            if dst < REGISTERS and dst != src:
+                written |= 1 << dst
+        type = self.type_of(site.address)
+        if address != NONE:
+            if address in dsts:
+                types.append(type)
+                dsts.append(self.temporary_slot())
+                srcs.append(address)
+                address = dsts[-1]
+            site.address = address
+            if address >= REGISTERS or (self.target.callee_saved | self.target.c_callee_saved) >> address & 1:
+                site.address = self.target.scratch_int
+        self.parallel(types, dsts, srcs)
+        if address != site.address:
+            self.move(type, site.address, address)
+        return written

@@ -26,7 +26,6 @@ from figwasp.codegen.mach import (
     STACK,
     SWITCH,
     TAIL,
-    TO_STUB,
     VIRTUAL,
     CallSite,
     MBlock,
@@ -118,7 +117,7 @@ class Rewriter:
                     self._row(inst, k)
                     continue
                 if rd != rn and tied[op]:
-                    out.append(move(types[inst.rn] if inst.rn >= VIRTUAL else self.type_of(inst.rd), rd, rn))
+                    out.append(move(types[inst.rn] if inst.rn >= VIRTUAL else self.mover.type_of(inst.rd), rd, rn))
                     rn = rd
                 inst.rd = rd
                 inst.rn = rn
@@ -150,12 +149,6 @@ class Rewriter:
             self.borrow_slots.append(cell(SLOT, self.func.num_slots))
             self.func.num_slots += 1
         return self.borrow_slots[number]
-
-    def type_of(self, r: int) -> int:
-        """The IR type of a register, for moves."""
-        if r >= VIRTUAL:
-            return self.types[r]
-        return I64 if r < 16 else F64
 
     def where(self, v: int, point: int) -> int:
         """The best place to read a value at a point where it is live."""
@@ -204,7 +197,7 @@ class Rewriter:
         if dst < 0:
             return
         src = self.where(inst.rn, 2 * k - 1)
-        type = self.type_of(rd) if inst.rn < VIRTUAL else self.types[inst.rn]
+        type = self.mover.type_of(rd) if inst.rn < VIRTUAL else self.types[inst.rn]
         if rd >= VIRTUAL and self.types[rd] != type:
             self._convert(self.types[rd], dst, src)
         elif dst != src:
@@ -244,36 +237,10 @@ class Rewriter:
         """CALL: arguments into their places, results out of theirs."""
         site = inst.imm
         assert isinstance(site, CallSite)
-        mover = self.mover
-        types: list[int] = []
-        dsts: list[int] = []
-        srcs: list[int] = []
-        moved = 0
-        for v, loc in zip(site.args, site.arg_locs):
-            src = self.where(v, 2 * k - 1)
-            if loc < REGISTERS:
-                types.append(self.type_of(v))
-                dsts.append(loc)
-                srcs.append(src)
-                if loc != src:
-                    moved |= 1 << loc
-            else:  # nothing reads outgoing cells, so these can go first and one by one
-                mover.move(self.type_of(v), cell(OUTGOING, loc - STACK), src)
-        self.written |= moved
-        address = site.address
-        src = NONE
-        if address >= 0:
-            src = self.where(address, 2 * k - 1)
-            in_place = src < REGISTERS and not moved >> src & 1
-            site.address = src if in_place and site.kind != TO_STUB else self.target.scratch_int
-            if src < REGISTERS and not in_place:  # an argument goes there
-                mover.move(self.type_of(address), site.address, src)
-                mover.held = True
-        mover.parallel(types, dsts, srcs)
-        if address >= 0 and not mover.held and src != site.address:
-            mover.move(self.type_of(address), site.address, src)
-        mover.held = False
-        mover.out.append(inst)
+        srcs = [self.where(v, 2 * k - 1) for v in site.args]
+        address = self.where(site.address, 2 * k - 1)
+        self.written |= self.mover.call_arguments(site, srcs, address)
+        self.mover.out.append(inst)
         self._results(site, k, OUTGOING)
 
     def _results(self, site: CallSite, k: int, base: int) -> None:
@@ -285,7 +252,7 @@ class Rewriter:
         for v, loc in zip(site.results, site.result_locs):
             dst = self._start(v, point) if v >= VIRTUAL else v
             if dst >= 0:
-                types.append(self.type_of(v))
+                types.append(self.mover.type_of(v))
                 dsts.append(dst)
                 srcs.append(loc if loc < REGISTERS else cell(base, loc - STACK))
         self.mover.parallel(types, dsts, srcs)
@@ -294,35 +261,12 @@ class Rewriter:
                 self._store(v, self._start(v, point))
 
     def _leave(self, inst: MInst, k: int) -> None:
-        """RET and TAIL: arguments into their places; the epilogue then restores callee-saved registers, so no address may be there."""
+        """RET and TAIL: arguments into their places."""
         site = inst.imm
         assert isinstance(site, CallSite)
-        mover = self.mover
-        types: list[int] = []
-        dsts: list[int] = []
-        srcs: list[int] = []
-        for v, loc in zip(site.args, site.arg_locs):
-            types.append(self.type_of(v))
-            dsts.append(loc if loc < REGISTERS else cell(INCOMING, loc - STACK))
-            srcs.append(self.where(v, 2 * k - 1))
-            if loc < REGISTERS and loc != srcs[-1]:
-                self.written |= 1 << loc
-        address = site.address
-        src = NONE
-        if address >= 0:
-            src = self.where(address, 2 * k - 1)
-            if src in dsts:
-                types.append(self.type_of(address))
-                dsts.append(mover.temporary_slot())
-                srcs.append(src)
-                src = dsts[-1]
-            site.address = src
-            if src >= REGISTERS or (self.target.callee_saved | self.target.c_callee_saved) >> src & 1:
-                site.address = self.target.scratch_int
-        mover.parallel(types, dsts, srcs)
-        if src != site.address:
-            mover.move(self.type_of(address), site.address, src)
-        mover.out.append(inst)
+        srcs = [self.where(v, 2 * k - 1) for v in site.args]
+        self.written |= self.mover.leave_arguments(site, srcs, self.where(site.address, 2 * k - 1))
+        self.mover.out.append(inst)
 
     def _switch(self, inst: MInst, k: int) -> None:
         """SWITCH: its scratch registers are urgent and have a place; the index may pass through the allocator's own."""
@@ -331,7 +275,7 @@ class Rewriter:
         assert inst.rm < REGISTERS and inst.rx < REGISTERS
         src = self.where(inst.rn, 2 * k)
         if src >= REGISTERS:
-            self.mover.move(self.type_of(inst.rn), self.target.scratch_int, src)
+            self.mover.move(self.mover.type_of(inst.rn), self.target.scratch_int, src)
             src = self.target.scratch_int
         inst.rn = src
         self.mover.out.append(inst)
@@ -377,7 +321,7 @@ class Rewriter:
         if tied:
             target = dst
             if dst >= REGISTERS:
-                target = borrow.tied(self.type_of(rd), rn, rm, rx)
+                target = borrow.tied(self.mover.type_of(rd), rn, rm, rx)
             if target != rn:
                 borrow.moves += [type, target, rn]
             inst.rd = inst.rn = target
@@ -386,7 +330,7 @@ class Rewriter:
                 rn = borrow.load(inst.rn, rn)
             target = dst
             if dst >= REGISTERS:
-                target = borrow.result(self.type_of(rd))
+                target = borrow.result(self.mover.type_of(rd))
             inst.rd = target
             inst.rn = rn
         inst.rm = rm
@@ -445,7 +389,7 @@ class Borrow:
 
     def load(self, v: int, place: int) -> int:
         """Take a register for an operand and load it."""
-        type = self.rewriter.type_of(v)
+        type = self.rewriter.mover.type_of(v)
         r = self.take(type)
         self.moves += [type, r, place]
         self.loaded.append(r)

@@ -104,7 +104,7 @@ class Env:
         return _common_ancestor(states)
 
     def join(self, states: list[State], ancestor: State, written: list[int]) -> tuple[list[int], list[list[Value]]]:
-        """Go to the meeting point of `states`; return which of the locals differ and, per state, their values."""
+        """Go to where `states` meet; return which of the locals differ and, per state, their values. The others are set."""
         if not written:
             self.go(ancestor)
             return [], [[] for _ in states]
@@ -114,7 +114,12 @@ class Env:
             rows.append([self.values[index] for index in written])
         rows.reverse()
         self.go(ancestor)
-        keep = [number for number, column in enumerate(zip(*rows)) if column.count(column[0]) != len(column)]
+        keep: list[int] = []
+        for number, column in enumerate(zip(*rows)):
+            if column.count(column[0]) != len(column):
+                keep.append(number)
+            else:
+                self.set(written[number], column[0])
         if len(keep) < len(written):
             written = [written[number] for number in keep]
             rows = [[row[number] for number in keep] for row in rows]

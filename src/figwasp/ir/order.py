@@ -60,27 +60,35 @@ def link(func: Func) -> None:
 
 
 def _bypass(func: Func) -> bool:
-    """Lead edges past blocks that only jump, and make a branch both ways to one place a jump; return whether any was."""
+    """Lead edges past blocks that only jump, and make a branch always to one place a jump; return whether any was."""
     changed = False
     for block in reversed(func.blocks):
-        succs = block.succs
-        jumps = len(succs) == 1
-        for slot, succ in enumerate(succs):
+        changed |= _unbranch(func, block)
+        jumps = block.code[-1].op == ops.JUMP
+        for slot, succ in enumerate(block.succs):
             if len(succ.code) != 1 or succ.code[0].op != ops.JUMP or succ.params or succ.loop:
                 continue
             target = succ.succs[0]
             # The block in front of a loop stays: the loop is entered by one jump.
             if (succ.args[0] and not jumps) or (target.loop and succ.id < target.id):
                 continue
-            succs[slot] = target
+            block.succs[slot] = target
             block.args[slot] = succ.args[0][:]
             changed = True
-        if len(succs) > 1 and succs.count(succs[0]) == len(succs):
-            block.code[-1] = func.new_value(ops.JUMP, ops.VOID, [], 0, block.code[-1].pos)
-            block.succs = succs[:1]
-            block.args = [[]]
-            changed = True
+        changed |= _unbranch(func, block)
     return changed
+
+
+def _unbranch(func: Func, block: Block) -> bool:
+    """Make a branch whose successors are all the same a jump; return whether it was one."""
+    end = block.code[-1]
+    succs = block.succs
+    if (end.op != ops.BRIF and end.op != ops.BRTABLE) or succs.count(succs[0]) != len(succs):
+        return False
+    block.code[-1] = func.new_value(ops.JUMP, ops.VOID, [], 0, end.pos)
+    block.succs = succs[:1]
+    block.args = [[]]
+    return True
 
 
 def _merge(func: Func) -> None:

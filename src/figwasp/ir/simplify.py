@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.ir import ops, order, simplify_compare, simplify_numeric
-from figwasp.ir.fold import FOLD
+from figwasp.ir.fold import FOLD, UNDEFINED
 from figwasp.ir.func import Block, Func, Value
 from figwasp.ir.simplify_compare import select, truth
 from figwasp.ir.simplify_rules import IS_TEST, SWAPPED, UNARY, WITH_ANY, WITH_CONST, WITH_ITSELF, Constants, int_aux
@@ -69,9 +69,18 @@ _SPECIAL: Final = {
 }
 _KINDS: Final = [_kind(op) for op in range(ops.COUNT)]
 _COMMUTES: Final = [flags & ops.COMMUTES != 0 for flags in ops.FLAGS]
-_LOAD_OF: Final = {ops.I32_STORE: ops.I32_LOAD, ops.I64_STORE: ops.I64_LOAD, ops.F32_STORE: ops.F32_LOAD, ops.F64_STORE: ops.F64_LOAD}
+_LOAD_OF: Final = {
+    ops.I32_STORE: ops.I32_LOAD,
+    ops.I64_STORE: ops.I64_LOAD,
+    ops.F32_STORE: ops.F32_LOAD,
+    ops.F64_STORE: ops.F64_LOAD,
+}
 """Store -> the load that gives the value back."""
+_FOLD: Final = [fold or (lambda *operands: UNDEFINED) for fold in FOLD]
+_REGION: Final = 40  # as in ops.memory_aux
 _MAX_OFFSET: Final = 1 << 31
+_MAX_LOADS: Final = 64
+"""When more loads are remembered than this, a store makes the walk forget them all rather than look at each."""
 
 
 def simplify(func: Func) -> None:
@@ -100,15 +109,14 @@ class _Walk:
         here: preorder number of the current block.
         shift: bits of a value id in a key.
         table: key of a pure operation -> value.
-        tests: the same for comparisons, in the current block.
-        loads: the same for loads whose key holds the aux: of the current block.
-        consts: for loads of what never changes.
+        loads: key of a load -> value that it gives, in the current block.
+        consts: the same for loads of what never changes, in all blocks.
         homes: by value id, preorder number of the block of a value in `table` or `consts`.
         trapped: key of a comparison -> preorder number of the block in which it is known to be 0.
     """
 
     __slots__ = (
-        "changed", "consts", "constants", "ends", "here", "homes", "loads", "opened", "reached", "shift", "table", "tests", "trapped",
+        "changed", "consts", "constants", "ends", "here", "homes", "loads", "opened", "reached", "shift", "table", "trapped",
     )  # fmt: skip
 
     def __init__(self, func: Func) -> None:
@@ -122,7 +130,6 @@ class _Walk:
         # A rule makes at most a few constants for each value.
         self.shift = (8 * func.num_values + 64).bit_length()
         self.table: dict[int, Value] = {}
-        self.tests: dict[int, Value] = {}
         self.loads: dict[int, Value] = {}
         self.consts: dict[int, Value] = {}
         self.homes = [0] * func.num_values
@@ -135,10 +142,9 @@ class _Walk:
         pools = constants.pools
         shift = self.shift
         table = self.table
-        tests = self.tests = {}
+        tests: dict[int, Value] = {}
         self.loads = {}
         code: list[Value] = []
-        push = code.append
         for value in block.code:
             op = value.op
             kind = _KINDS[op]
@@ -151,7 +157,7 @@ class _Walk:
                     b = args[1] = b.args[0]
                 if a.op == CONST:
                     if b.op == CONST:
-                        bits = FOLD[op](a.aux, b.aux)
+                        bits = _FOLD[op](a.aux, b.aux)
                         if bits >= 0:
                             value.op = NOP
                             value.args = [constants.get(value.type, bits)]
@@ -159,19 +165,267 @@ class _Walk:
                     elif SWAPPED[op] >= 0:
                         op = value.op = SWAPPED[op]
                         args[0] = b
-                        args[1] = b = a
-                        a = args[0]
+                        args[1] = a
+                        a, b = args
                 if b.op == CONST:
-                    rule = WITH_CONST[op]
+                    binary = WITH_CONST[op]
                 elif a is b:
-                    rule = WITH_ITSELF[op]
+                    binary = WITH_ITSELF[op]
                 else:
-                    rule = WITH_ANY[op]
-                if rule is not None:
-                    found = rule(constants, value, a, b)
+                    binary = WITH_ANY[op]
+                if binary is not None:
+                    found = binary(constants, value, a, b)
                     if found is not value:
                         value.op = NOP
                         value.args = [found]
                         continue
                     op = value.op
                     args = value.args
+            elif kind == _UNARY:
+                a = args[0]
+                if a.op == NOP:
+                    a = args[0] = a.args[0]
+                if a.op == CONST:
+                    bits = _FOLD[op](a.aux)
+                    if bits >= 0:
+                        value.op = NOP
+                        value.args = [constants.get(value.type, bits)]
+                        continue
+                unary = UNARY[op]
+                if unary is not None:
+                    found = unary(constants, value, a)
+                    if found is not value:
+                        value.op = NOP
+                        value.args = [found]
+                        continue
+                    op = value.op
+                    args = value.args
+            elif kind == _CONST:
+                pool = pools[value.type]
+                first = pool.get(value.aux)
+                if first is None:
+                    pool[value.aux] = value
+                    constants.values.append(value)
+                else:
+                    value.op = NOP
+                    value.args = [first]
+                continue
+            else:
+                for number, arg in enumerate(args):
+                    if arg.op == NOP:
+                        args[number] = arg.args[0]
+                if kind == _LOAD or kind == _SELECT:
+                    found = self._load(value) if kind == _LOAD else select(constants, value)
+                    if found is not value:
+                        value.op = NOP
+                        value.args = [found]
+                        continue
+                    if kind == _LOAD or value.op == ops.SELECT:
+                        code.append(value)
+                        continue
+                    op = value.op
+                    args = value.args
+                else:
+                    if kind == _STORE:
+                        self._store(value)
+                    elif kind == _CALL:
+                        self.loads = {}
+                    elif kind == _TRAPIF:
+                        if self._is_settled(value):
+                            continue
+                        if value.op == ops.TRAP:
+                            code.append(value)
+                            block.succs = []
+                            block.args = []
+                            self.changed = True
+                            break
+                    elif kind == _BRANCH:
+                        self._branch(block, value)
+                    code.append(value)
+                    continue
+            # What comes here is a pure operation with one or two operands.
+            left = args[0].id
+            right = args[-1].id
+            if left < right and _COMMUTES[op]:
+                left, right = right, left
+            key = (op << shift | left) << shift | right
+            if IS_TEST[op]:
+                found = tests.setdefault(key, value)
+                if found is not value:
+                    value.op = NOP
+                    value.args = [found]
+                else:
+                    code.append(value)
+                continue
+            known = table.get(key)
+            if known is not None:
+                home = self.homes[known.id]
+                if home <= here < self.ends[home]:
+                    value.op = NOP
+                    value.args = [known]
+                    continue
+            table[key] = value
+            self.homes[value.id] = here
+            code.append(value)
+        block.code = code
+        self._leave(block)
+
+    def _leave(self, block: Block) -> None:
+        """Resolve the arguments on the edges of a block, and note where they lead."""
+        for succ, args in zip(block.succs, block.args):
+            self.reached[succ.id] = 1
+            for number, arg in enumerate(args):
+                if arg.op == NOP:
+                    args[number] = arg.args[0]
+
+    # Memory other than the linear one
+
+    def _load(self, value: Value) -> Value:
+        """Return an earlier value that is what a load gives, or the load."""
+        aux = int_aux(value)
+        region = aux >> _REGION
+        if region >= ops.REGION_NATIVE:
+            if region == ops.REGION_NATIVE:
+                self._fold_address(value, 0)
+            return value
+        self._fold_address(value, 0)
+        key = self._load_key(value.op, int_aux(value), value.args, 0)
+        if region != ops.REGION_CONST:
+            return self.loads.setdefault(key, value)
+        known = self.consts.get(key)
+        if known is not None:
+            home = self.homes[known.id]
+            if home <= self.here < self.ends[home]:
+                return known
+        self.consts[key] = value
+        self.homes[value.id] = self.here
+        return value
+
+    def _load_key(self, op: int, aux: int, args: list[Value], first: int) -> int:
+        index = args[first + 1].id + 1 if len(args) > first + 1 else 0
+        return ((aux << 8 | op) << self.shift | args[first].id) << self.shift | index
+
+    def _fold_address(self, value: Value, first: int) -> None:
+        """Take a constant added to the address into the offset; addresses of linear memory are no such sums."""
+        args = value.args
+        base = args[first]
+        if base.op == ops.I64_ADD and len(args) == first + 1 and base.args[1].op == CONST:
+            added = int_aux(base.args[1])
+            aux = int_aux(value) + added - (added >> 63 << 64)
+            if 0 <= aux - (aux >> _REGION << _REGION) < _MAX_OFFSET and aux >> _REGION == int_aux(value) >> _REGION:
+                value.aux = aux
+                args[first] = base.args[0]
+
+    def _store(self, value: Value) -> None:
+        """Forget what a store may overwrite; what it stores is what a load of the place gives."""
+        aux = int_aux(value)
+        region = aux >> _REGION
+        if region >= ops.REGION_MEMORY:
+            return
+        self._fold_address(value, 1)
+        aux = int_aux(value)
+        loads = self.loads
+        if region == ops.REGION_NATIVE or len(loads) > _MAX_LOADS:
+            self.loads = loads = {}
+        if loads:
+            self.loads = loads = self._surviving(region, aux, value.args[1].id)
+        op = _LOAD_OF.get(value.op, -1)
+        if op >= 0 and region != ops.REGION_NATIVE:
+            loads[self._load_key(op, aux, value.args, 1)] = value.args[0]
+
+    def _surviving(self, region: int, aux: int, base: int) -> dict[int, Value]:
+        """Return the loads that a store leaves alone: of other regions, and of other globals at the same base.
+
+        Imported globals at different bases may be one.
+        """
+        shift = self.shift
+        mask = (1 << shift) - 1
+        kept: dict[int, Value] = {}
+        for key, value in self.loads.items():
+            other = key >> 2 * shift + 8
+            disjoint = region == ops.REGION_GLOBAL and other != aux and key >> shift & mask == base
+            if other >> _REGION != region or disjoint:
+                kept[key] = value
+        return kept
+
+    # Conditions
+
+    def _is_settled(self, value: Value) -> bool:
+        """Tell whether a `trapif` never traps; make one that always does a `trap`."""
+        condition = value.args[0] = truth(value.args[0])
+        if condition.op == CONST:
+            if condition.aux == 0:
+                return True
+            value.op = ops.TRAP
+            value.args = []
+            return False
+        if self._is_zero(condition):
+            return True
+        self.trapped[self._condition_key(condition)] = self.here
+        return False
+
+    def _is_zero(self, condition: Value) -> bool:
+        """Tell whether a `trapif` of the same condition has been passed on every way here."""
+        home = self.trapped.get(self._condition_key(condition), -1)
+        return 0 <= home <= self.here < self.ends[home]
+
+    def _condition_key(self, condition: Value) -> int:
+        """Return the number of a comparison, or one that stands for this value only."""
+        op = condition.op
+        if op < 0 or not IS_TEST[op]:
+            return condition.id
+        args = condition.args
+        left = args[0].id
+        right = args[-1].id
+        if left < right and _COMMUTES[op]:
+            left, right = right, left
+        return (op << self.shift | left) << self.shift | right
+
+    def _branch(self, block: Block, value: Value) -> None:
+        """Simplify the condition of a branch, or make it a jump."""
+        succs = block.succs
+        args = value.args
+        if value.op == ops.BRTABLE:
+            if args[0].op == CONST:
+                self._jump(block, value, min(int_aux(args[0]), len(succs) - 1))
+            return
+        condition = truth(args[0])
+        if condition.op == ops.I32_EQZ:
+            condition = truth(condition.args[0])
+            block.succs = [succs[1], succs[0]]
+        args[0] = condition
+        if condition.op == CONST:
+            self._jump(block, value, 0 if condition.aux else 1)
+        elif self.trapped and self._is_zero(condition):
+            self._jump(block, value, 1)
+
+    def _jump(self, block: Block, value: Value, slot: int) -> None:
+        """Make a branch a jump to one of its successors."""
+        value.op = ops.JUMP
+        value.args = []
+        block.succs = [block.succs[slot]]
+        block.args = [block.args[slot]]
+        self.changed = True
+
+
+def _preorder(blocks: list[Block]) -> tuple[list[int], list[int]]:
+    """Number blocks in preorder of the dominator tree.
+
+    Returns:
+        The number of each block, and, by number, the first number after those of the blocks it dominates.
+    """
+    sizes = [1] * len(blocks)
+    for block in reversed(blocks):
+        if block.dom is not None:
+            sizes[block.dom.id] += sizes[block.id]
+    opened = [0] * len(blocks)
+    ends = [len(blocks)] * len(blocks)
+    free = [1] * len(blocks)
+    for block in blocks:
+        if block.dom is not None:
+            number = free[block.dom.id]
+            free[block.dom.id] += sizes[block.id]
+            opened[block.id] = number
+            free[block.id] = number + 1
+            ends[number] = number + sizes[block.id]
+    return opened, ends

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.ir import ops
-from figwasp.ir.func import Func, Value
+from figwasp.ir.func import Call, Func, Value
 
 __all__ = [
     "INVERSE",
@@ -49,6 +49,7 @@ class Constants:
 
     Attributes:
         values: all of them, to be put in front of the entry block.
+        pools: bits -> constant, by type.
     """
 
     __slots__ = ("_func", "pools", "values")
@@ -56,7 +57,7 @@ class Constants:
     def __init__(self, func: Func) -> None:
         self._func = func
         self.values: list[Value] = []
-        self.pools: list[dict[int, Value]] = [{}, {}, {}, {}]
+        self.pools: list[dict[int | Call, Value]] = [{}, {}, {}, {}]
 
     def get(self, type: int, bits: int) -> Value:
         """Return the constant with these bits."""

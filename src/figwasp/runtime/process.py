@@ -18,6 +18,7 @@ from figwasp.codegen.code import STUB_COUNT, STUB_TICK, STUB_TO_NATIVE, STUB_TO_
 from figwasp.codegen.isa.x64 import sequences
 from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_UNREACHABLE
+from figwasp.ir import order
 from figwasp.ir.func import Func
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime import codespace, cpython, os, stubs_enter, stubs_host, stubs_object, traps
@@ -100,6 +101,7 @@ class Process:
 
     def compile(self, func: Func) -> int:
         """Compile and install a stub; return its address."""
+        order.run(func)
         code = pipeline.compile(func, TARGET)
         address = codespace.install(self._region, code, self.builtin_cells, self.stubs)
         traps.register(traps.Placed(address, code, None))

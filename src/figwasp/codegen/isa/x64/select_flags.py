@@ -277,9 +277,27 @@ def float_operand(s: Selector, inst: MInst, value: Value, memory_row: int) -> No
 
 
 def _compare_value(s: Selector, value: Value, rd: int) -> None:
+    if CODE[value.op] >= r.CC_FEQ or value.op == ops.I32_EQZ:
+        done = len(s.code)
+        code = flags(s, value)
+        made = _equality(s, rd, code) if code >= r.CC_FEQ else [MInst(x.SETCC32_R, rd, NONE, NONE, NONE, 0, code)]
+        s.code[done:done] = made
+        return
     inst = MInst(x.SETCC32_R, rd)
     s.code.append(inst)
     inst.imm = flags(s, value)
+
+
+def _equality(s: Selector, rd: int, code: int) -> list[MInst]:
+    """Return what makes a number of "equal and ordered" or its opposite, last instruction first."""
+    first, second, both = [s.new_register(I32) for _ in range(3)]
+    row, codes = (x.AND32_RR, (r.CC_NP, r.CC_E)) if code == r.CC_FEQ else (x.OR32_RR, (r.CC_P, r.CC_NE))
+    return [
+        MInst(x.MOVZX8_RR, rd, both),
+        MInst(row, both, first, second),
+        MInst(x.SETCC_R, second, NONE, NONE, NONE, 0, codes[1]),
+        MInst(x.SETCC_R, first, NONE, NONE, NONE, 0, codes[0]),
+    ]
 
 
 def _trapif(s: Selector, value: Value, _rd: int) -> None:

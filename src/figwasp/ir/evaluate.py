@@ -1,0 +1,325 @@
+"""Evaluator of the SSA form: what machine code should do, slowly and exactly. Floor 2.
+
+Goes in: a function in any state of its way through the passes, arguments as bits, an `Environment`. Comes out: the results as
+bits, or `Trapped`. It is the oracle of tests: passes must not change what it answers, and machine code must answer the same.
+`evaluate_module` is the environment of a whole module.
+
+It is stricter than machines: an operation outside of its domain, an access to no memory, and a value that does not fit its
+type are `Undefined`, since the builder and the passes promise that they do not happen.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Final
+
+from figwasp import errors
+from figwasp.ir import ops
+from figwasp.ir.fold import FOLD, UNDEFINED
+from figwasp.ir.func import Block, Call, Func, Value
+
+__all__ = ["Environment", "Evaluator", "OutOfSteps", "Space", "Trapped", "Undefined", "Unwound"]
+
+_BITS: Final = {ops.I32: 32, ops.I64: 64, ops.F32: 32, ops.F64: 64}
+_MASK: Final = (1 << 64) - 1
+_STACK_SIZE: Final = 1 << 16
+
+
+class Trapped(Exception):
+    """The function has trapped.
+
+    Attributes:
+        code: one of errors.TRAP_*.
+        pos: position of the value that trapped.
+    """
+
+    def __init__(self, code: int, pos: int) -> None:
+        super().__init__(f"{errors.TRAP_MESSAGES.get(code, code)} at {pos:#x}")
+        self.code = code
+        self.pos = pos
+
+
+class Unwound(Exception):
+    """The function has left wasm by `unwind`."""
+
+
+class Undefined(AssertionError):
+    """The function does what has no meaning."""
+
+
+class OutOfSteps(Exception):
+    """The function has taken as many steps as were allowed."""
+
+
+class _Region:
+    __slots__ = ("data", "guard", "start")
+
+    def __init__(self, start: int, data: bytearray, guard: int) -> None:
+        self.start = start
+        self.data = data
+        self.guard = guard
+
+
+class Space:
+    """An address space made of regions, each a bytearray that may grow."""
+
+    __slots__ = ("_regions", "_starts")
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._regions: list[_Region] = []
+
+    def map(self, start: int, data: bytearray, guard: int = 0) -> None:
+        """Put a region at an address.
+
+        Args:
+            start: the address.
+            data: the bytes.
+            guard: how many bytes from the start trap when accessed, so far as they are beyond the data.
+        """
+        place = bisect_right(self._starts, start)
+        self._starts.insert(place, start)
+        self._regions.insert(place, _Region(start, data, guard))
+
+    def find(self, address: int, size: int, pos: int = 0) -> tuple[bytearray, int]:
+        """Return the bytes that an access touches: the region's data and the offset there.
+
+        Raises:
+            Trapped: for an access to guard pages.
+            Undefined: for one to nothing.
+        """
+        place = bisect_right(self._starts, address) - 1
+        if place >= 0:
+            region = self._regions[place]
+            offset = address - region.start
+            if offset + size <= len(region.data):
+                return region.data, offset
+            if offset + size <= region.guard:
+                raise Trapped(errors.TRAP_OUT_OF_BOUNDS_MEMORY, pos)
+        raise Undefined(f"access to {size} bytes at {address:#x}, where there is nothing, by the code of {pos:#x}")
+
+    def read(self, address: int, size: int = 8, pos: int = 0) -> int:
+        """Return an unsigned little-endian number."""
+        data, offset = self.find(address, size, pos)
+        return int.from_bytes(data[offset : offset + size], "little")
+
+    def write(self, address: int, number: int, size: int = 8, pos: int = 0) -> None:
+        """Write the low bytes of a number."""
+        data, offset = self.find(address, size, pos)
+        data[offset : offset + size] = (number & (1 << 8 * size) - 1).to_bytes(size, "little")
+
+
+class Environment:
+    """What a function needs besides its arguments.
+
+    Attributes:
+        space: memory.
+        context: the address that the `context` operation gives.
+    """
+
+    def __init__(self, space: Space, context: int = 0) -> None:
+        self.space = space
+        self.context = context
+
+    def call(self, op: int, call: Call, args: list[int], pos: int) -> list[int]:
+        """Make a call of whatever kind and return the results."""
+        raise Undefined(f"{ops.NAMES[op]} at {pos:#x}: nobody is there to call")
+
+
+class _Access:
+    """How a load or store accesses memory: bytes, and the width a load is sign-extended to, or 0."""
+
+    __slots__ = ("signed", "size")
+
+    def __init__(self, name: str) -> None:
+        width = int(name[1:3])
+        digits = "".join(char for char in name[4:] if char.isdigit())
+        self.size = (int(digits) if digits else width) // 8
+        self.signed = width if name.endswith("_s") else 0
+
+
+_ACCESSES: Final = [_Access(n) if "_load" in n or "_store" in n else None for n in ops.NAMES]
+
+
+class Evaluator:
+    """Evaluates functions in an environment.
+
+    Attributes:
+        environment: memory and calls.
+        steps: values that may still be evaluated.
+    """
+
+    def __init__(self, environment: Environment, steps: int = 10_000_000) -> None:
+        self.environment = environment
+        self.steps = steps
+        self._stack = 0
+        self._results: list[int] = []
+
+    def run(self, func: Func, args: list[int]) -> list[int]:
+        """Evaluate a function and return its results.
+
+        Raises:
+            Trapped, Unwound: it leaves in another way than by returning.
+            OutOfSteps: it takes too long.
+            Undefined: it is wrong.
+        """
+        frame = _Frame(self, func)
+        block: Block | None = func.blocks[0]
+        while block is not None:
+            for param, bits in zip(block.params, args, strict=True):
+                frame.set(param, bits)
+            self.steps -= len(block.code)
+            if self.steps < 0:
+                raise OutOfSteps(func.name)
+            block, args = frame.run_block(block)
+        return args
+
+
+class _Frame:
+    """The state of one call of a function: the bits of every value, None before it is computed."""
+
+    __slots__ = ("_area", "_environment", "_evaluator", "_results", "_space", "_values")
+
+    def __init__(self, evaluator: Evaluator, func: Func) -> None:
+        self._evaluator = evaluator
+        self._environment = evaluator.environment
+        self._space = evaluator.environment.space
+        self._values: list[int | None] = [None] * func.num_values
+        self._results: dict[int, list[int]] = {}
+        self._area = 0
+
+    def get(self, value: Value) -> int:
+        bits = self._values[value.id]
+        if bits is None:
+            raise Undefined(f"{value!r} is used before it is computed")
+        return bits
+
+    def set(self, value: Value, bits: int) -> None:
+        if bits >> _BITS[value.type]:
+            raise Undefined(f"{value!r} = {bits:#x} at {value.pos:#x} does not fit {ops.TYPE_NAMES[value.type]}")
+        self._values[value.id] = bits
+
+    def operands(self, value: Value) -> list[int]:
+        return [self.get(arg) for arg in value.args]
+
+    def run_block(self, block: Block) -> tuple[Block | None, list[int]]:
+        """Evaluate a block; return the next block with its arguments, or None and the results of the function."""
+        for value in block.code:
+            op = value.op
+            fold = FOLD[op]
+            if fold is not None:
+                bits = fold(*self.operands(value))
+                if bits == UNDEFINED:
+                    raise Undefined(f"{ops.NAMES[op]} of {self.operands(value)} at {value.pos:#x} is undefined")
+                self.set(value, bits)
+            elif ops.FLAGS[op] & ops.TERMINATOR:
+                return self._leave(block, value)
+            else:
+                _EFFECTS[op](self, value)
+        raise Undefined(f"{block!r} has no end")
+
+    def _leave(self, block: Block, value: Value) -> tuple[Block | None, list[int]]:
+        """Evaluate a terminator."""
+        op = value.op
+        args = self.operands(value)
+        if op == ops.RETURN:
+            return None, args
+        if op == ops.TAIL_PTR:
+            return None, self._call(value)
+        if op == ops.TRAP:
+            raise Trapped(_int(value), value.pos)
+        if op == ops.UNWIND:
+            raise Unwound
+        slot = 0
+        if op == ops.BRIF:
+            slot = 0 if args[0] else 1
+        elif op == ops.BRTABLE:
+            slot = min(args[0], len(block.succs) - 1)
+        return block.succs[slot], [self.get(arg) for arg in block.args[slot]]
+
+    # Operations with effects, or of the environment
+
+    def const(self, value: Value) -> None:
+        self.set(value, _int(value))
+
+    def context(self, value: Value) -> None:
+        self.set(value, self._environment.context)
+
+    def frame_area(self, value: Value) -> None:
+        """Map a region for this very evaluation; what is left in others must not matter."""
+        data = bytearray(b"\xa5" * _int(value))
+        self._evaluator._stack += _STACK_SIZE
+        self._space.map(_FRAME_AREAS + self._evaluator._stack, data)
+        self.set(value, _FRAME_AREAS + self._evaluator._stack)
+
+    def load(self, value: Value) -> None:
+        access = _ACCESSES[value.op]
+        assert access is not None
+        bits = self._space.read(self._address(value, self.operands(value)), access.size, value.pos)
+        if access.signed and bits >> 8 * access.size - 1:
+            bits += (1 << access.signed) - (1 << 8 * access.size)
+        self.set(value, bits)
+
+    def store(self, value: Value) -> None:
+        access = _ACCESSES[value.op]
+        assert access is not None
+        bits, *address = self.operands(value)
+        self._space.write(self._address(value, address), bits, access.size, value.pos)
+
+    def _address(self, value: Value, operands: list[int]) -> int:
+        """Return base + index + offset, which does not wrap for what can be an address."""
+        return sum(operands) + ops.aux_offset(_int(value)) & _MASK
+
+    def call(self, value: Value) -> None:
+        results = self._call(value)
+        self._results[value.id] = results
+        if results:
+            self.set(value, results[0])
+
+    def _call(self, value: Value) -> list[int]:
+        call = value.aux
+        assert isinstance(call, Call)
+        results = self._environment.call(value.op, call, self.operands(value), value.pos)
+        if len(results) != len(call.results):
+            raise Undefined(f"{ops.NAMES[value.op]} at {value.pos:#x} returned {len(results)} results")
+        return results
+
+    def result(self, value: Value) -> None:
+        self.set(value, self._results[value.args[0].id][_int(value)])
+
+    def trapif(self, value: Value) -> None:
+        if self.get(value.args[0]):
+            raise Trapped(_int(value), value.pos)
+
+    def nothing(self, value: Value) -> None:
+        """Do nothing."""
+
+
+_FRAME_AREAS: Final = 0x7F00_0000_0000
+
+
+def _int(value: Value) -> int:
+    assert isinstance(value.aux, int)
+    return value.aux
+
+
+def _effect(op: int) -> Callable[[_Frame, Value], None]:
+    flags = ops.FLAGS[op]
+    if flags & ops.READS:
+        return _Frame.load
+    if flags & ops.WRITES:
+        return _Frame.store
+    if flags & ops.CALLS and op != ops.POLL:
+        return _Frame.call
+    return _METHODS.get(op, _Frame.nothing)
+
+
+_METHODS: Final = {
+    ops.CONST: _Frame.const,
+    ops.CONTEXT: _Frame.context,
+    ops.FRAME_AREA: _Frame.frame_area,
+    ops.RESULT: _Frame.result,
+    ops.TRAPIF: _Frame.trapif,
+}
+_EFFECTS: Final = [_effect(op) for op in range(ops.COUNT)]
