@@ -38,7 +38,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/figwasp run --dir . demo/words.wasm LICENSE
 
 test: $(VENV)/.installed-dev
-	FIGWASP_CACHE=off $(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(TESTS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check .

@@ -18,7 +18,6 @@ from types import ModuleType
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("FIGWASP_SHARED") or ROOT.parent / "shared")
 
-os.environ.setdefault("FIGWASP_CACHE", "off")
 sys.path.insert(0, str(ROOT / "src"))
 
 

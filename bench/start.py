@@ -39,7 +39,7 @@ finally:
 
 def environment() -> dict[str, str]:
     """Give the environment of the runs: the tree's own figwasp, no code cache."""
-    return {**os.environ, "FIGWASP_CACHE": "off", "PYTHONPATH": str(side.ROOT / "src")}
+    return {**os.environ, "PYTHONPATH": str(side.ROOT / "src")}
 
 
 def run_quickjs(*python: str) -> str:

@@ -1,4 +1,4 @@
-"""What every test shares: where the test data lies, no code cache, and hypothesis without deadlines."""
+"""What every test shares: where the test data lies, checks that are on, and hypothesis without deadlines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-os.environ["FIGWASP_CACHE"] = "off"  # read when a module is compiled, and inherited by the subprocesses of tests
+os.environ.setdefault("FIGWASP_CHECK", "1")  # verify the IR after every pass, and every register allocation
 
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)

@@ -12,8 +12,8 @@ from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Emitter, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
 
-from .machine import Machine
-from .models import EDGES, MASK, MODELS, NAN, is_nan, signed
+from tests.codegen.machine import Machine
+from tests.codegen.models import EDGES, MASK, MODELS, NAN, is_nan, signed
 
 M64 = MASK[I64]
 LOADS = {

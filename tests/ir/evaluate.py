@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from figwasp import errors, layout
 from figwasp.ir import ops
-from figwasp.ir.build import GUARD
 from figwasp.ir.fold import FOLD, UNDEFINED
 from figwasp.ir.func import Block, Call, Func, Value
 from figwasp.wasm.module import Module
@@ -20,8 +19,16 @@ TABLES = 0x20_0000
 MEMORY = 0x1_0000_0000
 FRAMES = 0x7000_0000_0000
 
-SIZES = {op: int("".join(filter(str.isdigit, name[7:])) or name[1:3]) // 8 for name, op in ops.BY_NAME.items() if "_load" in name}
-SIZES |= {op: int("".join(filter(str.isdigit, name[9:])) or name[1:3]) // 8 for name, op in ops.BY_NAME.items() if "_store" in name}
+SIZES = {
+    op: int("".join(filter(str.isdigit, name[7:])) or name[1:3]) // 8
+    for name, op in ops.BY_NAME.items()
+    if "_load" in name
+}
+SIZES |= {
+    op: int("".join(filter(str.isdigit, name[9:])) or name[1:3]) // 8
+    for name, op in ops.BY_NAME.items()
+    if "_store" in name
+}
 MASKS = {ops.I32: 0xFFFF_FFFF, ops.I64: 0xFFFF_FFFF_FFFF_FFFF}
 
 
@@ -219,8 +226,3 @@ class Instance:
             self.spaces[MEMORY][target : target + length] = self.spaces[MEMORY][source : source + length]
             return []
         raise AssertionError(f"builtin {number}")
-
-
-def mode_name(mode: int) -> str:
-    """Return the name of a memory mode."""
-    return "guard" if mode == GUARD else "checked"

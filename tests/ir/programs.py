@@ -6,6 +6,7 @@ Instructions are tuples. Every loop first takes one from a fuel local and return
 from __future__ import annotations
 
 import random
+from typing import Any
 
 I32 = "i32"
 I64 = "i64"
@@ -15,8 +16,8 @@ LOCALS = [I32, I32, I64, I32, I64, I32, I64]
 """Types of the locals; the first PARAMS are parameters, the first of them the fuel."""
 RESULTS = [I32, I64]
 
-Instr = tuple
-"""(name, ...): see `_run`."""
+Instr = tuple[Any, ...]
+"""(name, ...): see `Interpreter`."""
 
 _BINARY = ["add", "sub", "mul", "and", "or", "xor", "shl", "eq", "lt_u", "lt_s", "div_u", "rem_s", "div_s"]
 _COMPARE = {"eq", "lt_u", "lt_s"}

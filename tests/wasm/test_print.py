@@ -206,6 +206,7 @@ def test_deep_nesting_prints_in_linear_space() -> None:
         ("00fc7f0b", Malformed),
         ("000b0b", Malformed),
         ("0041800b", Malformed),
+        ("0101820b", Malformed),
         ("01ffffffff0f7f0b", LimitExceeded),
     ],
 )

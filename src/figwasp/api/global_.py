@@ -21,6 +21,8 @@ class Global:
     """
 
     __slots__ = ("core", "owner")
+    core: runtime.Global
+    owner: Owner
 
     def __init__(self, type: str, value: Any, mutable: bool = False) -> None:
         code = TYPE_CODES.get(type, V128)

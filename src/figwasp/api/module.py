@@ -89,9 +89,8 @@ class Module:
     @property
     def exports(self) -> list[ExportType]:
         """Its exports, in order."""
-        return [
-            ExportType(item.name, KINDS[item.kind], extern_type(self.decoded, item.kind, item.index)) for item in self.decoded.exports
-        ]
+        decoded = self.decoded
+        return [ExportType(item.name, KINDS[item.kind], extern_type(decoded, item.kind, item.index)) for item in decoded.exports]
 
     def __repr__(self) -> str:
         decoded = self.decoded

@@ -153,70 +153,71 @@ class Assembler:
         self._tables.append(labels)
         self.buf += b"\0\0\0\0"
 
-    def place(self, mark: int) -> int:
-        """Return the final offset of a mark, once the branches have their sizes."""
-        return (mark & OFFSET) + self._shifts[mark >> 32]
-
     # Finishing
 
     def finish(self) -> Code:
         """Give the branches their sizes, and every place its offset."""
-        short = self._choose_sizes()
-        data = self._join(short)
+        data = self._join(self._choose_sizes())
         data += self.padding()  # the return address of a last call belongs to this function, not to the next one
         code = Code(self.func.name, self.func.index)
         code.text_size = len(data)
         code.frame_size = self.func.frame_size
         self._append_items(data)
-        place = self.place
-        code.relocs = [(place(mark), kind, target) for mark, kind, target in self.relocs]
-        code.traps = [(place(mark), trap) for mark, trap in self.traps]
-        code.positions = [(place(mark), pos) for mark, pos in self.positions]
-        code.odd_frames = [(place(mark), size) for mark, size in self.odd_frames]
+        shifts = self._shifts
+        code.relocs = [((mark & OFFSET) + shifts[mark >> 32], kind, target) for mark, kind, target in self.relocs]
+        code.traps = [((mark & OFFSET) + shifts[mark >> 32], trap) for mark, trap in self.traps]
+        code.positions = [((mark & OFFSET) + shifts[mark >> 32], pos) for mark, pos in self.positions]
+        code.odd_frames = [((mark & OFFSET) + shifts[mark >> 32], size) for mark, size in self.odd_frames]
         code.data = bytes(data)
         return code
 
     def _choose_sizes(self) -> list[bool]:
-        """Decide which branches are short; from then on `place` answers."""
+        """Decide which branches are short, and by how many bytes the cuts before a place shift it."""
         reach = self.short_reach
-        shifts = self._shifts
+        short_size = self.short_size
+        long_jump = self.long_jump
+        long_branch = self.long_branch
         labels = self.labels
+        shifts = self._shifts
         worst = [0]  # bytes of branches before, were all of them long
+        total = 0
         for condition in self._cut_conditions:
-            worst.append(worst[-1] + (self.long_jump if condition < 0 else self.long_branch))
+            total += long_jump if condition < 0 else long_branch
+            worst.append(total)
         short: list[bool] = []
         shift = 0
-        for cut, offset in enumerate(self._cut_offsets):
-            mark = labels[self._cut_labels[cut]]
+        cut = 0
+        for offset, condition, label in zip(self._cut_offsets, self._cut_conditions, self._cut_labels):
+            mark = labels[label]
             before = mark >> 32
             if before > cut:
                 fits = (mark & OFFSET) + worst[before] - offset - worst[cut + 1] <= reach
             else:
-                fits = offset + shift + self.short_size - (mark & OFFSET) - shifts[before] <= reach
+                fits = offset + shift + short_size - (mark & OFFSET) - shifts[before] <= reach
             short.append(fits)
-            if fits:
-                shift += self.short_size
-            else:
-                shift += self.long_jump if self._cut_conditions[cut] < 0 else self.long_branch
+            shift += short_size if fits else long_jump if condition < 0 else long_branch
             shifts.append(shift)
+            cut += 1
         return short
 
     def _join(self, short: list[bool]) -> bytearray:
         """Return the text with its branches in it."""
-        out = bytearray()
-        buf = self.buf
+        parts: list[bytes] = []
+        buf = bytes(self.buf)
         labels = self.labels
         shifts = self._shifts
-        conditions = self._cut_conditions
+        branch_bytes = self.branch_bytes
         start = 0
-        for cut, offset in enumerate(self._cut_offsets):
-            out += buf[start:offset]
-            start = offset
-            mark = labels[self._cut_labels[cut]]
+        cut = 0
+        for offset, condition, label in zip(self._cut_offsets, self._cut_conditions, self._cut_labels):
+            mark = labels[label]
+            parts.append(buf[start:offset])
             distance = (mark & OFFSET) + shifts[mark >> 32] - offset - shifts[cut + 1]
-            out += self.branch_bytes(conditions[cut], distance, short[cut])
-        out += buf[start:]
-        return out
+            parts.append(branch_bytes(condition, distance, short[cut]))
+            start = offset
+            cut += 1
+        parts.append(buf[start:])
+        return bytearray(b"".join(parts))
 
     def _append_items(self, data: bytearray) -> None:
         """Append constants and tables, and fill in the fields that refer to them."""
@@ -232,11 +233,15 @@ class Assembler:
             data += bytes(-len(data) % 4)
         for index, targets in enumerate(self._tables):
             start = places[len(pool) + index] = len(data)
-            offsets = {label: self.place(self.labels[label]) - start for label in set(targets)}
+            offsets = {label: self._place(self.labels[label]) - start for label in set(targets)}
             data += struct.pack(f"<{len(targets)}i", *[offsets[label] for label in targets])
         for mark, item, rest in self._fixups:
-            field = self.place(mark)
+            field = self._place(mark)
             data[field : field + 4] = (places[item] - field - 4 - rest).to_bytes(4, "little", signed=True)
+
+    def _place(self, mark: int) -> int:
+        """Return the final offset of a mark."""
+        return (mark & OFFSET) + self._shifts[mark >> 32]
 
     # The machine's part
 
@@ -295,6 +300,8 @@ def thread(blocks: list[MBlock]) -> list[int]:
             onward[block.id] = block.succs[0].id
     for block in blocks:
         id = block.id
+        if onward[id] == UNBOUND:
+            continue
         path: list[int] = []
         while onward[id] != UNBOUND:  # each link is walked once and then cut
             path.append(id)

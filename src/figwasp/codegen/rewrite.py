@@ -272,7 +272,8 @@ class Rewriter:
         """SWITCH: its scratch registers are urgent and have a place; the index may pass through the allocator's own."""
         inst.rm = self.place[inst.rm]
         inst.rx = self.place[inst.rx]
-        assert inst.rm < REGISTERS and inst.rx < REGISTERS
+        assert inst.rm < REGISTERS
+        assert inst.rx < REGISTERS
         src = self.where(inst.rn, 2 * k)
         if src >= REGISTERS:
             self.mover.move(self.mover.type_of(inst.rn), self.target.scratch_int, src)

@@ -23,7 +23,9 @@ __all__ = ["Environment", "Evaluator", "OutOfSteps", "Space", "Trapped", "Undefi
 
 _BITS: Final = {ops.I32: 32, ops.I64: 64, ops.F32: 32, ops.F64: 64}
 _MASK: Final = (1 << 64) - 1
-_STACK_SIZE: Final = 1 << 16
+_FRAME_AREAS: Final = 0x7F00_0000_0000
+"""Where areas of frames are mapped, each far from the next."""
+_AREA_SIZE: Final = 1 << 32
 
 
 class Trapped(Exception):
@@ -139,7 +141,7 @@ class _Access:
         self.signed = width if name.endswith("_s") else 0
 
 
-_ACCESSES: Final = [_Access(n) if "_load" in n or "_store" in n else None for n in ops.NAMES]
+_ACCESSES: Final = [_Access(name) if "_load" in name or "_store" in name else None for name in ops.NAMES]
 
 
 class Evaluator:
@@ -153,8 +155,7 @@ class Evaluator:
     def __init__(self, environment: Environment, steps: int = 10_000_000) -> None:
         self.environment = environment
         self.steps = steps
-        self._stack = 0
-        self._results: list[int] = []
+        self._free = _FRAME_AREAS
 
     def run(self, func: Func, args: list[int]) -> list[int]:
         """Evaluate a function and return its results.
@@ -176,10 +177,18 @@ class Evaluator:
         return args
 
 
+    def new_area(self, size: int) -> int:
+        """Map bytes that nobody has used and return their address."""
+        address = self._free
+        self._free += _AREA_SIZE
+        self.environment.space.map(address, bytearray(b"\xa5" * size))
+        return address
+
+
 class _Frame:
     """The state of one call of a function: the bits of every value, None before it is computed."""
 
-    __slots__ = ("_area", "_environment", "_evaluator", "_results", "_space", "_values")
+    __slots__ = ("_environment", "_evaluator", "_results", "_space", "_values")
 
     def __init__(self, evaluator: Evaluator, func: Func) -> None:
         self._evaluator = evaluator
@@ -187,7 +196,6 @@ class _Frame:
         self._space = evaluator.environment.space
         self._values: list[int | None] = [None] * func.num_values
         self._results: dict[int, list[int]] = {}
-        self._area = 0
 
     def get(self, value: Value) -> int:
         bits = self._values[value.id]
@@ -248,10 +256,7 @@ class _Frame:
 
     def frame_area(self, value: Value) -> None:
         """Map a region for this very evaluation; what is left in others must not matter."""
-        data = bytearray(b"\xa5" * _int(value))
-        self._evaluator._stack += _STACK_SIZE
-        self._space.map(_FRAME_AREAS + self._evaluator._stack, data)
-        self.set(value, _FRAME_AREAS + self._evaluator._stack)
+        self.set(value, self._evaluator.new_area(_int(value)))
 
     def load(self, value: Value) -> None:
         access = _ACCESSES[value.op]
@@ -294,9 +299,6 @@ class _Frame:
 
     def nothing(self, value: Value) -> None:
         """Do nothing."""
-
-
-_FRAME_AREAS: Final = 0x7F00_0000_0000
 
 
 def _int(value: Value) -> int:

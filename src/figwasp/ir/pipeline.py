@@ -1,4 +1,9 @@
-"""The passes over the SSA form, in the order in which they run. Floor 2."""
+"""The passes over the SSA form, in the order in which they run. Floor 2.
+
+Every pass takes a function in order (`order.py`) and leaves it so. Parameters are removed before simplification because most
+that the builder makes are not needed, and after it because equal constants and decided branches make more of them redundant;
+what is left empty by that is cleared by the last ordering.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ from typing import Final
 
 from figwasp.ir import order, params
 from figwasp.ir.func import Func
+from figwasp.ir.simplify import simplify
 from figwasp.ir.verify import verify
 
 __all__ = ["PASSES", "Trace", "run"]
@@ -17,6 +23,8 @@ Trace = Callable[[str, Func], None]
 
 PASSES: Final[list[tuple[str, Callable[[Func], None]]]] = [
     ("params", params.run),
+    ("simplify", simplify),
+    ("params again", params.run),
     ("order", order.run),
 ]
 

@@ -63,7 +63,8 @@ def show_block(block: Block, positions: bool = False) -> str:
     for value in block.code:
         line = "  " + show_value(value, block)
         if positions and value.pos:
-            line += f" @{value.pos:x}"
+            text, comment, number = line.partition(" ; ")
+            line = f"{text} @{value.pos:x}{comment}{number}"
         lines.append(line)
     return "\n".join(lines) + "\n"
 
@@ -116,7 +117,7 @@ def _memory(aux: int) -> str:
 
 _FUNC: Final = re.compile(r'func (-?\d+) "(.*)" \((.*?)\) -> \((.*?)\)( c)? \{')
 _BLOCK: Final = re.compile(r"b(\d+)(?:\((.*)\))?( loop)?(?: depth (\d+))?:")
-_VALUE: Final = re.compile(r"(?:v(\d+) = )?(\w+)(?: (.*?))?(?: : \((.*?)\) -> \((.*?)\))?(?: @([0-9a-f]+))?")
+_VALUE: Final = re.compile(r"(?:v(\d+) = )?(\w+)(?: ([^@]*?))?(?: : \((.*?)\) -> \((.*?)\))?(?: @([0-9a-f]+))?")
 _OPERAND: Final = re.compile(r"b\d+(?:\(.*?\))?|[^\s,]+")
 
 

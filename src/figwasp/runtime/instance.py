@@ -105,7 +105,7 @@ class State:
     def _trap(self, code: int) -> Trap:
         """Return the exception for a trap in a builtin called from wasm, with the frames that called it."""
         context = self.store.context
-        # Where `to_native` left the wasm stack: the pointer it saved, its return address into the builtin's stub, that stub's frame.
+        # Where `to_native` left the wasm stack: the pointer it saved, then its return address into the builtin's stub.
         sp = os.read_u64(context + layout.CTX_WASM_SP)
         frames: tuple[Any, ...] = ()
         if self.store.running:

@@ -15,7 +15,7 @@ from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE
 from figwasp.wasm.opcodes import ROWS, Opcode
 from figwasp.wasm.types import TYPE_CODES, V128, FuncType, Limits
 
-__all__ = ["DATA", "ELEM", "HEAP_TYPES", "INSTRS", "TYPE", "U64", "Cursor", "is_index", "text_name"]
+__all__ = ["DATA", "ELEM", "HEAP_TYPES", "INSTRS", "TYPE", "U64", "VALUE_TYPES", "Cursor", "is_index", "text_name"]
 
 TYPE: Final = 4
 ELEM: Final = 5

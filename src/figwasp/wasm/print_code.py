@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
-from figwasp.wasm.cursor import HEAP_TYPES, text_name
+from figwasp.wasm.cursor import HEAP_TYPES, VALUE_TYPES, text_name
 from figwasp.wasm.immediates import KIND_NAMES, READERS, Immediate
 from figwasp.wasm.leb128 import read_u32
 from figwasp.wasm.lexer import identifier
+from figwasp.wasm.limits import MAX_LOCALS
 from figwasp.wasm.literals import float_text
 from figwasp.wasm.module import ConstExpr, Module
 from figwasp.wasm.opcodes import BY_CODE, BY_NAME, PREFIXES, Opcode, illegal, pack
@@ -24,11 +25,11 @@ __all__ = ["CodePrinter", "as_identifier", "as_string", "type_list"]
 ELSE: Final = BY_NAME["else"].code
 END: Final = BY_NAME["end"].code
 BLOCK_TYPE: Final = KIND_NAMES.index("block")
+VALUE_CODES: Final = frozenset(VALUE_TYPES.values())
 HEAP_NAMES: Final = {code: name for name, code in HEAP_TYPES.items()}
 MAX_INDENT: Final = 60
 """Deepest indentation in columns, so that deep nesting does not make the text quadratic."""
 MAX_LABEL_COMMENTS: Final = 8
-MAX_LOCALS: Final = 50_000
 
 
 class CodePrinter:
@@ -247,6 +248,8 @@ def _locals(data: bytes, pos: int) -> tuple[bytes, int]:
         run, pos = read_u32(data, pos)
         if pos >= len(data):
             raise Malformed("unexpected end", pos)
+        if data[pos] not in VALUE_CODES:
+            raise Malformed(f"malformed value type {data[pos]:#04x}", pos)
         if len(types) + run > MAX_LOCALS:
             raise LimitExceeded(f"a function with more than {MAX_LOCALS} locals")
         types += data[pos : pos + 1] * run

@@ -22,7 +22,8 @@ from figwasp.codegen.code import (
     STUB_TRAP,
     STUB_UNWIND,
 )
-from figwasp.codegen.emit import ALWAYS, UNBOUND, Assembler, Site
+from figwasp.codegen.emit import ALWAYS, CUT, UNBOUND, Assembler, Site
+from figwasp.codegen.isa.rows import CONDITION, IMMEDIATE, RELATIVE
 from figwasp.codegen.isa.x64 import insts
 from figwasp.codegen.isa.x64.encode import (
     CUT_DISPLACEMENT,
@@ -91,23 +92,23 @@ SITE_TRAP: Final = 0
 SITE_TICK: Final = 1
 SITE_TICK_LARGE: Final = 2  # before the frame is made; its address would be in the scratch register
 
-MEMO_LIMIT: Final = 1 << 18
-"""Heads kept; a hostile guest must not fill memory with them."""
+MEMO_LIMIT: Final = 1 << 12
+"""Heads kept of each operation; a hostile guest must not fill memory with them."""
 
-_memo: Final[dict[int, bytes]] = {}
+# Parts of a key: registers at 64 ** 0 to 64 ** 3, then
+MEM_KEY: Final = 1 << 24  # displacement << 2 | scale; above 511 only the scale
+IMM_KEY: Final = 1 << 36  # immediate; LARGE_IMM when it is not in the head
+LARGE_IMM: Final = 128
+
+_memo: Final[list[dict[int, bytes]]] = [{} for _ in insts.ROWS.names]
 _pack: Final = struct.Struct("<i").pack
-_UNKNOWN: Final = -1
-_immediates: Final[list[int]] = [_UNKNOWN] * len(insts.ROWS.names)
-
-
-def immediate_kind(op: int) -> int:
-    """Return IMM_* of a row, also in `_immediates` from then on."""
-    if op == insts.SETCC32_R:
-        kind = IMM_8  # not in the bytes, but like an 8-bit immediate part of the key
-    else:
-        kind = forms(op)[-1].imm
-    _immediates[op] = kind
-    return kind
+IMM_UNKNOWN: Final = -1
+_immediates: Final[list[int]] = [
+    IMM_UNKNOWN if any(operand.kind in (IMMEDIATE, RELATIVE, CONDITION) for operand in row.operands.list) else IMM_NONE
+    for row in insts.TABLE
+]
+"""IMM_* of each operation that has an immediate, once its encoding had to be parsed; IMM_NONE where there is none."""
+_immediates[:0] = [IMM_NONE] * FIRST_ROW
 
 
 def _miss(key: int, inst: MInst, rm: int, mem: int, cut: int) -> bytes:
@@ -115,16 +116,23 @@ def _miss(key: int, inst: MInst, rm: int, mem: int, cut: int) -> bytes:
     imm = inst.imm
     assert isinstance(imm, int)
     head = encode_fields(inst.op, inst.rd, inst.rn, rm, inst.rx, mem, imm, cut)
-    if len(_memo) >= MEMO_LIMIT:
-        _memo.clear()
-    _memo[key] = head
+    memo = _memo[inst.op]
+    if len(memo) >= MEMO_LIMIT:
+        memo.clear()
+    memo[key] = head
     return head
+
+
+_BYTE: Final = [bytes((value,)) for value in range(256)]
+_SHORT_JUMP: Final = b"\xeb"
+_SHORT_BRANCH: Final = [bytes((0x70 | condition,)) for condition in range(16)]
+_LONG_BRANCH: Final = [bytes((0x0F, 0x80 | condition)) for condition in range(16)]
 
 
 class X64Assembler(Assembler):
     """The state of one function's emission; `codegen.emit.emit` runs it."""
 
-    __slots__ = ("_bases", "_dispatch")
+    __slots__ = ("_bases",)
 
     short_size = 2
     short_reach = 127
@@ -137,70 +145,64 @@ class X64Assembler(Assembler):
         self._bases[AREA] = frame.area_offset(func) << 2
         self._bases[SLOT] = frame.slots_offset(func) << 2
         self._bases[INCOMING] = func.frame_size + RETURN_BYTES << 2
-        self._dispatch: list[Callable[[MInst, MBlock], None]] = [self._refuse] * FIRST_ROW
-        self._dispatch[ENTRY] = self._entry
-        self._dispatch[COPY] = self._copy
-        self._dispatch[CALL] = self._call
-        self._dispatch[RET] = self._ret
-        self._dispatch[TAIL] = self._tail
-        self._dispatch[JUMP] = self._jump
-        self._dispatch[BRANCH] = self._branch
-        self._dispatch[SWITCH] = self._switch
-        self._dispatch[TRAPIF] = self._trapif
-        self._dispatch[TRAP] = self._trap
-        self._dispatch[UNWIND] = self._unwind
-        self._dispatch[POLL] = self._poll
 
     def block(self, block: MBlock) -> None:
         """Emit the instructions of a block: the hot loop."""
         buf = self.buf
         memo = _memo
-        bases = self._bases
         immediates = _immediates
+        last_register = FLOAT0 + 15
         for inst in block.code:
             op = inst.op
             if op < FIRST_ROW:
-                self._dispatch[op](inst, block)
+                _DISPATCH[op](self, inst, block)
                 continue
             rm = inst.rm
             mem = inst.mem
-            if rm > FLOAT0 + 15:
+            if rm > last_register:
                 if rm == POOL:
                     self._pool(inst)
                     continue
-                mem = bases[rm] + ((mem & -4) << 3 if rm == SLOT else mem)
+                mem = self._bases[rm] + ((mem & -4) << 3 if rm == SLOT else mem)
                 rm = RSP
             if inst.fault:
-                self.record(inst.pos, TRAP_OUT_OF_BOUNDS_MEMORY)
-            key = ((((op << 6) + inst.rd << 6) + inst.rn << 6) + rm << 6) + inst.rx
-            kind = immediates[op]
-            if kind == IMM_NONE:
-                if -512 <= mem < 512:
-                    key += mem << 34
-                    head = memo.get(key)
-                    buf += _miss(key, inst, rm, mem, 0) if head is None else head
-                else:
-                    key += (mem & 3) + 512 << 34
-                    head = memo.get(key)
-                    buf += _miss(key, inst, rm, mem & 3, CUT_DISPLACEMENT) if head is None else head
-                    buf += _pack(mem >> 2)
+                mark = len(buf) + len(self._cut_offsets) * CUT
+                self.traps.append((mark, TRAP_OUT_OF_BOUNDS_MEMORY))
+                self.positions.append((mark, inst.pos))
+            # multiplication, because CPython specialises it, and not the shift
+            key = ((inst.rd * 64 + inst.rn) * 64 + rm) * 64 + inst.rx
+            if immediates[op]:
+                imm = inst.imm
+                assert type(imm) is int
+                if not -128 <= imm < 128:
+                    self._large_immediate(inst, key, rm, mem)
+                    continue
+                key += imm * IMM_KEY
+            if not mem:
+                head = memo[op].get(key)
+                buf += _miss(key, inst, rm, 0, 0) if head is None else head
+            elif -512 <= mem < 512:
+                key += mem * MEM_KEY
+                head = memo[op].get(key)
+                buf += _miss(key, inst, rm, mem, 0) if head is None else head
+            elif not immediates[op]:
+                key += ((mem & 3) + 512) * MEM_KEY
+                head = memo[op].get(key)
+                buf += _miss(key, inst, rm, mem & 3, CUT_DISPLACEMENT) if head is None else head
+                buf += _pack(mem >> 2)
             else:
-                self._immediate(inst, kind, key, rm, mem)
+                buf += encode_fields(op, inst.rd, inst.rn, rm, inst.rx, mem, imm)
 
-    def _immediate(self, inst: MInst, kind: int, key: int, rm: int, mem: int) -> None:
-        """Emit an instruction with an immediate."""
+    def _large_immediate(self, inst: MInst, key: int, rm: int, mem: int) -> None:
+        """Emit an instruction whose immediate does not fit a byte."""
         imm = inst.imm
-        assert isinstance(imm, int)
-        if kind == _UNKNOWN:
-            kind = immediate_kind(inst.op)
-        near = -512 <= mem < 512
-        if near and -128 <= imm < 128:
-            key += (mem << 34) + (imm << 46)
-            head = _memo.get(key)
-            self.buf += _miss(key, inst, rm, mem, 0) if head is None else head
-        elif near and IMM_8 <= kind <= IMM_64 and inst.op != insts.SETCC32_R:
-            key += (mem << 34) + (128 << 46)
-            head = _memo.get(key)
+        assert type(imm) is int
+        kind = _immediates[inst.op]
+        if kind == IMM_UNKNOWN:
+            kind = _immediates[inst.op] = forms(inst.op)[-1].imm
+        if -512 <= mem < 512 and IMM_8 <= kind <= IMM_64:
+            key += mem * MEM_KEY + LARGE_IMM * IMM_KEY
+            head = _memo[inst.op].get(key)
             self.buf += _miss(key, inst, rm, mem, CUT_IMMEDIATE) if head is None else head
             self.buf += immediate_bytes(kind, imm)
         else:
@@ -222,7 +224,14 @@ class X64Assembler(Assembler):
 
     def _inst(self, op: int, rd: int = NONE, rn: int = NONE, rm: int = NONE, mem: int = 0, imm: int = 0) -> None:
         """Emit one instruction of a sequence."""
-        self.buf += encode_fields(op, rd, rn, rm, NONE, mem, imm)
+        if -128 <= imm < 128 and -512 <= mem < 512:
+            key = ((rd * 64 + rn) * 64 + rm) * 64 + NONE + mem * MEM_KEY + imm * IMM_KEY
+            text = _memo[op].get(key)
+            if text is None:
+                text = _memo[op][key] = encode_fields(op, rd, rn, rm, NONE, mem, imm)
+            self.buf += text
+        else:
+            self.buf += encode_fields(op, rd, rn, rm, NONE, mem, imm)
 
     def _refuse(self, inst: MInst, block: MBlock) -> None:
         raise ValueError(f"pseudo operation {inst.op} in emission")
@@ -328,25 +337,31 @@ class X64Assembler(Assembler):
             self._stub(b"\xe9", site.target)
 
     def _jump(self, inst: MInst, block: MBlock) -> None:
-        self.jump(self.targets[block.succs[0].id])
+        label = self.targets[block.succs[0].id]
+        if label != self.next:
+            self.branch(ALWAYS, label)
 
     def _branch(self, inst: MInst, block: MBlock) -> None:
         """Branch on the flags; the successor that comes next costs nothing."""
         condition = inst.imm
-        assert isinstance(condition, int)
-        then = self.targets[block.succs[0].id]
-        other = self.targets[block.succs[1].id]
+        assert type(condition) is int
+        targets = self.targets
+        succs = block.succs
+        then = targets[succs[0].id]
+        other = targets[succs[1].id]
         if then == other:
             self.jump(then)
-        elif condition == CC_FNE:
-            self._branch_unequal(then, other)
-        elif condition == CC_FEQ:
-            self._branch_unequal(other, then)
+        elif condition >= CC_FEQ:
+            if condition == CC_FNE:
+                self._branch_unequal(then, other)
+            else:
+                self._branch_unequal(other, then)
         elif then == self.next:
             self.branch(condition ^ 1, other)
         else:
             self.branch(condition, then)
-            self.jump(other)
+            if other != self.next:
+                self.branch(ALWAYS, other)
 
     def _branch_unequal(self, then: int, other: int) -> None:
         """Branch to `then` when unequal or unordered."""
@@ -421,11 +436,26 @@ class X64Assembler(Assembler):
     def branch_bytes(self, condition: int, distance: int, short: bool) -> bytes:
         """Encode jmp or jcc."""
         if short:
-            return bytes((0xEB if condition == ALWAYS else 0x70 | condition, distance & 0xFF))
+            return (_SHORT_JUMP if condition == ALWAYS else _SHORT_BRANCH[condition]) + _BYTE[distance & 0xFF]
         if condition == ALWAYS:
             return b"\xe9" + _pack(distance)
-        return bytes((0x0F, 0x80 | condition)) + _pack(distance)
+        return _LONG_BRANCH[condition] + _pack(distance)
 
     def padding(self) -> bytes:
         """Return int3."""
         return b"\xcc"
+
+
+_DISPATCH: Final[list[Callable[[X64Assembler, MInst, MBlock], None]]] = [X64Assembler._refuse] * FIRST_ROW
+_DISPATCH[ENTRY] = X64Assembler._entry
+_DISPATCH[COPY] = X64Assembler._copy
+_DISPATCH[CALL] = X64Assembler._call
+_DISPATCH[RET] = X64Assembler._ret
+_DISPATCH[TAIL] = X64Assembler._tail
+_DISPATCH[JUMP] = X64Assembler._jump
+_DISPATCH[BRANCH] = X64Assembler._branch
+_DISPATCH[SWITCH] = X64Assembler._switch
+_DISPATCH[TRAPIF] = X64Assembler._trapif
+_DISPATCH[TRAP] = X64Assembler._trap
+_DISPATCH[UNWIND] = X64Assembler._unwind
+_DISPATCH[POLL] = X64Assembler._poll

@@ -34,7 +34,6 @@ _COMPARE32: Final = 1
 _COMPARE64: Final = 2
 _EQZ: Final = 3
 _FLOAT: Final = 4
-_AND: Final = 5
 
 KIND: Final[list[int]] = [_PLAIN] * ops.COUNT
 CODE: Final[list[int]] = [r.CC_NE] * ops.COUNT
@@ -48,7 +47,6 @@ for _number, _code in enumerate(_FLOAT_CODES):
         KIND[_first + _number] = _FLOAT
         CODE[_first + _number] = _code
 KIND[ops.I32_EQZ] = KIND[ops.I64_EQZ] = _EQZ
-KIND[ops.I32_AND] = _AND
 
 
 def condition(s: Selector, value: Value) -> int:
@@ -58,8 +56,6 @@ def condition(s: Selector, value: Value) -> int:
         return zero_test(s, value) ^ 1
     if s.uses[value.id] == 1:
         return flags(s, value)
-    if kind == _AND:
-        return zero_test(s, value) ^ 1
     color = s.color
     s.color = NO_COLOR  # the comparison may be made once more for another user, but its loads may not
     code = flags(s, value)
@@ -70,17 +66,16 @@ def condition(s: Selector, value: Value) -> int:
 def flags(s: Selector, value: Value) -> int:
     """Append the comparison that a value is and return the code under which it holds."""
     kind = KIND[value.op]
-    if kind == _EQZ:
-        arg = value.args[0]
-        inner = KIND[arg.op]
-        if inner != _PLAIN and inner != _AND and s.home[arg.id] >= s.block_color and s.uses[arg.id] == 1:
-            return flags(s, arg) ^ 1
-        return zero_test(s, arg)
+    flip = 0
+    while kind == _EQZ:
+        value = value.args[0]
+        kind = KIND[value.op]
+        if kind == _PLAIN or not s.sole(value):
+            return zero_test(s, value) ^ flip
+        flip ^= 1
     if kind == _FLOAT:
-        return _float_compare(s, value)
-    if kind == _AND:
-        return zero_test(s, value) ^ 1
-    return _compare(s, value.args[0], value.args[1], CODE[value.op], kind == _COMPARE32)
+        return _float_compare(s, value) ^ flip
+    return _compare(s, value.args[0], value.args[1], CODE[value.op], kind == _COMPARE32) ^ flip
 
 
 # Integers
@@ -519,6 +514,6 @@ def _select_by_branch(s: Selector, value: Value, rd: int) -> None:
 
 
 RULES: Final[dict[int, Rule]] = {
-    **dict.fromkeys([op for op in range(ops.COUNT) if KIND[op] not in (_PLAIN, _AND)], _compare_value),
+    **dict.fromkeys([op for op in range(ops.COUNT) if KIND[op] != _PLAIN], _compare_value),
     ops.TRAPIF: _trapif, ops.BRIF: _brif, ops.BRTABLE: _brtable, ops.SELECT: _select,
 }  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Final
 
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64.registers import CONTEXT
-from figwasp.codegen.mach import AREA, COPY, NONE, POOL, MInst
+from figwasp.codegen.mach import AREA, NONE, POOL, MInst
 from figwasp.codegen.select import FIRST_LOAD, FOLDED, LAST_LOAD, Rule, Selector
 from figwasp.ir import ops
 from figwasp.ir.func import Value
@@ -357,7 +357,7 @@ def pool_mem(s: Selector, constant: Value) -> int:
 
 
 def _context(s: Selector, _value: Value, rd: int) -> None:
-    s.code.append(MInst(COPY, rd, CONTEXT))
+    s.code.append(MInst(x.MOV64_RR, rd, CONTEXT))
 
 
 def _frame_area(s: Selector, value: Value, rd: int) -> None:

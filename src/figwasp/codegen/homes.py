@@ -1,0 +1,257 @@
+"""Floor 3: memory homes for block-local allocation. In: an MFunc over virtual registers. Out: a slot for every value that lives
+across a block edge, without any dataflow.
+
+A value used outside of the block that defines it is stored at its definition and read in its slot, as is a block parameter. Slots
+are shared by a linear scan over the layout: a value lives from its definition to its last use, which is moved to the end of
+every loop that contains a use but not the definition. That covers all points where it is live, because a layout in which the
+only backward edges lead to headers of contiguous loops is a topological order of everything else; where it is no such layout,
+slots are not shared. A parameter gets the slot of an argument, or the reverse, when that is free: then the edge needs no move.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Final
+
+from figwasp.codegen.mach import (
+    CALL,
+    COPY,
+    ENTRY,
+    FIRST_ROW,
+    INCOMING,
+    JUMP,
+    NONE,
+    RET,
+    SLOT,
+    STACK,
+    SWITCH,
+    TAIL,
+    VIRTUAL,
+    CallSite,
+    MBlock,
+    MFunc,
+)
+from figwasp.codegen.moves import REGISTERS, cell
+from figwasp.codegen.target import Target
+
+FOREVER: Final = 1 << 60
+
+
+class Homes:
+    """Where values live between blocks.
+
+    Attributes:
+        place: per virtual register its home, or NONE for values of one block.
+        used: per virtual register, True if anything reads it.
+        foreign: True if some call passes another instance than the function's own.
+        defs: instruction number of each definition; blocks count one number for their entry.
+        last: number of the last use, extended by loops; -1 for values of one block.
+        hints: value -> another whose slot would suit it.
+    """
+
+    __slots__ = ("defs", "foreign", "func", "hints", "last", "place", "rows", "starts", "target", "used")
+
+    def __init__(self, func: MFunc, target: Target) -> None:
+        count = len(func.types)
+        self.func = func
+        self.target = target
+        self.rows = target.rows
+        self.place: list[int] = [NONE] * count
+        self.used: list[bool] = [False] * count
+        self.foreign = False
+        self.defs: list[int] = [-1] * count
+        self.last: list[int] = [-1] * count
+        self.hints: dict[int, int] = {}
+        self.starts: list[int] = []
+
+    def run(self) -> None:
+        """Find the values that need homes and give them slots."""
+        self._number_definitions()
+        shared = self._walk_uses()
+        self._assign(shared)
+        self._arrivals()
+
+    def _number_definitions(self) -> None:
+        """Fill in `defs` and `starts`."""
+        defs = self.defs
+        k = 0
+        for block in self.func.blocks:
+            self.starts.append(k)
+            for v in block.params:
+                defs[v] = k
+            for inst in block.code:
+                k += 1
+                d = inst.rd
+                if d >= VIRTUAL:
+                    defs[d] = k
+                elif inst.op == CALL or inst.op == ENTRY:
+                    site = inst.imm
+                    assert isinstance(site, CallSite)
+                    for v in site.results:
+                        defs[v] = k
+            k += 1
+
+    def _walk_uses(self) -> bool:
+        """Fill in `used`, `last` and `hints`; return whether the layout allows slots to be shared."""
+        func = self.func
+        blocks = func.blocks
+        numbers = {block.id: number for number, block in enumerate(blocks)}
+        ends = _loop_ends(blocks, numbers)
+        shared = ends is not None
+        loop_starts: list[int] = []  # of the loops around the current block, outermost first: first and last instruction
+        loop_ends: list[int] = []
+        for number, block in enumerate(blocks):
+            start = self.starts[number]
+            while loop_ends and loop_ends[-1] < start:
+                loop_starts.pop()
+                loop_ends.pop()
+            if ends is not None and number in ends:
+                after = ends[number]
+                loop_starts.append(start)
+                loop_ends.append((self.starts[after] if after < len(blocks) else FOREVER) - 1)
+            for v in block.params:
+                self.last[v] = max(self.last[v], start)
+            self._walk_block(block, start, loop_starts, loop_ends)
+        return shared
+
+    def _walk_block(self, block: MBlock, start: int, loop_starts: list[int], loop_ends: list[int]) -> None:
+        """Note the uses in one block. Those of values defined in it matter only if the value has others."""
+        used = self.used
+        defs = self.defs
+        last = self.last
+        reads = self.rows.reads
+        uses: list[int] = []
+        k = start
+        end = start + len(block.code)
+        for inst in block.code:
+            k += 1
+            op = inst.op
+            if op >= FIRST_ROW:
+                fields = reads[op]
+                uses.clear()
+                if fields & 1:
+                    uses.append(inst.rn)
+                if fields & 2:
+                    uses.append(inst.rm)
+                if fields & 4:
+                    uses.append(inst.rx)
+            elif op == COPY or op == SWITCH:
+                uses = [inst.rn]
+            elif op == CALL or op == RET or op == TAIL:
+                site = inst.imm
+                assert isinstance(site, CallSite)
+                uses = [*site.args, site.address]
+                if op == CALL:
+                    self._look_at_instance(site)
+            elif op == JUMP and block.args:
+                uses = block.args.copy()
+                self._hint(block)
+            else:
+                continue
+            for v in uses:
+                if v < VIRTUAL:
+                    continue
+                used[v] = True
+                d = defs[v]
+                if start < d <= end:
+                    if last[v] < 0:
+                        continue
+                elif d == start and last[v] < k:  # a parameter of this block
+                    last[v] = k
+                    continue
+                if last[v] < k:
+                    inside = bisect_right(loop_starts, d)
+                    last[v] = loop_ends[inside] if inside < len(loop_ends) and d >= 0 else k
+
+    def _look_at_instance(self, site: CallSite) -> None:
+        """Note calls that pass another instance."""
+        r = self.target.instance_reg
+        for v, loc in zip(site.args, site.arg_locs):
+            if loc == r and v != self.func.instance:
+                self.foreign = True
+        if site.clobbers >> r & 1:
+            self.foreign = True
+
+    def _hint(self, block: MBlock) -> None:
+        """Parameters and their arguments suit each other; whichever is defined first has its slot first."""
+        defs = self.defs
+        for param, arg in zip(block.succs[0].params, block.args):
+            if defs[arg] < defs[param]:
+                self.hints.setdefault(param, arg)
+            else:
+                self.hints.setdefault(arg, param)
+
+    def _assign(self, shared: bool) -> None:
+        """Give slots in order of definition, reusing those whose value is dead."""
+        place = self.place
+        last = self.last
+        ending: dict[int, list[int]] = {}
+        free: set[int] = set()
+        count = 0
+        pinned = self.func.instance if not self.foreign else NONE
+        done = 0  # slots of values that end before this number are free
+        for v in self._in_order():
+            if v == pinned or not self.used[v]:
+                continue
+            start = self.defs[v]
+            while done < start:
+                free.update(ending.pop(done, ()))
+                done += 1
+            hint = self.hints.get(v, NONE)
+            slot = place[hint] >> 6 if hint >= 0 and place[hint] >= 0 else NONE
+            if slot in free:
+                free.discard(slot)
+            elif free:
+                slot = free.pop()
+            else:
+                slot = count
+                count += 1
+            place[v] = cell(SLOT, slot)
+            if shared:
+                ending.setdefault(last[v], []).append(slot)
+        self.func.num_slots = count
+
+    def _in_order(self) -> list[int]:
+        """The values that need a home, by definition."""
+        last = self.last
+        values = [v for v in range(VIRTUAL, len(last)) if last[v] >= 0]
+        values.sort(key=self.defs.__getitem__)
+        return values
+
+    def _arrivals(self) -> None:
+        """A parameter that arrives in memory stays there."""
+        inst = self.func.blocks[0].code[0]
+        if inst.op == ENTRY:
+            site = inst.imm
+            assert isinstance(site, CallSite)
+            for v, loc in zip(site.results, site.result_locs):
+                if loc >= REGISTERS:
+                    self.place[v] = cell(INCOMING, loc - STACK)
+
+
+def _loop_ends(blocks: list[MBlock], numbers: dict[int, int]) -> dict[int, int] | None:
+    """Return for each loop header the number after its last block, or None if there are other backward edges."""
+    ends: dict[int, int] = {}
+    stack: list[int] = []
+    for number, block in enumerate(blocks):
+        while stack and _outside(blocks[stack[-1]], block):
+            ends[stack.pop()] = number
+        if block.loop:
+            stack.append(number)
+    for number in stack:
+        ends[number] = len(blocks)
+    for number, block in enumerate(blocks):
+        for id in {succ.id for succ in block.succs}:
+            target = numbers[id]
+            if target <= number and not (target in ends and number < ends[target]):
+                return None
+    for number, after in ends.items():
+        for pred in blocks[number].preds:
+            if numbers[pred.id] >= after:
+                return None
+    return ends
+
+
+def _outside(header: MBlock, block: MBlock) -> bool:
+    """Say whether a block that follows a loop is outside of it."""
+    return block.depth < header.depth or (block.loop and block.depth == header.depth)
