@@ -62,7 +62,9 @@ def cases(row: Row) -> Iterator[MInst]:
             immediates = IMMEDIATES[operand.text]
         conditions = conditions or operand.kind == CONDITION
         if operand.kind == MEMORY:
-            memories = memory_operands() if row.number in (x.MOV64_RM, x.ADDSD_RM, x.MOV8_MR) else some_memory_operands()
+            memories = (
+                memory_operands() if row.number in (x.MOV64_RM, x.ADDSD_RM, x.MOV8_MR) else some_memory_operands()
+            )
     rounds = max(len(memories), len(immediates), 16 if conditions else 0, 2 * len(REGISTERS) if registers else 0)
     if memories[0] != (NONE, NONE, 0) and len(immediates) > 1:
         rounds = len(memories) * len(immediates)
@@ -156,7 +158,17 @@ def assemble(lines: list[str], folder: Path) -> list[bytes]:
     parts = []
     for section in (".text", ".lengths"):
         out = folder / "section.bin"
-        copy = ["objcopy", "-O", "binary", "-j", section, "--set-section-flags", f"{section}=alloc", str(file), str(out)]
+        copy = [
+            "objcopy",
+            "-O",
+            "binary",
+            "-j",
+            section,
+            "--set-section-flags",
+            f"{section}=alloc",
+            str(file),
+            str(out),
+        ]
         subprocess.run(copy, check=True)
         parts.append(out.read_bytes())
     text, lengths = parts
@@ -173,7 +185,19 @@ def disassemble(data: bytes, folder: Path) -> list[tuple[int, str]]:
     need_binutils()
     file = folder / "code.bin"
     file.write_bytes(data)
-    command = ["objdump", "-D", "-w", "-b", "binary", "-m", "i386:x86-64", "-M", "intel", "--no-show-raw-insn", str(file)]
+    command = [
+        "objdump",
+        "-D",
+        "-w",
+        "-b",
+        "binary",
+        "-m",
+        "i386:x86-64",
+        "-M",
+        "intel",
+        "--no-show-raw-insn",
+        str(file),
+    ]
     listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = []
     for line in listing.splitlines():

@@ -241,7 +241,8 @@ def _int_edges(width: int) -> list[int]:
 def _float_edges(type: int) -> list[int]:
     values = [0.0, 0.5, 0.49999999999999994, 1.0, 1.5, 2.5, 0.1, 3.7, 4294967295.0, 4294967296.0, 2147483647.0, 2147483648.0,
               2147483649.0, 4294967295.9, 2147483647.9, 2147483648.9, 9223372036854775807.0, 9223372036854774784.0,
-              18446744073709551615.0, 18446744073709549568.0, 1e10, 1e300, math.inf, 4503599627370497.5, 8388609.0, 0.99999999]  # fmt: skip
+              18446744073709551615.0, 18446744073709549568.0, 1e10, 1e300, math.inf, 4503599627370497.5, 8388609.0,
+              0.99999999]  # fmt: skip
     bits = [to_bits(value, type) for value in values] + [1, 2]  # denormals
     bits.append(0x7F7F_FFFF if type == F32 else 0x7FEF_FFFF_FFFF_FFFF)  # largest
     bits.append(0x0080_0000 if type == F32 else 0x0010_0000_0000_0000)  # smallest normal

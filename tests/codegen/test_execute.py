@@ -16,7 +16,6 @@ import pytest
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Emitter, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
-
 from tests.codegen.machine import TRAPPED, Machine
 from tests.codegen.models import EDGES, MODELS, NAN, is_nan, truncated
 
@@ -45,7 +44,7 @@ def valid(name: str, row: tuple[int, ...]) -> bool:
     if "_div_" in name or "_rem_" in name:
         width = 32 if name.startswith("i32") else 64
         overflow = row == (1 << width - 1, (1 << width) - 1)
-        return row[1] != 0 and not (name.endswith("_s") and ("_rem_" in name and row[1] == (1 << width) - 1 or overflow))
+        return row[1] != 0 and not (name.endswith("_s") and (("_rem_" in name and row[1] == (1 << width) - 1) or overflow))
     if "_trunc_f" in name:
         float_type = F32 if "_f32_" in name else F64
         return truncated(row[0], float_type, I32 if name.startswith("i32") else I64, name.endswith("_s")) is not None
@@ -221,16 +220,16 @@ def test_condition_consumed(machine: Machine, name: str, folded: bool) -> None:
     for times in (0, 1, 2):
         wanted = [answer != (times == 1) for answer in expected]
 
-        def body(e: Emitter, row: Value, times: int = times) -> Value:
+        def branch(e: Emitter, row: Value, times: int = times) -> Value:
             return consumed_by_branch(e, negated(e, e.emit(op, operands(e, [row])), times))
 
-        assert run(machine, loop(types, I32, body), types, I32, rows) == [7 if yes else 9 for yes in wanted]
+        assert run(machine, loop(types, I32, branch), types, I32, rows) == [7 if yes else 9 for yes in wanted]
         for type, yes, no in ((I32, 7, 9), (I64, 1 << 40, 3), (F32, 0x3F80_0000, 0), (F64, 1 << 62, 5)):
 
-            def body(e: Emitter, row: Value, times: int = times, type: int = type) -> Value:
+            def select(e: Emitter, row: Value, times: int = times, type: int = type) -> Value:
                 return consumed_by_select(e, negated(e, e.emit(op, operands(e, [row])), times), type)
 
-            assert run(machine, loop(types, type, body), types, type, rows) == [yes if true else no for true in wanted]
+            assert run(machine, loop(types, type, select), types, type, rows) == [yes if true else no for true in wanted]
 
 
 @pytest.mark.parametrize("name", TESTS)
@@ -260,7 +259,6 @@ def test_condition_traps(machine: Machine, name: str) -> None:
     e.emit(ops.TRAPIF, [e.emit(ops.BY_NAME[name], from_memory(types)(e, [rows]))], 3)
     e.ret([e.const(I32, 1)])
     call = machine.callable(func)
-    buffer = ctypes.create_string_buffer(ROW)
     for row in all_rows(types)[::7]:
-        buffer[: 8 * len(row)] = b"".join(bits.to_bytes(8, "little") for bits in row)
+        buffer = ctypes.create_string_buffer(b"".join(bits.to_bytes(8, "little") for bits in row), ROW)
         assert call(ctypes.addressof(buffer)) == (TRAPPED if MODELS[name](*row) else 1)

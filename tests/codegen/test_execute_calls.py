@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+from collections.abc import Callable
 
 import pytest
 
@@ -11,7 +12,6 @@ from figwasp.errors import Unsupported
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Call, Emitter, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
-
 from tests.codegen.machine import Machine
 
 INSTANCE = 0x1234_5678_9ABC_DEF0
@@ -64,7 +64,7 @@ def call(e: Emitter, op: int, args: list[Value], info: Call) -> list[Value]:
     return [first, *rest] if info.results else []
 
 
-def stub(machine: Machine, address: int, params: bytes, results: bytes) -> ctypes._CFunctionType:
+def stub(machine: Machine, address: int, params: bytes, results: bytes) -> Callable[..., int]:
     """Make f(inputs, outputs), which enters a wasm function with as many parameters as fit in registers."""
     func = Func("enter", -1, bytes([I64, I64]), b"", CONV_C)
     e = Emitter(func)
@@ -74,7 +74,7 @@ def stub(machine: Machine, address: int, params: bytes, results: bytes) -> ctype
     for number, value in enumerate(call(e, ops.ENTER_WASM, head + args, Call(params, results))):
         e.store(STORES[value.type], value, outputs, 8 * number)
     e.ret([])
-    return machine.callable(func)  # type: ignore[return-value]
+    return machine.callable(func)
 
 
 def run(machine: Machine, address: int, params: bytes, results: bytes, bits: list[int]) -> list[int]:
@@ -120,20 +120,21 @@ def test_call(machine: Machine, signature: int, kind: str) -> None:
     code = e.const(I64, address) if kind == "pointer" else e.load(ops.I64_LOAD, table, 8, ops.REGION_TABLE)
     if kind == "folded":
         code = e.load(ops.I64_LOAD, table, 8, ops.REGION_TABLE)
-    once = {
-        "direct": lambda: call(e, ops.CALL, [instance, *args], Call(params, results, inner.index)),
-        "builtin": lambda: call(e, ops.CALL_BUILTIN, [instance, *args], Call(params, results, inner.index)),
-    }.get(kind, lambda: call(e, ops.CALL_PTR, [code, e.const(I64, 99), *args], Call(params, results)))
+
+    def once() -> list[Value]:
+        if kind == "direct":
+            return call(e, ops.CALL, [instance, *args], Call(params, results, inner.index))
+        if kind == "builtin":
+            return call(e, ops.CALL_BUILTIN, [instance, *args], Call(params, results, inner.index))
+        return call(e, ops.CALL_PTR, [code, e.const(I64, 99), *args], Call(params, results))
+
     first = once()
     total = e.const(I64, 5)
     if kind == "folded":
         code = e.load(ops.I64_LOAD, table, 8, ops.REGION_TABLE)
     for value in once() + first:
-        wide = {
-            I32: lambda v: e.emit(ops.I64_EXTEND_I32_U, [v]), I64: lambda v: v,
-            F32: lambda v: e.emit(ops.I64_TRUNC_F32_S, [v]), F64: lambda v: e.emit(ops.I64_TRUNC_F64_S, [v]),
-        }[value.type](value)  # fmt: skip
-        total = e.emit(ops.I64_ADD, [total, wide])
+        wide = (ops.I64_EXTEND_I32_U, -1, ops.I64_TRUNC_F32_S, ops.I64_TRUNC_F64_S)[value.type]
+        total = e.emit(ops.I64_ADD, [total, value if wide < 0 else e.emit(wide, [value])])
     e.ret([e.emit(ops.I64_ADD, [total, e.emit(ops.I64_XOR, [instance, e.const(I64, INSTANCE)])])])
     place = ctypes.create_string_buffer(bytes(8) + address.to_bytes(8, "little"), 16)
     (answer,) = run(machine, machine.install(outer), bytes([I64]), bytes([I64]), [ctypes.addressof(place)])
@@ -290,7 +291,9 @@ def test_tail_call(machine: Machine) -> None:
     e.ret(mix(e, e.block.params[1:], results))
     address = machine.install(target)
     func, e = wasm_func(bytes([F64]), results)
-    e.emit(ops.TAIL_PTR, [e.const(I64, address), e.block.params[0], e.const(I64, 50), e.block.params[1]], Call(bytes([I64, F64]), results))
+    instance, number = e.block.params
+    args = [e.const(I64, address), instance, e.const(I64, 50), number]
+    e.emit(ops.TAIL_PTR, args, Call(bytes([I64, F64]), results))
     answers = run(machine, machine.install(func), bytes([F64]), results, [number_bits(F64, 3)])
     assert answers == expected_mix([(I64, 50), (F64, 3)], results)
 

@@ -11,9 +11,8 @@ import pytest
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Emitter, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
-
 from tests.codegen.machine import Machine
-from tests.codegen.models import EDGES, MASK, MODELS, NAN, is_nan, signed
+from tests.codegen.models import EDGES, MASK, MODELS, is_nan, signed
 
 M64 = MASK[I64]
 LOADS = {
@@ -276,8 +275,8 @@ def test_random_program(machine: Machine, part: int) -> None:
             else:
                 program.compute()
         program.finish()
-        memory = ctypes.create_string_buffer(8 * len(program.memory))
-        memory[: 8 * SLOTS] = b"".join(bits.to_bytes(8, "little") for bits in program.initial)
+        initial = b"".join(bits.to_bytes(8, "little") for bits in program.initial)
+        memory = ctypes.create_string_buffer(initial, 8 * len(program.memory))
         machine.callable(program.func)(ctypes.addressof(memory), 8, 16)
         expected = program.memory
         actual = [int.from_bytes(memory.raw[8 * k : 8 * k + 8], "little") for k in range(len(expected))]

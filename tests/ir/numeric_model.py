@@ -85,7 +85,7 @@ F64 = Format(64, 53, 1023)
 # Integers
 
 
-def _integer(name: str, width: int, a: int, b: int) -> int | None:  # noqa: PLR0911
+def _integer(name: str, width: int, a: int, b: int) -> int | None:
     x, y = signed(a, width), signed(b, width)
     count = b % width
     if name in ("div_s", "rem_s", "div_u", "rem_u"):
@@ -175,8 +175,13 @@ def _integral(f: Format, name: str, a: int) -> list[int]:
     x = f.finite(a)
     if x is None:
         return [a]
-    rounded = {"ceil": math.ceil, "floor": math.floor, "trunc": math.trunc, "nearest": round}[name](x)
-    return [f.round(Fraction(rounded), f.is_negative(a))]
+    roundings: dict[str, Callable[[Fraction], int]] = {
+        "ceil": math.ceil,
+        "floor": math.floor,
+        "trunc": math.trunc,
+        "nearest": round,
+    }
+    return [f.round(Fraction(roundings[name](x)), f.is_negative(a))]
 
 
 def _sqrt(f: Format, a: int) -> list[int]:

@@ -99,7 +99,7 @@ class Generator:
     def body(self, kind: str, params: list[str], types: list[str]) -> list[Instr]:
         code: list[Instr] = []
         if kind == "loop":
-            code += [("get", FUEL), ("eqz", I32), ("if", [], [], [("const", I32, 7), ("const", I64, 9), ("return",)])]
+            code += [("get", FUEL), ("eqz",), ("if", [], [], [("const", I32, 7), ("const", I64, 9), ("return",)])]
             code += [("get", FUEL), ("const", I32, 1), ("binary", I32, "sub"), ("set", FUEL)]
         for type in params:
             code += [self.random.choice([("drop",), ("set", LOCALS.index(type, 1))])]
@@ -157,7 +157,7 @@ def _text(instr: Instr) -> str:
     if name == "br_table":
         return f"br_table {' '.join(map(str, rest[0]))}"
     plain = {"eqz": "i32.eqz", "wrap": "i32.wrap_i64", "extend_u": "i64.extend_i32_u"}
-    return " ".join([plain.get(name, name), *map(str, rest)]) if name != "eqz" else "i32.eqz"
+    return " ".join([str(plain.get(name, name)), *map(str, rest)])
 
 
 class Trap(Exception):

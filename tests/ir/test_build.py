@@ -14,13 +14,14 @@ from figwasp.errors import LimitExceeded
 from figwasp.ir import build as build_module
 from figwasp.ir import ops, order, params, pipeline
 from figwasp.ir.build import CHECKED, GUARD
+from figwasp.ir.evaluate import Trapped
+from figwasp.ir.evaluate_module import Machine
 from figwasp.ir.text import show
 from figwasp.ir.verify import verify
 from figwasp.wasm.opcodes import FC
 from tests.golden import runner
 from tests.ir import programs
 from tests.ir.compiling import build_all, build_one, module_of
-from tests.ir.evaluate import Instance, Trapped
 
 KERNELS = [
     "fib",
@@ -75,11 +76,11 @@ def _expected(program: list[programs.Instr], args: list[int]) -> list[int] | str
         return "trap"
 
 
-def _actual(instance: Instance, args: list[int]) -> list[int] | str:
+def _actual(machine: Machine, args: list[int]) -> list[int] | str:
     try:
-        return instance.call(0, args)
+        return machine.invoke(0, args)
     except Trapped as trap:
-        return _TRAPS[trap.args[0]]
+        return _TRAPS[trap.code]
 
 
 def _agree(seed: int) -> tuple[int, int, bool]:
@@ -88,15 +89,14 @@ def _agree(seed: int) -> tuple[int, int, bool]:
     program = programs.Generator(seed).program()
     module = module_of(programs.text(program))
     cases = [(args, _expected(program, args)) for args in (_arguments(rng) for _ in range(6))]
-    stages = [build_all(module)[0], build_all(module)[0]]
-    verify(stages[0])
-    pipeline.run(stages[1])
-    for func in stages:
-        instance = Instance(module, [func])
+    machines = [Machine(module, passes=passes) for passes in (None, params.run, pipeline.run)]
+    for machine in machines:
         for args, expected in cases:
-            assert _actual(instance, args) == expected, (seed, args, show(func))
+            assert _actual(machine, args) == expected, (seed, args, show(machine.func(0)))
     traps = sum(expected == "trap" for _, expected in cases)
-    return len(cases) - traps, traps, any(value.op == ops.FRAME_AREA for value in stages[0].blocks[0].code)
+    built = machines[0].func(0)
+    verify(built)
+    return len(cases) - traps, traps, any(value.op == ops.FRAME_AREA for value in built.blocks[0].code)
 
 
 def test_random_programs_compute_what_the_interpreter_says() -> None:
@@ -120,11 +120,9 @@ def _kernels() -> list[tuple[str, int]]:
 def test_kernels_compute_what_they_should(shared: Path, name: str, mode: int) -> None:
     case = json.loads((shared / "kernels/kernels.json").read_text())[name]
     module = module_of((shared / f"kernels/wasm/{name}.wasm").read_bytes())
-    funcs = build_all(module, mode)
-    for func in funcs:
-        pipeline.run(func)
-    index = next(export.index for export in module.exports if export.name == case["export"])
-    assert Instance(module, funcs).call(index, [case["n_small"]]) == [case["expect_small"] & 0xFFFF_FFFF]
+    machine = Machine(module, mode, pipeline.run, steps=1 << 30)
+    result = machine.invoke(machine.export(case["export"]), [case["n_small"]])
+    assert result == [case["expect_small"] & 0xFFFF_FFFF]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -175,9 +173,9 @@ def test_a_switch_that_writes_ten_thousand_locals_is_built_with_locals_in_the_fr
     func = build_one(source)
     verify(func)
     assert func.num_values < 10 * cases
-    instance = Instance(module_of(source), [func])
-    assert instance.call(0, [6]) == [6]
-    assert instance.call(0, [5]) == [0]
+    machine = Machine(module_of(source))
+    assert machine.invoke(0, [6]) == [6]
+    assert machine.invoke(0, [5]) == [0]
 
 
 def test_a_branch_that_carries_too_much_is_refused() -> None:

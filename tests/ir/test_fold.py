@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -27,12 +28,12 @@ def _integers(width: int) -> list[int]:
 
 
 def _floats(f: model.Format) -> list[int]:
-    one = f.round(model.Fraction(1))
+    one = f.round(Fraction(1))
     edges = {0, 1, 2, 3, f.quiet, (1 << f.digits - 1) - 1, 1 << f.digits - 1, (1 << f.digits - 1) + 1, one, one + 1, one - 1}
     edges |= {f.infinity, f.infinity - 1, f.infinity | f.quiet, f.infinity | f.quiet | 5, f.infinity | 1, f.infinity + f.quiet - 1}
     for power in (-1, 1, 12, f.digits - 2, f.digits - 1, f.digits, 31, 32, 63, 64, f.most // 2):
-        edges |= {f.round(model.Fraction(2) ** power) + step for step in (-1, 0, 1)}
-    edges |= {f.round(model.Fraction(half, 2)) for half in (3, 5, 7)} | {_RANDOM.getrandbits(f.width) for _ in range(6)}
+        edges |= {f.round(Fraction(2) ** power) + step for step in (-1, 0, 1)}
+    edges |= {f.round(Fraction(half, 2)) for half in (3, 5, 7)} | {_RANDOM.getrandbits(f.width) for _ in range(6)}
     return sorted({f.sign(edge % (1 << f.width - 1), negative) for edge in edges for negative in (False, True)})
 
 
@@ -46,7 +47,7 @@ def _cases(op: int) -> list[tuple[int, ...]]:
     if len(kinds) == 1:
         more = [_RANDOM.getrandbits(model.WIDTHS[kinds]) for _ in range(200)]
         return [(a,) for a in first + more]
-    cases = [(a, b) for a in first for b in OPERANDS[kinds[1]]]
+    cases: list[tuple[int, ...]] = [(a, b) for a in first for b in OPERANDS[kinds[1]]]
     return cases if len(cases) < 1500 else _RANDOM.sample(cases, 1500)
 
 
@@ -108,7 +109,12 @@ def test_conversion_of_no_finite_number_is_undefined(name: str, bits: int) -> No
 
 
 _RAW = {"i": ("i32", ""), "l": ("i64", ""), "f": ("i32", "f32.reinterpret_i32"), "d": ("i64", "f64.reinterpret_i64")}
-_BACK = {ops.I32: ("i32", ""), ops.I64: ("i64", ""), ops.F32: ("i32", "i32.reinterpret_f32"), ops.F64: ("i64", "i64.reinterpret_f64")}
+_BACK = {
+    ops.I32: ("i32", ""),
+    ops.I64: ("i64", ""),
+    ops.F32: ("i32", "i32.reinterpret_f32"),
+    ops.F64: ("i64", "i64.reinterpret_f64"),
+}
 
 
 def _text(op: int, name: str) -> str:

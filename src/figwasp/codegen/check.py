@@ -38,6 +38,7 @@ from figwasp.ir.func import CONV_C
 from figwasp.ir.ops import F32, F64, I32, I64
 
 REGISTERS: Final = 32
+LOW: Final = 1 << 40
 
 State = dict[int, frozenset[int]]
 """Place -> original registers whose value it holds. Places are registers and `mem << 6 | base` for memory cells."""
@@ -167,12 +168,24 @@ class Snapshot:
         """What has gone must be a copy, or make a constant."""
         for original in originals:
             if original.op == COPY:
-                holders = [place for place, held in state.items() if original.rn in held]
+                holders = [place for place, held in state.items() if self._copied(original, place, held)]
                 _kill(state, original.rd)
                 for place in holders:
                     state[place] = state.get(place, _NOTHING) | {original.rd}
             elif original.op < FIRST_ROW or not self._is_constant(original):
                 self.fail(f"an instruction is missing: {self.text(original.inst)}")
+
+    def _copied(self, original: Original, place: int, held: frozenset[int]) -> bool:
+        """Say whether a place holds what a COPY makes, which between i32 and i64 is the low half with zeros above it."""
+        rd, rn = original.rd, original.rn
+        narrow = rd >= VIRTUAL and self.func.types[rd] == I32
+        if rn < VIRTUAL:
+            return rn in held or (narrow and LOW | rn in held)
+        if rd < VIRTUAL or self.func.types[rd] == self.func.types[rn]:
+            return rn in held
+        if narrow:
+            return LOW | rn in held
+        return rn in held and (place < REGISTERS or ~rn in held)
 
     def _is_constant(self, original: Original) -> bool:
         return any(original.rd in made for made in self.constants.values())
@@ -198,18 +211,26 @@ class Snapshot:
             state[inst.mem << 6 | inst.rm] = value
 
     def _carried(self, op: int, held: frozenset[int], stores: bool) -> frozenset[int]:
-        """What survives a move. `~v` in a cell says that all 8 bytes come from the register that held the narrow `v`."""
+        """What survives a move.
+
+        `~v` in a cell says that all 8 bytes come from the register that held the narrow `v`; `LOW | v` is the low half of `v`.
+        """
         widths = self.widths[op]
         wide = I64 in widths or F64 in widths
         value: set[int] = set()
         for v in held:
-            if v >= 0 and self._type(v) in widths:
+            if v < 0:
+                continue
+            if v >= LOW or self._type(v) in widths:
                 value.add(v)
-            elif v >= 0 and wide and (stores or ~v in held):
+            elif not wide:
+                value.add(LOW | v)
+            elif stores or ~v in held:
                 value |= {v, ~v} if stores else {v}
         return frozenset(value)
 
     def _type(self, v: int) -> int:
+        v &= ~LOW
         if v >= VIRTUAL:
             return self.func.types[v]
         return I64 if v < 16 else F64
@@ -384,7 +405,7 @@ def _kill(state: State, v: int) -> None:
     """No place holds the value of `v` any more."""
     for place, held in state.items():
         if v in held:
-            state[place] = held - {v, ~v}
+            state[place] = held - {v, ~v, LOW | v}
 
 
 def _meet(a: State, b: State) -> State:

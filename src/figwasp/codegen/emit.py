@@ -4,8 +4,8 @@ In goes an allocated MFunc whose frame is finished, and the machine's `Assembler
 
 The text grows in one buffer that does not contain its branches. A branch is a cut in the buffer: where, on which condition, to
 which label. When all is emitted every cut is given its size (short where it fits) in one pass: backward distances are known
-exactly by then, forward ones are estimated with long branches between, which can only be too far. So choosing is linear, and nothing is
-moved twice. Until then a place in the code is a mark: the buffer offset plus the number of cuts before it, in one int.
+exactly by then, forward ones are estimated with long branches between, which can only be too far. So choosing is linear, and
+nothing is moved twice. Until then a place in the code is a mark: the buffer offset plus the number of cuts before it, in one int.
 
 Constants and jump tables are items placed after the text, largest alignment first.
 """
@@ -186,8 +186,9 @@ class Assembler:
             worst.append(total)
         short: list[bool] = []
         shift = 0
-        cut = 0
-        for offset, condition, label in zip(self._cut_offsets, self._cut_conditions, self._cut_labels):
+        for cut, (offset, condition, label) in enumerate(
+            zip(self._cut_offsets, self._cut_conditions, self._cut_labels)
+        ):
             mark = labels[label]
             before = mark >> 32
             if before > cut:
@@ -197,7 +198,6 @@ class Assembler:
             short.append(fits)
             shift += short_size if fits else long_jump if condition < 0 else long_branch
             shifts.append(shift)
-            cut += 1
         return short
 
     def _join(self, short: list[bool]) -> bytearray:
@@ -208,14 +208,14 @@ class Assembler:
         shifts = self._shifts
         branch_bytes = self.branch_bytes
         start = 0
-        cut = 0
-        for offset, condition, label in zip(self._cut_offsets, self._cut_conditions, self._cut_labels):
+        for cut, (offset, condition, label) in enumerate(
+            zip(self._cut_offsets, self._cut_conditions, self._cut_labels)
+        ):
             mark = labels[label]
             parts.append(buf[start:offset])
             distance = (mark & OFFSET) + shifts[mark >> 32] - offset - shifts[cut + 1]
             parts.append(branch_bytes(condition, distance, short[cut]))
             start = offset
-            cut += 1
         parts.append(buf[start:])
         return bytearray(b"".join(parts))
 

@@ -108,6 +108,17 @@ class Ranges:
         self.block_of: list[int] = []
 
 
+_IMPLICIT: Final[dict[int, tuple[Rows, list[int]]]] = {}
+
+
+def implicit_registers(rows: Rows) -> list[int]:
+    """Per row, the physical registers it reads or writes besides its operands; one list per table."""
+    known = _IMPLICIT.get(id(rows))
+    if known is None:
+        known = _IMPLICIT[id(rows)] = (rows, [a | b for a, b in zip(rows.implicit_uses, rows.implicit_defs)])
+    return known[1]
+
+
 def live_ranges(func: MFunc, target: Target) -> Ranges | None:
     """Compute the live ranges of a function, or None when that would take too long."""
     ranges = Ranges(len(func.types))
@@ -121,7 +132,7 @@ class _Collector:
     Attributes:
         since: per physical register the point of its last definition in the block, or of the block's entry.
         allocatable: bit set of the registers whose points matter.
-        special: per row, True when it touches physical registers implicitly.
+        special: per row, the physical registers that it touches implicitly.
         clobbers: bit set of registers -> points of calls that destroy them.
     """
 
@@ -133,7 +144,7 @@ class _Collector:
         self.ranges = ranges
         self.rows: Rows = target.rows
         self.since: list[int] = [0] * REGISTERS
-        self.special: list[bool] = [a | b != 0 for a, b in zip(self.rows.implicit_uses, self.rows.implicit_defs)]
+        self.special = implicit_registers(self.rows)
         self.clobbers: dict[int, int] = {}
         self.allocatable = sum(1 << r for r in target.int_regs + target.float_regs)
 

@@ -151,6 +151,7 @@ class Allocator:
         """Allocate everything."""
         if self.ranges.copies:
             self._coalesce()
+        self._coalesce_ties()
         self._allocate_classes()
         unopened = self.saved & ~self.assignment.written
         self.assignment.int_order = [r for r in self.order_int if not unopened >> r & 1]
@@ -190,6 +191,22 @@ class Allocator:
                 self._befriend(a, b, -negative)
             else:
                 self._merge(x, y, negative)
+
+    def _coalesce_ties(self) -> None:
+        """Merge tied results with their sources where those die."""
+        mask = self.mask
+        types = self.types
+        place = self.place
+        tie_from = self.ranges.tie_from
+        for d in range(VIRTUAL, len(types)):
+            v = tie_from[d]
+            if v < VIRTUAL:
+                continue
+            x = self._find(d)
+            y = self._find(v)
+            if x != y and mask[x] and mask[y] and not mask[x] & mask[y] and types[x] == types[y]:
+                if place[x] < 0 and place[y] < 0:
+                    self._merge(x, y, 0)
 
     def _merge(self, x: int, y: int, negative: int) -> None:
         """Put two classes in one; the copy between them is gone."""
@@ -265,7 +282,7 @@ class Allocator:
                 root = self._find(a)
                 if root == self._find(b):
                     merged.setdefault(root, []).append(index)
-        for index in merged[v]:
+        for index in merged.get(v, ()):
             negative, a, b = self.ranges.copies[index]
             self._befriend(a, b, -negative)
         for member in group:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.codegen.homes import Homes
+from figwasp.codegen.liveness import implicit_registers
 from figwasp.codegen.mach import (
     CALL,
     COPY,
@@ -90,7 +91,7 @@ class LocalAllocator:
         self.func = func
         self.target = target
         self.rows: Rows = target.rows
-        self.implicit: list[int] = [a | b for a, b in zip(target.rows.implicit_uses, target.rows.implicit_defs)]
+        self.implicit = implicit_registers(target.rows)
         self.types = func.types
         self.homes = homes
         self.place = homes.place

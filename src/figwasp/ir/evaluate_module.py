@@ -93,6 +93,11 @@ class Machine(Environment):
         self._lay_out()
         self._initialise()
 
+    @property
+    def steps_left(self) -> int:
+        """How many values may still be evaluated."""
+        return self._evaluator.steps
+
     # Instantiation
 
     def _lay_out(self) -> None:

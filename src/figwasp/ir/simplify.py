@@ -389,15 +389,16 @@ class _Walk:
             if args[0].op == CONST:
                 self._jump(block, value, min(int_aux(args[0]), len(succs) - 1))
             return
-        condition = truth(args[0])
-        if condition.op == ops.I32_EQZ:
-            condition = truth(condition.args[0])
-            block.succs = [succs[1], succs[0]]
-        args[0] = condition
+        condition = args[0] = truth(args[0])
         if condition.op == CONST:
             self._jump(block, value, 0 if condition.aux else 1)
         elif self.trapped and self._is_zero(condition):
             self._jump(block, value, 1)
+        elif condition.op == ops.I32_EQZ:
+            condition = args[0] = truth(condition.args[0])
+            block.succs = [succs[1], succs[0]]
+            if self.trapped and self._is_zero(condition):
+                self._jump(block, value, 1)
 
     def _jump(self, block: Block, value: Value, slot: int) -> None:
         """Make a branch a jump to one of its successors."""

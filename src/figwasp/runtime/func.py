@@ -35,6 +35,9 @@ class Func:
 
     __slots__ = ()
 
+    def __new__(cls) -> Func:
+        raise TypeError("a figwasp.Func comes from an instance's exports")
+
     @property
     def _record(self) -> _Record:
         if not cpython.get_field(self, FUNC_RECORD):

@@ -28,6 +28,8 @@ from figwasp.runtime import cpython
 STORE_OP: Final = {I32: ops.I32_STORE, I64: ops.I64_STORE, F32: ops.F32_STORE, F64: ops.F64_STORE}
 LOAD_OP: Final = {I32: ops.I32_LOAD, I64: ops.I64_LOAD, F32: ops.F32_LOAD, F64: ops.F64_LOAD}
 
+_MISMATCH: Final = (TypeError, OverflowError)
+
 
 class Stub(Emitter):
     """An emitter with the phrases that stubs are made of."""
@@ -167,6 +169,16 @@ class Stub(Emitter):
         if type_ == F32:
             return self.emit(ops.F32_DEMOTE_F64, [value])
         return value
+
+    def forgive(self, failed: Block) -> None:
+        """After `unbox`: clear what says that the object does not fit; with any other exception set, go to `failed`."""
+        clear = self.new()
+        self.unless_zero(self.c("PyErr_Occurred", []), clear)
+        matches = self.wrap(self.c("PyErr_ExceptionMatches", [self.word(id(_MISMATCH))]))
+        self.split(self.emit(ops.I32_EQZ, [matches]), failed)
+        self.jump(clear)
+        self.at(clear)
+        self.c("PyErr_Clear", [], ops.VOID)
 
     def box(self, value: Value) -> Value:
         """Turn a number into a Python object: a new reference, or 0."""

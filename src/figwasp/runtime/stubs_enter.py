@@ -145,9 +145,12 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
     e.at(status)
     _settle(e, context, hooks)
     e.ret([_box_results(e, outcome)])
+    raised = e.new()
     e.at(failed)
-    e.c("PyErr_Clear", [], ops.VOID)
+    e.forgive(raised)
     e.jump(unusual)
+    e.at(raised)
+    e.ret([e.word(0)])
     e.at(unusual)
     _go_slow(e, hooks)
     return e.func

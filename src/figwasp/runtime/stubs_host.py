@@ -89,8 +89,9 @@ def body(params: bytes, results: bytes, dead: int) -> Func:
 
 def _convert_slowly(e: Stub, pair: Value, buffer: Value, answer: Value, odd: Block, failed: Block, dead: int) -> None:
     """At `odd`: let the record convert the answer into the buffer, or raise."""
+    raised = e.new()
     e.at(odd)
-    e.c("PyErr_Clear", [], ops.VOID)
+    e.forgive(raised)
     record = _live(e, e.get(pair, HOST_RECORD), dead)
     cell = e.c("PyLong_FromUnsignedLongLong", [buffer])
     converted = e.vectorcall(record, [cell, answer])
@@ -99,6 +100,9 @@ def _convert_slowly(e: Stub, pair: Value, buffer: Value, answer: Value, odd: Blo
     e.split(e.equals(converted, 0), failed)
     e.c("Py_DecRef", [converted], ops.VOID)
     e.ret([e.word(0)])
+    e.at(raised)
+    e.c("Py_DecRef", [answer], ops.VOID)
+    e.jump(failed)
 
 
 def _live(e: Stub, reference: Value, dead: int) -> Value:

@@ -1,0 +1,136 @@
+"""How fast functions are compiled: microseconds per wasm instruction, split by stage, in plain CPython.
+
+`python bench/compile.py [FILE ...]` compiles every function of whole modules; without files, some programs of the test data.
+Garbage collection is off, as it is when figwasp compiles.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+from time import perf_counter
+
+from side import machine, need_shared
+
+from figwasp.codegen import frame
+from figwasp.codegen.emit import emit
+from figwasp.codegen.isa.x64.target import TARGET
+from figwasp.codegen.regalloc import allocate
+from figwasp.errors import Error
+from figwasp.ir import pipeline
+from figwasp.ir.build import GUARD, build
+from figwasp.layout import InstanceLayout
+from figwasp.wasm.decode import decode
+from figwasp.wasm.module import Module
+from figwasp.wasm.validate import validate_func
+
+STAGES = ("validate", "build", "passes", "select", "allocate", "emit")
+PROGRAMS = ("quickjs", "hello-wasi-rs", "mandel", "smallpt-ex", "mal", "brotli")
+
+
+class Times:
+    """Seconds by stage, instructions and bytes of machine code, summed over functions."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.ops = 0
+        self.size = 0
+        self.refused = 0
+
+    def add(self, other: Times) -> None:
+        """Add the figures of another."""
+        for stage, seconds in other.seconds.items():
+            self.seconds[stage] += seconds
+        self.ops += other.ops
+        self.size += other.size
+        self.refused += other.refused
+
+
+def compile_module(module: Module) -> Times:
+    """Compile all functions of a module."""
+    layout = InstanceLayout(
+        len(module.types),
+        module.num_imported_funcs,
+        len(module.bodies),
+        len(module.memories),
+        len(module.tables),
+        len(module.globals),
+    )
+    times = Times()
+    for place in range(len(module.bodies)):
+        try:
+            times.add(compile_func(module, layout, module.num_imported_funcs + place))
+        except Error as problem:
+            times.refused += 1
+            print(f"    function {module.num_imported_funcs + place}: {problem}")
+    return times
+
+
+def compile_func(module: Module, layout: InstanceLayout, index: int) -> Times:
+    """Compile one function."""
+    marks = [perf_counter()]
+
+    def mark() -> None:
+        marks.append(perf_counter())
+
+    facts = validate_func(module, index)
+    mark()
+    func = build(module, index, facts, layout, GUARD)
+    mark()
+    pipeline.run(func)
+    mark()
+    machine_func = TARGET.select(func)
+    func.release()
+    del func
+    mark()
+    allocate(machine_func, TARGET)
+    mark()
+    frame.finish(machine_func, TARGET)
+    code = emit(machine_func, TARGET)
+    mark()
+    times = Times()
+    times.ops = facts.num_ops
+    times.size = len(code.data)
+    times.seconds = {stage: marks[number + 1] - marks[number] for number, stage in enumerate(STAGES)}
+    return times
+
+
+def show(name: str, times: Times) -> None:
+    """Print the microseconds per instruction."""
+    each = [times.seconds[stage] / max(times.ops, 1) * 1e6 for stage in STAGES]
+    columns = "".join(f"{value:9.2f}" for value in [*each, sum(each)])
+    print(f"{name:20}{times.ops:9}{columns}{times.size / max(times.ops, 1):8.1f}", flush=True)
+
+
+def head() -> None:
+    """Print the names of the columns."""
+    print(machine())
+    print(
+        f"{'us per instruction':20}{'ops':>9}" + "".join(f"{stage:>9}" for stage in (*STAGES, "sum")) + f"{'B/op':>8}"
+    )
+
+
+def whole_modules(files: list[Path]) -> None:
+    """Compile modules one after the other and print a line for each, and for all."""
+    head()
+    total = Times()
+    for path in files:
+        times = compile_module(decode(path.read_bytes()))
+        show(path.stem, times)
+        total.add(times)
+    show("all", total)
+
+
+def main() -> None:
+    """Compile the modules named by the arguments."""
+    gc.disable()
+    files = [Path(name) for name in sys.argv[1:]]
+    if not files:
+        folder = need_shared() / "programs/modules"
+        files = [folder / f"{name}.wasm" for name in PROGRAMS]
+    whole_modules(files)
+
+
+if __name__ == "__main__":
+    main()
