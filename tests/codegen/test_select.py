@@ -12,7 +12,7 @@ from figwasp.codegen.mach import BRANCH, ENTRY, FIRST_ROW, JUMP, SWITCH, TERMINA
 from figwasp.codegen.text import show
 from figwasp.ir import ops, pipeline
 from figwasp.ir.func import Emitter, Func
-from figwasp.ir.ops import I32, I64
+from figwasp.ir.ops import F64, I32, I64
 from figwasp.ir.text import parse
 from tests.golden import runner
 from tests.ir.compiling import build_all, module_of
@@ -170,6 +170,21 @@ def test_long_block_takes_linear_time() -> None:
         TARGET.select(func)
         times.append(time.perf_counter() - start)
     assert times[1] < 60 * times[0]
+
+
+def test_many_splits_take_linear_time() -> None:
+    """A select between floats on an integer splits its block."""
+    func = Func("splits", 0, bytes([I64, I32, F64, F64]), bytes([F64]))
+    e = Emitter(func)
+    _, test, value, other = e.block.params
+    for _ in range(10_000):
+        value = e.emit(ops.SELECT, [value, other, test], type=F64)
+    e.ret([value])
+    start = time.perf_counter()
+    machine = TARGET.select(func)
+    assert time.perf_counter() - start < 2
+    check(machine)
+    assert len(machine.blocks) == 1 + 3 * 10_000
 
 
 def test_chain_does_not_recurse() -> None:

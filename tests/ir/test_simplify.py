@@ -364,6 +364,23 @@ def test_native_stores_make_globals_unknown() -> None:
     assert _ops(func).count("i32_load") == 2
 
 
+def test_a_store_to_one_global_leaves_others_known_if_they_have_the_same_base() -> None:
+    func = _from_text("""
+        v3 = i64_load v0, const+64
+        v4 = i32_load v0, global+32
+        v5 = i32_load v3, global+16
+        i32_store v1, v0, global+48
+        v7 = i32_load v0, global+32
+        v8 = i32_load v3, global+16
+        v9 = i32_add v4, v5
+        v10 = i32_add v7, v8
+        v11 = i32_mul v9, v10
+        return v11
+    """)
+    loads = [value for value in func.blocks[0].code if value.op == ops.I32_LOAD]
+    assert [ops.aux_offset(value.aux) for value in loads if isinstance(value.aux, int)] == [32, 16, 16]
+
+
 @pytest.mark.parametrize("between", ["poll", "call f0 v0, v1, v2 : (i32, i32) -> ()", "call_native v0 : () -> ()"])
 def test_calls_make_globals_unknown_but_not_what_is_constant(between: str) -> None:
     func = _from_text(f"""

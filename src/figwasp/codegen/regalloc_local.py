@@ -126,8 +126,10 @@ class LocalAllocator:
 
     def _forget_all(self) -> None:
         """Begin with empty registers."""
-        for r in range(REGISTERS):
-            self._forget(r)
+        for r, v in enumerate(self.content):
+            if v >= 0:
+                self.register[v] = NONE
+                self.content[r] = NONE
 
     def _forget(self, r: int) -> None:
         """A register's content is not wanted any more."""

@@ -10,6 +10,7 @@ free at that point, the scratch register, or, when there is none, one that is sa
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Final
 
 from figwasp.codegen.mach import (
@@ -67,10 +68,22 @@ class Assignment:
         self.written = 0
 
 
+class Pieces:
+    """The stretches of points where a spilled value is in a register besides, in order."""
+
+    __slots__ = ("ends", "registers", "starts")
+
+    def __init__(self, triples: list[int]) -> None:
+        order = sorted(range(0, len(triples), 3), key=triples.__getitem__)
+        self.starts = [triples[i] for i in order]
+        self.ends = [triples[i + 1] for i in order]
+        self.registers = [triples[i + 2] for i in order]
+
+
 class Rewriter:
     """The walk over the code."""
 
-    __slots__ = ("assignment", "borrow_slots", "func", "mover", "place", "rows", "target", "types", "written")
+    __slots__ = ("assignment", "borrow_slots", "func", "mover", "pieces", "place", "rows", "target", "types", "written")
 
     def __init__(self, func: MFunc, target: Target, assignment: Assignment) -> None:
         self.func = func
@@ -80,6 +93,7 @@ class Rewriter:
         self.place = assignment.place
         self.types = func.types
         self.written = assignment.written
+        self.pieces = {v: Pieces(triples) for v, triples in assignment.pieces.items()}
         self.borrow_slots: list[int] = []
         self.mover = Mover(func, target)
         self.mover.constants = assignment.constants
@@ -88,7 +102,7 @@ class Rewriter:
         """Rewrite all blocks and note the callee-saved registers that are written."""
         for block in self.func.blocks:
             self.mover.out = []
-            if block.params and self.assignment.pieces:
+            if block.params and self.pieces:
                 self._store_params(block)
             self._walk(block)
             block.code = self.mover.out
@@ -154,22 +168,22 @@ class Rewriter:
         """The best place to read a value at a point where it is live."""
         place = self.place[v]
         if place >= REGISTERS:
-            pieces = self.assignment.pieces.get(v)
+            pieces = self.pieces.get(v)
             if pieces is not None:
-                for i in range(0, len(pieces), 3):
-                    if pieces[i] <= point < pieces[i + 1]:
-                        return pieces[i + 2]
+                i = bisect_right(pieces.starts, point) - 1
+                if i >= 0 and point < pieces.ends[i]:
+                    return pieces.registers[i]
         return place
 
     def _start(self, v: int, point: int) -> int:
         """The place where a value is to be defined at `point`: a register if a piece begins there, else its place."""
         place = self.place[v]
         if place >= REGISTERS:
-            pieces = self.assignment.pieces.get(v)
+            pieces = self.pieces.get(v)
             if pieces is not None:
-                for i in range(0, len(pieces), 3):
-                    if pieces[i] == point:
-                        return pieces[i + 2]
+                i = bisect_right(pieces.starts, point) - 1
+                if i >= 0 and pieces.starts[i] == point:
+                    return pieces.registers[i]
         return place
 
     def _store_params(self, block: MBlock) -> None:

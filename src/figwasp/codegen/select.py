@@ -64,6 +64,7 @@ class Selector:
     __slots__ = (
         "_blocks",
         "_loop_ends",
+        "_parts",
         "_place",
         "_placed_after",
         "_placed_before",
@@ -115,6 +116,7 @@ class Selector:
         self._blocks: list[MBlock] = []  # by IR block id: where the block begins
         self._place: list[int] = []  # by IR block id: layout index
         self._loop_ends: dict[int, int] = {}
+        self._parts: list[MBlock] = []  # what the current block has been split into, last first
         self._placed_before: dict[int, list[MBlock]] = {}
         self._placed_after: dict[int, list[MBlock]] = {}
 
@@ -231,6 +233,10 @@ class Selector:
             self.entry(self)
         code.reverse()
         current.code = code
+        if self._parts:
+            self._parts.reverse()
+            self._placed_after[block.id] = self._parts + self._placed_after.get(block.id, [])
+            self._parts = []
 
     def split(self) -> MBlock:
         """Make what has been emitted of the current block a block of its own, `rest`, which follows it; return that.
@@ -249,8 +255,8 @@ class Selector:
         return rest
 
     def put_after(self, made: MBlock) -> None:
-        """Lay a block out right after the current one."""
-        self._placed_after.setdefault(self.block.id, []).insert(0, made)
+        """Lay a block out right after the current one, in front of those put there before."""
+        self._parts.append(made)
 
     # Edges
 
@@ -289,7 +295,7 @@ class Selector:
         """
         place = self._place[target.id]
         if self.block.depth == target.depth and not (target.loop and place > self.index):
-            self.put_after(made)
+            self._placed_after.setdefault(self.block.id, []).append(made)
         elif place > self.index:
             self._placed_before.setdefault(target.id, []).append(made)
         else:

@@ -52,7 +52,8 @@ class Spiller:
         homes: slot of a class, by its root.
         slots: per slot the points at which it is taken.
         arrivals: incoming cells of the parameters that have one.
-        loops: outermost first, None before they were wanted.
+        loops: outer ones first, None before they were wanted. parents: number of the next outer loop, or NONE.
+        innermost: per block number, that of the innermost loop around it, or NONE.
     """
 
     __slots__ = (
@@ -61,9 +62,11 @@ class Spiller:
         "busy",
         "func",
         "homes",
+        "innermost",
         "loops",
         "order_float",
         "order_int",
+        "parents",
         "ranges",
         "rows",
         "saved",
@@ -92,6 +95,8 @@ class Spiller:
         self.slots: list[int] = []
         self.arrivals: dict[int, int] = {}
         self.loops: list[Loop] | None = None
+        self.innermost: list[int] = []
+        self.parents: list[int] = []
         self._find_arrivals()
 
     def spill(self, v: int, root: int) -> None:
@@ -162,11 +167,13 @@ class Spiller:
         """Give registers to loops; return the uses outside of them."""
         if self.loops is None:
             self.loops = find_loops(self.func, self.ranges)
+            self._find_innermost()
         ranges = self.ranges
         start = ranges.defs[v]
         mask = ranges.mask[v]
         rest = uses
-        for loop in self.loops:
+        for number in self._loops_around(uses):
+            loop = self.loops[number]
             if loop.start <= start < loop.end:
                 continue
             low = bisect_left(rest, loop.start)
@@ -186,6 +193,39 @@ class Spiller:
                 self.assignment.edge_loads.setdefault(loop.jump, []).extend((v, r))
                 rest = rest[:low] + rest[high:]
         return rest
+
+    def _find_innermost(self) -> None:
+        """Fill in `innermost` and `parents`."""
+        assert self.loops is not None
+        innermost: list[int] = [NONE] * len(self.ranges.starts)
+        parents: list[int] = []
+        stack: list[int] = []
+        following = 0
+        for number, start in enumerate(self.ranges.starts):
+            while stack and self.loops[stack[-1]].end <= start:
+                stack.pop()
+            if following < len(self.loops) and self.loops[following].start == start:
+                parents.append(stack[-1] if stack else NONE)
+                stack.append(following)
+                following += 1
+            innermost[number] = stack[-1] if stack else NONE
+        self.innermost = innermost
+        self.parents = parents
+
+    def _loops_around(self, uses: list[int]) -> list[int]:
+        """The numbers of the loops that contain any of the uses, outer ones first."""
+        block_of = self.ranges.block_of
+        seen: set[int] = set()
+        last = NONE
+        for end in uses:
+            block = block_of[end >> 1]
+            if block != last:
+                last = block
+                number = self.innermost[block]
+                while number >= 0 and number not in seen:
+                    seen.add(number)
+                    number = self.parents[number]
+        return sorted(seen)
 
     def _free(self, v: int, mask: int, gain: int) -> int:
         """Return a register that is free at all points of `mask` and worth it, or NONE."""

@@ -310,10 +310,11 @@ class _Walk:
         args = value.args
         base = args[first]
         if base.op == ops.I64_ADD and len(args) == first + 1 and base.args[1].op == CONST:
+            aux = int_aux(value)
             added = int_aux(base.args[1])
-            aux = int_aux(value) + added - (added >> 63 << 64)
-            if 0 <= aux - (aux >> _REGION << _REGION) < _MAX_OFFSET and aux >> _REGION == int_aux(value) >> _REGION:
-                value.aux = aux
+            offset = ops.aux_offset(aux) + added - (added >> 63 << 64)
+            if 0 <= offset < _MAX_OFFSET:
+                value.aux = ops.memory_aux(offset, aux >> _REGION)
                 args[first] = base.args[0]
 
     def _store(self, value: Value) -> None:

@@ -44,6 +44,28 @@ class _Chunk:
         self.frozen = False
 
 
+def _take_free(chunks: list[_Chunk], size: int) -> _Chunk | None:
+    """Take a chunk of at least `size` bytes out of a list.
+
+    Other threads, and finalizers in this one, may take from the list meanwhile: what `pop` gave belongs to nobody else.
+    """
+    too_small = []
+    found = None
+    while found is None:
+        try:
+            chunk = chunks.pop()
+        except IndexError:
+            break
+        if chunk.frozen:
+            continue
+        if chunk.size >= size:
+            found = chunk
+        else:
+            too_small.append(chunk)
+    chunks.extend(too_small)
+    return found
+
+
 class Space:
     """The reserved range.
 
@@ -72,12 +94,10 @@ class Space:
 
     def code_chunk(self, size: int) -> _Chunk:
         """Return a chunk for at least `size` bytes of code."""
-        self._free_code = [chunk for chunk in self._free_code if not chunk.frozen]
-        for i, chunk in enumerate(self._free_code):
-            if chunk.size >= size:
-                del self._free_code[i]
-                chunk.used = 0
-                return chunk
+        free = _take_free(self._free_code, size)
+        if free is not None:
+            free.used = 0
+            return free
         size = (size + _CHUNK - 1) & -_CHUNK
         start = self._take_addresses(size)
         chunk = _Chunk(start, size, self._writable_view(start, size))
@@ -96,11 +116,10 @@ class Space:
 
     def data_chunk(self, size: int) -> _Chunk:
         """Return a chunk of zeroed private data of at least `size` bytes."""
-        for i, chunk in enumerate(self._free_data):
-            if chunk.size >= size:
-                del self._free_data[i]
-                os.discard(chunk.start, chunk.size)
-                return chunk
+        free = _take_free(self._free_data, size)
+        if free is not None:
+            os.discard(free.start, free.size)
+            return free
         size = (size + os.PAGE - 1) & -os.PAGE
         start = self._take_addresses(size)
         os.commit_in(start, size)
@@ -144,8 +163,9 @@ class Region:
         return address
 
     def write(self, address: int, data: bytes) -> None:
-        """Put code at the address that `place` gave last: through the writable view, or by writing before protecting."""
-        chunk = self._code[-1]
+        """Put code at an address that `place` gave: through the writable view, or by writing before protecting."""
+        # Seldom not the last: when another thread, or a finalizer, compiled a function since.
+        chunk = next(chunk for chunk in reversed(self._code) if chunk.start <= address < chunk.start + chunk.size)
         if not chunk.writable:
             os.map_then_protect(address, data)
             return

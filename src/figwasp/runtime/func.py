@@ -12,10 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
-from figwasp.errors import TRAP_HOST
-from figwasp.runtime import cpython, os, process, traps
+from figwasp.runtime import cpython, os, process
 from figwasp.runtime.owner import Owner
-from figwasp.runtime.stubs_enter import RAW_DEEP
+from figwasp.runtime.stubs_enter import RAW_BUSY, RAW_DEEP
 from figwasp.runtime.stubs_object import FUNC_FUNCREF, FUNC_OWNER, FUNC_RECORD, FUNC_SIZE, FUNC_STORE, FUNC_VECTORCALL
 from figwasp.runtime.values import from_bits, ir_types, numbers_only, to_bits
 from figwasp.wasm.types import FuncType, type_name
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from figwasp.runtime.store import Store
 
 _MISSING: Final = object()
+_buffer_types: Final[dict[int, type[ctypes.Array[ctypes.c_uint64]]]] = {}
 
 
 class Func:
@@ -152,7 +152,10 @@ class _Record:
 
 def new_buffer(cells: int) -> ctypes.Array[ctypes.c_uint64]:
     """Return a zeroed buffer for `enter_raw`, at least one cell."""
-    return (ctypes.c_uint64 * max(cells, 1))()
+    cells = max(cells, 1)
+    # ctypes forgets array types that nobody holds, and making one is slow.
+    type_ = _buffer_types.get(cells) or _buffer_types.setdefault(cells, ctypes.c_uint64 * cells)
+    return type_()
 
 
 def enter_raw(type_: FuncType, address: int, buffer: ctypes.Array[ctypes.c_uint64], store: Store) -> None:
@@ -160,26 +163,16 @@ def enter_raw(type_: FuncType, address: int, buffer: ctypes.Array[ctypes.c_uint6
 
     Raises:
         Trap: it trapped.
+        Busy: another thread is running in the store.
         RecursionError: the native stack is too deep.
     """
-    context = store.context
     entry = process.get().raw_entry(ir_types(type_.params), ir_types(type_.results))
-    top = os.read_u64(context + layout.CTX_WASM_SP)
-    try:
-        status = entry(address, ctypes.addressof(buffer), context)
-    except BaseException:
-        os.write_u64(context + layout.CTX_WASM_SP, top)
-        raise
-    if status == 0:
-        return
+    status = entry(address, ctypes.addressof(buffer), store.context)
+    while status == RAW_BUSY:  # another thread came in since `claim`
+        store.claim()
+        status = entry(address, ctypes.addressof(buffer), store.context)
     if status == RAW_DEEP:
         raise RecursionError("maximum recursion depth exceeded while calling into WebAssembly")
-    assert status != TRAP_HOST
-    try:
-        trap = traps.resolve(context, status)
-    finally:
-        os.write_u64(context + layout.CTX_WASM_SP, top)
-    raise trap
 
 
 class HostFunc:

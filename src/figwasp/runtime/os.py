@@ -243,9 +243,12 @@ def start_thread(address: int, argument: int) -> None:
     _libc.pthread_detach(thread)
 
 
+_ThreadAttributes: Final = ctypes.c_char * 64  # pthread_attr_t
+
+
 def native_stack() -> tuple[int, int]:
     """Return the lowest address that the calling thread's stack may grow down to, and its size."""
-    attributes = ctypes.create_string_buffer(64)
+    attributes = _ThreadAttributes()
     if _libc.pthread_getattr_np(_libc.pthread_self(), attributes):
         return 0, 1 << 62
     base = ctypes.c_size_t()

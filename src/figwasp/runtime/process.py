@@ -53,6 +53,10 @@ BUILTIN_TYPES: Final[dict[int, tuple[bytes, bytes]]] = {
 """Builtins that the instance's hook serves: parameters after the instance, and results."""
 
 
+_RAW: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+_CLAIM: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
+
+
 def _dead(*_args: object) -> None:
     """Answer for something the cycle collector has already cleared."""
     raise ReferenceError("the instance this belongs to has been collected")
@@ -67,6 +71,7 @@ class Process:
         stubs: address of each `code.STUB_*`.
         builtin_cells: address of the builtins' cells.
         returned: the return address at which a walk over wasm frames ends.
+        claim: binds a chain to the calling thread (`stubs_enter.claim`).
     """
 
     def __init__(self) -> None:
@@ -91,6 +96,7 @@ class Process:
         self._general_body = 0
         self._make_switches()
         self._make_builtins()
+        self.claim: Callable[[int, int, int, int], int] = _CLAIM(self.compile(stubs_enter.claim()))
         self._install_handler()
         self._reap_callback = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(self._reap)
         gc.callbacks.append(self._after_collection)
@@ -169,9 +175,8 @@ class Process:
         key = params + b"\xff" + results
         entry = self._raw.get(key)
         if entry is None:
-            address = self.compile(stubs_enter.raw(params, results))
-            prototype = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
-            entry = self._raw[key] = prototype(address)
+            address = self.compile(stubs_enter.raw(params, results, self.hooks))
+            entry = self._raw[key] = _RAW(address)
         return entry
 
     def host_stub(self, params: bytes, results: bytes, numbers: bool) -> int:

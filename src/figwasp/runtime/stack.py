@@ -7,6 +7,7 @@ that run before a function's own check.
 
 from __future__ import annotations
 
+import itertools
 from typing import Final
 
 from figwasp import layout
@@ -18,6 +19,15 @@ HEADROOM: Final = 64 << 10
 _GUARD: Final = 64 << 10
 _MAX_CONTEXTS: Final = 1 << 16
 _MAX_POOLED: Final = 64
+
+
+def _make_stack() -> int:
+    try:
+        base = os.reserve(_GUARD + STACK_SIZE) + _GUARD
+        os.commit(base, STACK_SIZE)
+    except OSError as error:
+        raise LimitExceeded(f"no memory for a wasm stack: {error}") from None
+    return base
 
 
 class Stacks:
@@ -33,6 +43,7 @@ class Stacks:
         self.contexts_size = _MAX_CONTEXTS * layout.CTX_SIZE
         self.contexts = os.allocate(self.contexts_size)
         self.used = used
+        self._numbers = itertools.count()
         self._free: list[int] = []
         self._pool: list[int] = []
 
@@ -42,14 +53,15 @@ class Stacks:
         Raises:
             LimitExceeded: too many stores.
         """
-        if self._free:
+        try:
             context = self._free.pop()
-        else:
-            count = os.read_u64(self.used)
-            if count == _MAX_CONTEXTS:
-                raise LimitExceeded(f"more than {_MAX_CONTEXTS} stores at once")
-            context = self.contexts + count * layout.CTX_SIZE
-            os.write_u64(self.used, count + 1)
+        except IndexError:
+            # One step for other threads; the ticker may see the number late, since nothing runs in the new one yet.
+            number = next(self._numbers)
+            if number >= _MAX_CONTEXTS:
+                raise LimitExceeded(f"more than {_MAX_CONTEXTS} stores at once") from None
+            context = self.contexts + number * layout.CTX_SIZE
+            os.write_u64(self.used, max(number + 1, os.read_u64(self.used)))
         os.write(context, bytes(layout.CTX_SIZE))
         return context
 
@@ -61,14 +73,13 @@ class Stacks:
         """
         if os.read_u64(context + layout.CTX_STACK_TOP):
             return
-        if self._pool:
+        try:
             base = self._pool.pop()
-        else:
-            try:
-                base = os.reserve(_GUARD + STACK_SIZE) + _GUARD
-                os.commit(base, STACK_SIZE)
-            except OSError as error:
-                raise LimitExceeded(f"no memory for a wasm stack: {error}") from error
+        except IndexError:
+            base = _make_stack()
+        if os.read_u64(context + layout.CTX_STACK_TOP):
+            self._pool.append(base)  # another thread was here meanwhile
+            return
         top = base + STACK_SIZE - 64
         os.write_u64(context + layout.CTX_STACK_BASE, base)
         os.write_u64(context + layout.CTX_STACK_TOP, top)

@@ -168,15 +168,10 @@ class Store:
         machine.check_handler()
         machine.stacks.give_stack(self.context)
         machine.start_ticker()
-        context = self.context
         lowest, size = os.native_stack()
-        os.write_u64(context + layout.CTX_NATIVE_LIMIT, lowest + _NATIVE_MARGIN)
-        os.write_u64(context + layout.CTX_NATIVE_SIZE, size - _NATIVE_MARGIN)
         on_main = threading.current_thread() is threading.main_thread()
-        os.write_u64(context + layout.CTX_MAIN_THREAD, int(on_main))
-        os.write_u64(context + layout.CTX_THREAD_STATE, cpython.thread_state())
-        # The first check finds a tick, which wakes the ticker if it sleeps.
-        os.write_u64(context + layout.CTX_STACK_LIMIT, 2**64 - 1)
+        if machine.claim(self.context, lowest + _NATIVE_MARGIN, max(size - _NATIVE_MARGIN, 0), int(on_main)):
+            raise Busy("another thread is running in this store")
 
     # References
 

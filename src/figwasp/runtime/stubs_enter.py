@@ -15,7 +15,8 @@ from figwasp.ir.ops import I32, I64
 from figwasp.runtime.stubs import LOAD_OP, STORE_OP, Stub
 from figwasp.runtime.stubs_object import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
 
-RAW_DEEP: Final = 255  # what `raw` answers when the native stack is too deep; otherwise a trap code
+RAW_DEEP: Final = 1  # what `raw` answers when the native stack is too deep
+RAW_BUSY: Final = 2  # and when the chain is not this thread's
 _DEAD_ZONE: Final = 256  # bytes kept between the frames of a trap and what runs while they are read
 
 
@@ -23,7 +24,7 @@ class Hooks:
     """Python's half, as PyObject* that live for ever.
 
     Attributes:
-        trap: turns a trap into an exception: (context address, trap code), returns None.
+        trap: turns a trap into an exception: (context address, trap code, pc, stack pointer), raises.
         cleanup: releases what the finished chain had pinned: (context address,), returns None.
         dead: answers for a callable whose record the collector has cleared: (); raises.
     """
@@ -192,25 +193,32 @@ def _settle(e: Stub, context: Value, hooks: Hooks) -> None:
     failing = e.new()
     e.brif(trap, failing, sound)
     e.at(failing)
-    e.put32(0, context, layout.CTX_TRAP_CODE)
-    leave = e.new()
-    e.split(e.emit(ops.I32_EQ, [trap, e.const(I32, TRAP_HOST)]), leave)
-    kept = e.get(context, layout.CTX_WASM_SP)
-    _protect_dead_frames(e, context)
-    e.call_with_ints(e.word(hooks.trap), [context, e.emit(ops.I64_EXTEND_I32_U, [trap])])
-    e.put(kept, context, layout.CTX_WASM_SP)
-    e.jump(leave)
-    e.at(leave)
-    e.ret([e.word(0)])
+    _fail(e, context, trap, hooks)
     e.at(sound)
     _clean_up(e, context, good, hooks)
     e.at(good)
 
 
-def _protect_dead_frames(e: Stub, context: Value) -> None:
-    """Keep what runs from now on below the frames of the trap, so that they can be read."""
-    below = e.emit(ops.I64_SUB, [e.get(context, layout.CTX_TRAP_SP), e.word(_DEAD_ZONE)])
+def _fail(e: Stub, context: Value, trap: Value, hooks: Hooks) -> None:
+    """Return 0 with an exception set: the one a host function left, or what the hook makes of the trap.
+
+    While the hook reads the frames of the trap, whatever runs stays below them, and other threads find the chain running.
+    """
+    e.put32(0, context, layout.CTX_TRAP_CODE)
+    leave = e.new()
+    e.split(e.emit(ops.I32_EQ, [trap, e.const(I32, TRAP_HOST)]), leave)
+    kept = e.get(context, layout.CTX_WASM_SP)
+    pc = e.get(context, layout.CTX_TRAP_PC)
+    pointer = e.get(context, layout.CTX_TRAP_SP)
+    below = e.emit(ops.I64_SUB, [pointer, e.word(_DEAD_ZONE)])
     e.put(e.emit(ops.I64_AND, [below, e.word(-16)]), context, layout.CTX_WASM_SP)
+    _add_depth(e, context, 1)
+    e.call_with_ints(e.word(hooks.trap), [context, e.emit(ops.I64_EXTEND_I32_U, [trap]), pc, pointer])
+    _add_depth(e, context, -1)
+    e.put(kept, context, layout.CTX_WASM_SP)
+    e.jump(leave)
+    e.at(leave)
+    e.ret([e.word(0)])
 
 
 def _clean_up(e: Stub, context: Value, good: Block, hooks: Hooks) -> None:
@@ -227,30 +235,55 @@ def _clean_up(e: Stub, context: Value, good: Block, hooks: Hooks) -> None:
     e.ret([e.word(0)])
 
 
-def raw(params: bytes, results: bytes) -> Func:
+def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
     """Build (reference, buffer, context) -> status: operands and results are 8-byte cells of raw bits in the buffer.
 
-    The caller has made sure that the context is its thread's. The status is 0, a trap code (a Python exception is set when it
-    is TRAP_HOST) or RAW_DEEP; the GIL is held again. After a trap the context's wasm stack pointer stands below the dead
-    frames: the caller reads them and puts it back to what it was before the call.
+    The status is 0 (a Python exception may be set), RAW_DEEP or RAW_BUSY; the GIL is held again.
     """
     e = Stub("enter.raw", bytes([I64] * 3), bytes([I64]), CONV_C)
     reference, buffer, context = e.params
     deep = e.new()
+    busy = e.new()
+    thread = e.c("PyThreadState_Get", [])
+    e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), busy)
     _check_native_stack(e, context, deep)
     values = [e.load(LOAD_OP[type_], buffer, 8 * i) for i, type_ in enumerate(params)]
     outcome = _cross(e, params, results, reference, context, values)
     e.take_gil(context)
     trap = e.get32(context, layout.CTX_TRAP_CODE)
-    e.put32(0, context, layout.CTX_TRAP_CODE)
     trapped = e.new()
     e.split(trap, trapped)
     for i, result in enumerate(outcome):
         e.store(STORE_OP[result.type], result, buffer, 8 * i)
     e.ret([e.word(0)])
     e.at(trapped)
-    _protect_dead_frames(e, context)
-    e.ret([e.emit(ops.I64_EXTEND_I32_U, [trap])])
+    _fail(e, context, trap, hooks)
     e.at(deep)
     e.ret([e.word(RAW_DEEP)])
+    e.at(busy)
+    e.ret([e.word(RAW_BUSY)])
+    return e.func
+
+
+def claim() -> Func:
+    """Build (context, lowest native stack pointer, native stack size, on main thread) -> 0, or 1 when another thread runs there.
+
+    It is one step for other Python threads: they find the chain bound to one thread with all that belongs to it.
+    """
+    e = Stub("claim", bytes([I64] * 4), bytes([I64]), CONV_C)
+    context, lowest, size, main = e.params
+    thread = e.c("PyThreadState_Get", [])
+    other = e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread])
+    running = e.emit(ops.I64_NE, [e.get(context, layout.CTX_DEPTH), e.word(0)])
+    busy = e.new()
+    e.split(e.emit(ops.I32_AND, [other, running]), busy)
+    e.put(lowest, context, layout.CTX_NATIVE_LIMIT)
+    e.put(size, context, layout.CTX_NATIVE_SIZE)
+    e.put(main, context, layout.CTX_MAIN_THREAD)
+    e.put(thread, context, layout.CTX_THREAD_STATE)
+    # The first check finds a tick, which wakes the ticker if it sleeps.
+    e.put(e.word(-1), context, layout.CTX_STACK_LIMIT)
+    e.ret([e.word(0)])
+    e.at(busy)
+    e.ret([e.word(1)])
     return e.func

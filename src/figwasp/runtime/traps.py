@@ -116,15 +116,13 @@ def walk(pc: int, sp: int, top: int) -> tuple[Frame, ...]:
     return tuple(frames)
 
 
-def resolve(context: int, code: int) -> Trap:
-    """Return the exception for the trap recorded in a context.
+def resolve(context: int, code: int, pc: int, sp: int) -> Trap:
+    """Return the exception for a trap.
 
     Args:
-        context: its address.
-        code: what the context's trap code was.
+        context: address of the context.
+        code, pc, sp: what the context recorded: trap code, program counter, stack pointer.
     """
-    pc = os.read_u64(context + layout.CTX_TRAP_PC)
-    sp = os.read_u64(context + layout.CTX_TRAP_SP)
     top = os.read_u64(context + layout.CTX_STACK_TOP)
     frames = walk(pc, sp, top)
     if code == TRAP_STACK_EXHAUSTED:
@@ -139,6 +137,6 @@ def resolve(context: int, code: int) -> Trap:
     return kind(TRAP_MESSAGES[code], frames)
 
 
-def raise_trap(context: int, code: int) -> None:
-    """Raise the exception for the trap recorded in a context."""
-    raise resolve(context, code)
+def raise_trap(context: int, code: int, pc: int, sp: int) -> None:
+    """Raise the exception for a trap."""
+    raise resolve(context, code, pc, sp)
