@@ -124,7 +124,7 @@ MALFORMED = [
     (binary(section(2, b"\1\1\xff\0\0\0")), "malformed UTF-8 encoding"),
     (binary(section(2, b"\1\0\1\xc0\0\0")), "malformed UTF-8 encoding"),
     (binary(section(4, b"\1\x7f\0\0")), "malformed reference type 0x7f"),
-    (binary(section(4, b"\1\x70\2\0")), "malformed limits flags 0x02: no support for shared"),
+    (binary(section(4, b"\1\x70\2\0")), "malformed limits flags 0x02: no support for threads yet"),
     (binary(section(4, b"\1\x70\x08\0")), "malformed limits flags 0x08"),
     (binary(section(5, b"\1\0" + LONG)), "integer representation too long"),
     (binary(section(5, b"\1\1\0\xff\xff\xff\xff\x1f")), "integer too large"),

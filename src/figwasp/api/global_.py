@@ -46,6 +46,7 @@ class Global:
         type_ = self.core.type
         if not type_.mutable:
             raise TypeError("the global is immutable")
+        self.core.store.check_thread()
         self.core.set(to_bits(value, type_.type, self.core.store, "the value of a global"))
         self.core.store.clean_up_if_asked()
 

@@ -49,9 +49,11 @@ class Table:
         Raises:
             ValueError: `delta` is negative.
             MemoryError: it may not or cannot grow so far.
+            Busy: another thread is running in its store.
         """
         if delta < 0:
             raise ValueError("a table cannot shrink")
+        self.core.store.check_thread()
         old = self.core.grow(self._bits(value), delta)
         if old < 0:
             raise MemoryError(f"cannot grow a table of {len(self)} elements by {delta}")
@@ -74,6 +76,7 @@ class Table:
 
     def __setitem__(self, index: int, value: object) -> None:
         place = self._index(index)
+        self.core.store.check_thread()
         self.core.set(place, self._bits(value))
         self.core.store.clean_up_if_asked()
 

@@ -9,8 +9,20 @@ This trusts nothing of the allocator: not its live ranges, nor its idea of free 
 
 from __future__ import annotations
 
-from typing import Final
-
+from figwasp.codegen.borrow import reads_flags_only
+from figwasp.codegen.check_state import (
+    LOW,
+    NOTHING,
+    REGISTERS,
+    CheckError,
+    Original,
+    State,
+    bits,
+    kill,
+    meet,
+    place_text,
+    widths_of,
+)
 from figwasp.codegen.mach import (
     AREA,
     CALL,
@@ -37,40 +49,8 @@ from figwasp.codegen.target import Target
 from figwasp.ir.func import CONV_C
 from figwasp.ir.ops import F32, F64, I32, I64
 
-REGISTERS: Final = 32
-LOW: Final = 1 << 40
+__all__ = ["CheckError", "Snapshot"]
 
-State = dict[int, frozenset[int]]
-"""Place -> original registers whose value it holds. Places are registers and `mem << 6 | base` for memory cells."""
-
-_NOTHING: Final[frozenset[int]] = frozenset()
-
-
-class CheckError(AssertionError):
-    """The allocator made wrong code: a bug of figwasp, never the guest's fault."""
-
-
-class Original:
-    """The operands an instruction had before allocation."""
-
-    __slots__ = ("address", "args", "inst", "mem", "op", "rd", "results", "rm", "rn", "rx")
-
-    def __init__(self, inst: MInst) -> None:
-        self.inst = inst
-        self.op = inst.op
-        self.rd = inst.rd
-        self.rn = inst.rn
-        self.rm = inst.rm
-        self.rx = inst.rx
-        self.mem = inst.mem
-        self.address = NONE
-        self.args: list[int] = []
-        self.results: list[int] = []
-        site = inst.imm
-        if isinstance(site, CallSite):
-            self.address = site.address
-            self.args = list(site.args)
-            self.results = list(site.results)
 
 
 class Snapshot:
@@ -91,7 +71,7 @@ class Snapshot:
         self.code = [[Original(inst) for inst in block.code] for block in func.blocks]
         self.args = [list(block.args) for block in func.blocks]
         self.number = {block.id: index for index, block in enumerate(func.blocks)}
-        self.widths = _widths(target)
+        self.widths = widths_of(target)
         self.constants: dict[tuple[int, int, int, int], set[int]] = {}
         self.current = ""
         self.count = len(func.types)
@@ -106,7 +86,7 @@ class Snapshot:
         fields = rows.reads[inst.op]
         if rows.memory[inst.op]:
             return not fields & 1 and inst.rx == NONE and (inst.rm in (POOL, AREA)) and not rows.stores[inst.op]
-        return fields == 0 and not rows.implicit_uses[inst.op] and not rows.names[inst.op].startswith("setcc")
+        return fields == 0 and not rows.implicit_uses[inst.op] and not reads_flags_only(rows, inst.op)
 
     def verify(self) -> None:
         """Check the function as it is now against how it was.
@@ -130,7 +110,7 @@ class Snapshot:
             state = self._block(index, dict(known))
             for succ in {self.number[succ.id] for succ in blocks[index].succs}:
                 before = states[succ]
-                merged = dict(state) if before is None else _meet(before, state)
+                merged = dict(state) if before is None else meet(before, state)
                 if before is None or merged != before:
                     states[succ] = merged
                     if succ not in queued:
@@ -169,9 +149,9 @@ class Snapshot:
         for original in originals:
             if original.op == COPY:
                 holders = [place for place, held in state.items() if self._copied(original, place, held)]
-                _kill(state, original.rd)
+                kill(state, original.rd)
                 for place in holders:
-                    state[place] = state.get(place, _NOTHING) | {original.rd}
+                    state[place] = state.get(place, NOTHING) | {original.rd}
             elif original.op < FIRST_ROW or not self._is_constant(original):
                 self.fail(f"an instruction is missing: {self.text(original.inst)}")
 
@@ -202,7 +182,7 @@ class Snapshot:
         if op not in self.widths:
             self.fail("inserted instruction is no move")
         source = inst.rn if inst.rn >= 0 else inst.mem << 6 | inst.rm
-        value = self._carried(op, state.get(source, _NOTHING), rows.memory[op] and inst.rd < 0)
+        value = self._carried(op, state.get(source, NOTHING), rows.memory[op] and inst.rd < 0)
         if inst.rd >= 0:
             self._write(state, inst.rd, value)
         else:
@@ -248,7 +228,7 @@ class Snapshot:
 
     def _define(self, state: State, v: int, place: int) -> None:
         """Original register `v` gets a new value, which is in `place` only."""
-        _kill(state, v)
+        kill(state, v)
         self._write(state, place, frozenset((v,)))
 
     def _expect(self, state: State, v: int, place: int, what: str) -> None:
@@ -257,9 +237,9 @@ class Snapshot:
             if v != place:
                 self.fail(f"{what} should be {v}, is {place}")
             return
-        if v not in state.get(place, _NOTHING):
-            held = sorted(state.get(place, _NOTHING))
-            self.fail(f"{what} reads {_place_text(place)}, which holds {held}, not {v}")
+        if v not in state.get(place, NOTHING):
+            held = sorted(state.get(place, NOTHING))
+            self.fail(f"{what} reads {place_text(place)}, which holds {held}, not {v}")
 
     # Instructions that were there before
 
@@ -274,8 +254,8 @@ class Snapshot:
             self._expect(state, original.rn, inst.rn, "index")
             if len({inst.rn, inst.rm, inst.rx}) != 3:
                 self.fail("scratch registers of the switch are not distinct")
-            self._write(state, inst.rm, _NOTHING)
-            self._write(state, inst.rx, _NOTHING)
+            self._write(state, inst.rm, NOTHING)
+            self._write(state, inst.rx, NOTHING)
         elif op == JUMP:
             self._jump(index, state)
         elif op in (ENTRY, CALL, RET, TAIL):
@@ -316,17 +296,19 @@ class Snapshot:
                 self._expect(state, original.rm, rm, "rm")
         if fields & 4:
             self._expect(state, original.rx, inst.rx, "rx")
-        for r in _bits(rows.implicit_uses[op]):
+        for r in bits(rows.implicit_uses[op]):
             if r != self.target.stack_reg:
                 self._expect(state, r, r, "implicit use")
-        for r in _bits(rows.implicit_defs[op]):
+        for r in bits(rows.implicit_defs[op]):
             if r != self.target.stack_reg:
                 self._define(state, r, r)
         if original.rd >= 0:
             if original.rd < VIRTUAL and original.rd != inst.rd:
                 self.fail("fixed destination changed")
-            if inst.rd in _bits(rows.implicit_defs[op]):
+            if inst.rd in bits(rows.implicit_defs[op]):
                 self.fail("destination is destroyed by the instruction itself")
+            if inst.rd == self.target.scratch_int and reads_flags_only(rows, op):
+                self.fail("expands with the scratch register, which is its destination")
             self._define(state, original.rd, inst.rd)
 
     def _jump(self, index: int, state: State) -> None:
@@ -342,9 +324,9 @@ class Snapshot:
             if names:
                 fresh[place] = names
         for param in params:
-            _kill(state, param)
+            kill(state, param)
         for place, names in fresh.items():
-            state[place] = state.get(place, _NOTHING) | names
+            state[place] = state.get(place, NOTHING) | names
 
     def _site(self, original: Original, inst: MInst, state: State) -> None:
         """A call, entry or exit: arguments in place, then everything it destroys, then the results."""
@@ -369,7 +351,7 @@ class Snapshot:
                 if place & 63 == OUTGOING or (place < REGISTERS and destroyed >> place & 1):
                     del state[place]
         for v, loc in zip(original.results, site.result_locs):
-            _kill(state, v)
+            kill(state, v)
             state[loc if loc < REGISTERS else (loc - STACK) * 8 << 8 | INCOMING] = frozenset((v,))
 
     def _saved(self) -> None:
@@ -387,7 +369,7 @@ class Snapshot:
                     written = inst.imm.clobbers
                 elif inst.op == SWITCH:
                     written = 1 << inst.rm | 1 << inst.rx
-                for r in _bits(written & kept):
+                for r in bits(written & kept):
                     if r not in func.saved:
                         self.fail(f"callee-saved register {r} is written but not saved")
                 if inst.op >= FIRST_ROW and inst.rm == SLOT and inst.mem >> 2 >= func.num_slots:
@@ -399,43 +381,3 @@ class Snapshot:
         name = names[inst.op] if inst.op < len(names) else str(inst.op)
         fields = f"rd={inst.rd} rn={inst.rn} rm={inst.rm} rx={inst.rx} mem={inst.mem}"
         return f"{name} {fields} at {inst.pos:#x}"
-
-
-def _kill(state: State, v: int) -> None:
-    """No place holds the value of `v` any more."""
-    for place, held in state.items():
-        if v in held:
-            state[place] = held - {v, ~v, LOW | v}
-
-
-def _meet(a: State, b: State) -> State:
-    """What holds on both ways into a block."""
-    out: State = {}
-    for place, held in a.items():
-        both = held & b.get(place, _NOTHING)
-        if both:
-            out[place] = both
-    return out
-
-
-def _bits(registers: int) -> list[int]:
-    """The registers of a bit set."""
-    return [r for r in range(REGISTERS) if registers >> r & 1]
-
-
-def _place_text(place: int) -> str:
-    """Describe a place."""
-    return f"register {place}" if place < REGISTERS else f"memory {place & 63} at {place >> 6}"
-
-
-def _widths(target: Target) -> dict[int, set[int]]:
-    """Map the operations of moves, loads and stores to the IR types whose values they carry whole."""
-    widths: dict[int, set[int]] = {}
-    for type, register, alike in ((I32, 0, F32), (I64, 0, F64), (F32, 16, I32), (F64, 16, I64)):
-        load = target.load_memory(type, register, SLOT, 0)
-        store = target.store_memory(type, register, SLOT, 0)
-        widths[load.op] = widths[store.op] = {type, alike}  # any register may carry bits from memory to memory
-        widths.setdefault(target.move(type, register, register + 1).op, set()).add(type)
-    for wide, narrow, register in ((I64, I32, 0), (F64, F32, 16)):
-        widths[target.move(wide, register, register + 1).op].add(narrow)
-    return widths

@@ -16,7 +16,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from figwasp.codegen.code import Code
-from figwasp.codegen.mach import JUMP, MBlock, MFunc
+from figwasp.codegen.mach import JUMP, NONE, MBlock, MFunc, MInst
 
 if TYPE_CHECKING:
     from figwasp.codegen.target import Target
@@ -48,6 +48,25 @@ class Site:
         self.back = back
         self.kind = kind
         self.trap = trap
+        self.pos = pos
+
+
+class Origin:
+    """Where a piece of the code comes from; it ends where the next begins.
+
+    Attributes:
+        offset: its first byte.
+        block: id of the machine block, or NONE for what stands at the function's end.
+        inst: the machine instruction, or None.
+        pos: byte offset of the wasm instruction, 0 if none.
+    """
+
+    __slots__ = ("block", "inst", "offset", "pos")
+
+    def __init__(self, offset: int, block: int, inst: MInst | None, pos: int) -> None:
+        self.offset = offset
+        self.block = block
+        self.inst = inst
         self.pos = pos
 
 
@@ -233,13 +252,13 @@ class Assembler:
             data += bytes(-len(data) % 4)
         for index, targets in enumerate(self._tables):
             start = places[len(pool) + index] = len(data)
-            offsets = {label: self._place(self.labels[label]) - start for label in set(targets)}
+            offsets = {label: self.place(self.labels[label]) - start for label in set(targets)}
             data += struct.pack(f"<{len(targets)}i", *[offsets[label] for label in targets])
         for mark, item, rest in self._fixups:
-            field = self._place(mark)
+            field = self.place(mark)
             data[field : field + 4] = (places[item] - field - 4 - rest).to_bytes(4, "little", signed=True)
 
-    def _place(self, mark: int) -> int:
+    def place(self, mark: int) -> int:
         """Return the final offset of a mark."""
         return (mark & OFFSET) + self._shifts[mark >> 32]
 
@@ -271,8 +290,14 @@ class Assembler:
         raise NotImplementedError
 
 
-def emit(func: MFunc, target: Target) -> Code:
-    """Emit an allocated function whose frame is finished."""
+def emit(func: MFunc, target: Target, origins: list[Origin] | None = None) -> Code:
+    """Emit an allocated function whose frame is finished.
+
+    Args:
+        func: the function.
+        target: the machine.
+        origins: is filled with the origin of every piece of the code, in order.
+    """
     assembler = target.assembler(func)
     targets = assembler.targets
     order = [block for block in func.blocks if targets[block.id] == block.id]
@@ -280,14 +305,35 @@ def emit(func: MFunc, target: Target) -> Code:
     for number, block in enumerate(order):
         assembler.next = order[number + 1].id if number < last else UNBOUND
         assembler.bind(block.id)
-        assembler.block(block)
+        if origins is None:
+            assembler.block(block)
+        else:
+            _trace_block(assembler, block, origins)
     assembler.next = UNBOUND
     for site in assembler.sites:
         assembler.bind(site.label)
+        if origins is not None:
+            origins.append(Origin(assembler.mark(), NONE, None, site.pos))
         assembler.site(site)
         if site.back != UNBOUND:
             assembler.branch(ALWAYS, site.back)
-    return assembler.finish()
+    code = assembler.finish()
+    if origins is not None:
+        for origin in origins:
+            origin.offset = assembler.place(origin.offset)
+        origins.append(Origin(code.text_size - len(assembler.padding()), NONE, None, 0))
+    return code
+
+
+def _trace_block(assembler: Assembler, block: MBlock, origins: list[Origin]) -> None:
+    """Emit a block one instruction at a time and note where each begins, as a mark."""
+    part = MBlock(block.id, block.depth)
+    part.succs = block.succs
+    part.args = block.args
+    for inst in block.code:
+        origins.append(Origin(assembler.mark(), block.id, inst, inst.pos))
+        part.code = [inst]
+        assembler.block(part)
 
 
 def thread(blocks: list[MBlock]) -> list[int]:

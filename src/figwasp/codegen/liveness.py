@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from figwasp.codegen.borrow import implicit_registers
 from figwasp.codegen.mach import (
     CALL,
     COPY,
@@ -41,8 +42,8 @@ WEIGHTS: Final = [1, 10, 100, 1000, 10_000, 100_000]
 URGENT: Final = 10**9
 """Weight of what must get a register."""
 
-MAX_PAIRS_PER_BLOCK: Final = 200
-"""Bound on live values at block entries, on average, beyond which global live ranges do not pay."""
+MAX_PAIRS: Final = 40
+"""Bound on values live at block entries, counted per instruction; large real functions have 3 to 7."""
 
 
 def block_weight(block: MBlock) -> int:
@@ -108,17 +109,6 @@ class Ranges:
         self.block_of: list[int] = []
 
 
-_IMPLICIT: Final[dict[int, tuple[Rows, list[int]]]] = {}
-
-
-def implicit_registers(rows: Rows) -> list[int]:
-    """Per row, the physical registers it reads or writes besides its operands; one list per table."""
-    known = _IMPLICIT.get(id(rows))
-    if known is None:
-        known = _IMPLICIT[id(rows)] = (rows, [a | b for a, b in zip(rows.implicit_uses, rows.implicit_defs)])
-    return known[1]
-
-
 def live_ranges(func: MFunc, target: Target) -> Ranges | None:
     """Compute the live ranges of a function, or None when that would take too long."""
     ranges = Ranges(len(func.types))
@@ -144,7 +134,7 @@ class _Collector:
         self.ranges = ranges
         self.rows: Rows = target.rows
         self.since: list[int] = [0] * REGISTERS
-        self.special = implicit_registers(self.rows)
+        self.special = implicit_registers(target)
         self.clobbers: dict[int, int] = {}
         self.allocatable = sum(1 << r for r in target.int_regs + target.float_regs)
 
@@ -351,7 +341,7 @@ def _follow(func: MFunc, ranges: Ranges) -> bool:
     preds: list[list[int]] = [[numbers[pred.id] for pred in block.preds] for block in blocks]
     entered: list[int] = [-1] * len(blocks)  # the value last found live at the block's entry
     left: list[int] = [-1] * len(blocks)  # the value last found live at its end
-    budget = MAX_PAIRS_PER_BLOCK * len(blocks) + 1000
+    budget = MAX_PAIRS * len(block_of) + 1000
     for v in range(VIRTUAL, len(defs)):
         start = defs[v]
         if start < 0:

@@ -34,7 +34,7 @@ from figwasp.codegen.target import Target
 from figwasp.ir.func import CONV_C
 from figwasp.ir.ops import F32
 
-MAX_POINTS: Final = 40_000  # where an `&` of two ranges takes about half a microsecond
+MAX_POINTS: Final = 60_000  # where an `&` of two ranges takes most of a microsecond
 SAVE_COST: Final = 2  # of a callee-saved register: a store and a load
 SHORT: Final = 8  # added to lengths, so that the shortest ranges do not win by length alone
 

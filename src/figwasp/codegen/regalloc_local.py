@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.codegen.homes import Homes
-from figwasp.codegen.liveness import implicit_registers
+from figwasp.codegen.local_registers import NEVER, LocalRegisters, bits
 from figwasp.codegen.mach import (
     CALL,
     COPY,
@@ -22,7 +22,6 @@ from figwasp.codegen.mach import (
     JUMP,
     NONE,
     RET,
-    SLOT,
     SWITCH,
     TAIL,
     VIRTUAL,
@@ -31,12 +30,10 @@ from figwasp.codegen.mach import (
     MFunc,
     MInst,
 )
-from figwasp.codegen.moves import REGISTERS, Mover, cell, cell_mem
-from figwasp.codegen.target import Rows, Target
+from figwasp.codegen.moves import REGISTERS, cell_mem
+from figwasp.codegen.target import Target
 from figwasp.ir.ops import F32, I32
 
-NEVER: Final = 1 << 60
-STORE_COST: Final = 30  # instructions by which a value that needs no store before it goes may be used sooner
 _SIZES: Final = [4, 8, 4, 8]
 
 
@@ -49,70 +46,10 @@ def allocate_local(func: MFunc, target: Target) -> int:
     return allocator.written
 
 
-class LocalAllocator:
-    """The walk over all blocks.
+class LocalAllocator(LocalRegisters):
+    """The walk over all blocks."""
 
-    Attributes:
-        place: home of each value, or NONE as long as it has none.
-        register: register of each value now, or NONE.
-        content: value in each register now, or NONE.
-        uses: value -> instruction numbers of its uses in this block, the next one last.
-        physical: the same for physical registers that are operands, with `~number` for their definitions.
-        reserved: bit set of the registers that hold a physical value that is still needed.
-        pinned: bit set of registers that the current instruction needs.
-        calls: numbers of this block's calls, the next one last.
-        spare: slots of values of this block that are free again.
-    """
-
-    __slots__ = (
-        "calls",
-        "content",
-        "crosses",
-        "float_order",
-        "func",
-        "homes",
-        "implicit",
-        "int_order",
-        "mover",
-        "physical",
-        "pinned",
-        "place",
-        "register",
-        "reserved",
-        "rows",
-        "spare",
-        "target",
-        "types",
-        "uses",
-        "written",
-    )
-
-    def __init__(self, func: MFunc, target: Target, homes: Homes) -> None:
-        self.func = func
-        self.target = target
-        self.rows: Rows = target.rows
-        self.implicit = implicit_registers(target.rows)
-        self.types = func.types
-        self.homes = homes
-        self.place = homes.place
-        self.crosses = [place >= 0 for place in homes.place]
-        self.mover = Mover(func, target)
-        self.register: list[int] = [*range(VIRTUAL), *([NONE] * (len(func.types) - VIRTUAL))]
-        self.content: list[int] = [NONE] * REGISTERS
-        self.uses: dict[int, list[int]] = {}
-        self.calls: list[int] = []
-        self.reserved = 0
-        self.physical: dict[int, list[int]] = {}
-        self.pinned = 0
-        self.spare: list[int] = []
-        self.written = 0
-        instance = func.instance if not homes.foreign else NONE
-        taken = NONE
-        if instance >= 0:
-            taken = target.instance_reg
-            self.register[instance] = taken
-        self.int_order = [r for r in target.int_regs if r != taken]
-        self.float_order = list(target.float_regs)
+    __slots__ = ()
 
     def run(self) -> None:
         """Allocate all blocks in layout order."""
@@ -123,85 +60,6 @@ class LocalAllocator:
             self._survey(block)
             self._allocate(block)
             before = block
-
-    def _forget_all(self) -> None:
-        """Begin with empty registers."""
-        for r, v in enumerate(self.content):
-            if v >= 0:
-                self.register[v] = NONE
-                self.content[r] = NONE
-
-    def _forget(self, r: int) -> None:
-        """A register's content is not wanted any more."""
-        v = self.content[r]
-        if v >= 0:
-            self.register[v] = NONE
-            self.content[r] = NONE
-
-    def _put(self, v: int, r: int) -> None:
-        """A value is in a register now."""
-        self.register[v] = r
-        self.content[r] = v
-        self.written |= 1 << r
-
-    # What a block needs to know in advance
-
-    def _survey(self, block: MBlock) -> None:
-        """Collect the uses of values and of physical registers, backwards."""
-        reads = self.rows.reads
-        implicit = self.implicit
-        uses: dict[int, list[int]] = {}
-        physical: dict[int, list[int]] = {}
-        self.uses = uses
-        self.physical = physical
-        self.calls = []
-        self.reserved = 0
-        k = len(block.code)
-        sources: list[int] = []
-        if block.args:
-            sources = block.args.copy()
-        for inst in reversed(block.code):
-            k -= 1
-            op = inst.op
-            if op >= FIRST_ROW:
-                fields = reads[op]
-                if 0 <= inst.rd < REGISTERS:
-                    physical.setdefault(inst.rd, []).append(~k)
-                if implicit[op]:
-                    self._survey_implicit(op, k)
-                if fields & 1:
-                    sources.append(inst.rn)
-                if fields & 2:
-                    sources.append(inst.rm)
-                if fields & 4:
-                    sources.append(inst.rx)
-            elif op == COPY or op == SWITCH:
-                if 0 <= inst.rd < REGISTERS:
-                    physical.setdefault(inst.rd, []).append(~k)
-                sources.append(inst.rn)
-            elif op == CALL or op == RET or op == TAIL:
-                site = inst.imm
-                assert isinstance(site, CallSite)
-                sources += site.args
-                sources.append(site.address)
-                if op == CALL:
-                    self.calls.append(k)
-            for v in sources:
-                if v >= VIRTUAL:
-                    if v in uses:
-                        uses[v].append(k)
-                    else:
-                        uses[v] = [k]
-                elif 0 <= v < REGISTERS:
-                    physical.setdefault(v, []).append(k)
-            sources.clear()
-
-    def _survey_implicit(self, op: int, k: int) -> None:
-        """Note the physical registers that a row defines and reads besides its operands."""
-        for r in bits(self.rows.implicit_defs[op]):
-            self.physical.setdefault(r, []).append(~k)
-        for r in bits(self.rows.implicit_uses[op]):
-            self.physical.setdefault(r, []).append(k)
 
     def _allocate(self, block: MBlock) -> None:
         """Rewrite a block."""
@@ -229,157 +87,6 @@ class LocalAllocator:
                 if op == ENTRY:
                     self._entry(inst, k)
         block.code = self.mover.out
-
-    # Registers
-
-    def _next_use(self, v: int) -> int:
-        """Number of the next instruction of this block that reads a value."""
-        numbers = self.uses.get(v)
-        return numbers[-1] if numbers else NEVER
-
-    def _dies(self, v: int, k: int) -> bool:
-        """Say whether instruction k is the last one of this block that reads a value."""
-        numbers = self.uses.get(v)
-        return numbers is None or numbers[0] <= k
-
-    def _used(self, v: int, k: int) -> None:
-        """Instruction k has read v: after its last use in the block its register and its temporary slot are free."""
-        if v < VIRTUAL:
-            if 0 <= v < REGISTERS:
-                self._used_physical(v, k)
-            return
-        numbers = self.uses.get(v)
-        if numbers is None:
-            return
-        while numbers and numbers[-1] <= k:
-            numbers.pop()
-        if not numbers:
-            del self.uses[v]
-            r = self.register[v]
-            if r >= 0 and self.content[r] == v:
-                self._forget(r)
-            if not self.crosses[v] and self.place[v] >= 0:
-                self.spare.append(self.place[v])
-                self.place[v] = NONE
-
-    def _used_physical(self, r: int, k: int) -> None:
-        """Instruction k has read a physical register; unless it is read again before its next definition, it is free."""
-        numbers = self.physical.get(r)
-        if numbers is not None:
-            while numbers and 0 <= numbers[-1] <= k:
-                numbers.pop()
-            if not numbers or numbers[-1] < 0:
-                self.reserved &= ~(1 << r)
-
-    def _take(self, type: int, lasts: int) -> int:
-        """Free a register of a class for a value that is wanted until instruction `lasts`; the scratch register if all are in use."""
-        blocked = self.pinned | self.reserved
-        content = self.content
-        call = self.calls[-1] if self.calls else NEVER
-        across = lasts > call
-        best = NONE
-        furthest = -1
-        saved = self.target.callee_saved
-        for r in self.int_order if type < F32 else self.float_order:
-            if blocked >> r & 1:
-                continue
-            v = content[r]
-            if v < 0:
-                if not across or saved >> r & 1:
-                    return r
-                distance = NEVER + 1  # free, but not for long
-            else:
-                distance = self._next_use(v)
-                if self.place[v] >= 0:
-                    distance += STORE_COST
-            if distance > furthest:
-                furthest = distance
-                best = r
-        if best < 0:
-            best = self.target.scratch_int if type < F32 else self.target.scratch_float
-            assert not self.pinned >> best & 1, "out of registers"
-            return best
-        self._evict(best)
-        return best
-
-    def _evict(self, r: int) -> None:
-        """Empty a register; its value is stored if it is still wanted and has no home."""
-        v = self.content[r]
-        if v < 0:
-            return
-        if self.place[v] < 0 and v in self.uses:
-            self._store(v, r)
-        self._forget(r)
-
-    def _store(self, v: int, r: int) -> None:
-        """Give a value of this block a temporary home."""
-        if self.spare:
-            self.place[v] = self.spare.pop()
-        else:
-            self.place[v] = cell(SLOT, self.func.num_slots)
-            self.func.num_slots += 1
-        self.mover.move(self.types[v], self.place[v], r)
-
-    def _where(self, v: int) -> int:
-        """Where a value is to be read: its register, or its home."""
-        if v < VIRTUAL:
-            return v
-        r = self.register[v]
-        return r if r >= 0 else self.place[v]
-
-    def _source(self, v: int, k: int) -> int:
-        """Return the register of an operand, which is loaded if necessary, and pin it."""
-        r = self.register[v]
-        if r < 0:
-            numbers = self.uses.get(v)
-            r = self._take(self.types[v], numbers[0] if numbers else k)
-            self.mover.move(self.types[v], r, self.place[v])
-            if r != self.target.scratch_int and r != self.target.scratch_float:
-                self._put(v, r)
-        self.pinned |= 1 << r
-        return r
-
-    def _define(self, v: int, r: int, k: int) -> None:
-        """Register r holds a new value: store it in its home, and keep it if it is used in this block."""
-        if v < VIRTUAL:
-            self._reserve(v, k)
-            return
-        type = self.types[v]
-        scratch = r == self.target.scratch_int or r == self.target.scratch_float
-        if self.crosses[v]:
-            self.mover.move(type, self.place[v], r)
-        elif scratch and v in self.uses:
-            self._store(v, r)
-        if v in self.uses and not scratch:
-            self._put(v, r)
-        self.written |= 1 << r
-
-    def _reserve(self, r: int, k: int) -> None:
-        """Selection defines a physical register at k: reserve it if it is read before its next definition."""
-        self.written |= 1 << r
-        numbers = self.physical.get(r)
-        if numbers is not None:
-            while numbers and numbers[-1] < 0 and ~numbers[-1] <= k:
-                numbers.pop()
-            if numbers and numbers[-1] > k:
-                self.reserved |= 1 << r
-
-    def _vacate(self, r: int) -> None:
-        """Move the content of a register that is needed for something else."""
-        v = self.content[r]
-        if v < 0:
-            return
-        if v not in self.uses or self.place[v] >= 0:
-            self._forget(r)
-            return
-        blocked = self.pinned | self.reserved | 1 << r
-        for other in self.int_order if r < 16 else self.float_order:
-            if self.content[other] < 0 and not blocked >> other & 1:
-                self.mover.move(self.types[v], other, r)
-                self._forget(r)
-                self._put(v, other)
-                return
-        self._evict(r)
 
     # Instructions
 
@@ -522,8 +229,10 @@ class LocalAllocator:
         type = self.types[d]
         same = v < VIRTUAL or self.types[v] == type
         dies = v >= VIRTUAL and self._dies(v, k)
-        self._used(v, k)
+        if src < REGISTERS:
+            self._used(v, k)
         if not self.homes.used[d]:
+            self._used(v, k)
             return
         if src < REGISTERS and same and d not in self.uses:
             mover.move(type, self.place[d], src)
@@ -537,6 +246,7 @@ class LocalAllocator:
             self.pinned = 1 << src
         r = self._take(type, numbers[0] if numbers else k)
         mover.move(type if same else I32, r, src)
+        self._used(v, k)  # only now may its slot be given to another value
         self._define(d, r, k)
 
     def _call(self, inst: MInst, k: int) -> None:
@@ -622,8 +332,3 @@ class LocalAllocator:
             r = self._take(self.types[others[i]], NEVER)
             self.mover.move(self.types[others[i]], r, others[i + 1])
             self._define(others[i], r, k)
-
-
-def bits(registers: int) -> list[int]:
-    """The registers of a bit set."""
-    return [r for r in range(REGISTERS) if registers >> r & 1]

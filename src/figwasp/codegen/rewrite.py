@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final
 
+from figwasp.codegen.borrow import Borrow, implicit_registers
 from figwasp.codegen.mach import (
     CALL,
     COPY,
@@ -20,7 +21,6 @@ from figwasp.codegen.mach import (
     FIRST_ROW,
     INCOMING,
     JUMP,
-    NONE,
     OUTGOING,
     RET,
     SLOT,
@@ -35,7 +35,7 @@ from figwasp.codegen.mach import (
 )
 from figwasp.codegen.moves import CONSTANT, REGISTERS, Mover, cell, cell_mem
 from figwasp.codegen.target import Rows, Target
-from figwasp.ir.ops import F32, F64, I32, I64
+from figwasp.ir.ops import I32, I64
 
 TYPE_SIZE: Final = [4, 8, 4, 8]
 
@@ -83,12 +83,13 @@ class Pieces:
 class Rewriter:
     """The walk over the code."""
 
-    __slots__ = ("assignment", "borrow_slots", "func", "mover", "pieces", "place", "rows", "target", "types", "written")
+    __slots__ = ("assignment", "borrow_slots", "func", "implicit", "mover", "pieces", "place", "rows", "target", "types", "written")
 
     def __init__(self, func: MFunc, target: Target, assignment: Assignment) -> None:
         self.func = func
         self.target = target
         self.rows: Rows = target.rows
+        self.implicit = implicit_registers(target)
         self.assignment = assignment
         self.place = assignment.place
         self.types = func.types
@@ -309,7 +310,7 @@ class Rewriter:
         rn = self.where(inst.rn, 2 * k - 1) if reads & 1 else inst.rn
         rm = self.where(inst.rm, point) if reads & 2 else inst.rm
         rx = self.where(inst.rx, point) if reads & 4 else inst.rx
-        used = rows.implicit_uses[op] | rows.implicit_defs[op]
+        used = self.implicit[op]
         for place in (dst, rn, rm, rx):
             if 0 <= place < REGISTERS:
                 used |= 1 << place
@@ -359,81 +360,3 @@ class Rewriter:
     def _folds(self, op: int, v: int, place: int) -> bool:
         """Say whether `op` may read value v in its memory cell."""
         return op >= 0 and v >= VIRTUAL and place & 63 != CONSTANT and self.rows.width[op] <= TYPE_SIZE[self.types[v]]
-
-
-class Borrow:
-    """Registers for the operands of one instruction that have none.
-
-    Attributes:
-        used: bit set of the registers that may not be taken.
-        moves: flat (type, register, place) triples to do before the instruction, in order.
-        loaded: registers taken for operands.
-        victims: flat (register, slot) pairs: registers saved around the instruction.
-    """
-
-    __slots__ = ("k", "loaded", "moves", "rewriter", "used", "victims")
-
-    def __init__(self, rewriter: Rewriter, k: int, used: int) -> None:
-        self.rewriter = rewriter
-        self.k = k
-        self.used = used
-        self.moves: list[int] = []
-        self.loaded: list[int] = []
-        self.victims: list[int] = []
-
-    def take(self, type: int) -> int:
-        """Return a register: the scratch register, a free one, or a victim."""
-        rewriter = self.rewriter
-        assignment = rewriter.assignment
-        is_int = type < F32
-        r = rewriter.target.scratch_int if is_int else rewriter.target.scratch_float
-        if self.used >> r & 1:
-            order = assignment.int_order if is_int else assignment.float_order
-            r = NONE
-            for candidate in order:
-                if not self.used >> candidate & 1:
-                    r = candidate
-                    if not assignment.busy[candidate] >> (2 * self.k - 1) & 7:
-                        break
-            else:
-                self.victims += [r, rewriter.borrow_slot(len(self.victims) // 2)]
-            assert r >= 0
-            rewriter.written |= 1 << r
-        self.used |= 1 << r
-        return r
-
-    def load(self, v: int, place: int) -> int:
-        """Take a register for an operand and load it."""
-        type = self.rewriter.mover.type_of(v)
-        r = self.take(type)
-        self.moves += [type, r, place]
-        self.loaded.append(r)
-        return r
-
-    def tied(self, type: int, rn: int, rm: int, rx: int) -> int:
-        """Take a register for a tied result that lives in memory: that of its source, if the source dies here."""
-        if 0 <= rn < REGISTERS and rn != rm and rn != rx:
-            assignment = self.rewriter.assignment
-            order = assignment.int_order if rn < 16 else assignment.float_order
-            if rn in order and not assignment.busy[rn] >> 2 * self.k & 3:
-                return rn
-        return self.take(type)
-
-    def result(self, type: int) -> int:
-        """Take a register for a result that lives in memory; operands are read before it is written."""
-        for r in self.loaded:
-            if (r < 16) == (type < F32):
-                return r
-        return self.take(type)
-
-    def before(self, mover: Mover) -> None:
-        """Save the victims and load the operands."""
-        for i in range(0, len(self.victims), 2):
-            mover.move(I64 if self.victims[i] < 16 else F64, self.victims[i + 1], self.victims[i])
-        for i in range(0, len(self.moves), 3):
-            mover.move(self.moves[i], self.moves[i + 1], self.moves[i + 2])
-
-    def after(self, mover: Mover) -> None:
-        """Restore the victims."""
-        for i in range(0, len(self.victims), 2):
-            mover.move(I64 if self.victims[i] < 16 else F64, self.victims[i], self.victims[i + 1])

@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import Final
 
+from figwasp.codegen.borrow import reads_flags_only
 from figwasp.codegen.liveness import Ranges
 from figwasp.codegen.mach import AREA, ENTRY, FIRST_ROW, INCOMING, JUMP, NONE, POOL, SLOT, STACK, CallSite, MFunc, MInst
 from figwasp.codegen.moves import CONSTANT, REGISTERS, cell
@@ -296,9 +297,7 @@ class Spiller:
 def is_constant(inst: MInst, rows: Rows) -> bool:
     """Say whether an instruction can be repeated anywhere: it reads no register and no memory that changes, and sets no flags."""
     op = inst.op
-    if rows.names[op].startswith("setcc"):  # reads the flags, which no column says
-        return False
-    if op < FIRST_ROW or inst.rd < 0 or rows.tied[op] or rows.flags[op]:
+    if op < FIRST_ROW or inst.rd < 0 or rows.tied[op] or rows.flags[op] or reads_flags_only(rows, op):
         return False
     if rows.implicit_uses[op] or rows.implicit_defs[op] or rows.stores[op]:
         return False

@@ -42,21 +42,23 @@ from figwasp.ir.ops import TYPE_NAMES
 
 _BASES: Final = {POOL: "pool", OUTGOING: "out", INCOMING: "in", AREA: "area", SLOT: "slot"}
 _KINDS: Final = {TO_FUNC: "func", TO_REGISTER: "", TO_MEMORY: "", TO_BUILTIN: "builtin", TO_STUB: "stub"}
-_STUBS: Final = ["trap", "tick", "unwind", "to_wasm", "to_native"]
+STUB_NAMES: Final = ["trap", "tick", "unwind", "to_wasm", "to_native"]
 
 
 def show(func: MFunc, target: Target) -> str:
     """Print a function."""
-    return "\n".join([_head(func), *[_block(block, func, target) for block in func.blocks]]) + "\n"
+    return "\n".join([head(func, target), *[_block(block, func, target) for block in func.blocks]]) + "\n"
 
 
-def _head(func: MFunc) -> str:
+def head(func: MFunc, target: Target) -> str:
     """Print name, convention, and what is known of the frame."""
     parts = [f"func {func.name or func.index} {'wasm' if func.conv == 0 else 'c'}"]
     for name, size in (("incoming", func.incoming), ("outgoing", func.outgoing), ("area", func.area),
                        ("slots", func.num_slots), ("frame", func.frame_size)):  # fmt: skip
         if size:
             parts.append(f"{name}={size}")
+    if func.saved:
+        parts.append(f"saved={','.join(register_name(register, target) for register in func.saved)}")
     parts += [f"pool{index}={data[::-1].hex()}" for index, data in enumerate(func.pool)]
     return " ".join(parts)
 
@@ -171,7 +173,7 @@ def _callee(site: CallSite, target: Target) -> str:
     if site.kind == TO_MEMORY:
         return f"[{register_name(site.address, target)} + {site.target}]"
     if site.kind == TO_STUB:
-        return f"{_STUBS[site.target]} {register_name(site.address, target)}"
+        return f"{STUB_NAMES[site.target]} {register_name(site.address, target)}"
     return f"{_KINDS[site.kind]}{site.target}"
 
 

@@ -28,7 +28,7 @@ class State:
 
     Attributes:
         number: counts states in order of creation.
-        parent: the state before; the root is its own parent.
+        parent: the state before; None for the root, whose ancestors nobody asks for.
         undo: local -> value in the parent.
         redo: local -> value here; the same keys.
     """
@@ -37,7 +37,7 @@ class State:
 
     def __init__(self, number: int, parent: State | None, undo: dict[int, Value], redo: dict[int, Value]) -> None:
         self.number = number
-        self.parent = parent or self
+        self.parent = parent
         self.undo = undo
         self.redo = redo
 
@@ -88,9 +88,11 @@ class Env:
             if here.number > target.number:
                 for index, value in here.undo.items():
                     values[index] = value
+                assert here.parent is not None
                 here = here.parent
             else:
                 path.append(target)
+                assert target.parent is not None
                 target = target.parent
         while path:
             for index, value in path.pop().redo.items():
@@ -135,6 +137,7 @@ def _common_ancestor(states: list[State]) -> tuple[State, list[int]]:
         state = pending.pop(-heappop(heap))
         written.update(state.undo)
         parent = state.parent
+        assert parent is not None
         if parent.number not in pending:
             pending[parent.number] = parent
             heappush(heap, -parent.number)

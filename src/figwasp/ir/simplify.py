@@ -24,6 +24,7 @@ from figwasp.ir import ops, order, simplify_compare, simplify_numeric
 from figwasp.ir.fold import FOLD, UNDEFINED
 from figwasp.ir.func import Block, Func, Value
 from figwasp.ir.simplify_compare import select, truth
+from figwasp.ir.simplify_memory import Loads
 from figwasp.ir.simplify_rules import IS_TEST, SWAPPED, UNARY, WITH_ANY, WITH_CONST, WITH_ITSELF, Constants, int_aux
 
 __all__ = ["simplify"]
@@ -69,18 +70,7 @@ _SPECIAL: Final = {
 }
 _KINDS: Final = [_kind(op) for op in range(ops.COUNT)]
 _COMMUTES: Final = [flags & ops.COMMUTES != 0 for flags in ops.FLAGS]
-_LOAD_OF: Final = {
-    ops.I32_STORE: ops.I32_LOAD,
-    ops.I64_STORE: ops.I64_LOAD,
-    ops.F32_STORE: ops.F32_LOAD,
-    ops.F64_STORE: ops.F64_LOAD,
-}
-"""Store -> the load that gives the value back."""
 _FOLD: Final = [fold or (lambda *operands: UNDEFINED) for fold in FOLD]
-_REGION: Final = 40  # as in ops.memory_aux
-_MAX_OFFSET: Final = 1 << 31
-_MAX_LOADS: Final = 64
-"""When more loads are remembered than this, a store makes the walk forget them all rather than look at each."""
 
 
 def simplify(func: Func) -> None:
@@ -104,19 +94,18 @@ class _Walk:
         constants: of the function.
         reached: by block id, 1 when an edge leads there.
         changed: an edge has been removed.
-        opened, closed: the preorder numbers of a block and of what it dominates, by block id; and
-        ends: the latter by the former.
-        here: preorder number of the current block.
+        opened: by block id, its number in preorder of the dominator tree.
+        ends: by such a number, the first one after those of the blocks that the block dominates.
+        here: number of the current block.
         shift: bits of a value id in a key.
         table: key of a pure operation -> value.
-        loads: key of a load -> value that it gives, in the current block.
-        consts: the same for loads of what never changes, in all blocks.
-        homes: by value id, preorder number of the block of a value in `table` or `consts`.
+        homes: by value id, number of the block of a value in `table`.
+        loads: what is known of memory.
         trapped: key of a comparison -> preorder number of the block in which it is known to be 0.
     """
 
     __slots__ = (
-        "changed", "consts", "constants", "ends", "here", "homes", "loads", "opened", "reached", "shift", "table", "trapped",
+        "changed", "constants", "ends", "here", "homes", "loads", "opened", "reached", "shift", "table", "trapped",
     )  # fmt: skip
 
     def __init__(self, func: Func) -> None:
@@ -130,9 +119,8 @@ class _Walk:
         # A rule makes at most a few constants for each value.
         self.shift = (8 * func.num_values + 64).bit_length()
         self.table: dict[int, Value] = {}
-        self.loads: dict[int, Value] = {}
-        self.consts: dict[int, Value] = {}
         self.homes = [0] * func.num_values
+        self.loads = Loads(self.ends, self.shift)
         self.trapped: dict[int, int] = {}
 
     def visit(self, block: Block) -> None:
@@ -143,7 +131,7 @@ class _Walk:
         shift = self.shift
         table = self.table
         tests: dict[int, Value] = {}
-        self.loads = {}
+        self.loads.enter(here)
         code: list[Value] = []
         for value in block.code:
             op = value.op
@@ -215,7 +203,7 @@ class _Walk:
                     if arg.op == NOP:
                         args[number] = arg.args[0]
                 if kind == _LOAD or kind == _SELECT:
-                    found = self._load(value) if kind == _LOAD else select(constants, value)
+                    found = self.loads.load(value) if kind == _LOAD else select(constants, value)
                     if found is not value:
                         value.op = NOP
                         value.args = [found]
@@ -227,9 +215,9 @@ class _Walk:
                     args = value.args
                 else:
                     if kind == _STORE:
-                        self._store(value)
+                        self.loads.store(value)
                     elif kind == _CALL:
-                        self.loads = {}
+                        self.loads.forget()
                     elif kind == _TRAPIF:
                         if self._is_settled(value):
                             continue
@@ -277,77 +265,6 @@ class _Walk:
             for number, arg in enumerate(args):
                 if arg.op == NOP:
                     args[number] = arg.args[0]
-
-    # Memory other than the linear one
-
-    def _load(self, value: Value) -> Value:
-        """Return an earlier value that is what a load gives, or the load."""
-        aux = int_aux(value)
-        region = aux >> _REGION
-        if region >= ops.REGION_NATIVE:
-            if region == ops.REGION_NATIVE:
-                self._fold_address(value, 0)
-            return value
-        self._fold_address(value, 0)
-        key = self._load_key(value.op, int_aux(value), value.args, 0)
-        if region != ops.REGION_CONST:
-            return self.loads.setdefault(key, value)
-        known = self.consts.get(key)
-        if known is not None:
-            home = self.homes[known.id]
-            if home <= self.here < self.ends[home]:
-                return known
-        self.consts[key] = value
-        self.homes[value.id] = self.here
-        return value
-
-    def _load_key(self, op: int, aux: int, args: list[Value], first: int) -> int:
-        index = args[first + 1].id + 1 if len(args) > first + 1 else 0
-        return ((aux << 8 | op) << self.shift | args[first].id) << self.shift | index
-
-    def _fold_address(self, value: Value, first: int) -> None:
-        """Take a constant added to the address into the offset; addresses of linear memory are no such sums."""
-        args = value.args
-        base = args[first]
-        if base.op == ops.I64_ADD and len(args) == first + 1 and base.args[1].op == CONST:
-            aux = int_aux(value)
-            added = int_aux(base.args[1])
-            offset = ops.aux_offset(aux) + added - (added >> 63 << 64)
-            if 0 <= offset < _MAX_OFFSET:
-                value.aux = ops.memory_aux(offset, aux >> _REGION)
-                args[first] = base.args[0]
-
-    def _store(self, value: Value) -> None:
-        """Forget what a store may overwrite; what it stores is what a load of the place gives."""
-        aux = int_aux(value)
-        region = aux >> _REGION
-        if region >= ops.REGION_MEMORY:
-            return
-        self._fold_address(value, 1)
-        aux = int_aux(value)
-        loads = self.loads
-        if region == ops.REGION_NATIVE or len(loads) > _MAX_LOADS:
-            self.loads = loads = {}
-        if loads:
-            self.loads = loads = self._surviving(region, aux, value.args[1].id)
-        op = _LOAD_OF.get(value.op, -1)
-        if op >= 0 and region != ops.REGION_NATIVE:
-            loads[self._load_key(op, aux, value.args, 1)] = value.args[0]
-
-    def _surviving(self, region: int, aux: int, base: int) -> dict[int, Value]:
-        """Return the loads that a store leaves alone: of other regions, and of other globals at the same base.
-
-        Imported globals at different bases may be one.
-        """
-        shift = self.shift
-        mask = (1 << shift) - 1
-        kept: dict[int, Value] = {}
-        for key, value in self.loads.items():
-            other = key >> 2 * shift + 8
-            disjoint = region == ops.REGION_GLOBAL and other != aux and key >> shift & mask == base
-            if other >> _REGION != region or disjoint:
-                kept[key] = value
-        return kept
 
     # Conditions
 

@@ -65,6 +65,9 @@ def select(s: Constants, value: Value) -> Value:
     return value
 
 
+_EQUALITIES: Final = (ops.I32_EQ, ops.I32_NE, ops.I64_EQ, ops.I64_NE)
+
+
 def eqz(s: Constants, value: Value, a: Value) -> Value:
     """Simplify i32_eqz and i64_eqz."""
     op = a.op
@@ -76,7 +79,7 @@ def eqz(s: Constants, value: Value, a: Value) -> Value:
         zero = s.get(a.args[0].type, 0)
         return _equal(s, turn(value, ops.I32_NE if op == ops.I32_EQZ else ops.I64_NE, [a.args[0], zero]), a.args[0], zero)
     if op >= 0 and INVERSE[op] >= 0:
-        if is_const(a.args[1]) and a.args[1].aux == 0:
+        if op in _EQUALITIES and is_const(a.args[1]) and a.args[1].aux == 0:
             return _equal(s, turn(value, INVERSE[op], a.args[:]), a.args[0], a.args[1])
         return turn(value, INVERSE[op], a.args[:])
     return value

@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 _RUN: Final = 4096
 
 
+def layout_of(module: Module) -> InstanceLayout:
+    """Return where things stand in the instance blocks of a module."""
+    return InstanceLayout(
+        len(module.types),
+        module.num_imported_funcs,
+        len(module.bodies),
+        len(module.memories),
+        len(module.tables),
+        len(module.globals),
+    )
+
+
 class CompiledModule:
     """A validated module and the code made of it so far.
 
@@ -42,14 +54,7 @@ class CompiledModule:
             validate_module(module)
         else:
             self._facts = validate(module)
-        self.layout = InstanceLayout(
-            len(module.types),
-            module.num_imported_funcs,
-            len(module.bodies),
-            len(module.memories),
-            len(module.tables),
-            len(module.globals),
-        )
+        self.layout = layout_of(module)
         self.compiled: dict[int, int] = {}
         self._states: weakref.WeakSet[State] = weakref.WeakSet()
         self._machine = process.get()
@@ -79,6 +84,10 @@ class CompiledModule:
     def add_state(self, state: State) -> None:
         """Have an instance's FuncRefs follow what gets compiled."""
         self._states.add(state)
+
+    def remove_state(self, state: State) -> None:
+        """Forget an instance whose block goes."""
+        self._states.discard(state)
 
     def code_of(self, index: int) -> int:
         """Return the address to call for a defined function: its code, or what compiles it."""

@@ -11,6 +11,8 @@ from typing import Any, Final
 from figwasp.errors import Unsupported
 
 _api: Final = ctypes.pythonapi
+symbols: Final[dict[int, str]] = {}
+"""Address -> name of the C API functions that have been asked for, for listings."""
 _keep: Final[list[object]] = []  # specs, names and member tables that types refer to for ever
 
 OB_TYPE: Final = 8
@@ -72,7 +74,9 @@ raw_free: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("PyMem_RawFree", _ap
 
 def address(name: str) -> int:
     """Return the address of a C API function."""
-    return ctypes.cast(getattr(_api, name), ctypes.c_void_p).value or 0
+    found = ctypes.cast(getattr(_api, name), ctypes.c_void_p).value or 0
+    symbols[found] = name
+    return found
 
 
 def probe() -> None:

@@ -84,6 +84,11 @@ class Func:
         """The instance it belongs to, None for a host function (runtime only)."""
         return self._record.state
 
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: Any) -> Any:
+            """Call it: the native type does."""
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Func) and other.address == self.address
 
@@ -159,7 +164,7 @@ def new_buffer(cells: int) -> ctypes.Array[ctypes.c_uint64]:
 
 
 def enter_raw(type_: FuncType, address: int, buffer: ctypes.Array[ctypes.c_uint64], store: Store) -> None:
-    """Call a FuncRef with raw bits in a buffer, which then holds the results. The store is claimed.
+    """Call a wasm function's FuncRef with raw bits in a buffer, which then holds the results. The store is claimed.
 
     Raises:
         Trap: it trapped.
@@ -167,10 +172,10 @@ def enter_raw(type_: FuncType, address: int, buffer: ctypes.Array[ctypes.c_uint6
         RecursionError: the native stack is too deep.
     """
     entry = process.get().raw_entry(ir_types(type_.params), ir_types(type_.results))
-    status = entry(address, ctypes.addressof(buffer), store.context)
+    status = entry(address, ctypes.addressof(buffer))
     while status == RAW_BUSY:  # another thread came in since `claim`
         store.claim()
-        status = entry(address, ctypes.addressof(buffer), store.context)
+        status = entry(address, ctypes.addressof(buffer))
     if status == RAW_DEEP:
         raise RecursionError("maximum recursion depth exceeded while calling into WebAssembly")
 

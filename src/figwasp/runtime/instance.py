@@ -19,10 +19,11 @@ from figwasp.errors import (
     TRAP_OUT_OF_BOUNDS_MEMORY,
     TRAP_OUT_OF_BOUNDS_TABLE,
     Trap,
+    Unlinkable,
 )
 from figwasp.runtime import cpython, linear, os, process, traps
 from figwasp.runtime.compile import CompiledModule
-from figwasp.runtime.func import Func, HostFunc, enter_raw, new_buffer
+from figwasp.runtime.func import Func, HostFunc, func_at
 from figwasp.runtime.owner import Owner, make_owner
 from figwasp.runtime.store import Global, Memory, Store, Table, host_keeper
 from figwasp.runtime.values import ir_types, numbers_only
@@ -82,6 +83,12 @@ class State:
         self._datas: list[tuple[int, int]] = []
         self._builtins = _BUILTINS
 
+    def leave(self) -> None:
+        """Be forgotten by module and store: the block goes. A traceback may keep this object longer than that."""
+        self.code.remove_state(self)
+        own = self.globals[self.code.module.num_imported_globals :]
+        self.store.remove(self, self.tables[self.code.module.num_imported_tables :], own)
+
     def join(self, store: Store) -> None:
         """Run in another store from now on."""
         self.store = store
@@ -104,12 +111,12 @@ class State:
 
     def _trap(self, code: int) -> Trap:
         """Return the exception for a trap in a builtin called from wasm, with the frames that called it."""
-        context = self.store.context
+        context = self.store.sole_context
+        if not context:
+            return Trap(TRAP_MESSAGES[code])
         # Where `to_native` left the wasm stack: the pointer it saved, then its return address into the builtin's stub.
         sp = os.read_u64(context + layout.CTX_WASM_SP)
-        frames: tuple[Any, ...] = ()
-        if self.store.running:
-            frames = traps.walk(os.read_u64(sp + 8), sp + 16, os.read_u64(context + layout.CTX_STACK_TOP))
+        frames = traps.walk(os.read_u64(sp + 8), sp + 16, os.read_u64(context + layout.CTX_STACK_TOP))
         return Trap(TRAP_MESSAGES[code], frames)
 
     def memory_grow(self, memory: int, delta: int) -> int:
@@ -223,12 +230,7 @@ class State:
         """Call the start function, if there is one."""
         start = self.code.module.start
         if start is not None:
-            self.store.claim()
-            type_ = self.code.module.func_type(start)
-            try:
-                enter_raw(type_, self.func_reference(start), new_buffer(1), self.store)
-            finally:
-                self.store.clean_up_if_asked()
+            func_at(self.func_reference(start))()
 
 
 _BUILTINS: Final[dict[int, Callable[..., int | None]]] = {
@@ -285,9 +287,11 @@ class _Maker:
             raise MemoryError
         self.slots = self.block + slots
         self.releases: list[Callable[[], None]] = []
+        self.states: list[weakref.ref[State]] = []
         self.owner = make_owner(self.block, self._release(), self.slots, self.num_slots)
         self.store = self._join_stores(externs)
         self.state = State(code, self.block, self.store)
+        self.states.append(weakref.ref(self.state))
         os.write_u64(self.block + layout.INST_HOOK, self.slots)
         os.write_u64(self.block + layout.INST_OWNER, id(self.owner))
         cpython.set_reference(self.slots, self.state)
@@ -304,9 +308,13 @@ class _Maker:
         code.add_state(self.state)
 
     def _release(self) -> Callable[[], None]:
-        block, releases = self.block, self.releases
+        block, releases, states = self.block, self.releases, self.states
 
         def release() -> None:
+            for reference in states:
+                state = reference()
+                if state is not None:
+                    state.leave()
             for one in releases:
                 one()
             cpython.raw_free(block)
@@ -348,6 +356,8 @@ class _Maker:
             elif isinstance(extern, Table):
                 self._add_table(extern)
             elif isinstance(extern, Memory):
+                if self.code.mode == linear.GUARD and extern.mode != linear.GUARD:
+                    raise Unlinkable(f"{item.module}.{item.name}: the memory has no guard area, which the module's code relies on")
                 self._add_memory(extern)
             elif isinstance(extern, Global):
                 os.write_u64(self.block + self.places.global_cell(len(self.state.globals)), extern.address)

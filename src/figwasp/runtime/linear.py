@@ -25,8 +25,18 @@ _REC_RESERVED: Final = 16  # further fields of a memory record, for the runtime 
 MAX_PAGES: Final = 65536
 
 
+_mode: int | None = None
+
+
 def choose_mode() -> int:
-    """Return the mode of this process: FIGWASP_MEMORY=guard|checked, else guard if address space allows."""
+    """Return the mode of this process: FIGWASP_MEMORY=guard|checked, else guard if address space allows at first use."""
+    global _mode
+    if _mode is None:
+        _mode = _find_mode()
+    return _mode
+
+
+def _find_mode() -> int:
     wanted = _os.environ.get("FIGWASP_MEMORY", "")
     if wanted == "checked":
         return CHECKED

@@ -62,7 +62,9 @@ def make_owner(block: int, release: Callable[[], None] | None = None, slots: int
     """
     made: Any = cpython.new_object(_owner_type())
     if release is not None:
-        process.get().on_release(block, release)
+        machine = process.get()
+        machine.reap()  # pending calls run on the main thread only, which may be waiting
+        machine.on_release(block, release)
     cpython.set_field(made, OWNER_BLOCK, block)
     cpython.set_field(made, OWNER_SLOTS, slots)
     cpython.set_field(made, OWNER_COUNT, count)

@@ -53,8 +53,9 @@ BUILTIN_TYPES: Final[dict[int, tuple[bytes, bytes]]] = {
 """Builtins that the instance's hook serves: parameters after the instance, and results."""
 
 
-_RAW: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
-_CLAIM: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
+_RAW: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
+_NEXT_DEAD: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64)
+_CLAIM: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 5)
 
 
 def _dead(*_args: object) -> None:
@@ -85,7 +86,7 @@ class Process:
         self.space = codespace.Space()
         self._region = codespace.Region(self.space, 0)
         self._enter: dict[bytes, int] = {}
-        self._raw: dict[bytes, Callable[[int, int, int], int]] = {}
+        self._raw: dict[bytes, Callable[[int, int], int]] = {}
         self._host: dict[bytes, int] = {}
         self._lazy_entries: list[int] = []
         self._releases: dict[int, Callable[[], None]] = {}
@@ -96,9 +97,10 @@ class Process:
         self._general_body = 0
         self._make_switches()
         self._make_builtins()
-        self.claim: Callable[[int, int, int, int], int] = _CLAIM(self.compile(stubs_enter.claim()))
+        self._next_dead: Callable[[], int] = _NEXT_DEAD(self.compile(stubs_object.next_dead(self._statics + _REAP_LIST)))
+        self.claim: Callable[[int, int, int, int, int], int] = _CLAIM(self.compile(stubs_enter.claim()))
         self._install_handler()
-        self._reap_callback = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(self._reap)
+        self._reap_callback = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(self.reap)
         gc.callbacks.append(self._after_collection)
         self._ticking = False
         _os.register_at_fork(after_in_child=self._restart_ticker)
@@ -170,8 +172,8 @@ class Process:
             address = self._enter[key] = self.compile(func)
         return address
 
-    def raw_entry(self, params: bytes, results: bytes) -> Callable[[int, int, int], int]:
-        """Return the raw-bits entry of a function type: (FuncRef address, buffer address, context address) -> status."""
+    def raw_entry(self, params: bytes, results: bytes) -> Callable[[int, int], int]:
+        """Return the raw-bits entry of a function type: (FuncRef address, buffer address) -> status."""
         key = params + b"\xff" + results
         entry = self._raw.get(key)
         if entry is None:
@@ -219,15 +221,11 @@ class Process:
         """Have `function` called when the owner of `block` has gone. The block's first word may be overwritten then."""
         self._releases[block] = function
 
-    def _reap(self, _argument: object = None) -> int:
+    def reap(self, _argument: object = None) -> int:
         """Release the blocks whose owners have gone: a pending call of the interpreter."""
-        while True:
-            head = self._statics + _REAP_LIST
-            block = os.read_u64(head)
-            if not block:
-                return 0
-            os.write_u64(head, os.read_u64(block))
+        while block := self._next_dead():
             self._releases.pop(block)()
+        return 0
 
     def _after_collection(self, phase: str, _info: Any) -> None:
         """Drop what cleared owners held, once the collection is over."""
@@ -294,6 +292,7 @@ class Process:
         self._ticking = True
 
     def _restart_ticker(self) -> None:
+        self.stacks.disown_idle()
         if self._ticking:
             os.write_u64(self._statics + _PARKED, 0)
             os.start_thread(self._ticker, 0)

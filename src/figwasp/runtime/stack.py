@@ -12,12 +12,14 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime import os
+from figwasp.runtime import cpython, os
 
 STACK_SIZE: Final = 1 << 20
+TOP: Final = STACK_SIZE - 64  # where the first frame starts
 HEADROOM: Final = 64 << 10
 _GUARD: Final = 64 << 10
 _MAX_CONTEXTS: Final = 1 << 16
+_AHEAD: Final = 256
 _MAX_POOLED: Final = 64
 
 
@@ -36,7 +38,7 @@ class Stacks:
     Attributes:
         contexts: address of the first context.
         contexts_size: bytes of the mapping.
-        used: address of the word that holds the number of contexts ever used.
+        used: address of the word that holds the number of contexts that may be in use.
     """
 
     def __init__(self, used: int) -> None:
@@ -56,45 +58,51 @@ class Stacks:
         try:
             context = self._free.pop()
         except IndexError:
-            # One step for other threads; the ticker may see the number late, since nothing runs in the new one yet.
+            # Threads share this without a lock: `next` is one step, and the word that the ticker reads runs far ahead.
             number = next(self._numbers)
             if number >= _MAX_CONTEXTS:
                 raise LimitExceeded(f"more than {_MAX_CONTEXTS} stores at once") from None
+            if number % _AHEAD == 0:
+                os.write_u64(self.used, number + _AHEAD)
             context = self.contexts + number * layout.CTX_SIZE
-            os.write_u64(self.used, max(number + 1, os.read_u64(self.used)))
         os.write(context, bytes(layout.CTX_SIZE))
         return context
 
-    def give_stack(self, context: int) -> None:
-        """Give a context a stack unless it has one.
+    def take_stack(self) -> int:
+        """Return the lowest address of a stack that nobody uses.
 
         Raises:
             LimitExceeded: no address space or memory for it.
         """
-        if os.read_u64(context + layout.CTX_STACK_TOP):
-            return
         try:
-            base = self._pool.pop()
+            return self._pool.pop()
         except IndexError:
-            base = _make_stack()
-        if os.read_u64(context + layout.CTX_STACK_TOP):
-            self._pool.append(base)  # another thread was here meanwhile
-            return
-        top = base + STACK_SIZE - 64
-        os.write_u64(context + layout.CTX_STACK_BASE, base)
-        os.write_u64(context + layout.CTX_STACK_TOP, top)
-        os.write_u64(context + layout.CTX_WASM_SP, top)
-        os.write_u64(context + layout.CTX_REAL_LIMIT, base + HEADROOM)
-        os.write_u64(context + layout.CTX_STACK_LIMIT, base + HEADROOM)
+            return _make_stack()
+
+    def give_back_stack(self, base: int) -> None:
+        """Take back a stack."""
+        if len(self._pool) < _MAX_POOLED:
+            os.discard(base, STACK_SIZE)
+            self._pool.append(base)
+        else:
+            os.release(base - _GUARD, _GUARD + STACK_SIZE)
+
+    def disown_idle(self) -> None:
+        """In a forked child: end the chains of the threads that are no more, and have every idle chain claimed anew."""
+        thread = cpython.thread_state()
+        for number in range(os.read_u64(self.used)):
+            context = self.contexts + number * layout.CTX_SIZE
+            owner = os.read_u64(context + layout.CTX_THREAD_STATE)
+            if owner != thread and os.read_u64(context + layout.CTX_DEPTH):
+                os.write_u64(context + layout.CTX_DEPTH, 0)
+                os.write_u64(context + layout.CTX_STATUS, layout.FLAG_CLEANUP << 32)
+                os.write_u64(context + layout.CTX_WASM_SP, os.read_u64(context + layout.CTX_STACK_TOP))
+            if not os.read_u64(context + layout.CTX_DEPTH):
+                os.write_u64(context + layout.CTX_THREAD_STATE, 0)
 
     def release_context(self, context: int) -> None:
         """Take back a context that nobody can enter any more, and its stack."""
         if os.read_u64(context + layout.CTX_STACK_TOP):
-            base = os.read_u64(context + layout.CTX_STACK_BASE)
-            if len(self._pool) < _MAX_POOLED:
-                os.discard(base, STACK_SIZE)
-                self._pool.append(base)
-            else:
-                os.release(base - _GUARD, _GUARD + STACK_SIZE)
+            self.give_back_stack(os.read_u64(context + layout.CTX_STACK_BASE))
         os.write(context, bytes(layout.CTX_SIZE))
         self._free.append(context)

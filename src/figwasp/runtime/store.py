@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
@@ -98,6 +98,9 @@ class Store:
                 store.clean_up()
 
         machine.on_cleanup(context, clean_up)
+        self._clean_up_hook = clean_up
+        self._successor: Store | None = None  # the store this one was merged into, for whoever still has this one in hand
+        self._contexts = [context]  # and those of the stores merged into this one, which may still be running
         self._states: weakref.WeakSet[State] = weakref.WeakSet()
         self._tables: weakref.WeakSet[Table] = weakref.WeakSet()
         self._globals: weakref.WeakSet[Global] = weakref.WeakSet()
@@ -111,17 +114,31 @@ class Store:
         self._states.add(state)
 
     def add_table(self, table: Table) -> None:
-        """Make a table's externrefs known."""
+        """Let a table follow its store, and make its externrefs known."""
         self._tables.add(table)
 
     def add_global(self, global_: Global) -> None:
-        """Make a global's externref known."""
+        """Let a global follow its store, and make its externref known."""
         self._globals.add(global_)
+
+    def remove(self, state: State, tables: Sequence[Table], globals_: Sequence[Global]) -> None:
+        """Forget an instance whose block goes, and what it owns."""
+        self._states.discard(state)
+        for table in tables:
+            self._tables.discard(table)
+        for global_ in globals_:
+            self._globals.discard(global_)
 
     @property
     def running(self) -> bool:
         """Whether a chain is running or suspended in a host function."""
-        return os.read_u64(self.context + layout.CTX_DEPTH) != 0
+        return any(_is_running(context) for context in self._contexts)
+
+    @property
+    def sole_context(self) -> int:
+        """The context that is running when there is just one, else 0."""
+        running = [context for context in self._contexts if _is_running(context)]
+        return running[0] if len(running) == 1 else 0
 
     def check_thread(self) -> None:
         """Make sure that no other thread runs in this store.
@@ -129,8 +146,9 @@ class Store:
         Raises:
             Busy: one does.
         """
-        if self.running and os.read_u64(self.context + layout.CTX_THREAD_STATE) != cpython.thread_state():
-            raise Busy("another thread is running in this store")
+        for context in self._contexts:
+            if _is_running(context) and os.read_u64(context + layout.CTX_THREAD_STATE) != cpython.thread_state():
+                raise Busy("another thread is running in this store")
 
     def merge(self, other: Store) -> None:
         """Take over the members of another store: an instance here imports from there, or the reverse.
@@ -138,9 +156,23 @@ class Store:
         Raises:
             Busy: another thread runs in one of them.
         """
+        if self._successor is not None:
+            self._successor.merge(other)
+            return
+        while other._successor is not None:
+            other = other._successor
+        if other is self:
+            return
         self.check_thread()
         other.check_thread()
+        machine = process.get()
         other.owner.hold(self.owner)
+        for context in other._contexts:
+            machine.on_cleanup(context, self._clean_up_hook)
+        self._contexts += other._contexts
+        if not _is_running(self.context):
+            # Whoever claimed this chain must do so again: it has to look at the other's chain as well.
+            os.write_u64(self.context + layout.CTX_THREAD_STATE, 0)
         for state in list(other._states):
             state.join(self)
             self._states.add(state)
@@ -153,6 +185,17 @@ class Store:
         self._cells += other._cells
         self.owner.hold(*[cells.owner for cells in other._cells])
         self._pinned += other._pinned
+        other._retire(self)
+        if self._pinned or self._cells:
+            self.ask_for_cleanup()
+
+    def _retire(self, successor: Store) -> None:
+        self._successor = successor
+        self._states.clear()
+        self._tables.clear()
+        self._globals.clear()
+        self._cells = []
+        self._pinned = []
 
     # Entering
 
@@ -163,50 +206,72 @@ class Store:
             Busy: another thread is running in this store.
             LimitExceeded: no memory for a stack.
         """
+        if self._successor is not None:
+            self._successor.claim()
+            return
         self.check_thread()
         machine = process.get()
         machine.check_handler()
-        machine.stacks.give_stack(self.context)
         machine.start_ticker()
         lowest, size = os.native_stack()
         on_main = threading.current_thread() is threading.main_thread()
-        if machine.claim(self.context, lowest + _NATIVE_MARGIN, max(size - _NATIVE_MARGIN, 0), int(on_main)):
+        stack = 0 if os.read_u64(self.context + layout.CTX_STACK_TOP) else machine.stacks.take_stack()
+        busy = machine.claim(self.context, stack, lowest + _NATIVE_MARGIN, max(size - _NATIVE_MARGIN, 0), int(on_main))
+        if stack and os.read_u64(self.context + layout.CTX_STACK_BASE) != stack:
+            machine.stacks.give_back_stack(stack)
+        if busy:
             raise Busy("another thread is running in this store")
 
     # References
 
     def pin(self, owner: Owner) -> None:
         """Keep an owner until the running chain has finished: a reference to it is on the wasm stack."""
+        if self._successor is not None:
+            self._successor.pin(owner)
+            return
         if not any(owner is one for one in self._pinned):
             self._pinned.append(owner)
         self.ask_for_cleanup()
 
     def ask_for_cleanup(self) -> None:
         """Have `clean_up` called when the outermost entry leaves."""
-        flags = os.read_u32(self.context + layout.CTX_FLAGS)
-        os.write_u32(self.context + layout.CTX_FLAGS, flags | layout.FLAG_CLEANUP)
+        if self._successor is not None:
+            self._successor.ask_for_cleanup()
+            return
+        for context in self._contexts:
+            _set_cleanup(context, True)
 
     def clean_up_if_asked(self) -> None:
         """Do what the emitted code does when the outermost entry leaves."""
+        if self._successor is not None:
+            self._successor.clean_up_if_asked()
+            return
         if os.read_u32(self.context + layout.CTX_FLAGS) & layout.FLAG_CLEANUP and not self.running:
             self.clean_up()
 
     def clean_up(self) -> None:
         """Release what the finished chain had pinned, and the externref cells that nothing holds."""
-        flags = os.read_u32(self.context + layout.CTX_FLAGS)
-        os.write_u32(self.context + layout.CTX_FLAGS, flags & ~layout.FLAG_CLEANUP)
+        running = [context for context in self._contexts if _is_running(context)]
+        for context in self._contexts:
+            _set_cleanup(context, context in running)
+        if running:
+            return
         self._pinned.clear()
         if self._cells:
             live: set[int] = set()
             for table in list(self._tables):
-                live.update(table.references())
+                if table.type.elem == EXTERNREF:
+                    live.update(table.references())
             for global_ in list(self._globals):
-                live.add(os.read_u64(global_.address))
+                if global_.type.type == EXTERNREF:
+                    live.add(global_.get())
             for cells in self._cells:
                 cells.sweep(live)
 
     def extern_to_bits(self, value: object) -> int:
         """Return the address of a cell that holds an object."""
+        if self._successor is not None:
+            return self._successor.extern_to_bits(value)
         if not self._cells:
             self._cells.append(ExternCells())
             self.owner.hold(self._cells[0].owner)
@@ -235,19 +300,30 @@ class Store:
         return func_at(bits)
 
 
+def _is_running(context: int) -> bool:
+    return os.read_u64(context + layout.CTX_DEPTH) != 0
+
+
+def _set_cleanup(context: int, wanted: bool) -> None:
+    flags = os.read_u32(context + layout.CTX_FLAGS) & ~layout.FLAG_CLEANUP
+    os.write_u32(context + layout.CTX_FLAGS, flags | layout.FLAG_CLEANUP * wanted)
+
+
 class Memory:
     """A memory instance (spec 4.2.8).
 
     Attributes:
         record: address of its record.
         type: with the limits it was made with.
+        mode: linear.GUARD or linear.CHECKED.
         owner: keeps the record and the pages, for a memory made by the host; None for one that its instance owns.
     """
 
-    __slots__ = ("__weakref__", "limit", "owner", "record", "type")
+    __slots__ = ("__weakref__", "limit", "mode", "owner", "record", "type")
 
     def __init__(self, type_: MemoryType, mode: int) -> None:
         self.type = type_
+        self.mode = mode
         self.record = linear.create(type_.limits.min, type_.limits.max, mode)
         self.limit = linear.MAX_PAGES if type_.limits.max is None else type_.limits.max
         self.owner: Owner | None = None
@@ -294,8 +370,7 @@ class Table:
         os.write_u64(self.record + layout.TABLE_BASE, os.allocate(8 * most or 8))
         os.write_u64(self.record + layout.TABLE_LENGTH, size)
         os.write_u64(self.record + 16, most)
-        if type_.elem == EXTERNREF:
-            store.add_table(self)
+        store.add_table(self)
 
     def releaser(self) -> Callable[[], None]:
         """Return what frees the record and the array when nobody refers to them."""
@@ -348,7 +423,7 @@ class Table:
     def keep(self, bits: int) -> None:
         """Keep alive what an element refers to, as long as this table lives."""
         if bits and self.type.elem == FUNCREF:
-            self.keeper.hold(owner_of(bits))
+            keep(self.keeper, owner_of(bits))
         elif bits:
             self.store.ask_for_cleanup()
 
@@ -381,8 +456,7 @@ class Global:
         self.store = store
         self.keeper = keeper
         self.owner: Owner | None = None
-        if type_.type == EXTERNREF:
-            store.add_global(self)
+        store.add_global(self)
 
     def get(self) -> int:
         """Return its raw bits."""
@@ -391,7 +465,7 @@ class Global:
     def set(self, bits: int) -> None:
         """Set its raw bits, and keep alive what they refer to."""
         if bits and self.type.type == FUNCREF:
-            self.keeper.hold(owner_of(bits))
+            keep(self.keeper, owner_of(bits))
         elif bits and self.type.type == EXTERNREF:
             self.store.ask_for_cleanup()
         os.write_u64(self.address, bits)
@@ -405,6 +479,12 @@ def owner_of(reference: int) -> Owner:
         block = record.block
     owner: Owner = cpython.object_at(block + layout.INST_OWNER)
     return owner
+
+
+def keep(keeper: Owner, owner: Owner) -> None:
+    """Keep the owner of a function as long as a container, unless the container goes with that owner anyway."""
+    if not any(keeper is one for one in owner.holds):
+        keeper.hold(owner)
 
 
 def host_keeper() -> Owner:

@@ -28,7 +28,8 @@ from figwasp.runtime import cpython
 STORE_OP: Final = {I32: ops.I32_STORE, I64: ops.I64_STORE, F32: ops.F32_STORE, F64: ops.F64_STORE}
 LOAD_OP: Final = {I32: ops.I32_LOAD, I64: ops.I64_LOAD, F32: ops.F32_LOAD, F64: ops.F64_LOAD}
 
-_MISMATCH: Final = (TypeError, OverflowError)
+MISMATCH: Final = (TypeError, OverflowError)
+"""What C API conversions raise for an object that is no number of the kind, or too large a one."""
 
 
 class Stub(Emitter):
@@ -174,7 +175,7 @@ class Stub(Emitter):
         """After `unbox`: clear what says that the object does not fit; with any other exception set, go to `failed`."""
         clear = self.new()
         self.unless_zero(self.c("PyErr_Occurred", []), clear)
-        matches = self.wrap(self.c("PyErr_ExceptionMatches", [self.word(id(_MISMATCH))]))
+        matches = self.wrap(self.c("PyErr_ExceptionMatches", [self.word(id(MISMATCH))]))
         self.split(self.emit(ops.I32_EQZ, [matches]), failed)
         self.jump(clear)
         self.at(clear)

@@ -12,6 +12,7 @@ from figwasp.errors import TRAP_HOST
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Call, Func, Value
 from figwasp.ir.ops import I32, I64
+from figwasp.runtime import stack
 from figwasp.runtime.stubs import LOAD_OP, STORE_OP, Stub
 from figwasp.runtime.stubs_object import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
 
@@ -236,12 +237,14 @@ def _clean_up(e: Stub, context: Value, good: Block, hooks: Hooks) -> None:
 
 
 def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
-    """Build (reference, buffer, context) -> status: operands and results are 8-byte cells of raw bits in the buffer.
+    """Build (reference, buffer) -> status: operands and results are 8-byte cells of raw bits in the buffer.
 
     The status is 0 (a Python exception may be set), RAW_DEEP or RAW_BUSY; the GIL is held again.
     """
-    e = Stub("enter.raw", bytes([I64] * 3), bytes([I64]), CONV_C)
-    reference, buffer, context = e.params
+    e = Stub("enter.raw", bytes([I64] * 2), bytes([I64]), CONV_C)
+    reference, buffer = e.params
+    store = e.get(e.get(reference, layout.FUNCREF_INSTANCE), layout.INST_STORE)
+    context = e.get(store, layout.STORE_CONTEXT)
     deep = e.new()
     busy = e.new()
     thread = e.c("PyThreadState_Get", [])
@@ -266,17 +269,27 @@ def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
 
 
 def claim() -> Func:
-    """Build (context, lowest native stack pointer, native stack size, on main thread) -> 0, or 1 when another thread runs there.
+    """Build (context, stack, lowest native stack pointer, native stack size, on main thread) -> 0, or 1 when another thread runs.
 
-    It is one step for other Python threads: they find the chain bound to one thread with all that belongs to it.
+    It is one step for other Python threads: they find the chain bound to one thread with all that belongs to it. The stack is used
+    when the context has none.
     """
-    e = Stub("claim", bytes([I64] * 4), bytes([I64]), CONV_C)
-    context, lowest, size, main = e.params
+    e = Stub("claim", bytes([I64] * 5), bytes([I64]), CONV_C)
+    context, base, lowest, size, main = e.params
     thread = e.c("PyThreadState_Get", [])
     other = e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread])
     running = e.emit(ops.I64_NE, [e.get(context, layout.CTX_DEPTH), e.word(0)])
     busy = e.new()
     e.split(e.emit(ops.I32_AND, [other, running]), busy)
+    equipped = e.new()
+    e.when(e.equals(e.get(context, layout.CTX_STACK_TOP), 0), equipped)
+    top = e.emit(ops.I64_ADD, [base, e.word(stack.TOP)])
+    e.put(base, context, layout.CTX_STACK_BASE)
+    e.put(top, context, layout.CTX_STACK_TOP)
+    e.put(top, context, layout.CTX_WASM_SP)
+    e.put(e.emit(ops.I64_ADD, [base, e.word(stack.HEADROOM)]), context, layout.CTX_REAL_LIMIT)
+    e.jump(equipped)
+    e.at(equipped)
     e.put(lowest, context, layout.CTX_NATIVE_LIMIT)
     e.put(size, context, layout.CTX_NATIVE_SIZE)
     e.put(main, context, layout.CTX_MAIN_THREAD)

@@ -183,6 +183,20 @@ def _hand_over(e: Stub, self: Value, reap_list: int, reap: int) -> None:
     e.at(rest)
 
 
+def next_dead(reap_list: int) -> Func:
+    """Build () -> the first block on the list that `dealloc` makes, taken off, or 0: one step for other threads."""
+    e = Stub("object.next_dead", b"", bytes([I64]), CONV_C)
+    head = e.word(reap_list)
+    block = e.get(head, 0)
+    rest = e.new()
+    e.unless_zero(block, rest)
+    e.put(e.get(block, 0), head, 0)
+    e.jump(rest)
+    e.at(rest)
+    e.ret([block])
+    return e.func
+
+
 def getbuffer() -> Func:
     """Build bf_getbuffer of a memory: a writable view of its present length."""
     e = Stub("memory.getbuffer", bytes([I64, I64, I32]), bytes([I64]), CONV_C)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from typing import Final, NoReturn
 
+from figwasp.wasm.later import feature_of, no_support
 from figwasp.wasm.lexer import Tokens, identifier, string_bytes
 from figwasp.wasm.literals import float_bits, integer
 from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE
 from figwasp.wasm.opcodes import ROWS, Opcode
 from figwasp.wasm.types import TYPE_CODES, V128, FuncType, Limits
 
-__all__ = ["DATA", "ELEM", "HEAP_TYPES", "INSTRS", "TYPE", "U64", "VALUE_TYPES", "Cursor", "is_index", "text_name"]
+__all__ = ["ADDRESS_TYPES", "DATA", "ELEM", "HEAP_TYPES", "INSTRS", "TYPE", "U64", "VALUE_TYPES", "Cursor", "is_index", "text_name"]
 
 TYPE: Final = 4
 ELEM: Final = 5
@@ -28,6 +29,9 @@ HEAP_TYPES: Final = {"func": TYPE_CODES["funcref"], "extern": TYPE_CODES["extern
 """Heap type of `ref.null` -> the reference type it means."""
 VALUE_TYPES: Final = {name: code for name, code in TYPE_CODES.items() if code != V128}
 _REFS: Final = frozenset(HEAP_TYPES.values())
+
+ADDRESS_TYPES: Final = ("i32", "i64")
+"""What may stand before limits to say what indexes a memory or table."""
 
 U32: Final = (1 << 32) - 1
 U64: Final = (1 << 64) - 1
@@ -96,9 +100,11 @@ class Cursor:
             self._bad_identifier(where)
         if token[0] == '"' and string_bytes(token) is None and token.startswith('"\\u'):
             self.fail("malformed UTF-8 encoding", where)
+        feature = feature_of(self.items[where + 1] if token == "(" else token)
+        later = no_support(feature) if feature else ""
         if not _known(token):
-            self.fail(f"unknown operator {shown}", where)
-        self.fail(f"unexpected token {shown}" + (f", expected {wanted}" if wanted else ""), where)
+            self.fail(f"unknown operator {shown}{later}", where)
+        self.fail(f"unexpected token {shown}" + (f", expected {wanted}" if wanted else "") + later, where)
 
     def _bad_identifier(self, at: int) -> NoReturn:
         token = self.items[at]
@@ -312,6 +318,8 @@ class Cursor:
 
     def limits(self) -> Limits:
         """Read limits."""
+        if self.items[self.at] in ADDRESS_TYPES:
+            self.fail(f"unexpected token {self.items[self.at]}" + no_support("memory64"))
         low = self.unsigned(U64)
         return Limits(low, self.unsigned(U64) if self.items[self.at][:1].isdecimal() else None)
 

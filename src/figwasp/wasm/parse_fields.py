@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from figwasp.wasm.cursor import DATA, ELEM, TYPE, Cursor, is_index
+from figwasp.wasm.cursor import ADDRESS_TYPES, DATA, ELEM, TYPE, Cursor, is_index
 from figwasp.wasm.encode import locals_vector
+from figwasp.wasm.later import no_support
 from figwasp.wasm.module import (
     ACTIVE,
     DECLARATIVE,
@@ -242,8 +243,10 @@ class Fields:
         index = len(module.tables)
         if self._inline(TABLE, index)[1]:
             return
-        if cursor.items[cursor.at][:1].isdecimal():
+        if cursor.items[cursor.at][:1].isdecimal() or cursor.items[cursor.at] in ADDRESS_TYPES:
             module.tables.append(TableType(limits=cursor.limits(), elem=cursor.ref_type()))
+            if cursor.items[cursor.at] == "(":
+                cursor.fail("unexpected token (, an initial value" + no_support("typed function references"))
             return
         type_ = cursor.ref_type()
         if not cursor.opens("elem"):

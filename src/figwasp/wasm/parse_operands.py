@@ -11,6 +11,7 @@ from typing import Final
 
 from figwasp.wasm.cursor import DATA, ELEM, HEAP_TYPES, U64, Cursor, is_index
 from figwasp.wasm.immediates import KIND_NAMES, Immediate
+from figwasp.wasm.later import no_support
 from figwasp.wasm.literals import RANGE_ERROR, float_bits, integer
 from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE
 from figwasp.wasm.opcodes import ROWS
@@ -157,6 +158,8 @@ class Operands:
     def heap_type(self) -> int:
         """Read the heap type of `ref.null`."""
         code = HEAP_TYPES.get(self.cursor.items[self.cursor.at])
+        if code is None and is_index(self.cursor.items[self.cursor.at]):
+            self.cursor.fail("unexpected token, a type index" + no_support("typed function references"))
         if code is None:
             self.cursor.unexpected("a heap type")
         self.cursor.at += 1

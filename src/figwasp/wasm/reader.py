@@ -9,6 +9,7 @@ from __future__ import annotations
 from figwasp.errors import LimitExceeded, Malformed
 from figwasp.features import Features
 from figwasp.wasm import limits
+from figwasp.wasm.later import no_support
 from figwasp.wasm.leb128 import unsigned
 from figwasp.wasm.types import (
     FUNCREF,
@@ -87,7 +88,7 @@ class Reader:
         start = self.pos
         flags = self.byte()
         if flags > 1:
-            later = ": no support for shared and 64-bit memories yet" if flags < 8 else ""
+            later = no_support("memory64" if flags & 4 else "threads") if flags < 8 else ""
             raise Malformed(f"malformed limits flags {flags:#04x}{later}", start)
         least = self.u32()
         return Limits(least, self.u32() if flags else None)

@@ -11,6 +11,7 @@ from typing import Final
 
 from figwasp.errors import Invalid
 from figwasp.wasm import limits, opcodes
+from figwasp.wasm.later import no_support
 from figwasp.wasm.module import ACTIVE, FUNC, GLOBAL, KIND_NAMES, MEMORY, TABLE, ConstExpr, Module
 from figwasp.wasm.types import I32, FuncType, Limits, MemoryType, TableType, type_name, type_names
 from figwasp.wasm.validate_body import check_body
@@ -24,6 +25,7 @@ REF_FUNC: Final = 0xD2
 _CONSTS: Final[dict[int, int]] = {
     row.code: row.results[0] for row in opcodes.ROWS if row.name.endswith(".const") and row.results
 }
+_LATER_CONSTS: Final = frozenset("i32.add i32.sub i32.mul i64.add i64.sub i64.mul".split())
 
 
 def validate(module: Module) -> list[FuncFacts]:
@@ -62,7 +64,7 @@ def validate_module(module: Module) -> None:
     for place, memory in enumerate(module.memories):
         _check_memory(place, memory)
     if len(module.memories) > 1 and "multi-memory" not in module.features:
-        raise Invalid("multiple memories")
+        raise Invalid("multiple memories" + no_support("multi-memory"))
     declared: set[int] = set()
     _check_globals(module, declared)
     _check_exports(module, declared)
@@ -109,7 +111,7 @@ def _check_memory(place: int, type_: MemoryType) -> None:
 def _check_globals(module: Module, declared: set[int]) -> None:
     first = module.num_imported_globals
     for place, init in enumerate(module.global_inits, first):
-        _check_const(module, init, module.globals[place].type, f"global {place}", declared)
+        _check_const(module, init, module.globals[place].type, f"global {place}", declared, place)
 
 
 def _check_exports(module: Module, declared: set[int]) -> None:
@@ -162,8 +164,19 @@ def _check_datas(module: Module, declared: set[int]) -> None:
             _check_const(module, data.offset, I32, f"data segment {place}", declared)
 
 
-def _check_const(module: Module, expr: ConstExpr, expected: int, what: str, declared: set[int]) -> None:
-    """Check a constant expression (spec 3.3.12) and note the functions it names."""
+def _check_const(
+    module: Module, expr: ConstExpr, expected: int, what: str, declared: set[int], visible: int | None = None
+) -> None:
+    """Check a constant expression (spec 3.3.12) and note the functions it names.
+
+    Args:
+        module: what it is part of.
+        expr: the expression.
+        expected: type of the result.
+        what: names it in messages.
+        declared: receives the functions it names.
+        visible: how many globals Wasm 3.0 would let it read, by default all.
+    """
     stack = bytearray()
     offset = expr.start if expr.start >= 0 else None
     for code, immediate in expr.instrs:
@@ -181,18 +194,21 @@ def _check_const(module: Module, expr: ConstExpr, expected: int, what: str, decl
             stack.append(immediate)
         elif code == GLOBAL_GET:
             assert isinstance(immediate, int)
-            stack.append(_const_global(module, immediate, what, offset))
+            stack.append(_const_global(module, immediate, what, offset, len(module.globals) if visible is None else visible))
         else:
-            raise Invalid(f"constant expression required: {opcodes.BY_CODE[code].name} in {what}", offset)
+            name = opcodes.BY_CODE[code].name
+            later = no_support("extended constant expressions") if name in _LATER_CONSTS else ""
+            raise Invalid(f"constant expression required: {name} in {what}{later}", offset)
     if stack != bytes((expected,)):
         found = type_names(bytes(stack))
         raise Invalid(f"type mismatch: expected [{type_name(expected)}], found {found}: {what}", offset)
 
 
-def _const_global(module: Module, index: int, what: str, offset: int | None) -> int:
+def _const_global(module: Module, index: int, what: str, offset: int | None, visible: int) -> int:
     """Return the type of a global that a constant expression reads: an imported, immutable one."""
     if index >= module.num_imported_globals:
-        raise Invalid(f"unknown global {index}: {what}", offset)
+        later = index < visible and not module.globals[index].mutable
+        raise Invalid(f"unknown global {index}: {what}{no_support('extended constant expressions') if later else ''}", offset)
     if module.globals[index].mutable:
         raise Invalid(f"constant expression required: global {index} is mutable: {what}", offset)
     return module.globals[index].type

@@ -1,0 +1,28 @@
+"""Floor 6: the compiler's line with every product kept. Nothing is built for show: what it prints is what runs.
+
+    >>> from figwasp.explain import explain
+    >>> explanation = explain(figwasp.Module("program.wasm"), 3)
+    >>> print(explanation.joined)
+
+In: a decoded module and the index of a function. Out: an `Explanation`, which has the products of the stages as attributes.
+The program is not run.
+"""
+
+from __future__ import annotations
+
+from figwasp.explain.explanation import STAGES, Explanation, explain
+from figwasp.explain.functions import FuncRow, UnknownFunction, find, functions
+from figwasp.explain.products import CodeProduct, Compilation, Product
+
+__all__ = [
+    "STAGES",
+    "CodeProduct",
+    "Compilation",
+    "Explanation",
+    "FuncRow",
+    "Product",
+    "UnknownFunction",
+    "explain",
+    "find",
+    "functions",
+]

@@ -1,0 +1,183 @@
+"""Floor 6: everything about one function: the wasm text, each form on the way to machine code, the code, and the code that enters it.
+
+In: a decoded module, the index of a function. Out: an `Explanation`. The stages are those that run when the function is first
+called: validation, `ir.build`, `codegen.pipeline`, with the memory mode of this process; the entry is the stub that the runtime
+would make for the function's type. Only the last step is left out: nothing is installed, and nothing is run.
+"""
+
+from __future__ import annotations
+
+import gc
+from time import perf_counter
+from typing import Final
+
+from figwasp.api.module import Module
+from figwasp.codegen.isa.x64.target import TARGET
+from figwasp.errors import Error
+from figwasp.explain.joined import joined
+from figwasp.explain.products import Compilation, Line, Product, compile
+from figwasp.explain.symbols import Symbols
+from figwasp.ir import order, pipeline
+from figwasp.ir.build import build
+from figwasp.runtime import cpython, linear, stubs, stubs_enter
+from figwasp.runtime.compile import layout_of
+from figwasp.runtime.values import ir_types, numbers_only
+from figwasp.wasm.module import FUNC
+from figwasp.wasm.module import Module as Decoded
+from figwasp.wasm.print import func_lines, show_func
+from figwasp.wasm.print_code import as_string
+from figwasp.wasm.types import FuncType
+from figwasp.wasm.validate import validate_func, validate_module
+
+PASSES: Final = [name.replace(" ", "-") for name, _ in pipeline.PASSES]
+STAGES: Final = ["wat", "ssa", *PASSES, "select", "allocate", "frame", "code", "joined", "entry", "times"]
+"""The names that `Explanation.stage` knows."""
+
+
+class Explanation(Compilation):
+    """What becomes of one function. See `Compilation` for the products from SSA form to bytes.
+
+    Attributes:
+        index: of the function.
+        name: of the function, printable, or "".
+        type: of the function.
+        wat: the wasm text, with byte offsets.
+        validate: empty; its time is that of validating the function.
+        entry: the stub that Python calls, which unboxes, enters the function and boxes; built once for each type.
+    """
+
+    __slots__ = ("_rows", "entry", "index", "name", "type", "validate", "wat")
+
+    def __init__(
+        self,
+        index: int,
+        type: FuncType,
+        name: str,
+        wat: Product,
+        rows: list[Line],
+        validate: Product,
+        line: Compilation,
+        entry: Compilation,
+    ) -> None:
+        self.index = index
+        self.type = type
+        self.name = name
+        self.wat = wat
+        self.validate = validate
+        self.ssa, self.passes, self.select = line.ssa, line.passes, line.select
+        self.allocate, self.frame, self.code = line.allocate, line.frame, line.code
+        self.entry = entry
+        self._rows = rows
+
+    @property
+    def joined(self) -> str:
+        """Wasm, SSA form and code side by side."""
+        return joined(self._rows, self.final, self.code)
+
+    @property
+    def times(self) -> str:
+        """Time and size of each stage."""
+        rows = [("wat", None, self.wat.size)]
+        rows += [(product.name, product.seconds, product.size) for product in [self.validate, *self.products]]
+        rows.append(("all", sum(seconds or 0.0 for _, seconds, _ in rows), ""))
+        rows.append(("entry", sum(product.seconds or 0.0 for product in self.entry.products), self.entry.code.size))
+        return "".join(f"{name:<14}{_milliseconds(seconds)}  {size}".rstrip() + "\n" for name, seconds, size in rows)
+
+    def stage(self, name: str) -> str:
+        """Return what a stage of `STAGES` has made, as text.
+
+        Raises:
+            KeyError: there is no such stage.
+        """
+        others = {"wat": str(self.wat), "entry": str(self.entry)}
+        if name in others:
+            return others[name]
+        if name == "joined":
+            return self.joined
+        if name == "times":
+            return self.times
+        return {product.name: product for product in self.products}[name].text
+
+    def __str__(self) -> str:
+        return self.show(STAGES)
+
+    def show(self, stages: list[str]) -> str:
+        """Return several stages, each under a heading; a form that is as the one before says so."""
+        out = [f"=== function {self.index}{f' {as_string(self.name)}' if self.name else ''} {self.type!r}\n"]
+        before = ""
+        for name in stages:
+            text = self.stage(name)
+            out.append(f"--- {name}\n" + ("(unchanged)\n" if text == before else text))
+            before = text
+        return "\n".join(out)
+
+
+def explain(module: Module | Decoded, index: int, mode: int | None = None) -> Explanation:
+    """Run the compiler's line over one function and keep every product.
+
+    Args:
+        module: the module; it need not be validated.
+        index: of the function among all functions.
+        mode: how memory accesses are made safe, `ir.build.GUARD` or `CHECKED`; the process's own choice unless given.
+
+    Raises:
+        Error: the function is imported, or there is none of this index.
+        Invalid, Malformed, LimitExceeded: its body is, or the module around it.
+    """
+    decoded = module.decoded if isinstance(module, Module) else module
+    if decoded.declared is None:
+        validate_module(decoded)
+    _check_defined(decoded, index)
+    collecting = gc.isenabled()  # as when a function is compiled to be run
+    gc.disable()
+    try:
+        return _explain(decoded, index, linear.choose_mode() if mode is None else mode)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _check_defined(module: Decoded, index: int) -> None:
+    if not 0 <= index < len(module.func_types):
+        raise Error(f"no function {index}: the module has {len(module.func_types)}")
+    if index < module.num_imported_funcs:
+        item = [item for item in module.imports if item.kind == FUNC][index]
+        raise Error(f"function {index} is imported: {as_string(item.module)} {as_string(item.name)}")
+
+
+def _explain(module: Decoded, index: int, mode: int) -> Explanation:
+    """Run the stages."""
+    clock = perf_counter()
+    facts = validate_func(module, index)
+    validated = perf_counter()
+    func = build(module, index, facts, layout_of(module), mode)
+    built = perf_counter()
+    func.name = as_string(func.name)[1:-1]  # a guest's name may hold anything
+    line = compile(func, TARGET, Symbols(), built - validated)
+    body = module.body(index)
+    size = f"{facts.num_ops} instructions, {body.end - body.start} bytes"
+    wat = Product("wat", show_func(module, index, offsets=True), size)
+    rows = [*func_lines(module, index), (body.end - 1, "end")]
+    type_ = module.func_type(index)
+    validation = Product("validate", "", "", validated - clock)
+    return Explanation(index, type_, func.name, wat, rows, validation, line, _entry(type_))
+
+
+def _entry(type: FuncType) -> Compilation:
+    """Compile the stub through which Python calls functions of a type."""
+    hooks = [object(), object(), object()]
+    addresses = [id(hook) for hook in hooks]
+    clock = perf_counter()
+    if numbers_only(type.params) and numbers_only(type.results):
+        func = stubs_enter.enter(ir_types(type.params), ir_types(type.results), stubs_enter.Hooks(*addresses))
+    else:
+        func = stubs_enter.slow(stubs_enter.Hooks(*addresses))
+    order.run(func)
+    seconds = perf_counter() - clock
+    names = dict(zip(addresses, ("hook_trap", "hook_cleanup", "hook_dead")))
+    names |= {id(None): "Py_None", id(stubs.MISMATCH): "mismatch"}
+    return compile(func, TARGET, Symbols(cpython.symbols | names), seconds)
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return f"{'':11}" if seconds is None else f"{1000 * seconds:8.3f} ms"

@@ -1,0 +1,115 @@
+"""Floor 6: the functions of a module, and which of them is meant.
+
+In: a decoded module. Out: a row for each function, and the index that a user's word stands for: a number, the name of an export,
+or a name of the name section, with or without the `$` of the text format.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Final
+
+from figwasp.errors import Error
+from figwasp.wasm.module import FUNC, Module
+from figwasp.wasm.print_code import as_identifier, as_string
+
+MAX_NAMED: Final = 5  # functions that an error names
+_TYPE_WIDTH: Final = 30
+
+
+class UnknownFunction(Error):
+    """No function is called that, or more than one."""
+
+
+class FuncRow:
+    """A function of a module.
+
+    Attributes:
+        index: in the index space, imports first.
+        name: as the text format writes it, `$name`, or "".
+        type: "(i32, i32) -> i32".
+        size: bytes of its code, or None for an import.
+        roles: `import "env" "f"`, `export "g"`, `start`.
+    """
+
+    __slots__ = ("index", "name", "roles", "size", "type")
+
+    def __init__(self, index: int, name: str, type: str, size: int | None) -> None:
+        self.index = index
+        self.name = name
+        self.type = type
+        self.size = size
+        self.roles: list[str] = []
+
+    def __str__(self) -> str:
+        size = "" if self.size is None else self.size
+        return f"{self.index:>6} {size:>7}  {self.type:<{_TYPE_WIDTH}}  {'  '.join([self.name, *self.roles])}".rstrip()
+
+
+HEADING: Final = f"{'func':>6} {'bytes':>7}  {'type':<{_TYPE_WIDTH}}  name"
+
+
+def functions(module: Module) -> list[FuncRow]:
+    """List the functions of a validated module."""
+    names = module.names.funcs
+    rows = []
+    for index in range(len(module.func_types)):
+        body = module.body(index) if index >= module.num_imported_funcs else None
+        name = as_identifier(names[index]) if names.get(index) else ""
+        rows.append(FuncRow(index, name, repr(module.func_type(index)), body and body.end - body.start))
+    imports = [item for item in module.imports if item.kind == FUNC]
+    for row, item in zip(rows, imports):
+        row.roles.append(f"import {as_string(item.module)} {as_string(item.name)}")
+    for export in module.exports:
+        if export.kind == FUNC:
+            rows[export.index].roles.append(f"export {as_string(export.name)}")
+    if module.start is not None:
+        rows[module.start].roles.append("start")
+    return rows
+
+
+def find(module: Module, word: str) -> int:
+    """Return the index of the function that a word names.
+
+    Raises:
+        UnknownFunction: none does, or several of the name section.
+    """
+    if word.isascii() and word.isdigit():
+        return _by_index(module, word)
+    found = _by_name(module, word)
+    if not found and word.startswith("$"):
+        found = _by_name(module, word[1:])
+    if len(found) > 1:
+        shown = ", ".join(map(str, found[:MAX_NAMED])) + (", ..." if len(found) > MAX_NAMED else "")
+        raise UnknownFunction(f"{len(found)} functions are named {as_string(word)}: give an index: {shown}")
+    if not found:
+        raise UnknownFunction(f"no function {as_string(word)}{_suggestion(module, word)}")
+    return found[0]
+
+
+def _by_index(module: Module, word: str) -> int:
+    count = len(module.func_types)
+    index = int(word) if len(word) < 12 else count
+    if index >= count:
+        raise UnknownFunction(f"no function {word[:20]}: the module has {count}")
+    return index
+
+
+def _by_name(module: Module, name: str) -> list[int]:
+    """Return the functions of a name: the one exported under it, else those of the name section."""
+    exported = [export.index for export in module.exports if export.kind == FUNC and export.name == name]
+    return exported or [index for index, other in sorted(module.names.funcs.items()) if other == name and _exists(module, index)]
+
+
+def _exists(module: Module, index: int) -> bool:
+    """Tell whether the name section speaks of a function that is there."""
+    return index < len(module.func_types)
+
+
+def _suggestion(module: Module, word: str) -> str:
+    """Return names that are much like a word."""
+    names = {export.name for export in module.exports if export.kind == FUNC} | set(module.names.funcs.values())
+    wanted = word.removeprefix("$")
+    close = get_close_matches(wanted, names, MAX_NAMED)
+    close += sorted(name for name in names if wanted and wanted in name and name not in close)[: MAX_NAMED - len(close)]
+    return f"; did you mean {' or '.join(map(as_string, close))}?" if close else ""

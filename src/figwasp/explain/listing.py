@@ -1,0 +1,117 @@
+"""Floor 6: machine code as a listing: offset, bytes, text from the instruction rows, and what the runtime knows of the place.
+
+In: a `Code` and the origins of its pieces. Out: `Instruction`s, and the listing. The bytes of a field that is filled in when the
+code is installed, or that holds an address of this process, are shown as `..`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Final
+
+from figwasp import layout
+from figwasp.codegen.code import RELOC_BUILTIN, RELOC_CELL, RELOC_STUB, STUB_TRAP, Code
+from figwasp.codegen.disasm import disassemble
+from figwasp.codegen.emit import Origin
+from figwasp.codegen.mach import NONE
+from figwasp.codegen.target import Target
+from figwasp.codegen.text import STUB_NAMES
+from figwasp.errors import TRAP_MESSAGES
+from figwasp.explain.symbols import HIDDEN, Symbols
+
+FIELD: Final = 4  # bytes of a relocation's field
+MAX_BYTES_COLUMN: Final = 10
+"""Instructions of more bytes than this shift the text on their line."""
+
+_BUILTINS: Final = {
+    number: name.removeprefix("BUILTIN_").lower()
+    for name, number in vars(layout).items()
+    if name.startswith("BUILTIN_") and name != "BUILTIN_COUNT"
+}
+
+
+class Instruction:
+    """An instruction of the code.
+
+    Attributes:
+        offset: its first byte in the function.
+        data: its bytes.
+        bytes: the same in hex, `..` for what differs from run to run.
+        text: its disassembly.
+        note: what a relocation or a trap site says of it, or "".
+        block: id of its machine block, or NONE for what stands at the function's end.
+        pos: byte offset of the wasm instruction, 0 if none.
+    """
+
+    __slots__ = ("block", "bytes", "data", "note", "offset", "pos", "text")
+
+    def __init__(self, offset: int, data: bytes, text: str, origin: Origin) -> None:
+        self.offset = offset
+        self.data = data
+        self.bytes = ""
+        self.text = text
+        self.note = ""
+        self.block = origin.block
+        self.pos = origin.pos
+
+    def __str__(self) -> str:
+        width = 3 * MAX_BYTES_COLUMN
+        return f"{self.offset:4x}  {self.bytes:<{width}}{self.text}{f'  ; {self.note}' if self.note else ''}"
+
+
+def code_instructions(code: Code, target: Target, origins: list[Origin], symbols: Symbols) -> list[Instruction]:
+    """Disassemble a function and say of each instruction where it comes from."""
+    starts = [origin.offset for origin in origins]
+    relocs = {offset: (kind, index) for offset, kind, index in code.relocs}
+    traps = dict(code.traps)
+    made: list[Instruction] = []
+    for offset, data, text in disassemble(code, target):
+        origin = origins[bisect_right(starts, offset) - 1]
+        instruction = Instruction(offset, data, symbols.apply(text), origin)
+        hidden = symbols.hidden(data)
+        end = offset + len(data)
+        reloc = relocs.get(end - FIELD)
+        if reloc is not None:
+            hidden = range(len(data) - FIELD, len(data))
+            instruction.note = _reloc_note(*reloc)
+            if reloc == (RELOC_STUB, STUB_TRAP) and end in traps:
+                instruction.note += f": {_trap_name(traps[end])}"
+        elif origin.inst is not None and origin.inst.fault and offset in traps:
+            instruction.note = f"may trap: {_trap_name(traps[offset])}"
+        instruction.bytes = " ".join(HIDDEN if at in hidden else f"{byte:02x}" for at, byte in enumerate(data))
+        made.append(instruction)
+    return made
+
+
+def _trap_name(code: int) -> str:
+    return TRAP_MESSAGES.get(code, f"trap {code}")
+
+
+def _reloc_note(kind: int, index: int) -> str:
+    """Say what a relocation refers to."""
+    if kind == RELOC_CELL:
+        return f"cell of function {index}"
+    if kind == RELOC_BUILTIN:
+        return f"cell of builtin {_BUILTINS.get(index, index)}"
+    return f"stub {STUB_NAMES[index]}"
+
+
+def code_text(code: Code, instructions: list[Instruction]) -> str:
+    """Write the listing: blocks, what stands at the end, constants."""
+    lines: list[str] = []
+    block = -2
+    for instruction in instructions:
+        if instruction.block != block:
+            block = instruction.block
+            lines.append(heading(block))
+        lines.append(f"  {instruction}")
+    if len(code.data) > code.text_size:
+        lines.append("constants:")
+        for offset in range(code.text_size, len(code.data), 8):
+            lines.append(f"  {offset:4x}  {code.data[offset : offset + 8].hex(' ')}")
+    return "\n".join(lines) + "\n"
+
+
+def heading(block: int) -> str:
+    """Return what stands above the code of a block."""
+    return "out of line:" if block == NONE else f"b{block}:"

@@ -1,0 +1,129 @@
+"""What `simplify` knows of memory other than the linear one: loads that give what is known already. Floor 2.
+
+Globals, table and memory records are known from a load or store to the next call or poll, which may run anything, and to
+stores that may overwrite them, all inside of one block. What never changes (REGION_CONST) is known wherever a block that
+loads it dominates. Accesses of stubs (REGION_NATIVE) may go anywhere; they are left as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp.ir import ops
+from figwasp.ir.func import Value
+from figwasp.ir.simplify_rules import int_aux
+
+__all__ = ["Loads"]
+
+_LOAD_OF: Final = {
+    ops.I32_STORE: ops.I32_LOAD,
+    ops.I64_STORE: ops.I64_LOAD,
+    ops.F32_STORE: ops.F32_LOAD,
+    ops.F64_STORE: ops.F64_LOAD,
+}
+"""Store -> the load that gives the value back."""
+_REGION: Final = 40  # as in ops.memory_aux
+_OP: Final = 8  # bits of an operation
+_MAX_OFFSET: Final = 1 << 31
+_MAX_KNOWN: Final = 64
+"""When more loads are known than this, a store makes all of them unknown rather than look at each."""
+
+
+class Loads:
+    """What loads are known to give. A key packs aux, operation, and the ids of the operands of a load.
+
+    Attributes:
+        _ends: see `simplify._Walk`.
+        _here: number of the current block in preorder of the dominator tree.
+        _shift: bits of a value id in a key.
+        _known: key -> value, in the current block.
+        _consts: key -> value, for what never changes.
+        _homes: key of those -> number of the block in which the value stands.
+    """
+
+    __slots__ = ("_consts", "_ends", "_here", "_homes", "_known", "_shift")
+
+    def __init__(self, ends: list[int], shift: int) -> None:
+        self._ends = ends
+        self._here = 0
+        self._shift = shift
+        self._known: dict[int, Value] = {}
+        self._consts: dict[int, Value] = {}
+        self._homes: dict[int, int] = {}
+
+    def enter(self, here: int) -> None:
+        """Go on in another block."""
+        self._here = here
+        self.forget()
+
+    def forget(self) -> None:
+        """Know nothing any more of what can change."""
+        if self._known:
+            self._known = {}
+
+    def load(self, value: Value) -> Value:
+        """Return the value that a load is known to give, or the load."""
+        region = int_aux(value) >> _REGION
+        if region >= ops.REGION_MEMORY:
+            return value
+        _fold_address(value, 0)
+        if region == ops.REGION_NATIVE:
+            return value
+        key = self._key(value.op, int_aux(value), value.args, 0)
+        if region != ops.REGION_CONST:
+            return self._known.setdefault(key, value)
+        known = self._consts.get(key)
+        if known is not None:
+            home = self._homes[key]
+            if home <= self._here < self._ends[home]:
+                return known
+        self._consts[key] = value
+        self._homes[key] = self._here
+        return value
+
+    def store(self, value: Value) -> None:
+        """Forget what a store may overwrite; what it stores is what a load of the place gives."""
+        region = int_aux(value) >> _REGION
+        if region >= ops.REGION_MEMORY:
+            return
+        _fold_address(value, 1)
+        aux = int_aux(value)
+        if region == ops.REGION_NATIVE or len(self._known) > _MAX_KNOWN:
+            self.forget()
+        if self._known:
+            self._known = self._surviving(region, aux, value.args[1].id << self._shift if len(value.args) == 2 else -1)
+        op = _LOAD_OF.get(value.op, -1)
+        if op >= 0 and region != ops.REGION_NATIVE:
+            self._known[self._key(op, aux, value.args, 1)] = value.args[0]
+
+    def _key(self, op: int, aux: int, args: list[Value], first: int) -> int:
+        index = args[first + 1].id + 1 if len(args) > first + 1 else 0
+        return ((aux << _OP | op) << self._shift | args[first].id) << self._shift | index
+
+    def _surviving(self, region: int, aux: int, address: int) -> dict[int, Value]:
+        """Return what a store leaves alone: other regions, and other globals at the same base.
+
+        Imported globals at different bases may be one. `address` is the operands as in a key, -1 if it has an index.
+        """
+        width = 2 * self._shift
+        mask = (1 << width) - 1
+        surviving: dict[int, Value] = {}
+        for key, value in self._known.items():
+            other = key >> width + _OP
+            disjoint = region == ops.REGION_GLOBAL and other != aux and key & mask == address
+            if other >> _REGION != region or disjoint:
+                surviving[key] = value
+        return surviving
+
+
+def _fold_address(value: Value, first: int) -> None:
+    """Take a constant added to the address into the offset. In linear memory nothing is: there, sums wrap at 32 bits."""
+    args = value.args
+    base = args[first]
+    if base.op == ops.I64_ADD and len(args) == first + 1 and base.args[1].op == ops.CONST:
+        aux = int_aux(value)
+        added = int_aux(base.args[1])
+        offset = ops.aux_offset(aux) + added - (added >> 63 << 64)
+        if 0 <= offset < _MAX_OFFSET:
+            value.aux = ops.memory_aux(offset, aux >> _REGION)
+            args[first] = base.args[0]

@@ -1,0 +1,351 @@
+"""Floor 1: scripts of the specification's test suite, `.wast`, to commands.
+
+In: source text. Out: `Command`s in their order. The grammar is that of Wasm 3.0, in the section "Scripts" of the reference
+interpreter's README (interpreter/README.md of the specification's repository).
+
+Modules are stepped over here and read when they are asked for: what is wrong with one is the matter of its command, and
+not of the script. Every number is its bits and a mask of the bits that count, so that NaN patterns are nothing special.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from typing import Final, NamedTuple
+
+from figwasp.wasm.cursor import Cursor
+from figwasp.wasm.lexer import Tokens, tokenize
+from figwasp.wasm.literals import RANGE_ERROR, float_bits, integer
+from figwasp.wasm.parse import parse_form, wat
+
+__all__ = ["Action", "Command", "Source", "Value", "parse_script"]
+
+_NUMBERS: Final = {"i32.const": 32, "i64.const": 64, "f32.const": 32, "f64.const": 64}
+_SHAPES: Final = {
+    "i8x16": (16, 8), "i16x8": (8, 16), "i32x4": (4, 32), "i64x2": (2, 64), "f32x4": (4, 32), "f64x2": (2, 64),
+}  # fmt: skip
+"""Shape of a vector literal -> number and width of its lanes."""
+_NANS: Final = {
+    "nan:canonical": {32: (0x7FFF_FFFF, 0x7FC0_0000), 64: (0x7FFF_FFFF_FFFF_FFFF, 0x7FF8_0000_0000_0000)},
+    "nan:arithmetic": {32: (0x7FC0_0000, 0x7FC0_0000), 64: (0x7FF8_0000_0000_0000, 0x7FF8_0000_0000_0000)},
+}
+"""Pattern -> width -> mask and bits."""
+_NULLS: Final = {
+    **dict.fromkeys(("func", "nofunc"), "funcref"),
+    **dict.fromkeys(("extern", "noextern"), "externref"),
+    **dict.fromkeys(("exn", "noexn"), "exnref"),
+    **dict.fromkeys(("any", "none", "eq", "i31", "struct", "array"), "anyref"),
+}
+"""Heap type of a null -> the type of reference that is the top of its hierarchy."""
+_REFERENCES: Final = {
+    "ref.extern": "externref", "ref.func": "funcref", "ref.host": "anyref", "ref.any": "anyref", "ref.eq": "eqref",
+    "ref.i31": "i31ref", "ref.struct": "structref", "ref.array": "arrayref", "ref.exn": "exnref",
+}  # fmt: skip
+"""Constant or pattern -> type of the reference, which is not null."""
+_FIELDS: Final = frozenset("type rec import func table memory global export start elem data tag".split())
+_ACTIONS: Final = ("invoke", "get")
+_MODULE_ASSERTIONS: Final = frozenset(
+    (
+        "assert_malformed", "assert_invalid", "assert_unlinkable", "assert_uninstantiable", "assert_malformed_custom",
+        "assert_invalid_custom",
+    )
+)  # fmt: skip
+_ACTION_ASSERTIONS: Final = frozenset(("assert_return", "assert_exhaustion", "assert_exception"))
+_THREADS: Final = ("thread", "wait")
+_NEWLINE: Final = re.compile(r"\r\n|\n|\r")
+_SPACE: Final = re.compile(r"\s+")
+_SHOWN: Final = 100
+_DEPTH: Final = 8
+"""How deep `either` may nest."""
+
+
+class Value(NamedTuple):
+    """A constant, or a pattern that a result must match.
+
+    Attributes:
+        type: name of the value type; "" for a null of any.
+        bits: raw bits of a number, the host's number of a reference; None for null.
+        mask: the bits that count.
+        either: patterns of which one must match, instead of all the rest.
+    """
+
+    type: str
+    bits: int | None
+    mask: int = -1
+    either: tuple[Value, ...] = ()
+
+
+class Action(NamedTuple):
+    """Something done to an instance.
+
+    Attributes:
+        kind: "invoke" or "get".
+        module: identifier of the instance with its `$`, or None for the last one.
+        name: the export.
+        args: operands of a call.
+    """
+
+    kind: str
+    module: str | None
+    name: str
+    args: list[Value]
+
+
+class Source:
+    """A module in a script.
+
+    Attributes:
+        id: its identifier with `$`, or None.
+        definition: whether it says `definition`: it is not instantiated.
+    """
+
+    __slots__ = ("_at", "_tokens", "definition", "id")
+
+    def __init__(self, tokens: Tokens, at: int, id: str | None, definition: bool) -> None:
+        self._tokens = tokens
+        self._at = at
+        self.id = id
+        self.definition = definition
+
+    def encode(self) -> bytes:
+        """Return the binary.
+
+        Raises:
+            ParseError: the text is malformed; the place is one in the script, or within the quoted source.
+        """
+        if self._at < 0:
+            return wat(self._tokens.text)
+        return parse_form(self._tokens, self._at)[0].encode()
+
+
+class Command:
+    """One command of a script; what it does not have is None.
+
+    Attributes:
+        kind: the keyword, "action" for an invoke or get that nothing is asserted of, "instance" for `(module instance ...)`.
+        line: line number, from 1.
+        source: the module.
+        action: what is done to an instance.
+        expected: patterns of the results.
+        text: the message that an assertion expects.
+        name: what `register` calls the instance.
+        id: identifier of the instance to register or to make.
+        definition: identifier of the module that `(module instance ...)` instantiates.
+    """
+
+    __slots__ = ("_offset", "_text", "action", "definition", "expected", "id", "kind", "line", "name", "source", "text")
+
+    def __init__(self, kind: str, text: str, offset: int, line: int) -> None:
+        self._text = text
+        self._offset = offset
+        self.kind = kind
+        self.line = line
+        self.source: Source | None = None
+        self.action: Action | None = None
+        self.expected: list[Value] = []
+        self.text = ""
+        self.name = ""
+        self.id: str | None = None
+        self.definition: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """The beginning of its text, in one line."""
+        text = _SPACE.sub(" ", self._text[self._offset : self._offset + 4 * _SHOWN])
+        depth = 0
+        for place, char in enumerate(text[:_SHOWN]):
+            depth += (char == "(") - (char == ")")
+            if not depth:
+                return text[: place + 1]
+        return text[:_SHOWN] + "..."
+
+
+def parse_script(text: str | bytes) -> list[Command]:
+    """Read a script.
+
+    Raises:
+        ParseError: it is no script. What is wrong inside of a module shows when that is encoded.
+    """
+    tokens = tokenize(text)
+    items = tokens.items
+    reader = _Reader(tokens)
+    if items[0] == "(" and items[1] in _FIELDS:
+        command = reader.new_command("module", 0)
+        command.source = Source(tokens, -1, None, definition=False)
+        return [command]
+    commands: list[Command] = []
+    while items[reader.cursor.at]:
+        commands.append(reader.command())
+    return commands
+
+
+class _Reader:
+    """Reads commands one after the other."""
+
+    __slots__ = ("_newlines", "_tokens", "cursor")
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self._newlines = [match.start() for match in _NEWLINE.finditer(tokens.text)]
+        self.cursor = Cursor(tokens)
+
+    def new_command(self, kind: str, at: int) -> Command:
+        """Make a command that begins at a token."""
+        offset = self._tokens.offset(at)
+        return Command(kind, self._tokens.text, offset, bisect_right(self._newlines, offset - 1) + 1)
+
+    def command(self) -> Command:
+        """Read one command."""
+        cursor = self.cursor
+        start = cursor.at
+        cursor.expect("(")
+        keyword = cursor.items[cursor.at]
+        if keyword in _ACTIONS:
+            command = self.new_command("action", start)
+            cursor.at = start
+            command.action = self._action()
+            return command
+        command = self.new_command(keyword, start)
+        cursor.at += 1
+        if keyword == "module":
+            self._module(command, start)
+            return command
+        if keyword == "register":
+            command.name = cursor.name()
+            command.id = cursor.identifier()
+        elif keyword in _THREADS:
+            cursor.skip_form()
+            return command
+        else:
+            self._assertion(command)
+        cursor.expect(")")
+        return command
+
+    def _module(self, command: Command, start: int) -> None:
+        cursor = self.cursor
+        if cursor.items[cursor.at] != "instance":
+            command.source = self._source(start)
+            return
+        cursor.at += 1
+        command.kind = "instance"
+        command.id = cursor.identifier()
+        command.definition = cursor.identifier()
+        cursor.expect(")")
+
+    def _source(self, start: int) -> Source:
+        """Step over a module, which begins at a token."""
+        cursor = self.cursor
+        cursor.at = start
+        cursor.expect("(")
+        cursor.expect("module")
+        definition = cursor.items[cursor.at] == "definition"
+        cursor.at += definition
+        id_ = cursor.identifier()
+        cursor.skip_form()
+        return Source(self._tokens, start, id_, definition)
+
+    def _assertion(self, command: Command) -> None:
+        cursor = self.cursor
+        kind = command.kind
+        on_module = kind in _MODULE_ASSERTIONS
+        if kind == "assert_trap":
+            on_module = cursor.items[cursor.at + 1] == "module"
+        elif not on_module and kind not in _ACTION_ASSERTIONS:
+            cursor.fail(f"unknown command {kind[:40]}", cursor.at - 1)
+        if on_module:
+            command.source = self._source(cursor.at)
+        else:
+            command.action = self._action()
+        if kind == "assert_return":
+            while cursor.items[cursor.at] == "(":
+                command.expected.append(self._value())
+        elif kind != "assert_exception":
+            command.text = cursor.name()
+
+    def _action(self) -> Action:
+        cursor = self.cursor
+        cursor.expect("(")
+        kind = cursor.items[cursor.at]
+        if kind not in _ACTIONS:
+            cursor.unexpected("an action")
+        cursor.at += 1
+        module = cursor.identifier()
+        name = cursor.name()
+        args: list[Value] = []
+        while cursor.items[cursor.at] == "(" and kind == "invoke":
+            args.append(self._value())
+        cursor.expect(")")
+        return Action(kind, module, name, args)
+
+    # Values
+
+    def _value(self, depth: int = 0) -> Value:
+        """Read a constant or a pattern."""
+        cursor = self.cursor
+        cursor.expect("(")
+        op = cursor.items[cursor.at]
+        cursor.at += 1
+        if op in _NUMBERS:
+            mask, bits = self._number(op[0] == "f", _NUMBERS[op])
+            value = Value(op[:3], bits, mask)
+        elif op == "v128.const":
+            value = self._vector()
+        elif op == "ref.null":
+            value = Value(self._heap_type(), None)
+        elif op in _REFERENCES:
+            value = self._reference(_REFERENCES[op])
+        elif op == "either" and depth < _DEPTH:
+            choices: list[Value] = []
+            while cursor.items[cursor.at] == "(":
+                choices.append(self._value(depth + 1))
+            value = Value("", None, -1, tuple(choices))
+        else:
+            cursor.unexpected("a value", cursor.at - 1)
+        cursor.expect(")")
+        return value
+
+    def _number(self, is_float: bool, width: int) -> tuple[int, int]:
+        """Read a number or a NaN pattern; return mask and bits."""
+        cursor = self.cursor
+        token = cursor.items[cursor.at]
+        if is_float and token in _NANS:
+            cursor.at += 1
+            return _NANS[token][width]
+        bits = float_bits(token, width) if is_float and token else integer(token)
+        if bits is None:
+            cursor.unexpected("a number")
+        if (bits == RANGE_ERROR) if is_float else not -1 << (width - 1) <= bits < 1 << width:
+            cursor.fail("constant out of range")
+        cursor.at += 1
+        every = (1 << width) - 1
+        return every, bits & every
+
+    def _vector(self) -> Value:
+        cursor = self.cursor
+        shape = cursor.items[cursor.at]
+        if shape not in _SHAPES:
+            cursor.unexpected("the shape of a vector")
+        cursor.at += 1
+        lanes, width = _SHAPES[shape]
+        mask = bits = 0
+        for lane in range(lanes):
+            lane_mask, lane_bits = self._number(shape[0] == "f", width)
+            mask |= lane_mask << lane * width
+            bits |= lane_bits << lane * width
+        return Value("v128", bits, mask)
+
+    def _heap_type(self) -> str:
+        """Read the heap type of a null, if one is given."""
+        cursor = self.cursor
+        token = cursor.items[cursor.at]
+        if token == ")":
+            return ""
+        cursor.at += 1
+        return _NULLS.get(token, "")
+
+    def _reference(self, type_: str) -> Value:
+        """Read the number of a reference, if one is given."""
+        cursor = self.cursor
+        if cursor.items[cursor.at] == ")":
+            return Value(type_, 0, 0)
+        return Value(type_, cursor.unsigned())
