@@ -21,7 +21,7 @@ FLOORS = {
     "codegen": 3,
     "runtime": 4,
     "api": 5,
-    "wasi": 6, "explain": 6, "cli": 6,
+    "wasi": 6, "wast": 6, "explain": 6, "cli": 6,
 }  # fmt: skip
 FACE_FLOOR = 5  # `figwasp` itself gives out the names of api
 EXEMPT = {"figwasp", "figwasp.__main__"}

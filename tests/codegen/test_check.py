@@ -142,7 +142,7 @@ def damaged(seed: int, damage: Damage, local: bool) -> tuple[bool, bool, bool]:
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 1 << 40), st.booleans())
 def test_damage_that_shows_is_found(damage: Damage, seed: int, local: bool) -> None:
     _, changed, found = damaged(seed, damage, local)

@@ -58,7 +58,7 @@ def check(seed: int, size: int, straight: bool = False) -> MFunc:
     return func
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(SEEDS, st.sampled_from([5, 20, 60, 150]))
 def test_random_functions(seed: int, size: int) -> None:
     check(seed, size)
@@ -70,7 +70,7 @@ def test_long_blocks(seed: int) -> None:
     check(seed, 100, straight=True)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(SEEDS, st.sampled_from([5, 20, 60, 150]))
 def test_block_by_block(seed: int, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

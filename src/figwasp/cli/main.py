@@ -26,7 +26,9 @@ usage: figwasp [-h] [--version] COMMAND ...
 WebAssembly in pure Python.
 
 commands:
-  run     run a WASI program, or call a function of a module
+  run      run a WASI program, or call a function of a module
+  explain  show what becomes of a function, from wasm text to machine code
+  wast     run scripts of the WebAssembly test suite
 
 `figwasp COMMAND --help` tells more about a command.
 """
@@ -77,7 +79,19 @@ def _run(words: list[str]) -> int:
     return run.main(words)
 
 
-COMMANDS: Final[dict[str, Callable[[list[str]], int]]] = {"run": _run}
+def _explain(words: list[str]) -> int:
+    from figwasp.cli import explain
+
+    return explain.main(words)
+
+
+def _wast(words: list[str]) -> int:
+    from figwasp.cli import wast
+
+    return wast.main(words)
+
+
+COMMANDS: Final[dict[str, Callable[[list[str]], int]]] = {"run": _run, "explain": _explain, "wast": _wast}
 
 
 def _version() -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import figwasp
 from figwasp import errors, wasi
 from figwasp.cli.options import RunOptions, parse_run, usage_error
+from figwasp.cli.program import read_binary
 from figwasp.cli.values import BadArgument, parse_arguments, show_results
 
 __all__ = ["main"]
@@ -59,23 +60,9 @@ def _run(options: RunOptions) -> int:
 def _load_module(path: str) -> figwasp.Module:
     """Read a module, binary or text."""
     try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise errors.Error(f"{path}: {error.strerror}") from error
-    try:
-        if not data.startswith(b"\0asm"):
-            data = figwasp.wat(_text(data))
-        return figwasp.Module(data, lazy=True)
+        return figwasp.Module(read_binary(path), lazy=True)
     except (errors.Malformed, errors.Invalid) as error:
         raise errors.Error(f"{path}: {error}") from error
-
-
-def _text(data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise errors.Malformed("neither a WebAssembly binary nor text") from None
 
 
 def _wasi(options: RunOptions) -> wasi.WASI:

@@ -190,27 +190,34 @@ class Allocator:
         mask = self.mask
         types = self.types
         place = self.place
+        root = self.root
         tie_from = self.ranges.tie_from
-        for d in range(VIRTUAL, len(types)):
-            v = tie_from[d]
-            if v < VIRTUAL:
+        for x in range(VIRTUAL, len(types)):
+            y = tie_from[x]
+            if y < VIRTUAL or types[x] != types[y]:
                 continue
-            x = self._find(d)
-            y = self._find(v)
-            if x != y and mask[x] and mask[y] and not mask[x] & mask[y] and types[x] == types[y]:
-                if place[x] < 0 and place[y] < 0:
-                    self._merge(x, y, 0)
+            if root[x] != x:
+                x = self._find(x)
+            if root[y] != y:
+                y = self._find(y)
+            if x != y and not mask[x] & mask[y] and mask[x] and mask[y] and place[x] < 0 and place[y] < 0:
+                self._merge(x, y, 0)
 
     def _merge(self, x: int, y: int, negative: int) -> None:
         """Put two classes in one; the copy between them is gone."""
         members = self.members
-        mine = members.pop(x, None) or [x]
-        theirs = members.pop(y, None) or [y]
-        if len(theirs) > len(mine):
-            x, y = y, x
-            mine, theirs = theirs, mine
-        mine += theirs
-        members[x] = mine
+        mine = members.get(x)
+        theirs = members.pop(y, None)
+        if theirs is None:
+            if mine is None:
+                members[x] = [x, y]
+            else:
+                mine.append(y)
+        elif mine is None:
+            theirs.append(x)
+            members[x] = theirs
+        else:
+            mine += theirs
         self.root[y] = x
         self.mask[x] |= self.mask[y]
         self.weight[x] += self.weight[y] + 2 * negative

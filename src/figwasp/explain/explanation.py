@@ -1,4 +1,4 @@
-"""Floor 6: everything about one function: the wasm text, each form on the way to machine code, the code, and the code that enters it.
+"""Floor 6: everything about one function: the wasm text, each form on the way to machine code, the code, and what enters it.
 
 In: a decoded module, the index of a function. Out: an `Explanation`. The stages are those that run when the function is first
 called: validation, `ir.build`, `codegen.pipeline`, with the memory mode of this process; the entry is the stub that the runtime
@@ -18,7 +18,7 @@ from figwasp.explain.joined import joined
 from figwasp.explain.products import Compilation, Line, Product, compile
 from figwasp.explain.symbols import Symbols
 from figwasp.ir import order, pipeline
-from figwasp.ir.build import build
+from figwasp.ir.build import CHECKED, GUARD, build
 from figwasp.runtime import cpython, linear, stubs, stubs_enter
 from figwasp.runtime.compile import layout_of
 from figwasp.runtime.values import ir_types, numbers_only
@@ -30,8 +30,9 @@ from figwasp.wasm.types import FuncType
 from figwasp.wasm.validate import validate_func, validate_module
 
 PASSES: Final = [name.replace(" ", "-") for name, _ in pipeline.PASSES]
-STAGES: Final = ["wat", "ssa", *PASSES, "select", "allocate", "frame", "code", "joined", "entry", "times"]
+STAGES: Final = ["wat", "ssa", *PASSES, "select", "allocate", "frame", "code", "entry", "joined", "times"]
 """The names that `Explanation.stage` knows."""
+MODES: Final = {GUARD: "guarded", CHECKED: "checked"}
 
 
 class Explanation(Compilation):
@@ -41,18 +42,20 @@ class Explanation(Compilation):
         index: of the function.
         name: of the function, printable, or "".
         type: of the function.
+        mode: how its memory accesses are made safe, GUARD or CHECKED.
         wat: the wasm text, with byte offsets.
         validate: empty; its time is that of validating the function.
         entry: the stub that Python calls, which unboxes, enters the function and boxes; built once for each type.
     """
 
-    __slots__ = ("_rows", "entry", "index", "name", "type", "validate", "wat")
+    __slots__ = ("_rows", "entry", "index", "mode", "name", "type", "validate", "wat")
 
     def __init__(
         self,
         index: int,
         type: FuncType,
         name: str,
+        mode: int,
         wat: Product,
         rows: list[Line],
         validate: Product,
@@ -62,6 +65,7 @@ class Explanation(Compilation):
         self.index = index
         self.type = type
         self.name = name
+        self.mode = mode
         self.wat = wat
         self.validate = validate
         self.ssa, self.passes, self.select = line.ssa, line.passes, line.select
@@ -77,11 +81,11 @@ class Explanation(Compilation):
     @property
     def times(self) -> str:
         """Time and size of each stage."""
-        rows = [("wat", None, self.wat.size)]
-        rows += [(product.name, product.seconds, product.size) for product in [self.validate, *self.products]]
-        rows.append(("all", sum(seconds or 0.0 for _, seconds, _ in rows), ""))
-        rows.append(("entry", sum(product.seconds or 0.0 for product in self.entry.products), self.entry.code.size))
-        return "".join(f"{name:<14}{_milliseconds(seconds)}  {size}".rstrip() + "\n" for name, seconds, size in rows)
+        stages = [self.validate, *self.products]
+        rows = [_row(product.name, product.seconds, product.size) for product in [self.wat, *stages]]
+        rows.append(_row("all", _sum(stages), ""))
+        rows.append(_row("entry", _sum(self.entry.products), self.entry.code.size))
+        return "".join(rows)
 
     def stage(self, name: str) -> str:
         """Return what a stage of `STAGES` has made, as text.
@@ -103,7 +107,8 @@ class Explanation(Compilation):
 
     def show(self, stages: list[str]) -> str:
         """Return several stages, each under a heading; a form that is as the one before says so."""
-        out = [f"=== function {self.index}{f' {as_string(self.name)}' if self.name else ''} {self.type!r}\n"]
+        name = f' "{self.name}"' if self.name else ""
+        out = [f"=== function {self.index}{name} {self.type!r}, {MODES[self.mode]} memory\n"]
         before = ""
         for name in stages:
             text = self.stage(name)
@@ -160,7 +165,7 @@ def _explain(module: Decoded, index: int, mode: int) -> Explanation:
     rows = [*func_lines(module, index), (body.end - 1, "end")]
     type_ = module.func_type(index)
     validation = Product("validate", "", "", validated - clock)
-    return Explanation(index, type_, func.name, wat, rows, validation, line, _entry(type_))
+    return Explanation(index, type_, func.name, mode, wat, rows, validation, line, _entry(type_))
 
 
 def _entry(type: FuncType) -> Compilation:
@@ -179,5 +184,11 @@ def _entry(type: FuncType) -> Compilation:
     return compile(func, TARGET, Symbols(cpython.symbols | names), seconds)
 
 
-def _milliseconds(seconds: float | None) -> str:
-    return f"{'':11}" if seconds is None else f"{1000 * seconds:8.3f} ms"
+def _sum(products: list[Product]) -> float:
+    return sum(product.seconds or 0.0 for product in products)
+
+
+def _row(name: str, seconds: float | None, size: str) -> str:
+    """Return a line of the table of times."""
+    time = "" if seconds is None else f"{1000 * seconds:.3f} ms"
+    return f"{name:<14}{time:>11}  {size}".rstrip() + "\n"

@@ -54,9 +54,8 @@ def functions(module: Module) -> list[FuncRow]:
     names = module.names.funcs
     rows = []
     for index in range(len(module.func_types)):
-        body = module.body(index) if index >= module.num_imported_funcs else None
         name = as_identifier(names[index]) if names.get(index) else ""
-        rows.append(FuncRow(index, name, repr(module.func_type(index)), body and body.end - body.start))
+        rows.append(FuncRow(index, name, repr(module.func_type(index)), _size(module, index)))
     imports = [item for item in module.imports if item.kind == FUNC]
     for row, item in zip(rows, imports):
         row.roles.append(f"import {as_string(item.module)} {as_string(item.name)}")
@@ -66,6 +65,13 @@ def functions(module: Module) -> list[FuncRow]:
     if module.start is not None:
         rows[module.start].roles.append("start")
     return rows
+
+
+def _size(module: Module, index: int) -> int | None:
+    if index < module.num_imported_funcs:
+        return None
+    body = module.body(index)
+    return body.end - body.start
 
 
 def find(module: Module, word: str) -> int:
@@ -98,7 +104,9 @@ def _by_index(module: Module, word: str) -> int:
 def _by_name(module: Module, name: str) -> list[int]:
     """Return the functions of a name: the one exported under it, else those of the name section."""
     exported = [export.index for export in module.exports if export.kind == FUNC and export.name == name]
-    return exported or [index for index, other in sorted(module.names.funcs.items()) if other == name and _exists(module, index)]
+    return exported or [
+        index for index, other in sorted(module.names.funcs.items()) if other == name and _exists(module, index)
+    ]
 
 
 def _exists(module: Module, index: int) -> bool:

@@ -3,9 +3,9 @@
 In: lines of the three forms with byte offsets. Out: a table in the order of the wasm text. Theory of operation:
 
 The byte offset of the wasm instruction is what the forms share: the builder writes it on every value, selection on every machine
-instruction, and emission tells which instruction each byte belongs to. An instruction without a row's offset stands for itself
-nowhere: a block parameter, a constant that the allocator makes anew, a copy on an edge. It is put with its neighbour, the next
-instruction of its block that has a position, else the one before, and marked with `~`.
+instruction, and emission tells which instruction each byte belongs to. What has no position of its own (a block parameter, a copy
+that the allocator has put on an edge) is put with its neighbour, the next instruction of its block that has one, else the one
+before, and marked with `~`. What begins the function, and its own out-of-line code, stands with the heading.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from __future__ import annotations
 import textwrap
 from typing import Final
 
-from figwasp.explain.listing import Instruction, heading
+from figwasp.codegen.mach import NONE
+from figwasp.explain.listing import Instruction, bytes_width, heading
 from figwasp.explain.products import CodeProduct, Line, Product
 
-WIDTHS: Final = (40, 52, 72)
-"""Widest columns: wasm, SSA, code."""
-GAP: Final = "  "
-GUESS: Final = "~"
+MARGIN: Final = "  "
+GUESSED: Final = "~ "
 _TITLES: Final = ("wasm", "SSA", "code")
-_LEGEND: Final = f"({GUESS}: no position of its own, stands with its neighbour)"
+_WIDEST: Final = (40, 52)
+_LEGEND: Final = "~ has no position of its own and stands with its neighbour\n"
+
+Rows = dict[int, list[list[str]]]
+"""Byte offset -> the lines of the three columns."""
 
 
 def joined(wat: list[Line], ssa: Product, code: CodeProduct) -> str:
@@ -32,62 +35,86 @@ def joined(wat: list[Line], ssa: Product, code: CodeProduct) -> str:
         ssa: the SSA form that selection gets.
         code: the bytes.
     """
-    head = next((at for at, _ in wat if at >= 0), 0)
-    rows: dict[int, list[list[str]]] = {}
+    head = wat[0][0]
+    rows: Rows = {}
     for offset, text in wat:
-        offset = max(offset, head)
         rows.setdefault(offset, [[], [], []])[0].append(text)
-    _spread(rows, head, 1, ssa.blocks)
-    _spread(rows, head, 2, _code_blocks(code.instructions))
+    place = _Placing(rows, head, 1)
+    for number, block in enumerate(ssa.blocks):
+        place.block([(pos, _without_position(text, pos)) for pos, text in block], first=number == 0)
+    _place_code(_Placing(rows, head, 2), code.instructions)
     return _table(rows)
 
 
-def _code_blocks(instructions: list[Instruction]) -> list[list[Line]]:
-    """Return the code by blocks, each with a heading."""
-    blocks: list[list[Line]] = []
-    block = -2
+def _without_position(text: str, pos: int) -> str:
+    """Return a line of SSA form without what its row says."""
+    return text.replace(f" @{pos:x}", "", 1).strip() if pos else text.strip()
+
+
+def _place_code(place: _Placing, instructions: list[Instruction]) -> None:
+    """Place the code block by block."""
+    width = bytes_width(instructions)
+    blocks: dict[int, list[Line]] = {}
     for instruction in instructions:
-        if instruction.block != block:
-            block = instruction.block
-            blocks.append([(0, heading(block))])
-        blocks[-1].append((instruction.pos, str(instruction)))
-    return blocks
+        block = blocks.setdefault(instruction.block, [(0, heading(instruction.block))])
+        block.append((instruction.pos, instruction.line(width)))
+    first = instructions[0].block
+    for number, block in blocks.items():
+        place.block(block, first=number in (first, NONE))
 
 
-def _spread(rows: dict[int, list[list[str]]], head: int, column: int, blocks: list[list[Line]]) -> None:
-    """Put the lines of each block in the rows of their positions."""
-    last = head
-    for block in blocks:
-        waiting: list[str] = []
-        known = 0
-        for pos, text in block:
-            if pos not in rows:
-                waiting.append(text)
+class _Placing:
+    """Puts the lines of a form in their rows.
+
+    Attributes:
+        rows: the table.
+        column: of the form.
+        head: the row of the function's heading.
+    """
+
+    __slots__ = ("_last", "column", "head", "rows")
+
+    def __init__(self, rows: Rows, head: int, column: int) -> None:
+        self.rows = rows
+        self.head = head
+        self.column = column
+        self._last = head
+
+    def block(self, block: list[Line], *, first: bool) -> None:
+        """Place a block: its heading, then its instructions; `first`: it begins the function, or ends it."""
+        waiting = [block[0][1]]
+        beginning = first
+        for pos, text in block[1:]:
+            if pos not in self.rows:
+                waiting.append(GUESSED + text)
                 continue
-            cell = rows[pos][column]
-            cell += [_guessed(line) for line in waiting]
-            cell.append(f"  {text.strip()}")
+            if beginning:
+                self._put(self.head, waiting)
+                waiting = []
+                beginning = False
+            self._put(pos, [*waiting, MARGIN + text])
             waiting = []
-            last = known = pos
-        rows[known or last][column] += [_guessed(line) for line in waiting]
+            self._last = pos
+        self._put(self.head if beginning else self._last, waiting)
+
+    def _put(self, row: int, lines: list[str]) -> None:
+        self.rows[row][self.column].extend(lines)
 
 
-def _guessed(line: str) -> str:
-    """Return a line that stands with its neighbour; the heading of a block says so itself."""
-    return line.strip() if line.rstrip().endswith(":") or not line.startswith(" ") else f"{GUESS} {line.strip()}"
-
-
-def _table(rows: dict[int, list[list[str]]]) -> str:
+def _table(rows: Rows) -> str:
     """Lay the rows out."""
-    cells = [(at, [_wrapped(lines, limit) for lines, limit in zip(row, WIDTHS)]) for at, row in sorted(rows.items())]
-    widths = [max(len(line) for _, row in cells for line in [_TITLES[k], *row[k]]) for k in range(2)]
-    lines = [f"{'offset':<8}{_TITLES[0]:<{widths[0]}}{GAP}{_TITLES[1]:<{widths[1]}}{GAP}{_TITLES[2]}  {_LEGEND}"]
-    for at, (wat, ssa, code) in cells:
-        for k in range(max(map(len, (wat, ssa, code)))):
-            left, middle, right = [cell[k] if k < len(cell) else "" for cell in (wat, ssa, code)]
+    cells = [
+        (at, _wrapped(row[0], _WIDEST[0]), _wrapped(row[1], _WIDEST[1]), row[2]) for at, row in sorted(rows.items())
+    ]
+    first = max(len(line) for cell in cells for line in [_TITLES[0], *cell[1]])
+    second = max(len(line) for cell in cells for line in [_TITLES[1], *cell[2]])
+    lines = [f"{'offset':<8}{_TITLES[0]:<{first}}  {_TITLES[1]:<{second}}  {_TITLES[2]}"]
+    for at, *columns in cells:
+        for k in range(max(map(len, columns))):
+            left, middle, right = [column[k] if k < len(column) else "" for column in columns]
             number = "" if k else f"{at:06x}"
-            lines.append(f"{number:<8}{left:<{widths[0]}}{GAP}{middle:<{widths[1]}}{GAP}{right}".rstrip())
-    return "\n".join(lines) + "\n"
+            lines.append(f"{number:<8}{left:<{first}}  {middle:<{second}}  {right}".rstrip())
+    return "\n".join(lines) + "\n" + _LEGEND
 
 
 def _wrapped(lines: list[str], limit: int) -> list[str]:
@@ -96,7 +123,7 @@ def _wrapped(lines: list[str], limit: int) -> list[str]:
     for line in lines:
         if len(line) <= limit:
             out.append(line)
-            continue
-        indent = " " * min(len(line) - len(line.lstrip()) + 4, limit // 2)
-        out += textwrap.wrap(line, limit, subsequent_indent=indent, drop_whitespace=True, break_on_hyphens=False)
+        else:
+            indent = " " * min(len(line) - len(line.lstrip()) + 4, limit // 2)
+            out += textwrap.wrap(line, limit, subsequent_indent=indent, break_on_hyphens=False)
     return out

@@ -6,11 +6,12 @@ code is installed, or that holds an address of this process, are shown as `..`.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from typing import Final
 
 from figwasp import layout
-from figwasp.codegen.code import RELOC_BUILTIN, RELOC_CELL, RELOC_STUB, STUB_TRAP, Code
+from figwasp.codegen.code import RELOC_CELL, RELOC_STUB, STUB_TRAP, Code
 from figwasp.codegen.disasm import disassemble
 from figwasp.codegen.emit import Origin
 from figwasp.codegen.mach import NONE
@@ -20,9 +21,11 @@ from figwasp.errors import TRAP_MESSAGES
 from figwasp.explain.symbols import HIDDEN, Symbols
 
 FIELD: Final = 4  # bytes of a relocation's field
-MAX_BYTES_COLUMN: Final = 10
-"""Instructions of more bytes than this shift the text on their line."""
+CELL: Final = 8  # bytes of the constants on a line
+MAX_BYTES_WIDTH: Final = 29
+"""Instructions of more than ten bytes shift the text on their line."""
 
+_RELATIVE: Final = re.compile(r"\[rip\+0x([0-9a-f]+)\]")
 _BUILTINS: Final = {
     number: name.removeprefix("BUILTIN_").lower()
     for name, number in vars(layout).items()
@@ -54,9 +57,9 @@ class Instruction:
         self.block = origin.block
         self.pos = origin.pos
 
-    def __str__(self) -> str:
-        width = 3 * MAX_BYTES_COLUMN
-        return f"{self.offset:4x}  {self.bytes:<{width}}{self.text}{f'  ; {self.note}' if self.note else ''}"
+    def line(self, width: int) -> str:
+        """Return it as a line whose bytes take `width` columns."""
+        return f"{self.offset:4x}  {self.bytes:<{width}}  {self.text}{f'  ; {self.note}' if self.note else ''}"
 
 
 def code_instructions(code: Code, target: Target, origins: list[Origin], symbols: Symbols) -> list[Instruction]:
@@ -73,11 +76,15 @@ def code_instructions(code: Code, target: Target, origins: list[Origin], symbols
         reloc = relocs.get(end - FIELD)
         if reloc is not None:
             hidden = range(len(data) - FIELD, len(data))
-            instruction.note = _reloc_note(*reloc)
+            instruction.text = _resolved(instruction.text, *reloc)
             if reloc == (RELOC_STUB, STUB_TRAP) and end in traps:
-                instruction.note += f": {_trap_name(traps[end])}"
+                instruction.note = _trap_name(traps[end])
         elif origin.inst is not None and origin.inst.fault and offset in traps:
             instruction.note = f"may trap: {_trap_name(traps[offset])}"
+        else:
+            constant = _RELATIVE.search(text)
+            if constant is not None:
+                instruction.note = f"{end + int(constant[1], 16):x}"
         instruction.bytes = " ".join(HIDDEN if at in hidden else f"{byte:02x}" for at, byte in enumerate(data))
         made.append(instruction)
     return made
@@ -87,28 +94,34 @@ def _trap_name(code: int) -> str:
     return TRAP_MESSAGES.get(code, f"trap {code}")
 
 
-def _reloc_note(kind: int, index: int) -> str:
-    """Say what a relocation refers to."""
-    if kind == RELOC_CELL:
-        return f"cell of function {index}"
-    if kind == RELOC_BUILTIN:
-        return f"cell of builtin {_BUILTINS.get(index, index)}"
-    return f"stub {STUB_NAMES[index]}"
+def _resolved(text: str, kind: int, index: int) -> str:
+    """Return the text of an instruction with what its relocation refers to."""
+    if kind == RELOC_STUB:
+        return f"{text.partition(' ')[0]} <{STUB_NAMES[index]}>"
+    name = f"function {index}" if kind == RELOC_CELL else f"builtin {_BUILTINS.get(index, index)}"
+    return f"{text.partition('[')[0]}[<{name}>]"
+
+
+def bytes_width(instructions: list[Instruction]) -> int:
+    """Return how many columns the bytes of a function take."""
+    return min(max((len(instruction.bytes) for instruction in instructions), default=0), MAX_BYTES_WIDTH)
 
 
 def code_text(code: Code, instructions: list[Instruction]) -> str:
     """Write the listing: blocks, what stands at the end, constants."""
     lines: list[str] = []
+    width = bytes_width(instructions)
     block = -2
     for instruction in instructions:
         if instruction.block != block:
             block = instruction.block
             lines.append(heading(block))
-        lines.append(f"  {instruction}")
+        lines.append(f"  {instruction.line(width)}")
     if len(code.data) > code.text_size:
         lines.append("constants:")
-        for offset in range(code.text_size, len(code.data), 8):
-            lines.append(f"  {offset:4x}  {code.data[offset : offset + 8].hex(' ')}")
+        for offset in range(code.text_size & -CELL, len(code.data), CELL):
+            start = max(offset, code.text_size)
+            lines.append(f"  {start:4x}  {code.data[start : offset + CELL].hex(' ')}")
     return "\n".join(lines) + "\n"
 
 

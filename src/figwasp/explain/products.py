@@ -139,7 +139,9 @@ class _Tracer(pipeline.Trace):
         self._machine("select", func, f", {_count(len(func.types) - VIRTUAL, 'virtual register')}")
 
     def allocated(self, func: MFunc) -> None:
-        self._machine("allocate", func, f", {_count(func.num_slots, 'spill slot')}, {_count(_slot_uses(func), 'use')} of them")
+        self._machine(
+            "allocate", func, f", {_count(func.num_slots, 'spill slot')}, {_count(_slot_uses(func), 'use')} of them"
+        )
 
     def framed(self, func: MFunc) -> None:
         seconds = perf_counter() - self._clock

@@ -1,70 +1,30 @@
 """Floor 4: stores, and what instances are made of: memories, tables, globals (spec 4.2).
 
 A `Store` is what importing has linked together: one chain of execution at a time, on one thread. It couples threads, not
-lifetimes. Externref values are addresses of cells in a region of the store; a cell holds a Python object.
+lifetimes. Whatever converts references for a call from Python, or releases them after it, does so in `run`, as part of the chain.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from figwasp import layout
 from figwasp.errors import Busy, LimitExceeded
 from figwasp.runtime import cpython, linear, os, process
-from figwasp.runtime.owner import Owner, clear_slot, make_owner, set_slots
+from figwasp.runtime.externs import Externs
+from figwasp.runtime.owner import Owner, make_owner
 from figwasp.wasm.types import EXTERNREF, FUNCREF, GlobalType, MemoryType, TableType
 
 if TYPE_CHECKING:
     from figwasp.runtime.instance import State
 
-_EXTERN_CELLS: Final = 1 << 20
+_T = TypeVar("_T")
 _NATIVE_MARGIN: Final = 128 << 10
 _TABLE_LIMIT: Final = 10_000_000
-
-
-class ExternCells:
-    """The externref cells of a store: an array of owned references that never moves."""
-
-    def __init__(self) -> None:
-        self._base = os.allocate(8 * _EXTERN_CELLS)
-        self._free: list[int] = []
-        self._used = 0
-        block = cpython.raw_calloc(1, 16)
-        base = self._base
-
-        def release() -> None:
-            os.release(base, 8 * _EXTERN_CELLS)
-            cpython.raw_free(block)
-
-        self.owner = make_owner(block, release)
-
-    def put(self, value: object) -> int:
-        """Return the address of a cell that holds an object."""
-        if self._free:
-            cell = self._free.pop()
-        else:
-            if self._used == _EXTERN_CELLS:
-                raise LimitExceeded(f"more than {_EXTERN_CELLS} externref values at once")
-            cell = self._base + 8 * self._used
-            self._used += 1
-            set_slots(self.owner, self._base, self._used)
-        cpython.set_reference(cell, value)
-        return cell
-
-    def sweep(self, live: set[int]) -> None:
-        """Release the cells that are not in `live`."""
-        free = set(self._free)
-        for k in range(self._used):
-            cell = self._base + 8 * k
-            if cell not in live and cell not in free:
-                clear_slot(cell)
-                self._free.append(cell)
-
-    def __len__(self) -> int:
-        return self._used - len(self._free)
+_ATTEMPTS: Final = 3
 
 
 class Store:
@@ -92,19 +52,19 @@ class Store:
         self.owner = make_owner(record, release)
         itself = weakref.ref(self)
 
-        def clean_up() -> None:
+        def clean_up(leaving: int) -> None:
             store = itself()
             if store is not None:
-                store.clean_up()
+                store.clean_up(leaving)
 
         machine.on_cleanup(context, clean_up)
         self._clean_up_hook = clean_up
         self._successor: Store | None = None  # the store this one was merged into, for whoever still has this one in hand
-        self._contexts = [context]  # and those of the stores merged into this one, which may still be running
+        self._contexts = [context]  # and those of stores merged into this one while a chain was running there, until it ends
         self._states: weakref.WeakSet[State] = weakref.WeakSet()
         self._tables: weakref.WeakSet[Table] = weakref.WeakSet()
         self._globals: weakref.WeakSet[Global] = weakref.WeakSet()
-        self._cells: list[ExternCells] = []
+        self._externs = Externs()
         self._pinned: list[Owner] = []
 
     # Members
@@ -114,11 +74,11 @@ class Store:
         self._states.add(state)
 
     def add_table(self, table: Table) -> None:
-        """Let a table follow its store, and make its externrefs known."""
+        """Let a table follow its store when that is merged into another."""
         self._tables.add(table)
 
     def add_global(self, global_: Global) -> None:
-        """Let a global follow its store, and make its externref known."""
+        """Let a global follow its store when that is merged into another."""
         self._globals.add(global_)
 
     def remove(self, state: State, tables: Sequence[Table], globals_: Sequence[Global]) -> None:
@@ -150,26 +110,40 @@ class Store:
             if _is_running(context) and os.read_u64(context + layout.CTX_THREAD_STATE) != cpython.thread_state():
                 raise Busy("another thread is running in this store")
 
+    @property
+    def current(self) -> Store:
+        """The store that this one has become part of, or itself."""
+        store = self
+        while store._successor is not None:
+            store = store._successor
+        return store
+
     def merge(self, other: Store) -> None:
-        """Take over the members of another store: an instance here imports from there, or the reverse.
+        """Make one of two stores: an instance of one imports from the other, or calls a function from there.
 
         Raises:
             Busy: another thread runs in one of them.
         """
-        if self._successor is not None:
-            self._successor.merge(other)
-            return
-        while other._successor is not None:
-            other = other._successor
-        if other is self:
-            return
-        self.check_thread()
-        other.check_thread()
-        machine = process.get()
+        one, two = self.current, other.current
+        if one is not two:
+            one.check_thread()
+            two.check_thread()
+            # The larger one stays, so that many small ones joining a lasting one leave nothing behind.
+            if one._size() >= two._size():
+                one._absorb(two)
+            else:
+                two._absorb(one)
+
+    def _size(self) -> int:
+        return len(self._states) + len(self._tables) + len(self._globals)
+
+    def _absorb(self, other: Store) -> None:
         other.owner.hold(self.owner)
         for context in other._contexts:
-            machine.on_cleanup(context, self._clean_up_hook)
-        self._contexts += other._contexts
+            if _is_running(context):
+                process.get().on_cleanup(context, self._clean_up_hook)
+                _set_cleanup(context, True)
+                self._contexts.append(context)
         if not _is_running(self.context):
             # Whoever claimed this chain must do so again: it has to look at the other's chain as well.
             os.write_u64(self.context + layout.CTX_THREAD_STATE, 0)
@@ -177,16 +151,15 @@ class Store:
             state.join(self)
             self._states.add(state)
         for table in list(other._tables):
-            table.store = self
+            table.join(self)
             self._tables.add(table)
         for global_ in list(other._globals):
-            global_.store = self
+            global_.join(self)
             self._globals.add(global_)
-        self._cells += other._cells
-        self.owner.hold(*[cells.owner for cells in other._cells])
+        self._externs.absorb(other._externs, self.owner)
         self._pinned += other._pinned
         other._retire(self)
-        if self._pinned or self._cells:
+        if self._pinned or self._externs.suspects:
             self.ask_for_cleanup()
 
     def _retire(self, successor: Store) -> None:
@@ -194,7 +167,6 @@ class Store:
         self._states.clear()
         self._tables.clear()
         self._globals.clear()
-        self._cells = []
         self._pinned = []
 
     # Entering
@@ -207,7 +179,7 @@ class Store:
             LimitExceeded: no memory for a stack.
         """
         if self._successor is not None:
-            self._successor.claim()
+            self.current.claim()
             return
         self.check_thread()
         machine = process.get()
@@ -222,65 +194,76 @@ class Store:
         if busy:
             raise Busy("another thread is running in this store")
 
+    def run(self, work: Callable[[], _T]) -> _T:
+        """Call `work` as a part of this thread's chain: other threads find the store busy until it is done.
+
+        Raises:
+            Busy: another thread is running in this store.
+        """
+        guard = process.get().guard
+        for _ in range(_ATTEMPTS):
+            answer: Any = guard(self.current.context, work)
+            if answer is not NotImplemented:
+                result: _T = answer
+                return result
+            self.claim()
+        raise Busy("another thread is running in this store")
+
     # References
 
     def pin(self, owner: Owner) -> None:
         """Keep an owner until the running chain has finished: a reference to it is on the wasm stack."""
-        if self._successor is not None:
-            self._successor.pin(owner)
-            return
-        if not any(owner is one for one in self._pinned):
-            self._pinned.append(owner)
-        self.ask_for_cleanup()
+        store = self.current
+        if not any(owner is one for one in store._pinned):
+            store._pinned.append(owner)
+        store.ask_for_cleanup()
 
     def ask_for_cleanup(self) -> None:
         """Have `clean_up` called when the outermost entry leaves."""
-        if self._successor is not None:
-            self._successor.ask_for_cleanup()
-            return
-        for context in self._contexts:
+        for context in self.current._contexts:
             _set_cleanup(context, True)
 
     def clean_up_if_asked(self) -> None:
-        """Do what the emitted code does when the outermost entry leaves."""
-        if self._successor is not None:
-            self._successor.clean_up_if_asked()
-            return
-        if os.read_u32(self.context + layout.CTX_FLAGS) & layout.FLAG_CLEANUP and not self.running:
-            self.clean_up()
+        """Release what can go now, unless a call is running, which will do so."""
+        context = self.current.context
+        if os.read_u32(context + layout.CTX_FLAGS) & layout.FLAG_CLEANUP and not self.current.running:
+            try:
+                self.run(_nothing)
+            except Busy:
+                pass
 
-    def clean_up(self) -> None:
-        """Release what the finished chain had pinned, and the externref cells that nothing holds."""
-        running = [context for context in self._contexts if _is_running(context)]
-        for context in self._contexts:
-            _set_cleanup(context, context in running)
-        if running:
+    def clean_up(self, leaving: int) -> None:
+        """Release what the finished chain had pinned, and the externref cells that nothing holds.
+
+        Args:
+            leaving: the context whose outermost entry is about to leave.
+        """
+        if leaving != self.context and leaving in self._contexts:
+            self._contexts.remove(leaving)
+        _set_cleanup(leaving, False)
+        if any(context != leaving and _is_running(context) for context in self._contexts):
             return
+        _set_cleanup(self.context, False)
         self._pinned.clear()
-        if self._cells:
-            live: set[int] = set()
-            for table in list(self._tables):
-                if table.type.elem == EXTERNREF:
-                    live.update(table.references())
-            for global_ in list(self._globals):
-                if global_.type.type == EXTERNREF:
-                    live.add(global_.get())
-            for cells in self._cells:
-                cells.sweep(live)
+        self._externs.release_unheld()
 
     def extern_to_bits(self, value: object) -> int:
         """Return the address of a cell that holds an object."""
-        if self._successor is not None:
-            return self._successor.extern_to_bits(value)
-        if not self._cells:
-            self._cells.append(ExternCells())
-            self.owner.hold(self._cells[0].owner)
-        self.ask_for_cleanup()
-        return self._cells[0].put(value)
+        store = self.current
+        cell = store._externs.put(value, store.owner)
+        store.ask_for_cleanup()
+        return cell
 
     def extern_from_bits(self, bits: int) -> object:
         """Return the object in a cell."""
         return cpython.object_at(bits)
+
+    def replace_externs(self, old: Iterable[int], new: Iterable[int]) -> None:
+        """Note that a table, a global or a segment holds the externrefs `new` instead of `old`."""
+        store = self.current
+        store._externs.replace(old, new)
+        if store._externs.suspects:
+            store.ask_for_cleanup()
 
     def func_to_bits(self, value: object) -> int | None:
         """Return the address of a callable's FuncRef, kept for the running chain; None when it is no wasm function."""
@@ -288,8 +271,7 @@ class Store:
 
         if not isinstance(value, Func):
             return None
-        if value.store is not self:
-            self.merge(value.store)
+        self.merge(value.store)
         self.pin(value.owner)
         return value.address
 
@@ -298,6 +280,23 @@ class Store:
         from figwasp.runtime.func import func_at
 
         return func_at(bits)
+
+
+def _nothing() -> None:
+    """Do nothing, for the sake of what `run` does afterwards."""
+
+
+def forget_externs(home: list[weakref.ref[Store]], references: list[int]) -> None:
+    """Note that what held externrefs is gone.
+
+    Args:
+        home: leads to the store.
+        references: their raw bits.
+    """
+    store = home[0]()
+    if store is not None and any(references):
+        store.replace_externs(references, ())
+        store.clean_up_if_asked()
 
 
 def _is_running(context: int) -> bool:
@@ -354,11 +353,12 @@ class Table:
         owner: keeps the record, for a table made by the host; None for one that its instance owns.
     """
 
-    __slots__ = ("__weakref__", "keeper", "owner", "record", "store", "type")
+    __slots__ = ("__weakref__", "home", "keeper", "owner", "record", "store", "type")
 
     def __init__(self, type_: TableType, store: Store, keeper: Owner) -> None:
         self.type = type_
         self.store = store
+        self.home = [weakref.ref(store)]  # for what outlives this object
         self.keeper = keeper
         self.owner: Owner | None = None
         size = type_.limits.min
@@ -377,8 +377,11 @@ class Table:
         record = self.record
         base = os.read_u64(record + layout.TABLE_BASE)
         size = 8 * os.read_u64(record + 16) or 8
+        home = self.home if self.type.elem == EXTERNREF else None
 
         def release() -> None:
+            if home is not None:
+                forget_externs(home, _words(base, os.read_u64(record + layout.TABLE_LENGTH)))
             os.release(base, size)
             cpython.raw_free(record)
 
@@ -387,11 +390,10 @@ class Table:
     def __len__(self) -> int:
         return os.read_u64(self.record + layout.TABLE_LENGTH)
 
-    def references(self) -> list[int]:
-        """Return the raw bits of every element that is not null."""
-        base = os.read_u64(self.record + layout.TABLE_BASE)
-        data = memoryview(os.read(base, 8 * len(self))).cast("Q")
-        return [bits for bits in data if bits]
+    def join(self, store: Store) -> None:
+        """Belong to another store from now on."""
+        self.store = store
+        self.home[0] = weakref.ref(store)
 
     def get(self, index: int) -> int:
         """Return the raw bits of an element; the index is in range."""
@@ -399,33 +401,34 @@ class Table:
 
     def set(self, index: int, bits: int) -> None:
         """Set an element from raw bits; the index is in range."""
-        self.keep(bits)
+        self._replace(index, 1, [bits])
         os.write_u64(os.read_u64(self.record + layout.TABLE_BASE) + 8 * index, bits)
 
     def fill(self, start: int, bits: int, count: int) -> None:
         """Set a run of elements, which is in range."""
-        self.keep(bits)
+        self._replace(start, count, [bits] * count if self.type.elem == EXTERNREF else [bits])
         base = os.read_u64(self.record + layout.TABLE_BASE)
         os.write(base + 8 * start, bits.to_bytes(8, "little") * count)
 
     def write(self, start: int, references: list[int]) -> None:
         """Set a run of elements from raw bits, which is in range."""
-        for bits in set(references):
-            self.keep(bits)
+        self._replace(start, len(references), references)
         base = os.read_u64(self.record + layout.TABLE_BASE)
         os.write(base + 8 * start, b"".join([bits.to_bytes(8, "little") for bits in references]))
 
     def read(self, start: int, count: int) -> list[int]:
         """Return the raw bits of a run of elements, which is in range."""
         base = os.read_u64(self.record + layout.TABLE_BASE)
-        return memoryview(os.read(base + 8 * start, 8 * count)).cast("Q").tolist()
+        return _words(base + 8 * start, count)
 
-    def keep(self, bits: int) -> None:
-        """Keep alive what an element refers to, as long as this table lives."""
-        if bits and self.type.elem == FUNCREF:
-            keep(self.keeper, owner_of(bits))
-        elif bits:
-            self.store.ask_for_cleanup()
+    def _replace(self, start: int, count: int, references: list[int]) -> None:
+        """Keep alive what a run of elements is about to refer to: functions as long as this table lives, objects until overwritten."""
+        if self.type.elem == EXTERNREF:
+            self.store.replace_externs(self.read(start, count), references)
+            return
+        for bits in set(references):
+            if bits:
+                keep(self.keeper, owner_of(bits))
 
     def grow(self, bits: int, delta: int) -> int:
         """Grow; return the old size or -1."""
@@ -448,15 +451,32 @@ class Global:
         owner: keeps the cell, for a global made by the host; None for one that its instance owns.
     """
 
-    __slots__ = ("__weakref__", "address", "keeper", "owner", "store", "type")
+    __slots__ = ("__weakref__", "address", "home", "keeper", "owner", "store", "type")
 
     def __init__(self, type_: GlobalType, address: int, store: Store, keeper: Owner) -> None:
         self.type = type_
         self.address = address
         self.store = store
+        self.home = [weakref.ref(store)]  # for what outlives this object
         self.keeper = keeper
         self.owner: Owner | None = None
         store.add_global(self)
+
+    def releaser(self) -> Callable[[], None]:
+        """Return what must be called before the cell goes."""
+        address = self.address
+        home = self.home if self.type.type == EXTERNREF else None
+
+        def release() -> None:
+            if home is not None:
+                forget_externs(home, [os.read_u64(address)])
+
+        return release
+
+    def join(self, store: Store) -> None:
+        """Belong to another store from now on."""
+        self.store = store
+        self.home[0] = weakref.ref(store)
 
     def get(self) -> int:
         """Return its raw bits."""
@@ -466,9 +486,13 @@ class Global:
         """Set its raw bits, and keep alive what they refer to."""
         if bits and self.type.type == FUNCREF:
             keep(self.keeper, owner_of(bits))
-        elif bits and self.type.type == EXTERNREF:
-            self.store.ask_for_cleanup()
+        elif self.type.type == EXTERNREF:
+            self.store.replace_externs([self.get()], [bits])
         os.write_u64(self.address, bits)
+
+
+def _words(address: int, count: int) -> list[int]:
+    return memoryview(os.read(address, 8 * count)).cast("Q").tolist()
 
 
 def owner_of(reference: int) -> Owner:

@@ -26,7 +26,7 @@ class Hooks:
 
     Attributes:
         trap: turns a trap into an exception: (context address, trap code, pc, stack pointer), raises.
-        cleanup: releases what the finished chain had pinned: (context address,), returns None.
+        cleanup: releases what the finished chain had pinned: (context address,), raises nothing.
         dead: answers for a callable whose record the collector has cleared: (); raises.
     """
 
@@ -219,6 +219,7 @@ def _fail(e: Stub, context: Value, trap: Value, hooks: Hooks) -> None:
     e.put(kept, context, layout.CTX_WASM_SP)
     e.jump(leave)
     e.at(leave)
+    _clean_up(e, context, hooks)
     e.ret([e.word(0)])
 
 

@@ -15,6 +15,7 @@ from figwasp.errors import LimitExceeded, Malformed
 from figwasp.features import DEFAULT, Features
 from figwasp.wasm import limits, opcodes
 from figwasp.wasm.immediates import READERS, Immediate
+from figwasp.wasm.later import no_support
 from figwasp.wasm.module import (
     ACTIVE,
     DECLARATIVE,
@@ -178,7 +179,12 @@ class _Decoder(Reader):
 
     def table_section(self) -> None:
         room = limits.MAX_TABLES - len(self.module.tables)
-        self.module.tables += [self.table_type() for _ in range(self.count("tables", room))]
+        self.module.tables += [self.table() for _ in range(self.count("tables", room))]
+
+    def table(self) -> TableType:
+        if self.data[self.pos : self.pos + 2] == b"\x40\0":
+            raise Malformed("malformed table, an initial value" + no_support("typed function references"), self.pos)
+        return self.table_type()
 
     def memory_section(self) -> None:
         room = limits.MAX_MEMORIES - len(self.module.memories)

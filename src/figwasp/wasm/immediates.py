@@ -130,7 +130,7 @@ def _read_memarg(data: bytes, pos: int) -> tuple[Immediate, int]:
             raise Malformed("malformed memop flags", pos)
         flags -= MEMORY_INDEX_FLAG
         memory, after = read_u32(data, after)
-    offset, after = read_u32(data, after)
+    offset, after = leb128.read_u64(data, after)  # 64 bits for any memory (spec 5.4.6); validation says how many may be used
     return (flags, offset, memory), after
 
 

@@ -50,6 +50,8 @@ NAMES: Final[dict[str, str]] = _parse(_TABLE)
 
 def feature_of(keyword: str) -> str | None:
     """Return the feature without support that a keyword belongs to, or None."""
+    if "/" in keyword:  # of the time before Wasm 1.0, as i32.wrap/i64
+        return None
     return NAMES.get(keyword) or NAMES.get(keyword[: keyword.rfind(".") + 1] + "*") or _family(keyword)
 
 

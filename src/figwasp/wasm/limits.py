@@ -16,6 +16,8 @@ MAX_TABLES: Final = 100_000
 MAX_MEMORIES: Final = 100
 MAX_PAGES: Final = 65_536
 """Pages of a memory: not a limit of ours, but a rule of validation."""
+MAX_TABLE_SIZE: Final = (1 << 32) - 1
+"""Elements of a table: a rule of validation likewise."""
 MAX_ELEMS: Final = 10_000_000
 """Element segments; elements of one."""
 MAX_DATAS: Final = 100_000

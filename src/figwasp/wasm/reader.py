@@ -90,8 +90,8 @@ class Reader:
         if flags > 1:
             later = no_support("memory64" if flags & 4 else "threads") if flags < 8 else ""
             raise Malformed(f"malformed limits flags {flags:#04x}{later}", start)
-        least = self.u32()
-        return Limits(least, self.u32() if flags else None)
+        least = self.u64()
+        return Limits(least, self.u64() if flags else None)
 
     # Atoms
 
@@ -117,6 +117,13 @@ class Reader:
         value, self.pos = unsigned(self.data, pos, 32)
         if self.pos > self.end:
             raise Malformed("unexpected end", pos)
+        return value
+
+    def u64(self) -> int:
+        start = self.pos
+        value, self.pos = unsigned(self.data, start, 64)
+        if self.pos > self.end:
+            raise Malformed("unexpected end", start)
         return value
 
     def count(self, what: str, limit: int) -> int:

@@ -98,6 +98,8 @@ def _check_limits(size: Limits, what: str) -> None:
 
 
 def _check_table(place: int, type_: TableType) -> None:
+    if max(type_.limits.min, type_.limits.max or 0) > limits.MAX_TABLE_SIZE:
+        raise Invalid(f"table size must be at most 2^32-1 elements: table {place}, {type_.limits}")
     _check_limits(type_.limits, f"table {place}")
 
 

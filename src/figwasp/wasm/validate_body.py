@@ -173,8 +173,7 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                         elif code[pos + 1] < 0x80:
                             pos += 2
                         else:
-                            _, pos = unsigned(data, base + pos - 1, 32)
-                            pos -= base
+                            pos = checker.memarg(op, pos - 2)
                 else:
                     pos = checker.memarg(op, pos)
                 facts.uses_memory = True

@@ -203,13 +203,15 @@ class Checker:
             raise Malformed("malformed memop flags: no support for multi-memory yet", start)
         value, after = self.read(immediates.MEMARG, pos)
         assert isinstance(value, tuple)
-        align, _, memory = value
+        align, offset, memory = value
         row = opcodes.SINGLE[op]
         assert row is not None
         if memory >= len(self.module.memories):
             raise Mismatch(f"unknown memory {memory}")
         if align > row.align:
             raise Mismatch(f"alignment must not be larger than natural: 2**{align} > 2**{row.align}")
+        if offset > 0xFFFFFFFF:
+            raise Mismatch(f"offset out of range: {offset:#x}")
         return after
 
     def check_index(self, kind: int, value: Immediate) -> None:

@@ -1,0 +1,40 @@
+"""Long runs of what tests/property and tests/hostile do briefly.
+
+    python bench/fuzz.py modules --count 5000       random modules, compared between implementations
+    python bench/fuzz.py mutations --count 20000    damaged modules, which must end in an error of figwasp or run
+
+Every case has a number, which is all that is needed to run it again: `--first N --count 1`. FIGWASP_CHECK=1 adds the verifiers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from tests.hostile.workers import KINDS, Watch  # noqa: E402
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=sorted(KINDS))
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument("--count", type=int, default=1000, help="how many")
+    options = parser.parse_args()
+    start = time.perf_counter()
+    watch = Watch(options.kind)
+    watch.run(options.first, options.count)
+    for number, what in watch.bad:
+        print(f"{number}: {what}")
+    counts = ", ".join(f"{count} {word}" for word, count in watch.counts.most_common())
+    print(f"{sum(watch.counts.values())} {options.kind} in {time.perf_counter() - start:.0f} s: {counts}")
+    sys.exit(1 if watch.bad else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Floor 4: externref values of a store (spec 4.2.1): native cells that hold Python objects, and when they may go.
+
+Theory of operation. An externref is the address of a cell, and a cell owns one Python object, the same for every time that object
+comes in. Whatever wasm keeps beyond a call is in a table, a global or an element segment; those are written by Python code only,
+which counts here how many of them hold each cell. A cell that came in, or whose count fell to zero, is a suspect: when the
+outermost call has ended no frame can hold it, and it goes unless the count says that something keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from figwasp.errors import LimitExceeded
+from figwasp.runtime import cpython, os
+from figwasp.runtime.owner import Owner, clear_slot, make_owner, set_slots
+
+_MAX_CELLS: Final = 1 << 20
+
+
+class _Cells:
+    """An array of owned references that never moves.
+
+    Attributes:
+        owner: keeps it; the cells are its slots, so the collector sees the objects.
+    """
+
+    __slots__ = ("_base", "_by_object", "_free", "_used", "owner")
+
+    def __init__(self) -> None:
+        base = self._base = os.allocate(8 * _MAX_CELLS)
+        self._free: list[int] = []
+        self._used = 0
+        self._by_object: dict[int, int] = {}  # id -> cell; the cell keeps the object, so the id stays its own
+        block = cpython.raw_calloc(1, 16)
+
+        def release() -> None:
+            os.release(base, 8 * _MAX_CELLS)
+            cpython.raw_free(block)
+
+        self.owner = make_owner(block, release)
+
+    def __contains__(self, cell: int) -> bool:
+        return self._base <= cell < self._base + 8 * _MAX_CELLS
+
+    def put(self, value: object) -> int:
+        """Return the address of the cell that holds an object."""
+        cell = self._by_object.get(id(value))
+        if cell is not None:
+            return cell
+        if self._free:
+            cell = self._free.pop()
+        else:
+            if self._used == _MAX_CELLS:
+                raise LimitExceeded(f"more than {_MAX_CELLS} externref values at once")
+            cell = self._base + 8 * self._used
+            self._used += 1
+            set_slots(self.owner, self._base, self._used)
+        cpython.set_reference(cell, value)
+        self._by_object[id(value)] = cell
+        return cell
+
+    def take_out(self, cell: int) -> None:
+        """Release the object in a cell. Its finalizer may put others in."""
+        self._by_object.pop(os.read_u64(cell), None)
+        clear_slot(cell)
+        self._free.append(cell)
+
+
+class Externs:
+    """The cells of a store.
+
+    Attributes:
+        suspects: cells that may have to go when no call is running.
+    """
+
+    __slots__ = ("_arrays", "_holders", "suspects")
+
+    def __init__(self) -> None:
+        self._arrays: list[_Cells] = []
+        self._holders: dict[int, int] = {}
+        self.suspects: set[int] = set()
+
+    def put(self, value: object, store_owner: Owner) -> int:
+        """Return the address of a cell that holds an object; the cells live as long as the store's owner."""
+        if not self._arrays:
+            self._arrays.append(_Cells())
+            store_owner.hold(self._arrays[0].owner)
+        cell = self._arrays[0].put(value)
+        self.suspects.add(cell)
+        return cell
+
+    def replace(self, old: Iterable[int], new: Iterable[int]) -> None:
+        """Note that tables, globals or segments hold the references `new` instead of `old`; 0 is the null reference."""
+        holders = self._holders
+        for cell in new:
+            if cell:
+                holders[cell] = holders.get(cell, 0) + 1
+        for cell in old:
+            if cell:
+                count = holders[cell] - 1
+                if count:
+                    holders[cell] = count
+                else:
+                    del holders[cell]
+                    self.suspects.add(cell)
+
+    def absorb(self, other: Externs, store_owner: Owner) -> None:
+        """Take over the cells of a store that is merged into this one."""
+        self._arrays += other._arrays
+        store_owner.hold(*[cells.owner for cells in other._arrays])
+        self._holders |= other._holders
+        self.suspects |= other.suspects
+        other._arrays, other._holders, other.suspects = [], {}, set()
+
+    def release_unheld(self) -> None:
+        """Release the suspects that nothing holds. No call is running."""
+        while self.suspects:
+            cell = self.suspects.pop()
+            if cell not in self._holders:
+                next(cells for cells in self._arrays if cell in cells).take_out(cell)

@@ -1,0 +1,1 @@
+"""Floor 6: running the scripts of the specification's test suite."""

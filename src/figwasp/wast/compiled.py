@@ -1,0 +1,126 @@
+"""Floor 6: scripts on the engine proper: machine code, called with raw bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import figwasp
+from figwasp.runtime.compile import CompiledModule
+from figwasp.runtime.func import enter_raw, new_buffer
+from figwasp.runtime.store import Store
+from figwasp.wasm.decode import decode
+from figwasp.wasm.script import Value
+from figwasp.wasm.types import EXTERNREF, FUNCREF
+from figwasp.wast.engine import HOST_FUNCS, SPECTEST, Found, ScriptError, argument_bits, number
+
+__all__ = ["CompiledEngine", "CompiledInstance"]
+
+
+class HostRef:
+    """What an externref of a script refers to."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class CompiledEngine:
+    """Makes modules that are compiled function by function.
+
+    Args:
+        mode: `linear.GUARD` or `linear.CHECKED`.
+    """
+
+    def __init__(self, mode: int) -> None:
+        self._mode = mode
+        self._host_refs: dict[int, HostRef] = {}
+
+    def define(self, data: bytes) -> figwasp.Module:
+        """Decode and validate a module, as `Engine.define`."""
+        module = figwasp.Module.__new__(figwasp.Module)  # its own way of making one takes the mode of the process
+        module.code = CompiledModule(decode(data), lazy=False, mode=self._mode)
+        return module
+
+    def instantiate(self, definition: figwasp.Module, registered: Mapping[str, CompiledInstance]) -> CompiledInstance:
+        """Instantiate a module, as `Engine.instantiate`."""
+        imports = {name: instance.exports for name, instance in registered.items()}
+        return CompiledInstance(self, figwasp.load(definition, imports))
+
+    def spectest(self) -> CompiledInstance:
+        """Return a new instance of the host module."""
+        host = dict.fromkeys(HOST_FUNCS, _do_nothing)
+        return CompiledInstance(self, figwasp.load(self.define(SPECTEST), {"host": host}))
+
+    def host_ref(self, number: int) -> HostRef:
+        """Return the one object for a number."""
+        return self._host_refs.setdefault(number, HostRef(number))
+
+
+class CompiledInstance:
+    """An instance under test.
+
+    Attributes:
+        exports: its exports.
+    """
+
+    __slots__ = ("_engine", "exports")
+
+    def __init__(self, engine: CompiledEngine, instance: figwasp.Instance) -> None:
+        self._engine = engine
+        self.exports: figwasp.Exports = instance.exports
+
+    def invoke(self, name: str, args: Sequence[Value]) -> list[Found]:
+        """Call an export, as `Instance.invoke`."""
+        func = self._export(name)
+        if not isinstance(func, figwasp.Func):
+            raise ScriptError(f"{name} is not a function")
+        type_ = func.type
+        given = argument_bits(args, type_.params)
+        store = func.store
+        store.claim()
+        buffer = new_buffer(max(len(type_.params), len(type_.results)))
+        try:
+            for place, bits in enumerate(given):
+                buffer[place] = self._argument(bits, type_.params[place], store)
+            enter_raw(type_, func.address, buffer, store)
+            return [self._found(code, buffer[place], store) for place, code in enumerate(type_.results)]
+        finally:
+            store.clean_up_if_asked()
+
+    def get(self, name: str) -> Found:
+        """Return the value of an exported global, as `Instance.get`."""
+        export = self._export(name)
+        if not isinstance(export, figwasp.Global):
+            raise ScriptError(f"{name} is not a global")
+        core = export.core
+        return self._found(core.type.type, core.get(), core.store)
+
+    def _export(self, name: str) -> Any:
+        if name not in self.exports:
+            raise ScriptError(f"no export {name!r}")
+        return self.exports[name]
+
+    def _argument(self, bits: int | None, code: int, store: Store) -> int:
+        if bits is None:
+            return 0
+        if code == EXTERNREF:
+            return store.extern_to_bits(self._engine.host_ref(bits))
+        if code == FUNCREF:
+            raise ScriptError("a function cannot be an operand of a script")
+        return bits
+
+    def _found(self, code: int, bits: int, store: Store) -> Found:
+        if code == FUNCREF:
+            return Found("funcref", 0 if bits else None)
+        if code != EXTERNREF:
+            return number(code, bits)
+        if not bits:
+            return Found("externref", None)
+        value = store.extern_from_bits(bits)
+        return Found("externref", value.number if isinstance(value, HostRef) else -1)
+
+
+def _do_nothing(*_: object) -> None:
+    """Be a function of the host module."""

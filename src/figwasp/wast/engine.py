@@ -1,0 +1,125 @@
+"""Floor 6: what running a script needs of an engine, and the host that scripts expect.
+
+`compiled` has the engine proper, `evaluated` the IR evaluator behind the same face. Values cross as raw bits, because a Python
+float cannot carry every NaN. An engine lives as long as one script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from figwasp.wasm.module import Module
+from figwasp.wasm.parse import wat
+from figwasp.wasm.script import Value
+from figwasp.wasm.types import F32, I32, type_name
+
+__all__ = ["HOST_FUNCS", "SPECTEST", "Definition", "Engine", "Found", "Instance", "ScriptError", "argument_bits", "number"]
+
+HOST_FUNCS: Final = {
+    "print": "", "print_i32": "i32", "print_i64": "i64", "print_f32": "f32", "print_f64": "f64",
+    "print_i32_f32": "i32 f32", "print_f64_f64": "f64 f64",
+}  # fmt: skip
+"""Functions of the host module: name -> types of the parameters. They do nothing."""
+
+
+def _spectest() -> bytes:
+    """Return the host module as a wasm module that takes its functions from "host", so that they have types."""
+    funcs = "".join(
+        f'(func (export "{name}") (import "host" "{name}") (param {params}))' for name, params in HOST_FUNCS.items()
+    )
+    return wat(
+        f"""(module $spectest {funcs}
+        (global (export "global_i32") i32 (i32.const 666))
+        (global (export "global_i64") i64 (i64.const 666))
+        (global (export "global_f32") f32 (f32.const 666.6))
+        (global (export "global_f64") f64 (f64.const 666.6))
+        (table (export "table") 10 20 funcref)
+        (memory (export "memory") 1 2))"""
+    )
+
+
+SPECTEST: Final[bytes] = _spectest()
+"""The module that scripts import from as "spectest", in binary; its own imports are `HOST_FUNCS` of "host"."""
+
+
+class ScriptError(Exception):
+    """A script asks for something that there is not: no such export, operands of other types."""
+
+
+class Found(NamedTuple):
+    """A result.
+
+    Attributes:
+        type: name of its type.
+        bits: raw bits of a number; None for null; the host's number of an externref; 0 for a function.
+    """
+
+    type: str
+    bits: int | None
+
+
+class Definition(Protocol):
+    """A valid module."""
+
+    @property
+    def decoded(self) -> Module:
+        """The decoded module."""
+
+
+class Instance(Protocol):
+    """An instance of a module."""
+
+    def invoke(self, name: str, args: Sequence[Value]) -> list[Found]:
+        """Call an export.
+
+        Raises:
+            Trap: it trapped.
+            ScriptError: there is no such function, or it takes other operands.
+        """
+
+    def get(self, name: str) -> Found:
+        """Return the value of an exported global.
+
+        Raises:
+            ScriptError: there is none.
+        """
+
+
+class Engine(Protocol):
+    """Makes modules and instances; all instances of one engine may import from each other."""
+
+    def define(self, data: bytes) -> Definition:
+        """Decode and validate a module.
+
+        Raises:
+            Malformed, Invalid, LimitExceeded: it is.
+        """
+
+    def instantiate(self, definition: Any, registered: Mapping[str, Any]) -> Instance:
+        """Instantiate a module; instances are imported from by the names they are registered under.
+
+        Raises:
+            Unlinkable: an import is missing or has another type.
+            Trap: a segment does not fit or the start function trapped.
+        """
+
+    def spectest(self) -> Instance:
+        """Return a new instance of the host module."""
+
+
+def argument_bits(args: Sequence[Value], params: bytes) -> list[int | None]:
+    """Check operands against the parameters and return their bits, None for a null.
+
+    Raises:
+        ScriptError: they do not fit.
+    """
+    wanted = [type_name(code) for code in params]
+    if len(args) != len(wanted) or any(arg.type not in ("", name) for arg, name in zip(args, wanted)):
+        raise ScriptError(f"operands {[arg.type for arg in args]} for parameters {wanted}")
+    return [arg.bits for arg in args]
+
+
+def number(code: int, bits: int) -> Found:
+    """Return a result that is no reference from a cell of 64 bits."""
+    return Found(type_name(code), bits & 0xFFFF_FFFF if code in (I32, F32) else bits)

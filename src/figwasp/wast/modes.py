@@ -1,0 +1,30 @@
+"""Floor 6: the ways in which a script can be run, by name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp.runtime import linear
+from figwasp.wast.compiled import CompiledEngine
+from figwasp.wast.engine import Engine
+from figwasp.wast.evaluated import EvaluatedEngine
+
+__all__ = ["MODES", "default_mode", "new_engine"]
+
+_MEMORY: Final = {"guard": linear.GUARD, "checked": linear.CHECKED}
+MODES: Final = (*_MEMORY, "evaluate")
+"""Machine code with guard pages, machine code with checks, the evaluator of the optimised IR."""
+
+
+def new_engine(mode: str) -> Engine:
+    """Make an engine, for one script.
+
+    Args:
+        mode: one of `MODES`.
+    """
+    return CompiledEngine(_MEMORY[mode]) if mode in _MEMORY else EvaluatedEngine()
+
+
+def default_mode() -> str:
+    """Return the name of the mode that this process uses for its memories."""
+    return next(name for name, mode in _MEMORY.items() if mode == linear.choose_mode())

@@ -1,0 +1,374 @@
+"""Floor 6: runs the commands of a script and tells which passed, which failed, and which must wait for a feature.
+
+In: the commands and an engine. Out: a `Report`. A command that needs a proposal without support, itself or through a module it
+depends on, is "not yet", under the name of that proposal; it is never counted as passed, even when it expects an error and
+gets one. Messages of traps are compared with what the script expects; of other outcomes only the kind is: the wording of
+what is malformed, invalid or unlinkable is not normative.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeVar
+
+from figwasp import errors
+from figwasp.wasm.later import missing_feature
+from figwasp.wasm.literals import float_text
+from figwasp.wasm.script import Action, Command, Source, Value, parse_script
+from figwasp.wast.engine import Definition, Engine, Found, Instance
+
+__all__ = ["Failure", "Report", "Tally", "run_script"]
+
+_T = TypeVar("_T")
+
+
+class Failure(NamedTuple):
+    """A command that failed: its line, its text, what it expects and what was found."""
+
+    line: int
+    command: str
+    expected: str
+    found: str
+
+
+class Tally:
+    """How many commands of one kind passed, failed, and must wait."""
+
+    __slots__ = ("failed", "not_yet", "passed")
+
+    def __init__(self) -> None:
+        self.passed = 0
+        self.failed = 0
+        self.not_yet = 0
+
+    def add(self, other: Tally) -> None:
+        """Add the counts of another."""
+        self.passed += other.passed
+        self.failed += other.failed
+        self.not_yet += other.not_yet
+
+
+class Report:
+    """What became of a script.
+
+    Attributes:
+        kinds: kind of command -> how many.
+        missing: feature -> number of commands that wait for it.
+        failures: the commands that failed.
+    """
+
+    __slots__ = ("failures", "kinds", "missing")
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, Tally] = {}
+        self.missing: Counter[str] = Counter()
+        self.failures: list[Failure] = []
+
+    def tally(self, kind: str) -> Tally:
+        """Return the counts of a kind of command."""
+        return self.kinds.setdefault(kind, Tally())
+
+    @property
+    def passed(self) -> int:
+        """How many commands passed."""
+        return sum(tally.passed for tally in self.kinds.values())
+
+    @property
+    def failed(self) -> int:
+        """How many commands failed."""
+        return sum(tally.failed for tally in self.kinds.values())
+
+    @property
+    def not_yet(self) -> int:
+        """How many commands wait for a feature."""
+        return sum(tally.not_yet for tally in self.kinds.values())
+
+
+def run_script(text: str | bytes, engine: Engine) -> Report:
+    """Run a script on an engine made for it."""
+    report = Report()
+    try:
+        commands = parse_script(text)
+    except errors.ParseError as error:
+        report.tally("script").failed += 1
+        report.failures.append(Failure(error.line, "the script", "a script", _first_line(error)))
+        return report
+    script = _Script(engine)
+    for command in commands:
+        _run(script, command, report)
+    return report
+
+
+def _run(script: _Script, command: Command, report: Report) -> None:
+    """Run one command and count it."""
+    tally = report.tally(command.kind)
+    try:
+        _COMMANDS[command.kind](script, command)
+        tally.passed += 1
+    except _NotYet as waiting:
+        tally.not_yet += 1
+        report.missing[waiting.feature] += 1
+    except _Wrong as wrong:
+        tally.failed += 1
+        report.failures.append(Failure(command.line, command.shown, wrong.expected, wrong.found))
+    except Exception as error:  # whatever goes wrong inside is a failure of this command, and the next one is run
+        tally.failed += 1
+        report.failures.append(Failure(command.line, command.shown, "to be run", _outcome(error)))
+
+
+class _NotYet(Exception):
+    """The command needs a feature that has no support."""
+
+    def __init__(self, feature: str) -> None:
+        super().__init__(feature)
+        self.feature = feature
+
+
+class _Wrong(Exception):
+    """The command failed."""
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(expected, found)
+        self.expected = expected
+        self.found = found
+
+
+class _Absent:
+    """Stands for an instance or a module that could not be made: why what depends on it cannot pass."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: Exception) -> None:
+        self.reason = reason if isinstance(reason, _NotYet) else _Wrong("an instance", "it could not be made")
+
+
+class _Script:
+    """The state of a script under way."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.definitions: dict[str | None, Definition | _Absent] = {}
+        self.instances: dict[str | None, Instance | _Absent] = {}
+        self.registered: dict[str, Instance] = {"spectest": engine.spectest()}
+        self.absent: dict[str, _Absent] = {}
+
+    # What commands are made of
+
+    def define(self, source: Source | None) -> Definition:
+        """Make a valid module."""
+        assert source is not None
+        try:
+            return self.engine.define(source.encode())
+        except errors.Error as error:
+            feature = missing_feature(str(error))
+            if feature is None:
+                raise
+            raise _NotYet(feature) from None
+
+    def instantiate(self, definition: Definition) -> Instance:
+        """Make an instance."""
+        for item in definition.decoded.imports:
+            if item.module in self.absent:
+                raise self.absent[item.module].reason
+        return self.engine.instantiate(definition, self.registered)
+
+    def instance(self, id_: str | None) -> Instance:
+        """Return an instance by identifier, or the last one."""
+        found = self.instances.get(id_)
+        if found is None:
+            raise _Wrong("an instance", f"none is called {id_}" if id_ else "there is none yet")
+        if isinstance(found, _Absent):
+            raise found.reason
+        return found
+
+    def perform(self, action: Action | None) -> list[Found]:
+        """Do an action and return its results."""
+        assert action is not None
+        instance = self.instance(action.module)
+        return instance.invoke(action.name, action.args) if action.kind == "invoke" else [instance.get(action.name)]
+
+    # Commands
+
+    def module(self, command: Command) -> None:
+        """Define a module, and unless it is only a definition, instantiate it."""
+        source = command.source
+        assert source is not None
+        try:
+            definition = self.define(source)
+        except Exception as error:
+            self._keep(self.definitions, source.id, _Absent(error))
+            if not source.definition:
+                self._keep(self.instances, source.id, _Absent(error))
+            raise
+        self._keep(self.definitions, source.id, definition)
+        if not source.definition:
+            self._make(source.id, definition)
+
+    def make_instance(self, command: Command) -> None:
+        """Instantiate a definition."""
+        definition = self.definitions.get(command.definition)
+        if definition is None:
+            raise _Wrong("a definition", f"none is called {command.definition}")
+        if isinstance(definition, _Absent):
+            self._keep(self.instances, command.id, definition)
+            raise definition.reason
+        self._make(command.id, definition)
+
+    def _make(self, id_: str | None, definition: Definition) -> None:
+        try:
+            instance = self.instantiate(definition)
+        except Exception as error:
+            self._keep(self.instances, id_, _Absent(error))
+            raise
+        self._keep(self.instances, id_, instance)
+
+    @staticmethod
+    def _keep(where: dict[str | None, _T], id_: str | None, what: _T) -> None:
+        where[None] = what
+        where[id_] = what
+
+    def register(self, command: Command) -> None:
+        """Let other modules import from an instance."""
+        self.registered.pop(command.name, None)
+        self.absent.pop(command.name, None)
+        found = self.instances.get(command.id)
+        if isinstance(found, _Absent):
+            self.absent[command.name] = found
+        self.registered[command.name] = self.instance(command.id)
+
+    def action(self, command: Command) -> None:
+        """Do an action."""
+        self.perform(command.action)
+
+    def assert_return(self, command: Command) -> None:
+        """Do an action and compare its results."""
+        expected = command.expected
+        found = self.perform(command.action)
+        if len(found) != len(expected) or not all(matches(*pair) for pair in zip(expected, found)):
+            raise _Wrong(_show_patterns(expected), " ".join(map(show, found)) or "no result")
+
+    def assert_trap(self, command: Command) -> None:
+        """Do an action or make an instance and see it trap."""
+        definition = self.define(command.source) if command.action is None else None
+        try:
+            if definition is not None:
+                self.instantiate(definition)
+                found = "an instance"
+            else:
+                found = " ".join(map(show, self.perform(command.action))) or "return"
+        except errors.Trap as trap:
+            found = f"trap: {trap.code}"
+            if command.text.startswith(trap.code) or trap.code.startswith(command.text):
+                return
+        raise _Wrong(f"trap: {command.text}", found)
+
+    def assert_exception(self, command: Command) -> None:
+        """Do an action and see it throw."""
+        self.perform(command.action)
+        raise _NotYet("exception handling")
+
+    def assert_malformed(self, command: Command) -> None:
+        """See a module refused as malformed."""
+        try:
+            self.define(command.source)
+        except errors.Malformed:
+            return
+        except errors.Error as error:
+            raise _Wrong(f"malformed: {command.text}", _outcome(error)) from None
+        raise _Wrong(f"malformed: {command.text}", "a valid module")
+
+    def assert_invalid(self, command: Command) -> None:
+        """See a module refused as invalid."""
+        try:
+            self.define(command.source)
+        except errors.Invalid:
+            return
+        except errors.Error as error:
+            raise _Wrong(f"invalid: {command.text}", _outcome(error)) from None
+        raise _Wrong(f"invalid: {command.text}", "a valid module")
+
+    def assert_unlinkable(self, command: Command) -> None:
+        """See that a valid module does not find its imports."""
+        definition = self.define(command.source)
+        try:
+            self.instantiate(definition)
+        except errors.Unlinkable:
+            return
+        raise _Wrong(f"unlinkable: {command.text}", "an instance")
+
+    def annotation(self, command: Command) -> None:
+        """Leave what annotations for custom sections are about."""
+        raise _NotYet("custom annotations")
+
+    def thread(self, command: Command) -> None:
+        """Leave what several threads do."""
+        raise _NotYet("threads")
+
+
+_COMMANDS: Final[dict[str, Callable[[_Script, Command], None]]] = {
+    "module": _Script.module,
+    "instance": _Script.make_instance,
+    "register": _Script.register,
+    "action": _Script.action,
+    "assert_return": _Script.assert_return,
+    "assert_trap": _Script.assert_trap,
+    "assert_uninstantiable": _Script.assert_trap,
+    "assert_exhaustion": _Script.assert_trap,
+    "assert_exception": _Script.assert_exception,
+    "assert_malformed": _Script.assert_malformed,
+    "assert_invalid": _Script.assert_invalid,
+    "assert_unlinkable": _Script.assert_unlinkable,
+    "assert_malformed_custom": _Script.annotation,
+    "assert_invalid_custom": _Script.annotation,
+    "thread": _Script.thread,
+    "wait": _Script.thread,
+}
+
+
+def matches(pattern: Value, found: Found) -> bool:
+    """Say whether a result is what a pattern describes."""
+    if pattern.either:
+        return any(matches(one, found) for one in pattern.either)
+    if pattern.type not in ("", found.type):
+        return False
+    if pattern.bits is None or found.bits is None:
+        return pattern.bits is found.bits
+    return found.bits & pattern.mask == pattern.bits
+
+
+# What is shown
+
+
+def show(found: Found) -> str:
+    """Return a result as the text of a message."""
+    if found.bits is None:
+        return f"{found.type} null"
+    if found.type in ("f32", "f64"):
+        width = int(found.type[1:])
+        return f"{found.type} {float_text(found.bits, width)} ({found.bits:#x})"
+    return found.type if found.type == "funcref" else f"{found.type} {found.bits:#x}"
+
+
+def _show_pattern(pattern: Value) -> str:
+    if pattern.either:
+        return f"one of {_show_patterns(pattern.either)}"
+    if pattern.bits is None:
+        return f"{pattern.type or 'any'} null"
+    if pattern.type in ("f32", "f64") and pattern.mask + 1 != 1 << int(pattern.type[1:]):
+        return f"{pattern.type} nan (bits {pattern.bits:#x} of {pattern.mask:#x})"
+    return show(Found(pattern.type, pattern.bits)) if pattern.mask else f"{pattern.type} not null"
+
+
+def _show_patterns(patterns: Sequence[Value]) -> str:
+    return " ".join(map(_show_pattern, patterns)) or "no result"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _outcome(error: Exception) -> str:
+    """Return an exception as what was found."""
+    what = type(error).__name__ if not isinstance(error, errors.Error) else type(error).__name__.lower()
+    return f"{what}: {_first_line(error)}"

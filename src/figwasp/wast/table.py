@@ -1,0 +1,77 @@
+"""Floor 6: what became of scripts, as a table.
+
+In: `Report`s. Out: lines of text: a row for each file, its failures below it if they are asked for, and the totals by command
+and by missing feature.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from figwasp.wast.runner import Report, Tally
+
+__all__ = ["Table"]
+
+_COUNT: Final = 9
+_HEAD: Final = ("passed", "failed", "not yet")
+_TITLE: Final = "not yet, for want of"
+
+
+class Table:
+    """Collects reports and writes lines.
+
+    Args:
+        names: names of the files, for the width of the first column.
+
+    Attributes:
+        failed: how many commands have failed so far.
+    """
+
+    def __init__(self, names: list[str]) -> None:
+        self._width = max([len(name) for name in names] + [len(_TITLE)])
+        self._kinds: dict[str, Tally] = {}
+        self._missing: Counter[str] = Counter()
+        self._sum = Tally()
+        self._files = 0
+        self.failed = 0
+
+    def head(self) -> str:
+        """Return the line above all others."""
+        return f"{'file':{self._width}}" + "".join(f"{word:>{_COUNT}}" for word in _HEAD)
+
+    def row(self, name: str, report: Report) -> str:
+        """Add a file and return its line."""
+        total = Tally()
+        for kind, tally in report.kinds.items():
+            total.add(tally)
+            self._kinds.setdefault(kind, Tally()).add(tally)
+        self._sum.add(total)
+        self._missing += report.missing
+        self._files += 1
+        self.failed += total.failed
+        return self._counts(name, total)
+
+    @staticmethod
+    def failures(name: str, report: Report) -> list[str]:
+        """Return what a verbose table says of the commands that failed."""
+        lines: list[str] = []
+        for failure in report.failures:
+            lines.append(f"  {name}:{failure.line}: {failure.command}")
+            lines.append(f"      expected {failure.expected}")
+            lines.append(f"      found    {failure.found}")
+        return lines
+
+    def totals(self) -> list[str]:
+        """Return the lines below all others."""
+        lines = [self._counts(f"{self._files} {'file' if self._files == 1 else 'files'}", self._sum), ""]
+        lines += [self._counts(kind, self._kinds[kind]) for kind in sorted(self._kinds)]
+        if self._missing:
+            lines += ["", _TITLE]
+            width = self._width + 3 * _COUNT
+            lines += [f"  {name:{width - 11}}{count:>{_COUNT}}" for name, count in self._missing.most_common()]
+        return lines
+
+    def _counts(self, name: str, tally: Tally) -> str:
+        counts = (tally.passed, tally.failed, tally.not_yet)
+        return f"{name:{self._width}}" + "".join(f"{count:>{_COUNT}}" for count in counts)

@@ -1,0 +1,151 @@
+"""Runs damaged modules as a careless embedder would: anything but a figwasp error, a run, or an interrupt that was asked for is wrong."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any, Final
+
+import figwasp
+from figwasp.api.module import ImportType
+from figwasp.runtime.func import Func, func_at
+from figwasp.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, FuncType, GlobalType, MemoryType, TableType, type_name
+from tests.hostile.mutations import mutant
+from tests.property.modules import argument
+from tests.property.outcomes import to_python
+
+PATIENCE: Final = 0.15
+"""Seconds after which a call is interrupted."""
+SLOW: Final = 20
+"""Seconds that a module may take altogether: a guard, not a measure of speed."""
+GROWTH: Final = 1 << 30
+"""Bytes by which the process may grow for one module. A guest may fill what memory it gets; loading must not."""
+_MAX_CALLS: Final = 8
+
+
+class Stopped(Exception):
+    """Raised by imports: the module has called the host."""
+
+
+class _Interrupts:
+    """Whether a KeyboardInterrupt is wanted now."""
+
+    armed = False
+
+
+def _on_interrupt(number: int, frame: object) -> None:
+    if _Interrupts.armed:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _interrupt(seconds: float) -> Iterator[None]:
+    """Send this process SIGINT when the block takes too long."""
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
+    timer.daemon = True
+    timer.start()
+    try:
+        _Interrupts.armed = True
+        yield
+    finally:
+        _Interrupts.armed = False
+        timer.cancel()
+
+
+def _host(type_: FuncType, number: int, stop: bool) -> Callable[..., Any]:
+    results = [0.0 if code in (F32, F64) else None if code in (FUNCREF, EXTERNREF) else number for code in type_.results]
+
+    def function(*args: object) -> object:
+        if stop:
+            raise Stopped
+        return None if not results else results[0] if len(results) == 1 else tuple(results)
+
+    return function
+
+
+def _extern(item: ImportType, number: int, stop: bool) -> Any:
+    """Return something that satisfies an import."""
+    type_ = item.type
+    if isinstance(type_, FuncType):
+        return _host(type_, number, stop)
+    if isinstance(type_, MemoryType):
+        return figwasp.Memory(type_.limits.min, type_.limits.max)
+    if isinstance(type_, TableType):
+        return figwasp.Table(type_name(type_.elem), type_.limits.min, type_.limits.max)
+    assert isinstance(type_, GlobalType)
+    return figwasp.Global(type_name(type_.type), to_python(type_.type, 0), type_.mutable)
+
+
+def _imports(module: figwasp.Module, random: Random) -> dict[str, dict[str, Any]]:
+    stop = random.random() < 0.5
+    found: dict[str, dict[str, Any]] = {}
+    for number, item in enumerate(module.imports):
+        found.setdefault(item.module, {})[item.name] = _extern(item, number, stop)
+    return found
+
+
+def _funcs(instance: figwasp.Instance, random: Random) -> Iterator[Func]:
+    """Give some functions of an instance, exported or not."""
+    count = len(instance.state.code.module.func_types)
+    for index in random.sample(range(count), min(count, _MAX_CALLS)):
+        yield func_at(instance.state.func_reference(index))
+
+
+def _call(func: Func, random: Random) -> str:
+    args = [to_python(code, argument(random, code)) for code in func.type.params]
+    try:
+        with _interrupt(PATIENCE):
+            func(*args)
+    except KeyboardInterrupt:
+        return "interrupted"
+    except (figwasp.Error, Stopped):
+        return "stopped"
+    return "ran"
+
+
+def run(data: bytes, number: int) -> str:
+    """Load a module and call some functions; answer what became of it in a word.
+
+    Args:
+        data: perhaps a module.
+        number: decides imports and arguments.
+    """
+    random = Random(number)
+    try:
+        with _interrupt(SLOW):
+            module = figwasp.Module(data, lazy=random.random() < 0.3)
+    except KeyboardInterrupt:
+        return "bad: loading takes too long"
+    except figwasp.Error as error:
+        return type(error).__name__
+    try:
+        with _interrupt(PATIENCE):
+            instance = figwasp.load(module, _imports(module, random))
+    except KeyboardInterrupt:
+        return "interrupted"
+    except (figwasp.Error, Stopped):
+        return "not instantiated"
+    answers = {_call(func, random) for func in _funcs(instance, random)}
+    return next((word for word in ("interrupted", "ran", "stopped") if word in answers), "ran")
+
+
+def run_case(number: int) -> str:
+    """Make a damaged module and run it: answer a word, or after "bad: " what is wrong."""
+    signal.signal(signal.SIGINT, _on_interrupt)
+    data = mutant(number)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    answer = run(data, number)
+    took = time.perf_counter() - start
+    grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    if took > SLOW:
+        return f"bad: {took:.1f} seconds ({answer})"
+    if grown > GROWTH:
+        return f"bad: {grown >> 20} MiB ({answer})"
+    return answer

@@ -1,0 +1,201 @@
+"""One module on several implementations: our machine code in its modes, the evaluator of the SSA form, and wasmtime where installed.
+
+Each takes the decoded module and calls, and gives an `Outcome`. Before each call from outside the module's fuel is filled up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import figwasp
+from figwasp import errors, layout
+from figwasp.codegen import regalloc
+from figwasp.codegen.isa.x64 import registers as x64
+from figwasp.codegen.isa.x64.target import TARGET
+from figwasp.ir import evaluate, pipeline
+from figwasp.ir.evaluate_module import Machine
+from figwasp.runtime import linear, process
+from figwasp.runtime import store as runtime
+from figwasp.runtime.compile import CompiledModule
+from figwasp.runtime.func import Func, enter_raw, func_at, new_buffer
+from figwasp.runtime.instance import Extern, State, instantiate
+from figwasp.runtime.owner import Owner, make_owner
+from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, Import, Module
+from figwasp.wasm.types import EXTERNREF, FuncType, GlobalType, MemoryType, TableType
+from tests.property.modules import Call
+from tests.property.outcomes import Outcome, OutOfTime, from_python, imported, imported_python, seen, to_python
+
+REFUEL: Final = "refuel"
+STEPS: Final = 400_000
+"""Values that the evaluator may evaluate for a module."""
+
+Engine = Callable[[Module, list[Call]], Outcome]
+
+
+# Our machine code
+
+
+def _extern(item: Import, number: int, module: Module, mode: int) -> tuple[Extern, Owner | None]:
+    """Make what satisfies an import: zeros and nulls, or a function of `outcomes`."""
+    desc = item.desc
+    if isinstance(desc, int):
+        return imported_python(number, module.types[desc]), None
+    if isinstance(desc, MemoryType):
+        memory = runtime.Memory(desc, mode)
+        memory.owner = make_owner(memory.record, linear.releaser(memory.record))
+        return memory, memory.owner
+    if isinstance(desc, TableType):
+        table = figwasp.Table("externref" if desc.elem == EXTERNREF else "funcref", desc.limits.min, desc.limits.max)
+        return table.core, table.owner
+    assert isinstance(desc, GlobalType)
+    global_ = figwasp.Global(repr(desc).split()[-1].rstrip(")"), 0, desc.mutable)
+    return global_.core, global_.owner
+
+
+def _call_boxed(state: State, index: int, type_: FuncType, args: list[int]) -> tuple[int, ...]:
+    """Call a function as Python does."""
+    func: Func = func_at(state.func_reference(index))
+    answer = func(*[to_python(param, bits) for param, bits in zip(type_.params, args, strict=True)])
+    values = () if not type_.results else (answer,) if len(type_.results) == 1 else answer
+    return tuple(from_python(result, value) for result, value in zip(type_.results, values, strict=True))
+
+
+def _call_raw(state: State, index: int, type_: FuncType, args: list[int]) -> tuple[int, ...]:
+    """Call a function with bits."""
+    buffer = new_buffer(max(len(type_.params), len(type_.results)))
+    for place, bits in enumerate(args):
+        buffer[place] = bits
+    state.store.claim()
+    enter_raw(type_, state.func_reference(index), buffer, state.store)
+    return tuple(buffer[place] for place in range(len(type_.results)))
+
+
+def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Outcome:
+    """Run a module on our machine code.
+
+    Args:
+        module: decoded.
+        calls: what to call.
+        mode: linear.GUARD or linear.CHECKED.
+        raw: whether to pass bits instead of Python values.
+    """
+    code = CompiledModule(module, lazy=False, mode=mode)
+    outcome = Outcome()
+    externs = [_extern(item, number, module, mode) for number, item in enumerate(module.imports)]
+    try:
+        state, owner = instantiate(code, externs)
+    except figwasp.Trap as trap:
+        outcome.results.append(("start", trap.code, ()))
+        return outcome
+    enter = _call_raw if raw else _call_boxed
+    indices = {export.name: export.index for export in module.exports if export.kind == FUNC}
+    for name, args in calls:
+        if REFUEL in indices:
+            enter(state, indices[REFUEL], FuncType(b"", b""), [])
+        type_ = module.func_type(indices[name])
+        try:
+            results = enter(state, indices[name], type_, args)
+            outcome.results.append((name, "ok", tuple(map(seen, type_.results, results))))
+        except figwasp.Trap as trap:
+            outcome.results.append((name, trap.code, ()))
+    outcome.memory = figwasp.Memory.read(_memory(state, owner), 0, 65536 * state.memories[0].pages) if state.memories else b""
+    outcome.globals = [seen(one.type.type, one.get()) for one in state.globals]
+    outcome.tables = [[not table.get(k) for k in range(len(table))] for table in state.tables]
+    return outcome
+
+
+def _memory(state: State, owner: Owner) -> figwasp.Memory:
+    from figwasp.api.memory import view
+
+    return view(state.memories[0], owner)
+
+
+def guard(module: Module, calls: list[Call]) -> Outcome:
+    """Run with guard pages, called as Python calls."""
+    return run_compiled(module, calls, linear.GUARD, raw=False)
+
+
+def checked(module: Module, calls: list[Call]) -> Outcome:
+    """Run with bounds checks, called with bits."""
+    return run_compiled(module, calls, linear.CHECKED, raw=True)
+
+
+FEW: Final = [x64.RAX, x64.RCX, x64.RDX, x64.RSI, x64.RBX, x64.R14]
+"""Registers that are left when there are to be few: those that instructions name, and one more of each kind."""
+
+
+@contextmanager
+def allocation(few: bool, local: bool) -> Iterator[None]:
+    """Allocate registers under difficulties.
+
+    Args:
+        few: give functions a few registers only.
+        local: have all functions allocated block by block, as it is done for huge ones.
+    """
+    process.get()  # its own stubs keep all registers
+    points, ints, floats = regalloc.MAX_POINTS, TARGET.int_regs, TARGET.float_regs
+    try:
+        if few:
+            TARGET.int_regs = [register for register in ints if register in FEW]
+            TARGET.float_regs = floats[:3]
+        if local:
+            vars(regalloc)["MAX_POINTS"] = 0
+        yield
+    finally:
+        TARGET.int_regs, TARGET.float_regs = ints, floats
+        vars(regalloc)["MAX_POINTS"] = points
+
+
+# The evaluator
+
+
+def run_evaluator(module: Module, calls: list[Call], mode: int, passes: bool) -> Outcome:
+    """Run a module on the evaluator.
+
+    Raises:
+        OutOfTime: it takes more than STEPS.
+    """
+    hosts = [imported(k, module.types[item.desc]) for k, item in enumerate(module.imports) if isinstance(item.desc, int)]
+    outcome = Outcome()
+    try:
+        try:
+            machine = Machine(module, mode, pipeline.run if passes else None, hosts, STEPS)
+        except evaluate.Trapped as trap:
+            outcome.results.append(("start", errors.TRAP_MESSAGES[trap.code], ()))
+            return outcome
+        for name, args in calls:
+            _evaluate(machine, name, args, outcome)
+    except evaluate.OutOfSteps:
+        raise OutOfTime("the evaluator has taken too many steps") from None
+    outcome.memory = bytes(machine.memories[0]) if machine.memories else b""
+    outcome.globals = [seen(one.type, _cell(machine, k)) for k, one in enumerate(module.globals)]
+    outcome.tables = [[not any(table[k : k + 8]) for k in range(0, len(table), 8)] for table in machine.tables]
+    return outcome
+
+
+def _evaluate(machine: Machine, name: str, args: list[int], outcome: Outcome) -> None:
+    index = machine.export(name)
+    if any(export.name == REFUEL for export in machine.module.exports):
+        machine.invoke(machine.export(REFUEL), [])
+    try:
+        results = machine.invoke(index, args)
+    except evaluate.Trapped as trap:
+        outcome.results.append((name, errors.TRAP_MESSAGES[trap.code], ()))
+    else:
+        outcome.results.append((name, "ok", tuple(map(seen, machine.module.func_type(index).results, results))))
+
+
+def _cell(machine: Machine, index: int) -> int:
+    return machine.space.read(machine._cell(index))
+
+
+def evaluator(module: Module, calls: list[Call]) -> Outcome:
+    """Evaluate what the builder makes."""
+    return run_evaluator(module, calls, linear.GUARD, passes=False)
+
+
+def evaluator_optimised(module: Module, calls: list[Call]) -> Outcome:
+    """Evaluate what the passes make of it, with bounds checks."""
+    return run_evaluator(module, calls, linear.CHECKED, passes=True)

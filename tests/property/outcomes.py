@@ -1,0 +1,113 @@
+"""What running a module came to, comparable between implementations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from figwasp.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, FuncType
+from tests.property.constants import CANONICAL_NAN, bits_float, float_bits, is_nan
+
+Result = tuple[str, str, tuple[int, ...]]
+"""Name of an export, "ok" or what the trap says, and results as bits."""
+_MASK: Final = (1 << 64) - 1
+
+
+class OutOfTime(Exception):
+    """The module ran for too long to be compared."""
+
+
+class Outcome:
+    """What calls answered, and the state they left.
+
+    Attributes:
+        results: per call.
+        memory: contents of the memory.
+        globals: bits of every global.
+        tables: per table, whether each element is null.
+    """
+
+    __slots__ = ("globals", "memory", "results", "tables")
+
+    def __init__(self) -> None:
+        self.results: list[Result] = []
+        self.memory = b""
+        self.globals: list[int] = []
+        self.tables: list[list[bool]] = []
+
+    def differences(self, other: Outcome) -> list[str]:
+        """Return a line per difference."""
+        found = [f"call {k}: {a} / {b}" for k, (a, b) in enumerate(zip(self.results, other.results, strict=False)) if a != b][:3]
+        if len(self.results) != len(other.results):
+            found.append(f"{len(self.results)} / {len(other.results)} calls")
+        if self.memory != other.memory:
+            found.append(self._memory_difference(other.memory))
+        found += [f"global {k}: {a:#x} / {b:#x}" for k, (a, b) in enumerate(zip(self.globals, other.globals, strict=True)) if a != b]
+        found += [f"table {k}: {a} / {b}" for k, (a, b) in enumerate(zip(self.tables, other.tables, strict=True)) if a != b]
+        return found
+
+    def _memory_difference(self, other: bytes) -> str:
+        if len(self.memory) != len(other):
+            return f"memory of {len(self.memory)} / {len(other)} bytes"
+        at = next(k for k, (a, b) in enumerate(zip(self.memory, other, strict=True)) if a != b)
+        return f"memory at {at:#x}: {self.memory[at : at + 8].hex()} / {other[at : at + 8].hex()}"
+
+
+def seen(type_: int, bits: int) -> int:
+    """Return bits as they are compared: any NaN as the canonical one, references as whether they are null."""
+    if type_ in (FUNCREF, EXTERNREF):
+        return int(bits != 0)
+    if type_ == I32:
+        return bits & 0xFFFF_FFFF
+    if type_ == F32:
+        bits &= 0xFFFF_FFFF
+    if type_ in (F32, F64) and is_nan(type_, bits):
+        return CANONICAL_NAN[type_]
+    return bits & _MASK
+
+
+def from_python(type_: int, value: object) -> int:
+    """Return the bits of a Python value."""
+    if isinstance(value, int):
+        return value & (0xFFFF_FFFF if type_ == I32 else _MASK)
+    if isinstance(value, float):
+        return float_bits(type_, value)
+    return int(value is not None)
+
+
+def to_python(type_: int, bits: int) -> int | float | None:
+    """Return bits as the Python value that APIs take; a reference is null."""
+    if type_ in (FUNCREF, EXTERNREF):
+        return None
+    if type_ in (F32, F64):
+        return bits_float(type_, bits)
+    size = 32 if type_ == I32 else 64
+    return bits - (1 << size) if bits >> (size - 1) else bits
+
+
+def imported(number: int, type_: FuncType) -> Callable[..., list[int]]:
+    """Return the host's function of a number: it mixes its arguments, and gives small floats."""
+
+    def function(*args: int) -> list[int]:
+        mixed = number + 77
+        for arg, param in zip(args, type_.params, strict=True):
+            mixed = (mixed * 0x9E37_79B9_7F4A_7C15 + seen(param, arg) + 1) & _MASK
+        results = []
+        for result in type_.results:
+            mixed = mixed * 31 & _MASK
+            results.append(float_bits(result, float((mixed >> 8) % 4001 - 2000)) if result in (F32, F64) else mixed >> 5)
+        return [bits & 0xFFFF_FFFF if type == I32 else bits for bits, type in zip(results, type_.results, strict=True)]
+
+    return function
+
+
+def imported_python(number: int, type_: FuncType) -> Callable[..., object]:
+    """Return the same function on Python values."""
+    function = imported(number, type_)
+
+    def convert(*args: object) -> object:
+        bits = function(*[from_python(param, arg) for arg, param in zip(args, type_.params, strict=True)])
+        results = [to_python(result, one) for result, one in zip(type_.results, bits, strict=True)]
+        return None if not results else results[0] if len(results) == 1 else tuple(results)
+
+    return convert

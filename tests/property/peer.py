@@ -1,0 +1,139 @@
+"""The same module on wasmtime, an implementation that nobody here wrote. Nothing here is needed where it is not installed."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE, Import, Module
+from figwasp.wasm.types import F32, F64, FUNCREF, I32, I64, GlobalType, MemoryType, TableType
+from tests.property.modules import Call
+from tests.property.outcomes import Outcome, OutOfTime, from_python, imported_python, seen, to_python
+
+try:
+    import wasmtime
+except ImportError:
+    wasmtime = None
+
+INSTALLED: Final = wasmtime is not None
+STEPS: Final = 20_000_000
+"""Instructions, about, that a module may run."""
+UNDEFINED_ELEMENT: Final = "out of bounds table access"
+"""What it says for an indirect call beyond the table too, which the spec calls an undefined element."""
+_TRAPS: Final = {
+    "UNREACHABLE": "unreachable",
+    "MEMORY_OUT_OF_BOUNDS": "out of bounds memory access",
+    "TABLE_OUT_OF_BOUNDS": UNDEFINED_ELEMENT,
+    "INDIRECT_CALL_TO_NULL": "uninitialized element",
+    "BAD_SIGNATURE": "indirect call type mismatch",
+    "INTEGER_OVERFLOW": "integer overflow",
+    "INTEGER_DIVISION_BY_ZERO": "integer divide by zero",
+    "BAD_CONVERSION_TO_INTEGER": "invalid conversion to integer",
+    "STACK_OVERFLOW": "call stack exhausted",
+}
+_engine: Any = None
+
+
+def _get_engine() -> Any:
+    global _engine
+    if _engine is None:
+        config = wasmtime.Config()
+        config.consume_fuel = True
+        config.parallel_compilation = False
+        config.memory_guard_size = 1 << 20
+        config.memory_reservation = 1 << 24
+        _engine = wasmtime.Engine(config)
+    return _engine
+
+
+def _type(code: int) -> Any:
+    kind = wasmtime.ValType
+    if code in (I32, I64):
+        return kind.i32() if code == I32 else kind.i64()
+    if code in (F32, F64):
+        return kind.f32() if code == F32 else kind.f64()
+    return kind.funcref() if code == FUNCREF else kind.externref()
+
+
+def _extern(store: Any, item: Import, number: int, module: Module) -> Any:
+    desc = item.desc
+    if isinstance(desc, int):
+        type_ = module.types[desc]
+        shape = wasmtime.FuncType([_type(code) for code in type_.params], [_type(code) for code in type_.results])
+        return wasmtime.Func(store, shape, imported_python(number, type_))
+    if isinstance(desc, MemoryType):
+        return wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(desc.limits.min, desc.limits.max)))
+    if isinstance(desc, TableType):
+        limits = wasmtime.Limits(desc.limits.min, desc.limits.max)
+        return wasmtime.Table(store, wasmtime.TableType(_type(desc.elem), limits), None)
+    assert isinstance(desc, GlobalType)
+    zero: Any = 0.0 if desc.type in (F32, F64) else 0
+    return wasmtime.Global(store, wasmtime.GlobalType(_type(desc.type), desc.mutable), zero)
+
+
+def _message(trap: Any) -> str:
+    """Return the spec's wording for a trap."""
+    if trap.trap_code is None:
+        raise trap
+    name = trap.trap_code.name
+    if name == "OUT_OF_FUEL":
+        raise OutOfTime("wasmtime has run out of fuel")
+    return _TRAPS[name]
+
+
+def run(module: Module, calls: list[Call]) -> Outcome:
+    """Run a module on wasmtime.
+
+    Raises:
+        OutOfTime: it takes more than STEPS.
+    """
+    store = wasmtime.Store(_get_engine())
+    store.set_fuel(STEPS)
+    compiled = wasmtime.Module(_get_engine(), module.data)
+    outcome = Outcome()
+    externs = [_extern(store, item, number, module) for number, item in enumerate(module.imports)]
+    try:
+        exports = wasmtime.Instance(store, compiled, externs).exports(store)
+    except wasmtime.Trap as trap:
+        outcome.results.append(("start", _message(trap), ()))
+        return outcome
+    refuel = exports.get("refuel")
+    for name, args in calls:
+        if refuel is not None:
+            refuel(store)
+        _call(store, exports[name], name, module, args, outcome)
+    _look(store, exports, module, outcome)
+    return outcome
+
+
+def _bits(type_: int, value: Any) -> int:
+    """Return the bits of a value; null is not None everywhere."""
+    return from_python(type_, value) if isinstance(value, (int, float)) else int(isinstance(value, wasmtime.Func))
+
+
+def _call(store: Any, func: Any, name: str, module: Module, args: list[int], outcome: Outcome) -> None:
+    index = next(export.index for export in module.exports if export.kind == FUNC and export.name == name)
+    type_ = module.func_type(index)
+    try:
+        answer = func(store, *[to_python(param, bits) for param, bits in zip(type_.params, args, strict=True)])
+    except wasmtime.Trap as trap:
+        outcome.results.append((name, _message(trap), ()))
+        return
+    values = () if not type_.results else (answer,) if len(type_.results) == 1 else answer
+    bits = [seen(result, _bits(result, value)) for result, value in zip(type_.results, values, strict=True)]
+    outcome.results.append((name, "ok", tuple(bits)))
+
+
+def _look(store: Any, exports: Any, module: Module, outcome: Outcome) -> None:
+    """Read the state through the exports."""
+    by_kind: dict[tuple[int, int], str] = {(export.kind, export.index): export.name for export in module.exports}
+    if (MEMORY, 0) in by_kind:
+        memory = exports[by_kind[MEMORY, 0]]
+        outcome.memory = bytes(memory.read(store, 0, memory.data_len(store)))
+    for index, type_ in enumerate(module.globals):
+        name = by_kind.get((GLOBAL, index))
+        value = exports[name].value(store) if name is not None else 0
+        outcome.globals.append(seen(type_.type, _bits(type_.type, value)))
+    for index in range(len(module.tables)):
+        name = by_kind.get((TABLE, index))
+        table = exports[name] if name is not None else None
+        outcome.tables.append([not isinstance(table.get(store, k), wasmtime.Func) for k in range(table.size(store))] if table is not None else [])
