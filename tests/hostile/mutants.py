@@ -15,7 +15,7 @@ from typing import Any, Final
 import figwasp
 from figwasp.api.module import ImportType
 from figwasp.runtime.func import Func, func_at
-from figwasp.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, FuncType, GlobalType, MemoryType, TableType, type_name
+from figwasp.wasm.types import EXTERNREF, F32, F64, FUNCREF, FuncType, GlobalType, MemoryType, TableType, type_name
 from tests.hostile.mutations import mutant
 from tests.property.modules import argument
 from tests.property.outcomes import to_python

@@ -158,7 +158,7 @@ def _alike() -> dict[int, list[int]]:
 _ALIKE: Final = _alike()
 
 
-def _instructions(data: bytes, body: Body) -> list[tuple[int, int, Opcode]]:
+def instructions(data: bytes, body: Body) -> list[tuple[int, int, Opcode]]:
     """Return of the instructions of a body where they start, where their immediates do, and their rows."""
     count, at = read_u32(data, body.start)
     for _ in range(count):
@@ -181,7 +181,7 @@ def _instruction(random: Random, data: bytearray, original: bytes) -> None:
     if len(data) != len(original) or not bodies:
         _flip(random, data, original)
         return
-    found = _instructions(original, random.choice(bodies))
+    found = instructions(original, random.choice(bodies))
     for _ in range(random.choice((1, 2, 5, 20))):
         at, after, row = random.choice(found)
         end = SKIPPERS[row.immediates](original, after)

@@ -20,7 +20,11 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-KINDS: Final = {"modules": "tests.property.differential", "mutations": "tests.hostile.mutants"}
+KINDS: Final = {
+    "modules": "tests.property.differential",
+    "mutations": "tests.hostile.mutants",
+    "workers": "tests.hostile.test_workers",
+}
 """Kind of case -> the module whose `run_case` takes a number and answers in a word, or says after "bad: " what is wrong."""
 
 BATCH: Final = 250

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import figwasp
-from figwasp import errors, layout
+from figwasp import errors
 from figwasp.codegen import regalloc
 from figwasp.codegen.isa.x64 import registers as x64
 from figwasp.codegen.isa.x64.target import TARGET
@@ -22,7 +22,7 @@ from figwasp.runtime.compile import CompiledModule
 from figwasp.runtime.func import Func, enter_raw, func_at, new_buffer
 from figwasp.runtime.instance import Extern, State, instantiate
 from figwasp.runtime.owner import Owner, make_owner
-from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, Import, Module
+from figwasp.wasm.module import FUNC, Import, Module
 from figwasp.wasm.types import EXTERNREF, FuncType, GlobalType, MemoryType, TableType
 from tests.property.modules import Call
 from tests.property.outcomes import Outcome, OutOfTime, from_python, imported, imported_python, seen, to_python

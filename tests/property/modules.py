@@ -6,9 +6,34 @@ from random import Random
 from typing import Final
 
 from figwasp.wasm.encode import encode
-from figwasp.wasm.module import ACTIVE, DECLARATIVE, FUNC, GLOBAL, MEMORY, PASSIVE, TABLE, ConstExpr, Data, Elem, Export, Import, Module
+from figwasp.wasm.module import (
+    ACTIVE,
+    DECLARATIVE,
+    FUNC,
+    GLOBAL,
+    MEMORY,
+    PASSIVE,
+    TABLE,
+    ConstExpr,
+    Data,
+    Elem,
+    Export,
+    Import,
+    Module,
+)
 from figwasp.wasm.opcodes import BY_NAME
-from figwasp.wasm.types import EXTERNREF, FUNCREF, I32, NUM_TYPES, FuncType, GlobalType, Limits, MemoryType, TableType, type_name
+from figwasp.wasm.types import (
+    EXTERNREF,
+    FUNCREF,
+    I32,
+    NUM_TYPES,
+    FuncType,
+    GlobalType,
+    Limits,
+    MemoryType,
+    TableType,
+    type_name,
+)
 from tests.property.constants import constant
 from tests.property.statements import Statements
 from tests.property.world import FUEL, STYLES, World

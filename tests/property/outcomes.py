@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from figwasp.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, FuncType
@@ -42,8 +42,8 @@ class Outcome:
             found.append(f"{len(self.results)} / {len(other.results)} calls")
         if self.memory != other.memory:
             found.append(self._memory_difference(other.memory))
-        found += [f"global {k}: {a:#x} / {b:#x}" for k, (a, b) in enumerate(zip(self.globals, other.globals, strict=True)) if a != b]
-        found += [f"table {k}: {a} / {b}" for k, (a, b) in enumerate(zip(self.tables, other.tables, strict=True)) if a != b]
+        found += _unlike("global", self.globals, other.globals)
+        found += _unlike("table", self.tables, other.tables)
         return found
 
     def _memory_difference(self, other: bytes) -> str:
@@ -51,6 +51,12 @@ class Outcome:
             return f"memory of {len(self.memory)} / {len(other)} bytes"
         at = next(k for k, (a, b) in enumerate(zip(self.memory, other, strict=True)) if a != b)
         return f"memory at {at:#x}: {self.memory[at : at + 8].hex()} / {other[at : at + 8].hex()}"
+
+
+def _unlike(what: str, ours: Sequence[object], theirs: Sequence[object]) -> list[str]:
+    if len(ours) != len(theirs):
+        return [f"{len(ours)} / {len(theirs)} of {what}"]
+    return [f"{what} {k}: {a} / {b}" for k, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b]
 
 
 def seen(type_: int, bits: int) -> int:

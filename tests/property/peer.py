@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, Final
 
 from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE, Import, Module
@@ -9,8 +10,9 @@ from figwasp.wasm.types import F32, F64, FUNCREF, I32, I64, GlobalType, MemoryTy
 from tests.property.modules import Call
 from tests.property.outcomes import Outcome, OutOfTime, from_python, imported_python, seen, to_python
 
+wasmtime: Any
 try:
-    import wasmtime
+    wasmtime = importlib.import_module("wasmtime")
 except ImportError:
     wasmtime = None
 

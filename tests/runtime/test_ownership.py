@@ -126,7 +126,7 @@ def test_every_order_of_dropping() -> None:
             del parts[name]
             for other, part in parts.items():
                 use(other, part)
-        parts.clear()
+    del part
     gc.collect()
     assert len(Plugin.deaths) == 120
 

@@ -8,7 +8,7 @@ from figwasp.runtime import cpython, os
 from figwasp.runtime import store as runtime
 from figwasp.runtime.owner import Owner, make_owner
 from figwasp.runtime.values import from_bits, to_bits
-from figwasp.wasm.types import TYPE_CODES, V128, GlobalType, type_name
+from figwasp.wasm.types import EXTERNREF, TYPE_CODES, V128, GlobalType, type_name
 
 
 class Global:
@@ -39,16 +39,19 @@ class Global:
     @property
     def value(self) -> Any:
         """What it holds; assigning to an immutable one is a TypeError."""
-        return from_bits(self.core.get(), self.core.type.type, self.core.store)
+        type_ = self.core.type.type
+        if type_ != EXTERNREF:
+            return from_bits(self.core.get(), type_, self.core.store)
+        # Another thread must not assign it, and with that release the object, in between.
+        return self.core.store.run(lambda: from_bits(self.core.get(), type_, self.core.store))
 
     @value.setter
     def value(self, value: Any) -> None:
         type_ = self.core.type
         if not type_.mutable:
             raise TypeError("the global is immutable")
-        self.core.store.check_thread()
-        self.core.set(to_bits(value, type_.type, self.core.store, "the value of a global"))
-        self.core.store.clean_up_if_asked()
+        what = "the value of a global"
+        self.core.store.run(lambda: self.core.set(to_bits(value, type_.type, self.core.store, what)))
 
     def __repr__(self) -> str:
         type_ = self.core.type
@@ -66,7 +69,13 @@ def make(type_: GlobalType, value: Any) -> Global:
     # The first word of a block that is released is overwritten: the cell is the second.
     block: int = cpython.raw_calloc(1, 16)
     core = runtime.Global(type_, block + 8, store, keeper)
-    owner = make_owner(block, lambda: cpython.raw_free(block))
+    forget = core.releaser()
+
+    def release() -> None:
+        forget()
+        cpython.raw_free(block)
+
+    owner = make_owner(block, release)
     owner.hold(keeper, store.owner)
     core.owner = owner
     bits = to_bits(value, type_.type, store, "the value of a global")

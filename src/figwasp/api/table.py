@@ -36,7 +36,7 @@ class Table:
         self.owner.hold(keeper, store.owner)
         self.core.owner = self.owner
         if value is not None:
-            self.core.fill(0, self._bits(value), minimum)
+            store.run(lambda: self.core.fill(0, self._bits(value), minimum))
 
     @property
     def type(self) -> TableType:
@@ -53,8 +53,7 @@ class Table:
         """
         if delta < 0:
             raise ValueError("a table cannot shrink")
-        self.core.store.check_thread()
-        old = self.core.grow(self._bits(value), delta)
+        old = self.core.store.run(lambda: self.core.grow(self._bits(value), delta))
         if old < 0:
             raise MemoryError(f"cannot grow a table of {len(self)} elements by {delta}")
         return old
@@ -72,13 +71,15 @@ class Table:
         return len(self.core)
 
     def __getitem__(self, index: int) -> Any:
-        return from_bits(self.core.get(self._index(index)), self.core.type.elem, self.core.store)
+        place = self._index(index)
+        if self.core.type.elem == FUNCREF:
+            return from_bits(self.core.get(place), FUNCREF, self.core.store)
+        # Another thread must not overwrite the element, and with that release the object, in between.
+        return self.core.store.run(lambda: from_bits(self.core.get(place), EXTERNREF, self.core.store))
 
     def __setitem__(self, index: int, value: object) -> None:
         place = self._index(index)
-        self.core.store.check_thread()
-        self.core.set(place, self._bits(value))
-        self.core.store.clean_up_if_asked()
+        self.core.store.run(lambda: self.core.set(place, self._bits(value)))
 
     def __repr__(self) -> str:
         return f"<figwasp.Table of {len(self)} {'funcref' if self.core.type.elem == FUNCREF else 'externref'}>"

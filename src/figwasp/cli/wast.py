@@ -30,7 +30,9 @@ _PARSER.add_argument(
     choices=MODES,
     help="machine code with guard pages or with checks, or the evaluator of the IR (default: as the process runs)",
 )
-_PARSER.add_argument("-v", "--verbose", action="store_true", help="print each failure: what was expected, what was found")
+_PARSER.add_argument(
+    "-v", "--verbose", action="store_true", help="print each failure: what was expected, what was found"
+)
 _PARSER.add_argument("files", metavar="FILE", nargs="+")
 
 

@@ -45,10 +45,9 @@ class Explanation(Compilation):
         mode: how its memory accesses are made safe, GUARD or CHECKED.
         wat: the wasm text, with byte offsets.
         validate: empty; its time is that of validating the function.
-        entry: the stub that Python calls, which unboxes, enters the function and boxes; built once for each type.
     """
 
-    __slots__ = ("_rows", "entry", "index", "mode", "name", "type", "validate", "wat")
+    __slots__ = ("_entry", "_rows", "index", "mode", "name", "type", "validate", "wat")
 
     def __init__(
         self,
@@ -60,7 +59,6 @@ class Explanation(Compilation):
         rows: list[Line],
         validate: Product,
         line: Compilation,
-        entry: Compilation,
     ) -> None:
         self.index = index
         self.type = type
@@ -70,8 +68,15 @@ class Explanation(Compilation):
         self.validate = validate
         self.ssa, self.passes, self.select = line.ssa, line.passes, line.select
         self.allocate, self.frame, self.code = line.allocate, line.frame, line.code
-        self.entry = entry
         self._rows = rows
+        self._entry: Compilation | None = None
+
+    @property
+    def entry(self) -> Compilation:
+        """The stub that Python calls, which unboxes, enters the function and boxes; the runtime makes one for each type."""
+        if self._entry is None:
+            self._entry = _compile_entry(self.type)
+        return self._entry
 
     @property
     def joined(self) -> str:
@@ -80,7 +85,7 @@ class Explanation(Compilation):
 
     @property
     def times(self) -> str:
-        """Time and size of each stage."""
+        """Time and size of each stage; with FIGWASP_CHECK=1 its checks count."""
         stages = [self.validate, *self.products]
         rows = [_row(product.name, product.seconds, product.size) for product in [self.wat, *stages]]
         rows.append(_row("all", _sum(stages), ""))
@@ -93,14 +98,13 @@ class Explanation(Compilation):
         Raises:
             KeyError: there is no such stage.
         """
-        others = {"wat": str(self.wat), "entry": str(self.entry)}
-        if name in others:
-            return others[name]
+        if name == "entry":
+            return str(self.entry)
         if name == "joined":
             return self.joined
         if name == "times":
             return self.times
-        return {product.name: product for product in self.products}[name].text
+        return {product.name: product for product in [self.wat, *self.products]}[name].text
 
     def __str__(self) -> str:
         return self.show(STAGES)
@@ -165,21 +169,21 @@ def _explain(module: Decoded, index: int, mode: int) -> Explanation:
     rows = [*func_lines(module, index), (body.end - 1, "end")]
     type_ = module.func_type(index)
     validation = Product("validate", "", "", validated - clock)
-    return Explanation(index, type_, func.name, mode, wat, rows, validation, line, _entry(type_))
+    return Explanation(index, type_, func.name, mode, wat, rows, validation, line)
 
 
-def _entry(type: FuncType) -> Compilation:
+def _compile_entry(type: FuncType) -> Compilation:
     """Compile the stub through which Python calls functions of a type."""
-    hooks = [object(), object(), object()]
-    addresses = [id(hook) for hook in hooks]
+    placeholders = {name: object() for name in stubs_enter.Hooks.__slots__}  # never called
+    hooks = stubs_enter.Hooks(**{name: id(thing) for name, thing in placeholders.items()})
     clock = perf_counter()
     if numbers_only(type.params) and numbers_only(type.results):
-        func = stubs_enter.enter(ir_types(type.params), ir_types(type.results), stubs_enter.Hooks(*addresses))
+        func = stubs_enter.enter(ir_types(type.params), ir_types(type.results), hooks)
     else:
-        func = stubs_enter.slow(stubs_enter.Hooks(*addresses))
+        func = stubs_enter.slow(hooks)
     order.run(func)
     seconds = perf_counter() - clock
-    names = dict(zip(addresses, ("hook_trap", "hook_cleanup", "hook_dead")))
+    names = {id(thing): f"hook_{name}" for name, thing in placeholders.items()}
     names |= {id(None): "Py_None", id(stubs.MISMATCH): "mismatch"}
     return compile(func, TARGET, Symbols(cpython.symbols | names), seconds)
 

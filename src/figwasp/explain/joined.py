@@ -14,7 +14,7 @@ import textwrap
 from typing import Final
 
 from figwasp.codegen.mach import NONE
-from figwasp.explain.listing import Instruction, bytes_width, heading
+from figwasp.explain.listing import Instruction, heading, line_widths
 from figwasp.explain.products import CodeProduct, Line, Product
 
 MARGIN: Final = "  "
@@ -53,11 +53,11 @@ def _without_position(text: str, pos: int) -> str:
 
 def _place_code(place: _Placing, instructions: list[Instruction]) -> None:
     """Place the code block by block."""
-    width = bytes_width(instructions)
+    widths = line_widths(instructions)
     blocks: dict[int, list[Line]] = {}
     for instruction in instructions:
         block = blocks.setdefault(instruction.block, [(0, heading(instruction.block))])
-        block.append((instruction.pos, instruction.line(width)))
+        block.append((instruction.pos, instruction.line(widths)))
     first = instructions[0].block
     for number, block in blocks.items():
         place.block(block, first=number in (first, NONE))

@@ -33,6 +33,10 @@ _BUILTINS: Final = {
 }
 
 
+Widths = tuple[int, int]
+"""Columns that the offset and the bytes of an instruction take."""
+
+
 class Instruction:
     """An instruction of the code.
 
@@ -57,9 +61,10 @@ class Instruction:
         self.block = origin.block
         self.pos = origin.pos
 
-    def line(self, width: int) -> str:
-        """Return it as a line whose bytes take `width` columns."""
-        return f"{self.offset:4x}  {self.bytes:<{width}}  {self.text}{f'  ; {self.note}' if self.note else ''}"
+    def line(self, widths: Widths) -> str:
+        """Return it as a line."""
+        offset, width = widths
+        return f"{self.offset:{offset}x}  {self.bytes:<{width}}  {self.text}{f'  ; {self.note}' if self.note else ''}"
 
 
 def code_instructions(code: Code, target: Target, origins: list[Origin], symbols: Symbols) -> list[Instruction]:
@@ -102,26 +107,27 @@ def _resolved(text: str, kind: int, index: int) -> str:
     return f"{text.partition('[')[0]}[<{name}>]"
 
 
-def bytes_width(instructions: list[Instruction]) -> int:
-    """Return how many columns the bytes of a function take."""
-    return min(max((len(instruction.bytes) for instruction in instructions), default=0), MAX_BYTES_WIDTH)
+def line_widths(instructions: list[Instruction]) -> Widths:
+    """Return the widths of the columns of a function."""
+    offset = max(4, len(f"{instructions[-1].offset:x}"))
+    return offset, min(max(len(instruction.bytes) for instruction in instructions), MAX_BYTES_WIDTH)
 
 
 def code_text(code: Code, instructions: list[Instruction]) -> str:
     """Write the listing: blocks, what stands at the end, constants."""
     lines: list[str] = []
-    width = bytes_width(instructions)
+    widths = line_widths(instructions)
     block = -2
     for instruction in instructions:
         if instruction.block != block:
             block = instruction.block
             lines.append(heading(block))
-        lines.append(f"  {instruction.line(width)}")
+        lines.append(f"  {instruction.line(widths)}")
     if len(code.data) > code.text_size:
         lines.append("constants:")
         for offset in range(code.text_size & -CELL, len(code.data), CELL):
             start = max(offset, code.text_size)
-            lines.append(f"  {start:4x}  {code.data[start : offset + CELL].hex(' ')}")
+            lines.append(f"  {start:{widths[0]}x}  {code.data[start : offset + CELL].hex(' ')}")
     return "\n".join(lines) + "\n"
 
 

@@ -100,7 +100,7 @@ class Func:
 
 
 class _Record:
-    """The Python side of a `Func`: answers whatever the emitted code leaves to it.
+    """The Python side of a `Func`: answers whatever the emitted code leaves to it, called as a part of the chain.
 
     Attributes:
         state: the instance, or None for a host function.
@@ -143,15 +143,11 @@ class _Record:
         store = self.store
         if self._host is not None:
             return self._host.call_directly(args)
-        store.claim()
         buffer = new_buffer(max(len(params), len(self.type.results)))
-        try:
-            for i, (value, type_) in enumerate(zip(args, params, strict=True)):
-                buffer[i] = to_bits(value, type_, store, f"argument {i + 1} of {self.name}()")
-            enter_raw(self.type, self.address, buffer, store)
-            results = [from_bits(buffer[i], type_, store) for i, type_ in enumerate(self.type.results)]
-        finally:
-            store.clean_up_if_asked()
+        for i, (value, type_) in enumerate(zip(args, params, strict=True)):
+            buffer[i] = to_bits(value, type_, store, f"argument {i + 1} of {self.name}()")
+        enter_raw(self.type, self.address, buffer, store)
+        results = [from_bits(buffer[i], type_, store) for i, type_ in enumerate(self.type.results)]
         return None if not results else results[0] if len(results) == 1 else tuple(results)
 
 

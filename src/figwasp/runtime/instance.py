@@ -7,6 +7,7 @@ frees everything at once, without the cycle collector. Whoever holds an export h
 
 from __future__ import annotations
 
+import itertools
 import struct
 import weakref
 from array import array
@@ -25,7 +26,7 @@ from figwasp.runtime import cpython, linear, os, process, traps
 from figwasp.runtime.compile import CompiledModule
 from figwasp.runtime.func import Func, HostFunc, func_at
 from figwasp.runtime.owner import Owner, make_owner
-from figwasp.runtime.store import Global, Memory, Store, Table, host_keeper
+from figwasp.runtime.store import Global, Memory, Store, Table, forget_externs, host_keeper
 from figwasp.runtime.values import ir_types, numbers_only
 from figwasp.wasm.module import ACTIVE, DECLARATIVE, FUNC, ConstExpr
 from figwasp.wasm.types import EXTERNREF, FUNCREF, FuncType
@@ -42,11 +43,13 @@ _REF_NULL: Final = 0xD0
 _REF_FUNC: Final = 0xD2
 
 _type_ids: Final[dict[FuncType, int]] = {}
+_type_numbers: Final = itertools.count(1)
 
 
 def type_id(type_: FuncType) -> int:
     """Return the number that stands for a function type in this process."""
-    return _type_ids.setdefault(type_, len(_type_ids) + 1)
+    # A number that is drawn and not used does no harm; one used twice would.
+    return _type_ids.get(type_) or _type_ids.setdefault(type_, next(_type_numbers))
 
 
 class State:
@@ -67,6 +70,7 @@ class State:
         "block",
         "code",
         "globals",
+        "home",
         "memories",
         "store",
         "tables",
@@ -76,6 +80,7 @@ class State:
         self.code = code
         self.block = block
         self.store = store
+        self.home = [weakref.ref(store)]  # for what outlives this object
         self.memories: list[Memory] = []
         self.tables: list[Table] = []
         self.globals: list[Global] = []
@@ -92,6 +97,7 @@ class State:
     def join(self, store: Store) -> None:
         """Run in another store from now on."""
         self.store = store
+        self.home[0] = weakref.ref(store)
         os.write_u64(self.block + layout.INST_STORE, store.record)
 
     def func_reference(self, index: int) -> int:
@@ -169,7 +175,7 @@ class State:
 
     def elem_drop(self, segment: int) -> None:
         """elem.drop."""
-        self._elems[segment] = []
+        self._replace_segment(segment, [])
 
     def global_set_ref(self, index: int, bits: int) -> None:
         """global.set of a reference."""
@@ -204,8 +210,26 @@ class State:
                 if bits is None:
                     bits = values[id(expr)] = self.evaluate(expr)
                 references.append(bits)
-            self._elems.append(references)
+            self._elems.append([])
+            self._replace_segment(len(self._elems) - 1, references)
         self._datas = [(data.start, data.end) for data in module.datas]
+
+    def _replace_segment(self, segment: int, references: list[int]) -> None:
+        if self.code.module.elems[segment].type == EXTERNREF:
+            self.store.replace_externs(self._elems[segment], references)
+        self._elems[segment] = references
+
+    def segments_releaser(self) -> Callable[[], None]:
+        """Return what must be called when the instance goes: its element segments hold no externref any more."""
+        home, elems = self.home, self._elems
+        kinds = [elem.type for elem in self.code.module.elems]
+
+        def release() -> None:
+            for type_, references in zip(kinds, elems, strict=False):
+                if type_ == EXTERNREF:
+                    forget_externs(home, references)
+
+        return release
 
     def run_active_segments(self) -> None:
         """Copy the active segments where they go, in order, and drop them.
@@ -292,6 +316,7 @@ class _Maker:
         self.store = self._join_stores(externs)
         self.state = State(code, self.block, self.store)
         self.states.append(weakref.ref(self.state))
+        self.releases.append(self.state.segments_releaser())
         os.write_u64(self.block + layout.INST_HOOK, self.slots)
         os.write_u64(self.block + layout.INST_OWNER, id(self.owner))
         cpython.set_reference(self.slots, self.state)
@@ -326,15 +351,14 @@ class _Maker:
         store: Store | None = None
         for extern, _ in externs:
             if isinstance(extern, (Func, Table, Global)):
-                other = extern.store
                 if store is None:
-                    store = other
-                elif other is not store:
-                    store.merge(other)
+                    store = extern.store
+                else:
+                    store.merge(extern.store)
         if store is None:
             return Store()
-        store.check_thread()
-        return store
+        store.current.check_thread()
+        return store.current
 
     def _write_types(self) -> None:
         ids = array("I", [type_id(type_) for type_ in self.module.types])
@@ -423,6 +447,8 @@ class _Maker:
             type_ = module.globals[first + i]
             address = self.block + self.places.global_cell(first + i)
             global_ = Global(type_, address, self.store, self.keeper)
+            if type_.type == EXTERNREF:
+                self.releases.append(global_.releaser())
             bits = state.evaluate(init)
             if type_.type in (FUNCREF, EXTERNREF):
                 global_.set(bits)

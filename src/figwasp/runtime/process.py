@@ -17,7 +17,7 @@ from figwasp.codegen import pipeline
 from figwasp.codegen.code import STUB_COUNT, STUB_TICK, STUB_TO_NATIVE, STUB_TO_WASM, STUB_TRAP, STUB_UNWIND
 from figwasp.codegen.isa.x64 import sequences
 from figwasp.codegen.isa.x64.target import TARGET
-from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_UNREACHABLE
+from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_UNREACHABLE, Busy
 from figwasp.ir import order
 from figwasp.ir.func import Func
 from figwasp.ir.ops import I32, I64
@@ -55,12 +55,23 @@ BUILTIN_TYPES: Final[dict[int, tuple[bytes, bytes]]] = {
 
 _RAW: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
 _NEXT_DEAD: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64)
+_GUARD: Final = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_uint64, ctypes.py_object)
 _CLAIM: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 5)
 
 
 def _dead(*_args: object) -> None:
     """Answer for something the cycle collector has already cleared."""
     raise ReferenceError("the instance this belongs to has been collected")
+
+
+def _claim(record: Any) -> None:
+    """Bind the chain of a record's store to the calling thread."""
+    record.store.claim()
+
+
+def _busy() -> None:
+    """Answer for a chain that another thread took between two steps."""
+    raise Busy("another thread is running in this store")
 
 
 class Process:
@@ -72,15 +83,17 @@ class Process:
         stubs: address of each `code.STUB_*`.
         builtin_cells: address of the builtins' cells.
         returned: the return address at which a walk over wasm frames ends.
+        guard: calls something as a part of a chain (`stubs_enter.guard`).
         claim: binds a chain to the calling thread (`stubs_enter.claim`).
     """
 
     def __init__(self) -> None:
         os.check_platform()
         cpython.probe()
-        self._hooks_kept = (traps.raise_trap, self._clean_up, _dead)
-        self.hooks = stubs_enter.Hooks(*[id(hook) for hook in self._hooks_kept])
-        self._cleanups: dict[int, Callable[[], None]] = {}
+        hooks = (traps.raise_trap, self._clean_up, _dead, _claim, _busy)
+        self.hooks = stubs_enter.Hooks(*[id(hook) for hook in hooks])
+        self._hooks_kept = (*hooks, self.reap)
+        self._cleanups: dict[int, Callable[[int], None]] = {}
         self._statics = os.allocate(os.PAGE)
         self.stacks = Stacks(self._statics + _CONTEXTS_USED)
         self.space = codespace.Space()
@@ -98,9 +111,9 @@ class Process:
         self._make_switches()
         self._make_builtins()
         self._next_dead: Callable[[], int] = _NEXT_DEAD(self.compile(stubs_object.next_dead(self._statics + _REAP_LIST)))
+        self.guard: Callable[[int, Callable[[], Any]], Any] = _GUARD(self.compile(stubs_enter.guard(self.hooks)))
         self.claim: Callable[[int, int, int, int, int], int] = _CLAIM(self.compile(stubs_enter.claim()))
         self._install_handler()
-        self._reap_callback = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(self.reap)
         gc.callbacks.append(self._after_collection)
         self._ticking = False
         _os.register_at_fork(after_in_child=self._restart_ticker)
@@ -209,7 +222,7 @@ class Process:
     def owner_functions(self) -> tuple[int, int, int]:
         """Compile traverse, clear and dealloc of the owners of native blocks."""
         holds = [stubs_object.OWNER_HOLDS]
-        reap = ctypes.cast(self._reap_callback, ctypes.c_void_p).value or 0
+        reap = self.compile(stubs_object.pending(id(self._hooks_kept[-1])))
         traverse = self.compile(stubs_object.traverse(holds, slots=True))
         clear = self.compile(stubs_object.clear([], slots=True, graveyard=id(self.graveyard)))
         dealloc = stubs_object.dealloc(holds, slots=True, reap_list=self._statics + _REAP_LIST, reap=reap)
@@ -221,11 +234,10 @@ class Process:
         """Have `function` called when the owner of `block` has gone. The block's first word may be overwritten then."""
         self._releases[block] = function
 
-    def reap(self, _argument: object = None) -> int:
+    def reap(self) -> None:
         """Release the blocks whose owners have gone: a pending call of the interpreter."""
         while block := self._next_dead():
             self._releases.pop(block)()
-        return 0
 
     def _after_collection(self, phase: str, _info: Any) -> None:
         """Drop what cleared owners held, once the collection is over."""
@@ -234,15 +246,15 @@ class Process:
             self.graveyard.clear()
             del held
 
-    def on_cleanup(self, context: int, function: Callable[[], None] | None) -> None:
-        """Have `function` called when the outermost entry of a context leaves with FLAG_CLEANUP set; None: no more."""
+    def on_cleanup(self, context: int, function: Callable[[int], None] | None) -> None:
+        """Have `function` called with the context when the outermost entry of a context leaves with the flag set; None: no more."""
         if function is None:
             self._cleanups.pop(context, None)
         else:
             self._cleanups[context] = function
 
     def _clean_up(self, context: int) -> None:
-        self._cleanups[context]()
+        self._cleanups[context](context)
 
     # Faults
 

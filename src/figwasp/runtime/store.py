@@ -422,7 +422,7 @@ class Table:
         return _words(base + 8 * start, count)
 
     def _replace(self, start: int, count: int, references: list[int]) -> None:
-        """Keep alive what a run of elements is about to refer to: functions as long as this table lives, objects until overwritten."""
+        """Keep what a run of elements is about to refer to: functions as long as the table lives, objects until overwritten."""
         if self.type.elem == EXTERNREF:
             self.store.replace_externs(self.read(start, count), references)
             return

@@ -28,14 +28,18 @@ class Hooks:
         trap: turns a trap into an exception: (context address, trap code, pc, stack pointer), raises.
         cleanup: releases what the finished chain had pinned: (context address,), raises nothing.
         dead: answers for a callable whose record the collector has cleared: (); raises.
+        claim: binds the chain of a record's store to the calling thread: (record,), returns None or raises.
+        busy: raises Busy: ().
     """
 
-    __slots__ = ("cleanup", "dead", "trap")
+    __slots__ = ("busy", "claim", "cleanup", "dead", "trap")
 
-    def __init__(self, trap: int, cleanup: int, dead: int) -> None:
+    def __init__(self, trap: int, cleanup: int, dead: int, claim: int, busy: int) -> None:
         self.trap = trap
         self.cleanup = cleanup
         self.dead = dead
+        self.claim = claim
+        self.busy = busy
 
 
 class _Places:
@@ -64,14 +68,79 @@ class _Places:
 
 
 def _go_slow(e: Stub, hooks: Hooks) -> None:
-    """End a vectorcall stub by calling the record with the arguments as they came."""
+    """End a vectorcall stub by calling the record with the arguments as they came, as a part of the chain.
+
+    The chain counts as running meanwhile: what the record converts stays valid until it has returned.
+    """
     callable_, args, count, names = e.params
     dead = e.new()
+    broken = e.new()
     record = e.get(callable_, FUNC_RECORD)
     e.split(e.equals(record, 0), dead)
-    e.ret([e.c("PyObject_Vectorcall", [record, args, count, names])])
+    thread = e.c("PyThreadState_Get", [])
+    unbound = e.new()
+    bound = e.new()
+    context = _context_of(e, callable_)
+    e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), unbound)
+    _check_native_stack(e, context, unbound)
+    e.jump(bound)
+    e.at(unbound)
+    answer = e.vectorcall(e.word(hooks.claim), [record])
+    e.split(e.equals(answer, 0), broken)
+    e.c("Py_DecRef", [answer], ops.VOID)
+    e.jump(bound)
+    e.at(bound)
+    busy = e.new()
+    context = _context_of(e, callable_)
+    e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), busy)
+    _add_depth(e, context, 1)
+    result = e.c("PyObject_Vectorcall", [record, args, count, names])
+    _leave(e, context, result, hooks)
+    e.at(busy)
+    e.ret([e.vectorcall(e.word(hooks.busy), [])])
     e.at(dead)
-    e.ret([e.c("PyObject_Vectorcall", [e.word(hooks.dead), args, e.word(0), e.word(0)])])
+    e.ret([e.vectorcall(e.word(hooks.dead), [])])
+    e.at(broken)
+    e.ret([e.word(0)])
+
+
+def _context_of(e: Stub, callable_: Value) -> Value:
+    return e.get(e.get(e.get(callable_, FUNC_STORE), 0), layout.STORE_CONTEXT)
+
+
+def _leave(e: Stub, context: Value, result: Value, hooks: Hooks) -> None:
+    """End an entry that was counted before: return the result, a new reference, or 0 with an exception set."""
+    _add_depth(e, context, -1)
+    _clean_up(e, context, hooks)
+    good = e.new()
+    nothing = e.new()
+    e.split(e.equals(e.c("PyErr_Occurred", []), 0), good)
+    e.unless_zero(result, nothing)
+    e.c("Py_DecRef", [result], ops.VOID)
+    e.jump(nothing)
+    e.at(nothing)
+    e.ret([e.word(0)])
+    e.at(good)
+    e.ret([result])
+
+
+def guard(hooks: Hooks) -> Func:
+    """Build (context, work) -> what the callable `work` returns, called as a part of the chain, or 0 with an exception set.
+
+    NotImplemented when the chain is not this thread's.
+    """
+    e = Stub("guard", bytes([I64] * 2), bytes([I64]), CONV_C)
+    context, work = e.params
+    busy = e.new()
+    thread = e.c("PyThreadState_Get", [])
+    e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), busy)
+    _add_depth(e, context, 1)
+    _leave(e, context, e.vectorcall(work, []), hooks)
+    e.at(busy)
+    answer = e.word(id(NotImplemented))
+    e.c("Py_IncRef", [answer], ops.VOID)
+    e.ret([answer])
+    return e.func
 
 
 def slow(hooks: Hooks) -> Func:
@@ -136,7 +205,7 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
     wrong = e.emit(ops.I64_XOR, [e.emit(ops.I64_AND, [count, e.word(2**63 - 1)]), e.word(len(params))])
     e.split(e.emit(ops.I64_NE, [e.emit(ops.I64_OR, [wrong, names]), e.word(0)]), unusual)
     values = [e.unbox(type_, e.get(args, 8 * i), failed) for i, type_ in enumerate(params)]
-    context = e.get(e.get(e.get(callable_, FUNC_STORE), 0), layout.STORE_CONTEXT)
+    context = _context_of(e, callable_)
     thread = e.c("PyThreadState_Get", [])
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), unusual)
     _check_native_stack(e, context, unusual)
@@ -189,14 +258,16 @@ def _settle(e: Stub, context: Value, hooks: Hooks) -> None:
     """Take the GIL back; go on when nothing trapped, otherwise return 0 with an exception set."""
     e.take_gil(context)
     trap = e.get32(context, layout.CTX_TRAP_CODE)
-    good = e.new()
     sound = e.new()
     failing = e.new()
     e.brif(trap, failing, sound)
     e.at(failing)
     _fail(e, context, trap, hooks)
     e.at(sound)
-    _clean_up(e, context, good, hooks)
+    _clean_up(e, context, hooks)
+    good = e.new()
+    e.split(e.equals(e.c("PyErr_Occurred", []), 0), good)
+    e.ret([e.word(0)])
     e.at(good)
 
 
@@ -223,18 +294,30 @@ def _fail(e: Stub, context: Value, trap: Value, hooks: Hooks) -> None:
     e.ret([e.word(0)])
 
 
-def _clean_up(e: Stub, context: Value, good: Block, hooks: Hooks) -> None:
-    """Call the cleanup hook when the outermost entry is leaving and the flag asks for it, else go to `good`."""
+def _clean_up(e: Stub, context: Value, hooks: Hooks) -> None:
+    """Call the cleanup hook when the outermost entry is leaving and the flag asks for it.
+
+    An exception that is set stays set; an interrupt may set one. Other threads find the chain running meanwhile.
+    """
+    done = e.new()
     flags = e.get32(context, layout.CTX_FLAGS)
-    e.when(e.emit(ops.I32_AND, [flags, e.const(I32, layout.FLAG_CLEANUP)]), good)
-    e.when(e.equals(e.get(context, layout.CTX_DEPTH), 0), good)
+    e.when(e.emit(ops.I32_AND, [flags, e.const(I32, layout.FLAG_CLEANUP)]), done)
+    e.when(e.equals(e.get(context, layout.CTX_DEPTH), 0), done)
+    saved = e.emit(ops.FRAME_AREA, [], 24)
+    places = [saved, *[e.emit(ops.I64_ADD, [saved, e.word(offset)]) for offset in (8, 16)]]
+    e.c("PyErr_Fetch", places, ops.VOID)
+    _add_depth(e, context, 1)
     answer = e.call_with_ints(e.word(hooks.cleanup), [context])
-    broken = e.new()
-    e.split(e.equals(answer, 0), broken)
+    _add_depth(e, context, -1)
+    called = e.new()
+    e.unless_zero(answer, called)
     e.c("Py_DecRef", [answer], ops.VOID)
-    e.jump(good)
-    e.at(broken)
-    e.ret([e.word(0)])
+    e.jump(called)
+    e.at(called)
+    e.unless_zero(e.get(saved, 0), done)
+    e.c("PyErr_Restore", [e.get(saved, offset) for offset in (0, 8, 16)], ops.VOID)
+    e.jump(done)
+    e.at(done)
 
 
 def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:

@@ -183,6 +183,22 @@ def _hand_over(e: Stub, self: Value, reap_list: int, reap: int) -> None:
     e.at(rest)
 
 
+def pending(hook: int) -> Func:
+    """Build the pending call (argument) -> 0, or -1 with an exception set, that calls a Python object without arguments.
+
+    A callback made by ctypes would do, but libffi puts those in pages that are writable and executable.
+    """
+    e = Stub("object.pending", bytes([I64]), bytes([I64]), CONV_C)
+    answer = e.vectorcall(e.word(hook), [])
+    failed = e.new()
+    e.split(e.equals(answer, 0), failed)
+    e.c("Py_DecRef", [answer], ops.VOID)
+    e.ret([e.word(0)])
+    e.at(failed)
+    e.ret([e.word(-1)])
+    return e.func
+
+
 def next_dead(reap_list: int) -> Func:
     """Build () -> the first block on the list that `dealloc` makes, taken off, or 0: one step for other threads."""
     e = Stub("object.next_dead", b"", bytes([I64]), CONV_C)

@@ -288,7 +288,7 @@ def illegal(code: int) -> str:
     row = BY_CODE.get(code)
     if row is not None:
         return f"illegal opcode {show(code)}: {row.name} needs {row.proposal}, which is off"
-    later = _LATER.get(code & 0xFF if code < 0x100 else code >> 8 & 0xFF)
+    later = _LATER.get(code) or _LATER.get(code >> 8 & 0xFF)
     return f"illegal opcode {show(code)}" + (f": no support for {later} yet" if later else "")
 
 
@@ -333,8 +333,9 @@ _LATER: Final[dict[int, str]] = {
     0xFB: "garbage collection",
     0xFD: "SIMD",
     0xFE: "threads",
+    **dict.fromkeys((0xFC13, 0xFC14, 0xFC15, 0xFC16), "wide arithmetic"),
 }
-"""First byte of instructions that have no row yet -> what they belong to."""
+"""Opcodes that have no row yet, or their prefix -> what they belong to."""
 
 if len(BY_CODE) != len(ROWS) or len(BY_NAME) != len(ROWS):
     raise ValueError("the instruction table has two rows with one name or one code")

@@ -99,11 +99,12 @@ class Source:
         definition: whether it says `definition`: it is not instantiated.
     """
 
-    __slots__ = ("_at", "_tokens", "definition", "id")
+    __slots__ = ("_at", "_end", "_tokens", "definition", "id")
 
-    def __init__(self, tokens: Tokens, at: int, id: str | None, definition: bool) -> None:
+    def __init__(self, tokens: Tokens, at: int, end: int, id: str | None, definition: bool) -> None:
         self._tokens = tokens
         self._at = at
+        self._end = end
         self.id = id
         self.definition = definition
 
@@ -117,11 +118,19 @@ class Source:
             return wat(self._tokens.text)
         return parse_form(self._tokens, self._at)[0].encode()
 
+    def imported_modules(self) -> set[str]:
+        """Return the names of the modules it imports from, as far as it is written in fields, well-formed or not."""
+        items = self._tokens.items
+        start = max(self._at, 0)
+        names = [items[at + 1] for at, token in enumerate(items[start : self._end], start) if token == "import"]
+        return {name[1:-1] for name in names if name[:1] == '"'}
+
 
 class Command:
     """One command of a script; what it does not have is None.
 
     Attributes:
+        start, end: where it stands in the script, in characters.
         kind: the keyword, "action" for an invoke or get that nothing is asserted of, "instance" for `(module instance ...)`.
         line: line number, from 1.
         source: the module.
@@ -133,11 +142,12 @@ class Command:
         definition: identifier of the module that `(module instance ...)` instantiates.
     """
 
-    __slots__ = ("_offset", "_text", "action", "definition", "expected", "id", "kind", "line", "name", "source", "text")
+    __slots__ = ("_text", "action", "definition", "end", "expected", "id", "kind", "line", "name", "source", "start", "text")
 
-    def __init__(self, kind: str, text: str, offset: int, line: int) -> None:
+    def __init__(self, kind: str, text: str, start: int, line: int) -> None:
         self._text = text
-        self._offset = offset
+        self.start = start
+        self.end = len(text)
         self.kind = kind
         self.line = line
         self.source: Source | None = None
@@ -151,13 +161,8 @@ class Command:
     @property
     def shown(self) -> str:
         """The beginning of its text, in one line."""
-        text = _SPACE.sub(" ", self._text[self._offset : self._offset + 4 * _SHOWN])
-        depth = 0
-        for place, char in enumerate(text[:_SHOWN]):
-            depth += (char == "(") - (char == ")")
-            if not depth:
-                return text[: place + 1]
-        return text[:_SHOWN] + "..."
+        text = _SPACE.sub(" ", self._text[self.start : min(self.end, self.start + 4 * _SHOWN)])
+        return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
 def parse_script(text: str | bytes) -> list[Command]:
@@ -171,11 +176,13 @@ def parse_script(text: str | bytes) -> list[Command]:
     reader = _Reader(tokens)
     if items[0] == "(" and items[1] in _FIELDS:
         command = reader.new_command("module", 0)
-        command.source = Source(tokens, -1, None, definition=False)
+        command.source = Source(tokens, -1, len(items), None, definition=False)
         return [command]
     commands: list[Command] = []
     while items[reader.cursor.at]:
-        commands.append(reader.command())
+        command = reader.command()
+        command.end = tokens.offset(reader.cursor.at - 1) + 1
+        commands.append(command)
     return commands
 
 
@@ -242,7 +249,7 @@ class _Reader:
         cursor.at += definition
         id_ = cursor.identifier()
         cursor.skip_form()
-        return Source(self._tokens, start, id_, definition)
+        return Source(self._tokens, start, cursor.at, id_, definition)
 
     def _assertion(self, command: Command) -> None:
         cursor = self.cursor

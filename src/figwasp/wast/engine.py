@@ -14,7 +14,17 @@ from figwasp.wasm.parse import wat
 from figwasp.wasm.script import Value
 from figwasp.wasm.types import F32, I32, type_name
 
-__all__ = ["HOST_FUNCS", "SPECTEST", "Definition", "Engine", "Found", "Instance", "ScriptError", "argument_bits", "number"]
+__all__ = [
+    "HOST_FUNCS",
+    "SPECTEST",
+    "Definition",
+    "Engine",
+    "Found",
+    "Instance",
+    "ScriptError",
+    "argument_bits",
+    "number",
+]
 
 HOST_FUNCS: Final = {
     "print": "", "print_i32": "i32", "print_i64": "i64", "print_f32": "f32", "print_f64": "f64",

@@ -2,21 +2,22 @@
 
 In: the commands and an engine. Out: a `Report`. A command that needs a proposal without support, itself or through a module it
 depends on, is "not yet", under the name of that proposal; it is never counted as passed, even when it expects an error and
-gets one. Messages of traps are compared with what the script expects; of other outcomes only the kind is: the wording of
+gets one. A command that fails is "not yet" as well where such a module would have had the chance to write to the instance that
+it is about. Messages of traps are compared with what the script expects; of other outcomes only the kind is: the wording of
 what is malformed, invalid or unlinkable is not normative.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
 from figwasp import errors
 from figwasp.wasm.later import missing_feature
-from figwasp.wasm.literals import float_text
-from figwasp.wasm.script import Action, Command, Source, Value, parse_script
+from figwasp.wasm.script import Action, Command, Source, parse_script
 from figwasp.wast.engine import Definition, Engine, Found, Instance
+from figwasp.wast.matching import matches, show, show_patterns
 
 __all__ = ["Failure", "Report", "Tally", "run_script"]
 
@@ -110,11 +111,20 @@ def _run(script: _Script, command: Command, report: Report) -> None:
         tally.not_yet += 1
         report.missing[waiting.feature] += 1
     except _Wrong as wrong:
-        tally.failed += 1
-        report.failures.append(Failure(command.line, command.shown, wrong.expected, wrong.found))
+        _fail(script, command, report, wrong)
     except Exception as error:  # whatever goes wrong inside is a failure of this command, and the next one is run
-        tally.failed += 1
-        report.failures.append(Failure(command.line, command.shown, "to be run", _outcome(error)))
+        _fail(script, command, report, _Wrong("to be run", _outcome(error)))
+
+
+def _fail(script: _Script, command: Command, report: Report, wrong: _Wrong) -> None:
+    feature = script.clouding(command.action)
+    tally = report.tally(command.kind)
+    if feature is not None:
+        tally.not_yet += 1
+        report.missing[feature] += 1
+        return
+    tally.failed += 1
+    report.failures.append(Failure(command.line, command.shown, wrong.expected, wrong.found))
 
 
 class _NotYet(Exception):
@@ -152,6 +162,8 @@ class _Script:
         self.instances: dict[str | None, Instance | _Absent] = {}
         self.registered: dict[str, Instance] = {"spectest": engine.spectest()}
         self.absent: dict[str, _Absent] = {}
+        # Instances that a module which could not be made imports from: what it would have done to them is not done.
+        self.clouded: dict[int, str] = {}
 
     # What commands are made of
 
@@ -164,13 +176,22 @@ class _Script:
             feature = missing_feature(str(error))
             if feature is None:
                 raise
+            self._cloud(source.imported_modules(), feature)
             raise _NotYet(feature) from None
+
+    def _cloud(self, names: set[str], feature: str) -> None:
+        for name in names:
+            if name in self.registered:
+                self.clouded.setdefault(id(self.registered[name]), feature)
 
     def instantiate(self, definition: Definition) -> Instance:
         """Make an instance."""
-        for item in definition.decoded.imports:
-            if item.module in self.absent:
-                raise self.absent[item.module].reason
+        names = {item.module for item in definition.decoded.imports}
+        for name in names & self.absent.keys():
+            reason = self.absent[name].reason
+            if isinstance(reason, _NotYet):
+                self._cloud(names, reason.feature)
+            raise reason
         return self.engine.instantiate(definition, self.registered)
 
     def instance(self, id_: str | None) -> Instance:
@@ -181,6 +202,10 @@ class _Script:
         if isinstance(found, _Absent):
             raise found.reason
         return found
+
+    def clouding(self, action: Action | None) -> str | None:
+        """Return the feature for want of which the state of the instance of an action is uncertain, or None."""
+        return self.clouded.get(id(self.instances.get(action.module))) if action is not None else None
 
     def perform(self, action: Action | None) -> list[Found]:
         """Do an action and return its results."""
@@ -246,7 +271,7 @@ class _Script:
         expected = command.expected
         found = self.perform(command.action)
         if len(found) != len(expected) or not all(matches(*pair) for pair in zip(expected, found)):
-            raise _Wrong(_show_patterns(expected), " ".join(map(show, found)) or "no result")
+            raise _Wrong(show_patterns(expected), " ".join(map(show, found)) or "no result")
 
     def assert_trap(self, command: Command) -> None:
         """Do an action or make an instance and see it trap."""
@@ -324,44 +349,6 @@ _COMMANDS: Final[dict[str, Callable[[_Script, Command], None]]] = {
     "thread": _Script.thread,
     "wait": _Script.thread,
 }
-
-
-def matches(pattern: Value, found: Found) -> bool:
-    """Say whether a result is what a pattern describes."""
-    if pattern.either:
-        return any(matches(one, found) for one in pattern.either)
-    if pattern.type not in ("", found.type):
-        return False
-    if pattern.bits is None or found.bits is None:
-        return pattern.bits is found.bits
-    return found.bits & pattern.mask == pattern.bits
-
-
-# What is shown
-
-
-def show(found: Found) -> str:
-    """Return a result as the text of a message."""
-    if found.bits is None:
-        return f"{found.type} null"
-    if found.type in ("f32", "f64"):
-        width = int(found.type[1:])
-        return f"{found.type} {float_text(found.bits, width)} ({found.bits:#x})"
-    return found.type if found.type == "funcref" else f"{found.type} {found.bits:#x}"
-
-
-def _show_pattern(pattern: Value) -> str:
-    if pattern.either:
-        return f"one of {_show_patterns(pattern.either)}"
-    if pattern.bits is None:
-        return f"{pattern.type or 'any'} null"
-    if pattern.type in ("f32", "f64") and pattern.mask + 1 != 1 << int(pattern.type[1:]):
-        return f"{pattern.type} nan (bits {pattern.bits:#x} of {pattern.mask:#x})"
-    return show(Found(pattern.type, pattern.bits)) if pattern.mask else f"{pattern.type} not null"
-
-
-def _show_patterns(patterns: Sequence[Value]) -> str:
-    return " ".join(map(_show_pattern, patterns)) or "no result"
 
 
 def _first_line(error: BaseException) -> str:

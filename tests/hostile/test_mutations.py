@@ -1,0 +1,24 @@
+"""Damaged modules: every one ends in a figwasp error or runs. `bench/fuzz.py mutations` does many more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.hostile.mutations import mutant
+from tests.hostile.workers import Watch
+
+FIRST = 1_000_000
+COUNT = 500
+
+
+def test_damaged_modules_do_no_damage(shared: Path) -> None:
+    watch = Watch("mutations")
+    watch.run(FIRST, COUNT)
+    assert not watch.bad, "\n".join(f"case {number}: {what}" for number, what in watch.bad)
+    assert sum(watch.counts.values()) == COUNT
+    # The damage is of all degrees: not a module, no valid one, one that runs.
+    assert min(watch.counts[word] for word in ("Malformed", "Invalid", "ran")) > COUNT // 20, watch.counts
+
+
+def test_a_number_gives_the_same_damage_every_time(shared: Path) -> None:
+    assert [mutant(number) for number in range(20)] == [mutant(number) for number in range(20)]

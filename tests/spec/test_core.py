@@ -1,0 +1,105 @@
+"""The scalar scripts of the specification's test suite: nothing fails, and nothing waits but for a feature that is named here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from figwasp.wast.modes import new_engine
+from figwasp.wast.runner import Report, run_script
+
+SCRIPTS: Final = """
+    address align annotations binary binary-leb128 block br br_if br_on_non_null br_on_null br_table call call_indirect
+    call_ref comments const conversions custom data elem endianness exports f32 f32_bitwise f32_cmp f64 f64_bitwise f64_cmp
+    fac float_exprs float_literals float_memory float_misc forward func func_ptrs global i32 i64 id if imports
+    inline-module instance int_exprs int_literals labels left-to-right linking load local_get local_init local_set
+    local_tee loop memory memory_grow memory_redundancy memory_size memory_trap names nop obsolete-keywords ref
+    ref_as_non_null ref_func ref_is_null ref_null return return_call return_call_indirect return_call_ref select
+    skip-stack-guard-page stack start store switch table table_get table_grow table_set table_size token traps type
+    type-canon type-equivalence type-rec unreachable unreached-invalid unreached-valid unwind utf8-custom-section-id
+    utf8-import-field utf8-import-module utf8-invalid-encoding
+    bulk-memory/bulk bulk-memory/memory_copy bulk-memory/memory_fill bulk-memory/memory_init bulk-memory/table-sub
+    bulk-memory/table_copy bulk-memory/table_fill bulk-memory/table_init
+""".split()
+CHECKED: Final = """
+    address align bulk-memory/bulk bulk-memory/memory_copy bulk-memory/memory_fill bulk-memory/memory_init
+    bulk-memory/table_copy bulk-memory/table_fill bulk-memory/table_init call_indirect data elem endianness exports
+    float_memory imports linking load memory memory_grow memory_redundancy memory_size memory_trap skip-stack-guard-page
+    start store table table_get table_grow table_set table_size traps
+""".split()
+"""Those in which memories and tables matter."""
+EVALUATED: Final = """
+    address block br_table bulk-memory/bulk call conversions data elem endianness exports f32_bitwise fac float_literals
+    func func_ptrs global i32 i64 if imports int_exprs labels left-to-right linking loop memory memory_redundancy
+    memory_trap ref_func start store switch table table_get table_set traps unreachable unwind
+""".split()
+"""Quick ones."""
+
+WAITING: Final = {
+    "exception handling": "exports imports instance",
+    "extended constant expressions": "data elem global",
+    "garbage collection": "bulk-memory/table_init ref_null type-canon type-equivalence type-rec",
+    "multi-memory": "align",
+    "tail calls": "return_call return_call_indirect",
+    "typed function references": """
+        br_if br_on_non_null br_on_null br_table bulk-memory/table-sub call_ref elem func global linking local_init
+        local_tee ref ref_as_non_null ref_is_null return_call return_call_indirect return_call_ref select table
+        type-equivalence type-rec unreached-invalid unreached-valid
+    """,
+}
+"""Feature without support -> the scripts in which some command needs it."""
+
+
+def run(shared: Path, name: str, mode: str) -> Report:
+    return run_script((shared / "spec" / "core" / f"{name}.wast").read_bytes(), new_engine(mode))
+
+
+def check(name: str, report: Report) -> None:
+    """Assert that nothing failed, and that what waits may."""
+    assert not report.failures, "\n".join(f"{name}:{f.line}: expected {f.expected}, found {f.found}" for f in report.failures)
+    assert report.failed == 0
+    assert set(report.missing) <= {feature for feature, names in WAITING.items() if name in names.split()}
+    assert report.passed + report.not_yet > 0
+    assert report.not_yet == sum(report.missing.values())
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_machine_code_with_guard_pages(shared: Path, name: str) -> None:
+    check(name, run(shared, name, "guard"))
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_machine_code_with_checks(shared: Path, name: str) -> None:
+    check(name, run(shared, name, "checked"))
+
+
+@pytest.mark.parametrize("name", EVALUATED)
+def test_evaluator(shared: Path, name: str) -> None:
+    check(name, run(shared, name, "evaluate"))
+
+
+def test_every_scalar_script_is_here(shared: Path) -> None:
+    folder = shared / "spec" / "core"
+    found = [*folder.glob("*.wast"), *folder.glob("bulk-memory/*.wast")]
+    assert {str(path.relative_to(folder).with_suffix("")) for path in found} == set(SCRIPTS)
+
+
+def test_scripts_of_later_proposals_are_told_apart(shared: Path) -> None:
+    folder = shared / "spec"
+    for name, feature in (
+        ("core/simd/simd_i16x8_arith2", "SIMD"),
+        ("core/relaxed-simd/relaxed_min_max", "SIMD"),
+        ("core/gc/i31", "garbage collection"),
+        ("core/exceptions/throw", "exception handling"),
+        ("core/memory64/memory64", "memory64"),
+        ("core/multi-memory/load1", "multi-memory"),
+        ("proposals/threads/atomic", "threads"),
+        ("proposals/wide-arithmetic/wide-arithmetic", "wide arithmetic"),
+        ("proposals/custom-page-sizes/custom-page-sizes", "custom page sizes"),
+        ("custom/name/name_annot", "custom annotations"),
+    ):
+        report = run_script((folder / f"{name}.wast").read_bytes(), new_engine("guard"))
+        assert report.failures == [], name
+        assert feature in report.missing, name
