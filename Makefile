@@ -50,6 +50,9 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python bench/calls.py
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/kernels.py
+	$(BIN)/python bench/compile.py
+	$(BIN)/python bench/huge.py
+	$(BIN)/python bench/interrupts.py
 
 wheel: | $(BIN)/python
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(DIST) .

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, Final, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex, overload
 
 from figwasp import layout
 from figwasp.runtime import cpython, linear, os, process
@@ -203,11 +203,16 @@ class Memory:
     @overload
     def __getitem__(self, key: slice) -> bytes: ...
     def __getitem__(self, key: SupportsIndex | slice) -> int | bytes:
-        found: Any = memoryview(self)[key]  # type: ignore[arg-type]
+        found: Any = memoryview(self)[key]
         return bytes(found) if isinstance(found, memoryview) else found
 
     def __setitem__(self, key: SupportsIndex | slice, value: Any) -> None:
-        memoryview(self)[key] = value  # type: ignore[arg-type]
+        memoryview(self)[key] = value
+
+    if TYPE_CHECKING:
+
+        def __buffer__(self, flags: int, /) -> memoryview:
+            """Give the buffer: the native type does, on every version of Python."""
 
     def __repr__(self) -> str:
         return f"<figwasp.Memory of {self.pages} pages>"
