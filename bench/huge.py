@@ -1,6 +1,6 @@
 """Compile generated functions of extreme size: microseconds per instruction and peak memory, each in a process of its own.
 
-    python bench/huge.py [NAME ...]
+Run with `python bench/huge.py [NAME ...]`.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ def measure(name: str) -> None:
     result = instance.exports.f(3)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{name:10} {count:8} instructions {seconds:7.2f} s {1e6 * seconds / count:6.1f} us each  peak {peak:5.0f} MB  f(3) = {result}")
+    each = 1e6 * seconds / count
+    print(f"{name:10} {count:8} instructions {seconds:7.2f} s {each:6.1f} us each  peak {peak:5.0f} MB  f(3) = {result}")
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """How fast Ctrl-C stops a long call, and what a second Python thread gets meanwhile.
 
-    python bench/interrupts.py
+Run with `python bench/interrupts.py`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """figwasp: WebAssembly from the inside out, in Python.
 
-    >>> import figwasp
-    >>> text = '(module (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))'
-    >>> figwasp.load(figwasp.wat(text)).exports.add(1, 2)
-    3
+>>> import figwasp
+>>> text = '(module (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))'
+>>> figwasp.load(figwasp.wat(text)).exports.add(1, 2)
+3
 """
 
 from __future__ import annotations

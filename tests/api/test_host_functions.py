@@ -69,7 +69,7 @@ def test_exceptions_come_out_as_themselves(error: BaseException) -> None:
 def test_exception_crosses_many_levels() -> None:
     """One exception object passes through Python, wasm, Python, wasm and so on, and each Python level may handle it."""
     error = LookupError("deep")
-    seen = []
+    seen: list[BaseException] = []
 
     def f(depth: int) -> int:
         if depth == 0:
@@ -130,7 +130,7 @@ def test_exception_state_of_the_caller_is_untouched() -> None:
         raise ValueError("held")
     except ValueError as error:
         assert inst.outer(1) == 2
-        assert sys.exc_info()[1] is error
+        assert sys.exc_info()[1] is error  # noqa: PT017
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def _load(path: Path) -> figwasp.Module | str:
     try:
         return figwasp.Module(path)
     except (figwasp.Malformed, figwasp.Invalid) as error:
-        assert NOT_YET in str(error), f"{path.name}: {error}"
+        assert NOT_YET in str(error), f"{path.name}: {error}"  # noqa: PT017
         return str(error).partition(NOT_YET)[2].partition(" yet")[0]
 
 

@@ -77,7 +77,7 @@ def test_range_used_up_is_an_error_and_not_a_crash(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(space, "_next", space.start + codespace.RANGE_SIZE)
     monkeypatch.setattr(space, "_free_code", [])
     monkeypatch.setattr(space, "_free_data", [])
-    with pytest.raises(figwasp.LimitExceeded, match="1 GiB"):
+    with pytest.raises(figwasp.LimitExceeded, match="1 GiB"):  # noqa: PT012
         for _ in range(200):
             kept.append(load(BIG))
             run_all(kept[-1])

@@ -125,7 +125,7 @@ def test_large_frame_called_at_the_very_end() -> None:
         try:
             assert inst.down(depth) == expected + depth
         except figwasp.Exhaustion as error:
-            assert error.frames
+            assert error.frames  # noqa: PT017
             ended += 1
     assert ended
 
@@ -137,7 +137,7 @@ def test_recursion_through_host_functions() -> None:
         (func $wide (export "wide") (param i32) (result i32)
           (if (result i32) (i32.eqz (i32.and (local.get 0) (i32.const 4095)))
             (then (call $f (local.get 0))) (else (i32.add (i32.const 1) (call $wide (i32.sub (local.get 0) (i32.const 1))))))))""",
-        host(f=lambda x: inst.wide(x + 4095) + 1),
+        host(f=lambda x: inst.wide(x + 4095) + 1),  # type: ignore[has-type]
     )
     for _ in range(3):
         with pytest.raises((figwasp.Exhaustion, RecursionError)):

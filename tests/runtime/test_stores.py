@@ -237,7 +237,7 @@ def test_busy_after_a_join_is_not_spurious() -> None:
     hub: figwasp.Instance
 
     def go() -> None:
-        other = refs(lambda: both(hub, other) and None)
+        other = refs(lambda: both(hub, other) and None)  # type: ignore[arg-type]
         other.hold(Thing())
 
     hub = refs(go)

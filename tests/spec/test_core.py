@@ -1,4 +1,4 @@
-"""The scalar scripts of the specification's test suite: nothing fails, and nothing waits but for a feature that is named here."""
+"""The scalar scripts of the test suite, in every mode: nothing fails, and nothing waits but for a feature that is named here."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 
 import pytest
 
-from figwasp.wast.modes import new_engine
-from figwasp.wast.runner import Report, run_script
+from figwasp.wast.modes import MODES, new_engine
+from figwasp.wast.runner import run_script
 
 SCRIPTS: Final = """
     address align annotations binary binary-leb128 block br br_if br_on_non_null br_on_null br_table call call_indirect
@@ -23,19 +23,6 @@ SCRIPTS: Final = """
     bulk-memory/bulk bulk-memory/memory_copy bulk-memory/memory_fill bulk-memory/memory_init bulk-memory/table-sub
     bulk-memory/table_copy bulk-memory/table_fill bulk-memory/table_init
 """.split()
-CHECKED: Final = """
-    address align bulk-memory/bulk bulk-memory/memory_copy bulk-memory/memory_fill bulk-memory/memory_init
-    bulk-memory/table_copy bulk-memory/table_fill bulk-memory/table_init call_indirect data elem endianness exports
-    float_memory imports linking load memory memory_grow memory_redundancy memory_size memory_trap skip-stack-guard-page
-    start store table table_get table_grow table_set table_size traps
-""".split()
-"""Those in which memories and tables matter."""
-EVALUATED: Final = """
-    address block br_table bulk-memory/bulk call conversions data elem endianness exports f32_bitwise fac float_literals
-    func func_ptrs global i32 i64 if imports int_exprs labels left-to-right linking loop memory memory_redundancy
-    memory_trap ref_func start store switch table table_get table_set traps unreachable unwind
-""".split()
-"""Quick ones."""
 
 WAITING: Final = {
     "exception handling": "exports imports instance",
@@ -52,32 +39,17 @@ WAITING: Final = {
 """Feature without support -> the scripts in which some command needs it."""
 
 
-def run(shared: Path, name: str, mode: str) -> Report:
-    return run_script((shared / "spec" / "core" / f"{name}.wast").read_bytes(), new_engine(mode))
-
-
-def check(name: str, report: Report) -> None:
-    """Assert that nothing failed, and that what waits may."""
-    assert not report.failures, "\n".join(f"{name}:{f.line}: expected {f.expected}, found {f.found}" for f in report.failures)
+@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("mode", MODES)
+def test_script(shared: Path, name: str, mode: str) -> None:
+    report = run_script((shared / "spec" / "core" / f"{name}.wast").read_bytes(), new_engine(mode))
+    assert not report.failures, "\n".join(
+        f"{name}:{f.line}: expected {f.expected}, found {f.found}" for f in report.failures
+    )
     assert report.failed == 0
     assert set(report.missing) <= {feature for feature, names in WAITING.items() if name in names.split()}
-    assert report.passed + report.not_yet > 0
     assert report.not_yet == sum(report.missing.values())
-
-
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_machine_code_with_guard_pages(shared: Path, name: str) -> None:
-    check(name, run(shared, name, "guard"))
-
-
-@pytest.mark.parametrize("name", CHECKED)
-def test_machine_code_with_checks(shared: Path, name: str) -> None:
-    check(name, run(shared, name, "checked"))
-
-
-@pytest.mark.parametrize("name", EVALUATED)
-def test_evaluator(shared: Path, name: str) -> None:
-    check(name, run(shared, name, "evaluate"))
+    assert report.passed + report.not_yet > 0
 
 
 def test_every_scalar_script_is_here(shared: Path) -> None:

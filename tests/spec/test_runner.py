@@ -98,8 +98,16 @@ def test_what_passes(mode: str, command: str) -> None:
             "f32 nan:0x200001 (0x7fa00001)",
             "f32 nan:0x200000 (0x7fa00000)",
         ),
-        ('(assert_return (invoke "neg" (f32.const nan:0x600000)) (f32.const nan:canonical))', "f32 nan (bits", "nan:0x600000"),
-        ('(assert_return (invoke "neg" (f32.const nan:0x200000)) (f32.const nan:arithmetic))', "f32 nan (bits", "nan:0x200000"),
+        (
+            '(assert_return (invoke "neg" (f32.const nan:0x600000)) (f32.const nan:canonical))',
+            "f32 nan (bits",
+            "nan:0x600000",
+        ),
+        (
+            '(assert_return (invoke "neg" (f32.const nan:0x200000)) (f32.const nan:arithmetic))',
+            "f32 nan (bits",
+            "nan:0x200000",
+        ),
         ('(assert_return (invoke "neg" (f32.const 0)) (f32.const 0))', "f32 0 (0x0)", "f32 -0 (0x80000000)"),
         ('(assert_return (invoke "two") (i32.const -1))', "i32 0xffffffff", "i32 0xffffffff i64 0xffffffffffffffff"),
         ('(assert_return (invoke "two") (i64.const -1) (i64.const -1))', "i64 0xff", "i32 0xffffffff"),
@@ -115,15 +123,43 @@ def test_what_passes(mode: str, command: str) -> None:
             "one of i32 0x4 i32 0x5",
             "i32 0x3",
         ),
-        ('(assert_return (invoke "div" (i32.const 7) (i32.const 0)) (i32.const 0))', "to be run", "trap: integer divide by zero"),
+        (
+            '(assert_return (invoke "div" (i32.const 7) (i32.const 0)) (i32.const 0))',
+            "to be run",
+            "trap: integer divide by zero",
+        ),
         ('(invoke "div" (i32.const 7) (i32.const 0))', "to be run", "trap: integer divide by zero"),
-        ('(assert_trap (invoke "div" (i32.const 7) (i32.const 1)) "integer divide by zero")', "trap: integer divide", "i32 0x7"),
-        ('(assert_trap (invoke "div" (i32.const 7) (i32.const 0)) "integer overflow")', "overflow", "trap: integer divide by zero"),
-        ('(assert_exhaustion (invoke "div" (i32.const 7) (i32.const 0)) "call stack exhausted")', "exhausted", "by zero"),
+        (
+            '(assert_trap (invoke "div" (i32.const 7) (i32.const 1)) "integer divide by zero")',
+            "trap: integer divide",
+            "i32 0x7",
+        ),
+        (
+            '(assert_trap (invoke "div" (i32.const 7) (i32.const 0)) "integer overflow")',
+            "overflow",
+            "trap: integer divide by zero",
+        ),
+        (
+            '(assert_exhaustion (invoke "div" (i32.const 7) (i32.const 0)) "call stack exhausted")',
+            "exhausted",
+            "by zero",
+        ),
         ('(assert_trap (module) "unreachable")', "trap: unreachable", "an instance"),
-        ('(assert_malformed (module quote "(memory 1)") "unexpected token")', "malformed: unexpected", "a valid module"),
-        ('(assert_malformed (module quote "(func (result i32))") "type mismatch")', "malformed", "invalid: type mismatch"),
-        ('(assert_invalid (module quote "(func") "type mismatch")', "invalid: type mismatch", "parseerror: 1:6: unexpected end"),
+        (
+            '(assert_malformed (module quote "(memory 1)") "unexpected token")',
+            "malformed: unexpected",
+            "a valid module",
+        ),
+        (
+            '(assert_malformed (module quote "(func (result i32))") "type mismatch")',
+            "malformed",
+            "invalid: type mismatch",
+        ),
+        (
+            '(assert_invalid (module quote "(func") "type mismatch")',
+            "invalid: type mismatch",
+            "parseerror: 1:6: unexpected end",
+        ),
         ('(assert_invalid (module) "type mismatch")', "invalid", "a valid module"),
         ('(assert_unlinkable (module) "unknown import")', "unlinkable: unknown import", "an instance"),
         ('(assert_unlinkable (module (func (result i32))) "unknown import")', "to be run", "invalid: type mismatch"),
@@ -315,7 +351,9 @@ class TestState:
         assert outcome(commands, mode) == (4, 0, 0)
 
 
-@pytest.mark.parametrize("text", ["(module", "(assert_nothing)", '(assert_return (invoke "f") (i32.const what))', b"\xff", "what"])
+@pytest.mark.parametrize(
+    "text", ["(module", "(assert_nothing)", '(assert_return (invoke "f") (i32.const what))', b"\xff", "what"]
+)
 def test_what_is_no_script_fails(text: str | bytes) -> None:
     report = run_script(text, new_engine("guard"))
     assert (report.passed, report.failed, report.not_yet) == (0, 1, 0)

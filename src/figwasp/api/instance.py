@@ -44,9 +44,12 @@ class Exports:
         return found
 
     def __getattr__(self, name: str) -> Any:
-        if name not in self:
-            raise AttributeError(f"the instance has no export {name!r}")
-        return self[name]
+        if name.startswith("_Exports__"):
+            raise AttributeError(name)  # of an object that copy or pickle has made without __init__
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"the instance has no export {name!r}") from None
 
     def __contains__(self, name: object) -> bool:
         return any(export.name == name for export in self.__instance[0].code.module.exports)

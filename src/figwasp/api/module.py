@@ -109,6 +109,7 @@ def extern_type(module: Decoded, kind: int, index: int) -> ExternType:
 def _read(source: Source) -> bytes:
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source)
-    with open(source, "rb") as file:
+    path = os.fspath(source)
+    with open(path, "rb") as file:
         data = file.read()
-    return wat(data) if os.fspath(source).endswith(".wat") else data
+    return wat(data) if path.endswith(".wat") else data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from figwasp.runtime import store as runtime
@@ -76,6 +77,9 @@ class Table:
             return from_bits(self.core.get(place), FUNCREF, self.core.store)
         # Another thread must not overwrite the element, and with that release the object, in between.
         return self.core.store.run(lambda: from_bits(self.core.get(place), EXTERNREF, self.core.store))
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
 
     def __setitem__(self, index: int, value: object) -> None:
         place = self._index(index)

@@ -266,7 +266,8 @@ class Machine(Environment):
         return pages
 
     def _memory_fill(self, memory: int, start: int, byte: int, count: int) -> None:
-        self.memories[memory][self._bytes(memory, start, count)] = bytes((byte & 0xFF,)) * count
+        span = self._bytes(memory, start, count)
+        self.memories[memory][span] = bytes((byte & 0xFF,)) * count
 
     def _memory_copy(self, target: int, source: int, to: int, start: int, count: int) -> None:
         data = self.memories[source][self._bytes(source, start, count)]
@@ -295,7 +296,8 @@ class Machine(Environment):
         return length
 
     def _table_fill(self, table: int, start: int, reference: int, count: int) -> None:
-        self.tables[table][self._elements(table, start, count)] = reference.to_bytes(8, "little") * count
+        span = self._elements(table, start, count)
+        self.tables[table][span] = reference.to_bytes(8, "little") * count
 
     def _table_copy(self, target: int, source: int, to: int, start: int, count: int) -> None:
         data = self.tables[source][self._elements(source, start, count)]

@@ -68,6 +68,8 @@ _generic_alloc: Final = _prototype("PyType_GenericAlloc", ctypes.py_object, ctyp
 _incref: Final = _prototype("Py_IncRef", None, ctypes.py_object)
 _decref: Final = _prototype("Py_DecRef", None, ctypes.py_object)
 thread_state: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", _api))
+_interpreter: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyInterpreterState_Get", _api))
+_interpreter_id: Final = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(("PyInterpreterState_GetID", _api))
 raw_calloc: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)(("PyMem_RawCalloc", _api))
 raw_free: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("PyMem_RawFree", _api))
 
@@ -83,8 +85,10 @@ def probe() -> None:
     """Make sure that the one struct field we read is where we think.
 
     Raises:
-        Unsupported: it is not.
+        Unsupported: it is not, or this is not the main interpreter.
     """
+    if _interpreter_id(_interpreter()) != 0:
+        raise Unsupported("subinterpreters are not supported yet")
     thing = object()
     if ctypes.c_void_p.from_address(id(thing) + OB_TYPE).value != id(object):
         raise Unsupported("this build of CPython lays objects out differently")

@@ -14,7 +14,7 @@ from typing import Final
 from figwasp import layout
 from figwasp.errors import LimitExceeded
 from figwasp.layout import PAGE_SIZE
-from figwasp.runtime import cpython, os
+from figwasp.runtime import cpython, os, process
 
 GUARD: Final = 0
 CHECKED: Final = 1
@@ -93,17 +93,20 @@ def grow(record: int, delta: int, limit: int) -> int:
         delta: pages.
         limit: largest size in pages that the type and the embedder allow.
     """
-    length = os.read_u64(record + layout.MEM_LENGTH)
-    old = length // PAGE_SIZE
-    new = old + delta
-    if new > min(limit, MAX_PAGES) or new * PAGE_SIZE > os.read_u64(record + _REC_RESERVED):
-        return -1
-    try:
-        os.commit(os.read_u64(record + layout.MEM_BASE) + length, delta * PAGE_SIZE)
-    except OSError:
-        return -1
-    os.write_u64(record + layout.MEM_LENGTH, new * PAGE_SIZE)
-    return old
+    exchange = process.get().exchange
+    while True:
+        length = os.read_u64(record + layout.MEM_LENGTH)
+        old = length // PAGE_SIZE
+        new = old + delta
+        if new > min(limit, MAX_PAGES) or new * PAGE_SIZE > os.read_u64(record + _REC_RESERVED):
+            return -1
+        try:
+            os.commit(os.read_u64(record + layout.MEM_BASE) + length, delta * PAGE_SIZE)
+        except OSError:
+            return -1
+        # Another thread that shares the memory may have grown it meanwhile.
+        if exchange(record + layout.MEM_LENGTH, length, new * PAGE_SIZE):
+            return old
 
 
 def releaser(record: int) -> Callable[[], None]:

@@ -56,6 +56,7 @@ BUILTIN_TYPES: Final[dict[int, tuple[bytes, bytes]]] = {
 _RAW: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
 _NEXT_DEAD: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64)
 _GUARD: Final = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_uint64, ctypes.py_object)
+_EXCHANGE: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 3)
 _CLAIM: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 5)
 
 
@@ -83,6 +84,7 @@ class Process:
         stubs: address of each `code.STUB_*`.
         builtin_cells: address of the builtins' cells.
         returned: the return address at which a walk over wasm frames ends.
+        exchange: writes a word unless it has changed (`stubs_object.exchange`).
         guard: calls something as a part of a chain (`stubs_enter.guard`).
         claim: binds a chain to the calling thread (`stubs_enter.claim`).
     """
@@ -111,6 +113,7 @@ class Process:
         self._make_switches()
         self._make_builtins()
         self._next_dead: Callable[[], int] = _NEXT_DEAD(self.compile(stubs_object.next_dead(self._statics + _REAP_LIST)))
+        self.exchange: Callable[[int, int, int], int] = _EXCHANGE(self.compile(stubs_object.exchange()))
         self.guard: Callable[[int, Callable[[], Any]], Any] = _GUARD(self.compile(stubs_enter.guard(self.hooks)))
         self.claim: Callable[[int, int, int, int, int], int] = _CLAIM(self.compile(stubs_enter.claim()))
         self._install_handler()

@@ -63,7 +63,7 @@ class Stacks:
             if number >= _MAX_CONTEXTS:
                 raise LimitExceeded(f"more than {_MAX_CONTEXTS} stores at once") from None
             if number % _AHEAD == 0:
-                os.write_u64(self.used, number + _AHEAD)
+                os.write_u64(self.used, min(number + _AHEAD, _MAX_CONTEXTS))
             context = self.contexts + number * layout.CTX_SIZE
         os.write(context, bytes(layout.CTX_SIZE))
         return context

@@ -141,7 +141,8 @@ class Cell:
 
     def memory_fill(self, memory: int, start: int, byte: int, count: int) -> None:
         """memory.fill."""
-        self.memories[memory].data[self._bytes(memory, start, count)] = bytes((byte & 0xFF,)) * count
+        span = self._bytes(memory, start, count)
+        self.memories[memory].data[span] = bytes((byte & 0xFF,)) * count
 
     def memory_copy(self, target: int, source: int, to: int, start: int, count: int) -> None:
         """memory.copy."""
@@ -175,7 +176,8 @@ class Cell:
 
     def table_fill(self, table: int, start: int, reference: int, count: int) -> None:
         """table.fill."""
-        self.tables[table].data[self._elements(table, start, count)] = reference.to_bytes(8, "little") * count
+        span = self._elements(table, start, count)
+        self.tables[table].data[span] = reference.to_bytes(8, "little") * count
 
     def table_copy(self, target: int, source: int, to: int, start: int, count: int) -> None:
         """table.copy."""
