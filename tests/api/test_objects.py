@@ -91,7 +91,7 @@ def test_module_describes_itself() -> None:
         assert "demo" in repr(thing) or thing is not module
 
 
-NAMES = ["exports", "state", "owner", "__class__", "__dict__", "", "with space", "a.b", "héllo", "\0", "_Exports__cache", "keys", "None"]
+NAMES = ["exports", "state", "owner", "__class__", "__dict__", "", "with space", "a.b", "héllo", "\0", "_Exports__instance", "keys", "None"]
 
 
 def test_exports_of_any_name() -> None:
@@ -150,9 +150,10 @@ def test_copying_and_pickling_are_refused_or_harmless() -> None:
 def test_arbitrary_attributes_are_refused() -> None:
     """Native objects take no attributes."""
     inst = load('(module (memory (export "m") 1) (func (export "f")))')
-    for thing in (inst.f, inst.m):
-        with pytest.raises(AttributeError):
-            thing.note = 1
+    for thing in (inst, inst.exports, inst.f, inst.m):
+        for name in ("note", "f"):
+            with pytest.raises(AttributeError):
+                setattr(thing, name, 1)
     with pytest.raises((AttributeError, TypeError)):
         inst.f.name = "x"
 

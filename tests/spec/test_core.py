@@ -7,6 +7,11 @@ from typing import Final
 
 import pytest
 
+from figwasp import errors
+from figwasp.wasm.decode import decode
+from figwasp.wasm.later import missing_feature
+from figwasp.wasm.script import parse_script
+from figwasp.wasm.validate import validate
 from figwasp.wast.modes import MODES, new_engine
 from figwasp.wast.runner import run_script
 
@@ -56,6 +61,40 @@ def test_every_scalar_script_is_here(shared: Path) -> None:
     folder = shared / "spec" / "core"
     found = [*folder.glob("*.wast"), *folder.glob("bulk-memory/*.wast")]
     assert {str(path.relative_to(folder).with_suffix("")) for path in found} == set(SCRIPTS)
+
+
+OTHER_WORDS: Final = {
+    ("unexpected end", "magic header not detected"),
+    ("unexpected end of section or function", "unexpected end (at"),
+    ("unexpected end of section or function", "unexpected end of function body"),
+    ("section size mismatch", "unexpected end of function body"),
+    ("END opcode expected", "unexpected end of function body: END opcode expected"),
+    ("length out of bounds", "unexpected end (at"),
+    ("integer too large", "length out of bounds"),
+    ("integer representation too long", "malformed section id"),
+    ("integer representation too long", "malformed function type"),
+    ("immutable global", "global is immutable"),
+    ("unknown table 0", "unknown elem segment"),
+    ("unknown memory 0", "unknown data segment"),
+}
+"""What the suite says of a module, and what we say of it."""
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_modules_are_refused_for_the_reason_given(shared: Path, name: str) -> None:
+    for command in parse_script((shared / "spec" / "core" / f"{name}.wast").read_bytes()):
+        if command.kind not in ("assert_malformed", "assert_invalid"):
+            continue
+        assert command.source is not None
+        with pytest.raises(errors.Error) as caught:
+            validate(decode(command.source.encode()))
+        message = str(caught.value)
+        if missing_feature(message):
+            continue
+        if isinstance(caught.value, errors.ParseError):
+            message = message.split(": ", 1)[1]  # the place
+        given = [command.text, *[ours for theirs, ours in OTHER_WORDS if theirs == command.text]]
+        assert message.startswith(tuple(given)), f"line {command.line}: {message}"
 
 
 def test_scripts_of_later_proposals_are_told_apart(shared: Path) -> None:

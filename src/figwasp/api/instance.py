@@ -30,26 +30,29 @@ _MISSING: Final = object()
 class Exports:
     """The exports of an instance: by attribute, by item, and iterable by name."""
 
-    __slots__ = ("__cache", "__instance")
+    # What has been asked for once is in __dict__, so that getting it again as an attribute runs no code of ours.
+    __slots__ = ("__dict__", "__instance")
 
     def __init__(self, instance: Instance) -> None:
-        self.__instance = (instance.state, instance.owner)
-        self.__cache: dict[str, Any] = {}
+        object.__setattr__(self, "_Exports__instance", (instance.state, instance.owner))
 
     def __getitem__(self, name: str) -> Any:
-        found = self.__cache.get(name, _MISSING)
+        found = self.__dict__.get(name, _MISSING)
         if found is _MISSING:
             state, owner = self.__instance
-            found = self.__cache[name] = _export(state, owner, name)
+            found = self.__dict__[name] = _export(state, owner, name)
         return found
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_Exports__"):
+        if name == "_Exports__instance":
             raise AttributeError(name)  # of an object that copy or pickle has made without __init__
         try:
             return self[name]
         except KeyError:
             raise AttributeError(f"the instance has no export {name!r}") from None
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"cannot set {name!r}: exports are what the module says")
 
     def __contains__(self, name: object) -> bool:
         return any(export.name == name for export in self.__instance[0].code.module.exports)
@@ -76,17 +79,26 @@ class Instance:
         owner: what keeps it (runtime only).
     """
 
-    __slots__ = ("__weakref__", "exports", "owner", "state")
+    __slots__ = ("__dict__", "__weakref__", "exports", "owner", "state")
+
+    exports: Exports
+    state: State
+    owner: Owner
 
     def __init__(self, state: State, owner: Owner) -> None:
-        self.state = state
-        self.owner = owner
-        self.exports = Exports(self)
+        put = object.__setattr__
+        put(self, "state", state)
+        put(self, "owner", owner)
+        put(self, "exports", Exports(self))
 
     def __getattr__(self, name: str) -> Any:
         if name in Instance.__slots__:
             raise AttributeError(name)
-        return getattr(self.exports, name)
+        found = self.__dict__[name] = getattr(self.exports, name)
+        return found
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"cannot set {name!r}: an instance is what its module says")
 
     def __repr__(self) -> str:
         return f"<figwasp.Instance {self.state.code.module.name or ''} exporting {', '.join(self.exports) or 'nothing'}>"

@@ -101,98 +101,118 @@ class Memory:
 
     def read_i8(self, offset: int) -> int:
         """Read an 8-bit signed integer, little-endian."""
-        value: int = _FORMATS["i8"].unpack(self.read(offset, 1))[0]
+        value: int = self._unpack(_FORMATS["i8"], offset)
         return value
 
     def write_i8(self, offset: int, value: int) -> None:
         """Write an 8-bit signed integer, little-endian."""
-        self.write(offset, _FORMATS["i8"].pack(value))
+        self._pack(_FORMATS["i8"], offset, value)
 
     def read_u8(self, offset: int) -> int:
         """Read an 8-bit unsigned integer, little-endian."""
-        value: int = _FORMATS["u8"].unpack(self.read(offset, 1))[0]
+        value: int = self._unpack(_FORMATS["u8"], offset)
         return value
 
     def write_u8(self, offset: int, value: int) -> None:
         """Write an 8-bit unsigned integer, little-endian."""
-        self.write(offset, _FORMATS["u8"].pack(value))
+        self._pack(_FORMATS["u8"], offset, value)
 
     def read_i16(self, offset: int) -> int:
         """Read a 16-bit signed integer, little-endian."""
-        value: int = _FORMATS["i16"].unpack(self.read(offset, 2))[0]
+        value: int = self._unpack(_FORMATS["i16"], offset)
         return value
 
     def write_i16(self, offset: int, value: int) -> None:
         """Write a 16-bit signed integer, little-endian."""
-        self.write(offset, _FORMATS["i16"].pack(value))
+        self._pack(_FORMATS["i16"], offset, value)
 
     def read_u16(self, offset: int) -> int:
         """Read a 16-bit unsigned integer, little-endian."""
-        value: int = _FORMATS["u16"].unpack(self.read(offset, 2))[0]
+        value: int = self._unpack(_FORMATS["u16"], offset)
         return value
 
     def write_u16(self, offset: int, value: int) -> None:
         """Write a 16-bit unsigned integer, little-endian."""
-        self.write(offset, _FORMATS["u16"].pack(value))
+        self._pack(_FORMATS["u16"], offset, value)
 
     def read_i32(self, offset: int) -> int:
         """Read a 32-bit signed integer, little-endian."""
-        value: int = _FORMATS["i32"].unpack(self.read(offset, 4))[0]
+        value: int = self._unpack(_FORMATS["i32"], offset)
         return value
 
     def write_i32(self, offset: int, value: int) -> None:
         """Write a 32-bit signed integer, little-endian."""
-        self.write(offset, _FORMATS["i32"].pack(value))
+        self._pack(_FORMATS["i32"], offset, value)
 
     def read_u32(self, offset: int) -> int:
         """Read a 32-bit unsigned integer, little-endian."""
-        value: int = _FORMATS["u32"].unpack(self.read(offset, 4))[0]
+        value: int = self._unpack(_FORMATS["u32"], offset)
         return value
 
     def write_u32(self, offset: int, value: int) -> None:
         """Write a 32-bit unsigned integer, little-endian."""
-        self.write(offset, _FORMATS["u32"].pack(value))
+        self._pack(_FORMATS["u32"], offset, value)
 
     def read_i64(self, offset: int) -> int:
         """Read a 64-bit signed integer, little-endian."""
-        value: int = _FORMATS["i64"].unpack(self.read(offset, 8))[0]
+        value: int = self._unpack(_FORMATS["i64"], offset)
         return value
 
     def write_i64(self, offset: int, value: int) -> None:
         """Write a 64-bit signed integer, little-endian."""
-        self.write(offset, _FORMATS["i64"].pack(value))
+        self._pack(_FORMATS["i64"], offset, value)
 
     def read_u64(self, offset: int) -> int:
         """Read a 64-bit unsigned integer, little-endian."""
-        value: int = _FORMATS["u64"].unpack(self.read(offset, 8))[0]
+        value: int = self._unpack(_FORMATS["u64"], offset)
         return value
 
     def write_u64(self, offset: int, value: int) -> None:
         """Write a 64-bit unsigned integer, little-endian."""
-        self.write(offset, _FORMATS["u64"].pack(value))
+        self._pack(_FORMATS["u64"], offset, value)
 
     def read_f32(self, offset: int) -> float:
         """Read a 32-bit float, little-endian."""
-        value: float = _FORMATS["f32"].unpack(self.read(offset, 4))[0]
+        value: float = self._unpack(_FORMATS["f32"], offset)
         return value
 
     def write_f32(self, offset: int, value: float) -> None:
         """Write a 32-bit float, little-endian."""
-        self.write(offset, _FORMATS["f32"].pack(value))
+        self._pack(_FORMATS["f32"], offset, value)
 
     def read_f64(self, offset: int) -> float:
         """Read a 64-bit float, little-endian."""
-        value: float = _FORMATS["f64"].unpack(self.read(offset, 8))[0]
+        value: float = self._unpack(_FORMATS["f64"], offset)
         return value
 
     def write_f64(self, offset: int, value: float) -> None:
         """Write a 64-bit float, little-endian."""
-        self.write(offset, _FORMATS["f64"].pack(value))
+        self._pack(_FORMATS["f64"], offset, value)
+
+    def _unpack(self, scalar: struct.Struct, offset: int) -> Any:
+        if offset >= 0:
+            try:
+                return scalar.unpack_from(self, offset)[0]
+            except (struct.error, OverflowError):
+                pass  # beyond the end
+        raise self._outside(offset, scalar.size)
+
+    def _pack(self, scalar: struct.Struct, offset: int, value: float) -> None:
+        if offset >= 0:
+            try:
+                scalar.pack_into(self, offset, value)
+                return
+            except (struct.error, OverflowError):
+                if offset + scalar.size <= len(self):
+                    raise  # it is the value
+        raise self._outside(offset, scalar.size)
+
+    def _outside(self, offset: int, size: int) -> IndexError:
+        return IndexError(f"{size} bytes at {offset} do not lie in a memory of {len(self)} bytes")
 
     def _address(self, offset: int, size: int) -> int:
-        length = len(self)
-        if offset < 0 or size < 0 or offset + size > length:
-            raise IndexError(f"{size} bytes at {offset} do not lie in a memory of {length} bytes")
+        if offset < 0 or size < 0 or offset + size > len(self):
+            raise self._outside(offset, size)
         return os.read_u64(cpython.get_field(self, VIEW_RECORD) + layout.MEM_BASE) + offset
 
     def __len__(self) -> int:

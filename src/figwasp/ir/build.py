@@ -52,6 +52,8 @@ _FREE_ARGS: Final = 50_000
 _ARGS_PER_OP: Final = 10
 _MAX_ARGS: Final = 1 << 23
 """Block arguments a function may need: free, per instruction, and, when locals are in the frame, at all."""
+_CALL_VALUES_PER_OP: Final = 4
+"""Operands and results of calls a function may have per instruction, beside _FREE_ARGS. Most operands take an instruction each."""
 
 
 def _unknown(b: Builder, pos: int) -> int:
@@ -158,6 +160,7 @@ def _build(
     func = Func(module.func_name(index) or "", index, params, results)
     body = module.body(index)
     b = Builder(module, layout, mode, func, facts.locals.translate(IR_TYPES), facts.written, budget, spilled)
+    b.call_values = _FREE_ARGS + _CALL_VALUES_PER_OP * facts.num_ops
     if spilled:
         build_locals.open_locals(b)
     if facts.uses_memory and module.memories:

@@ -103,6 +103,7 @@ class Builder:
         record: record of memory 0, when materialised.
         spilled: True when locals live in the frame; then `env` stays as it is.
         budget: block arguments that may still be made.
+        call_values: operands and results that calls may still have.
         tail: blocks to be put last in the layout.
     """
 
@@ -111,6 +112,7 @@ class Builder:
         "base",
         "block",
         "budget",
+        "call_values",
         "code",
         "data",
         "depth",
@@ -150,6 +152,7 @@ class Builder:
         self.types = types
         self.written = written
         self.budget = budget
+        self.call_values = 0
         self.spilled = spilled
         self.pos = 0
         self.block = func.new_block()

@@ -20,7 +20,14 @@ __all__ = ["METHODS"]
 
 
 def _call(b: Builder, op: int, callee: list[Value], type: FuncType, target: int = -1) -> None:
-    """Append a call with its operands from the stack, and push its results."""
+    """Append a call with its operands from the stack, and push its results.
+
+    Raises:
+        LimitExceeded: a chain of calls that each take and give a thousand values is two bytes and two thousand values a call.
+    """
+    b.call_values -= len(type.params) + len(type.results)
+    if b.call_values < 0:
+        raise errors.LimitExceeded(f"function {b.func.index} passes values in calls out of all proportion to its size")
     params = type.params.translate(IR_TYPES)
     results = type.results.translate(IR_TYPES)
     args = callee + b.pop(len(params))
