@@ -39,13 +39,14 @@ class _Interrupts:
     armed = False
 
 
-def _on_interrupt(number: int, frame: object) -> None:
+def on_interrupt(number: int, frame: object) -> None:
+    """Handle SIGINT: raise KeyboardInterrupt where one is wanted."""
     if _Interrupts.armed:
         raise KeyboardInterrupt
 
 
 @contextmanager
-def _interrupt(seconds: float) -> Iterator[None]:
+def interrupt(seconds: float) -> Iterator[None]:
     """Send this process SIGINT when the block takes too long."""
     timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
     timer.daemon = True
@@ -100,7 +101,7 @@ def _funcs(instance: figwasp.Instance, random: Random) -> Iterator[Func]:
 def _call(func: Func, random: Random) -> str:
     args = [to_python(code, argument(random, code)) for code in func.type.params]
     try:
-        with _interrupt(PATIENCE):
+        with interrupt(PATIENCE):
             func(*args)
     except KeyboardInterrupt:
         return "interrupted"
@@ -118,14 +119,14 @@ def run(data: bytes, number: int) -> str:
     """
     random = Random(number)
     try:
-        with _interrupt(SLOW):
+        with interrupt(SLOW):
             module = figwasp.Module(data, lazy=random.random() < 0.3)
     except KeyboardInterrupt:
         return "bad: loading takes too long"
     except figwasp.Error as error:
         return type(error).__name__
     try:
-        with _interrupt(PATIENCE):
+        with interrupt(PATIENCE):
             instance = figwasp.load(module, _imports(module, random))
     except KeyboardInterrupt:
         return "interrupted"
@@ -135,17 +136,20 @@ def run(data: bytes, number: int) -> str:
     return next((word for word in ("interrupted", "ran", "stopped") if word in answers), "ran")
 
 
-def run_case(number: int) -> str:
-    """Make a damaged module and run it: answer a word, or after "bad: " what is wrong."""
-    signal.signal(signal.SIGINT, _on_interrupt)
-    data = mutant(number)
+def bounded(run: Callable[[], str]) -> str:
+    """Return what a run answers, or after "bad: " how much time or memory it took if that was too much."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    answer = run(data, number)
+    answer = run()
     took = time.perf_counter() - start
     grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     if took > SLOW:
         return f"bad: {took:.1f} seconds ({answer})"
-    if grown > GROWTH:
-        return f"bad: {grown >> 20} MiB ({answer})"
-    return answer
+    return f"bad: {grown >> 20} MiB ({answer})" if grown > GROWTH else answer
+
+
+def run_case(number: int) -> str:
+    """Make a damaged module and run it: answer a word, or after "bad: " what is wrong."""
+    signal.signal(signal.SIGINT, on_interrupt)
+    data = mutant(number)
+    return bounded(lambda: run(data, number))

@@ -23,6 +23,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 KINDS: Final = {
     "modules": "tests.property.differential",
     "mutations": "tests.hostile.mutants",
+    "greedy": "tests.hostile.greedy",
     "workers": "tests.hostile.test_workers",
 }
 """Kind of case -> the module whose `run_case` takes a number and answers in a word, or says after "bad: " what is wrong."""

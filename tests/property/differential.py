@@ -46,6 +46,7 @@ def _against(oracle: Outcome, name: str, run: Callable[[], Outcome]) -> list[str
 
 def run_case(seed: int) -> str:
     """Generate a module and compare: answer "same", "late", or after "bad: " how it differs."""
+    engines.quick_ticks()
     try:
         found = compare(generate(seed), seed)
     except OutOfTime:

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from typing import Final
 
 import figwasp
-from figwasp import errors
+from figwasp import errors, layout
 from figwasp.codegen import regalloc
 from figwasp.codegen.isa.x64 import registers as x64
 from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.ir import evaluate, pipeline
 from figwasp.ir.evaluate_module import Machine
-from figwasp.runtime import linear, process
-from figwasp.runtime import store as runtime
+from figwasp.runtime import containers as runtime
+from figwasp.runtime import linear, os, process
 from figwasp.runtime.compile import CompiledModule
 from figwasp.runtime.func import Func, enter_raw, func_at, new_buffer
 from figwasp.runtime.instance import Extern, State, instantiate
@@ -68,8 +68,19 @@ def _call_raw(state: State, index: int, type_: FuncType, args: list[int]) -> tup
     for place, bits in enumerate(args):
         buffer[place] = bits
     state.store.claim()
+    _tick(state)
     enter_raw(type_, state.func_reference(index), buffer, state.store)
     return tuple(buffer[place] for place in range(len(type_.results)))
+
+
+def quick_ticks() -> None:
+    """Have the ticker tick as fast as it can, if it does not run yet, so that polls take their slow path again and again."""
+    vars(process)["TICK_NS"] = 1_000
+
+
+def _tick(state: State) -> None:
+    """Have the next poll find a tick."""
+    os.write_u64(state.store.context + layout.CTX_STACK_LIMIT, (1 << 64) - 1)
 
 
 def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Outcome:
@@ -79,7 +90,7 @@ def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Out
         module: decoded.
         calls: what to call.
         mode: linear.GUARD or linear.CHECKED.
-        raw: whether to pass bits instead of Python values.
+        raw: whether to pass bits instead of Python values, and to have ticks at entries.
     """
     code = CompiledModule(module, lazy=False, mode=mode)
     outcome = Outcome()

@@ -41,18 +41,26 @@ def mappings() -> list[tuple[int, int, str]]:
 
 
 def test_no_page_is_writable_and_executable() -> None:
-    """While modules are loaded, compiled, run and dropped, no mapping is both; code is not writable where it runs."""
-    insts = [load(BIG) for _ in range(3)]
-    for inst in insts:
-        run_all(inst)
+    """While modules are loaded, compiled, run and dropped, no mapping of the process is both."""
+    check_script(
+        """
+        import gc
+        from figwasp.runtime import codespace, process
+        from tests.runtime.support import load
+        from tests.runtime.test_codespace import BIG, mappings, run_all
+        insts = [load(BIG) for _ in range(3)]
+        for inst in insts:
+            run_all(inst)
+            assert not [entry for entry in mappings() if "w" in entry[2] and "x" in entry[2]]
+        space = process.get().space
+        inside = [entry for entry in mappings() if space.start <= entry[0] < space.start + codespace.RANGE_SIZE]
+        assert any("x" in entry[2] for entry in inside) and any("w" in entry[2] for entry in inside)
+        insts.clear()
+        del inst
+        gc.collect()
         assert not [entry for entry in mappings() if "w" in entry[2] and "x" in entry[2]]
-    space = process.get().space
-    inside = [entry for entry in mappings() if space.start <= entry[0] < space.start + codespace.RANGE_SIZE]
-    assert any("x" in entry[2] for entry in inside) and any("w" in entry[2] for entry in inside)
-    insts.clear()
-    del inst
-    gc.collect()
-    assert not [entry for entry in mappings() if "w" in entry[2] and "x" in entry[2]]
+        """
+    )
 
 
 def test_code_of_dropped_modules_is_reused() -> None:

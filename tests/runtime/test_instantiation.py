@@ -422,11 +422,11 @@ def test_one_module_many_instances() -> None:
 def test_wasm_memory_made_in_checked_mode_is_refused_by_guarded_code() -> None:
     """Code without bounds checks never gets a memory without guard area."""
     from figwasp.api import memory as memories
-    from figwasp.runtime import linear, store
+    from figwasp.runtime import containers, linear
     from figwasp.runtime.owner import make_owner
     from figwasp.wasm.types import Limits, MemoryType
 
-    core = store.Memory(MemoryType(Limits(1, 1)), linear.CHECKED)
+    core = containers.Memory(MemoryType(Limits(1, 1)), linear.CHECKED)
     memory = memories.view(core, make_owner(core.record, linear.releaser(core.record)))
     if linear.choose_mode() != linear.GUARD:
         pytest.skip("this process compiles bounds checks")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from figwasp.runtime import containers as runtime
 from figwasp.runtime import cpython, os
-from figwasp.runtime import store as runtime
 from figwasp.runtime.owner import Owner, make_owner
+from figwasp.runtime.store import Store
 from figwasp.runtime.values import from_bits, to_bits
 from figwasp.wasm.types import EXTERNREF, TYPE_CODES, V128, GlobalType, type_name
 
@@ -64,7 +65,7 @@ def make(type_: GlobalType, value: Any) -> Global:
     Raises:
         TypeError, OverflowError: the value is not of the type.
     """
-    store = runtime.Store()
+    store = Store()
     keeper = runtime.host_keeper()
     # The first word of a block that is released is overwritten: the cell is the second.
     block: int = cpython.raw_calloc(1, 16)

@@ -14,7 +14,7 @@ from figwasp.api.memory import Memory
 from figwasp.api.module import Module, Source
 from figwasp.api.table import Table
 from figwasp.errors import Unlinkable
-from figwasp.runtime import store as runtime
+from figwasp.runtime import containers as runtime
 from figwasp.runtime.func import func_at
 from figwasp.runtime.instance import Extern, State, instantiate
 from figwasp.runtime.owner import Owner

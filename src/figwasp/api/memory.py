@@ -6,8 +6,8 @@ import struct
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex, overload
 
 from figwasp import layout
+from figwasp.runtime import containers as runtime
 from figwasp.runtime import cpython, linear, os, process
-from figwasp.runtime import store as runtime
 from figwasp.runtime.owner import Owner, make_owner
 from figwasp.runtime.stubs_object import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, VIEW_SIZE, getbuffer
 from figwasp.wasm.types import Limits, MemoryType

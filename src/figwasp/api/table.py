@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from figwasp.runtime import store as runtime
+from figwasp.runtime import containers as runtime
 from figwasp.runtime.owner import Owner, make_owner
+from figwasp.runtime.store import Store
 from figwasp.runtime.values import from_bits, to_bits
 from figwasp.wasm.types import EXTERNREF, FUNCREF, Limits, TableType
 
@@ -31,7 +32,7 @@ class Table:
         if minimum < 0 or (maximum is not None and maximum < minimum):
             raise ValueError("the maximum of a table must not be below the minimum, nor that below 0")
         keeper = runtime.host_keeper()
-        store = runtime.Store()
+        store = Store()
         self.core = runtime.Table(TableType(_ELEMENTS[element], Limits(minimum, maximum)), store, keeper)
         self.owner = make_owner(self.core.record, self.core.releaser())
         self.owner.hold(keeper, store.owner)

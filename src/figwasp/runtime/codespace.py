@@ -115,14 +115,21 @@ class Space:
             return 0
 
     def data_chunk(self, size: int) -> _Chunk:
-        """Return a chunk of zeroed private data of at least `size` bytes."""
+        """Return a chunk of zeroed private data of at least `size` bytes.
+
+        Raises:
+            LimitExceeded: there is no room for it.
+        """
         free = _take_free(self._free_data, size)
         if free is not None:
             os.discard(free.start, free.size)
             return free
         size = (size + os.PAGE - 1) & -os.PAGE
         start = self._take_addresses(size)
-        os.commit_in(start, size)
+        try:
+            os.commit_in(start, size)
+        except OSError as error:
+            raise LimitExceeded(f"no memory for the cells of a module: {error}") from None
         return _Chunk(start, size, start)
 
     def give_back(self, code: list[_Chunk], data: list[_Chunk]) -> None:

@@ -28,7 +28,10 @@ class _Cells:
     __slots__ = ("_base", "_by_object", "_free", "_used", "owner")
 
     def __init__(self) -> None:
-        base = self._base = os.allocate(8 * _MAX_CELLS)
+        try:
+            base = self._base = os.allocate(8 * _MAX_CELLS)
+        except OSError as error:
+            raise LimitExceeded(f"no memory for externref values: {error}") from None
         self._free: list[int] = []
         self._used = 0
         self._by_object: dict[int, int] = {}  # id -> cell; the cell keeps the object, so the id stays its own

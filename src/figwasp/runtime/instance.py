@@ -24,9 +24,10 @@ from figwasp.errors import (
 )
 from figwasp.runtime import cpython, linear, os, process, traps
 from figwasp.runtime.compile import CompiledModule
+from figwasp.runtime.containers import Global, Memory, Table, forget_externs, host_keeper
 from figwasp.runtime.func import Func, HostFunc, func_at
 from figwasp.runtime.owner import Owner, make_owner
-from figwasp.runtime.store import Global, Memory, Store, Table, forget_externs, host_keeper
+from figwasp.runtime.store import Store
 from figwasp.runtime.values import ir_types, numbers_only
 from figwasp.wasm.module import ACTIVE, DECLARATIVE, FUNC, ConstExpr
 from figwasp.wasm.types import EXTERNREF, FUNCREF, FuncType

@@ -1,0 +1,247 @@
+"""Floor 4: what instances share: memories, tables, globals (spec 4.2.7 to 4.2.9), as records in native memory.
+
+A table or global keeps the owners of the functions it refers to as long as it lives, and tells its store which objects it
+refers to. What it refers to is written by Python code only; compiled code reads it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from figwasp import layout
+from figwasp.errors import LimitExceeded
+from figwasp.runtime import cpython, linear, os
+from figwasp.runtime.owner import Owner, make_owner
+from figwasp.wasm.types import EXTERNREF, FUNCREF, GlobalType, MemoryType, TableType
+
+if TYPE_CHECKING:
+    from figwasp.runtime.store import Store
+
+_TABLE_LIMIT: Final = 10_000_000
+
+
+class Memory:
+    """A memory instance (spec 4.2.8).
+
+    Attributes:
+        record: address of its record.
+        type: with the limits it was made with.
+        mode: linear.GUARD or linear.CHECKED.
+        owner: keeps the record and the pages, for a memory made by the host; None for one that its instance owns.
+    """
+
+    __slots__ = ("__weakref__", "limit", "mode", "owner", "record", "type")
+
+    def __init__(self, type_: MemoryType, mode: int) -> None:
+        self.type = type_
+        self.mode = mode
+        self.record = linear.create(type_.limits.min, type_.limits.max, mode)
+        self.limit = linear.MAX_PAGES if type_.limits.max is None else type_.limits.max
+        self.owner: Owner | None = None
+
+    @property
+    def pages(self) -> int:
+        """The present size in pages."""
+        return os.read_u64(self.record + layout.MEM_LENGTH) // layout.PAGE_SIZE
+
+    @property
+    def base(self) -> int:
+        """The address of its first byte."""
+        return os.read_u64(self.record + layout.MEM_BASE)
+
+    def grow(self, delta: int) -> int:
+        """Grow by pages; return the old size or -1."""
+        return linear.grow(self.record, delta, self.limit)
+
+
+class Table:
+    """A table instance (spec 4.2.7).
+
+    Attributes:
+        record: address of its record.
+        type: with the limits it was made with.
+        store: where its externrefs live.
+        keeper: owner that holds the owners of foreign functions in it.
+        owner: keeps the record, for a table made by the host; None for one that its instance owns.
+    """
+
+    __slots__ = ("__weakref__", "home", "keeper", "owner", "record", "store", "type")
+
+    def __init__(self, type_: TableType, store: Store, keeper: Owner) -> None:
+        self.type = type_
+        self.store = store
+        self.home = [weakref.ref(store)]  # for what outlives this object
+        self.keeper = keeper
+        self.owner: Owner | None = None
+        size = type_.limits.min
+        if size > _TABLE_LIMIT:
+            raise LimitExceeded(f"a table of {size} elements (at most {_TABLE_LIMIT})")
+        # The array never moves: room for the largest size is reserved, pages are committed when touched.
+        most = _TABLE_LIMIT if type_.limits.max is None else min(type_.limits.max, _TABLE_LIMIT)
+        try:
+            base = os.allocate(8 * most or 8)
+        except OSError as error:
+            raise LimitExceeded(f"no memory for a table that may have {most} elements: {error}") from None
+        self.record: int = cpython.raw_calloc(1, layout.TABLE_RECORD_SIZE)
+        os.write_u64(self.record + layout.TABLE_BASE, base)
+        os.write_u64(self.record + layout.TABLE_LENGTH, size)
+        os.write_u64(self.record + 16, most)
+        store.add_table(self)
+
+    def releaser(self) -> Callable[[], None]:
+        """Return what frees the record and the array when nobody refers to them."""
+        record = self.record
+        base = os.read_u64(record + layout.TABLE_BASE)
+        size = 8 * os.read_u64(record + 16) or 8
+        home = self.home if self.type.elem == EXTERNREF else None
+
+        def release() -> None:
+            if home is not None:
+                forget_externs(home, _words(base, os.read_u64(record + layout.TABLE_LENGTH)))
+            os.release(base, size)
+            cpython.raw_free(record)
+
+        return release
+
+    def __len__(self) -> int:
+        return os.read_u64(self.record + layout.TABLE_LENGTH)
+
+    def join(self, store: Store) -> None:
+        """Belong to another store from now on."""
+        self.store = store
+        self.home[0] = weakref.ref(store)
+
+    def get(self, index: int) -> int:
+        """Return the raw bits of an element; the index is in range."""
+        return os.read_u64(os.read_u64(self.record + layout.TABLE_BASE) + 8 * index)
+
+    def set(self, index: int, bits: int) -> None:
+        """Set an element from raw bits; the index is in range."""
+        self._replace(index, 1, [bits])
+        os.write_u64(os.read_u64(self.record + layout.TABLE_BASE) + 8 * index, bits)
+
+    def fill(self, start: int, bits: int, count: int) -> None:
+        """Set a run of elements, which is in range."""
+        self._replace(start, count, [bits] * count if self.type.elem == EXTERNREF else [bits])
+        base = os.read_u64(self.record + layout.TABLE_BASE)
+        os.write(base + 8 * start, bits.to_bytes(8, "little") * count)
+
+    def write(self, start: int, references: list[int]) -> None:
+        """Set a run of elements from raw bits, which is in range."""
+        self._replace(start, len(references), references)
+        base = os.read_u64(self.record + layout.TABLE_BASE)
+        os.write(base + 8 * start, b"".join([bits.to_bytes(8, "little") for bits in references]))
+
+    def read(self, start: int, count: int) -> list[int]:
+        """Return the raw bits of a run of elements, which is in range."""
+        base = os.read_u64(self.record + layout.TABLE_BASE)
+        return _words(base + 8 * start, count)
+
+    def _replace(self, start: int, count: int, references: list[int]) -> None:
+        """Keep what a run of elements is about to refer to: functions as long as the table lives, objects until overwritten."""
+        if self.type.elem == EXTERNREF:
+            self.store.replace_externs(self.read(start, count), references)
+            return
+        for bits in set(references):
+            if bits:
+                keep(self.keeper, owner_of(bits))
+
+    def grow(self, bits: int, delta: int) -> int:
+        """Grow; return the old size or -1."""
+        old = len(self)
+        if old + delta > os.read_u64(self.record + 16):
+            return -1
+        os.write_u64(self.record + layout.TABLE_LENGTH, old + delta)
+        self.fill(old, bits, delta)
+        return old
+
+
+class Global:
+    """A global instance (spec 4.2.9).
+
+    Attributes:
+        address: of its 8-byte cell.
+        type: value type and mutability.
+        store: where an externref in it lives.
+        keeper: owner that holds the owner of a foreign function in it.
+        owner: keeps the cell, for a global made by the host; None for one that its instance owns.
+    """
+
+    __slots__ = ("__weakref__", "address", "home", "keeper", "owner", "store", "type")
+
+    def __init__(self, type_: GlobalType, address: int, store: Store, keeper: Owner) -> None:
+        self.type = type_
+        self.address = address
+        self.store = store
+        self.home = [weakref.ref(store)]  # for what outlives this object
+        self.keeper = keeper
+        self.owner: Owner | None = None
+        store.add_global(self)
+
+    def releaser(self) -> Callable[[], None]:
+        """Return what must be called before the cell goes."""
+        address = self.address
+        home = self.home if self.type.type == EXTERNREF else None
+
+        def release() -> None:
+            if home is not None:
+                forget_externs(home, [os.read_u64(address)])
+
+        return release
+
+    def join(self, store: Store) -> None:
+        """Belong to another store from now on."""
+        self.store = store
+        self.home[0] = weakref.ref(store)
+
+    def get(self) -> int:
+        """Return its raw bits."""
+        return os.read_u64(self.address)
+
+    def set(self, bits: int) -> None:
+        """Set its raw bits, and keep alive what they refer to."""
+        if bits and self.type.type == FUNCREF:
+            keep(self.keeper, owner_of(bits))
+        elif self.type.type == EXTERNREF:
+            self.store.replace_externs([self.get()], [bits])
+        os.write_u64(self.address, bits)
+
+
+def _words(address: int, count: int) -> list[int]:
+    return memoryview(os.read(address, 8 * count)).cast("Q").tolist()
+
+
+def owner_of(reference: int) -> Owner:
+    """Return the owner of the instance that a FuncRef belongs to."""
+    block = os.read_u64(reference + layout.FUNCREF_INSTANCE)
+    if os.read_u32(reference + layout.FUNCREF_INDEX) == layout.HOST_INDEX:
+        record: Any = cpython.object_at(block + 8)
+        block = record.block
+    owner: Owner = cpython.object_at(block + layout.INST_OWNER)
+    return owner
+
+
+def keep(keeper: Owner, owner: Owner) -> None:
+    """Keep the owner of a function as long as a container, unless the container goes with that owner anyway."""
+    if not any(keeper is one for one in owner.holds):
+        keeper.hold(owner)
+
+
+def host_keeper() -> Owner:
+    """Return an owner that only holds others."""
+    return make_owner(0)
+
+
+def forget_externs(home: list[weakref.ref[Store]], references: list[int]) -> None:
+    """Note that what held externrefs is gone.
+
+    Args:
+        home: leads to the store.
+        references: their raw bits.
+    """
+    store = home[0]()
+    if store is not None and any(references):
+        store.replace_externs(references, ())
+        store.clean_up_if_asked()
