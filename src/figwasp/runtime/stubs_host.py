@@ -21,6 +21,7 @@ HOST_CALLABLE: Final = 0  # fields of the pair of slots
 HOST_RECORD: Final = 8
 
 TICKS_BETWEEN_CHECKS: Final = 10  # the main thread runs signal handlers at most every so many ticks while it has given the GIL up
+YIELD_MICROSECONDS: Final = 100  # longer than it takes to wake a thread, short beside the 5 ms of a tick
 _STRIDE: Final = 1 << 20  # bytes of a bulk operation between two polls
 
 
@@ -329,6 +330,8 @@ def tick(parked: int, wake: int, front: FaultFront) -> Func:
     flags = e.emit(ops.I32_OR, [e.get32(context, layout.CTX_FLAGS), e.const(I32, layout.FLAG_GIL_RELEASED)])
     e.store(ops.I32_STORE, flags, context, layout.CTX_FLAGS)
     e.c("PyEval_SaveThread", [])
+    # A host call may come within nanoseconds: whoever waits for the GIL has to wake up first, or waits for the next tick.
+    e.c(os.symbol("usleep"), [e.const(I32, YIELD_MICROSECONDS)])
     e.ret([e.word(0)])
     e.at(failed)
     _fail(e, context)
