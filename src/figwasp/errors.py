@@ -75,7 +75,15 @@ class Invalid(Error):
 
 
 class Unsupported(Error):
-    """The module is fine but uses something that this build of figwasp or this machine cannot run."""
+    """The module is fine but uses something that this build of figwasp or this machine cannot run.
+
+    Attributes:
+        feature: name of the proposal in `features.py` that it needs, or "".
+    """
+
+    def __init__(self, message: str, feature: str = "") -> None:
+        super().__init__(message)
+        self.feature = feature
 
 
 class LimitExceeded(Error):

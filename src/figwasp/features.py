@@ -1,7 +1,8 @@
-"""Floor 0: which WebAssembly proposals are on.
+"""Floor 0: which WebAssembly proposals are on, and which of them figwasp can execute.
 
-One row per proposal that the instruction table or a section reader mentions. Only decoding and validation consult it;
-from there on a module is what it is. Names are those of https://github.com/WebAssembly/proposals, shortened.
+One row per proposal that the instruction table, the type table or a section reader mentions. Only decoding and validation
+consult which are on; from there on a module is what it is. Names are those of https://github.com/WebAssembly/proposals,
+shortened. Everything of Wasm 3.0 is on; what came after it is off until asked for.
 """
 
 from __future__ import annotations
@@ -9,29 +10,43 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["ALL", "DEFAULT", "MVP", "PROPOSALS", "Features"]
+__all__ = ["ALL", "DEFAULT", "EXECUTED", "MVP", "PROPOSALS", "Features"]
 
 _TABLE: Final = """
-mutable-globals        on   imported and exported globals may be mutable
-sign-extension         on   i32.extend8_s and its like
-saturating-truncation  on   i32.trunc_sat_f32_s and its like
-multi-value            on   several results; blocks with parameters
-bulk-memory            on   memory.copy, table.init, passive segments, the data count section
-reference-types        on   externref, table.get and its like, several tables, ref.func
+# name                  state  runs  what it adds
+mutable-globals         on     yes   imported and exported globals may be mutable
+sign-extension          on     yes   i32.extend8_s and its like
+saturating-truncation   on     yes   i32.trunc_sat_f32_s and its like
+multi-value             on     yes   several results; blocks with parameters
+bulk-memory             on     yes   memory.copy, table.init, passive segments, the data count section
+reference-types         on     yes   externref, table.get and its like, several tables, ref.func
+simd                    on     no    v128 and its instructions
+relaxed-simd            on     no    vector instructions whose results may differ between machines
+extended-const          on     yes   i32.add and its like in constant expressions; reading any immutable global before
+tail-calls              on     no    return_call and return_call_indirect
+function-references     on     no    references to function types and without null, call_ref, tables with an initial value
+exceptions              on     no    tags, try_table, throw, throw_ref, exnref
+multi-memory            on     yes   several memories
+memory64                on     no    memories and tables indexed by i64
+gc                      on     no    structures, arrays, i31, casts, recursion groups, subtypes
+threads                 off    no    shared memories, atomic instructions
+wide-arithmetic         off    no    i64.add128, i64.mul_wide_s and their like
+custom-page-sizes       off    no    memories with pages of one byte
+legacy-exceptions       off    no    try, catch, delegate and rethrow, of before Wasm 3.0
 """
 
 
-def _parse(table: str) -> dict[str, tuple[bool, str]]:
-    rows: dict[str, tuple[bool, str]] = {}
+def _parse(table: str) -> dict[str, tuple[bool, bool, str]]:
+    rows: dict[str, tuple[bool, bool, str]] = {}
     for line in table.split("\n"):
-        if line:
-            name, state, meaning = line.split(None, 2)
-            rows[name] = (state == "on", meaning)
+        if line and not line.startswith("#"):
+            name, state, runs, meaning = line.split(None, 3)
+            rows[name] = (state == "on", runs == "yes", meaning)
     return rows
 
 
-PROPOSALS: Final[dict[str, tuple[bool, str]]] = _parse(_TABLE)
-"""Name of a proposal -> (on by default, what it adds)."""
+PROPOSALS: Final[dict[str, tuple[bool, bool, str]]] = _parse(_TABLE)
+"""Name of a proposal -> (on by default, executed, what it adds)."""
 
 
 class Features:
@@ -72,4 +87,6 @@ class Features:
 
 ALL: Final = Features(PROPOSALS)
 DEFAULT: Final = Features(name for name, row in PROPOSALS.items() if row[0])
+EXECUTED: Final = Features(name for name, row in PROPOSALS.items() if row[1])
+"""What figwasp runs, which is less than what it can judge."""
 MVP: Final = Features(())

@@ -20,7 +20,8 @@ MIXED = """(module (func (export "f") (param f64) (result f64) local.get 0 f64.n
   (invoke "f" (f64.const 1))
   (f64.const 1))
 (module (func (export "g") (return_call 0)))
-(invoke "g")"""
+(invoke "g")
+(assert_return (invoke "g"))"""
 
 
 def figwasp_wast(*words: str) -> tuple[int, list[str], str]:
@@ -53,9 +54,9 @@ def test_failures_and_what_waits(tmp_path: Path) -> None:
     status, lines, err = figwasp_wast(str(tmp_path))
     assert (status, err) == (1, "")
     assert counts(lines, f"{tmp_path}/good.wast") == ["3", "0", "0"]
-    assert counts(lines, f"{tmp_path}/mixed.wast") == ["2", "1", "2"]
-    assert counts(lines, "2 files") == ["5", "1", "2"]
-    assert counts(lines, "  tail calls") == ["2"]
+    assert counts(lines, f"{tmp_path}/mixed.wast") == ["3", "1", "2"]
+    assert counts(lines, "2 files") == ["6", "1", "2"]
+    assert counts(lines, "  tail-calls") == ["2"]
     assert not any("expected" in line for line in lines)
 
 
@@ -73,10 +74,22 @@ def test_verbose(tmp_path: Path) -> None:
 
 def test_what_waits_is_no_failure(tmp_path: Path) -> None:
     script = tmp_path / "later.wast"
-    script.write_text('(module (tag)) (assert_return (invoke "f"))')
+    script.write_text('(module (func (export "f") (return_call 0))) (assert_return (invoke "f"))')
     status, lines, _ = figwasp_wast(str(script))
     assert status == 0
-    assert counts(lines, "1 file ") == ["0", "0", "2"]
+    assert counts(lines, "1 file ") == ["1", "0", "1"]
+
+
+def test_proposals_are_switched(tmp_path: Path) -> None:
+    script = tmp_path / "switched.wast"
+    script.write_text("(module (func (i64.mul_wide_u (i64.const 1) (i64.const 2)) (drop) (drop)))")
+    assert figwasp_wast(str(script))[0] == 1
+    status, lines, _ = figwasp_wast("--enable", "wide-arithmetic", str(script))
+    assert (status, counts(lines, "1 file ")) == (0, ["1", "0", "0"])
+    assert figwasp_wast("--enable", "wide-arithmetic", "--disable", "wide-arithmetic", str(script))[0] == 1
+    status, _, err = figwasp_wast("--enable", "what", str(script))
+    assert status == 2
+    assert "'what'" in err and "wide-arithmetic" in err
 
 
 def test_what_is_no_script(tmp_path: Path) -> None:

@@ -78,6 +78,8 @@ def swap_neighbours(r: random.Random, func: MFunc, originals: set[int]) -> bool:
 
 def repeat_original(r: random.Random, func: MFunc, originals: set[int]) -> bool:
     found = sites(func, lambda inst: id(inst) in originals and inst.op >= FIRST_ROW)
+    if not found:
+        return False
     code, i = r.choice(found)
     code.insert(i, code[i])
     return True

@@ -13,12 +13,12 @@ import figwasp
 from figwasp.wasm.encode import encode, locals_vector
 from figwasp.wasm.leb128 import write_signed, write_unsigned
 from figwasp.wasm.module import ACTIVE, FUNC, PASSIVE, ConstExpr, Data, Elem, Export, Module
-from figwasp.wasm.types import FUNCREF, I32, FuncType, GlobalType, Limits, MemoryType, TableType
+from figwasp.wasm.types import FUNCREF, I32, FuncType, GlobalType, Limits, MemoryType, SubType, TableType
 from tests.hostile.mutants import bounded
 
 MANY: Final = 1000
 """As many parameters and results as a type may have."""
-_ALL: Final = bytes((I32,)) * MANY
+_ALL: Final = (I32,) * MANY
 
 
 def _u(value: int) -> bytes:
@@ -41,10 +41,11 @@ def _value(k: int) -> bytes:
 def _module(body: bytes = b"", locals: int = 0, types: list[FuncType] | None = None, others: list[bytes] | None = None) -> Module:
     """Make a module whose function "f" takes an i32; other functions are of the second type."""
     module = Module()
-    module.types = [FuncType(bytes((I32,)), b""), *(types or [])]
+    module.types = [SubType(type_) for type_ in (FuncType((I32,), ()), *(types or []))]
+    module.groups = list(range(len(module.types)))
     module.func_types = [0] + [1] * len(others or [])
     module.exports = [Export("f", FUNC, 0)]
-    module.data = encode(module, [locals_vector(bytes((I32,)) * locals) + body + b"\x0b", *(others or [])], [])
+    module.data = encode(module, [locals_vector((I32,) * locals) + body + b"\x0b", *(others or [])], [])
     return module
 
 
@@ -52,6 +53,7 @@ def _with(change: Callable[[Module], None], datas: int = 0) -> bytes:
     """Return a module whose function does nothing, changed."""
     module = _module()
     change(module)
+    module.table_inits = [None] * len(module.tables)
     return encode(module, [b"\0\x0b"] * len(module.func_types), [b"x"] * datas)
 
 
@@ -71,7 +73,7 @@ def branches_with_values(n: int) -> bytes:
     """Branches that carry a thousand values, which differ from those of the first."""
     first = b"".join(map(_value, range(MANY))) + b"\x20\0\x0d\0" + b"\x1a" * MANY
     second = b"".join(b"\x20\0" + _number(k) + b"\x6c" for k in range(MANY))
-    return _module(b"\x02\1" + first + second + _branches(n) + b"\x0b" + b"\x1a" * MANY, 0, [FuncType(b"", _ALL)]).data
+    return _module(b"\x02\1" + first + second + _branches(n) + b"\x0b" + b"\x1a" * MANY, 0, [FuncType((), _ALL)]).data
 
 
 def branches_after_writes(n: int) -> bytes:
@@ -99,7 +101,7 @@ def table_of_labels(n: int) -> bytes:
     """Nested blocks with a thousand results, and one branch to all of them."""
     table = b"\x20\0\x0e" + _u(n - 1) + b"".join(map(_u, range(n)))
     values = b"".join(map(_value, range(MANY)))
-    return _module(b"\x02\1" * n + values + table + b"\x0b" * n + b"\x1a" * MANY, 0, [FuncType(b"", _ALL)]).data
+    return _module(b"\x02\1" * n + values + table + b"\x0b" * n + b"\x1a" * MANY, 0, [FuncType((), _ALL)]).data
 
 
 def _set(name: str, value: object) -> Callable[[Module], None]:

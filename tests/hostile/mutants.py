@@ -14,8 +14,24 @@ from typing import Any, Final
 
 import figwasp
 from figwasp.api.module import ImportType
-from figwasp.runtime.func import Func, func_at
-from figwasp.wasm.types import EXTERNREF, F32, F64, FUNCREF, FuncType, GlobalType, MemoryType, TableType, type_name
+from figwasp.features import ALL, Features
+from figwasp.runtime.compile import CompiledModule
+from figwasp.runtime.func import func_at
+from figwasp.wasm.decode import decode
+from figwasp.wasm.types import (
+    EXTERNREF,
+    F32,
+    F64,
+    FUNCREF,
+    NON_NULL,
+    NUM_TYPES,
+    FuncType,
+    GlobalType,
+    MemoryType,
+    TableType,
+    is_ref,
+    type_name,
+)
 from tests.hostile.mutations import mutant
 from tests.property.modules import argument
 from tests.property.outcomes import to_python
@@ -27,6 +43,8 @@ SLOW: Final = 20
 GROWTH: Final = 1 << 30
 """Bytes by which the process may grow for one module. A guest may fill what memory it gets; loading must not."""
 _MAX_CALLS: Final = 8
+_MADE: Final = (*NUM_TYPES, FUNCREF, EXTERNREF)
+"""Types that a global of the host may have."""
 
 
 class Stopped(Exception):
@@ -60,7 +78,7 @@ def interrupt(seconds: float) -> Iterator[None]:
 
 
 def _host(type_: FuncType, number: int, stop: bool) -> Callable[..., Any]:
-    results = [0.0 if code in (F32, F64) else None if code in (FUNCREF, EXTERNREF) else number for code in type_.results]
+    results = [0.0 if code in (F32, F64) else None if is_ref(code) else number for code in type_.results]
 
     def function(*args: object) -> object:
         if stop:
@@ -75,12 +93,20 @@ def _extern(item: ImportType, number: int, stop: bool) -> Any:
     type_ = item.type
     if isinstance(type_, FuncType):
         return _host(type_, number, stop)
+    # What cannot be made is made otherwise, for instantiation to refuse.
     if isinstance(type_, MemoryType):
-        return figwasp.Memory(type_.limits.min, type_.limits.max)
+        return figwasp.Memory(*_bounds(type_, 65536))
     if isinstance(type_, TableType):
-        return figwasp.Table(type_name(type_.elem), type_.limits.min, type_.limits.max)
-    assert isinstance(type_, GlobalType)
-    return figwasp.Global(type_name(type_.type), to_python(type_.type, 0), type_.mutable)
+        return figwasp.Table(type_name(type_.elem if type_.elem in _MADE else FUNCREF), *_bounds(type_, 0xFFFF_FFFF))
+    if isinstance(type_, GlobalType):
+        code = type_.type if type_.type in _MADE else EXTERNREF
+        return figwasp.Global(type_name(code), to_python(code, 0), type_.mutable)
+    return None
+
+
+def _bounds(type_: MemoryType | TableType, most: int) -> tuple[int, int | None]:
+    limits = type_.limits
+    return min(limits.min, most), None if limits.max is None else min(limits.max, most)
 
 
 def _imports(module: figwasp.Module, random: Random) -> dict[str, dict[str, Any]]:
@@ -91,23 +117,39 @@ def _imports(module: figwasp.Module, random: Random) -> dict[str, dict[str, Any]
     return found
 
 
-def _funcs(instance: figwasp.Instance, random: Random) -> Iterator[Func]:
-    """Give some functions of an instance, exported or not."""
+def _funcs(instance: figwasp.Instance, random: Random) -> list[int]:
+    """Choose some functions of an instance, exported or not."""
     count = len(instance.state.code.module.func_types)
-    for index in random.sample(range(count), min(count, _MAX_CALLS)):
-        yield func_at(instance.state.func_reference(index))
+    return random.sample(range(count), min(count, _MAX_CALLS))
 
 
-def _call(func: Func, random: Random) -> str:
-    args = [to_python(code, argument(random, code)) for code in func.type.params]
+def _call(instance: figwasp.Instance, index: int, random: Random) -> str:
+    params = instance.state.code.module.func_type(index).params
+    if any(code & NON_NULL for code in params):
+        return "stopped"  # nothing here is a function or an object to pass
+    args = [to_python(code, argument(random, code)) for code in params]
     try:
         with interrupt(PATIENCE):
-            func(*args)
+            func_at(instance.state.func_reference(index))(*args)
     except KeyboardInterrupt:
         return "interrupted"
+    except figwasp.Unsupported as error:
+        return _unsupported(error)
     except (figwasp.Error, Stopped):
         return "stopped"
     return "ran"
+
+
+def _unsupported(error: figwasp.Unsupported) -> str:
+    """Answer for something that is valid and does not run yet, which is to say what it waits for."""
+    return "Unsupported" if error.feature in ALL else f"bad: Unsupported without a feature: {error}"
+
+
+def load(data: bytes, features: Features, lazy: bool = False) -> figwasp.Module:
+    """Return a module that is decoded with other proposals on than by default."""
+    module = figwasp.Module.__new__(figwasp.Module)
+    module.code = CompiledModule(decode(data, features), lazy)
+    return module
 
 
 def run(data: bytes, number: int) -> str:
@@ -120,7 +162,7 @@ def run(data: bytes, number: int) -> str:
     random = Random(number)
     try:
         with interrupt(SLOW):
-            module = figwasp.Module(data, lazy=random.random() < 0.3)
+            module = load(data, ALL, lazy=random.random() < 0.3)
     except KeyboardInterrupt:
         return "bad: loading takes too long"
     except figwasp.Error as error:
@@ -130,10 +172,13 @@ def run(data: bytes, number: int) -> str:
             instance = figwasp.load(module, _imports(module, random))
     except KeyboardInterrupt:
         return "interrupted"
+    except figwasp.Unsupported as error:
+        return _unsupported(error)
     except (figwasp.Error, Stopped):
         return "not instantiated"
-    answers = {_call(func, random) for func in _funcs(instance, random)}
-    return next((word for word in ("interrupted", "ran", "stopped") if word in answers), "ran")
+    answers = {_call(instance, index, random) for index in _funcs(instance, random)}
+    wrong = [answer for answer in answers if answer.startswith("bad")]
+    return next((word for word in (*wrong, "interrupted", "Unsupported", "ran", "stopped") if word in answers), "ran")
 
 
 def bounded(run: Callable[[], str]) -> str:

@@ -1,6 +1,7 @@
 """Damage to real modules: a number goes in, a damaged binary comes out.
 
-Most damage is blind: bits, bytes, pieces. Some knows the format, since blind damage seldom gets past validation: it changes instructions
+What is damaged are programs, generated modules that figwasp can run, and modules of the later proposals: those of wasm-smith and of the
+specification's scripts. Most damage is blind: bits, bytes, pieces. Some knows the format, since blind damage seldom gets past validation: it changes instructions
 to others of the same type, and constants, indices and offsets to others of the same length.
 """
 
@@ -13,11 +14,14 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from figwasp.features import ALL
 from figwasp.wasm.decode import decode
 from figwasp.wasm.immediates import SKIPPERS
 from figwasp.wasm.leb128 import read_u32
 from figwasp.wasm.module import Body, Module
-from figwasp.wasm.opcodes import FC, ROWS, SINGLE, Opcode
+from figwasp.wasm.opcodes import BY_PREFIX, ROWS, SINGLE, Opcode, subcode
+from figwasp.wasm.script import parse_script
+from figwasp.wasm.type_binary import read_value_type
 from tests.hostile.workers import ROOT
 from tests.property.modules import generate
 
@@ -40,6 +44,58 @@ def files() -> list[Path]:
     return [*kernels, *[programs[0]] * 5, programs[1], *[ROOT / "demo/words.wasm"] * 3]
 
 
+_SCRIPTS: Final = """
+    core/gc/array.wast core/gc/array_copy.wast core/gc/array_init_elem.wast core/gc/array_new_data.wast core/gc/br_on_cast.wast
+    core/gc/br_on_cast_fail.wast core/gc/extern.wast core/gc/i31.wast core/gc/ref_cast.wast core/gc/ref_test.wast core/gc/struct.wast
+    core/gc/type-subtyping.wast core/gc/type-subtyping.wast core/type-rec.wast core/type-equivalence.wast core/type-canon.wast
+    core/exceptions/tag.wast core/exceptions/throw.wast core/exceptions/throw_ref.wast core/exceptions/try_table.wast
+    core/memory64/table64.wast core/memory64/memory64.wast core/memory64/call_indirect64.wast core/multi-memory/memory_copy0.wast
+    core/br_on_non_null.wast core/br_on_null.wast core/call_ref.wast core/return_call_ref.wast core/return_call_indirect.wast
+    core/ref_as_non_null.wast core/local_init.wast core/table.wast core/elem.wast core/global.wast
+    core/simd/simd_lane.wast core/simd/simd_load_extend.wast core/simd/simd_store8_lane.wast
+    core/relaxed-simd/relaxed_laneselect.wast
+    legacy/exceptions/rethrow.wast legacy/exceptions/throw.wast legacy/exceptions/try_catch.wast legacy/exceptions/try_delegate.wast
+    proposals/threads/atomic.wast proposals/threads/atomic.wast proposals/threads/exports.wast proposals/threads/wait_notify.wast
+    proposals/wide-arithmetic/wide-arithmetic.wast proposals/custom-page-sizes/custom-page-sizes.wast
+    proposals/custom-page-sizes/memory_max_i64.wast
+"""
+"""Scripts of the specification whose modules are damaged."""
+
+
+@cache
+def smith() -> list[Path]:
+    """Return the modules that wasm-smith made."""
+    return sorted((shared() / "fuzz/smith-visible").glob("*.wasm"))
+
+
+@cache
+def scripts() -> list[Path]:
+    """Return the scripts of the later proposals."""
+    return [shared() / "spec" / name for name in _SCRIPTS.split()]
+
+
+@cache
+def _modules(path: Path) -> list[bytes]:
+    """Return the modules of a script that are modules."""
+    found: list[bytes] = []
+    for command in parse_script(path.read_text()):
+        if command.kind == "module" and command.source is not None:
+            found.append(command.source.encode())
+    return found
+
+
+def original(random: Random) -> bytes:
+    """Choose what to damage."""
+    kind = random.random()
+    if kind < 0.3:
+        return generate(random.randrange(_GENERATED))
+    if kind < 0.6:
+        return _read(random.choice(files()))
+    if kind < 0.75:
+        return _read(random.choice(smith()))
+    return random.choice(_modules(random.choice(scripts())) or [generate(0)])
+
+
 @cache
 def _read(path: Path) -> bytes:
     return path.read_bytes()
@@ -47,16 +103,13 @@ def _read(path: Path) -> bytes:
 
 @cache
 def _decoded(data: bytes) -> Module:
-    return decode(data)
+    return decode(data, ALL)
 
 
 def mutant(number: int) -> bytes:
     """Return the damaged module of a number."""
     random = Random(number)
-    if random.random() < 0.35:
-        data = generate(random.randrange(_GENERATED))
-    else:
-        data = _read(random.choice(files()))
+    data = original(random)
     damaged = bytearray(data)
     if random.random() < 0.4:
         _instruction(random, damaged, data)
@@ -146,13 +199,18 @@ def _splice(random: Random, data: bytearray, original: bytes) -> None:
 # Instructions
 
 
+def _last(code: int) -> int:
+    """Return the last byte of an opcode, or -1 for one of more than two bytes."""
+    return code if code < 0x100 else subcode(code) if subcode(code) < 0x80 else -1
+
+
 def _alike() -> dict[int, list[int]]:
-    """Return for every one-byte opcode those of the same type and immediates."""
+    """Return for every opcode the last bytes of those of the same type and immediates."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for row in ROWS:
-        if row.code < 0x100 and row.params is not None and row.params + (row.results or b""):
-            groups.setdefault((row.params, row.results, row.immediates), []).append(row.code)
-    return {code: group for group in groups.values() for code in group if len(group) > 1}
+        if _last(row.code) >= 0 and (row.params or row.results or row.code > 0xFF):
+            groups.setdefault((row.code >> 8, row.params, row.results, row.immediates), []).append(row.code)
+    return {code: [_last(other) for other in group] for group in groups.values() for code in group if len(group) > 1}
 
 
 _ALIKE: Final = _alike()
@@ -162,13 +220,13 @@ def instructions(data: bytes, body: Body) -> list[tuple[int, int, Opcode]]:
     """Return of the instructions of a body where they start, where their immediates do, and their rows."""
     count, at = read_u32(data, body.start)
     for _ in range(count):
-        at = read_u32(data, at)[1] + 1
+        at = read_value_type(data, read_u32(data, at)[1])[1]
     found: list[tuple[int, int, Opcode]] = []
     while at < body.end and len(found) < _MAX_WALK:
         row, after = SINGLE[data[at]], at + 1
-        if data[at] == 0xFC:
+        if data[at] in BY_PREFIX:
             sub, after = read_u32(data, after)
-            row = FC[sub]
+            row = BY_PREFIX[data[at]][sub]
         assert row is not None
         found.append((at, after, row))
         at = SKIPPERS[row.immediates](data, after)
@@ -186,7 +244,7 @@ def _instruction(random: Random, data: bytearray, original: bytes) -> None:
         at, after, row = random.choice(found)
         end = SKIPPERS[row.immediates](original, after)
         if row.code in _ALIKE and (end == after or random.random() < 0.5):
-            data[at] = random.choice(_ALIKE[row.code])
+            data[at if row.code < 0x100 else after - 1] = random.choice(_ALIKE[row.code])
         elif end > after:
             _immediate(random, data, after, end)
 

@@ -24,6 +24,7 @@ KINDS: Final = {
     "modules": "tests.property.differential",
     "mutations": "tests.hostile.mutants",
     "greedy": "tests.hostile.greedy",
+    "formats": "tests.wasm.hostile",
     "workers": "tests.hostile.test_workers",
 }
 """Kind of case -> the module whose `run_case` takes a number and answers in a word, or says after "bad: " what is wrong."""

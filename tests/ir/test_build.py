@@ -18,7 +18,7 @@ from figwasp.ir.evaluate import Trapped
 from figwasp.ir.evaluate_module import Machine
 from figwasp.ir.text import show
 from figwasp.ir.verify import verify
-from figwasp.wasm.opcodes import FC
+from figwasp.wasm.opcodes import BY_PREFIX
 from tests.golden import runner
 from tests.ir import programs
 from tests.ir.compiling import build_all, build_one, module_of
@@ -138,7 +138,7 @@ def test_every_function_of_real_modules_is_well_formed(shared: Path, name: str) 
 def test_a_row_without_a_method_is_an_error_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(build_module._METHODS, "table.grow")
     with pytest.raises(ValueError, match="no method for table.grow"):
-        build_module._Columns(FC)
+        build_module._Columns(BY_PREFIX[0xFC])
 
 
 def test_equal_targets_of_a_table_share_a_block() -> None:

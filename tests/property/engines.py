@@ -41,7 +41,7 @@ def _extern(item: Import, number: int, module: Module, mode: int) -> tuple[Exter
     """Make what satisfies an import: zeros and nulls, or a function of `outcomes`."""
     desc = item.desc
     if isinstance(desc, int):
-        return imported_python(number, module.types[desc]), None
+        return imported_python(number, module.signature(desc)), None
     if isinstance(desc, MemoryType):
         memory = runtime.Memory(desc, mode)
         memory.owner = make_owner(memory.record, linear.releaser(memory.record))
@@ -104,7 +104,7 @@ def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Out
     indices = {export.name: export.index for export in module.exports if export.kind == FUNC}
     for name, args in calls:
         if REFUEL in indices:
-            enter(state, indices[REFUEL], FuncType(b"", b""), [])
+            enter(state, indices[REFUEL], FuncType((), ()), [])
         type_ = module.func_type(indices[name])
         try:
             results = enter(state, indices[name], type_, args)
@@ -168,7 +168,7 @@ def run_evaluator(module: Module, calls: list[Call], mode: int, passes: bool) ->
     Raises:
         OutOfTime: it takes more than STEPS.
     """
-    hosts = [imported(k, module.types[item.desc]) for k, item in enumerate(module.imports) if isinstance(item.desc, int)]
+    hosts = [imported(k, module.signature(item.desc)) for k, item in enumerate(module.imports) if isinstance(item.desc, int)]
     outcome = Outcome()
     try:
         try:

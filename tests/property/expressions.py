@@ -11,8 +11,8 @@ from typing import Final
 
 from figwasp.wasm.encode import write_instr
 from figwasp.wasm.immediates import MEMARG, Immediate
-from figwasp.wasm.opcodes import BY_NAME, ROWS, Opcode
-from figwasp.wasm.types import EMPTY, EXTERNREF, F32, F64, FUNCREF, I32, I64, NUM_TYPES, FuncType, type_name
+from figwasp.wasm.opcodes import BY_NAME, LATER, ROWS, Opcode
+from figwasp.wasm.types import EMPTY, EXTERNREF, F32, F64, FUNCREF, I32, I64, NUM_TYPES, FuncType, Types, type_name
 from tests.property.constants import CANONICAL_NAN, IDIOMS, constant, float_bits
 from tests.property.world import World
 
@@ -22,14 +22,15 @@ _NAMES: Final = {"i32": I32, "i64": I64, "f32": F32, "f64": F64}
 def _numeric(type_: int) -> list[Opcode]:
     return [
         row for row in ROWS
-        if row.params and row.results == bytes((type_,)) and row.ir != "-" and row.immediates != MEMARG and set(row.params) <= set(NUM_TYPES)
+        if row.params and row.results == (type_,) and row.ir not in ("-", LATER) and row.immediates != MEMARG and set(row.params) <= set(NUM_TYPES)
     ]  # fmt: skip
 
 
 NUMERIC: Final[dict[int, list[Opcode]]] = {type_: _numeric(type_) for type_ in NUM_TYPES}
 """Result type -> instructions from numbers to it."""
-LOADS: Final = {t: [row for row in ROWS if row.immediates == MEMARG and row.results == bytes((t,))] for t in NUM_TYPES}
-STORES: Final = [row for row in ROWS if row.immediates == MEMARG and not row.results]
+_ACCESSES: Final = [row for row in ROWS if row.immediates == MEMARG and row.ir != LATER]
+LOADS: Final = {t: [row for row in _ACCESSES if row.results == (t,)] for t in NUM_TYPES}
+STORES: Final = [row for row in _ACCESSES if not row.results]
 COMPARES: Final = [row for row in NUMERIC[I32] if row.params is not None and len(row.params) == 2 and row.code < 0x67]
 _DIVIDES: Final = ("div_s", "div_u", "rem_s", "rem_u")
 
@@ -44,7 +45,7 @@ class Frame:
 
     __slots__ = ("open", "types")
 
-    def __init__(self, types: bytes, open: bool = True) -> None:
+    def __init__(self, types: Types, open: bool = True) -> None:
         self.types = types
         self.open = open
 
@@ -67,7 +68,7 @@ class Expressions:
         self.style = world.style
         self.type = type_
         self.out = bytearray()
-        self.locals = bytearray(type_.params)
+        self.locals = list(type_.params)
         self.pool: dict[int, list[int]] = {}
         self.frames = [Frame(type_.results)]
         self.stack: list[int] = []
@@ -125,7 +126,7 @@ class Expressions:
             while not self.random.choices(self._makers, self._weights)[0](type_, depth - 1):
                 pass
 
-    def values(self, types: bytes, depth: int | None = None) -> None:
+    def values(self, types: Types, depth: int | None = None) -> None:
         """Leave values of types."""
         for type_ in types:
             self.value(type_, depth)
@@ -272,7 +273,7 @@ class Expressions:
         self.value(type_, depth)
         self.condition(depth)
         if self.chance(0.2):
-            self.op("select_t", bytes((type_,)))
+            self.op("select_t", (type_,))
         else:
             self.op("select")
         return True
@@ -305,7 +306,7 @@ class Expressions:
             self.value(type_, depth - 1)
             self.value(type_, depth - 1)
             self.condition(1)
-            self.op("select_t", bytes((type_,)))
+            self.op("select_t", (type_,))
         else:
             self.op("ref.null", type_)
 
@@ -354,7 +355,7 @@ class Expressions:
         raise NotImplementedError
 
     def _call(self, type_: int, depth: int) -> bool:
-        found = [func for func in range(len(self.world.funcs)) if self.world.func_type(func).results == bytes((type_,))]
+        found = [func for func in range(len(self.world.funcs)) if self.world.func_type(func).results == (type_,)]
         if not found:
             return False
         func = self.random.choice(found)
@@ -363,12 +364,12 @@ class Expressions:
         return True
 
 
-def block_type(world: World, params: bytes, results: bytes) -> int:
+def block_type(world: World, params: Types, results: Types) -> int:
     """Return the immediate for a block type, adding a function type where it is needed."""
     if not params and not results:
-        return EMPTY - 128
+        return ~EMPTY
     if not params and len(results) == 1 and not world.random.random() < 0.1:
-        return results[0] - 128
+        return ~results[0]
     type_ = FuncType(params, results)
     if type_ not in world.types:
         world.types.append(type_)

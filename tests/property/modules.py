@@ -31,6 +31,7 @@ from figwasp.wasm.types import (
     GlobalType,
     Limits,
     MemoryType,
+    SubType,
     TableType,
     type_name,
 )
@@ -90,7 +91,6 @@ class _Maker:
         self.random = random
         self.world = World(random, STYLES[style])
         self.module = Module()
-        self.module.types = self.world.types
         self.datas: list[bytes] = []
 
     def make(self) -> bytes:
@@ -111,6 +111,8 @@ class _Maker:
         if random.random() < 0.1:
             starts = [k for k in range(first, first + defined) if not self.world.func_type(k).params + self.world.func_type(k).results]
             self.module.start = random.choice(starts) if starts else None
+        self.module.types = [SubType(type_) for type_ in self.world.types]
+        self.module.groups = list(range(len(self.module.types)))
         return encode(self.module, bodies, self.datas)
 
     def _type_index(self, type_: FuncType) -> int:
@@ -125,8 +127,8 @@ class _Maker:
         if world.funcs and random.random() < 0.35:
             return world.func_type(random.choice(world.funcs and range(len(world.funcs))))
         style = world.style
-        params = bytes(self._type() for _ in range(random.randint(0, style.params)))
-        results = bytes(self._type() for _ in range(random.choice((0, 1, 1, 1, random.randint(0, style.results)))))
+        params = tuple(self._type() for _ in range(random.randint(0, style.params)))
+        results = tuple(self._type() for _ in range(random.choice((0, 1, 1, 1, random.randint(0, style.results)))))
         return FuncType(params, results)
 
     def _type(self) -> int:
@@ -141,8 +143,8 @@ class _Maker:
         random = self.random
         self.world.funcs = self.module.func_types
         for index in range(random.choice((0, 0, 1, 1, 2, 3))):
-            params = bytes(random.choice(self.world.style.types) for _ in range(random.choice((0, 1, 2, 3, 10))))
-            results = bytes(random.choice(self.world.style.types) for _ in range(random.choice((0, 1, 1, 1, 4))))
+            params = tuple(random.choice(self.world.style.types) for _ in range(random.choice((0, 1, 2, 3, 10))))
+            results = tuple(random.choice(self.world.style.types) for _ in range(random.choice((0, 1, 1, 1, 4))))
             self.module.add_import(Import("host", f"f{index}", FUNC, self._type_index(FuncType(params, results))))
 
     def _const(self, type_: int, value: int) -> ConstExpr:
@@ -194,6 +196,7 @@ class _Maker:
                 module.add_import(Import("host", f"t{len(module.tables)}", TABLE, type_))
             else:
                 module.tables.append(type_)
+                module.table_inits.append(None)
             self.world.slots.append({})
             if elem == FUNCREF:
                 self._active(len(module.tables) - 1, size)
@@ -228,8 +231,8 @@ class _Maker:
     def _refuel(self, bodies: list[bytes]) -> None:
         """Add the export that fills up the fuel."""
         self.module.exports.append(Export("refuel", FUNC, len(self.module.func_types)))
-        self.module.func_types.append(self._type_index(FuncType(b"", b"")))
-        fuel = Statements(self.world, FuncType(b"", b""))
+        self.module.func_types.append(self._type_index(FuncType((), ())))
+        fuel = Statements(self.world, FuncType((), ()))
         fuel.const(I32, FUEL)
         fuel.op("global.set", self.world.fuel)
         bodies.append(b"\0" + bytes(fuel.out) + b"\x0b")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from figwasp.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, FuncType
+from figwasp.wasm.types import F32, F64, I32, FuncType, is_ref
 from tests.property.constants import CANONICAL_NAN, bits_float, float_bits, is_nan
 
 Result = tuple[str, str, tuple[int, ...]]
@@ -61,7 +61,7 @@ def _unlike(what: str, ours: Sequence[object], theirs: Sequence[object]) -> list
 
 def seen(type_: int, bits: int) -> int:
     """Return bits as they are compared: any NaN as the canonical one, references as whether they are null."""
-    if type_ in (FUNCREF, EXTERNREF):
+    if is_ref(type_):
         return int(bits != 0)
     if type_ == I32:
         return bits & 0xFFFF_FFFF
@@ -83,7 +83,7 @@ def from_python(type_: int, value: object) -> int:
 
 def to_python(type_: int, bits: int) -> int | float | None:
     """Return bits as the Python value that APIs take; a reference is null."""
-    if type_ in (FUNCREF, EXTERNREF):
+    if is_ref(type_):
         return None
     if type_ in (F32, F64):
         return bits_float(type_, bits)

@@ -59,7 +59,7 @@ def _type(code: int) -> Any:
 def _extern(store: Any, item: Import, number: int, module: Module) -> Any:
     desc = item.desc
     if isinstance(desc, int):
-        type_ = module.types[desc]
+        type_ = module.signature(desc)
         shape = wasmtime.FuncType([_type(code) for code in type_.params], [_type(code) for code in type_.results])
         return wasmtime.Func(store, shape, imported_python(number, type_))
     if isinstance(desc, MemoryType):

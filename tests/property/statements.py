@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.wasm.encode import locals_vector
-from figwasp.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, NUM_TYPES, FuncType, type_name
+from figwasp.wasm.types import EMPTY, EXTERNREF, F32, F64, FUNCREF, I32, I64, NUM_TYPES, FuncType, Types, type_name
 from tests.property.constants import constant
 from tests.property.expressions import STORES, Expressions, Frame, block_type
 from tests.property.world import CALL_COST, World
@@ -64,7 +64,7 @@ class Statements(Expressions):
             self._mix_locals()
         self._finish(self.type.results)
         self.out.append(0x0B)
-        return locals_vector(bytes(self.locals[len(self.type.params) :])) + bytes(self.out)
+        return locals_vector(tuple(self.locals[len(self.type.params) :])) + bytes(self.out)
 
     def _fill_locals(self) -> None:
         """Give every local a value of its own."""
@@ -113,7 +113,7 @@ class Statements(Expressions):
         self.op("global.get", fuel)
         self.const(I32, 0)
         self.op("i32.lt_s")
-        self.op("if", -64)
+        self.op("if", ~EMPTY)
         if self.world.fuel_traps:
             self.op("unreachable")
         else:
@@ -178,11 +178,11 @@ class Statements(Expressions):
         if self.chance(0.5):
             return
         self.condition()
-        self.op("if", -64)
+        self.op("if", ~EMPTY)
         if self.chance(0.2):
             self.const(I32, 1)
             self.op("i32.eqz")
-            self.op("if", -64)
+            self.op("if", ~EMPTY)
             self.op("unreachable")
             self.op("end")
         self.values(self.type.results, 1)
@@ -191,16 +191,16 @@ class Statements(Expressions):
 
     # Blocks
 
-    def _signature(self) -> tuple[bytes, bytes]:
+    def _signature(self) -> tuple[Types, Types]:
         """Return parameters and results for a block."""
         if self.chance(0.6):
-            return b"", b""
+            return (), ()
         many = self.chance(0.1)
-        params = bytes(self.world.value_type() for _ in range(self.random.choice((0, 0, 1, 2) if not many else (5, 9))))
-        results = bytes(self.world.value_type() for _ in range(self.random.choice((0, 1, 1, 2) if not many else (6, 11))))
+        params = tuple(self.world.value_type() for _ in range(self.random.choice((0, 0, 1, 2) if not many else (5, 9))))
+        results = tuple(self.world.value_type() for _ in range(self.random.choice((0, 1, 1, 2) if not many else (6, 11))))
         return params, results
 
-    def _body(self, frame: Frame, params: bytes, results: bytes, size: int) -> None:
+    def _body(self, frame: Frame, params: Types, results: Types, size: int) -> None:
         """Write what is in a block, from after its head to before its end."""
         outer = self.stack
         self.stack = list(params)
@@ -213,9 +213,9 @@ class Statements(Expressions):
         self.frames.pop()
         self.stack = outer
 
-    def _finish(self, results: bytes) -> None:
+    def _finish(self, results: Types) -> None:
         """Make the innermost block end with its results."""
-        if bytes(self.stack) == results and self.chance(0.5):
+        if tuple(self.stack) == results and self.chance(0.5):
             return
         if self.chance(0.12) and self._jump():
             return
@@ -297,7 +297,7 @@ class Statements(Expressions):
         self.op("end")
         self.stack += results
 
-    def _counted(self, params: bytes, results: bytes, turns: int) -> None:
+    def _counted(self, params: Types, results: Types, turns: int) -> None:
         """Write a loop that counts its turns."""
         counter = self.new_local(I32)
         up = self.chance(0.3)
@@ -319,7 +319,7 @@ class Statements(Expressions):
         self._loop_body(Frame(params, open=False), params, results, again)
         self.turns //= turns
 
-    def _loop_body(self, frame: Frame, params: bytes, results: bytes, again: Callable[[], None]) -> None:
+    def _loop_body(self, frame: Frame, params: Types, results: Types, again: Callable[[], None]) -> None:
         """Write a loop's body; it ends with a branch back under the condition that `again` leaves."""
         outer = self.stack
         self.stack = list(params)
@@ -342,18 +342,18 @@ class Statements(Expressions):
         if self._nested():
             return False
         kind = self.random.random()
-        results = bytes((type_,))
+        results = (type_,)
         if kind < 0.4:
             self.condition()
-            self.op("if", block_type(self.world, b"", results))
-            self._body(Frame(results), b"", results, self.random.randint(0, 2))
+            self.op("if", block_type(self.world, (), results))
+            self._body(Frame(results), (), results, self.random.randint(0, 2))
             self.op("else")
-            self._body(Frame(results), b"", results, self.random.randint(0, 2))
+            self._body(Frame(results), (), results, self.random.randint(0, 2))
         elif kind < 0.8:
-            self.op("block", block_type(self.world, b"", results))
-            self._body(Frame(results), b"", results, self.random.randint(0, 3))
+            self.op("block", block_type(self.world, (), results))
+            self._body(Frame(results), (), results, self.random.randint(0, 3))
         else:
-            params = bytes((self.world.value_type(),))
+            params = (self.world.value_type(),)
             self.values(params, 1)
             self.op("loop", block_type(self.world, params, results))
             self._take_fuel(1)
@@ -363,7 +363,7 @@ class Statements(Expressions):
 
     # Branches
 
-    def _label(self, types: bytes | None = None) -> int | None:
+    def _label(self, types: Types | None = None) -> int | None:
         """Return a label that any branch may go to, or None when there is none."""
         found = [k for k, frame in enumerate(self.frames[::-1]) if frame.open and (types is None or frame.types == types)]
         return self.random.choice(found) if found else None
@@ -383,8 +383,8 @@ class Statements(Expressions):
         if label is None:
             return
         types = self.frames[-1 - label].types
-        self.op("block", -64)
-        self.frames.append(Frame(b""))
+        self.op("block", ~EMPTY)
+        self.frames.append(Frame(()))
         if self.chance(0.8):
             self.condition()
             self.op("br_if", 0)
@@ -401,8 +401,8 @@ class Statements(Expressions):
             return
         arms = self.random.randint(1, 6)
         for _ in range(arms):
-            self.op("block", -64)
-            self.frames.append(Frame(b""))
+            self.op("block", ~EMPTY)
+            self.frames.append(Frame(()))
         count = self.random.randint(1, self.style.labels)
         self.value(I32, 2)
         if self.chance(0.7):
@@ -426,7 +426,7 @@ class Statements(Expressions):
 
     # Calls
 
-    def _take_results(self, results: bytes) -> None:
+    def _take_results(self, results: Types) -> None:
         self.stack += results
         for _ in results:
             if self.chance(0.85):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from figwasp.wasm.types import F32, F64, I32, I64, NUM_TYPES, FuncType, GlobalType, TableType
+from figwasp.wasm.types import F32, F64, I32, I64, NUM_TYPES, FuncType, GlobalType, TableType, Types
 
 FUEL: Final = 700
 """Loop turns that a call from outside may make; a call costs CALL_COST of them."""
@@ -32,7 +32,7 @@ class Style:
     __slots__ = ("calls", "depth", "keep", "labels", "locals", "params", "results", "size", "switches", "types")
 
     def __init__(
-        self, types: bytes = NUM_TYPES, locals: int = 8, params: int = 5, results: int = 3, depth: int = 4, size: int = 90,
+        self, types: Types = NUM_TYPES, locals: int = 8, params: int = 5, results: int = 3, depth: int = 4, size: int = 90,
         keep: bool = False, calls: int = 10, switches: int = 4, labels: int = 12,
     ) -> None:  # fmt: skip
         self.types = types
@@ -50,10 +50,10 @@ class Style:
 STYLES: Final[dict[str, Style]] = {
     "mixed": Style(),
     "small": Style(locals=3, params=2, results=1, depth=3, size=25),
-    "integers": Style(types=bytes((I32, I32, I64)), depth=5),
-    "floats": Style(types=bytes((F32, F64, F64, I32)), locals=12, params=12),
+    "integers": Style(types=(I32, I32, I64), depth=5),
+    "floats": Style(types=(F32, F64, F64, I32), locals=12, params=12),
     "pressure": Style(locals=36, depth=3, size=160, keep=True, calls=14),
-    "float pressure": Style(types=bytes((F64, F32, F64, I32)), locals=40, params=10, size=140, keep=True, calls=12),
+    "float pressure": Style(types=(F64, F32, F64, I32), locals=40, params=10, size=140, keep=True, calls=12),
     "deep": Style(locals=6, depth=11, size=220),
     "arity": Style(params=26, results=22, size=60, calls=30, keep=True),
     "switches": Style(switches=25, labels=400, size=120),
@@ -68,7 +68,7 @@ class World:
     Attributes:
         random: source of chance.
         style: taste.
-        types: the type section.
+        types: the type section, all of it function types.
         funcs: type index of every function, imports first.
         globals: type of every global.
         fuel: index of the global that counts down.

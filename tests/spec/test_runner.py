@@ -187,43 +187,35 @@ def test_what_fails(mode: str, command: str, expected: str, found: str) -> None:
     assert found in failure.found
 
 
+def calling(body: str, *fields: str) -> str:
+    """Return a module whose start function has a body."""
+    return f"(module {' '.join(fields)} (func $f {body}) (start $f))"
+
+
 @ANY_MODE
 @pytest.mark.parametrize(
     ("command", "feature"),
     [
-        ("(module (func (param v128)))", "SIMD"),
-        ("(module (func (i8x16.add)))", "SIMD"),
-        ("(module (func (i8x16.relaxed_swizzle)))", "relaxed SIMD"),
-        ("(module (func (return_call 0)))", "tail calls"),
-        ("(module (func (param (ref 0))))", "typed function references"),
-        ("(module (table 1 funcref (ref.null func)))", "typed function references"),
-        ("(module (func (ref.null 0) drop))", "typed function references"),
-        ("(module (rec (type (func))))", "garbage collection"),
-        ("(module (type (struct)))", "garbage collection"),
-        ("(module (type (sub (func))))", "garbage collection"),
-        ("(module (func (ref.null any) drop))", "garbage collection"),
-        ("(module (tag))", "exception handling"),
-        ('(module (import "a" "b" (tag)))', "exception handling"),
-        ("(module (func (try_table)))", "exception handling"),
-        ("(module (memory i64 1))", "memory64"),
-        ("(module (table i64 1 funcref))", "memory64"),
-        ("(module (memory 1) (memory 1))", "multi-memory"),
-        ("(module (memory 1 1 shared))", "threads"),
-        ("(module (func (i32.atomic.rmw8.add_u)))", "threads"),
-        ("(module (func (memory.atomic.notify)))", "threads"),
-        ("(module (memory 1 (pagesize 1)))", "custom page sizes"),
-        ("(module (func (i64.mul_wide_u)))", "wide arithmetic"),
-        ("(module (global i32 (i32.add (i32.const 1) (i32.const 2))))", "extended constant expressions"),
-        ("(module (global $a i32 (i32.const 1)) (global i32 (global.get $a)))", "extended constant expressions"),
-        ('(module quote "(func (return_call 0))")', "tail calls"),
-        ('(module binary "\\00asm\\01\\00\\00\\00\\05\\03\\01\\04\\01")', "memory64"),
-        ('(assert_malformed (module quote "(func (return_call 0 (what)))") "unknown operator")', "tail calls"),
-        ('(assert_invalid (module (func (return_call 5))) "unknown function")', "tail calls"),
-        ('(assert_unlinkable (module (tag (import "spectest" "x"))) "unknown import")', "exception handling"),
-        ('(assert_trap (module (func $f (return_call $f)) (start $f)) "x")', "tail calls"),
-        ('(assert_exception (invoke "two"))', "exception handling"),
-        ("(thread $T (invoke))", "threads"),
-        ('(assert_malformed_custom (module quote "") "")', "custom annotations"),
+        (calling("(local v128)"), "simd"),
+        (calling("(drop (v128.const i32x4 1 2 3 4))"), "simd"),
+        (calling("(block (result v128) unreachable) drop"), "simd"),
+        (calling("unreachable i8x16.relaxed_swizzle drop"), "relaxed-simd"),
+        (calling("(return_call $f)"), "tail-calls"),
+        (calling("(local (ref null 0))"), "function-references"),
+        (calling("(call_ref 0 (ref.null 0))"), "function-references"),
+        (calling("(drop (struct.new 0))", "(type (struct))"), "gc"),
+        (calling("(drop (ref.null any))"), "gc"),
+        (calling("(call_indirect (type $t) (i32.const 0))", "(table 1 funcref)", "(type $t (sub (func)))"), "gc"),
+        (calling("(try_table)"), "exceptions"),
+        (calling("(throw 0)", "(tag)"), "exceptions"),
+        (calling("(drop (i32.load (i64.const 0)))", "(memory i64 1)"), "memory64"),
+        (calling("(drop (table.size))", "(table i64 1 funcref)"), "memory64"),
+        ("(module (type $s (struct)) (global (ref $s) (struct.new $s)))", "gc"),
+        ("(module (global v128 (v128.const i32x4 1 2 3 4)))", "simd"),
+        ("(module (memory i64 65537))", "memory64"),
+        ('(module quote "(func $f (return_call $f)) (start $f)")', "tail-calls"),
+        ('(assert_trap (module (func $f (return_call $f)) (start $f)) "x")', "tail-calls"),
+        ('(assert_unlinkable (module (func $f (return_call $f)) (start $f)) "x")', "tail-calls"),
     ],
 )
 def test_what_waits(mode: str, command: str, feature: str) -> None:
@@ -239,6 +231,7 @@ def test_what_waits(mode: str, command: str, feature: str) -> None:
         "(module (global $a i32 (global.get $b)) (global $b i32 (i32.const 1)))",
         "(module (global $a (mut i32) (i32.const 1)) (global i32 (global.get $a)))",
         "(module (global i32 (i32.div_s (i32.const 1) (i32.const 2))))",
+        "(module (global i32 (i32.load (i32.const 1))))",
     ],
 )
 def test_what_no_proposal_allows_is_invalid(command: str) -> None:
@@ -249,7 +242,7 @@ def test_what_no_proposal_allows_is_invalid(command: str) -> None:
 class TestState:
     def test_what_depends_on_a_module_that_waits_waits(self, mode: str) -> None:
         commands = """
-            (module $A (func (export "f")) (tag))
+            (module $A (func (export "f")) (func $g (return_call $g)) (start $g))
             (invoke "f")
             (assert_return (invoke $A "f"))
             (assert_trap (invoke "f") "unreachable")
@@ -257,12 +250,12 @@ class TestState:
             (module $B (import "A" "f" (func)) (func (export "g")))
             (assert_unlinkable (module (import "A" "absent" (func))) "unknown import")
             (invoke $B "g")
-            (module definition $D (tag))
+            (module definition $D (func (export "f")) (func $g (return_call $g)) (start $g))
             (module instance $I $D)
             (invoke $I "f")"""
         report = run(commands, mode)
         assert report.failures == []
-        assert (report.passed, report.missing) == (1, {"exception handling": 11})
+        assert (report.passed, report.missing) == (2, {"tail-calls": 10})
 
     def test_what_depends_on_a_module_that_failed_fails(self, mode: str) -> None:
         assert outcome('(module (func (result i32))) (invoke "f") (register "A")', mode) == (0, 3, 0)
@@ -273,12 +266,43 @@ class TestState:
             (register "M")
             (module $N (func (export "f") (result i32) i32.const 0))
             (register "N")
-            (module (import "M" "m" (memory 1)) (tag) (data (i32.const 0) "a"))
+            (module (import "M" "m" (memory 1)) (func $g (return_call $g)) (start $g))
             (assert_return (invoke $M "f") (i32.const 97))
             (assert_return (invoke $N "f") (i32.const 97))"""
         report = run(commands, mode)
         assert [failure.line for failure in report.failures] == [MODULE.count("\n") + 8]
-        assert report.missing == {"exception handling": 2}
+        assert report.missing == {"tail-calls": 2}
+
+    def test_an_instance_that_a_waiting_call_would_have_written_to(self, mode: str) -> None:
+        commands = """
+            (module $M (global $g (export "g") (mut i32) (i32.const 0)) (func (export "f") (global.set $g (i32.const 1)) (return_call 0))
+              (func (export "h") (result i32) (i32.const 1)))
+            (assert_return (get "g") (i32.const 1))
+            (invoke "f")
+            (assert_return (get "g") (i32.const 1))
+            (assert_return (invoke "h") (i32.const 1))"""
+        report = run(commands, mode)
+        assert [failure.line for failure in report.failures] == [MODULE.count("\n") + 4]
+        assert (report.passed, report.missing) == (3, {"tail-calls": 2})
+
+    def test_threads_have_instances_of_their_own(self, mode: str) -> None:
+        commands = """
+            (module $A (global (export "g") i32 (i32.const 1)))
+            (module $B (global (export "g") i32 (i32.const 2)))
+            (thread $T (shared (module $A))
+              (assert_return (get $A "g") (i32.const 1))
+              (assert_return (get $B "g") (i32.const 2))
+              (module (global (export "g") i32 (i32.const 3)))
+              (assert_return (get "g") (i32.const 3)))
+            (wait $T)
+            (assert_return (get "g") (i32.const 2))
+            (wait $U)"""
+        report = run(commands, mode)
+        assert [failure.line for failure in report.failures] == [MODULE.count("\n") + 6, MODULE.count("\n") + 11]
+        assert report.passed == 9
+
+    def test_an_exception_is_expected(self, mode: str) -> None:
+        assert outcome('(assert_exception (invoke "two"))', mode) == (0, 1, 0)
 
     def test_names_and_the_last_instance(self, mode: str) -> None:
         commands = """

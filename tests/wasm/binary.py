@@ -58,7 +58,7 @@ def code(*instrs: str | tuple[str, Immediate]) -> bytes:
 
 def entry(body: bytes, local_types: bytes = b"") -> bytes:
     """Encode a code entry; the body brings its own `end`."""
-    content = locals_vector(local_types) + body
+    content = locals_vector(tuple(local_types)) + body
     return u(len(content)) + content
 
 

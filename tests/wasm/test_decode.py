@@ -14,7 +14,20 @@ from figwasp.features import ALL, MVP
 from figwasp.wasm.decode import decode
 from figwasp.wasm.module import ACTIVE, DECLARATIVE, MEMORY, PASSIVE, TABLE
 from figwasp.wasm.opcodes import BY_NAME
-from figwasp.wasm.types import EXTERNREF, F64, FUNCREF, I32, I64, FuncType, GlobalType, Limits, MemoryType, TableType
+from figwasp.wasm.types import (
+    EXTERNREF,
+    F64,
+    FUNCREF,
+    I32,
+    I64,
+    NON_NULL,
+    FuncType,
+    GlobalType,
+    Limits,
+    MemoryType,
+    SubType,
+    TableType,
+)
 from figwasp.wasm.validate import validate
 from tests.wasm.binary import binary, entry, func_type, one_func, section, u, vec
 
@@ -42,7 +55,8 @@ def test_sections() -> None:
             section(0, b"\1b"),
         )
     )
-    assert module.types == [FuncType(bytes((I32, F64)), bytes((I64,))), FuncType(b"", b"")]
+    assert module.types == [SubType(FuncType((I32, F64), (I64,))), SubType(FuncType((), ()))]
+    assert module.groups == [0, 1]
     assert [(item.module, item.name, item.kind) for item in module.imports] == [
         ("m", "fn", 0),
         ("m", "t", TABLE),
@@ -59,14 +73,16 @@ def test_sections() -> None:
     assert (module.start, module.data_count) == (2, 2)
     modes = [(elem.mode, elem.table, elem.type, [init.instrs for init in elem.inits]) for elem in module.elems]
     assert modes == [
-        (ACTIVE, 1, FUNCREF, [[(0xD2, 2)]]),
+        (ACTIVE, 1, FUNCREF | NON_NULL, [[(0xD2, 2)]]),
         (PASSIVE, 0, FUNCREF, [[(0xD2, 0)], [(0xD0, FUNCREF)]]),
-        (DECLARATIVE, 0, FUNCREF, []),
+        (DECLARATIVE, 0, FUNCREF | NON_NULL, []),
     ]
     assert [module.data[item.start : item.end] for item in module.datas] == [b"abc", b"de"]
     assert [item.mode for item in module.datas] == [ACTIVE, PASSIVE]
     assert [module.data[body.start : body.end] for body in module.bodies] == [b"\0\0\x0b", b"\1\1\x7f\1\x0b"]
     assert [(item.name, module.data[item.start : item.end]) for item in module.customs] == [("a", b"X"), ("b", b"")]
+    assert [item.after for item in module.customs] == [0, 11]
+    assert module.table_inits == [None]
     assert [module.func_name(index) for index in range(3)] == [None, None, "one"]
 
 
@@ -87,6 +103,7 @@ def test_equal_elements_are_one_object_and_different_ones_are_not() -> None:
     module = decode(binary(section(9, vec([b"\5\x70" + vec(exprs), b"\1\0" + vec([u(14416), u(11)])]))))
     first, second = module.elems
     assert [init.instrs for init in first.inits] == [[(0xD0, 0x70)], [], [(0xD2, 14416)], [(0xD0, 0x70)]]
+    assert first.inits[0] is not first.inits[1]
     assert [init.instrs for init in second.inits] == [[(0xD2, 14416)], [(0xD2, 11)]]
     assert first.inits[0] is first.inits[3]
 
@@ -105,7 +122,6 @@ MALFORMED = [
     (binary(b"\x01\x05\x00"), "length out of bounds"),
     (binary(b"\x01" + LONG), "integer representation too long"),
     (binary(section(14, b"")), "malformed section id 14"),
-    (binary(section(13, b"\0")), "malformed section id 13: no support for exception handling yet"),
     (binary(section(0, b"")), "unexpected end"),
     (binary(section(0, b"\5abc")), "unexpected end"),
     (binary(section(0, b"\1\xff")), "malformed UTF-8 encoding"),
@@ -116,29 +132,25 @@ MALFORMED = [
     (binary(section(1, u(2) + func_type())), "unexpected end"),
     (binary(section(1, u(0) + func_type())), "section size mismatch: type section"),
     (binary(section(1, b"\1\x60\1\x7f\1")), "unexpected end"),
-    (binary(section(1, b"\1\x40\0\0")), "malformed function type 0x40"),
-    (binary(section(1, b"\1\x5f\0\0")), "no support for garbage collection yet"),
+    (binary(section(1, b"\1\x40\0\0")), "malformed type 0x40"),
     (binary(section(1, b"\1\x60\1\x40\0")), "malformed value type 0x40"),
-    (binary(section(1, b"\1\x60\1\x7b\0")), "malformed value type 0x7b: no support for SIMD yet"),
-    (binary(section(2, b"\1\0\0\4\0")), "malformed import kind 0x04"),
+    (binary(section(2, b"\1\0\0\5\0")), "malformed import kind 0x05"),
     (binary(section(2, b"\1\1\xff\0\0\0")), "malformed UTF-8 encoding"),
     (binary(section(2, b"\1\0\1\xc0\0\0")), "malformed UTF-8 encoding"),
     (binary(section(4, b"\1\x7f\0\0")), "malformed reference type 0x7f"),
-    (binary(section(4, b"\1\x70\2\0")), "malformed limits flags 0x02: no support for threads yet"),
+    (binary(section(4, b"\1\x70\2\0")), "malformed limits flags 0x02"),
     (binary(section(4, b"\1\x70\x08\0")), "malformed limits flags 0x08"),
     (binary(section(5, b"\1\0" + b"\x80" * 10 + b"\0")), "integer representation too long"),
     (binary(section(5, b"\1\1\0" + b"\x80" * 9 + b"\x10")), "integer too large"),
     (binary(section(5, b"\1\0\x80")), "unexpected end"),
-    (binary(section(4, b"\1\x40\0\x70\0\0\xd0\x70\x0b")), "an initial value: no support for typed function references"),
     (binary(section(5, b"\1\3\0\0")), "malformed limits flags 0x03"),
     (binary(section(6, b"\1\x7f\2" + ZERO)), "malformed mutability 0x02"),
     (binary(section(6, b"\1\x7f\0\x41\0")), "unexpected end"),
     (binary(section(6, b"\1\x7f\0\x27\x0b")), "illegal opcode 27"),
-    (binary(section(6, b"\1\x7b\0\xfd\x0c\x0b")), "malformed value type 0x7b"),
-    (binary(section(6, b"\1\x7f\0\xfd\x0c\x0b")), "illegal opcode fd 0c: no support for SIMD yet"),
+    (binary(section(6, b"\1\x7f\0\xfd\xff\x03\x0b")), "illegal opcode fd 1ff"),
     (binary(section(6, b"\1\x7f\0\x41\xff\xff\xff\xff\x0f\x0b")), "integer too large"),
     (binary(section(6, b"\1\x7f\0\x43\0\0")), "unexpected end"),
-    (binary(section(6, b"\1\x7f\0\xd0\x7f\x0b")), "malformed reference type 0x7f"),
+    (binary(section(6, b"\1\x7f\0\xd0\x7f\x0b")), "malformed heap type 0x7f"),
     (binary(section(6, b"\1\x7f\0\x02\x40\x0b")), "unexpected end"),
     (binary(section(7, b"\1\0\5\0")), "malformed export kind 0x05"),
     (binary(section(7, b"\1\1\x80\0\0")), "malformed UTF-8 encoding"),
@@ -200,8 +212,8 @@ def test_counts_beyond_the_data_end_quickly() -> None:
         (binary(section(12, u(0))), "bulk-memory is off"),
         (binary(section(9, b"\1\1\0\0")), "malformed element segment flags 1"),
         (binary(section(11, b"\1\1\0")), "malformed data segment kind 1"),
-        (binary(section(4, b"\1\x6f\0\0")), "malformed reference type 0x6f"),
-        (binary(section(1, vec([func_type(bytes((FUNCREF,)))]))), "malformed value type 0x70"),
+        (binary(section(4, b"\1\x6f\0\0")), "malformed type externref: it needs reference-types, which is off"),
+        (binary(section(1, vec([func_type(bytes((FUNCREF,)))]))), "malformed type funcref: it needs reference-types, which is off"),
         (binary(section(6, b"\1\x7f\0\xd0\x70\x0b")), "ref.null needs reference-types, which is off"),
     ],
 )

@@ -36,6 +36,7 @@ from figwasp.wasm.types import (
     GlobalType,
     Limits,
     MemoryType,
+    SubType,
     TableType,
 )
 from figwasp.wasm.validate import validate
@@ -50,12 +51,14 @@ def const(name: str, value: int) -> ConstExpr:
 def example() -> Module:
     """Make a module with an item of every kind."""
     module = Module()
-    module.types = [FuncType(b"", b""), FuncType(bytes((I32, F64)), bytes((I64, F32)))]
+    module.types = [SubType(FuncType((), ())), SubType(FuncType((I32, F64), (I64, F32)))]
+    module.groups = [0, 1]
     module.add_import(Import("env", "f", FUNC, 1))
     module.add_import(Import("env", "t", TABLE, TableType(EXTERNREF, Limits(1, 200))))
     module.add_import(Import("ünv", "g", GLOBAL, GlobalType(I32, False)))
     module.func_types += [0, 0]
     module.tables.append(TableType(FUNCREF, Limits(300)))
+    module.table_inits.append(None)
     module.memories.append(MemoryType(Limits(1, 65536)))
     module.globals += [GlobalType(F64, True), GlobalType(I64, False), GlobalType(FUNCREF, True)]
     module.global_inits = [const("f64.const", 0x7FF8000000000001), const("i64.const", -(2**63)), const("ref.func", 1)]
@@ -89,6 +92,9 @@ def meaning(module: Module) -> dict[str, object]:
     """Return all that a module says, without where it says it."""
     return {
         "types": module.types,
+        "groups": module.groups,
+        "tags": module.tags,
+        "table_inits": [init and init.instrs for init in module.table_inits],
         "imports": [(item.module, item.name, item.kind, item.desc) for item in module.imports],
         "funcs": module.func_types,
         "tables": module.tables,
@@ -108,6 +114,7 @@ def meaning(module: Module) -> dict[str, object]:
             module.num_imported_tables,
             module.num_imported_memories,
             module.num_imported_globals,
+            module.num_imported_tags,
         ),
     }
 
@@ -135,6 +142,7 @@ def test_active_segments_of_either_table(table: int, expressions: bool) -> None:
     module = example()
     module.imports.clear()
     module.tables = [TableType(FUNCREF, Limits(1)), TableType(FUNCREF, Limits(1))]
+    module.table_inits = [None, None]
     module.num_imported_tables = module.num_imported_funcs = module.num_imported_globals = 0
     module.func_types = [0, 0]
     module.globals = []
@@ -155,9 +163,9 @@ def test_empty_module() -> None:
 
 
 def test_locals_are_counted_in_runs() -> None:
-    assert locals_vector(b"") == b"\0"
-    assert locals_vector(bytes((I32, I32, F64, I32))) == b"\3\2\x7f\1\x7c\1\x7f"
-    assert locals_vector(bytes((I32,)) * 200) == b"\1\xc8\1\x7f"
+    assert locals_vector(()) == b"\0"
+    assert locals_vector((I32, I32, F64, I32)) == b"\3\2\x7f\1\x7c\1\x7f"
+    assert locals_vector((I32,) * 200) == b"\1\xc8\1\x7f"
 
 
 @pytest.mark.parametrize("program", ["mandel", "mal", "smallpt-ex-mv", "quickjs", "hello-world-swift"])

@@ -177,3 +177,24 @@ def test_every_text_yields_tokens_or_a_parse_error(text: str) -> None:
 def test_hostile_texts_take_linear_time(text: str) -> None:
     with pytest.raises(ParseError):
         tokenize(text)
+
+
+def test_annotations_that_are_kept() -> None:
+    tokens = tokenize(
+        '(module (@name "a") (@custom x (@custom y)) (; (@name) ;) (@"name" (;;) b) (@names) (func (@name)) "(@name)")(@name z)'
+    )
+    assert [(note.id, note.at, note.content) for note in tokens.notes] == [
+        ("name", 2, ' "a"'),
+        ("custom", 2, " x (@custom y)"),
+        ("name", 2, " (;;) b"),
+        ("name", 4, ""),
+        ("name", 7, " z"),
+    ]
+    assert [note.offset for note in tokens.notes_between(3, 7)] == [
+        tokens.text.index("(@name))"),
+        tokens.text.index("(@name z"),
+    ]
+    assert (tokens.notes_between(3, 6), tokens.notes_between(5, 6)) == ([tokens.notes[3]], [])
+    with pytest.raises(ParseError, match="1:9: what"):
+        tokens.fail_note("what", tokens.notes[0])
+    assert tokenize("(@x) a").notes == tokenize("a").notes_between(0, 9) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from figwasp.wasm.decode import decode
+from figwasp.wasm.leb128 import read_u32
 from figwasp.wasm.names import Names, read_names, write_names
 from tests.wasm.binary import binary, func_type, one_func, section, u, vec
 
@@ -18,7 +19,20 @@ def example() -> Names:
     names.module = "mödule"
     names.funcs = {0: "main", 300: "späť"}
     names.locals = {0: {0: "x", 1: "y"}, 7: {130: "z"}}
+    names.labels = {1: {0: "loop"}}
+    names.types = {0: "t", 5: "u"}
+    names.tables = {1: "table"}
+    names.memories = {2: "memory"}
+    names.globals = {3: "g"}
+    names.elems = {4: "e"}
+    names.datas = {0: "d", 1: ""}
+    names.fields = {0: {0: "f", 200: "g"}, 1: {2: "h"}}
+    names.tags = {9: "tag"}
     return names
+
+
+def everything(names: Names) -> dict[str, object]:
+    return {attribute: getattr(names, attribute) for attribute in Names.__slots__}
 
 
 def read(data: bytes) -> tuple[str | None, dict[int, str], dict[int, dict[int, str]]]:
@@ -29,7 +43,28 @@ def read(data: bytes) -> tuple[str | None, dict[int, str], dict[int, dict[int, s
 def test_round_trip() -> None:
     names = example()
     assert read(write_names(names)) == (names.module, names.funcs, names.locals)
+    assert everything(read_names(write_names(names), 0, len(write_names(names)))) == everything(names)
     assert write_names(Names()) == b""
+    names.locals[3] = {}
+    assert write_names(names) == write_names(example())
+
+
+def test_subsections_are_written_in_the_order_of_their_ids() -> None:
+    data = write_names(example())
+    ids = []
+    pos = 0
+    while pos < len(data):
+        ids.append(data[pos])
+        size, pos = read_u32(data, pos + 1)
+        pos += size
+    assert ids == list(range(12))
+
+
+def test_subsections_are_those_of_the_specification() -> None:
+    names = Names()
+    names.labels = {3: {4: "l"}}
+    names.tags = {5: "t"}
+    assert write_names(names) == b"\x03\x06\x01\x03\x01\x04\x01l" + b"\x0b\x04\x01\x05\x01t"
 
 
 FUNCS = section(1, vec([u(3) + name("f")]))

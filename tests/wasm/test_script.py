@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 
 from figwasp.errors import Malformed, ParseError
-from figwasp.wasm.cursor import HEAP_TYPES, INSTRS, VALUE_TYPES
-from figwasp.wasm.later import NAMES, feature_of, missing_feature, no_support
 from figwasp.wasm.parse import wat
-from figwasp.wasm.parse_fields import FIELDS
 from figwasp.wasm.script import Action, Command, Value, parse_script
 
 
@@ -142,11 +139,22 @@ def test_fields_alone_are_one_module() -> None:
     assert command.source.encode() == wat(text)
 
 
-def test_threads_are_stepped_over() -> None:
-    assert [command.kind for command in parse_script('(thread $T (shared (module $M)) (invoke "f")) (wait $T)')] == [
-        "thread",
-        "wait",
-    ]
+def test_threads() -> None:
+    first, second, third = parse_script("""(thread $T (shared (module $M)) (register "mem" $M)
+        (module (memory (import "mem" "shared") 1 1 shared))
+        (thread (assert_return (invoke "f") (either (i32.const 0) (i32.const 1)))) (invoke "g"))
+        (wait $T) (thread $U)""")
+    assert (first.kind, first.id, first.shared, first.line) == ("thread", "$T", "$M", 1)
+    assert [command.kind for command in first.commands] == ["register", "module", "thread", "action"]
+    register, module, inner, _ = first.commands
+    assert (register.name, register.id, module.shown) == (
+        "mem",
+        "$M",
+        '(module (memory (import "mem" "shared") 1 1 shared))',
+    )
+    assert (inner.id, inner.shared, [command.kind for command in inner.commands]) == (None, None, ["assert_return"])
+    assert (second.kind, second.id, second.commands) == ("wait", "$T", [])
+    assert (third.id, third.shared, third.commands) == ("$U", None, [])
 
 
 def test_an_empty_script() -> None:
@@ -168,12 +176,12 @@ def test_lines_and_texts() -> None:
 
 def test_errors_in_modules_wait_until_they_are_read() -> None:
     first, second, third = parse_script(
-        '(module\n (what))\n(module quote "(func" " (what))")\n(module (func (result v128)))'
+        '(module\n (what))\n(module quote "(func" " (what))")\n(module (func (result v12)))'
     )
     for command, line, column, message in (
         (first, 2, 3, "unknown operator what"),
         (second, 1, 8, "unknown operator what"),
-        (third, 4, 23, "v128"),
+        (third, 4, 23, "v12"),
     ):
         assert command.source is not None
         with pytest.raises(ParseError, match=message) as caught:
@@ -181,18 +189,6 @@ def test_errors_in_modules_wait_until_they_are_read() -> None:
         assert (caught.value.line, caught.value.column) == (line, column)
 
 
-def test_names_of_imports() -> None:
-    source = one('(module (import "a" "b" (tag)) (func (export "c") (import "d" "e")) (func (what "f")))').source
-    assert source is not None
-    assert source.imported_modules() == {"a", "d"}
-    assert [
-        command.source.imported_modules()
-        for command in parse_script('(module (import "a" "b" (func))) (module)')
-        if command.source
-    ] == [
-        {"a"},
-        set(),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -224,6 +220,10 @@ def test_names_of_imports() -> None:
         ('(invoke "f" (v128.const i8x4 1 2 3 4))', "unknown operator i8x4"),
         ('(invoke "f" (ref.extern -1))', "an unsigned integer"),
         ('(assert_return (invoke "f") ' + "(either" * 9 + ")" * 10, "1:86: unknown operator either"),
+        ("(thread $T (shared $M))", "unexpected token \\$M"),
+        ("(thread" * 9 + ")" * 9, "unknown command thread"),
+        ("(thread (what))", "unknown command what"),
+        ("(wait $T 1)", "unexpected token 1"),
         ("(", "unknown command|unexpected end"),
         ('"', "unclosed string"),
     ],
@@ -239,44 +239,3 @@ def test_deep_parentheses_cost_nothing() -> None:
     assert source is not None
     with pytest.raises(Malformed):
         source.encode()
-
-
-# Names of later proposals
-
-
-def test_what_is_supported_is_not_called_missing() -> None:
-    known = {*INSTRS, *VALUE_TYPES, *HEAP_TYPES, *FIELDS}
-    assert known & NAMES.keys() == set()
-    assert {name: feature_of(name) for name in INSTRS if feature_of(name)} == {}
-
-
-@pytest.mark.parametrize(
-    ("name", "feature"),
-    [
-        ("return_call", "tail calls"),
-        ("array.new_fixed", "garbage collection"),
-        ("i32x4.add", "SIMD"),
-        ("i32x4.relaxed_trunc_f32x4_s", "relaxed SIMD"),
-        ("memory.atomic.wait32", "threads"),
-        ("i64.atomic.rmw32.cmpxchg_u", "threads"),
-        ("i32.add", None),
-        ("i32.wrap/i64", None),
-        ("f32x4.convert_s/i32x4", None),
-        ("memory.copy", None),
-        ("", None),
-        (".", None),
-        ("what", None),
-    ],
-)
-def test_features_of_names(name: str, feature: str | None) -> None:
-    assert feature_of(name) == feature
-
-
-def test_messages_name_the_feature() -> None:
-    with pytest.raises(
-        ParseError, match="1:7: unknown operator throw: no support for exception handling yet"
-    ) as caught:
-        wat("(func throw 0)")
-    assert missing_feature(str(caught.value)) == "exception handling"
-    assert missing_feature("malformed" + no_support("SIMD") + " (at byte offset 0x1)") == "SIMD"
-    assert missing_feature("malformed") is None

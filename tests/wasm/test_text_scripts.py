@@ -1,17 +1,49 @@
-"""Text to binary and back on the modules of the spec's scripts, also side by side with another toolchain."""
+"""Text to binary on every module of the specification's scripts, also side by side with another toolchain.
+
+Comparing with wasm-tools takes a sample of the scripts; FIGWASP_WHOLE_SUITE=1 in the environment takes them all.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from figwasp.errors import Error, Malformed, ParseError
+from figwasp.errors import Error, Malformed
+from figwasp.features import ALL
 from figwasp.wasm.decode import decode
-from figwasp.wasm.parse import parse_form, wat
+from figwasp.wasm.parse import wat
 from figwasp.wasm.print import show
+from figwasp.wasm.script import Command, parse_script
 from figwasp.wasm.validate import validate
-from tests.wasm.comparison import SCALAR_SCRIPTS, canonical_bytes, forms, peer_modules, script, tool
+from tests.wasm.comparison import canonical_bytes, peer_modules, scripts, tool, with_modules
+
+PARTS = 4
+"""Into how many tests the scripts are split."""
+SAMPLE = 1 if os.environ.get("FIGWASP_WHOLE_SUITE") else 4
+"""Every how many-th script is compared with another toolchain's reading of it."""
+MALFORMED = ("assert_malformed", "assert_malformed_custom", "assert_invalid_custom")
+
+WRITTEN_FOR_32_BITS = {
+    ("proposals/threads/memory", 83),
+    ("proposals/threads/memory", 87),
+    ("proposals/threads/memory", 91),
+}
+"""Limits beyond 32 bits are well-formed since memory64 and left to validation, as core/memory says; this script is older."""
+OTHER_WORDS = {
+    "core/simd/simd_const",  # another of two mistakes in one literal
+    "core/simd/simd_lane",  # a float in place of a lane index
+    "proposals/custom-page-sizes/memory_max_i64",
+}
+"""Scripts some of whose messages for malformed text are not ours; no message is normative."""
+SUBTYPES_FOR_INLINE_TYPES = {("core/gc/type-subtyping", 344), ("core/gc/type-subtyping", 373)}
+"""Modules in which wasm-tools lets `(func)` stand for an earlier type that is not final; the specification does not (6.4.6)."""
+
+
+def commands(shared: Path, name: str) -> list[Command]:
+    """Return the commands of a script that have a module."""
+    return list(with_modules(parse_script((shared / "spec" / f"{name}.wast").read_bytes())))
 
 
 @pytest.mark.parametrize("name", ["tiny", "host", "spin"])
@@ -21,87 +53,63 @@ def test_kernels(shared: Path, name: str) -> None:
     assert wat(show(module)) == module.data
 
 
-MALFORMED_SCRIPTS = """
-    align annotations block call_indirect const f32 f64 float_literals func global i32 i64 id if imports int_literals
-    load loop memory obsolete-keywords start store table token type utf8-invalid-encoding
-""".split()
-LATER = ("unknown operator", "unexpected token (", "unexpected token i64", "unexpected token ref")
-"""How text of Wasm 3.0 that is not read yet is refused."""
-NOT_YET_CONSTANT = ("constant expression required", "unknown global 0")
-
-
-@pytest.mark.parametrize("name", SCALAR_SCRIPTS)
-def test_modules_of_the_core_scripts(shared: Path, name: str) -> None:
-    tokens = script(shared, name)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_module_is_read(shared: Path, part: int) -> None:
     read = 0
-    for at in forms(tokens):
-        if tokens.items[at + 1] != "module" or tokens.items[at + 2] == "instance":
-            continue
-        message = ""
-        try:
-            form = parse_form(tokens, at)[0]
-            data = form.encode()
-        except ParseError as error:
-            message = str(error).split("\n")[0].split(": ", 1)[1]
-        assert not message or message.startswith(LATER)
-        if message or form.binary is not None:
-            continue
-        module = decode(data)
-        try:
-            validate(module)
-        except Error as error:
-            message = str(error)
-        assert not message or message.startswith(NOT_YET_CONSTANT)
-        assert wat(show(module)) == data
-        read += 1
-    assert read, "no module of the script was read"
+    for name in scripts(shared)[part::PARTS]:
+        for command in commands(shared, name):
+            if command.kind in MALFORMED or command.source is None or command.source.binary:
+                continue
+            try:
+                decode(command.source.encode(), ALL)
+            except Error as error:
+                pytest.fail(f"{name}:{command.line}: {error}")
+            read += 1
+    assert read > 1000
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_malformed_text_is_refused(shared: Path, part: int) -> None:
+    refused = 0
+    for name in scripts(shared)[part::PARTS]:
+        for command in commands(shared, name):
+            if command.kind not in MALFORMED or command.source is None or command.source.binary:
+                continue
+            if (name, command.line) in WRITTEN_FOR_32_BITS:
+                continue
+            with pytest.raises(Error) as caught:
+                command.source.encode()
+            assert command.kind == "assert_invalid_custom" or isinstance(caught.value, Malformed)
+            if name not in OTHER_WORDS:
+                message = str(caught.value).split("\n")[0].split(": ", 1)[1]
+                assert message.startswith(command.text), f"{name}:{command.line}"
+            refused += 1
+    assert refused > 100
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_same_module_as_wasm_tools(shared: Path, part: int, tmp_path: Path) -> None:
+    if tool("wasm-tools") is None:
+        pytest.skip("no wasm-tools on the path")
+    compared = 0
+    for name in scripts(shared)[part::PARTS][::SAMPLE]:
+        folder = tmp_path / name.replace("/", "-")
+        folder.mkdir()
+        expected = peer_modules(shared / "spec" / f"{name}.wast", folder)
+        if not expected and name.startswith("legacy/"):
+            continue  # of the legacy instructions wasm-tools knows the flat form only
+        for command, binary in zip(commands(shared, name), expected, strict=True):
+            if command.kind in MALFORMED or command.source is None or command.source.binary:
+                continue
+            if binary is not None and (name, command.line) not in SUBTYPES_FOR_INLINE_TYPES:
+                ours = canonical_bytes(command.source.encode())
+                theirs = canonical_bytes(binary)
+                differing = {part: (ours[part], theirs[part]) for part in ours if ours[part] != theirs[part]}
+                assert not differing, f"{name}:{command.line}"
+                compared += 1
+    assert compared > 100
 
 
 def test_a_script_may_be_the_fields_of_one_module(shared: Path) -> None:
     module = decode(wat((shared / "spec" / "core" / "inline-module.wast").read_bytes()))
     assert (len(module.bodies), len(module.memories)) == (2, 1)
-
-
-@pytest.mark.parametrize("name", MALFORMED_SCRIPTS)
-def test_malformed_text_of_the_core_scripts(shared: Path, name: str) -> None:
-    tokens = script(shared, name)
-    items = tokens.items
-    read = 0
-    for at in forms(tokens):
-        if items[at + 1] != "assert_malformed":
-            continue
-        form, end = parse_form(tokens, at + 2)
-        if form.quoted is None:
-            continue
-        read += 1
-        with pytest.raises(Malformed) as caught:
-            form.encode()
-        message = str(caught.value).split("\n")[0].split(": ", 1)[1]
-        assert message.startswith((items[end].strip('"'), "unknown operator return_call")), form.quoted
-    assert read, "the script has no malformed text"
-
-
-PEER_SCRIPTS = (
-    "block call_indirect const data elem f32 float_literals func global i32 id if imports labels memory select".split()
-)
-
-
-@pytest.mark.parametrize("name", PEER_SCRIPTS)
-def test_same_module_as_wasm_tools(shared: Path, name: str, tmp_path: Path) -> None:
-    if tool("wasm-tools") is None:
-        pytest.skip("no wasm-tools on the path")
-    expected = peer_modules(shared / "spec" / "core" / f"{name}.wast", tmp_path)
-    tokens = script(shared, name)
-    compared = 0
-    for at in forms(tokens):
-        line = tokens.position(at)[0]
-        if tokens.items[at + 1] != "module" or line not in expected:
-            continue
-        try:
-            form = parse_form(tokens, at)[0]
-        except ParseError:
-            continue  # what may be refused is the matter of the test above
-        if form.parsed is not None:
-            assert canonical_bytes(form.encode()) == canonical_bytes(expected[line]), f"line {line}"
-            compared += 1
-    assert compared

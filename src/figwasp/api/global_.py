@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from figwasp.runtime import containers as runtime
 from figwasp.runtime import cpython, os
 from figwasp.runtime.owner import Owner, make_owner
 from figwasp.runtime.store import Store
 from figwasp.runtime.values import from_bits, to_bits
-from figwasp.wasm.types import EXTERNREF, TYPE_CODES, V128, GlobalType, type_name
+from figwasp.wasm.types import EXTERNREF, FUNCREF, NUM_TYPES, TYPE_CODES, V128, GlobalType, is_extern, type_name
+
+_CONTENTS: Final = (*NUM_TYPES, FUNCREF, EXTERNREF)
 
 
 class Global:
@@ -27,9 +29,9 @@ class Global:
 
     def __init__(self, type: str, value: Any, mutable: bool = False) -> None:
         code = TYPE_CODES.get(type, V128)
-        if code == V128:
+        if code not in _CONTENTS:
             raise ValueError(f"a global cannot hold {type}")
-        made = make(GlobalType(code, mutable), value)
+        made = make(GlobalType(code, mutable), code, value)
         self.core, self.owner = made.core, made.owner
 
     @property
@@ -41,7 +43,7 @@ class Global:
     def value(self) -> Any:
         """What it holds; assigning to an immutable one is a TypeError."""
         type_ = self.core.type.type
-        if type_ != EXTERNREF:
+        if not is_extern(type_):
             return from_bits(self.core.get(), type_, self.core.store)
         # Another thread must not assign it, and with that release the object, in between.
         return self.core.store.run(lambda: from_bits(self.core.get(), type_, self.core.store))
@@ -59,8 +61,13 @@ class Global:
         return f"<figwasp.Global {'mut ' if type_.mutable else ''}{type_name(type_.type)} {self.value!r}>"
 
 
-def make(type_: GlobalType, value: Any) -> Global:
+def make(type_: GlobalType, content: int, value: Any) -> Global:
     """Make a global that the host owns.
+
+    Args:
+        type_: its type.
+        content: the value type with a canonical number for an index.
+        value: what it holds at first.
 
     Raises:
         TypeError, OverflowError: the value is not of the type.
@@ -69,7 +76,7 @@ def make(type_: GlobalType, value: Any) -> Global:
     keeper = runtime.host_keeper()
     # The first word of a block that is released is overwritten: the cell is the second.
     block: int = cpython.raw_calloc(1, 16)
-    core = runtime.Global(type_, block + 8, store, keeper)
+    core = runtime.Global(type_, content, block + 8, store, keeper)
     forget = core.releaser()
 
     def release() -> None:

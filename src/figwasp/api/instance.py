@@ -15,11 +15,15 @@ from figwasp.api.module import Module, Source
 from figwasp.api.table import Table
 from figwasp.errors import Unlinkable
 from figwasp.runtime import containers as runtime
+from figwasp.runtime.compile import TYPES, CompiledModule
+from figwasp.runtime.containers import Tag
 from figwasp.runtime.func import func_at
 from figwasp.runtime.instance import Extern, State, instantiate
 from figwasp.runtime.owner import Owner
-from figwasp.wasm.module import FUNC, GLOBAL, KIND_NAMES, MEMORY, TABLE, Import
-from figwasp.wasm.types import FuncType, GlobalType, Limits, MemoryType, TableType
+from figwasp.wasm.matching import global_matches, memory_matches, table_matches
+from figwasp.wasm.module import FUNC, KIND_NAMES, MEMORY, TABLE, TAG, Import
+from figwasp.wasm.subtyping import canonical_type
+from figwasp.wasm.types import GlobalType, MemoryType, TableType
 
 Imports = Mapping[str, Any]
 """Module name -> a mapping, an instance, or any object whose attributes are the imports."""
@@ -118,6 +122,8 @@ def _export(state: State, owner: Owner, name: str) -> Any:
                 return tables.view(state.tables[export.index], owner)
             if export.kind == MEMORY:
                 return memories.view(state.memories[export.index], owner)
+            if export.kind == TAG:
+                return state.tags[export.index]
             return globals_.view(state.globals[export.index], owner)
     raise KeyError(name)
 
@@ -137,29 +143,34 @@ def load(source: Source | Module, imports: Imports | None = None) -> Instance:
     """
     module = source if isinstance(source, Module) else Module(source)
     decoded = module.decoded
-    found = [_resolve(item, imports or {}, decoded.types) for item in decoded.imports]
+    found = [_resolve(item, imports or {}, module.code) for item in decoded.imports]
     return Instance(*instantiate(module.code, found))
 
 
-def _resolve(item: Import, imports: Imports, types: list[FuncType]) -> tuple[Extern, Owner | None]:
+def _resolve(item: Import, imports: Imports, code: CompiledModule) -> tuple[Extern, Owner | None]:
     """Find what satisfies an import and check its type."""
     value = _look_up(item, imports)
-    if item.kind == FUNC:
-        assert isinstance(item.desc, int)
-        return _check_func(item, value, types[item.desc])
-    if item.kind == GLOBAL:
-        assert isinstance(item.desc, GlobalType)
-        return _check_global(item, value, item.desc)
-    if item.kind == MEMORY and isinstance(value, Memory):
-        assert isinstance(item.desc, MemoryType)
-        _check_limits(item, value.core.pages, value.core.type.limits, item.desc.limits)
-        return value.core, value.owner
-    if item.kind == TABLE and isinstance(value, Table):
-        assert isinstance(item.desc, TableType)
-        if value.core.type.elem != item.desc.elem:
-            raise _incompatible(item, repr(item.desc), repr(value.core.type))
-        _check_limits(item, len(value.core), value.core.type.limits, item.desc.limits)
-        return value.core, value.owner
+    desc = item.desc
+    if item.kind == TAG:
+        assert isinstance(desc, int)
+        if isinstance(value, Tag) and value.number == code.numbers[desc]:
+            return value, None
+        got = repr(value) if isinstance(value, Tag) else type(value).__name__
+        raise _incompatible(item, f"a tag {code.module.signature(desc)}", got)
+    if isinstance(desc, int):
+        return _check_func(item, value, code, desc)
+    if isinstance(desc, GlobalType):
+        return _check_global(item, value, desc, canonical_type(desc.type, code.numbers))
+    if isinstance(desc, MemoryType) and isinstance(value, Memory):
+        core = value.core
+        if memory_matches(core.pages, core.type, desc):
+            return core, value.owner
+        raise _incompatible(item, repr(desc), f"{core.type!r} of {core.pages} pages")
+    if isinstance(desc, TableType) and isinstance(value, Table):
+        table = value.core
+        if table_matches(len(table), table.type, table.elem, desc, canonical_type(desc.elem, code.numbers)):
+            return table, value.owner
+        raise _incompatible(item, repr(desc), f"{table.type!r} of {len(table)} elements")
     raise _incompatible(item, KIND_NAMES[item.kind], type(value).__name__)
 
 
@@ -184,31 +195,27 @@ def _incompatible(item: Import, expected: str, found: str) -> Unlinkable:
     return Unlinkable(f"incompatible import type: {item.module}.{item.name} must be {expected}, not {found}")
 
 
-def _check_func(item: Import, value: Any, type_: FuncType) -> tuple[Func | Callable[..., Any], Owner | None]:
+def _check_func(item: Import, value: Any, code: CompiledModule, index: int) -> tuple[Func | Callable[..., Any], Owner | None]:
+    type_ = code.module.signature(index)
     if isinstance(value, Func):
-        if value.type != type_:
+        if not TYPES.derives(value.type_number, code.numbers[index]):
             raise _incompatible(item, f"a function {type_}", f"{value.type}")
         return value, value.owner
-    if not callable(value) or isinstance(value, (Memory, Table, Global)):
+    if not callable(value) or isinstance(value, (Memory, Table, Global, Tag)):
         raise _incompatible(item, f"a function {type_}", type(value).__name__)
     return value, None
 
 
-def _check_global(item: Import, value: Any, type_: GlobalType) -> tuple[runtime.Global, Owner | None]:
+def _check_global(item: Import, value: Any, type_: GlobalType, content: int) -> tuple[runtime.Global, Owner | None]:
     if isinstance(value, Global):
-        if value.core.type != type_:
-            raise _incompatible(item, repr(type_), repr(value.core.type))
-        return value.core, value.owner
-    if type_.mutable or isinstance(value, (Func, Memory, Table)):
+        core = value.core
+        if not global_matches(TYPES, core.type, core.content, type_, content):
+            raise _incompatible(item, repr(type_), repr(core.type))
+        return core, value.owner
+    if type_.mutable or isinstance(value, (Func, Memory, Table, Tag)):
         raise _incompatible(item, repr(type_), type(value).__name__)
     try:
-        made = globals_.make(type_, value)
+        made = globals_.make(type_, content, value)
     except (TypeError, OverflowError) as error:
         raise Unlinkable(f"incompatible import type: {item.module}.{item.name} must be {type_!r}: {error}") from None
     return made.core, made.owner
-
-
-def _check_limits(item: Import, size: int, found: Limits, wanted: Limits) -> None:
-    """Check that limits match (spec 3.2.8), the present size counting as the minimum."""
-    if size < wanted.min or (wanted.max is not None and (found.max is None or found.max > wanted.max)):
-        raise _incompatible(item, f"{KIND_NAMES[item.kind]} {wanted!r}", f"{KIND_NAMES[item.kind]} {size} of limits {found!r}")

@@ -7,14 +7,15 @@ from typing import Final
 
 from figwasp.runtime.compile import CompiledModule
 from figwasp.wasm.decode import decode
-from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE
+from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE, TAG
 from figwasp.wasm.module import Module as Decoded
 from figwasp.wasm.parse import wat
 from figwasp.wasm.types import FuncType, GlobalType, MemoryType, TableType
 
 ExternType = FuncType | TableType | MemoryType | GlobalType
+"""The type of an import or export; that of a tag is a function type without results."""
 
-KINDS: Final = {FUNC: "func", TABLE: "table", MEMORY: "memory", GLOBAL: "global"}
+KINDS: Final = {FUNC: "func", TABLE: "table", MEMORY: "memory", GLOBAL: "global", TAG: "tag"}
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 """A path (of a binary, or of a text ending in .wat), or the bytes of a binary."""
@@ -80,9 +81,9 @@ class Module:
     @property
     def imports(self) -> list[ImportType]:
         """Its imports, in order."""
-        types = self.decoded.types
+        signature = self.decoded.signature
         return [
-            ImportType(item.module, item.name, KINDS[item.kind], types[item.desc] if isinstance(item.desc, int) else item.desc)
+            ImportType(item.module, item.name, KINDS[item.kind], signature(item.desc) if isinstance(item.desc, int) else item.desc)
             for item in self.decoded.imports
         ]
 
@@ -101,6 +102,8 @@ def extern_type(module: Decoded, kind: int, index: int) -> ExternType:
     """Return the type of an item of an index space."""
     if kind == FUNC:
         return module.func_type(index)
+    if kind == TAG:
+        return module.signature(module.tags[index])
     if kind == TABLE:
         return module.tables[index]
     return module.memories[index] if kind == MEMORY else module.globals[index]

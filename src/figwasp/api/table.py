@@ -9,7 +9,7 @@ from figwasp.runtime import containers as runtime
 from figwasp.runtime.owner import Owner, make_owner
 from figwasp.runtime.store import Store
 from figwasp.runtime.values import from_bits, to_bits
-from figwasp.wasm.types import EXTERNREF, FUNCREF, Limits, TableType
+from figwasp.wasm.types import EXTERNREF, FUNCREF, Limits, TableType, is_extern, type_name
 
 _ELEMENTS: Final = {"funcref": FUNCREF, "externref": EXTERNREF}
 
@@ -33,7 +33,7 @@ class Table:
             raise ValueError("the maximum of a table must not be below the minimum, nor that below 0")
         keeper = runtime.host_keeper()
         store = Store()
-        self.core = runtime.Table(TableType(_ELEMENTS[element], Limits(minimum, maximum)), store, keeper)
+        self.core = runtime.Table(TableType(_ELEMENTS[element], Limits(minimum, maximum)), _ELEMENTS[element], store, keeper)
         self.owner = make_owner(self.core.record, self.core.releaser())
         self.owner.hold(keeper, store.owner)
         self.core.owner = self.owner
@@ -74,10 +74,11 @@ class Table:
 
     def __getitem__(self, index: int) -> Any:
         place = self._index(index)
-        if self.core.type.elem == FUNCREF:
-            return from_bits(self.core.get(place), FUNCREF, self.core.store)
+        elem = self.core.type.elem
+        if not is_extern(elem):
+            return from_bits(self.core.get(place), elem, self.core.store)
         # Another thread must not overwrite the element, and with that release the object, in between.
-        return self.core.store.run(lambda: from_bits(self.core.get(place), EXTERNREF, self.core.store))
+        return self.core.store.run(lambda: from_bits(self.core.get(place), elem, self.core.store))
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
@@ -87,7 +88,7 @@ class Table:
         self.core.store.run(lambda: self.core.set(place, self._bits(value)))
 
     def __repr__(self) -> str:
-        return f"<figwasp.Table of {len(self)} {'funcref' if self.core.type.elem == FUNCREF else 'externref'}>"
+        return f"<figwasp.Table of {len(self)} {type_name(self.core.type.elem)}>"
 
 
 def view(core: runtime.Table, owner: Owner) -> Table:

@@ -26,9 +26,13 @@ usage: figwasp [-h] [--version] COMMAND ...
 WebAssembly in pure Python.
 
 commands:
-  run      run a WASI program, or call a function of a module
-  explain  show what becomes of a function, from wasm text to machine code
-  wast     run scripts of the WebAssembly test suite
+  run       run a WASI program, or call a function of a module
+  explain   show what becomes of a function, from wasm text to machine code
+  validate  say whether modules are valid
+  wat2wasm  translate a module from the text format to the binary format
+  wasm2wat  print a module in the text format
+  objdump   show what a module consists of: sections, imports, exports, functions
+  wast      run scripts of the WebAssembly test suite
 
 `figwasp COMMAND --help` tells more about a command.
 """
@@ -85,13 +89,45 @@ def _explain(words: list[str]) -> int:
     return explain.main(words)
 
 
+def _validate(words: list[str]) -> int:
+    from figwasp.cli import validate
+
+    return validate.main(words)
+
+
+def _wat2wasm(words: list[str]) -> int:
+    from figwasp.cli import wat2wasm
+
+    return wat2wasm.main(words)
+
+
+def _wasm2wat(words: list[str]) -> int:
+    from figwasp.cli import wasm2wat
+
+    return wasm2wat.main(words)
+
+
+def _objdump(words: list[str]) -> int:
+    from figwasp.cli import objdump
+
+    return objdump.main(words)
+
+
 def _wast(words: list[str]) -> int:
     from figwasp.cli import wast
 
     return wast.main(words)
 
 
-COMMANDS: Final[dict[str, Callable[[list[str]], int]]] = {"run": _run, "explain": _explain, "wast": _wast}
+COMMANDS: Final[dict[str, Callable[[list[str]], int]]] = {
+    "run": _run,
+    "explain": _explain,
+    "validate": _validate,
+    "wat2wasm": _wat2wasm,
+    "wasm2wat": _wasm2wat,
+    "objdump": _objdump,
+    "wast": _wast,
+}
 
 
 def _version() -> str:

@@ -12,6 +12,8 @@ import time
 from typing import Final
 
 from figwasp import errors
+from figwasp.cli.features import add_switches, chosen
+from figwasp.features import DEFAULT
 from figwasp.wast.modes import MODES, default_mode, new_engine
 from figwasp.wast.runner import run_script
 from figwasp.wast.table import Table
@@ -33,6 +35,7 @@ _PARSER.add_argument(
 _PARSER.add_argument(
     "-v", "--verbose", action="store_true", help="print each failure: what was expected, what was found"
 )
+add_switches(_PARSER, DEFAULT)
 _PARSER.add_argument("files", metavar="FILE", nargs="+")
 
 
@@ -43,12 +46,13 @@ def main(words: list[str]) -> int:
         Error: a file cannot be read.
     """
     options = _PARSER.parse_args(words)
+    features = chosen(options)
     names = [name for given in options.files for name in _scripts(given)]
     table = Table(names)
     started = time.monotonic()
     print(table.head())
     for name in names:
-        report = run_script(_read(name), new_engine(options.mode or default_mode()))
+        report = run_script(_read(name), new_engine(options.mode or default_mode(), features))
         print(table.row(name, report), flush=True)
         if options.verbose:
             print("".join(f"{line}\n" for line in table.failures(name, report)), end="")

@@ -19,9 +19,10 @@ from figwasp.explain.products import Compilation, Line, Product, compile
 from figwasp.explain.symbols import Symbols
 from figwasp.ir import order, pipeline
 from figwasp.ir.build import CHECKED, GUARD, build
+from figwasp.ir.build_base import ir_types
 from figwasp.runtime import cpython, linear, stubs, stubs_enter
 from figwasp.runtime.compile import layout_of
-from figwasp.runtime.values import ir_types, numbers_only
+from figwasp.runtime.values import numbers_only
 from figwasp.wasm.module import FUNC
 from figwasp.wasm.module import Module as Decoded
 from figwasp.wasm.print import func_lines, show_func

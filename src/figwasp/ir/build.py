@@ -16,17 +16,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.errors import LimitExceeded
+from figwasp.errors import LimitExceeded, Unsupported
 from figwasp.ir import build_calls, build_control, build_locals, build_memory, build_numeric, build_refs, ops, order
-from figwasp.ir.build_base import CHECKED, GUARD, IR_TYPES, Builder, Method, OutOfProportion
+from figwasp.ir.build_base import CHECKED, GUARD, Builder, Method, OutOfProportion, ir_types
 from figwasp.ir.func import Func, Value
 from figwasp.layout import InstanceLayout
 from figwasp.wasm.immediates import NONE
 from figwasp.wasm.module import Module
-from figwasp.wasm.opcodes import BY_NAME, FC, ROWS, SINGLE, Opcode
+from figwasp.wasm.opcodes import BY_NAME, BY_PREFIX, LATER, SINGLE, Opcode
+from figwasp.wasm.type_binary import read_value_type
+from figwasp.wasm.types import F32, F64, I32, I64
 from figwasp.wasm.validate import FuncFacts
 
 __all__ = ["CHECKED", "GUARD", "build"]
+
+_TYPES: Final = {I32: ops.I32, I64: ops.I64, F32: ops.F32, F64: ops.F64}
 
 METHOD: Final = 0
 GET: Final = 1
@@ -57,7 +61,7 @@ _CALL_VALUES_PER_OP: Final = 4
 
 
 def _unknown(b: Builder, pos: int) -> int:
-    raise AssertionError(f"opcode {b.data[b.pos]:#x} at {b.pos:#x} has passed validation")
+    raise AssertionError(f"opcode {b.data[b.pos]:#x} at {b.pos:#x} has passed validation, or has no support")
 
 
 def _methods() -> dict[str, Method]:
@@ -73,7 +77,7 @@ def _methods() -> dict[str, Method]:
 
 def _kind(row: Opcode | None) -> int:
     """Say how a row is built; a row that nothing builds is an error, so that none is supported by half."""
-    if row is None or row.name in _METHODS:
+    if row is None or row.name in _METHODS or row.ir == LATER:
         return METHOD
     if row.name in _INLINE:
         return _INLINE[row.name]
@@ -99,7 +103,7 @@ class _Columns:
         methods = _METHODS | extra if extra else _METHODS
         self.kinds = [METHOD if row and row.name in methods else _kind(row) for row in rows]
         self.ops = [ops.BY_NAME.get(row.ir, ops.CONST) if row else ops.NOP for row in rows]
-        self.types = [IR_TYPES[row.results[0]] if row and row.results else ops.VOID for row in rows]
+        self.types = [_TYPES.get(row.results[0], ops.VOID) if row and row.results else ops.VOID for row in rows]
         self.methods: list[Method] = [methods.get(row.name, _unknown) if row else _unknown for row in rows]
         self.masks = [(1 << 64) - 1 if type == ops.I64 else (1 << 32) - 1 for type in self.types]
 
@@ -116,14 +120,11 @@ def _prefixed(b: Builder, pos: int) -> int:
 
 
 _METHODS: Final = _methods()
-_PREFIXED: Final = {0xFC: _Columns(FC)}
+_PREFIXED: Final = {prefix: _Columns(rows) for prefix, rows in BY_PREFIX.items()}
 _SINGLE: Final = _Columns(SINGLE)
 _SPILLED: Final = _Columns(SINGLE, build_locals.METHODS)
 for _prefix in _PREFIXED:
     _SINGLE.methods[_prefix] = _SPILLED.methods[_prefix] = _prefixed
-_DONE: Final = sum(row is not None for row in SINGLE) + sum(row is not None for row in FC)
-if _DONE != len(ROWS):
-    raise ValueError("the instruction table has a prefix that the builder does not know")
 
 
 def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, mode: int) -> Func:
@@ -138,7 +139,10 @@ def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, 
 
     Raises:
         LimitExceeded: for a body whose SSA form would be out of all proportion to it.
+        Unsupported: it has an instruction or a type that only validation knows.
     """
+    if facts.missing is not None:
+        raise Unsupported(f"function {index} ({module.func_name(index)}): no support for {facts.missing} yet", facts.missing)
     try:
         func = _build(module, index, facts, layout, mode, _FREE_ARGS + _ARGS_PER_OP * facts.num_ops, spilled=False)
     except OutOfProportion:
@@ -155,11 +159,11 @@ def _build(
 ) -> Func:
     """Build a function, with locals as values or in the frame."""
     type = module.func_type(index)
-    params = bytes((ops.I64,)) + type.params.translate(IR_TYPES)
-    results = type.results.translate(IR_TYPES)
+    params = bytes((ops.I64,)) + ir_types(type.params)
+    results = ir_types(type.results)
     func = Func(module.func_name(index) or "", index, params, results)
     body = module.body(index)
-    b = Builder(module, layout, mode, func, facts.locals.translate(IR_TYPES), facts.written, budget, spilled)
+    b = Builder(module, layout, mode, func, ir_types(facts.locals), facts.written, budget, spilled)
     b.call_values = _FREE_ARGS + _CALL_VALUES_PER_OP * facts.num_ops
     if spilled:
         build_locals.open_locals(b)
@@ -175,7 +179,7 @@ def _skip_locals(b: Builder, pos: int) -> int:
     """Return the position of the first instruction."""
     count, pos = b.unsigned(pos)
     for _ in range(count):
-        pos = b.unsigned(pos)[1] + 1
+        pos = read_value_type(b.data, b.unsigned(pos)[1])[1]
     return pos
 
 

@@ -10,25 +10,41 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from figwasp.errors import Unsupported
 from figwasp.ir import ops
 from figwasp.ir.build_env import Env, State
 from figwasp.ir.func import Block, Call, Func, Value
 from figwasp.layout import InstanceLayout
 from figwasp.wasm import types as wasm
 from figwasp.wasm.module import Module
+from figwasp.wasm.types import Types
 
-__all__ = ["CHECKED", "GUARD", "IR_TYPES", "Builder", "Edge", "Label", "Method", "OutOfProportion"]
+__all__ = ["CHECKED", "GUARD", "Builder", "Edge", "Label", "Method", "OutOfProportion", "ir_types"]
 
 GUARD: Final = 0
 CHECKED: Final = 1
 """Memory modes: accesses out of bounds fault on guard pages, or are compared with the length first."""
 
 _IR: Final = {wasm.I32: ops.I32, wasm.I64: ops.I64, wasm.F32: ops.F32, wasm.F64: ops.F64}
-_IR_REFS: Final = {wasm.FUNCREF: ops.I64, wasm.EXTERNREF: ops.I64}
-IR_TYPES: Final = bytes((_IR | _IR_REFS).get(code, ops.VOID) for code in range(256))
-"""Translation table from value types to IR types, for `bytes.translate`."""
-
 _RESULTS: Final = ops.RESULTS
+
+
+def ir_types(types: Types) -> bytes:
+    """Return the IR types of value types: a reference is an address.
+
+    Raises:
+        Unsupported: no IR type can hold a value of one of them.
+    """
+    try:
+        return bytes([_IR[code] if code in _IR else _reference(code) for code in types])
+    except KeyError:
+        raise Unsupported("no support for simd yet", "simd") from None
+
+
+def _reference(code: int) -> int:
+    if not wasm.is_ref(code):
+        raise KeyError(code)
+    return ops.I64
 
 
 class OutOfProportion(Exception):
@@ -180,6 +196,11 @@ class Builder:
                 zero = zeros[type] = self.const(type, 0)
             values.append(zero)
         return values
+
+    def unsupported(self, feature: str) -> Unsupported:
+        """Return the error for something that only validation knows."""
+        func = self.func
+        return Unsupported(f"function {func.index} ({func.name}): no support for {feature} yet", feature)
 
     def emit(self, op: int, args: list[Value], aux: int | Call = 0) -> Value:
         """Append an operation whose row gives the type of its result."""

@@ -11,8 +11,8 @@ from typing import Final
 
 from figwasp import errors, layout
 from figwasp.ir import ops
-from figwasp.ir.build_base import IR_TYPES, Builder, Method
-from figwasp.ir.build_refs import element
+from figwasp.ir.build_base import Builder, Method, ir_types
+from figwasp.ir.build_refs import element, table_index
 from figwasp.ir.func import Call, Value
 from figwasp.wasm.types import FuncType
 
@@ -28,8 +28,8 @@ def _call(b: Builder, op: int, callee: list[Value], type: FuncType, target: int 
     b.call_values -= len(type.params) + len(type.results)
     if b.call_values < 0:
         raise errors.LimitExceeded(f"function {b.func.index} passes values in calls out of all proportion to its size")
-    params = type.params.translate(IR_TYPES)
-    results = type.results.translate(IR_TYPES)
+    params = ir_types(type.params)
+    results = ir_types(type.results)
     args = callee + b.pop(len(params))
     call = b.emit_typed(op, results[0] if results else ops.VOID, args, Call(params, results, target))
     if results:
@@ -47,7 +47,7 @@ def _call_reference(b: Builder, reference: Value, type: FuncType) -> None:
 
 def _build_call(b: Builder, pos: int) -> int:
     index, pos = b.unsigned(pos)
-    type = b.module.types[b.module.func_types[index]]
+    type = b.module.func_type(index)
     if index < b.module.num_imported_funcs:
         _call_reference(b, b.load_const(b.instance, b.layout.imported_func(index)), type)
     else:
@@ -57,13 +57,15 @@ def _build_call(b: Builder, pos: int) -> int:
 
 def _build_call_indirect(b: Builder, pos: int) -> int:
     index, pos = b.unsigned(pos)
-    table, pos = b.unsigned(pos)
+    if not b.module.types[index].final:
+        raise b.unsupported("gc")  # a subtype would do as well
+    table, pos = table_index(b, pos)
     reference = element(b, table, b.stack.pop(), errors.TRAP_UNDEFINED_ELEMENT)
     b.trap_if(b.emit(ops.I64_EQZ, [reference]), errors.TRAP_UNINITIALIZED_ELEMENT)
     actual = b.emit(ops.I32_LOAD, [reference], ops.memory_aux(layout.FUNCREF_TYPE, ops.REGION_CONST))
     wanted = b.emit(ops.I32_LOAD, [b.instance], ops.memory_aux(b.layout.type_id(index), ops.REGION_CONST))
     b.trap_if(b.emit(ops.I32_NE, [actual, wanted]), errors.TRAP_INDIRECT_CALL_TYPE_MISMATCH)
-    _call_reference(b, reference, b.module.types[index])
+    _call_reference(b, reference, b.module.signature(index))
     return pos
 
 

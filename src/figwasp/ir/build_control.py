@@ -14,10 +14,11 @@ from typing import Final
 
 from figwasp import errors
 from figwasp.ir import ops
-from figwasp.ir.build_base import IR_TYPES, Builder, Edge, Label, Method
+from figwasp.ir.build_base import Builder, Edge, Label, Method, ir_types
 from figwasp.ir.func import Block, Value
 from figwasp.wasm.immediates import SKIPPERS, Skipper
 from figwasp.wasm.opcodes import BY_CODE, BY_NAME, SINGLE, pack
+from figwasp.wasm.type_binary import read_value_type
 from figwasp.wasm.types import EMPTY
 
 __all__ = ["METHODS", "open_body"]
@@ -50,10 +51,11 @@ def _block_type(b: Builder, pos: int) -> tuple[bytes, bytes, int]:
     if byte == EMPTY:
         return b"", b"", pos + 1
     if EMPTY < byte < 0x80:
-        return b"", IR_TYPES[byte : byte + 1], pos + 1
+        code, pos = read_value_type(b.data, pos)
+        return b"", ir_types((code,)), pos
     index, pos = b.unsigned(pos)
-    type = b.module.types[index]
-    return type.params.translate(IR_TYPES), type.results.translate(IR_TYPES), pos
+    type = b.module.signature(index)
+    return ir_types(type.params), ir_types(type.results), pos
 
 
 def _build_block(b: Builder, pos: int) -> int:

@@ -11,7 +11,7 @@ from typing import Final
 
 from figwasp import errors, layout
 from figwasp.ir import ops
-from figwasp.ir.build_base import GUARD, IR_TYPES, Builder, Method
+from figwasp.ir.build_base import GUARD, Builder, Method, ir_types
 from figwasp.ir.func import Call, Value
 from figwasp.wasm import types as wasm
 from figwasp.wasm.immediates import MEMARG, MEMORY_INDEX_FLAG
@@ -33,7 +33,16 @@ _PAGE_BITS: Final = layout.PAGE_SIZE.bit_length() - 1
 
 
 def open_memory(b: Builder) -> None:
-    """Materialise what accesses to memory 0 need, in the entry block."""
+    """Materialise what accesses to memory 0 need, in the entry block.
+
+    Raises:
+        Unsupported: a memory of the module has 64-bit addresses, is shared, or has small pages.
+    """
+    for memory in b.module.memories:
+        if memory.address == wasm.I64:
+            raise b.unsupported("memory64")
+        if memory.shared or memory.page != _PAGE_BITS:
+            raise b.unsupported("threads" if memory.shared else "custom-page-sizes")
     if b.mode == GUARD:
         b.base = _base(b, 0)
     else:
@@ -187,7 +196,7 @@ def _global_cell(b: Builder, index: int) -> tuple[Value, int]:
 def _build_global_get(b: Builder, pos: int) -> int:
     index, pos = b.unsigned(pos)
     kind = b.module.globals[index]
-    type = IR_TYPES[kind.type]
+    type = ir_types((kind.type,))[0]
     known = _known_global(b, index)
     if known >= 0:
         b.stack.append(b.const(type, known))
@@ -201,7 +210,7 @@ def _build_global_get(b: Builder, pos: int) -> int:
 def _build_global_set(b: Builder, pos: int) -> int:
     index, pos = b.unsigned(pos)
     value = b.stack.pop()
-    if b.module.globals[index].type in wasm.REF_TYPES:
+    if wasm.is_ref(b.module.globals[index].type):
         call_builtin(b, layout.BUILTIN_GLOBAL_SET_REF, [b.const(_I32, index), value])
         return pos
     base, offset = _global_cell(b, index)

@@ -12,12 +12,26 @@ from figwasp.ir import ops
 from figwasp.ir.build_base import Builder, Method
 from figwasp.ir.build_memory import call_builtin
 from figwasp.ir.func import Value
+from figwasp.wasm.immediates import HEAPTYPE, SELECT_TYPES, SKIPPERS
+from figwasp.wasm.types import I64
 
-__all__ = ["METHODS", "element"]
+__all__ = ["METHODS", "element", "table_index"]
 
 _I32: Final = ops.I32
 _ELEMENT_BITS: Final = 3
 """log2 of the bytes of a table's element."""
+
+
+def table_index(b: Builder, pos: int) -> tuple[int, int]:
+    """Read the index of a table.
+
+    Raises:
+        Unsupported: its own indices have 64 bits.
+    """
+    index, pos = b.unsigned(pos)
+    if b.module.tables[index].address == I64:
+        raise b.unsupported("memory64")
+    return index, pos
 
 
 def element(b: Builder, table: int, index: Value, trap: int) -> Value:
@@ -32,13 +46,13 @@ def element(b: Builder, table: int, index: Value, trap: int) -> Value:
 
 
 def _build_table_get(b: Builder, pos: int) -> int:
-    table, pos = b.unsigned(pos)
+    table, pos = table_index(b, pos)
     b.stack.append(element(b, table, b.stack.pop(), errors.TRAP_OUT_OF_BOUNDS_TABLE))
     return pos
 
 
 def _build_table_size(b: Builder, pos: int) -> int:
-    table, pos = b.unsigned(pos)
+    table, pos = table_index(b, pos)
     record = b.load_const(b.instance, b.layout.table_record(table))
     length = b.load(record, layout.TABLE_LENGTH, ops.REGION_TABLE)
     b.stack.append(b.emit(ops.I32_WRAP_I64, [length]))
@@ -46,34 +60,34 @@ def _build_table_size(b: Builder, pos: int) -> int:
 
 
 def _build_table_set(b: Builder, pos: int) -> int:
-    table, pos = b.unsigned(pos)
+    table, pos = table_index(b, pos)
     call_builtin(b, layout.BUILTIN_TABLE_SET, [b.const(_I32, table), *b.pop(2)])
     return pos
 
 
 def _build_table_grow(b: Builder, pos: int) -> int:
-    table, pos = b.unsigned(pos)
+    table, pos = table_index(b, pos)
     args = [b.const(_I32, table), *b.pop(2)]
     b.stack.append(call_builtin(b, layout.BUILTIN_TABLE_GROW, args, bytes((_I32,))))
     return pos
 
 
 def _build_table_fill(b: Builder, pos: int) -> int:
-    table, pos = b.unsigned(pos)
+    table, pos = table_index(b, pos)
     call_builtin(b, layout.BUILTIN_TABLE_FILL, [b.const(_I32, table), *b.pop(3)])
     return pos
 
 
 def _build_table_copy(b: Builder, pos: int) -> int:
-    target, pos = b.unsigned(pos)
-    source, pos = b.unsigned(pos)
+    target, pos = table_index(b, pos)
+    source, pos = table_index(b, pos)
     call_builtin(b, layout.BUILTIN_TABLE_COPY, [b.const(_I32, target), b.const(_I32, source), *b.pop(3)])
     return pos
 
 
 def _build_table_init(b: Builder, pos: int) -> int:
     segment, pos = b.unsigned(pos)
-    table, pos = b.unsigned(pos)
+    table, pos = table_index(b, pos)
     call_builtin(b, layout.BUILTIN_TABLE_INIT, [b.const(_I32, table), b.const(_I32, segment), *b.pop(3)])
     return pos
 
@@ -86,7 +100,7 @@ def _build_elem_drop(b: Builder, pos: int) -> int:
 
 def _build_ref_null(b: Builder, pos: int) -> int:
     b.stack.append(b.const(ops.I64, 0))
-    return pos + 1
+    return SKIPPERS[HEAPTYPE](b.data, pos)
 
 
 def _build_ref_is_null(b: Builder, pos: int) -> int:
@@ -116,8 +130,7 @@ def _build_select(b: Builder, pos: int) -> int:
 
 
 def _build_select_typed(b: Builder, pos: int) -> int:
-    count, pos = b.unsigned(pos)
-    return _build_select(b, pos + count)
+    return _build_select(b, SKIPPERS[SELECT_TYPES](b.data, pos))
 
 
 METHODS: Final[dict[str, Method]] = {

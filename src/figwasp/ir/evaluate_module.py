@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp import errors, layout
-from figwasp.ir import ops
+from figwasp.ir import constants, ops
 from figwasp.ir.build import GUARD, build
 from figwasp.ir.evaluate import Environment, Evaluator, Space, Trapped, Undefined
 from figwasp.ir.func import Call, Func
 from figwasp.wasm import types as wasm
 from figwasp.wasm.module import ACTIVE, DECLARATIVE, FUNC, PASSIVE, ConstExpr, Module
-from figwasp.wasm.opcodes import BY_NAME
+from figwasp.wasm.subtyping import TypeWorld
 from figwasp.wasm.validate import validate_func, validate_module
 
 __all__ = ["Host", "Machine", "layout_of"]
@@ -38,10 +38,6 @@ _GUARD: Final = 8 << 30
 _MAX_DEPTH: Final = 120
 _MAX_PAGES: Final = 1024
 _FAILED: Final = 0xFFFF_FFFF
-
-_OP_GLOBAL_GET: Final = BY_NAME["global.get"].code
-_OP_REF_FUNC: Final = BY_NAME["ref.func"].code
-_OP_REF_NULL: Final = BY_NAME["ref.null"].code
 
 
 def layout_of(module: Module) -> layout.InstanceLayout:
@@ -86,6 +82,7 @@ class Machine(Environment):
         self.depth = 0
         self._imports = imports or []
         self._layout = layout_of(module)
+        self._numbers = TypeWorld().intern(module.types, module.groups)
         self._evaluator = Evaluator(self, steps)
         self._funcs: dict[int, Func] = {}
         self._dropped_elems: set[int] = set()
@@ -107,8 +104,8 @@ class Machine(Environment):
         self.space.map(_INSTANCE, bytearray(self._layout.size))
         self.space.map(_RECORDS, bytearray(64 * (len(module.memories) + len(module.tables)) + 16 * len(module.globals)))
         self.space.map(_IMPORTS, bytearray(layout.FUNCREF_SIZE * module.num_imported_funcs))
-        for index, type in enumerate(module.types):
-            self._put(self._layout.type_id(index), module.types.index(type) + 1, 4)
+        for index, number in enumerate(self._numbers):
+            self._put(self._layout.type_id(index), number, 4)
         for index in range(len(module.func_types)):
             self._lay_out_func(index)
         for index, memory in enumerate(module.memories):
@@ -134,10 +131,9 @@ class Machine(Environment):
         reference = self._funcref(index)
         if index < self.module.num_imported_funcs:
             self._put(self._layout.imported_func(index), reference)
-        type = self.module.func_type(index)
         self.space.write(reference + layout.FUNCREF_CODE, _CODE + 16 * index)
         self.space.write(reference + layout.FUNCREF_INSTANCE, _INSTANCE)
-        self.space.write(reference + layout.FUNCREF_TYPE, self.module.types.index(type) + 1, 4)
+        self.space.write(reference + layout.FUNCREF_TYPE, self._numbers[self.module.func_types[index]], 4)
         self.space.write(reference + layout.FUNCREF_INDEX, index, 4)
 
     def _put(self, offset: int, number: int, size: int = 8) -> None:
@@ -168,26 +164,20 @@ class Machine(Environment):
         for number, elem in enumerate(module.elems):
             if elem.mode == ACTIVE:
                 assert elem.offset is not None
-                self._table_init(elem.table, number, self._constant(elem.offset) & 0xFFFF_FFFF, 0, len(elem.inits))
+                self._table_init(elem.table, number, self._constant(elem.offset), 0, len(elem.inits))
             if elem.mode == ACTIVE or elem.mode == DECLARATIVE:
                 self._dropped_elems.add(number)
         for number, data in enumerate(module.datas):
             if data.mode != PASSIVE:
                 assert data.offset is not None
-                self._memory_init(data.memory, number, self._constant(data.offset) & 0xFFFF_FFFF, 0, data.end - data.start)
+                self._memory_init(data.memory, number, self._constant(data.offset), 0, data.end - data.start)
                 self._dropped_datas.add(number)
         if module.start is not None:
             self.invoke(module.start, [])
 
     def _constant(self, expr: ConstExpr) -> int:
-        """Return the bits of a constant expression of one instruction."""
-        ((code, operand),) = expr.instrs
-        assert isinstance(operand, int)
-        if code == _OP_GLOBAL_GET:
-            return self.space.read(self._cell(operand))
-        if code == _OP_REF_FUNC:
-            return self._funcref(operand)
-        return 0 if code == _OP_REF_NULL else operand & 0xFFFF_FFFF_FFFF_FFFF
+        """Return the bits of a constant expression."""
+        return constants.evaluate(expr, lambda index: self.space.read(self._cell(index)), self._funcref)
 
     # Calls
 
@@ -313,7 +303,7 @@ class Machine(Environment):
         self._dropped_elems.add(number)
 
     def _global_set_ref(self, index: int, reference: int) -> None:
-        if self.module.globals[index].type not in wasm.REF_TYPES:
+        if not wasm.is_ref(self.module.globals[index].type):
             raise Undefined(f"global {index} holds no reference")
         self.space.write(self._cell(index), reference)
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 from figwasp import layout
 from figwasp.codegen import pipeline
 from figwasp.codegen.isa.x64.target import TARGET
+from figwasp.ir import constants
 from figwasp.ir.build import build
 from figwasp.layout import InstanceLayout
 from figwasp.runtime import codespace, cpython, linear, os, process, traps
 from figwasp.runtime.owner import make_owner
+from figwasp.wasm.subtyping import TypeWorld
 from figwasp.wasm.validate import FuncFacts, validate, validate_func, validate_module
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from figwasp.wasm.module import Module
 
 _RUN: Final = 4096
+
+TYPES: Final = TypeWorld()
+"""What tells the types of different modules apart: shared by all, since any two instances may meet."""
 
 
 def layout_of(module: Module) -> InstanceLayout:
@@ -44,6 +49,8 @@ class CompiledModule:
         mode: how memory accesses are made safe: linear.GUARD or linear.CHECKED.
         owner: keeps the code.
         compiled: addresses of the functions compiled so far, by index.
+        numbers: canonical numbers of its types, in `TYPES`.
+        missing: the proposal without which it cannot be instantiated, or None.
     """
 
     def __init__(self, module: Module, lazy: bool, mode: int | None = None) -> None:
@@ -55,6 +62,8 @@ class CompiledModule:
         else:
             self._facts = validate(module)
         self.layout = layout_of(module)
+        self.numbers = TYPES.intern(module.types, module.groups)
+        self.missing = constants.missing_feature(module)
         self.compiled: dict[int, int] = {}
         self._states: weakref.WeakSet[State] = weakref.WeakSet()
         self._machine = process.get()

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
-from figwasp.errors import LimitExceeded
+from figwasp.errors import LimitExceeded, Unsupported
 from figwasp.runtime import cpython, linear, os
 from figwasp.runtime.owner import Owner, make_owner
-from figwasp.wasm.types import EXTERNREF, FUNCREF, GlobalType, MemoryType, TableType
+from figwasp.wasm.types import I64, FuncType, GlobalType, MemoryType, TableType, is_extern, is_ref
 
 if TYPE_CHECKING:
     from figwasp.runtime.store import Store
@@ -37,14 +37,21 @@ class Memory:
     def __init__(self, type_: MemoryType, mode: int) -> None:
         self.type = type_
         self.mode = mode
-        self.record = linear.create(type_.limits.min, type_.limits.max, mode)
-        self.limit = linear.MAX_PAGES if type_.limits.max is None else type_.limits.max
+        self.limit = linear.MAX_PAGES if type_.limits.max is None else min(type_.limits.max, linear.MAX_PAGES)
+        size = type_.limits.min << type_.page
+        if size > linear.MAX_PAGES * layout.PAGE_SIZE:
+            if type_.address == I64:
+                raise Unsupported(f"a memory of {size} bytes: no support for memory64 yet", "memory64")
+            raise LimitExceeded(f"a memory of {size} bytes (at most {linear.MAX_PAGES * layout.PAGE_SIZE})")
+        most = None if type_.limits.max is None else self.limit
+        self.record = linear.create(-(-size // layout.PAGE_SIZE), most, mode)
+        os.write_u64(self.record + layout.MEM_LENGTH, size)
         self.owner: Owner | None = None
 
     @property
     def pages(self) -> int:
         """The present size in pages."""
-        return os.read_u64(self.record + layout.MEM_LENGTH) // layout.PAGE_SIZE
+        return os.read_u64(self.record + layout.MEM_LENGTH) >> self.type.page
 
     @property
     def base(self) -> int:
@@ -53,6 +60,8 @@ class Memory:
 
     def grow(self, delta: int) -> int:
         """Grow by pages; return the old size or -1."""
+        if self.type.page != 16:
+            raise Unsupported("growing a memory with small pages: no support for custom-page-sizes yet", "custom-page-sizes")
         return linear.grow(self.record, delta, self.limit)
 
 
@@ -62,15 +71,17 @@ class Table:
     Attributes:
         record: address of its record.
         type: with the limits it was made with.
+        elem: type of its elements, with a canonical number for an index.
         store: where its externrefs live.
         keeper: owner that holds the owners of foreign functions in it.
         owner: keeps the record, for a table made by the host; None for one that its instance owns.
     """
 
-    __slots__ = ("__weakref__", "home", "keeper", "owner", "record", "store", "type")
+    __slots__ = ("__weakref__", "elem", "home", "keeper", "owner", "record", "store", "type")
 
-    def __init__(self, type_: TableType, store: Store, keeper: Owner) -> None:
+    def __init__(self, type_: TableType, elem: int, store: Store, keeper: Owner) -> None:
         self.type = type_
+        self.elem = elem
         self.store = store
         self.home = [weakref.ref(store)]  # for what outlives this object
         self.keeper = keeper
@@ -95,7 +106,7 @@ class Table:
         record = self.record
         base = os.read_u64(record + layout.TABLE_BASE)
         size = 8 * os.read_u64(record + 16) or 8
-        home = self.home if self.type.elem == EXTERNREF else None
+        home = self.home if is_extern(self.elem) else None
 
         def release() -> None:
             if home is not None:
@@ -124,7 +135,7 @@ class Table:
 
     def fill(self, start: int, bits: int, count: int) -> None:
         """Set a run of elements, which is in range."""
-        self._replace(start, count, [bits] * count if self.type.elem == EXTERNREF else [bits])
+        self._replace(start, count, [bits] * count if is_extern(self.elem) else [bits])
         base = os.read_u64(self.record + layout.TABLE_BASE)
         os.write(base + 8 * start, bits.to_bytes(8, "little") * count)
 
@@ -141,7 +152,7 @@ class Table:
 
     def _replace(self, start: int, count: int, references: list[int]) -> None:
         """Keep what a run of elements is about to refer to: functions as long as the table lives, objects until overwritten."""
-        if self.type.elem == EXTERNREF:
+        if is_extern(self.elem):
             self.store.replace_externs(self.read(start, count), references)
             return
         for bits in set(references):
@@ -164,15 +175,17 @@ class Global:
     Attributes:
         address: of its 8-byte cell.
         type: value type and mutability.
+        content: the value type, with a canonical number for an index.
         store: where an externref in it lives.
         keeper: owner that holds the owner of a foreign function in it.
         owner: keeps the cell, for a global made by the host; None for one that its instance owns.
     """
 
-    __slots__ = ("__weakref__", "address", "home", "keeper", "owner", "store", "type")
+    __slots__ = ("__weakref__", "address", "content", "home", "keeper", "owner", "store", "type")
 
-    def __init__(self, type_: GlobalType, address: int, store: Store, keeper: Owner) -> None:
+    def __init__(self, type_: GlobalType, content: int, address: int, store: Store, keeper: Owner) -> None:
         self.type = type_
+        self.content = content
         self.address = address
         self.store = store
         self.home = [weakref.ref(store)]  # for what outlives this object
@@ -183,7 +196,7 @@ class Global:
     def releaser(self) -> Callable[[], None]:
         """Return what must be called before the cell goes."""
         address = self.address
-        home = self.home if self.type.type == EXTERNREF else None
+        home = self.home if is_extern(self.content) else None
 
         def release() -> None:
             if home is not None:
@@ -202,11 +215,29 @@ class Global:
 
     def set(self, bits: int) -> None:
         """Set its raw bits, and keep alive what they refer to."""
-        if bits and self.type.type == FUNCREF:
-            keep(self.keeper, owner_of(bits))
-        elif self.type.type == EXTERNREF:
+        if is_extern(self.content):
             self.store.replace_externs([self.get()], [bits])
+        elif bits and is_ref(self.content):
+            keep(self.keeper, owner_of(bits))
         os.write_u64(self.address, bits)
+
+
+class Tag:
+    """A tag instance (spec 4.2.10): nothing but its identity, and the type of the values that an exception with it carries.
+
+    Attributes:
+        type: parameters; the results are empty.
+        number: canonical number of the type.
+    """
+
+    __slots__ = ("number", "type")
+
+    def __init__(self, type_: FuncType, number: int) -> None:
+        self.type = type_
+        self.number = number
+
+    def __repr__(self) -> str:
+        return f"<figwasp.Tag {self.type!r}>"
 
 
 def _words(address: int, count: int) -> list[int]:

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
+from figwasp.ir.build_base import ir_types
 from figwasp.runtime import cpython, os, process
 from figwasp.runtime.owner import Owner
 from figwasp.runtime.stubs_enter import RAW_BUSY, RAW_DEEP
 from figwasp.runtime.stubs_object import FUNC_FUNCREF, FUNC_OWNER, FUNC_RECORD, FUNC_SIZE, FUNC_STORE, FUNC_VECTORCALL
-from figwasp.runtime.values import from_bits, ir_types, numbers_only, to_bits
+from figwasp.runtime.values import from_bits, numbers_only, to_bits
 from figwasp.wasm.types import FuncType, type_name
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ class Func:
     def address(self) -> int:
         """The address of its FuncRef (runtime only)."""
         return cpython.get_field(self, FUNC_FUNCREF)
+
+    @property
+    def type_number(self) -> int:
+        """The canonical number of its type (runtime only)."""
+        return os.read_u32(self.address + layout.FUNCREF_TYPE)
 
     @property
     def store(self) -> Store:

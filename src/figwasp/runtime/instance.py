@@ -7,7 +7,6 @@ frees everything at once, without the cycle collector. Whoever holds an export h
 
 from __future__ import annotations
 
-import itertools
 import struct
 import weakref
 from array import array
@@ -21,36 +20,23 @@ from figwasp.errors import (
     TRAP_OUT_OF_BOUNDS_TABLE,
     Trap,
     Unlinkable,
+    Unsupported,
 )
+from figwasp.ir import constants
+from figwasp.ir.build_base import ir_types
 from figwasp.runtime import cpython, linear, os, process, traps
 from figwasp.runtime.compile import CompiledModule
-from figwasp.runtime.containers import Global, Memory, Table, forget_externs, host_keeper
+from figwasp.runtime.containers import Global, Memory, Table, Tag, forget_externs, host_keeper
 from figwasp.runtime.func import Func, HostFunc, func_at
 from figwasp.runtime.owner import Owner, make_owner
 from figwasp.runtime.store import Store
-from figwasp.runtime.values import ir_types, numbers_only
+from figwasp.runtime.values import numbers_only
 from figwasp.wasm.module import ACTIVE, DECLARATIVE, FUNC, ConstExpr
-from figwasp.wasm.types import EXTERNREF, FUNCREF, FuncType
+from figwasp.wasm.subtyping import canonical_type
+from figwasp.wasm.types import is_extern, is_ref
 
-Extern = Func | Callable[..., Any] | Memory | Table | Global
+Extern = Func | Callable[..., Any] | Memory | Table | Global | Tag
 """What an import can be: a wasm function, a Python callable, or an instance of the other kinds."""
-
-_I32_CONST: Final = 0x41
-_I64_CONST: Final = 0x42
-_F32_CONST: Final = 0x43
-_F64_CONST: Final = 0x44
-_GLOBAL_GET: Final = 0x23
-_REF_NULL: Final = 0xD0
-_REF_FUNC: Final = 0xD2
-
-_type_ids: Final[dict[FuncType, int]] = {}
-_type_numbers: Final = itertools.count(1)
-
-
-def type_id(type_: FuncType) -> int:
-    """Return the number that stands for a function type in this process."""
-    # A number that is drawn and not used does no harm; one used twice would.
-    return _type_ids.get(type_) or _type_ids.setdefault(type_, next(_type_numbers))
 
 
 class State:
@@ -60,7 +46,7 @@ class State:
         code: the compiled module.
         block: address of the instance block.
         store: the store it runs in.
-        memories, tables, globals: in index space order, imports first.
+        memories, tables, globals, tags: in index space order, imports first.
     """
 
     __slots__ = (
@@ -75,6 +61,7 @@ class State:
         "memories",
         "store",
         "tables",
+        "tags",
     )
 
     def __init__(self, code: CompiledModule, block: int, store: Store) -> None:
@@ -85,6 +72,7 @@ class State:
         self.memories: list[Memory] = []
         self.tables: list[Table] = []
         self.globals: list[Global] = []
+        self.tags: list[Tag] = []
         self._elems: list[list[int]] = []
         self._datas: list[tuple[int, int]] = []
         self._builtins = _BUILTINS
@@ -185,24 +173,15 @@ class State:
     # Instantiation, after the block has been filled
 
     def evaluate(self, expr: ConstExpr) -> int:
-        """Return the raw bits of a constant expression (spec 3.3.10; one instruction in Wasm 2.0)."""
-        op, value = expr.instrs[0]
-        if op == _GLOBAL_GET:
-            assert isinstance(value, int)
-            return self.globals[value].get()
-        if op == _REF_FUNC:
-            assert isinstance(value, int)
-            return self.func_reference(value)
-        if op == _REF_NULL:
-            return 0
-        assert isinstance(value, int)
-        if op == _I32_CONST:
-            return value & 0xFFFF_FFFF
-        return value & 0xFFFF_FFFF_FFFF_FFFF
+        """Return the raw bits of a constant expression."""
+        return constants.evaluate(expr, lambda index: self.globals[index].get(), self.func_reference)
 
     def evaluate_segments(self) -> None:
-        """Evaluate the elements of every element segment."""
+        """Evaluate the initial elements of tables and the elements of every element segment."""
         module = self.code.module
+        for table, init in zip(self.tables[module.num_imported_tables :], module.table_inits, strict=True):
+            if init is not None:
+                table.fill(0, self.evaluate(init), len(table))
         values: dict[int, int] = {}
         for elem in module.elems:
             references = []
@@ -216,7 +195,7 @@ class State:
         self._datas = [(data.start, data.end) for data in module.datas]
 
     def _replace_segment(self, segment: int, references: list[int]) -> None:
-        if self.code.module.elems[segment].type == EXTERNREF:
+        if is_extern(self.code.module.elems[segment].type):
             self.store.replace_externs(self._elems[segment], references)
         self._elems[segment] = references
 
@@ -227,7 +206,7 @@ class State:
 
         def release() -> None:
             for type_, references in zip(kinds, elems, strict=False):
-                if type_ == EXTERNREF:
+                if is_extern(type_):
                     forget_externs(home, references)
 
         return release
@@ -282,7 +261,10 @@ def instantiate(code: CompiledModule, externs: Sequence[tuple[Extern, Owner | No
     Raises:
         Trap: an active segment does not fit, or the start function trapped.
         LimitExceeded: no memory for what the module declares.
+        Unsupported: it declares something that only validation knows.
     """
+    if code.missing is not None:
+        raise Unsupported(f"the module cannot be instantiated: no support for {code.missing} yet", code.missing)
     maker = _Maker(code, externs)
     state = maker.state
     state.evaluate_segments()
@@ -330,6 +312,7 @@ class _Maker:
         self._define_tables()
         self._define_memories()
         self._define_globals()
+        self._define_tags()
         self.store.add_state(self.state)
         code.add_state(self.state)
 
@@ -362,19 +345,20 @@ class _Maker:
         return store.current
 
     def _write_types(self) -> None:
-        ids = array("I", [type_id(type_) for type_ in self.module.types])
-        os.write(self.block + self.places.type_id(0), ids.tobytes())
+        os.write(self.block + self.places.type_id(0), array("I", self.code.numbers).tobytes())
 
     def _take_imports(self, externs: Sequence[tuple[Extern, Owner | None]]) -> None:
         func = host = 0
         for item, (extern, _) in zip(self.module.imports, externs, strict=True):
-            if item.kind == FUNC:
+            if isinstance(extern, Tag):
+                self.state.tags.append(extern)
+            elif item.kind == FUNC:
                 assert isinstance(item.desc, int)
                 if isinstance(extern, Func):
                     reference = extern.address
                 else:
                     assert callable(extern)
-                    reference = self._host_func(host, extern, self.module.types[item.desc], f"{item.module}.{item.name}")
+                    reference = self._host_func(host, extern, item.desc, f"{item.module}.{item.name}")
                     host += 1
                 os.write_u64(self.block + self.places.imported_func(func), reference)
                 func += 1
@@ -388,10 +372,11 @@ class _Maker:
                 os.write_u64(self.block + self.places.global_cell(len(self.state.globals)), extern.address)
                 self.state.globals.append(extern)
 
-    def _host_func(self, number: int, function: Callable[..., Any], type_: FuncType, name: str) -> int:
+    def _host_func(self, number: int, function: Callable[..., Any], type_index: int, name: str) -> int:
         """Fill the FuncRef and the pair of slots of an imported Python callable; return the FuncRef's address."""
         reference = self.block + self.host_references + layout.FUNCREF_SIZE * number
         pair = self.slots + 8 + 16 * number
+        type_ = self.module.signature(type_index)
         numbers = numbers_only(type_.params) and numbers_only(type_.results)
         code = process.get().host_stub(ir_types(type_.params), ir_types(type_.results), numbers)
         state = weakref.ref(self.state)
@@ -404,13 +389,13 @@ class _Maker:
 
         cpython.set_reference(pair, function)
         cpython.set_reference(pair + 8, HostFunc(function, type_, name, self.block, store_of_state))
-        os.write(reference, struct.pack("<QQII", code, pair, type_id(type_), layout.HOST_INDEX))
+        os.write(reference, struct.pack("<QQII", code, pair, self.code.numbers[type_index], layout.HOST_INDEX))
         return reference
 
     def _define_funcs(self) -> None:
         module, code = self.module, self.code
         first = module.num_imported_funcs
-        ids = [type_id(type_) for type_ in module.types]
+        ids = code.numbers
         pack = struct.Struct("<QQII").pack
         block = self.block
         references = [
@@ -431,7 +416,7 @@ class _Maker:
 
     def _define_tables(self) -> None:
         for type_ in self.module.tables[self.module.num_imported_tables :]:
-            table = Table(type_, self.store, self.keeper)
+            table = Table(type_, canonical_type(type_.elem, self.code.numbers), self.store, self.keeper)
             self.releases.append(table.releaser())
             self._add_table(table)
 
@@ -447,12 +432,16 @@ class _Maker:
         for i, init in enumerate(module.global_inits):
             type_ = module.globals[first + i]
             address = self.block + self.places.global_cell(first + i)
-            global_ = Global(type_, address, self.store, self.keeper)
-            if type_.type == EXTERNREF:
+            global_ = Global(type_, canonical_type(type_.type, self.code.numbers), address, self.store, self.keeper)
+            if is_extern(type_.type):
                 self.releases.append(global_.releaser())
             bits = state.evaluate(init)
-            if type_.type in (FUNCREF, EXTERNREF):
+            if is_ref(type_.type):
                 global_.set(bits)
             else:
                 os.write_u64(address, bits)
             state.globals.append(global_)
+
+    def _define_tags(self) -> None:
+        for index in self.module.tags[self.module.num_imported_tags :]:
+            self.state.tags.append(Tag(self.module.signature(index), self.code.numbers[index]))

@@ -11,15 +11,13 @@ import operator
 import struct
 from typing import Any, Final, Protocol
 
-from figwasp.ir import ops
-from figwasp.wasm.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, type_name
+from figwasp.errors import Unsupported
+from figwasp.wasm.types import F32, F64, FUNCREF, I32, I64, NON_NULL, Types, is_extern, is_ref, type_name
 
 _f32: Final = struct.Struct("<f")
 _f64: Final = struct.Struct("<d")
 _u32: Final = struct.Struct("<I")
 _u64: Final = struct.Struct("<Q")
-
-IR_TYPES: Final = {I32: ops.I32, I64: ops.I64, F32: ops.F32, F64: ops.F64, FUNCREF: ops.I64, EXTERNREF: ops.I64}
 
 
 class References(Protocol):
@@ -38,14 +36,9 @@ class References(Protocol):
         """Return the object of a cell."""
 
 
-def ir_types(types: bytes) -> bytes:
-    """Return the IR types of value types."""
-    return bytes(IR_TYPES[t] for t in types)
-
-
-def numbers_only(types: bytes) -> bool:
+def numbers_only(types: Types) -> bool:
     """Return whether there is no reference among the types."""
-    return FUNCREF not in types and EXTERNREF not in types
+    return not any(map(is_ref, types))
 
 
 def to_bits(value: Any, type_: int, references: References, what: str) -> int:
@@ -60,6 +53,7 @@ def to_bits(value: Any, type_: int, references: References, what: str) -> int:
     Raises:
         TypeError: it is not of that type.
         OverflowError: an integer out of range.
+        Unsupported: a reference of a kind that cannot be made yet.
     """
     if type_ == I32 or type_ == I64:
         bits = 32 if type_ == I32 else 64
@@ -72,13 +66,16 @@ def to_bits(value: Any, type_: int, references: References, what: str) -> int:
         return number & ((1 << bits) - 1)
     if type_ == F32 or type_ == F64:
         return _float_bits(value, type_, what)
-    if type_ == EXTERNREF:
-        return 0 if value is None else references.extern_to_bits(value)
-    if value is None:
+    if value is None and not type_ & NON_NULL:
         return 0
+    if is_extern(type_) and value is not None:
+        return references.extern_to_bits(value)
+    if type_ & 0xFF != FUNCREF and value is not None:
+        raise Unsupported(f"{what}: no support for passing {type_name(type_)} yet", "function-references")
     address = references.func_to_bits(value)
     if address is None:
-        raise TypeError(f"{what} must be a WebAssembly function or None (funcref), not {type(value).__name__}")
+        wanted = "a WebAssembly function" if type_ & NON_NULL else "a WebAssembly function or None"
+        raise TypeError(f"{what} must be {wanted} ({type_name(type_)}), not {type(value).__name__}")
     return address
 
 
@@ -111,4 +108,4 @@ def from_bits(bits: int, type_: int, references: References) -> Any:
         return _f64.unpack(_u64.pack(bits))[0]
     if not bits:
         return None
-    return references.extern_from_bits(bits) if type_ == EXTERNREF else references.func_from_bits(bits)
+    return references.extern_from_bits(bits) if is_extern(type_) else references.func_from_bits(bits)

@@ -1,7 +1,7 @@
-"""Floor 1: a place in a token stream, and the productions that modules and code share (spec 6.3, 6.4, 6.6.3 to 6.6.5).
+"""Floor 1: a place in a token stream, and what all productions share (spec 6.3, 6.4).
 
-In: `Tokens`. Out: indices, names, strings, types. A `Cursor` also holds what identifiers mean in one module: the index
-spaces and the types. Productions that look things up expect the cursor on their first token and leave it after their last.
+In: `Tokens`. Out: indices, names, strings, numbers. A `Cursor` also holds what identifiers mean in one module: the index
+spaces. Productions that look things up expect the cursor on their first token and leave it after their last.
 """
 
 from __future__ import annotations
@@ -9,29 +9,20 @@ from __future__ import annotations
 import re
 from typing import Final, NoReturn
 
-from figwasp.wasm.later import feature_of, no_support
 from figwasp.wasm.lexer import Tokens, identifier, string_bytes
 from figwasp.wasm.literals import float_bits, integer
-from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE
+from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE, TAG
 from figwasp.wasm.opcodes import ROWS, Opcode
-from figwasp.wasm.types import TYPE_CODES, V128, FuncType, Limits
+from figwasp.wasm.types import HEAP_NAMES, TYPE_CODES
 
-__all__ = ["ADDRESS_TYPES", "DATA", "ELEM", "HEAP_TYPES", "INSTRS", "TYPE", "U64", "VALUE_TYPES", "Cursor", "is_index", "text_name"]
+__all__ = ["DATA", "ELEM", "INSTRS", "TYPE", "U32", "U64", "Cursor", "is_index"]
 
-TYPE: Final = 4
-ELEM: Final = 5
-DATA: Final = 6
-SPACES: Final = ("function", "table", "memory", "global", "type", "elem segment", "data segment")
-"""Index space -> what messages call its items; the first four are the kinds of imports and exports."""
-assert (FUNC, TABLE, MEMORY, GLOBAL) == (0, 1, 2, 3)
-
-HEAP_TYPES: Final = {"func": TYPE_CODES["funcref"], "extern": TYPE_CODES["externref"]}
-"""Heap type of `ref.null` -> the reference type it means."""
-VALUE_TYPES: Final = {name: code for name, code in TYPE_CODES.items() if code != V128}
-_REFS: Final = frozenset(HEAP_TYPES.values())
-
-ADDRESS_TYPES: Final = ("i32", "i64")
-"""What may stand before limits to say what indexes a memory or table."""
+TYPE: Final = 5
+ELEM: Final = 6
+DATA: Final = 7
+SPACES: Final = ("function", "table", "memory", "global", "tag", "type", "elem segment", "data segment")
+"""Index space -> what messages call its items; the first five are the kinds of imports and exports."""
+assert (FUNC, TABLE, MEMORY, GLOBAL, TAG) == (0, 1, 2, 3, 4)
 
 U32: Final = (1 << 32) - 1
 U64: Final = (1 << 64) - 1
@@ -42,18 +33,22 @@ def is_index(token: str) -> bool:
     return token[:1] == "$" or token[:1].isdecimal()
 
 
-def text_name(row: Opcode) -> str:
-    """Return the name that the text format has for an instruction: its own, but `select` for both forms of that."""
-    return "select" if row.name == "select_t" else row.name
+def _instructions() -> dict[str, Opcode]:
+    rows: dict[str, Opcode] = {}
+    for row in ROWS:
+        rows.setdefault(row.text, row)
+    return rows
 
 
-INSTRS: Final[dict[str, Opcode]] = {row.name: row for row in ROWS if row.name == text_name(row)}
-"""Name in the text format -> row; `select` is the form without types."""
+INSTRS: Final[dict[str, Opcode]] = _instructions()
+"""Name in the text format -> row, the first of those with that name: `select` without types, `ref.test` without null."""
 
 _KEYWORDS: Final = frozenset(
     (
-        "module", "type", "func", "param", "result", "local", "import", "export", "table", "memory", "global", "mut", "elem",
-        "data", "start", "offset", "item", "declare", "then", "extern", "binary", "quote", "definition", "instance",
+        "module", "type", "rec", "sub", "final", "func", "struct", "array", "field", "param", "result", "local", "import",
+        "export", "table", "memory", "global", "tag", "mut", "shared", "pagesize", "elem", "data", "start", "offset", "item",
+        "declare", "then", "do", "ref", "null", "i8", "i16", "catch_ref", "catch_all_ref", "binary", "quote", "definition",
+        "instance", "i8x16", "i16x8", "i32x4", "i64x2", "f32x4", "f64x2",
     )
 )  # fmt: skip
 _NANS: Final = ("nan:canonical", "nan:arithmetic")
@@ -69,10 +64,11 @@ class Cursor:
         at: index of the next token.
         spaces: per index space, identifier -> index.
         counts: per index space, how many items are known.
-        types: the types so far; implied ones are appended (spec 6.4.6).
+        titles: index of a token -> the name that the annotation `@name` before it gives; taken out when it is read.
+        hints: index of a token -> the branch hint before it; taken out likewise.
     """
 
-    __slots__ = ("_type_index", "at", "counts", "items", "spaces", "tokens", "types")
+    __slots__ = ("at", "counts", "hints", "items", "spaces", "titles", "tokens")
 
     def __init__(self, tokens: Tokens, at: int = 0) -> None:
         self.tokens = tokens
@@ -80,8 +76,8 @@ class Cursor:
         self.at = at
         self.spaces: list[dict[str, int]] = [{} for _ in SPACES]
         self.counts = [0] * len(SPACES)
-        self.types: list[FuncType] = []
-        self._type_index: dict[FuncType, int] = {}
+        self.titles: dict[int, str] = {}
+        self.hints: dict[int, int] = {}
 
     # Errors
 
@@ -100,11 +96,9 @@ class Cursor:
             self._bad_identifier(where)
         if token[0] == '"' and string_bytes(token) is None and token.startswith('"\\u'):
             self.fail("malformed UTF-8 encoding", where)
-        feature = feature_of(self.items[where + 1] if token == "(" else token)
-        later = no_support(feature) if feature else ""
         if not _known(token):
-            self.fail(f"unknown operator {shown}{later}", where)
-        self.fail(f"unexpected token {shown}" + (f", expected {wanted}" if wanted else "") + later, where)
+            self.fail(f"unknown operator {shown}", where)
+        self.fail(f"unexpected token {shown}" + (f", expected {wanted}" if wanted else ""), where)
 
     def _bad_identifier(self, at: int) -> NoReturn:
         token = self.items[at]
@@ -172,17 +166,17 @@ class Cursor:
             parts.append(self.string())
         return b"".join(parts)
 
-    def unsigned(self, limit: int = U32) -> int:
+    def unsigned(self, limit: int = U32, wanted: str = "an unsigned integer") -> int:
         """Read an unsigned integer up to a limit."""
         token = self.items[self.at]
-        value = int(token) if token.isdecimal() and len(token) < 10 else self._unsigned(token, limit)
+        value = int(token) if token.isdecimal() and len(token) < 10 else self._unsigned(token, limit, wanted)
         self.at += 1
         return value
 
-    def _unsigned(self, token: str, limit: int) -> int:
+    def _unsigned(self, token: str, limit: int, wanted: str) -> int:
         value = integer(token) if token[:1].isdecimal() else None
         if value is None:
-            self.unexpected("an unsigned integer")
+            self.unexpected(wanted)
         if value > limit:
             self.fail(f"constant out of range for u{limit.bit_length()}")
         return value
@@ -215,11 +209,19 @@ class Cursor:
         self.counts[space] += 1
         return key
 
+    def title(self, key: str | None) -> str | None:
+        """Return the name of an item: that of the annotation that comes next, or else its identifier."""
+        if self.titles:
+            title = self.titles.pop(self.at, None)
+            if title is not None:
+                return title
+        return key[1:] if key is not None else None
+
     def index(self, space: int) -> int:
         """Read an index: a number, or an identifier of the space."""
         token = self.items[self.at]
         if token[:1] != "$":
-            return self.unsigned()
+            return self.unsigned(U32, "an index")
         key = self.key(token) if token[1:2] == '"' else token
         value = self.spaces[space].get(key)
         if value is None:
@@ -231,102 +233,12 @@ class Cursor:
         """Read an index if one comes next, else answer 0."""
         return self.index(space) if is_index(self.items[self.at]) else 0
 
-    # Types
-
-    def value_type(self) -> int:
-        """Read a value type."""
-        code = VALUE_TYPES.get(self.items[self.at])
-        if code is None:
-            self.unexpected("a value type")
-        self.at += 1
-        return code
-
-    def ref_type(self) -> int:
-        """Read a reference type."""
-        code = VALUE_TYPES.get(self.items[self.at])
-        if code not in _REFS:
-            self.unexpected("a reference type")
-        self.at += 1
-        return code
-
-    def value_types(self) -> bytes:
-        """Read value types up to and with a closing parenthesis."""
-        items = self.items
-        types = bytearray()
-        while items[self.at] != ")":
-            types.append(self.value_type())
-        self.at += 1
-        return bytes(types)
-
-    def declarations(self, keyword: str, names: dict[str, int] | None, count: int) -> bytes:
-        """Read `(param ...)` or `(local ...)` forms.
-
-        Args:
-            keyword: which of the two.
-            names: receives identifier -> index of the local; None where identifiers may not stand.
-            count: index of the first.
-        """
-        types = bytearray()
-        while self.opens(keyword):
-            key = self.identifier() if names is not None else None
-            if key is None or names is None:
-                types += self.value_types()
-                continue
-            if key in names:
-                self.fail(f"duplicate local {key}", self.at - 1)
-            names[key] = count + len(types)
-            types.append(self.value_type())
-            self.expect(")")
-        return bytes(types)
-
-    def signature(self, names: dict[str, int] | None) -> FuncType:
-        """Read parameters and results; `names` as in `declarations`."""
-        params = self.declarations("param", names, 0)
-        results = bytearray()
-        while self.opens("result"):
-            results += self.value_types()
-        if self.items[self.at] == "(" and self.items[self.at + 1] in ("param", "type"):
-            self.unexpected(at=self.at + 1)
-        return FuncType(params, bytes(results))
-
-    def type_use(self, names: dict[str, int] | None) -> int:
-        """Read a type use and return the index of the type (spec 6.4.6); `names` as in `declarations`."""
-        at = self.at
-        if not self.opens("type"):
-            return self.type_index(self.signature(names))
-        index = self.index(TYPE)
-        self.expect(")")
-        inline = self.signature(names)
-        if inline.params or inline.results:
-            if index >= len(self.types):
-                self.fail(f"unknown type {index}", at + 2)
-            if inline != self.types[index]:
-                self.fail("inline function type does not match the type", at)
-        return index
-
-    def add_type(self, type_: FuncType) -> int:
-        """Append a type and return its index."""
-        index = len(self.types)
-        self.types.append(type_)
-        self._type_index.setdefault(type_, index)
-        return index
-
-    def type_index(self, type_: FuncType) -> int:
-        """Return the first index of a type, appending it if there is none."""
-        index = self._type_index.get(type_)
-        return self.add_type(type_) if index is None else index
-
-    def limits(self) -> Limits:
-        """Read limits."""
-        if self.items[self.at] in ADDRESS_TYPES:
-            self.fail(f"unexpected token {self.items[self.at]}" + no_support("memory64"))
-        low = self.unsigned(U64)
-        return Limits(low, self.unsigned(U64) if self.items[self.at][:1].isdecimal() else None)
-
 
 def _known(token: str) -> bool:
     """Say whether a token is one that the grammar knows at all."""
-    if token in "()" or token in INSTRS or token in _KEYWORDS or token in VALUE_TYPES:
+    if token in "()" or token in INSTRS or token in _KEYWORDS:
+        return True
+    if token in TYPE_CODES or token in HEAP_NAMES:
         return True
     if token[0] in "$":
         return identifier(token) is not None
@@ -335,4 +247,4 @@ def _known(token: str) -> bool:
     if token[0].isdecimal() or token[0] in "+-" or token[:3] in ("inf", "nan"):
         return integer(token) is not None or float_bits(token, 64) is not None or token in _NANS
     memarg = _MEMARG.fullmatch(token)
-    return memarg is not None and integer(memarg[1]) is not None
+    return memarg is not None and memarg[1][:1].isdecimal() and integer(memarg[1]) is not None

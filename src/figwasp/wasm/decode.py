@@ -14,8 +14,7 @@ from typing import Final
 from figwasp.errors import LimitExceeded, Malformed
 from figwasp.features import DEFAULT, Features
 from figwasp.wasm import limits, opcodes
-from figwasp.wasm.immediates import READERS, Immediate
-from figwasp.wasm.later import no_support
+from figwasp.wasm.immediates import BLOCK, READERS, TRY_TABLE, Immediate
 from figwasp.wasm.module import (
     ACTIVE,
     DECLARATIVE,
@@ -24,6 +23,7 @@ from figwasp.wasm.module import (
     MEMORY,
     PASSIVE,
     TABLE,
+    TAG,
     Body,
     ConstExpr,
     Custom,
@@ -34,21 +34,43 @@ from figwasp.wasm.module import (
     Module,
 )
 from figwasp.wasm.reader import Reader
-from figwasp.wasm.types import FUNCREF, FuncType, GlobalType, MemoryType, TableType, malformed_type
+from figwasp.wasm.types import (
+    FUNCREF,
+    I8,
+    I16,
+    NON_NULL,
+    ArrayType,
+    CompType,
+    FieldType,
+    FuncType,
+    GlobalType,
+    MemoryType,
+    StructType,
+    SubType,
+    TableType,
+)
 
 __all__ = ["decode"]
 
 CUSTOM: Final = 0
 SECTIONS: Final = (
     "custom", "type", "import", "function", "table", "memory", "global", "export", "start", "element", "code", "data",
-    "data count",
+    "data count", "tag",
 )  # fmt: skip
-ORDER: Final = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 10)
-"""Section id -> its place: the data count section stands before the code section."""
+ORDER: Final = (0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 12, 13, 11, 6)
+"""Section id -> its place: the tag section follows the memories, the data count section stands before the code section."""
 
-LATER: Final[dict[int, str]] = {13: "exception handling"}
-BLOCK: Final = 0x02
-IF: Final = 0x04
+NEEDS: Final = {12: "bulk-memory", 13: "exceptions"}
+"""Section id -> the proposal that brought it."""
+
+# Forms of the type section (spec 5.3.8 and 5.3.9)
+REC: Final = 0x4E
+SUB_FINAL: Final = 0x4F
+SUB: Final = 0x50
+ARRAY: Final = 0x5E
+STRUCT: Final = 0x5F
+FUNC_FORM: Final = 0x60
+
 END: Final = 0x0B
 REF_FUNC: Final = 0xD2
 
@@ -86,11 +108,13 @@ def _check_header(data: bytes) -> None:
 class _Decoder(Reader):
     """A reader that makes the module."""
 
-    __slots__ = ("elem_exprs", "elem_funcs", "module")
+    __slots__ = ("elem_exprs", "elem_funcs", "fields", "last_section", "module")
 
     def __init__(self, data: bytes, features: Features) -> None:
         super().__init__(data, features)
         self.module = Module(data, features)
+        self.last_section = CUSTOM
+        self.fields: dict[bytes, FieldType] = {}
         self.elem_funcs: dict[int, ConstExpr] = {}
         self.elem_exprs: dict[bytes, ConstExpr] = {}
 
@@ -115,14 +139,14 @@ class _Decoder(Reader):
     def section(self, section: int, start: int, last: int) -> int:
         """Read one section and return the greatest place in the order so far."""
         if section >= len(SECTIONS):
-            later = f": no support for {LATER[section]} yet" if section in LATER else ""
-            raise Malformed(f"malformed section id {section}{later}", start)
-        if section == 12 and "bulk-memory" not in self.features:
-            raise Malformed("malformed section id 12: bulk-memory is off", start)
+            raise Malformed(f"malformed section id {section}", start)
+        if NEEDS.get(section, "mvp") not in self.features:
+            raise Malformed(f"malformed section id {section}: {NEEDS[section]} is off", start)
         if section != CUSTOM:
             if ORDER[section] <= last:
                 raise Malformed(f"unexpected content after last section: {SECTIONS[section]} section", start)
             last = ORDER[section]
+            self.last_section = section
         _READ[section](self)
         if self.pos != self.end:
             raise Malformed(f"section size mismatch: {SECTIONS[section]} section", start)
@@ -140,17 +164,12 @@ class _Decoder(Reader):
 
     def custom_section(self) -> None:
         name = self.name()
-        self.module.customs.append(Custom(name, self.pos, self.end))
+        self.module.customs.append(Custom(name, self.pos, self.end, self.last_section))
         self.pos = self.end
 
     def type_section(self) -> None:
         for _ in range(self.count("types", limits.MAX_ITEMS)):
-            start = self.pos
-            form = self.byte()
-            if form != 0x60:
-                raise Malformed(malformed_type("function type", form), start)
-            params = self.type_vector()
-            self.module.types.append(FuncType(params, self.type_vector()))
+            self.rec_type()
 
     def import_section(self) -> None:
         for _ in range(self.count("imports", limits.MAX_ITEMS)):
@@ -161,6 +180,8 @@ class _Decoder(Reader):
             desc: int | TableType | MemoryType | GlobalType
             if kind == FUNC:
                 desc = self.u32()
+            elif kind == TAG and "exceptions" in self.features:
+                desc = self.tag()
             elif kind == TABLE:
                 desc = self.table_type()
             elif kind == MEMORY:
@@ -179,12 +200,30 @@ class _Decoder(Reader):
 
     def table_section(self) -> None:
         room = limits.MAX_TABLES - len(self.module.tables)
-        self.module.tables += [self.table() for _ in range(self.count("tables", room))]
+        for _ in range(self.count("tables", room)):
+            self.table()
 
-    def table(self) -> TableType:
-        if self.data[self.pos : self.pos + 2] == b"\x40\0":
-            raise Malformed("malformed table, an initial value" + no_support("typed function references"), self.pos)
-        return self.table_type()
+    def table(self) -> None:
+        if self.data[self.pos : self.pos + 1] != b"\x40" or "function-references" not in self.features:
+            self.module.tables.append(self.table_type())
+            self.module.table_inits.append(None)
+            return
+        self.pos += 1
+        start = self.pos
+        if self.byte():
+            raise Malformed("malformed table", start)
+        self.module.tables.append(self.table_type())
+        self.module.table_inits.append(self.const_expr())
+
+    def tag_section(self) -> None:
+        room = limits.MAX_ITEMS - len(self.module.tags)
+        self.module.tags += [self.tag() for _ in range(self.count("tags", room))]
+
+    def tag(self) -> int:
+        start = self.pos
+        if self.byte():
+            raise Malformed("malformed tag attribute", start)
+        return self.u32()
 
     def memory_section(self) -> None:
         room = limits.MAX_MEMORIES - len(self.module.memories)
@@ -200,7 +239,7 @@ class _Decoder(Reader):
             name = self.name()
             start = self.pos
             kind = self.byte()
-            if kind > GLOBAL:
+            if kind > (TAG if "exceptions" in self.features else GLOBAL):
                 raise Malformed(f"malformed export kind {kind:#04x}", start)
             self.module.exports.append(Export(name, kind, self.u32()))
 
@@ -231,6 +270,70 @@ class _Decoder(Reader):
     def data_count_section(self) -> None:
         self.module.data_count = self.u32()
 
+    # Types
+
+    def rec_type(self) -> None:
+        """Read a recursion group (spec 5.3.9), which may be a single type without one."""
+        module = self.module
+        count = 1
+        if self.form("gc") == REC:
+            self.pos += 1
+            count = self.count("types", limits.MAX_ITEMS - len(module.types))
+        elif len(module.types) >= limits.MAX_ITEMS:
+            raise LimitExceeded(f"more than {limits.MAX_ITEMS} types")
+        if count:
+            module.groups.append(len(module.types))
+        for _ in range(count):
+            module.types.append(self.sub_type())
+
+    def form(self, proposal: str) -> int:
+        """Return the next byte without stepping over it; 0 while the proposal that gives it a meaning is off."""
+        return self.data[self.pos] if self.pos < self.end and proposal in self.features else 0
+
+    def sub_type(self) -> SubType:
+        form = self.form("gc")
+        if form != SUB and form != SUB_FINAL:
+            return SubType(self.comp_type())
+        self.pos += 1
+        supers = tuple([self.u32() for _ in range(self.count("supertypes", limits.MAX_SUPERTYPES))])
+        return SubType(self.comp_type(), supers, form == SUB_FINAL)
+
+    def comp_type(self) -> CompType:
+        start = self.pos
+        form = self.byte()
+        if form == FUNC_FORM:
+            params = self.type_vector()
+            return FuncType(params, self.type_vector())
+        if form == STRUCT and "gc" in self.features:
+            return StructType(tuple([self.field() for _ in range(self.count("fields", limits.MAX_FIELDS))]))
+        if form == ARRAY and "gc" in self.features:
+            return ArrayType(self.field())
+        off = "gc" not in self.features and form in (REC, SUB, SUB_FINAL, STRUCT, ARRAY)
+        raise Malformed(f"malformed type {form:#04x}{': it needs gc, which is off' if off else ''}", start)
+
+    def field(self) -> FieldType:
+        """Read the type of a field; those that are alike and two bytes long are one object."""
+        pair = self.data[self.pos : self.pos + 2]
+        known = self.fields.get(pair)
+        if known is not None and self.pos + 2 <= self.end:
+            self.pos += 2
+            return known
+        first = self.pos
+        packed = self.form("gc")
+        if packed == I8 or packed == I16:
+            self.pos += 1
+            storage = packed
+        else:
+            storage = self.value_type()
+        start = self.pos
+        mutable = self.byte()
+        if mutable > 1:
+            raise Malformed(f"malformed mutability {mutable:#04x}", start)
+        type_ = FieldType(storage, mutable == 1)
+        if self.pos == first + 2:
+            self.fields[pair] = type_
+        return type_
+
     # Items
 
     def elem(self) -> Elem:
@@ -247,7 +350,7 @@ class _Decoder(Reader):
         else:
             table = self.u32() if flags & 2 else 0
             offset = self.const_expr()
-        type_ = FUNCREF
+        type_ = FUNCREF if flags & 4 or "function-references" not in self.features else FUNCREF | NON_NULL
         if flags & 3:
             type_ = self.ref_type() if flags & 4 else self.elem_kind()
         count = self.count("elements", limits.MAX_ELEMS)
@@ -259,7 +362,7 @@ class _Decoder(Reader):
         kind = self.byte()
         if kind:
             raise Malformed(f"malformed element kind {kind:#04x}", start)
-        return FUNCREF
+        return FUNCREF | NON_NULL if "function-references" in self.features else FUNCREF
 
     def elem_func(self) -> ConstExpr:
         """Return the one expression for a function index; a large segment is then one pointer per element."""
@@ -307,11 +410,11 @@ class _Decoder(Reader):
                 if not depth:
                     return ConstExpr(instrs, start, self.pos)
                 depth -= 1
-            elif BLOCK <= code <= IF:
-                depth += 1
             row = opcodes.BY_CODE.get(code)
             if row is None or row.proposal not in self.features:
                 raise Malformed(opcodes.illegal(code), at)
+            if row.immediates == BLOCK or row.immediates == TRY_TABLE:
+                depth += 1
             immediate, self.pos = READERS[row.immediates](self.data, self.pos)
             if self.pos > self.end:
                 raise Malformed("unexpected end", at)
@@ -323,7 +426,7 @@ class _Decoder(Reader):
 
     def opcode(self) -> int:
         code = self.byte()
-        return opcodes.pack(code, self.u32()) if code in opcodes.PREFIXES else code
+        return opcodes.pack(code, self.u32()) if code in opcodes.BY_PREFIX else code
 
 
 _READ: Final[tuple[Callable[[_Decoder], None], ...]] = (
@@ -340,4 +443,5 @@ _READ: Final[tuple[Callable[[_Decoder], None], ...]] = (
     _Decoder.code_section,
     _Decoder.data_section,
     _Decoder.data_count_section,
+    _Decoder.tag_section,
 )

@@ -1,13 +1,13 @@
 """Module -> bytes (spec 5.5). Floor 1.
 
-Goes in: a `Module` whose `bodies` and data ranges are ignored, the code entries and data bytes that take their place,
-and names. Comes out: the binary, every integer in its shortest form. Nothing is checked: what goes in decides whether
-the result is valid.
+Goes in: a `Module` whose `bodies`, data ranges and custom sections are ignored, the code entries, data bytes and custom
+sections that take their place, and names. Comes out: the binary, every integer in its shortest form. Nothing is checked:
+what goes in decides whether the result is valid. `encode_decoded` takes all of that from the module's own bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from figwasp.wasm.immediates import WRITERS, Immediate
@@ -15,10 +15,8 @@ from figwasp.wasm.leb128 import write_unsigned
 from figwasp.wasm.module import (
     ACTIVE,
     DECLARATIVE,
-    GLOBAL,
-    MEMORY,
     PASSIVE,
-    TABLE,
+    TAG,
     ConstExpr,
     Data,
     Elem,
@@ -27,44 +25,102 @@ from figwasp.wasm.module import (
 )
 from figwasp.wasm.names import Names, write_names
 from figwasp.wasm.opcodes import BY_CODE, subcode
-from figwasp.wasm.types import FUNCREF, FuncType, GlobalType, Limits, MemoryType, TableType
+from figwasp.wasm.type_binary import value_type_bytes, value_types_bytes
+from figwasp.wasm.types import (
+    FUNCREF,
+    I8,
+    I16,
+    I64,
+    NON_NULL,
+    CompType,
+    FieldType,
+    FuncType,
+    GlobalType,
+    Limits,
+    MemoryType,
+    StructType,
+    SubType,
+    TableType,
+    Types,
+)
 
-__all__ = ["MAGIC", "encode", "locals_vector", "write_instr", "write_name"]
+__all__ = ["MAGIC", "Section", "encode", "encode_decoded", "locals_vector", "write_instr", "write_name"]
 
 MAGIC: Final = b"\0asm\1\0\0\0"
 REF_FUNC: Final = 0xD2
 END: Final = 0x0B
 
 
-def encode(module: Module, bodies: Sequence[bytes], datas: Sequence[bytes], names: Names | None = None) -> bytes:
+Section = tuple[int, str, bytes]
+"""A custom section: the id of the section it follows (0: none), its name, its content."""
+
+
+def encode(
+    module: Module, bodies: Sequence[bytes], datas: Sequence[bytes], names: Names | None = None, customs: Sequence[Section] = ()
+) -> bytes:
     """Return a module's binary.
 
     Args:
-        module: what to write; custom sections other than the name section are not written.
+        module: what to write.
         bodies: per defined function its code entry without the size: locals, instructions, the final `end`.
         datas: per data segment its bytes.
-        names: written as the name section unless it is empty.
+        names: written as the name section, after everything but the custom sections at LAST, unless it is empty.
+        customs: custom sections; those that follow the same section in their order.
     """
     out = bytearray(MAGIC)
-    _section(out, 1, [_func_type(type_) for type_ in module.types])
-    _section(out, 2, [_import(item) for item in module.imports])
-    _section(out, 3, [_index(type_) for type_ in module.func_types[module.num_imported_funcs :]])
-    _section(out, 4, [_table_type(type_) for type_ in module.tables[module.num_imported_tables :]])
-    _section(out, 5, [_limits(type_.limits) for type_ in module.memories[module.num_imported_memories :]])
-    globals_ = zip(module.globals[module.num_imported_globals :], module.global_inits, strict=True)
-    _section(out, 6, [_global_type(type_) + _expr(init) for type_, init in globals_])
-    _section(out, 7, [write_name(item.name) + bytes((item.kind,)) + _index(item.index) for item in module.exports])
-    if module.start is not None:
-        _sized(out, 8, _index(module.start))
-    _section(out, 9, [_elem(elem) for elem in module.elems])
-    if module.data_count is not None:
-        _sized(out, 12, _index(module.data_count))
-    _section(out, 10, [_index(len(body)) + body for body in bodies])
-    _section(out, 11, [_data(data, init) for data, init in zip(module.datas, datas, strict=True)])
-    section = write_names(names) if names is not None else b""
-    if section:
-        _sized(out, 0, write_name("name") + section)
+    waiting = list(customs)
+    for section, content in _sections(module, bodies, datas):
+        if content:
+            # Those that follow what is not there come before the next section that is.
+            waiting = _write_customs(out, waiting, PLACES[section])
+            _sized(out, section, content)
+    waiting = _write_customs(out, waiting, PLACES[LAST])
+    section_names = write_names(names) if names is not None else b""
+    if section_names:
+        _sized(out, 0, write_name("name") + section_names)
+    _write_customs(out, waiting, len(PLACES))
     return bytes(out)
+
+
+def encode_decoded(module: Module) -> bytes:
+    """Return the binary of a module with the bodies, data and custom sections that it was decoded from."""
+    data = module.data
+    bodies = [data[body.start : body.end] for body in module.bodies]
+    datas = [data[segment.start : segment.end] for segment in module.datas]
+    return encode(module, bodies, datas, None, [(item.after, item.name, data[item.start : item.end]) for item in module.customs])
+
+
+LAST: Final = 14
+"""Stands for the id of a section, in a custom section, that comes after all else and after the name section."""
+PLACES: Final = {id_: place for place, id_ in enumerate((0, 1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11, LAST))}
+"""Section id -> its place in the order of the binary."""
+
+
+def _sections(module: Module, bodies: Sequence[bytes], datas: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Give the sections in the order of the binary; those without content are left out."""
+    yield 1, _vector(_rec_groups(module))
+    yield 2, _vector([_import(item) for item in module.imports])
+    yield 3, _vector([_index(type_) for type_ in module.func_types[module.num_imported_funcs :]])
+    tables = zip(module.tables[module.num_imported_tables :], module.table_inits, strict=True)
+    yield 4, _vector([_table(type_, init) for type_, init in tables])
+    yield 5, _vector([_memory_type(type_) for type_ in module.memories[module.num_imported_memories :]])
+    yield 13, _vector([_tag(type_) for type_ in module.tags[module.num_imported_tags :]])
+    globals_ = zip(module.globals[module.num_imported_globals :], module.global_inits, strict=True)
+    yield 6, _vector([_global_type(type_) + _expr(init) for type_, init in globals_])
+    yield 7, _vector([write_name(item.name) + bytes((item.kind,)) + _index(item.index) for item in module.exports])
+    yield 8, _index(module.start) if module.start is not None else b""
+    yield 9, _vector([_elem(module, elem) for elem in module.elems])
+    yield 12, _index(module.data_count) if module.data_count is not None else b""
+    yield 10, _vector([_index(len(body)) + body for body in bodies])
+    yield 11, _vector([_data(data, init) for data, init in zip(module.datas, datas, strict=True)])
+
+
+def _write_customs(out: bytearray, waiting: list[Section], before: int) -> list[Section]:
+    """Write the custom sections that follow a section whose place is before a given one; return the others."""
+    for after, name, content in waiting:
+        if PLACES[after] < before:
+            _sized(out, 0, write_name(name) + content)
+    return [section for section in waiting if PLACES[section[0]] >= before]
 
 
 def write_instr(out: bytearray, code: int, immediate: Immediate) -> None:
@@ -89,7 +145,7 @@ def write_name(text: str) -> bytes:
     return _index(len(raw)) + raw
 
 
-def locals_vector(types: bytes) -> bytes:
+def locals_vector(types: Types) -> bytes:
     """Return the locals of a code entry, runs of one type counted."""
     runs: list[tuple[int, int]] = []
     for code in types:
@@ -97,7 +153,7 @@ def locals_vector(types: bytes) -> bytes:
             runs[-1] = (runs[-1][0] + 1, code)
         else:
             runs.append((1, code))
-    return _index(len(runs)) + b"".join(_index(count) + bytes((code,)) for count, code in runs)
+    return _index(len(runs)) + b"".join(_index(count) + value_type_bytes(code) for count, code in runs)
 
 
 def _index(value: int) -> bytes:
@@ -112,40 +168,82 @@ def _sized(out: bytearray, section: int, content: bytes) -> None:
     out += content
 
 
-def _section(out: bytearray, section: int, items: list[bytes]) -> None:
-    if items:
-        _sized(out, section, _index(len(items)) + b"".join(items))
+def _vector(items: list[bytes]) -> bytes:
+    return _index(len(items)) + b"".join(items) if items else b""
 
 
-def _func_type(type_: FuncType) -> bytes:
-    return b"\x60" + _index(len(type_.params)) + type_.params + _index(len(type_.results)) + type_.results
+def _rec_groups(module: Module) -> list[bytes]:
+    """Return the recursion groups; a group of one type is the type alone (spec 5.3.9)."""
+    ends = [*module.groups, len(module.types)][1:]
+    groups: list[bytes] = []
+    for start, end in zip(module.groups, ends, strict=True):
+        types = b"".join(map(_sub_type, module.types[start:end]))
+        groups.append(types if end - start == 1 else b"\x4e" + _index(end - start) + types)
+    return groups
 
 
-def _limits(limits: Limits) -> bytes:
+def _sub_type(type_: SubType) -> bytes:
+    if type_.final and not type_.supers:
+        return _comp_type(type_.comp)
+    head = b"\x4f" if type_.final else b"\x50"
+    return head + _index(len(type_.supers)) + b"".join(map(_index, type_.supers)) + _comp_type(type_.comp)
+
+
+def _comp_type(type_: CompType) -> bytes:
+    if isinstance(type_, FuncType):
+        return b"\x60" + _types(type_.params) + _types(type_.results)
+    if isinstance(type_, StructType):
+        return b"\x5f" + _index(len(type_.fields)) + b"".join(map(_field, type_.fields))
+    return b"\x5e" + _field(type_.field)
+
+
+def _types(types: Types) -> bytes:
+    return _index(len(types)) + value_types_bytes(types)
+
+
+def _field(type_: FieldType) -> bytes:
+    packed = type_.storage == I8 or type_.storage == I16
+    return (bytes((type_.storage,)) if packed else value_type_bytes(type_.storage)) + bytes((type_.mutable,))
+
+
+def _limits(limits: Limits, flags: int) -> bytes:
     if limits.max is None:
-        return b"\0" + _index(limits.min)
-    return b"\1" + _index(limits.min) + _index(limits.max)
+        return bytes((flags,)) + _index(limits.min)
+    return bytes((flags | 1,)) + _index(limits.min) + _index(limits.max)
 
 
 def _table_type(type_: TableType) -> bytes:
-    return bytes((type_.elem,)) + _limits(type_.limits)
+    return value_type_bytes(type_.elem) + _limits(type_.limits, 4 if type_.address == I64 else 0)
+
+
+def _table(type_: TableType, init: ConstExpr | None) -> bytes:
+    return _table_type(type_) if init is None else b"\x40\0" + _table_type(type_) + _expr(init)
+
+
+def _memory_type(type_: MemoryType) -> bytes:
+    flags = (2 if type_.shared else 0) | (4 if type_.address == I64 else 0)
+    if type_.page == 16:
+        return _limits(type_.limits, flags)
+    return _limits(type_.limits, flags | 8) + _index(type_.page)
 
 
 def _global_type(type_: GlobalType) -> bytes:
-    return bytes((type_.type, type_.mutable))
+    return value_type_bytes(type_.type) + bytes((type_.mutable,))
+
+
+def _tag(type_: int) -> bytes:
+    return b"\0" + _index(type_)
 
 
 def _import(item: Import) -> bytes:
     desc = item.desc
     if isinstance(desc, int):
-        raw = b"\0" + _index(desc)
+        raw = _tag(desc) if item.kind == TAG else _index(desc)
     elif isinstance(desc, TableType):
-        raw = bytes((TABLE,)) + _table_type(desc)
-    elif isinstance(desc, MemoryType):
-        raw = bytes((MEMORY,)) + _limits(desc.limits)
+        raw = _table_type(desc)
     else:
-        raw = bytes((GLOBAL,)) + _global_type(desc)
-    return write_name(item.module) + write_name(item.name) + raw
+        raw = _memory_type(desc) if isinstance(desc, MemoryType) else _global_type(desc)
+    return write_name(item.module) + write_name(item.name) + bytes((item.kind,)) + raw
 
 
 def _expr(expr: ConstExpr) -> bytes:
@@ -168,23 +266,37 @@ def _func_indices(elem: Elem) -> list[int] | None:
     return indices
 
 
-def _elem(elem: Elem) -> bytes:
-    """Write a segment in the shortest of the eight forms of spec 5.5.12."""
-    funcs = _func_indices(elem) if elem.type == FUNCREF else None
+def _items(elem: Elem, funcs: list[int] | None) -> bytes:
+    """Return the elements of a segment, function indices where there are some; each is encoded once, as segments repeat few."""
+    out = bytearray()  # to join them would take 80 bytes an element
+    if funcs is None:
+        exprs = {init: _expr(init) for init in dict.fromkeys(elem.inits)}
+        for init in elem.inits:
+            out += exprs[init]
+    else:
+        indices = {index: _index(index) for index in set(funcs)}
+        for index in funcs:
+            out += indices[index]
+    return bytes(out)
+
+
+def _elem(module: Module, elem: Elem) -> bytes:
+    """Write a segment in the shortest of the eight forms of spec 5.5.12 that keeps its type."""
+    implied = FUNCREF | NON_NULL if "function-references" in module.features else FUNCREF
+    funcs = _func_indices(elem) if elem.type == implied else None
     flags = 0 if funcs is not None else 4
     head = b""
     if elem.mode == ACTIVE:
         assert elem.offset is not None
-        implied = elem.table == 0 and elem.type == FUNCREF
-        head = _expr(elem.offset) if implied else _index(elem.table) + _expr(elem.offset)
-        flags |= 0 if implied else 2
+        short = elem.table == 0 and (funcs is not None or elem.type == FUNCREF)
+        head = _expr(elem.offset) if short else _index(elem.table) + _expr(elem.offset)
+        flags |= 0 if short else 2
     else:
         flags |= 1 if elem.mode == PASSIVE else 3
         assert elem.mode in (PASSIVE, DECLARATIVE)
     if flags & 3:
-        head += b"\0" if funcs is not None else bytes((elem.type,))
-    items = [_index(index) for index in funcs] if funcs is not None else [_expr(init) for init in elem.inits]
-    return _index(flags) + head + _index(len(items)) + b"".join(items)
+        head += b"\0" if funcs is not None else value_type_bytes(elem.type)
+    return _index(flags) + head + _index(len(elem.inits)) + _items(elem, funcs)
 
 
 def _data(data: Data, init: bytes) -> bytes:

@@ -2,17 +2,22 @@
 
 The instruction table names a kind for every row; this module turns kinds into code. A decoded immediate is
 
-    none                                        None
     none              None
-    block             int: the index of a function type; or negative, and `value & 0x7F` is a value type or EMPTY
+    block             int: the index of a function type; or `~code` of a value type or of EMPTY
     labels            tuple of label indices, the default last
     memarg            (log2 of the alignment, offset, memory index)
+    memarg_lane       (log2 of the alignment, offset, memory index, lane)
+    lane              int
+    lanes             bytes: the sixteen lane indices of a shuffle
     i32 i64           int, signed
-    f32 f64           int: the bit pattern
-    reftype           int: the type code
-    select_types      bytes: value types
-    a name            int: the index in the space of that name (label func local global table memory data elem)
-    name_name         (index, index) in the order of the binary format
+    f32 f64 v128      int: the bit pattern
+    heaptype          int: the nullable reference to it, as `types.py` writes value types
+    select_types      tuple of value types
+    cast              (label, source type, target type): the types of `br_on_cast`
+    try_table         (block type as for block, tuple of catch clauses: (CATCH.. kind, tag index or -1, label))
+    zero              None: a byte that is 0
+    a name            int: the index in the space of that name (label func type local global table memory tag data elem)
+    name_name         (index, index) in the order of the binary format; `u32` and `field` are plain numbers
 
 The readers check the encoding (`Malformed`), not the meaning: an unknown index is for the validator. The skippers
 assume bytes that have been read before.
@@ -26,11 +31,20 @@ from typing import Final
 from figwasp.errors import LimitExceeded, Malformed
 from figwasp.wasm import leb128, limits
 from figwasp.wasm.leb128 import read_u32
-from figwasp.wasm.types import EMPTY, NUM_TYPES, REF_TYPES, malformed_type
+from figwasp.wasm.type_binary import (
+    heap_type_bytes,
+    read_heap_type,
+    read_value_type,
+    value_type_bytes,
+    value_types_bytes,
+)
+from figwasp.wasm.types import EMPTY, NON_NULL
 
 __all__ = ["KINDS", "KIND_NAMES", "READERS", "SKIPPERS", "WRITERS", "Immediate", "Reader", "Skipper", "Writer"]
 
-Immediate = int | bytes | tuple[int, ...] | None
+Clause = tuple[int, int, int]
+"""A catch clause: its kind, the index of its tag or -1, its label."""
+Immediate = int | bytes | tuple[int, ...] | tuple[int, tuple[Clause, ...]] | None
 Reader = Callable[[bytes, int], tuple[Immediate, int]]
 Skipper = Callable[[bytes, int], int]
 Writer = Callable[[bytearray, Immediate], None]
@@ -50,7 +64,7 @@ I32: Final = 11
 I64: Final = 12
 F32: Final = 13
 F64: Final = 14
-REFTYPE: Final = 15
+HEAPTYPE: Final = 15
 DATA_MEMORY: Final = 16
 DATA: Final = 17
 MEMORY_MEMORY: Final = 18
@@ -58,6 +72,20 @@ ELEM_TABLE: Final = 19
 ELEM: Final = 20
 TABLE_TABLE: Final = 21
 SELECT_TYPES: Final = 22
+TYPE: Final = 23
+TAG: Final = 24
+TRY_TABLE: Final = 25
+TYPE_TYPE: Final = 26
+TYPE_FIELD: Final = 27
+TYPE_U32: Final = 28
+TYPE_DATA: Final = 29
+TYPE_ELEM: Final = 30
+CAST: Final = 31
+V128: Final = 32
+LANE: Final = 33
+LANES: Final = 34
+MEMARG_LANE: Final = 35
+ZERO: Final = 36
 
 KINDS: Final[dict[str, int]] = {
     "none": NONE,
@@ -75,7 +103,7 @@ KINDS: Final[dict[str, int]] = {
     "i64": I64,
     "f32": F32,
     "f64": F64,
-    "reftype": REFTYPE,
+    "heaptype": HEAPTYPE,
     "data_memory": DATA_MEMORY,
     "data": DATA,
     "memory_memory": MEMORY_MEMORY,
@@ -83,12 +111,35 @@ KINDS: Final[dict[str, int]] = {
     "elem": ELEM,
     "table_table": TABLE_TABLE,
     "select_types": SELECT_TYPES,
+    "type": TYPE,
+    "tag": TAG,
+    "try_table": TRY_TABLE,
+    "type_type": TYPE_TYPE,
+    "type_field": TYPE_FIELD,
+    "type_u32": TYPE_U32,
+    "type_data": TYPE_DATA,
+    "type_elem": TYPE_ELEM,
+    "cast": CAST,
+    "v128": V128,
+    "lane": LANE,
+    "lanes": LANES,
+    "memarg_lane": MEMARG_LANE,
+    "zero": ZERO,
 }
 KIND_NAMES: Final[list[str]] = sorted(KINDS, key=KINDS.__getitem__)
 """Kind -> the name of it that the instruction table uses."""
 
 MEMORY_INDEX_FLAG: Final = 0x40
-_BLOCK_VALUES: Final = frozenset((EMPTY, *NUM_TYPES, *REF_TYPES))
+
+CATCH: Final = 0
+CATCH_REF: Final = 1
+CATCH_ALL: Final = 2
+CATCH_ALL_REF: Final = 3
+"""Kinds of catch clauses; those up to CATCH_REF name a tag."""
+
+_NULL_SOURCE: Final = 1
+_NULL_TARGET: Final = 2
+"""Flags of `br_on_cast`."""
 
 
 def _read_none(data: bytes, pos: int) -> tuple[Immediate, int]:
@@ -102,9 +153,12 @@ def _read_pair(data: bytes, pos: int) -> tuple[Immediate, int]:
 
 
 def _read_block(data: bytes, pos: int) -> tuple[Immediate, int]:
+    if pos < len(data) and data[pos] == EMPTY:
+        return ~EMPTY, pos + 1
     value, after = leb128.read_s33(data, pos)
-    if value < 0 and (after != pos + 1 or value & 0x7F not in _BLOCK_VALUES):
-        raise Malformed(malformed_type("block type", data[pos]), pos)
+    if value < 0:
+        value, after = read_value_type(data, pos)
+        return ~value, after
     return value, after
 
 
@@ -134,7 +188,7 @@ def _read_memarg(data: bytes, pos: int) -> tuple[Immediate, int]:
     return (flags, offset, memory), after
 
 
-def _read_fixed(data: bytes, pos: int, size: int) -> tuple[Immediate, int]:
+def _read_fixed(data: bytes, pos: int, size: int) -> tuple[int, int]:
     bits = data[pos : pos + size]
     if len(bits) < size:
         raise Malformed("unexpected end", pos)
@@ -149,12 +203,32 @@ def _read_f64(data: bytes, pos: int) -> tuple[Immediate, int]:
     return _read_fixed(data, pos, 8)
 
 
-def _read_reftype(data: bytes, pos: int) -> tuple[Immediate, int]:
-    if pos >= len(data):
+def _read_v128(data: bytes, pos: int) -> tuple[Immediate, int]:
+    return _read_fixed(data, pos, 16)
+
+
+def _read_lane(data: bytes, pos: int) -> tuple[Immediate, int]:
+    return _read_fixed(data, pos, 1)
+
+
+def _read_lanes(data: bytes, pos: int) -> tuple[Immediate, int]:
+    lanes = data[pos : pos + 16]
+    if len(lanes) < 16:
         raise Malformed("unexpected end", pos)
-    if data[pos] not in REF_TYPES:
-        raise Malformed(malformed_type("reference type", data[pos]), pos)
-    return data[pos], pos + 1
+    return lanes, pos + 16
+
+
+def _read_memarg_lane(data: bytes, pos: int) -> tuple[Immediate, int]:
+    memarg, after = _read_memarg(data, pos)
+    lane, after = _read_fixed(data, after, 1)
+    assert isinstance(memarg, tuple)
+    return (*memarg, lane), after
+
+
+def _read_zero(data: bytes, pos: int) -> tuple[Immediate, int]:
+    if data[pos : pos + 1] != b"\0":
+        raise Malformed("zero byte expected" if pos < len(data) else "unexpected end", pos)
+    return None, pos + 1
 
 
 def _read_select_types(data: bytes, pos: int) -> tuple[Immediate, int]:
@@ -163,13 +237,43 @@ def _read_select_types(data: bytes, pos: int) -> tuple[Immediate, int]:
         raise LimitExceeded(
             f"select with {count} types at byte offset {pos:#x}; the limit is {limits.MAX_SELECT_TYPES}"
         )
-    types = data[at : at + count]
-    if len(types) < count:
-        raise Malformed("unexpected end", pos)
-    for code in types:
-        if code == EMPTY or code not in _BLOCK_VALUES:
-            raise Malformed(malformed_type("value type", code), at)
-    return types, at + count
+    types: list[int] = []
+    for _ in range(count):
+        code, at = read_value_type(data, at)
+        types.append(code)
+    return tuple(types), at
+
+
+def _read_cast(data: bytes, pos: int) -> tuple[Immediate, int]:
+    flags, after = _read_fixed(data, pos, 1)
+    if flags > (_NULL_SOURCE | _NULL_TARGET):
+        raise Malformed(f"malformed br_on_cast flags {flags:#04x}", pos)
+    label, after = read_u32(data, after)
+    source, after = read_heap_type(data, after)
+    target, after = read_heap_type(data, after)
+    if not flags & _NULL_SOURCE:
+        source |= NON_NULL
+    return (label, source, target if flags & _NULL_TARGET else target | NON_NULL), after
+
+
+def _read_try_table(data: bytes, pos: int) -> tuple[Immediate, int]:
+    block, after = _read_block(data, pos)
+    count, at = read_u32(data, after)
+    if count > limits.MAX_BR_TABLE:
+        raise LimitExceeded(f"try_table with {count} clauses at byte offset {pos:#x}; the limit is {limits.MAX_BR_TABLE}")
+    clauses: list[Clause] = []
+    for _ in range(count):
+        start = at
+        kind, at = _read_fixed(data, at, 1)
+        if kind > CATCH_ALL_REF:
+            raise Malformed(f"malformed catch clause {kind:#04x}", start)
+        tag = -1
+        if kind <= CATCH_REF:
+            tag, at = read_u32(data, at)
+        label, at = read_u32(data, at)
+        clauses.append((kind, tag, label))
+    assert isinstance(block, int)
+    return (block, tuple(clauses)), at
 
 
 def _skip_none(data: bytes, pos: int) -> int:
@@ -202,8 +306,32 @@ def _skip_labels(data: bytes, pos: int) -> int:
     return _read_labels(data, pos)[1]
 
 
+def _skip_block(data: bytes, pos: int) -> int:
+    return _read_block(data, pos)[1]
+
+
+def _skip_heap_type(data: bytes, pos: int) -> int:
+    return leb128.skip(data, pos)
+
+
 def _skip_select_types(data: bytes, pos: int) -> int:
     return _read_select_types(data, pos)[1]
+
+
+def _skip_v128(data: bytes, pos: int) -> int:
+    return pos + 16
+
+
+def _skip_memarg_lane(data: bytes, pos: int) -> int:
+    return _skip_memarg(data, pos) + 1
+
+
+def _skip_cast(data: bytes, pos: int) -> int:
+    return leb128.skip(data, leb128.skip(data, leb128.skip(data, pos + 1)))
+
+
+def _skip_try_table(data: bytes, pos: int) -> int:
+    return _read_try_table(data, pos)[1]
 
 
 def _write_none(out: bytearray, value: Immediate) -> None:
@@ -220,9 +348,18 @@ def _write_signed(out: bytearray, value: Immediate) -> None:
     leb128.write_signed(out, value)
 
 
+def _write_block(out: bytearray, value: Immediate) -> None:
+    assert isinstance(value, int), value
+    if value >= 0:
+        leb128.write_signed(out, value)
+    else:
+        out += value_type_bytes(~value)
+
+
 def _write_indices(out: bytearray, value: Immediate) -> None:
     assert isinstance(value, tuple), value
     for index in value:
+        assert isinstance(index, int)
         leb128.write_unsigned(out, index)
 
 
@@ -233,28 +370,71 @@ def _write_labels(out: bytearray, value: Immediate) -> None:
 
 
 def _write_memarg(out: bytearray, value: Immediate) -> None:
-    assert isinstance(value, tuple), value
-    align, offset, memory = value
+    align, offset, memory, *_ = _numbers(value)
     leb128.write_unsigned(out, align | MEMORY_INDEX_FLAG if memory else align)
     if memory:
         leb128.write_unsigned(out, memory)
     leb128.write_unsigned(out, offset)
 
 
-def _write_f32(out: bytearray, value: Immediate) -> None:
-    assert isinstance(value, int), value
-    out += value.to_bytes(4, "little")
+def _write_memarg_lane(out: bytearray, value: Immediate) -> None:
+    _write_memarg(out, value)
+    out.append(_numbers(value)[3])
 
 
-def _write_f64(out: bytearray, value: Immediate) -> None:
+def _numbers(value: Immediate) -> tuple[int, ...]:
+    """Insist that an immediate is a tuple of plain numbers."""
+    assert isinstance(value, tuple), value
+    return value  # type: ignore[return-value]
+
+
+def _write_fixed(size: int) -> Writer:
+    def write(out: bytearray, value: Immediate) -> None:
+        assert isinstance(value, int), value
+        out += value.to_bytes(size, "little")
+
+    return write
+
+
+def _write_lanes(out: bytearray, value: Immediate) -> None:
+    assert isinstance(value, bytes), value
+    out += value
+
+
+def _write_zero(out: bytearray, value: Immediate) -> None:
+    assert value is None, value
+    out.append(0)
+
+
+def _write_heap_type(out: bytearray, value: Immediate) -> None:
     assert isinstance(value, int), value
-    out += value.to_bytes(8, "little")
+    out += heap_type_bytes(value)
 
 
 def _write_select_types(out: bytearray, value: Immediate) -> None:
-    assert isinstance(value, bytes), value
-    leb128.write_unsigned(out, len(value))
-    out += value
+    types = _numbers(value)
+    leb128.write_unsigned(out, len(types))
+    out += value_types_bytes(types)
+
+
+def _write_cast(out: bytearray, value: Immediate) -> None:
+    label, source, target = _numbers(value)
+    out.append((0 if source & NON_NULL else _NULL_SOURCE) | (0 if target & NON_NULL else _NULL_TARGET))
+    leb128.write_unsigned(out, label)
+    out += heap_type_bytes(source) + heap_type_bytes(target)
+
+
+def _write_try_table(out: bytearray, value: Immediate) -> None:
+    assert isinstance(value, tuple), value
+    block, clauses = value
+    assert isinstance(clauses, tuple), clauses
+    _write_block(out, block)
+    leb128.write_unsigned(out, len(clauses))
+    for kind, tag, label in clauses:
+        out.append(kind)
+        if tag >= 0:
+            leb128.write_unsigned(out, tag)
+        leb128.write_unsigned(out, label)
 
 
 _Row = tuple[Reader, Skipper, Writer]
@@ -263,7 +443,7 @@ _PAIR: Final[_Row] = (_read_pair, _skip_pair, _write_indices)
 
 _ROWS: Final[dict[int, _Row]] = {
     NONE: (_read_none, _skip_none, _write_none),
-    BLOCK: (_read_block, leb128.skip, _write_signed),
+    BLOCK: (_read_block, _skip_block, _write_block),
     LABEL: _INDEX,
     LABELS: (_read_labels, _skip_labels, _write_labels),
     FUNC: _INDEX,
@@ -275,9 +455,9 @@ _ROWS: Final[dict[int, _Row]] = {
     MEMARG: (_read_memarg, _skip_memarg, _write_memarg),
     I32: (leb128.read_i32, leb128.skip, _write_signed),
     I64: (leb128.read_i64, leb128.skip, _write_signed),
-    F32: (_read_f32, _skip_f32, _write_f32),
-    F64: (_read_f64, _skip_f64, _write_f64),
-    REFTYPE: (_read_reftype, _skip_byte, _write_index),
+    F32: (_read_f32, _skip_f32, _write_fixed(4)),
+    F64: (_read_f64, _skip_f64, _write_fixed(8)),
+    HEAPTYPE: (read_heap_type, _skip_heap_type, _write_heap_type),
     DATA_MEMORY: _PAIR,
     DATA: _INDEX,
     MEMORY_MEMORY: _PAIR,
@@ -285,6 +465,20 @@ _ROWS: Final[dict[int, _Row]] = {
     ELEM: _INDEX,
     TABLE_TABLE: _PAIR,
     SELECT_TYPES: (_read_select_types, _skip_select_types, _write_select_types),
+    TYPE: _INDEX,
+    TAG: _INDEX,
+    TRY_TABLE: (_read_try_table, _skip_try_table, _write_try_table),
+    TYPE_TYPE: _PAIR,
+    TYPE_FIELD: _PAIR,
+    TYPE_U32: _PAIR,
+    TYPE_DATA: _PAIR,
+    TYPE_ELEM: _PAIR,
+    CAST: (_read_cast, _skip_cast, _write_cast),
+    V128: (_read_v128, _skip_v128, _write_fixed(16)),
+    LANE: (_read_lane, _skip_byte, _write_fixed(1)),
+    LANES: (_read_lanes, _skip_v128, _write_lanes),
+    MEMARG_LANE: (_read_memarg_lane, _skip_memarg_lane, _write_memarg_lane),
+    ZERO: (_read_zero, _skip_byte, _write_zero),
 }
 
 READERS: Final[list[Reader]] = [_ROWS[kind][0] for kind in range(len(_ROWS))]

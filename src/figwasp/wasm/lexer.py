@@ -11,24 +11,26 @@ A token is a plain `str`, because that is what one call of `findall` yields and 
 a token stands is only wanted when something is wrong with it, so offsets are found then, by scanning once more.
 
 Block comments nest and annotations hold tokens, which a regular expression cannot follow: `_blanked` overwrites both with
-spaces of the same length before the scan, and only in texts that have any.
+spaces of the same length before the scan, and only in texts that have any. The few annotations that mean something to the
+parser are kept as `Note`s.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from typing import Final, NoReturn
 
 from figwasp.errors import ParseError
 
-__all__ = ["Tokens", "identifier", "string_bytes", "tokenize"]
+__all__ = ["Note", "Tokens", "identifier", "string_bytes", "tokenize"]
 
-# Every repetition below runs over disjoint first characters, so that hostile text cannot make a scan backtrack.
-_PLAIN: Final = r'[^"\\\x00-\x1f\x7f]*'
-_STRING: Final = rf'"{_PLAIN}(?:\\(?:[tnr"\'\\]|[0-9a-fA-F]{{2}}|u\{{[0-9a-fA-F](?:_?[0-9a-fA-F])*\}}){_PLAIN})*"'
-_ID_CHARS: Final = r"[!#-'*+\--:<-Z\\^-z|~]+"
-_RUN: Final = rf"(?:[!#-'*-:<-~]|;(?!;)|{_STRING})+"
-_SPACE: Final = r"[ \t\n\r]*(?:;;[^\n\r]*[ \t\n\r]*)*"
+# Repetitions are possessive: hostile text cannot make a scan backtrack, and no place to go back to is kept for each character.
+_PLAIN: Final = r'[^"\\\x00-\x1f\x7f]*+'
+_STRING: Final = rf'"{_PLAIN}(?:\\(?:[tnr"\'\\]|[0-9a-fA-F]{{2}}|u\{{[0-9a-fA-F](?:_?[0-9a-fA-F])*+\}}){_PLAIN})*+"'
+_ID_CHARS: Final = r"[!#-'*+\--:<-Z\\^-z|~]++"
+_RUN: Final = rf"(?:[!#-'*-:<-~]++|;(?!;)|{_STRING})++"
+_SPACE: Final = r"[ \t\n\r]*+(?:;;[^\n\r]*+[ \t\n\r]*+)*+"
 # The last alternative takes all that follows a character which starts no token: one look at the last item finds it.
 _TOKEN: Final = re.compile(rf"{_SPACE}([()]|{_RUN}|(?s:.*))")
 _GOOD: Final = re.compile(rf"[()]|{_RUN}")
@@ -42,11 +44,36 @@ _ANNOTATED: Final = re.compile(rf"{_SPACE}(?:(\(;)|(\()|(\))|{_RUN}|(\Z))")
 _NEWLINE: Final = re.compile(r"\r\n|\n|\r")
 _PLAIN_ID: Final = re.compile(rf"\${_ID_CHARS}")
 _QUOTED: Final = re.compile(_STRING)
-_LOOSE_STRING: Final = re.compile(r'"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*')
+_LOOSE_STRING: Final = re.compile(r'"(?:[^"\\\x00-\x1f\x7f]++|\\[^\x00-\x1f\x7f])*+')
 _ESCAPE: Final = re.compile(r"\\(?:([0-9a-fA-F]{2})|u\{([^}]*)\}|(.))")
 _ESCAPED: Final = {"t": b"\t", "n": b"\n", "r": b"\r"}
 _SHOWN: Final = 160
 """Longest source line that an error message quotes whole."""
+_NOTED: Final = frozenset(("custom", "name", "metadata.code.branch_hint"))
+"""Ids of the annotations that are kept."""
+
+
+class Note:
+    """An annotation that the parser may want to read.
+
+    Attributes:
+        id: what follows the `@`.
+        at: index of the token that follows the annotation.
+        offset: where it begins, in characters from the start of the text.
+        content: the text after its id, without the closing parenthesis.
+    """
+
+    __slots__ = ("at", "content", "id", "offset")
+
+    def __init__(self, id: str, offset: int, content: str) -> None:
+        self.id = id
+        self.at = 0
+        self.offset = offset
+        self.content = content
+
+
+def _note_at(note: Note) -> int:
+    return note.at
 
 
 class Tokens:
@@ -55,15 +82,21 @@ class Tokens:
     Attributes:
         text: the source.
         items: the tokens in order, and an empty string that stands for the end of the text.
+        notes: the annotations that may mean something, in order.
     """
 
-    __slots__ = ("_offsets", "_scanned", "items", "text")
+    __slots__ = ("_offsets", "_scanned", "items", "notes", "text")
 
-    def __init__(self, text: str, scanned: str, items: list[str]) -> None:
+    def __init__(self, text: str, scanned: str, items: list[str], notes: list[Note]) -> None:
         self.text = text
         self.items = items
+        self.notes = notes
         self._scanned = scanned
         self._offsets: list[int] = []
+        if notes:
+            self.offset(0)
+            for note in notes:
+                note.at = min(bisect_left(self._offsets, note.offset), len(items) - 1)
 
     def offset(self, index: int) -> int:
         """Return where token `index` begins, in characters from the start of the text."""
@@ -79,6 +112,17 @@ class Tokens:
         """Raise `ParseError` at token `index`."""
         _fail(self.text, message, self.offset(index))
 
+    def fail_note(self, message: str, note: Note) -> NoReturn:
+        """Raise `ParseError` at an annotation."""
+        _fail(self.text, message, note.offset)
+
+    def notes_between(self, start: int, end: int) -> list[Note]:
+        """Return the annotations that stand before the tokens from `start` up to and with `end`."""
+        if not self.notes:
+            return []
+        first = bisect_left(self.notes, start, key=_note_at)
+        return self.notes[first : bisect_left(self.notes, end + 1, key=_note_at)]
+
 
 def tokenize(source: str | bytes) -> Tokens:
     """Split a source text into tokens.
@@ -87,14 +131,15 @@ def tokenize(source: str | bytes) -> Tokens:
         ParseError: if the text is not UTF-8 or something in it is not a token.
     """
     text = source if isinstance(source, str) else _decoded(source)
-    scanned = _blanked(text) if "(;" in text or "(@" in text else text
+    notes: list[Note] = []
+    scanned = _blanked(text, notes) if "(;" in text or "(@" in text else text
     items: list[str] = _TOKEN.findall(scanned)
     while items and not items[-1]:
         del items[-1]
     if items and _GOOD.match(items[-1]) is None:
         _reject(text, len(text) - len(items[-1]))
     items.append("")
-    return Tokens(text, scanned, items)
+    return Tokens(text, scanned, items, notes)
 
 
 def string_bytes(token: str) -> bytes | None:
@@ -144,8 +189,8 @@ def _decoded(source: bytes) -> str:
     _fail(good, "malformed UTF-8 encoding", len(good))
 
 
-def _blanked(text: str) -> str:
-    """Overwrite block comments and annotations with spaces."""
+def _blanked(text: str, notes: list[Note]) -> str:
+    """Overwrite block comments and annotations with spaces; keep the annotations that may mean something."""
     parts: list[str] = []
     done = 0
     match = _NOTABLE.search(text)
@@ -153,7 +198,13 @@ def _blanked(text: str) -> str:
         end = match.end()
         if match.lastindex is not None:
             parts.append(text[done : match.start()])
-            end = _comment_end(text, end) if match.lastindex == 1 else _annotation_end(text, end)
+            if match.lastindex == 1:
+                end = _comment_end(text, end)
+            else:
+                name_end, name = _annotation_id(text, end)
+                end = _annotation_end(text, end, name_end)
+                if name in _NOTED:
+                    notes.append(Note(name, match.start(), text[name_end : end - 1]))
             parts.append(" " * (end - match.start()))
             done = end
         match = _NOTABLE.search(text, end)
@@ -171,15 +222,20 @@ def _comment_end(text: str, start: int) -> int:
     _fail(text, "unclosed comment", start - 2)
 
 
-def _annotation_end(text: str, start: int) -> int:
-    """Return where the annotation ends whose opening bracket `(@` ends at `start`."""
-    name = _ANNOTATION_ID.match(text, start)
-    if name is None or name[1] == '""':
+def _annotation_id(text: str, start: int) -> tuple[int, str]:
+    """Return where the id of an annotation ends that begins at `start`, and the id."""
+    match = _ANNOTATION_ID.match(text, start)
+    if match is None or match[1] == '""':
         _fail(text, "empty annotation id", start)
-    if name[1] is not None and identifier("$" + name[1]) is None:
+    name = match[0] if match[1] is None else identifier("$" + match[1])
+    if name is None:
         _fail(text, "malformed UTF-8 encoding", start)
+    return match.end(), name
+
+
+def _annotation_end(text: str, start: int, at: int) -> int:
+    """Return where the annotation ends whose opening bracket `(@` ends at `start` and whose id ends at `at`."""
     depth = 1
-    at = name.end()
     while depth:
         match = _ANNOTATED.match(text, at)
         if match is None:

@@ -6,12 +6,15 @@ tables, memories, globals) hold imports first, as in the spec. The encoder takes
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from figwasp.features import DEFAULT, Features
 from figwasp.wasm.immediates import Immediate
 from figwasp.wasm.names import Names, read_names
-from figwasp.wasm.types import FuncType, GlobalType, MemoryType, TableType
+from figwasp.wasm.types import FuncType, GlobalType, MemoryType, SubType, TableType
+
+if TYPE_CHECKING:
+    from figwasp.wasm.validate_context import Context
 
 __all__ = [
     "ACTIVE",
@@ -22,6 +25,7 @@ __all__ = [
     "MEMORY",
     "PASSIVE",
     "TABLE",
+    "TAG",
     "Body",
     "ConstExpr",
     "Custom",
@@ -36,7 +40,8 @@ FUNC: Final = 0
 TABLE: Final = 1
 MEMORY: Final = 2
 GLOBAL: Final = 3
-KIND_NAMES: Final = ("function", "table", "memory", "global")
+TAG: Final = 4
+KIND_NAMES: Final = ("function", "table", "memory", "global", "tag")
 """Kind of an import or export -> its name in messages."""
 
 ACTIVE: Final = 0
@@ -50,8 +55,8 @@ class Import:
     Attributes:
         module: first half of its name.
         name: second half.
-        kind: FUNC, TABLE, MEMORY or GLOBAL.
-        desc: index of the function type, or the table, memory or global type.
+        kind: FUNC, TABLE, MEMORY, GLOBAL or TAG.
+        desc: index of the type of a function or tag, or the table, memory or global type.
     """
 
     __slots__ = ("desc", "kind", "module", "name")
@@ -144,14 +149,21 @@ class Body:
 
 
 class Custom:
-    """A custom section; its content after the name is `module.data[start:end]`."""
+    """A custom section; its content after the name is `module.data[start:end]`.
 
-    __slots__ = ("end", "name", "start")
+    Attributes:
+        name: its name.
+        start, end: byte offsets of the content.
+        after: id of the section before it that is not custom, 0 at the beginning of the module.
+    """
 
-    def __init__(self, name: str, start: int, end: int) -> None:
+    __slots__ = ("after", "end", "name", "start")
+
+    def __init__(self, name: str, start: int, end: int, after: int) -> None:
         self.name = name
         self.start = start
         self.end = end
+        self.after = after
 
 
 class Module:
@@ -160,39 +172,46 @@ class Module:
     Attributes:
         data: the whole binary.
         features: the proposals it was decoded with, and will be validated with.
-        types: the type section.
+        types: the type section; the types that imply each other stand in groups.
+        groups: index of the first type of every recursion group, in order; empty groups leave no trace.
         imports: in order of the import section.
         func_types: type index of every function, imports first.
         tables, memories, globals: the types in each index space, imports first.
+        tags: type index of every tag, imports first.
+        table_inits: initial value of the elements of the defined tables, None for null.
         global_inits: initial values of the defined globals.
         exports, start, elems, datas: the sections of these names; `start` is None without one.
         data_count: content of the data count section, or None.
         bodies: code of the defined functions.
         customs: custom sections in order.
-        declared: functions that `ref.func` may name, or None before `validate_module`.
+        context: what `validate_module` found out for the validation of bodies, or None before it.
     """
 
     __slots__ = (
         "bodies",
+        "context",
         "customs",
         "data",
         "data_count",
         "datas",
-        "declared",
         "elems",
         "exports",
         "features",
         "func_types",
         "global_inits",
         "globals",
+        "groups",
         "imports",
         "memories",
         "num_imported_funcs",
         "num_imported_globals",
         "num_imported_memories",
         "num_imported_tables",
+        "num_imported_tags",
         "start",
+        "table_inits",
         "tables",
+        "tags",
         "types",
         "_export_names",
         "_names",
@@ -201,16 +220,20 @@ class Module:
     def __init__(self, data: bytes = b"", features: Features = DEFAULT) -> None:
         self.data = data
         self.features = features
-        self.types: list[FuncType] = []
+        self.types: list[SubType] = []
+        self.groups: list[int] = []
         self.imports: list[Import] = []
         self.func_types: list[int] = []
         self.tables: list[TableType] = []
         self.memories: list[MemoryType] = []
         self.globals: list[GlobalType] = []
+        self.tags: list[int] = []
         self.num_imported_funcs = 0
         self.num_imported_tables = 0
         self.num_imported_memories = 0
         self.num_imported_globals = 0
+        self.num_imported_tags = 0
+        self.table_inits: list[ConstExpr | None] = []
         self.global_inits: list[ConstExpr] = []
         self.exports: list[Export] = []
         self.start: int | None = None
@@ -219,7 +242,7 @@ class Module:
         self.data_count: int | None = None
         self.bodies: list[Body] = []
         self.customs: list[Custom] = []
-        self.declared: set[int] | None = None
+        self.context: Context | None = None
         self._names: Names | None = None
         self._export_names: dict[int, str] | None = None
 
@@ -232,13 +255,24 @@ class Module:
         return self._names
 
     @property
+    def declared(self) -> set[int] | None:
+        """The functions that `ref.func` may name in bodies, or None before `validate_module`."""
+        return None if self.context is None else self.context.declared
+
+    @property
     def name(self) -> str | None:
         """The module's own name from the name section."""
         return self.names.module
 
+    def signature(self, index: int) -> FuncType:
+        """Return the function type with an index in the type section."""
+        comp = self.types[index].comp
+        assert isinstance(comp, FuncType)
+        return comp
+
     def func_type(self, index: int) -> FuncType:
         """Return the type of a function by its index in the index space."""
-        return self.types[self.func_types[index]]
+        return self.signature(self.func_types[index])
 
     def func_name(self, index: int) -> str | None:
         """Return a function's name: from the name section, else one it is exported under, else None."""
@@ -262,7 +296,11 @@ class Module:
         """Append an import, and its item to the index space of its kind; imports come before definitions."""
         self.imports.append(item)
         desc = item.desc
-        if isinstance(desc, int):
+        if item.kind == TAG:
+            assert isinstance(desc, int)
+            self.tags.append(desc)
+            self.num_imported_tags += 1
+        elif isinstance(desc, int):
             self.func_types.append(desc)
             self.num_imported_funcs += 1
         elif isinstance(desc, TableType):

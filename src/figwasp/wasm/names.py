@@ -1,6 +1,7 @@
-"""The name section: names of the module, its functions and their locals (appendix A.4 "Custom Sections"). Floor 1.
+"""The name section: names of a module and of what is in it (appendix A.4 "Custom Sections"). Floor 1.
 
-Reading never fails: what is malformed ends the reading of its subsection, and what was read before it stays.
+In: the content of the section; out: `Names`; and back. Reading never fails: what is malformed ends the reading of its
+subsection, and what was read before it stays.
 """
 
 from __future__ import annotations
@@ -10,11 +11,24 @@ from typing import Final
 from figwasp.errors import Malformed
 from figwasp.wasm.leb128 import read_u32, write_unsigned
 
-__all__ = ["Names", "read_names", "write_names"]
+__all__ = ["NameMap", "Names", "read_names", "write_names"]
+
+NameMap = dict[int, str]
+"""Index -> name."""
 
 MODULE: Final = 0
 FUNCS: Final = 1
 LOCALS: Final = 2
+LABELS: Final = 3
+TYPES: Final = 4
+TABLES: Final = 5
+MEMORIES: Final = 6
+GLOBALS: Final = 7
+ELEMS: Final = 8
+DATAS: Final = 9
+FIELDS: Final = 10
+TAGS: Final = 11
+"""Ids of the subsections."""
 
 
 class Names:
@@ -22,16 +36,59 @@ class Names:
 
     Attributes:
         module: name of the module, or None.
-        funcs: function index -> name.
+        funcs, types, tables, memories, globals, elems, datas, tags: index in the index space -> name.
         locals: function index -> local index -> name.
+        labels: function index -> number of the block in its function, in the order of the binary from 0 -> name.
+        fields: index of the type of a structure -> field index -> name.
     """
 
-    __slots__ = ("funcs", "locals", "module")
+    __slots__ = (
+        "datas",
+        "elems",
+        "fields",
+        "funcs",
+        "globals",
+        "labels",
+        "locals",
+        "memories",
+        "module",
+        "tables",
+        "tags",
+        "types",
+    )
 
     def __init__(self) -> None:
         self.module: str | None = None
-        self.funcs: dict[int, str] = {}
-        self.locals: dict[int, dict[int, str]] = {}
+        self.funcs: NameMap = {}
+        self.types: NameMap = {}
+        self.tables: NameMap = {}
+        self.memories: NameMap = {}
+        self.globals: NameMap = {}
+        self.elems: NameMap = {}
+        self.datas: NameMap = {}
+        self.tags: NameMap = {}
+        self.locals: dict[int, NameMap] = {}
+        self.labels: dict[int, NameMap] = {}
+        self.fields: dict[int, NameMap] = {}
+
+
+def _flat_maps(names: Names) -> dict[int, NameMap]:
+    """Return the maps of plain index spaces by the id of their subsection."""
+    return {
+        FUNCS: names.funcs,
+        TYPES: names.types,
+        TABLES: names.tables,
+        MEMORIES: names.memories,
+        GLOBALS: names.globals,
+        ELEMS: names.elems,
+        DATAS: names.datas,
+        TAGS: names.tags,
+    }
+
+
+def _nested_maps(names: Names) -> dict[int, dict[int, NameMap]]:
+    """Return the maps of index spaces within items by the id of their subsection."""
+    return {LOCALS: names.locals, LABELS: names.labels, FIELDS: names.fields}
 
 
 def read_names(data: bytes, start: int, end: int) -> Names:
@@ -53,21 +110,23 @@ def read_names(data: bytes, start: int, end: int) -> Names:
 
 
 def _read_subsection(names: Names, kind: int, data: bytes) -> None:
+    flat = _flat_maps(names).get(kind)
+    nested = _nested_maps(names).get(kind)
     try:
         if kind == MODULE:
             names.module = _read_name(data, 0)[0]
-        elif kind == FUNCS:
-            _read_map(data, 0, names.funcs)
-        elif kind == LOCALS:
+        elif flat is not None:
+            _read_map(data, 0, flat)
+        elif nested is not None:
             count, pos = read_u32(data, 0)
             for _ in range(count):
-                func, pos = read_u32(data, pos)
-                pos = _read_map(data, pos, names.locals.setdefault(func, {}))
+                index, pos = read_u32(data, pos)
+                pos = _read_map(data, pos, nested.setdefault(index, {}))
     except (Malformed, UnicodeDecodeError):
         pass
 
 
-def _read_map(data: bytes, pos: int, into: dict[int, str]) -> int:
+def _read_map(data: bytes, pos: int, into: NameMap) -> int:
     count, pos = read_u32(data, pos)
     for _ in range(count):
         index, pos = read_u32(data, pos)
@@ -89,17 +148,27 @@ def write_names(names: Names) -> bytes:
     out = bytearray()
     if names.module is not None:
         _write_subsection(out, MODULE, _name(names.module))
-    if names.funcs:
-        _write_subsection(out, FUNCS, _map(names.funcs))
-    local_maps = {func: local for func, local in sorted(names.locals.items()) if local}
-    if local_maps:
-        content = bytearray()
-        write_unsigned(content, len(local_maps))
-        for func, local in local_maps.items():
-            write_unsigned(content, func)
-            content += _map(local)
-        _write_subsection(out, LOCALS, content)
+    flat = _flat_maps(names)
+    nested = _nested_maps(names)
+    for kind in range(FUNCS, TAGS + 1):
+        if kind in flat:
+            if flat[kind]:
+                _write_subsection(out, kind, _map(flat[kind]))
+        else:
+            _write_nested(out, kind, nested[kind])
     return bytes(out)
+
+
+def _write_nested(out: bytearray, kind: int, maps: dict[int, NameMap]) -> None:
+    filled = {index: names for index, names in sorted(maps.items()) if names}
+    if not filled:
+        return
+    content = bytearray()
+    write_unsigned(content, len(filled))
+    for index, names in filled.items():
+        write_unsigned(content, index)
+        content += _map(names)
+    _write_subsection(out, kind, content)
 
 
 def _write_subsection(out: bytearray, kind: int, content: bytes | bytearray) -> None:
@@ -116,7 +185,7 @@ def _name(text: str) -> bytearray:
     return out
 
 
-def _map(names: dict[int, str]) -> bytearray:
+def _map(names: NameMap) -> bytearray:
     out = bytearray()
     write_unsigned(out, len(names))
     for index, name in sorted(names.items()):

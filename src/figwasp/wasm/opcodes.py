@@ -2,12 +2,15 @@
 
 Decoder, encoder, validator, text parser and printer, and the SSA builder are driven by these rows. Columns, separated by two spaces or more:
 
-    name        as in the text format; the typed form of `select` is `select_t`, and both are written "select"
+    name        as in the text format, where `select_t`, `ref.test_null` and `ref.cast_null` are written without what follows "_"
     code        the opcode in hex, or prefix:sub-opcode
-    immediates  a kind of `immediates.py`; `memarg:n` adds the log2 of the natural alignment
-    type        operands -> results when they are fixed ("addr" is the address type of the memory, i32), "*" when they depend on context
+    immediates  a kind of `immediates.py`; `memarg:n` adds the log2 of the natural alignment, `lane:n` that of the number of lanes
+    type        operands -> results when they are fixed ("addr" is the address type of the memory or table), "*" when they
+                depend on context
     proposal    the name in `features.py`, or mvp
-    ir          the IR operation that does it, or "-" where the builder has a method of its own
+    ir          the IR operation that does it, "-" where the builder has a method of its own, "later" where nothing runs it yet
+
+The rows of vectors and of atomic accesses stand in `opcodes_vector.py` and `opcodes_atomic.py`.
 
 A prefixed opcode is one int, `pack(prefix, sub)`: 0xFC08 for fc:08, with the bits of a sub-opcode above the eighth moved over the prefix.
 """
@@ -18,10 +21,16 @@ import re
 from typing import Final
 
 from figwasp.features import PROPOSALS
+from figwasp.wasm import opcodes_atomic, opcodes_vector
 from figwasp.wasm.immediates import KIND_NAMES, KINDS
-from figwasp.wasm.types import I32, TYPE_CODES
+from figwasp.wasm.types import TYPE_CODES, Types
 
-__all__ = ["BY_CODE", "BY_NAME", "FC", "PREFIXES", "ROWS", "SINGLE", "Opcode", "illegal", "pack", "show", "subcode"]
+__all__ = ["ADDRESS", "BY_CODE", "BY_NAME", "BY_PREFIX", "LATER", "ROWS", "SINGLE", "Opcode", "illegal", "pack", "show", "subcode"]
+
+ADDRESS: Final = 0
+"""Among the operand and result types of a row: the address type of the memory or table that the immediates name."""
+LATER: Final = "later"
+"""In the column `ir`: no stage after validation knows the instruction."""
 
 _TABLE: Final = """
 # name                  code    immediates      type                proposal                ir
@@ -39,10 +48,59 @@ br_table                0e      labels          *                   mvp         
 return                  0f      none            *                   mvp                     -
 call                    10      func            *                   mvp                     -
 call_indirect           11      type_table      *                   mvp                     -
+return_call             12      func            *                     tail-calls            later
+return_call_indirect    13      type_table      *                     tail-calls            later
+call_ref                14      type            *                     function-references   later
+return_call_ref         15      type            *                     function-references   later
+throw                   08      tag             *                     exceptions            later
+throw_ref               0a      none            *                     exceptions            later
+try_table               1f      try_table       *                     exceptions            later
+br_on_null              d5      label           *                     function-references   later
+br_on_non_null          d6      label           *                     function-references   later
+br_on_cast              fb:18   cast            *                     gc                    later
+br_on_cast_fail         fb:19   cast            *                     gc                    later
+# legacy exception handling, of before Wasm 3.0
+try                     06      block           *                     legacy-exceptions     later
+catch                   07      tag             *                     legacy-exceptions     later
+rethrow                 09      label           *                     legacy-exceptions     later
+delegate                18      label           *                     legacy-exceptions     later
+catch_all               19      none            *                     legacy-exceptions     later
 # references (5.4.2)
-ref.null                d0      reftype         *                   reference-types         -
+ref.null                d0      heaptype        *                   reference-types         -
 ref.is_null             d1      none            *                   reference-types         -
-ref.func                d2      func            -> funcref          reference-types         -
+ref.func                d2      func            *                   reference-types         -
+ref.eq                  d3      none            eqref eqref -> i32    gc                    later
+ref.as_non_null         d4      none            *                     function-references   later
+ref.test                fb:14   heaptype        *                     gc                    later
+ref.test_null           fb:15   heaptype        *                     gc                    later
+ref.cast                fb:16   heaptype        *                     gc                    later
+ref.cast_null           fb:17   heaptype        *                     gc                    later
+any.convert_extern      fb:1a   none            *                     gc                    later
+extern.convert_any      fb:1b   none            *                     gc                    later
+ref.i31                 fb:1c   none            *                     gc                    later
+i31.get_s               fb:1d   none            i31ref -> i32         gc                    later
+i31.get_u               fb:1e   none            i31ref -> i32         gc                    later
+# aggregates (5.4.2)
+struct.new              fb:00   type            *                     gc                    later
+struct.new_default      fb:01   type            *                     gc                    later
+struct.get              fb:02   type_field      *                     gc                    later
+struct.get_s            fb:03   type_field      *                     gc                    later
+struct.get_u            fb:04   type_field      *                     gc                    later
+struct.set              fb:05   type_field      *                     gc                    later
+array.new               fb:06   type            *                     gc                    later
+array.new_default       fb:07   type            *                     gc                    later
+array.new_fixed         fb:08   type_u32        *                     gc                    later
+array.new_data          fb:09   type_data       *                     gc                    later
+array.new_elem          fb:0a   type_elem       *                     gc                    later
+array.get               fb:0b   type            *                     gc                    later
+array.get_s             fb:0c   type            *                     gc                    later
+array.get_u             fb:0d   type            *                     gc                    later
+array.set               fb:0e   type            *                     gc                    later
+array.len               fb:0f   none            arrayref -> i32       gc                    later
+array.fill              fb:10   type            *                     gc                    later
+array.copy              fb:11   type_type       *                     gc                    later
+array.init_data         fb:12   type_data       *                     gc                    later
+array.init_elem         fb:13   type_elem       *                     gc                    later
 # parametric (5.4.3)
 drop                    1a      none            *                   mvp                     -
 select                  1b      none            *                   mvp                     -
@@ -56,11 +114,11 @@ global.set              24      global          *                   mvp         
 # tables (5.4.5)
 table.get               25      table           *                   reference-types         -
 table.set               26      table           *                   reference-types         -
-table.init              fc:0c   elem_table      i32 i32 i32 ->      bulk-memory             -
+table.init              fc:0c   elem_table      addr i32 i32 ->     bulk-memory             -
 elem.drop               fc:0d   elem            ->                  bulk-memory             -
-table.copy              fc:0e   table_table     i32 i32 i32 ->      bulk-memory             -
+table.copy              fc:0e   table_table     *                   bulk-memory             -
 table.grow              fc:0f   table           *                   reference-types         -
-table.size              fc:10   table           -> i32              reference-types         -
+table.size              fc:10   table           -> addr             reference-types         -
 table.fill              fc:11   table           *                   reference-types         -
 # memory (5.4.6)
 i32.load                28      memarg:2        addr -> i32         mvp                     i32_load
@@ -90,7 +148,7 @@ memory.size             3f      memory          -> addr             mvp         
 memory.grow             40      memory          addr -> addr        mvp                     -
 memory.init             fc:08   data_memory     addr i32 i32 ->     bulk-memory             -
 data.drop               fc:09   data            ->                  bulk-memory             -
-memory.copy             fc:0a   memory_memory   addr addr addr ->   bulk-memory             -
+memory.copy             fc:0a   memory_memory   *                   bulk-memory             -
 memory.fill             fc:0b   memory          addr i32 addr ->    bulk-memory             -
 # numeric (5.4.7)
 i32.const               41      i32             -> i32              mvp                     -
@@ -233,32 +291,42 @@ i64.trunc_sat_f32_s     fc:04   none            f32 -> i64          saturating-t
 i64.trunc_sat_f32_u     fc:05   none            f32 -> i64          saturating-truncation   i64_trunc_sat_f32_u
 i64.trunc_sat_f64_s     fc:06   none            f64 -> i64          saturating-truncation   i64_trunc_sat_f64_s
 i64.trunc_sat_f64_u     fc:07   none            f64 -> i64          saturating-truncation   i64_trunc_sat_f64_u
+# wide arithmetic (the proposal of that name)
+i64.add128              fc:13   none            i64 i64 i64 i64 -> i64 i64  wide-arithmetic       later
+i64.sub128              fc:14   none            i64 i64 i64 i64 -> i64 i64  wide-arithmetic       later
+i64.mul_wide_s          fc:15   none            i64 i64 -> i64 i64    wide-arithmetic       later
+i64.mul_wide_u          fc:16   none            i64 i64 -> i64 i64    wide-arithmetic       later
 """
+
+
+_TEXT_NAMES: Final[dict[str, str]] = {"select_t": "select", "ref.test_null": "ref.test", "ref.cast_null": "ref.cast"}
 
 
 class Opcode:
     """One instruction.
 
     Attributes:
-        name: name in the text format (but `select_t`).
+        name: its name, distinct from all others.
+        text: its name in the text format.
         code: the opcode as one int, see `pack`.
         immediates: kind of the immediates, an index into the lists of `immediates.py`.
-        align: log2 of the natural alignment of a memory access, else 0.
-        params: value types popped, or None when they depend on context.
+        align: log2 of the natural alignment of a memory access, or of the number of lanes that a lane index chooses from.
+        params: value types popped, ADDRESS among them, or None when they depend on context.
         results: value types pushed, or None likewise.
         proposal: name of the proposal that brought it, or "mvp".
-        ir: name of the IR operation, or "-".
+        ir: name of the IR operation, "-" or LATER.
     """
 
-    __slots__ = ("align", "code", "immediates", "ir", "name", "params", "proposal", "results")
+    __slots__ = ("align", "code", "immediates", "ir", "name", "params", "proposal", "results", "text")
 
     def __init__(self, name: str, code: int, immediates: int, align: int, proposal: str, ir: str) -> None:
         self.name = name
+        self.text = _TEXT_NAMES.get(name, name)
         self.code = code
         self.immediates = immediates
         self.align = align
-        self.params: bytes | None = None
-        self.results: bytes | None = None
+        self.params: Types | None = None
+        self.results: Types | None = None
         self.proposal = proposal
         self.ir = ir
 
@@ -287,13 +355,12 @@ def illegal(code: int) -> str:
     """Return the message for an opcode that has no row, or whose proposal is off."""
     row = BY_CODE.get(code)
     if row is not None:
-        return f"illegal opcode {show(code)}: {row.name} needs {row.proposal}, which is off"
-    later = _LATER.get(code) or _LATER.get(code >> 8 & 0xFF)
-    return f"illegal opcode {show(code)}" + (f": no support for {later} yet" if later else "")
+        return f"illegal opcode {show(code)}: {row.text} needs {row.proposal}, which is off"
+    return f"illegal opcode {show(code)}"
 
 
-def _types(text: str) -> bytes:
-    return bytes(I32 if name == "addr" else TYPE_CODES[name] for name in text.split())
+def _types(text: str) -> Types:
+    return tuple(ADDRESS if name == "addr" else TYPE_CODES[name] for name in text.split())
 
 
 def _row(line: str) -> Opcode:
@@ -316,26 +383,14 @@ def _prefixed(prefix: int) -> list[Opcode | None]:
     return [subs.get(sub) for sub in range(max(subs) + 1)]
 
 
-ROWS: Final[list[Opcode]] = [_row(line) for line in _TABLE.split("\n") if line and not line.startswith("#")]
+_LINES: Final = (_TABLE + opcodes_vector.TABLE + opcodes_atomic.TABLE).split("\n")
+ROWS: Final[list[Opcode]] = [_row(line) for line in _LINES if line and not line.startswith("#")]
 BY_CODE: Final[dict[int, Opcode]] = {row.code: row for row in ROWS}
 BY_NAME: Final[dict[str, Opcode]] = {row.name: row for row in ROWS}
 SINGLE: Final[list[Opcode | None]] = [BY_CODE.get(code) for code in range(0x100)]
 """Rows of the one-byte opcodes, by byte."""
-FC: Final[list[Opcode | None]] = _prefixed(0xFC)
-"""Rows behind the prefix fc, by sub-opcode."""
-PREFIXES: Final = frozenset((0xFB, 0xFC, 0xFD, 0xFE))
-"""Bytes that a sub-opcode follows."""
-
-_LATER: Final[dict[int, str]] = {
-    **dict.fromkeys((0x06, 0x07, 0x08, 0x09, 0x0A, 0x18, 0x19, 0x1F), "exception handling"),
-    **dict.fromkeys((0x12, 0x13), "tail calls"),
-    **dict.fromkeys((0x14, 0x15, 0xD3, 0xD4, 0xD5, 0xD6), "typed function references"),
-    0xFB: "garbage collection",
-    0xFD: "SIMD",
-    0xFE: "threads",
-    **dict.fromkeys((0xFC13, 0xFC14, 0xFC15, 0xFC16), "wide arithmetic"),
-}
-"""Opcodes that have no row yet, or their prefix -> what they belong to."""
+BY_PREFIX: Final[dict[int, list[Opcode | None]]] = {prefix: _prefixed(prefix) for prefix in (0xFB, 0xFC, 0xFD, 0xFE)}
+"""Byte that a sub-opcode follows -> rows by sub-opcode."""
 
 if len(BY_CODE) != len(ROWS) or len(BY_NAME) != len(ROWS):
     raise ValueError("the instruction table has two rows with one name or one code")

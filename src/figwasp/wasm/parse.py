@@ -12,6 +12,7 @@ from figwasp.wasm.cursor import Cursor
 from figwasp.wasm.encode import encode
 from figwasp.wasm.lexer import Tokens, tokenize
 from figwasp.wasm.parse_fields import Fields, Parsed
+from figwasp.wasm.parse_types import TypeCursor
 
 __all__ = ["Form", "Parsed", "parse", "parse_form", "wat"]
 
@@ -61,6 +62,7 @@ def wat(text: str | bytes) -> bytes:
 
     Raises:
         ParseError: if the text is malformed; it names line and column.
+        Invalid: if a branch hint stands before what is no branch.
     """
     return _only_form(tokenize(text)).encode()
 
@@ -79,7 +81,7 @@ def parse(text: str | bytes) -> Parsed:
 
 def parse_form(tokens: Tokens, at: int) -> tuple[Form, int]:
     """Read the `(module ...)` whose opening parenthesis is token `at`; return it and the index after its last token."""
-    cursor = Cursor(tokens, at)
+    cursor = TypeCursor(tokens, at)
     cursor.expect("(")
     cursor.expect("module")
     definition = cursor.items[cursor.at] == "definition"
@@ -93,7 +95,7 @@ def parse_form(tokens: Tokens, at: int) -> tuple[Form, int]:
         else:
             form.quoted = cursor.strings()
     else:
-        form.parsed = Fields(cursor).parse(form.id)
+        form.parsed = Fields(cursor).parse(form.id, at + 1)
     cursor.expect(")")
     return form, cursor.at
 
@@ -104,8 +106,8 @@ def _only_form(tokens: Tokens) -> Form:
         form, at = parse_form(tokens, 0)
     else:
         form = Form(None, False)
-        fields = Fields(Cursor(tokens))
-        form.parsed = fields.parse(None)
+        fields = Fields(TypeCursor(tokens))
+        form.parsed = fields.parse(None, 0)
         at = fields.cursor.at
     if items[at]:
         Cursor(tokens, at).unexpected("the end")

@@ -1,50 +1,29 @@
 """Floor 1: the fields of a module in the text format (spec 6.6).
 
-In: a `Cursor` on the first field. Out: `Parsed`: the module, the code entries, the data and the names that identifiers
-give, as `encode` takes them.
+In: a `TypeCursor` on the first field. Out: `Parsed`: the module, the code entries, the data, the names that identifiers and
+annotations give, and the custom sections, as `encode` takes them.
 
-Fields are walked three times, since any of them may refer to what follows: to number the items of every index space, to
-read the types, to read everything else in the order of the text. Types implied by type uses are appended in that order.
+Fields are walked three times, since any of them may refer to what follows: to number the items of every index space
+(`parse_numbering.py`), to read the types, to read everything else in the order of the text. Types implied by type uses are
+appended in that order.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from figwasp.wasm.cursor import ADDRESS_TYPES, DATA, ELEM, TYPE, Cursor, is_index
-from figwasp.wasm.encode import locals_vector
-from figwasp.wasm.later import no_support
-from figwasp.wasm.module import (
-    ACTIVE,
-    DECLARATIVE,
-    FUNC,
-    GLOBAL,
-    KIND_NAMES,
-    MEMORY,
-    PASSIVE,
-    TABLE,
-    ConstExpr,
-    Data,
-    Elem,
-    Export,
-    Import,
-    Module,
-)
-from figwasp.wasm.names import Names
-from figwasp.wasm.opcodes import BY_NAME
+from figwasp.wasm.cursor import DATA
+from figwasp.wasm.encode import Section, locals_vector
+from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import, Module
+from figwasp.wasm.names import NameMap, Names
+from figwasp.wasm.parse_annotations import Annotations, hint_section
 from figwasp.wasm.parse_code import Code
-from figwasp.wasm.types import FUNCREF, GlobalType, Limits, MemoryType, TableType
+from figwasp.wasm.parse_numbering import KINDS, number
+from figwasp.wasm.parse_segments import Segments
+from figwasp.wasm.parse_types import TypeCursor
+from figwasp.wasm.types import GlobalType, MemoryType, SubType, TableType
 
 __all__ = ["Fields", "Parsed"]
-
-KINDS: Final = {"func": FUNC, "table": TABLE, "memory": MEMORY, "global": GLOBAL}
-"""Keyword -> kind of import or export, which is also its index space."""
-SPACES: Final = {**KINDS, "type": TYPE, "elem": ELEM, "data": DATA}
-"""Keyword of a field that may have an identifier -> its index space."""
-FIELDS: Final = frozenset((*SPACES, "import", "export", "start"))
-PAGE: Final = 0x10000
-I32_CONST: Final = BY_NAME["i32.const"].code
-REF_FUNC: Final = BY_NAME["ref.func"].code
 
 
 class Parsed(NamedTuple):
@@ -54,238 +33,203 @@ class Parsed(NamedTuple):
     bodies: list[bytes]
     datas: list[bytes]
     names: Names
+    customs: list[Section]
 
 
-class Fields:
+class Fields(Segments):
     """Reads the fields of one module."""
 
-    __slots__ = ("bodies", "cursor", "datas", "module", "names", "starts", "waiting")
+    __slots__ = ("_hints", "_maps", "_waiting", "bodies")
 
-    def __init__(self, cursor: Cursor) -> None:
-        self.cursor = cursor
-        self.module = Module()
+    def __init__(self, cursor: TypeCursor) -> None:
+        super().__init__(cursor)
         self.bodies: list[bytes] = []
-        self.datas: list[bytes] = []
-        self.names = Names()
-        self.starts: list[int] = []
+        names = self.names
+        self._maps: list[NameMap] = [names.funcs, names.tables, names.memories, names.globals, names.tags]
         # Functions whose type use names a type that a later field will imply: token, index, identifiers of parameters.
-        self.waiting: list[tuple[int, int, dict[str, int]]] = []
+        self._waiting: list[tuple[int, int, dict[str, int]]] = []
+        self._hints: dict[int, list[tuple[int, int]]] = {}
 
-    def parse(self, name: str | None) -> Parsed:
-        """Read all fields; `name` is the identifier of the module."""
+    def parse(self, name: str | None, start: int) -> Parsed:
+        """Read all fields.
+
+        Args:
+            name: identifier of the module.
+            start: index of the first token in front of which an annotation belongs to the module.
+        """
         cursor = self.cursor
-        self.names.module = name[1:] if name else None
-        self._number()
+        begin = cursor.at
+        starts = number(cursor)
         end = cursor.at
+        notes = cursor.tokens.notes_between(start, end)
+        annotations = Annotations(cursor, notes) if notes else None
+        cursor.at = begin
+        self.names.module = cursor.title(name)
         self.module.types = cursor.types
-        for keyword in ("type", ""):
-            for start in self.starts:
-                cursor.at = start + 1
-                field = cursor.items[start]
-                if (field == "type") == (keyword == "type"):
-                    _READERS[field](self)
+        self.module.groups = cursor.groups
+        for walk in (_TYPE_READERS, _READERS):
+            for at in starts:
+                read = walk.get(cursor.items[at])
+                if read is not None:
+                    cursor.at = at + 1
+                    read(self)
                     cursor.expect(")")
-        for at, index, locals_ in self.waiting:
+        for at, index, locals_ in self._waiting:
             cursor.at = at
             self._body(index, locals_)
         cursor.at = end
-        return Parsed(self.module, self.bodies, self.datas, self.names)
-
-    # First walk
-
-    def _number(self) -> None:
-        """Give every item its index, and step over all fields."""
-        cursor = self.cursor
-        items = cursor.items
-        defined = ""
-        while items[cursor.at] == "(":
-            cursor.at += 1
-            keyword = items[cursor.at]
-            if keyword not in FIELDS:
-                cursor.unexpected("a module field")
-            start = cursor.at
-            self.starts.append(start)
-            cursor.at += 1
-            if keyword == "import":
-                self._number_import(defined)
-            elif keyword in SPACES:
-                cursor.bind(SPACES[keyword])
-                if keyword in KINDS and not self._number_inline(keyword, defined):
-                    defined = defined or keyword
-            cursor.skip_form()
-        if items[cursor.at] not in ("", ")"):
-            cursor.unexpected("a module field")
-
-    def _number_import(self, defined: str) -> None:
-        cursor = self.cursor
-        at = cursor.at
-        cursor.name()
-        cursor.name()
-        cursor.expect("(")
-        keyword = cursor.items[cursor.at]
-        if keyword not in KINDS:
-            cursor.unexpected("the kind of an import")
-        if defined:
-            cursor.fail(f"import after {KIND_NAMES[KINDS[defined]]}", at - 1)
-        cursor.at += 1
-        cursor.bind(KINDS[keyword])
-        cursor.skip_form()
-
-    def _number_inline(self, keyword: str, defined: str) -> bool:
-        """Step over inline exports, number inline segments; answer whether the field is an import."""
-        cursor = self.cursor
-        while cursor.opens("export"):
-            cursor.skip_form()
-        if cursor.opens("import"):
-            if defined:
-                cursor.fail(f"import after {KIND_NAMES[KINDS[defined]]}", cursor.at - 1)
-            cursor.skip_form()
-            return True
-        if keyword == "memory" and cursor.items[cursor.at : cursor.at + 2] == ["(", "data"]:
-            cursor.counts[DATA] += 1
-        elif keyword == "table" and cursor.items[cursor.at + 1 : cursor.at + 3] == ["(", "elem"]:
-            cursor.counts[ELEM] += 1
-        return False
+        self.names.fields = {index: titles for index, titles in cursor.field_titles.items() if titles}
+        customs = annotations.finish(starts, begin, end) if annotations is not None else []
+        if self._hints:
+            customs.append(hint_section(self._hints))
+        return Parsed(self.module, self.bodies, self.datas, self.names, customs)
 
     # Second walk
 
     def _type(self) -> None:
+        self.cursor.add_group([self._sub_type(len(self.cursor.types))])
+
+    def _rec(self) -> None:
         cursor = self.cursor
-        cursor.identifier()
-        if not cursor.opens("func"):
-            cursor.expect("(")
-            cursor.unexpected("'func'")
-        cursor.add_type(cursor.signature({}))
-        cursor.expect(")")
+        types: list[SubType] = []
+        while cursor.opens("type"):
+            types.append(self._sub_type(len(cursor.types) + len(types)))
+            cursor.expect(")")
+        cursor.add_group(types)
+
+    def _sub_type(self, index: int) -> SubType:
+        cursor = self.cursor
+        title = cursor.title(cursor.identifier())
+        if title is not None:
+            self.names.types[index] = title
+        return cursor.sub_type(index)
 
     # Third walk
+
+    def _identifier(self, kind: int, index: int) -> None:
+        """Read the identifier of an item, and keep its name."""
+        cursor = self.cursor
+        title = cursor.title(cursor.identifier())
+        if title is not None:
+            self._maps[kind][index] = title
+
+    def _count(self, kind: int) -> int:
+        """Return how many items of a kind there are so far."""
+        module = self.module
+        if kind == FUNC:
+            return len(module.func_types)
+        if kind == TABLE:
+            return len(module.tables)
+        if kind == MEMORY:
+            return len(module.memories)
+        return len(module.globals) if kind == GLOBAL else len(module.tags)
 
     def _import(self) -> None:
         cursor = self.cursor
         module, name = cursor.name(), cursor.name()
         cursor.expect("(")
-        keyword = cursor.items[cursor.at]
+        kind = KINDS[cursor.items[cursor.at]]
         cursor.at += 1
-        key = cursor.identifier()
-        self._imported(module, name, KINDS[keyword], key)
+        self._identifier(kind, self._count(kind))
+        self._imported(module, name, kind)
         cursor.expect(")")
 
-    def _imported(self, module: str, name: str, kind: int, key: str | None) -> None:
+    def _imported(self, module: str, name: str, kind: int) -> None:
         """Read the type of an import."""
         cursor = self.cursor
         desc: int | TableType | MemoryType | GlobalType
         if kind == FUNC:
-            names: dict[str, int] = {}
-            desc = cursor.type_use(names)
-            self._name_func(self.module.num_imported_funcs, key, names)
+            locals_: dict[str, int] = {}
+            desc = cursor.type_use(locals_)
+            self._name_locals(self.module.num_imported_funcs, locals_)
+        elif kind == TAG:
+            desc = cursor.type_use({})
+            cursor.local_titles.clear()
         elif kind == TABLE:
-            desc = TableType(limits=cursor.limits(), elem=cursor.ref_type())
+            desc = cursor.table_type(cursor.address())
         elif kind == MEMORY:
-            desc = MemoryType(cursor.limits())
+            desc = cursor.memory_type()
         else:
-            desc = self._global_type()
+            desc = cursor.global_type()
         self.module.add_import(Import(module, name, kind, desc))
 
-    def _inline(self, kind: int, index: int) -> tuple[str | None, bool]:
-        """Read identifier, inline exports and an inline import; return the identifier and whether it is an import."""
+    def _inline(self, kind: int, index: int) -> bool:
+        """Read identifier, inline exports and an inline import; answer whether it is an import."""
         cursor = self.cursor
-        key = cursor.identifier()
+        self._identifier(kind, index)
         while cursor.opens("export"):
             self.module.exports.append(Export(cursor.name(), kind, index))
             cursor.expect(")")
         if not cursor.opens("import"):
-            return key, False
+            return False
         module, name = cursor.name(), cursor.name()
         cursor.expect(")")
-        self._imported(module, name, kind, key)
-        return key, True
+        self._imported(module, name, kind)
+        return True
 
     def _func(self) -> None:
         cursor = self.cursor
         index = len(self.module.func_types)
-        key, imported = self._inline(FUNC, index)
-        if imported:
+        if self._inline(FUNC, index):
             return
         locals_: dict[str, int] = {}
         type_ = cursor.type_use(locals_)
         self.module.func_types.append(type_)
         self.bodies.append(b"")
-        self._name_func(index, key, locals_)
+        self._name_locals(index, locals_)
         if type_ < len(cursor.types):
             self._body(index, locals_)
         else:
-            self.waiting.append((cursor.at, index, locals_))
+            self._waiting.append((cursor.at, index, locals_))
             cursor.skip_form()
             cursor.at -= 1
 
     def _body(self, index: int, locals_: dict[str, int]) -> None:
         cursor = self.cursor
         module = self.module
-        type_ = module.func_types[index]
-        params = len(cursor.types[type_].params) if type_ < len(cursor.types) else 0
-        types = cursor.declarations("local", locals_, params)
-        self._name_func(index, None, locals_)
+        types = cursor.declarations("local", locals_, cursor.params(module.func_types[index]))
+        self._name_locals(index, locals_)
         code = Code(cursor, locals_)
         body = code.body()
-        self.bodies[index - module.num_imported_funcs] = locals_vector(types) + body
+        head = locals_vector(types)
+        self.bodies[index - module.num_imported_funcs] = head + body
         if code.uses_data:
             module.data_count = cursor.counts[DATA]
+        if code.names:
+            self.names.labels[index] = code.names
+        if code.hints:
+            self._hints[index] = [(len(head) + at, hint) for at, hint in code.hints]
 
-    def _name_func(self, index: int, key: str | None, locals_: dict[str, int]) -> None:
-        if key is not None:
-            self.names.funcs[index] = key[1:]
-        if locals_:
-            self.names.locals[index] = {local: name[1:] for name, local in locals_.items()}
+    def _name_locals(self, index: int, locals_: dict[str, int]) -> None:
+        titles = self.cursor.local_titles
+        if locals_ or titles:
+            names = self.names.locals.setdefault(index, {})
+            for name, local in locals_.items():
+                names.setdefault(local, name[1:])
+            names.update(titles)
+            titles.clear()
 
     def _table(self) -> None:
-        cursor = self.cursor
-        module = self.module
-        index = len(module.tables)
-        if self._inline(TABLE, index)[1]:
-            return
-        if cursor.items[cursor.at][:1].isdecimal() or cursor.items[cursor.at] in ADDRESS_TYPES:
-            module.tables.append(TableType(limits=cursor.limits(), elem=cursor.ref_type()))
-            if cursor.items[cursor.at] == "(":
-                cursor.fail("unexpected token (, an initial value" + no_support("typed function references"))
-            return
-        type_ = cursor.ref_type()
-        if not cursor.opens("elem"):
-            cursor.unexpected("'(elem'")
-        inits = self._elem_exprs() if cursor.items[cursor.at] == "(" else self._elem_funcs()
-        cursor.expect(")")
-        module.tables.append(TableType(type_, Limits(len(inits), len(inits))))
-        module.elems.append(Elem(type_, ACTIVE, index, _zero(), inits))
+        index = len(self.module.tables)
+        if not self._inline(TABLE, index):
+            self.table(index)
 
     def _memory(self) -> None:
-        cursor = self.cursor
-        module = self.module
-        index = len(module.memories)
-        if self._inline(MEMORY, index)[1]:
-            return
-        if not cursor.opens("data"):
-            module.memories.append(MemoryType(cursor.limits()))
-            return
-        data = cursor.strings()
-        cursor.expect(")")
-        pages = (len(data) + PAGE - 1) // PAGE
-        module.memories.append(MemoryType(Limits(pages, pages)))
-        module.datas.append(Data(ACTIVE, index, _zero()))
-        self.datas.append(data)
-
-    def _global_type(self) -> GlobalType:
-        cursor = self.cursor
-        if not cursor.opens("mut"):
-            return GlobalType(cursor.value_type(), mutable=False)
-        type_ = GlobalType(cursor.value_type(), mutable=True)
-        cursor.expect(")")
-        return type_
+        index = len(self.module.memories)
+        if not self._inline(MEMORY, index):
+            self.memory(index)
 
     def _global(self) -> None:
         module = self.module
-        if self._inline(GLOBAL, len(module.globals))[1]:
-            return
-        module.globals.append(self._global_type())
-        module.global_inits.append(Code(self.cursor, {}).const_expr())
+        if not self._inline(GLOBAL, len(module.globals)):
+            module.globals.append(self.cursor.global_type())
+            module.global_inits.append(Code(self.cursor, {}).const_expr())
+
+    def _tag(self) -> None:
+        module = self.module
+        if not self._inline(TAG, len(module.tags)):
+            module.tags.append(self.cursor.type_use({}))
+            self.cursor.local_titles.clear()
 
     def _export(self) -> None:
         cursor = self.cursor
@@ -303,99 +247,17 @@ class Fields:
             self.cursor.fail("multiple start sections", self.cursor.at - 1)
         self.module.start = self.cursor.index(FUNC)
 
-    # Segments
 
-    def _offset(self) -> ConstExpr:
-        """Read `(offset instr...)` or one folded instruction."""
-        cursor = self.cursor
-        if not cursor.opens("offset"):
-            return Code(cursor, {}).const_instr()
-        expr = Code(cursor, {}).const_expr()
-        cursor.expect(")")
-        return expr
-
-    def _target(self, keyword: str) -> int | None:
-        """Read the table or memory of a segment, `(table x)`, or just the number as in Wasm 1.0."""
-        cursor = self.cursor
-        if is_index(cursor.items[cursor.at]) and cursor.items[cursor.at + 1] == "(":
-            return cursor.index(KINDS[keyword])
-        if not cursor.opens(keyword):
-            return None
-        index = cursor.index(KINDS[keyword])
-        cursor.expect(")")
-        return index
-
-    def _elem(self) -> None:
-        cursor = self.cursor
-        cursor.identifier()
-        if cursor.items[cursor.at] == "declare":
-            cursor.at += 1
-            self._elem_list(DECLARATIVE, 0, None)
-            return
-        table = self._target("table")
-        if table is None and cursor.items[cursor.at] != "(":
-            self._elem_list(PASSIVE, 0, None)
-            return
-        offset = self._offset()
-        token = cursor.items[cursor.at]
-        if token == ")" or is_index(token):
-            self.module.elems.append(Elem(FUNCREF, ACTIVE, table or 0, offset, self._elem_funcs()))
-        else:
-            self._elem_list(ACTIVE, table or 0, offset)
-
-    def _elem_list(self, mode: int, table: int, offset: ConstExpr | None) -> None:
-        cursor = self.cursor
-        if cursor.items[cursor.at] == "func":
-            cursor.at += 1
-            self.module.elems.append(Elem(FUNCREF, mode, table, offset, self._elem_funcs()))
-        else:
-            type_ = cursor.ref_type()
-            self.module.elems.append(Elem(type_, mode, table, offset, self._elem_exprs()))
-
-    def _elem_funcs(self) -> list[ConstExpr]:
-        cursor = self.cursor
-        inits: list[ConstExpr] = []
-        while cursor.items[cursor.at] != ")":
-            inits.append(ConstExpr([(REF_FUNC, cursor.index(FUNC))]))
-        return inits
-
-    def _elem_exprs(self) -> list[ConstExpr]:
-        cursor = self.cursor
-        code = Code(cursor, {})
-        inits: list[ConstExpr] = []
-        while cursor.items[cursor.at] == "(":
-            if cursor.opens("item"):
-                inits.append(code.const_expr())
-                cursor.expect(")")
-            else:
-                inits.append(code.const_instr())
-        return inits
-
-    def _data(self) -> None:
-        cursor = self.cursor
-        cursor.identifier()
-        memory = self._target("memory")
-        if memory is None and cursor.items[cursor.at] != "(":
-            segment = Data(PASSIVE, 0, None)
-        else:
-            segment = Data(ACTIVE, memory or 0, self._offset())
-        self.module.datas.append(segment)
-        self.datas.append(cursor.strings())
-
-
-def _zero() -> ConstExpr:
-    return ConstExpr([(I32_CONST, 0)])
-
-
+_TYPE_READERS: Final = {"type": Fields._type, "rec": Fields._rec}
 _READERS: Final = {
-    "type": Fields._type,
     "import": Fields._import,
     "func": Fields._func,
     "table": Fields._table,
     "memory": Fields._memory,
     "global": Fields._global,
+    "tag": Fields._tag,
     "export": Fields._export,
     "start": Fields._start,
-    "elem": Fields._elem,
-    "data": Fields._data,
+    "elem": Segments.elem,
+    "data": Segments.data,
 }

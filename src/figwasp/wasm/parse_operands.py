@@ -1,7 +1,7 @@
 """Floor 1: the immediates of instructions in the text format (spec 6.5).
 
-In: a `Cursor` on what follows the name of an instruction. Out: its immediates in the decoded form of `immediates.py`. One
-reader for each kind that the instruction table uses; a kind without one is an error on import.
+In: a `TypeCursor` on what follows the name of an instruction. Out: its immediates in the decoded form of `immediates.py`.
+One reader for each kind that the instruction table uses; a kind without one is an error on import.
 """
 
 from __future__ import annotations
@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.wasm.cursor import DATA, ELEM, HEAP_TYPES, U64, Cursor, is_index
-from figwasp.wasm.immediates import KIND_NAMES, Immediate
-from figwasp.wasm.later import no_support
+from figwasp.wasm.cursor import DATA, ELEM, TYPE, U32, U64, is_index
+from figwasp.wasm.immediates import CATCH, CATCH_ALL, CATCH_ALL_REF, CATCH_REF, KIND_NAMES, Clause, Immediate
 from figwasp.wasm.literals import RANGE_ERROR, float_bits, integer
-from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE
+from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE, TAG
 from figwasp.wasm.opcodes import ROWS
-from figwasp.wasm.types import EMPTY
+from figwasp.wasm.parse_types import TypeCursor
+from figwasp.wasm.parse_vectors import lane, lanes, vector
+from figwasp.wasm.types import Types
 
 __all__ = ["TEXT_READERS", "Operands", "TextReader"]
+
+_CATCHES: Final = {"catch": CATCH, "catch_ref": CATCH_REF, "catch_all": CATCH_ALL, "catch_all_ref": CATCH_ALL_REF}
+"""Keyword of a catch clause -> its kind."""
 
 
 class Operands:
@@ -28,15 +32,18 @@ class Operands:
         locals: identifier -> index of a local.
         row: row of the instruction whose immediates are read.
         uses_data: whether an instruction named a data segment, so that the binary needs a data count section.
+        names: number of a block, counted as they open -> its name, where it has one.
     """
 
-    __slots__ = ("_labels", "_named", "cursor", "locals", "row", "uses_data")
+    __slots__ = ("_blocks", "_labels", "_named", "cursor", "locals", "names", "row", "uses_data")
 
-    def __init__(self, cursor: Cursor, locals_: dict[str, int]) -> None:
+    def __init__(self, cursor: TypeCursor, locals_: dict[str, int]) -> None:
         self.cursor = cursor
         self.locals = locals_
         self.row = ROWS[0]
         self.uses_data = False
+        self.names: dict[int, str] = {}
+        self._blocks = 0
         self._labels: list[str | None] = []
         self._named: dict[str, list[int]] = {}
 
@@ -45,7 +52,9 @@ class Operands:
     def push_label(self, label: str | None) -> None:
         """Open a block."""
         if label is not None:
+            self.names[self._blocks] = label[1:]
             self._named.setdefault(label, []).append(len(self._labels))
+        self._blocks += 1
         self._labels.append(label)
 
     def pop_label(self) -> None:
@@ -55,7 +64,7 @@ class Operands:
             self._named[label].pop()
 
     def match_label(self) -> None:
-        """Read the label that `end` and `else` may repeat."""
+        """Read the label that `end` and the dividers of a block may repeat."""
         label = self.cursor.identifier()
         if label is not None and label != self._labels[-1]:
             self.cursor.fail(f"mismatching label {label}", self.cursor.at - 1)
@@ -65,7 +74,7 @@ class Operands:
         cursor = self.cursor
         token = cursor.items[cursor.at]
         if token[:1] != "$":
-            return cursor.unsigned()
+            return cursor.unsigned(U32, "an index")
         places = self._named.get(cursor.key(token) if token[1:2] == '"' else token)
         if not places:
             cursor.fail(f"unknown label {cursor.key(token)}")
@@ -77,7 +86,7 @@ class Operands:
         cursor = self.cursor
         token = cursor.items[cursor.at]
         if token[:1] != "$":
-            return cursor.unsigned()
+            return cursor.unsigned(U32, "an index")
         index = self.locals.get(cursor.key(token) if token[1:2] == '"' else token)
         if index is None:
             cursor.fail(f"unknown local {cursor.key(token)}")
@@ -85,18 +94,6 @@ class Operands:
         return index
 
     # Immediates
-
-    def block_type(self) -> int:
-        """Read a block type in the decoded form of `immediates.py`."""
-        cursor = self.cursor
-        if cursor.items[cursor.at] != "(":
-            return EMPTY - 0x80
-        if cursor.items[cursor.at + 1] == "type":
-            return cursor.type_use(None)
-        type_ = cursor.signature(None)
-        if type_.params or len(type_.results) > 1:
-            return cursor.type_index(type_)
-        return (type_.results[0] if type_.results else EMPTY) - 0x80
 
     def constant(self, bits: int) -> int:
         """Read an integer of the signed or the unsigned range; return it signed."""
@@ -123,12 +120,27 @@ class Operands:
 
     def memarg(self) -> tuple[int, int, int]:
         """Read a memory, an offset and an alignment, each optional."""
-        memory = self.cursor.optional_index(MEMORY)
+        return self._memarg(self.cursor.optional_index(MEMORY))
+
+    def memarg_lane(self) -> tuple[int, int, int, int]:
+        """Read an optional memory, the rest of a memory argument, and a lane.
+
+        A number alone is the lane: it is the memory where another number or the rest of the memory argument follows.
+        """
+        cursor = self.cursor
+        after = cursor.items[cursor.at + 1] if cursor.items[cursor.at] else ""
+        named = cursor.items[cursor.at][:1] == "$"
+        follows = after[:1].isdecimal() or after.startswith(("offset=", "align="))
+        memory = cursor.optional_index(MEMORY) if named or follows else 0
+        align, offset, memory = self._memarg(memory)
+        return align, offset, memory, lane(cursor)
+
+    def _memarg(self, memory: int) -> tuple[int, int, int]:
         offset = self._assigned("offset=")
         at = self.cursor.at
         align = self._assigned("align=")
         if align is None:
-            align = 1 << self.row.align
+            return self.row.align, offset or 0, memory
         if align < 1 or align & (align - 1):
             self.cursor.fail("alignment must be a power of two", at)
         return align.bit_length() - 1, offset or 0, memory
@@ -155,24 +167,36 @@ class Operands:
             labels.append(self.label())
         return tuple(labels)
 
-    def heap_type(self) -> int:
-        """Read the heap type of `ref.null`."""
-        code = HEAP_TYPES.get(self.cursor.items[self.cursor.at])
-        if code is None and is_index(self.cursor.items[self.cursor.at]):
-            self.cursor.fail("unexpected token, a type index" + no_support("typed function references"))
-        if code is None:
-            self.cursor.unexpected("a heap type")
-        self.cursor.at += 1
-        return code
+    def cast(self) -> tuple[int, int, int]:
+        """Read the label and the two types of `br_on_cast`."""
+        label = self.label()
+        source = self.cursor.ref_type()
+        return label, source, self.cursor.ref_type()
 
-    def select_types(self) -> bytes:
+    def select_types(self) -> Types:
         """Read the result types of `select`."""
-        return self.cursor.signature(None).results
+        return self.cursor.results()
 
     def type_table(self) -> tuple[int, int]:
         """Read an optional table and a type use."""
         table = self.cursor.optional_index(TABLE)
         return self.cursor.type_use(None), table
+
+    def try_table(self) -> tuple[int, tuple[Clause, ...]]:
+        """Read the block type and the catch clauses of `try_table`; its own label is none that they may name."""
+        cursor = self.cursor
+        items = cursor.items
+        block = cursor.block_type()
+        clauses: list[Clause] = []
+        while items[cursor.at] == "(" and items[cursor.at + 1] in _CATCHES:
+            kind = _CATCHES[items[cursor.at + 1]]
+            cursor.at += 2
+            tag = cursor.index(TAG) if kind <= CATCH_REF else -1
+            clauses.append((kind, tag, self.label()))
+            cursor.expect(")")
+        return block, tuple(clauses)
+
+    # Segments and pairs
 
     def data(self) -> int:
         """Read the index of a data segment."""
@@ -192,12 +216,17 @@ class Operands:
         cursor = self.cursor
         return (cursor.index(space), cursor.index(space)) if is_index(cursor.items[cursor.at]) else (0, 0)
 
+    def type_field(self) -> tuple[int, int]:
+        """Read the type of a structure and one of its fields."""
+        type_ = self.cursor.index(TYPE)
+        return type_, self.cursor.field(type_)
+
 
 TextReader = Callable[[Operands], Immediate]
 
 _READERS: Final[dict[str, TextReader]] = {
     "none": lambda reading: None,
-    "block": Operands.block_type,
+    "block": lambda reading: reading.cursor.block_type(),
     "label": Operands.label,
     "labels": Operands.labels,
     "func": lambda reading: reading.cursor.index(FUNC),
@@ -211,7 +240,7 @@ _READERS: Final[dict[str, TextReader]] = {
     "i64": lambda reading: reading.constant(64),
     "f32": lambda reading: reading.float(32),
     "f64": lambda reading: reading.float(64),
-    "reftype": Operands.heap_type,
+    "heaptype": lambda reading: reading.cursor.heap_type(),
     "data_memory": lambda reading: reading.segment(DATA, MEMORY),
     "data": Operands.data,
     "memory_memory": lambda reading: reading.pair(MEMORY),
@@ -219,6 +248,20 @@ _READERS: Final[dict[str, TextReader]] = {
     "elem": lambda reading: reading.cursor.index(ELEM),
     "table_table": lambda reading: reading.pair(TABLE),
     "select_types": Operands.select_types,
+    "type": lambda reading: reading.cursor.index(TYPE),
+    "tag": lambda reading: reading.cursor.index(TAG),
+    "try_table": Operands.try_table,
+    "type_type": lambda reading: (reading.cursor.index(TYPE), reading.cursor.index(TYPE)),
+    "type_field": Operands.type_field,
+    "type_u32": lambda reading: (reading.cursor.index(TYPE), reading.cursor.unsigned()),
+    "type_data": lambda reading: (reading.cursor.index(TYPE), reading.data()),
+    "type_elem": lambda reading: (reading.cursor.index(TYPE), reading.cursor.index(ELEM)),
+    "cast": Operands.cast,
+    "v128": lambda reading: vector(reading.cursor),
+    "lane": lambda reading: lane(reading.cursor),
+    "lanes": lambda reading: lanes(reading.cursor),
+    "memarg_lane": Operands.memarg_lane,
+    "zero": lambda reading: None,
 }
 TEXT_READERS: Final[list[TextReader]] = [_READERS[kind] for kind in KIND_NAMES]
 """Reader per kind of immediates, in the order of `immediates.py`."""

@@ -6,23 +6,36 @@ returns one item and moves on, or raises `Malformed` with the offset where the i
 
 from __future__ import annotations
 
+from typing import Final
+
 from figwasp.errors import LimitExceeded, Malformed
 from figwasp.features import Features
 from figwasp.wasm import limits
-from figwasp.wasm.later import no_support
 from figwasp.wasm.leb128 import unsigned
+from figwasp.wasm.type_binary import read_ref_type, read_value_type
 from figwasp.wasm.types import (
+    CONCRETE,
     FUNCREF,
-    NUM_TYPES,
-    REF_TYPES,
+    I32,
+    I64,
+    NON_NULL,
     GlobalType,
     Limits,
     MemoryType,
     TableType,
-    malformed_type,
+    Types,
+    known_codes,
+    missing_proposal,
+    type_name,
 )
 
 __all__ = ["Reader"]
+
+# Flags of limits, beside 1 for a maximum.
+_SHARED: Final = 2
+_ADDRESS_64: Final = 4
+_PAGE_SIZE: Final = 8
+_MEMORY_FLAGS: Final = {_SHARED: "threads", _ADDRESS_64: "memory64", _PAGE_SIZE: "custom-page-sizes"}
 
 
 class Reader:
@@ -33,48 +46,75 @@ class Reader:
         pos: byte offset of what is read next.
         end: byte offset after the section, beyond which nothing may be read.
         features: the proposals that are on.
-        value_types: codes of value types under these.
+        plain: the value types that are one byte.
     """
 
-    __slots__ = ("data", "end", "features", "pos", "value_types")
+    __slots__ = ("data", "end", "features", "plain", "pos")
 
     def __init__(self, data: bytes, features: Features) -> None:
         self.data = data
         self.features = features
+        self.plain = bytes(known_codes(features) - {CONCRETE, NON_NULL})
         self.pos = 8
         self.end = len(data)
-        self.value_types = NUM_TYPES + REF_TYPES if "reference-types" in features else NUM_TYPES
 
     # Types
 
-    def type_vector(self) -> bytes:
-        start = self.pos
-        types = self.bytes(self.count("parameters or results", limits.MAX_ARITY))
-        if types.strip(self.value_types):
-            bad = next(code for code in types if code not in self.value_types)
-            raise Malformed(malformed_type("value type", bad), start)
-        return types
+    def type_vector(self) -> Types:
+        count = self.count("parameters or results", limits.MAX_ARITY)
+        raw = self.data[self.pos : self.pos + count]
+        if self.pos + count <= self.end and not raw.translate(None, self.plain):
+            self.pos += count
+            return tuple(raw)
+        return tuple([self.value_type() for _ in range(count)])
 
     def value_type(self) -> int:
         start = self.pos
-        code = self.byte()
-        if code not in self.value_types:
-            raise Malformed(malformed_type("value type", code), start)
-        return code
+        code, self.pos = read_value_type(self.data, start)
+        return self.checked(code, start)
 
     def ref_type(self) -> int:
         start = self.pos
-        code = self.byte()
-        if code != FUNCREF and (code not in REF_TYPES or code not in self.value_types):
-            raise Malformed(malformed_type("reference type", code), start)
+        code, self.pos = read_ref_type(self.data, start)
+        if code == FUNCREF and self.pos <= self.end:
+            return code  # tables have had it from the first version on
+        return self.checked(code, start)
+
+    def checked(self, code: int, start: int) -> int:
+        """Return a value type that began at `start`, if it lies within the section and its proposal is on."""
+        if self.pos > self.end:
+            raise Malformed("unexpected end", start)
+        missing = missing_proposal(code, self.features)
+        if missing is not None:
+            raise Malformed(f"malformed type {type_name(code)}: it needs {missing}, which is off", start)
         return code
 
     def table_type(self) -> TableType:
         elem = self.ref_type()
-        return TableType(elem, self.read_limits())
+        start = self.pos
+        flags = self.byte()
+        if flags & ~_ADDRESS_64 > 1:
+            raise Malformed(f"malformed limits flags {flags:#04x}", start)
+        if flags & _ADDRESS_64 and "memory64" not in self.features:
+            raise Malformed(f"malformed limits flags {flags:#04x}: memory64 is off", start)
+        return TableType(elem, self.bounds(flags), I64 if flags & _ADDRESS_64 else I32)
 
     def memory_type(self) -> MemoryType:
-        return MemoryType(self.read_limits())
+        start = self.pos
+        flags = self.byte()
+        for flag, proposal in _MEMORY_FLAGS.items():
+            if flags & flag and proposal not in self.features:
+                raise Malformed(f"malformed limits flags {flags:#04x}: {proposal} is off", start)
+        if flags >= 2 * _PAGE_SIZE:
+            raise Malformed(f"malformed limits flags {flags:#04x}", start)
+        bounds = self.bounds(flags)
+        page = 16
+        if flags & _PAGE_SIZE:
+            start = self.pos
+            page = self.u32()
+            if page > 64:
+                raise Malformed(f"invalid custom page size: 2^{page}", start)
+        return MemoryType(bounds, I64 if flags & _ADDRESS_64 else I32, flags & _SHARED != 0, page)
 
     def global_type(self) -> GlobalType:
         type_ = self.value_type()
@@ -84,14 +124,11 @@ class Reader:
             raise Malformed(f"malformed mutability {mutable:#04x}", start)
         return GlobalType(type_, mutable == 1)
 
-    def read_limits(self) -> Limits:
-        start = self.pos
-        flags = self.byte()
-        if flags > 1:
-            later = no_support("memory64" if flags & 4 else "threads") if flags < 8 else ""
-            raise Malformed(f"malformed limits flags {flags:#04x}{later}", start)
-        least = self.u64()
-        return Limits(least, self.u64() if flags else None)
+    def bounds(self, flags: int) -> Limits:
+        """Read minimum and, if the flags say so, maximum; of 64 bits since there are memories with such addresses."""
+        read = self.u64 if "memory64" in self.features else self.u32
+        least = read()
+        return Limits(least, read() if flags & 1 else None)
 
     # Atoms
 

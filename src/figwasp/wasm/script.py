@@ -17,14 +17,12 @@ from figwasp.wasm.cursor import Cursor
 from figwasp.wasm.lexer import Tokens, tokenize
 from figwasp.wasm.literals import RANGE_ERROR, float_bits, integer
 from figwasp.wasm.parse import parse_form, wat
+from figwasp.wasm.parse_numbering import FIELDS
+from figwasp.wasm.parse_vectors import SHAPES
 
 __all__ = ["Action", "Command", "Source", "Value", "parse_script"]
 
 _NUMBERS: Final = {"i32.const": 32, "i64.const": 64, "f32.const": 32, "f64.const": 64}
-_SHAPES: Final = {
-    "i8x16": (16, 8), "i16x8": (8, 16), "i32x4": (4, 32), "i64x2": (2, 64), "f32x4": (4, 32), "f64x2": (2, 64),
-}  # fmt: skip
-"""Shape of a vector literal -> number and width of its lanes."""
 _NANS: Final = {
     "nan:canonical": {32: (0x7FFF_FFFF, 0x7FC0_0000), 64: (0x7FFF_FFFF_FFFF_FFFF, 0x7FF8_0000_0000_0000)},
     "nan:arithmetic": {32: (0x7FC0_0000, 0x7FC0_0000), 64: (0x7FF8_0000_0000_0000, 0x7FF8_0000_0000_0000)},
@@ -42,7 +40,6 @@ _REFERENCES: Final = {
     "ref.i31": "i31ref", "ref.struct": "structref", "ref.array": "arrayref", "ref.exn": "exnref",
 }  # fmt: skip
 """Constant or pattern -> type of the reference, which is not null."""
-_FIELDS: Final = frozenset("type rec import func table memory global export start elem data tag".split())
 _ACTIONS: Final = ("invoke", "get")
 _MODULE_ASSERTIONS: Final = frozenset(
     (
@@ -51,12 +48,11 @@ _MODULE_ASSERTIONS: Final = frozenset(
     )
 )  # fmt: skip
 _ACTION_ASSERTIONS: Final = frozenset(("assert_return", "assert_exhaustion", "assert_exception"))
-_THREADS: Final = ("thread", "wait")
 _NEWLINE: Final = re.compile(r"\r\n|\n|\r")
 _SPACE: Final = re.compile(r"\s+")
 _SHOWN: Final = 100
 _DEPTH: Final = 8
-"""How deep `either` may nest."""
+"""How deep `either` and `thread` may nest."""
 
 
 class Value(NamedTuple):
@@ -118,12 +114,12 @@ class Source:
             return wat(self._tokens.text)
         return parse_form(self._tokens, self._at)[0].encode()
 
-    def imported_modules(self) -> set[str]:
-        """Return the names of the modules it imports from, as far as it is written in fields, well-formed or not."""
-        items = self._tokens.items
-        start = max(self._at, 0)
-        names = [items[at + 1] for at, token in enumerate(items[start : self._end], start) if token == "import"]
-        return {name[1:-1] for name in names if name[:1] == '"'}
+    @property
+    def binary(self) -> bool:
+        """Whether it is written as bytes."""
+        at = self._at
+        return at >= 0 and "binary" in self._tokens.items[at + 2 : min(at + 5, self._end)]
+
 
 
 class Command:
@@ -138,11 +134,28 @@ class Command:
         expected: patterns of the results.
         text: the message that an assertion expects.
         name: what `register` calls the instance.
-        id: identifier of the instance to register or to make.
+        id: identifier of the instance to register or to make, of the thread to start or to wait for.
         definition: identifier of the module that `(module instance ...)` instantiates.
+        commands: what a thread does.
+        shared: identifier of the instance that a thread shares with whoever starts it.
     """
 
-    __slots__ = ("_text", "action", "definition", "end", "expected", "id", "kind", "line", "name", "source", "start", "text")
+    __slots__ = (
+        "_text",
+        "action",
+        "commands",
+        "definition",
+        "end",
+        "expected",
+        "id",
+        "kind",
+        "line",
+        "name",
+        "shared",
+        "source",
+        "start",
+        "text",
+    )
 
     def __init__(self, kind: str, text: str, start: int, line: int) -> None:
         self._text = text
@@ -157,6 +170,8 @@ class Command:
         self.name = ""
         self.id: str | None = None
         self.definition: str | None = None
+        self.commands: list[Command] = []
+        self.shared: str | None = None
 
     @property
     def shown(self) -> str:
@@ -174,15 +189,13 @@ def parse_script(text: str | bytes) -> list[Command]:
     tokens = tokenize(text)
     items = tokens.items
     reader = _Reader(tokens)
-    if items[0] == "(" and items[1] in _FIELDS:
+    if items[0] == "(" and items[1] in FIELDS:
         command = reader.new_command("module", 0)
         command.source = Source(tokens, -1, len(items), None, definition=False)
         return [command]
     commands: list[Command] = []
     while items[reader.cursor.at]:
-        command = reader.command()
-        command.end = tokens.offset(reader.cursor.at - 1) + 1
-        commands.append(command)
+        commands.append(reader.command())
     return commands
 
 
@@ -201,8 +214,13 @@ class _Reader:
         offset = self._tokens.offset(at)
         return Command(kind, self._tokens.text, offset, bisect_right(self._newlines, offset - 1) + 1)
 
-    def command(self) -> Command:
+    def command(self, depth: int = 0) -> Command:
         """Read one command."""
+        command = self._command(depth)
+        command.end = self._tokens.offset(self.cursor.at - 1) + 1
+        return command
+
+    def _command(self, depth: int) -> Command:
         cursor = self.cursor
         start = cursor.at
         cursor.expect("(")
@@ -220,9 +238,10 @@ class _Reader:
         if keyword == "register":
             command.name = cursor.name()
             command.id = cursor.identifier()
-        elif keyword in _THREADS:
-            cursor.skip_form()
-            return command
+        elif keyword == "wait":
+            command.id = cursor.identifier()
+        elif keyword == "thread" and depth < _DEPTH:
+            self._thread(command, depth)
         else:
             self._assertion(command)
         cursor.expect(")")
@@ -238,6 +257,18 @@ class _Reader:
         command.id = cursor.identifier()
         command.definition = cursor.identifier()
         cursor.expect(")")
+
+    def _thread(self, command: Command, depth: int) -> None:
+        cursor = self.cursor
+        command.id = cursor.identifier()
+        if cursor.opens("shared"):
+            cursor.expect("(")
+            cursor.expect("module")
+            command.shared = cursor.identifier()
+            cursor.expect(")")
+            cursor.expect(")")
+        while cursor.items[cursor.at] == "(":
+            command.commands.append(self.command(depth + 1))
 
     def _source(self, start: int) -> Source:
         """Step over a module, which begins at a token."""
@@ -330,10 +361,10 @@ class _Reader:
     def _vector(self) -> Value:
         cursor = self.cursor
         shape = cursor.items[cursor.at]
-        if shape not in _SHAPES:
+        if shape not in SHAPES:
             cursor.unexpected("the shape of a vector")
         cursor.at += 1
-        lanes, width = _SHAPES[shape]
+        lanes, width = SHAPES[shape]
         mask = bits = 0
         for lane in range(lanes):
             lane_mask, lane_bits = self._number(shape[0] == "f", width)

@@ -1,93 +1,198 @@
 """Types of the format (spec 2.3, binary 5.3). Floor 1.
 
-A value type is a plain int, its binary code, and a sequence of value types is `bytes`: comparing, slicing and hashing
-are then single C calls. Function, table, memory and global types are small classes with slots.
+A value type is a plain int and a sequence of value types is a tuple of them: comparing and hashing are then single C calls.
+Composite types, subtypes, and the types of tables, memories, globals and tags are small classes with slots.
+
+Theory of operation. The low byte of a value type is what the binary format has for it: for a number or a vector its code, for a
+reference to an abstract heap type the code of that heap type, so that FUNCREF is both `func` and `(ref null func)`. A reference
+to a defined type has CONCRETE there and the index of the type from bit 9 on. Bit 8, NON_NULL, takes null away:
+
+    0x7F                i32
+    0x70                funcref, which is (ref null func)
+    0x170               (ref func)
+    3 << 9 | 0x63       (ref null 3)
+    3 << 9 | 0x163      (ref 3)
+
+A heap type that stands alone, as in `ref.null func`, is written as the nullable reference to it.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from figwasp.features import Features
+
 __all__ = [
+    "ANYREF",
+    "ARRAYREF",
+    "CONCRETE",
     "EMPTY",
+    "EQREF",
+    "EXNREF",
     "EXTERNREF",
     "F32",
     "F64",
     "FUNCREF",
+    "HEAP_NAMES",
+    "I8",
+    "I16",
+    "I31REF",
     "I32",
     "I64",
+    "NON_NULL",
+    "NULLEXNREF",
+    "NULLEXTERNREF",
+    "NULLFUNCREF",
+    "NULLREF",
     "NUM_TYPES",
-    "REF_TYPES",
+    "STRUCTREF",
     "TYPE_CODES",
     "V128",
+    "ArrayType",
+    "CompType",
+    "FieldType",
     "FuncType",
     "GlobalType",
     "Limits",
     "MemoryType",
+    "StructType",
+    "SubType",
     "TableType",
-    "malformed_type",
+    "Types",
+    "concrete",
+    "heap_name",
+    "is_extern",
+    "is_ref",
+    "known_codes",
+    "missing_proposal",
+    "storage_name",
     "type_name",
     "type_names",
 ]
+
+Types = tuple[int, ...]
+"""A sequence of value types."""
 
 I32: Final = 0x7F
 I64: Final = 0x7E
 F32: Final = 0x7D
 F64: Final = 0x7C
 V128: Final = 0x7B
+I8: Final = 0x78
+I16: Final = 0x77
+"""The packed storage types; no value types."""
+NULLEXNREF: Final = 0x74
+NULLFUNCREF: Final = 0x73
+NULLEXTERNREF: Final = 0x72
+NULLREF: Final = 0x71
 FUNCREF: Final = 0x70
 EXTERNREF: Final = 0x6F
+ANYREF: Final = 0x6E
+EQREF: Final = 0x6D
+I31REF: Final = 0x6C
+STRUCTREF: Final = 0x6B
+ARRAYREF: Final = 0x6A
+EXNREF: Final = 0x69
 EMPTY: Final = 0x40
 """The block type without parameters and results; no value type."""
 
-NUM_TYPES: Final = bytes((I32, I64, F32, F64))
-REF_TYPES: Final = bytes((FUNCREF, EXTERNREF))
+CONCRETE: Final = 0x63
+"""Low byte of a reference to a defined type; in the binary it begins any nullable reference that is written out."""
+NON_NULL: Final = 0x100
+"""Bit of a reference that is never null."""
+INDEX_SHIFT: Final = 9
 
-_NAMES: Final[dict[int, str]] = {
-    I32: "i32",
-    I64: "i64",
-    F32: "f32",
-    F64: "f64",
-    V128: "v128",
-    FUNCREF: "funcref",
-    EXTERNREF: "externref",
-}
+NUM_TYPES: Final = (I32, I64, F32, F64)
 
-TYPE_CODES: Final[dict[str, int]] = {name: code for code, name in _NAMES.items()}
+_CODES: Final = """
+i32            7f  mvp
+i64            7e  mvp
+f32            7d  mvp
+f64            7c  mvp
+v128           7b  simd
+nullexnref     74  exceptions           noexn
+nullfuncref    73  gc                   nofunc
+nullexternref  72  gc                   noextern
+nullref        71  gc                   none
+funcref        70  reference-types      func
+externref      6f  reference-types      extern
+anyref         6e  gc                   any
+eqref          6d  gc                   eq
+i31ref         6c  gc                   i31
+structref      6b  gc                   struct
+arrayref       6a  gc                   array
+exnref         69  exceptions           exn
+"""
+"""Name, code, proposal and, for references, the heap type."""
+
+_ROWS: Final = [line.split() for line in _CODES.split("\n") if line]
+_NAMES: Final[dict[int, str]] = {int(row[1], 16): row[0] for row in _ROWS}
+_PROPOSALS: Final[dict[int, str]] = {int(row[1], 16): row[2] for row in _ROWS} | {CONCRETE: "function-references"}
+
+TYPE_CODES: Final[dict[str, int]] = {row[0]: int(row[1], 16) for row in _ROWS}
 """Name of a value type in the text format -> its code."""
+HEAP_NAMES: Final[dict[str, int]] = {row[3]: int(row[1], 16) for row in _ROWS if len(row) > 3}
+"""Name of an abstract heap type -> the code of the nullable reference to it."""
+_HEAPS: Final[dict[int, str]] = {code: name for name, code in HEAP_NAMES.items()}
 
 
-_LATER: Final[dict[int, str]] = {
-    V128: "SIMD",
-    0x69: "exception handling",
-    **dict.fromkeys((0x63, 0x64), "typed function references"),
-    **dict.fromkeys((0x4E, 0x4F, 0x50, 0x5E, 0x5F, *range(0x6A, 0x6F), *range(0x71, 0x75)), "garbage collection"),
-}
-"""Bytes that begin a type of a proposal without support."""
+def concrete(index: int, nullable: bool) -> int:
+    """Return the reference to a defined type."""
+    return index << INDEX_SHIFT | (CONCRETE if nullable else CONCRETE | NON_NULL)
 
 
-def malformed_type(what: str, code: int) -> str:
-    """Return the message for a byte that begins no type of the kind `what`."""
-    later = _LATER.get(code)
-    return f"malformed {what} {code:#04x}" + (f": no support for {later} yet" if later else "")
+def is_ref(code: int) -> bool:
+    """Say whether a value type is a reference."""
+    return CONCRETE <= code & 0xFF <= NULLEXNREF
+
+
+def is_extern(code: int) -> bool:
+    """Say whether a value type is a reference to objects of the host."""
+    return code & 0xFF == EXTERNREF
+
+
+def known_codes(features: Features) -> frozenset[int]:
+    """Return the low bytes that a value type may have under a set of proposals; NON_NULL if references may exclude null."""
+    codes = [code for code, proposal in _PROPOSALS.items() if proposal in features]
+    return frozenset([*codes, NON_NULL] if "function-references" in features else codes)
+
+
+def missing_proposal(code: int, features: Features) -> str | None:
+    """Return the proposal that a value type needs and that is off, or None."""
+    needs = _PROPOSALS[code & 0xFF]
+    if needs not in features:
+        return needs
+    return "function-references" if code & NON_NULL and "function-references" not in features else None
+
+
+def heap_name(code: int) -> str:
+    """Return the heap type of a reference as the text format writes it."""
+    return str(code >> INDEX_SHIFT) if code & 0xFF == CONCRETE else _HEAPS[code & 0xFF]
 
 
 def type_name(code: int) -> str:
     """Return a value type as the text format writes it."""
-    return _NAMES.get(code) or f"type {code:#04x}"
+    if code in _NAMES:
+        return _NAMES[code]
+    return f"(ref {heap_name(code)})" if code & NON_NULL else f"(ref null {heap_name(code)})"
 
 
-def type_names(types: bytes) -> str:
+def type_names(types: Types) -> str:
     """Return a sequence of value types as the validator's messages write it: "[i32 f64]"."""
     return f"[{' '.join(type_name(code) for code in types)}]"
 
 
+def storage_name(code: int) -> str:
+    """Return the type of a field as the text format writes it."""
+    return "i8" if code == I8 else "i16" if code == I16 else type_name(code)
+
+
 class FuncType:
-    """The type of a function: parameters and results, each a sequence of value types."""
+    """The type of a function: parameters and results."""
 
     __slots__ = ("params", "results")
 
-    def __init__(self, params: bytes, results: bytes) -> None:
+    def __init__(self, params: Types, results: Types) -> None:
         self.params = params
         self.results = results
 
@@ -103,8 +208,108 @@ class FuncType:
         return f"({params}) -> {results if len(self.results) == 1 else f'({results})'}"
 
 
+class FieldType:
+    """The type of a field of a structure, or of the elements of an array.
+
+    Attributes:
+        storage: a value type, I8 or I16.
+        mutable: whether it can be assigned.
+    """
+
+    __slots__ = ("mutable", "storage")
+
+    def __init__(self, storage: int, mutable: bool) -> None:
+        self.storage = storage
+        self.mutable = mutable
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FieldType) and self.storage == other.storage and self.mutable == other.mutable
+
+    def __hash__(self) -> int:
+        return hash((self.storage, self.mutable))
+
+    def __repr__(self) -> str:
+        name = storage_name(self.storage)
+        return f"(mut {name})" if self.mutable else name
+
+    @property
+    def value(self) -> int:
+        """The value type of what is read from it: i32 for packed fields."""
+        return I32 if self.storage == I8 or self.storage == I16 else self.storage
+
+
+class StructType:
+    """The type of a structure: its fields."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: tuple[FieldType, ...]) -> None:
+        self.fields = fields
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StructType) and self.fields == other.fields
+
+    def __hash__(self) -> int:
+        return hash((StructType, self.fields))
+
+    def __repr__(self) -> str:
+        return f"(struct{''.join(f' (field {field!r})' for field in self.fields)})"
+
+
+class ArrayType:
+    """The type of an array: that of its elements."""
+
+    __slots__ = ("field",)
+
+    def __init__(self, field: FieldType) -> None:
+        self.field = field
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ArrayType) and self.field == other.field
+
+    def __hash__(self) -> int:
+        return hash((ArrayType, self.field))
+
+    def __repr__(self) -> str:
+        return f"(array {self.field!r})"
+
+
+CompType = FuncType | StructType | ArrayType
+"""A composite type (spec 2.3.8)."""
+
+
+class SubType:
+    """An entry of the type section (spec 2.3.9).
+
+    Attributes:
+        comp: the composite type.
+        supers: indices of the types it declares itself a subtype of.
+        final: whether it can have no subtypes of its own.
+    """
+
+    __slots__ = ("comp", "final", "supers")
+
+    def __init__(self, comp: CompType, supers: tuple[int, ...] = (), final: bool = True) -> None:
+        self.comp = comp
+        self.supers = supers
+        self.final = final
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SubType):
+            return False
+        return self.comp == other.comp and self.supers == other.supers and self.final == other.final
+
+    def __hash__(self) -> int:
+        return hash((self.comp, self.supers, self.final))
+
+    def __repr__(self) -> str:
+        if self.final and not self.supers:
+            return repr(self.comp)
+        return f"(sub {'final ' if self.final else ''}{''.join(f'{index} ' for index in self.supers)}{self.comp!r})"
+
+
 class Limits:
-    """Bounds of a table (in elements) or a memory (in pages of 64 KiB).
+    """Bounds of a table (in elements) or a memory (in pages).
 
     Attributes:
         min: size at the start.
@@ -128,40 +333,58 @@ class Limits:
 
 
 class TableType:
-    """The type of a table: element type and limits."""
+    """The type of a table: element type, limits, and the type of its indices, I32 or I64."""
 
-    __slots__ = ("elem", "limits")
+    __slots__ = ("address", "elem", "limits")
 
-    def __init__(self, elem: int, limits: Limits) -> None:
+    def __init__(self, elem: int, limits: Limits, address: int = I32) -> None:
         self.elem = elem
         self.limits = limits
+        self.address = address
+
+    def _key(self) -> tuple[object, ...]:
+        return self.elem, self.limits, self.address
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, TableType) and self.elem == other.elem and self.limits == other.limits
+        return isinstance(other, TableType) and self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash((self.elem, self.limits))
+        return hash(self._key())
 
     def __repr__(self) -> str:
-        return f"table {self.limits!r} {type_name(self.elem)}"
+        return f"table {'i64 ' if self.address == I64 else ''}{self.limits!r} {type_name(self.elem)}"
 
 
 class MemoryType:
-    """The type of a memory: its limits in pages."""
+    """The type of a memory.
 
-    __slots__ = ("limits",)
+    Attributes:
+        limits: in pages.
+        address: type of its addresses, I32 or I64.
+        shared: whether threads may share it.
+        page: log2 of the size of a page in bytes.
+    """
 
-    def __init__(self, limits: Limits) -> None:
+    __slots__ = ("address", "limits", "page", "shared")
+
+    def __init__(self, limits: Limits, address: int = I32, shared: bool = False, page: int = 16) -> None:
         self.limits = limits
+        self.address = address
+        self.shared = shared
+        self.page = page
+
+    def _key(self) -> tuple[object, ...]:
+        return self.limits, self.address, self.shared, self.page
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, MemoryType) and self.limits == other.limits
+        return isinstance(other, MemoryType) and self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash((MemoryType, self.limits))
+        return hash((MemoryType, self._key()))
 
     def __repr__(self) -> str:
-        return f"memory {self.limits!r}"
+        page = "" if self.page == 16 else f" (pagesize {1 << self.page:#x})"
+        return f"memory {'i64 ' if self.address == I64 else ''}{self.limits!r}{' shared' if self.shared else ''}{page}"
 
 
 class GlobalType:

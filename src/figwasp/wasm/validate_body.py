@@ -1,17 +1,21 @@
-"""Type checking of function bodies (spec 3.3, 3.4.1 and the algorithm of appendix A.3). Floor 1.
+"""Type checking of function bodies (spec 3.4, 3.5.3 and the algorithm of appendix A.3). Floor 1.
 
-Goes in: a decoded module and the index of a function. Comes out: `FuncFacts`, or `Malformed` for bytes that are no
+Goes in: what is known of a module, and the index of a function. Comes out: `FuncFacts`, or `Malformed` for bytes that are no
 instructions, or `Invalid` for instructions that do not fit together.
 
-Theory of operation. One walk over the bytes, no recursion. The operand stack holds type codes; the topmost one is kept in
+Theory of operation. One walk over the bytes, no recursion. The operand stack holds value types; the topmost one is kept in
 a local variable (`top`), so that most instructions touch the list once or not at all. Every block puts BARRIER on the
 stack before its operands: a comparison of the top with the expected type then also fails where the block's part of the
-stack is empty, and the fast paths need no test of the height. Whatever fails there goes to `pop`, which knows of
-unreachable code: it lets missing operands be of any type, and matches ANY, what `select` leaves there, with everything.
+stack is empty, and the fast paths need no test of the height. They ask for equality; whatever fails there goes to
+`Checker.pop`, which knows of subtypes and of unreachable code: it lets missing operands be of any type, and matches ANY and
+ANY_REF, what some instructions leave there, with everything or with every reference.
 
 Reading beyond the body raises IndexError because the body is a slice of its own, and so does an index into a list of
 locals, labels, functions or globals; `explain` finds out which one it was. Long integers are read from the whole binary,
 so that what the readers report carries its offset there.
+
+Locals of types without a default value have to be assigned before they are read. Such a local reads as UNSET until then,
+in a list of their own, and `inits` remembers in which order they were assigned: the end of a block takes back what it added.
 """
 
 from __future__ import annotations
@@ -19,18 +23,20 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
-from figwasp.wasm import limits, opcodes
+from figwasp.wasm import limits
 from figwasp.wasm.leb128 import signed, unsigned
-from figwasp.wasm.module import Module
-from figwasp.wasm.types import I32
-from figwasp.wasm.validate_rules import RULES
+from figwasp.wasm.types import I32, Types
+from figwasp.wasm.validate_context import Context, memory_needs
+from figwasp.wasm.validate_control import close_with_delegate, divide
 from figwasp.wasm.validate_state import BARRIER, Checker, FuncFacts, Mismatch, show
+from figwasp.wasm.validate_steps import UNSET, enter_try, explain, memarg, other, take_back
 from figwasp.wasm.validate_tables import (
     BINARY,
     BLOCK,
     BRANCH,
     CALL,
     CONST,
+    DIVIDE,
     END,
     GLOBAL,
     LOAD,
@@ -41,12 +47,15 @@ from figwasp.wasm.validate_tables import (
     tables_for,
 )
 
-__all__ = ["FuncFacts", "check_body"]
+__all__ = ["check_body"]
 
-_I32: Final = bytes((I32,))
+_I32: Final[Types] = (I32,)
+_NO_ALIGN: Final = [-1] * 256
+_DELEGATE: Final = 0x18
+_BYTES_PER_BLOCK: Final = 120
 
 
-def check_body(module: Module, index: int) -> FuncFacts:
+def check_body(context: Context, index: int) -> FuncFacts:
     """Check the body of a defined function, by its index among all functions, and return the facts.
 
     Raises:
@@ -54,8 +63,9 @@ def check_body(module: Module, index: int) -> FuncFacts:
         Invalid: the instructions break a rule of validation.
         LimitExceeded: it has too many locals, or is out of proportion in another way.
     """
-    tables = tables_for(module.features)
-    return _check(Checker(module, index, tables.values), tables)
+    checker = Checker(context)
+    checker.open_body(index)
+    return _check(checker, tables_for(context.module.features))
 
 
 def _check(checker: Checker, tables: Tables) -> FuncFacts:
@@ -66,29 +76,41 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
     facts = checker.facts
     local_types = facts.locals
     written_in = facts.written
-    types = checker.module.types
-    func_types = checker.module.func_types
-    globals_ = checker.module.globals
+    module = checker.module
+    context = checker.context
+    plain = context.plain
+    callees = context.callees
+    func_types = module.func_types
+    globals_ = module.globals
     action = tables.action
     operand = tables.operand
     result = tables.result
     block_types = tables.blocks
-    # Without a memory no alignment is small enough for the fast path.
-    align = list(tables.align) if checker.module.memories else [-1] * 256
+    ends = tables.ends
+    # Without a memory no alignment is small enough for the fast path, which is for the first memory.
+    align = tables.align if module.memories else _NO_ALIGN
+    address_0 = module.memories[0].address if module.memories else I32
     labels = checker.labels
     stack = checker.stack
     push = stack.append
     pop = stack.pop
-    outer: list[tuple[int, bytes, bytes, int, bool, int, int]] = []
+    outer = checker.outer
+    readable = list(local_types)
+    inits: list[int] = []
+    marks = [0]
+    guarded = bool(checker.unset)
+    for first, count in checker.unset:
+        readable[first : first + count] = [UNSET] * count
     # The innermost block: its opcode, parameters, results, stack below its barrier, whether the end of what has
     # been read of it is unreachable, locals written, offset.
     block_op = 0
-    params = b""
+    params: Types = ()
     results = labels[0]
     height = 0
     dead = False
     written = 0
     block_at = -1
+    uses_first = False
     max_stack = 0
     written_size = 0
     last_written = 0
@@ -107,7 +129,9 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                     index, pos = unsigned(data, base + pos - 1, 32)
                     pos -= base
                 push(top)
-                top = local_types[index]
+                top = readable[index]
+                if top < 0:
+                    raise Mismatch(f"uninitialized local {index}")
                 if len(stack) > max_stack:
                     max_stack = len(stack)
                 continue
@@ -137,7 +161,7 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                     top = result[op]
                 else:
                     push(top)
-                    checker.pop(bytes((type_, type_)), height, dead)
+                    checker.pop((type_, type_), height, dead)
                     top = result[op]
             elif act == LOCAL:
                 index = code[pos]
@@ -147,24 +171,29 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                     pos -= base
                 type_ = local_types[index]
                 written |= 1 << index
+                if guarded and readable[index] < 0:
+                    readable[index] = type_
+                    inits.append(index)
                 if op == 0x21:
                     if top == type_:
                         top = pop()
                     else:
                         push(top)
-                        checker.pop(bytes((type_,)), height, dead)
+                        checker.pop((type_,), height, dead)
                         top = pop()
                 elif top != type_:
                     push(top)
-                    checker.pop(bytes((type_,)), height, dead)
+                    checker.pop((type_,), height, dead)
                     top = type_
             elif act == UNARY:
                 if top != operand[op]:
                     push(top)
-                    checker.pop(bytes((operand[op],)), height, dead)
+                    checker.pop((operand[op],), height, dead)
                 top = result[op]
             elif act == LOAD or act == STORE:
+                address = address_0
                 if code[pos] <= align[op]:
+                    uses_first = True
                     byte = code[pos + 1]
                     pos += 2
                     if byte >= 0x80:
@@ -173,21 +202,20 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                         elif code[pos + 1] < 0x80:
                             pos += 2
                         else:
-                            pos = checker.memarg(op, pos - 2)
+                            pos, address = memarg(checker, op, pos - 2)
                 else:
-                    pos = checker.memarg(op, pos)
-                facts.uses_memory = True
+                    pos, address = memarg(checker, op, pos)
                 if act == LOAD:
-                    if top != I32:
+                    if top != address:
                         push(top)
-                        checker.pop(_I32, height, dead)
+                        checker.pop((address,), height, dead)
                     top = result[op]
-                elif top == operand[op] and stack[-1] == I32:
+                elif top == operand[op] and stack[-1] == address:
                     pop()
                     top = pop()
                 else:
                     push(top)
-                    checker.pop(bytes((I32, operand[op])), height, dead)
+                    checker.pop((address, operand[op]), height, dead)
                     top = pop()
             elif act == END:
                 if top == BARRIER and not results:
@@ -200,8 +228,13 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                     stack += results
                     top = pop()
                     stack.pop(height)  # the barrier; there are results, or `pop_all` had raised
-                if block_op == 0x04 and params != results:
+                if block_op == 0x04 and params != results and not checker.sequence_matches(params, results):
                     raise Mismatch(f"type mismatch: if without else must give back {show(params)}")
+                if op == _DELEGATE:
+                    checker.block_op = block_op
+                    pos = close_with_delegate(checker, pos)
+                if guarded:
+                    take_back(readable, inits, marks.pop())
                 # Never a new number where an old one will do: each may be as long as there are locals.
                 if written != last_written:
                     last_written = written
@@ -220,9 +253,11 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
             elif act == BLOCK:
                 block = block_types[code[pos]]
                 pos += 1
-                enters = b""
+                enters: Types = ()
                 if block is None:
                     enters, block, pos = checker.block_type(pos - 1)
+                if op > 0x04:
+                    pos = enter_try(checker, op, at, pos)
                 if op == 0x04:
                     if top == I32:
                         top = pop()
@@ -233,6 +268,8 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                 push(top)
                 if enters:
                     checker.pop(enters, height, dead)
+                if guarded:
+                    marks.append(len(inits))
                 outer.append((block_op, params, results, height, dead, written, block_at))
                 block_op = op
                 params = enters
@@ -249,8 +286,7 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                     labels.append(block)
                 if enters:
                     push(BARRIER)
-                    stack += enters
-                    checker.check_height()
+                    checker.push(enters)
                     top = pop()
                     if len(stack) > max_stack:
                         max_stack = len(stack)
@@ -286,15 +322,19 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                 if index >= 0x80:
                     index, pos = unsigned(data, base + pos - 1, 32)
                     pos -= base
-                callee = types[func_types[index]]
+                callee = callees[index]
                 facts.has_calls = True
+                if not plain:
+                    checker.note_callee(func_types[index])
                 push(top)
                 checker.pop(callee.params, height, dead)
                 stack += callee.results
                 top = pop()
                 if len(stack) > max_stack:
                     max_stack = len(stack)
-                    checker.check_height()
+                    checker.push(())
+            elif op == 0x1A and top != BARRIER:  # drop
+                top = pop()
             elif act == GLOBAL:
                 index = code[pos]
                 pos += 1
@@ -303,6 +343,8 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                     pos -= base
                 push(top)
                 top = globals_[index].type
+                if not plain:
+                    checker.note((top,))
                 if len(stack) > max_stack:
                     max_stack = len(stack)
             elif op == 0x05:  # else
@@ -314,12 +356,28 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                 top = pop()
                 block_op = 0x05
                 dead = False
+                if guarded:
+                    take_back(readable, inits, marks[-1])
+            elif act == DIVIDE:
+                checker.block_op = block_op
+                carried, pos = divide(checker, op, pos)
+                push(top)
+                checker.pop_all(results, height, dead)
+                stack += carried
+                top = pop()
+                if len(stack) > max_stack:
+                    max_stack = len(stack)
+                block_op = op
+                dead = False
+                if guarded:
+                    take_back(readable, inits, marks[-1])
             elif op == 0x01:  # nop
                 pass
             else:
                 push(top)
-                pos = _other(checker, op, pos, height, dead)
-                if op == 0x00 or op == 0x0E or op == 0x0F:
+                checker.block_op = block_op
+                pos = other(checker, tables, op, pos, height, dead)
+                if ends[op]:
                     del stack[height:]
                     top = BARRIER
                     dead = True
@@ -328,32 +386,16 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                     if len(stack) > max_stack:
                         max_stack = len(stack)
     except IndexError:
-        raise checker.explain(at) from None
+        raise explain(checker, at) from None
     except Mismatch as problem:
         raise checker.invalid(str(problem), at) from None
     if pos != len(code):
         raise Malformed("section size mismatch: function body goes on after its end", base + pos)
+    facts.size = 8 * len(local_types) + (written_size >> 3) + _BYTES_PER_BLOCK * len(written_in)
+    if uses_first:
+        facts.uses_memory = True
+        if not plain:
+            checker.note_proposal(memory_needs(module.memories[0]))
     facts.num_ops = num_ops
     facts.max_stack = max_stack
     return facts
-
-
-def _other(checker: Checker, op: int, pos: int, height: int, dead: bool) -> int:
-    """Check an instruction by its row and return the position after it; all operands are on the stack."""
-    at = pos - 1
-    code = op
-    if op in opcodes.PREFIXES:
-        sub, pos = checker.read_u32(pos)
-        code = opcodes.pack(op, sub)
-    row = opcodes.BY_CODE.get(code)
-    if row is None or row.proposal not in checker.module.features:
-        raise Malformed(opcodes.illegal(code), checker.base + at)
-    value, pos = checker.read(row.immediates, pos)
-    checker.check_index(row.immediates, value)
-    if row.params is not None and row.results is not None:
-        checker.pop(row.params, height, dead)
-        checker.stack += row.results
-    rule = RULES.get(row.name)
-    if rule is not None:
-        rule(checker, value, height, dead)
-    return pos

@@ -1,46 +1,45 @@
-"""The state of checking one function body, and what validation learns from it. Floor 1.
+"""The state of checking one function body or constant expression, and what validation learns from it. Floor 1.
 
-`validate_body.py` walks the instructions and owns the theory of operation; here stand the operand stack, the reading of
-locals and of unusual immediates, the index spaces, and the errors with the place where they arose.
+`validate_body.py` walks the instructions and owns the theory of operation; here stand the operand stack with matching of
+types, the reading of locals and block types, and the errors with the place where they arose.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Final
 
 from figwasp.errors import Invalid, LimitExceeded, Malformed
+from figwasp.features import EXECUTED
 from figwasp.wasm import immediates, limits, opcodes
-from figwasp.wasm.immediates import MEMORY_INDEX_FLAG, READERS, Immediate
+from figwasp.wasm.immediates import READERS, Immediate
 from figwasp.wasm.leb128 import unsigned
-from figwasp.wasm.module import Module
-from figwasp.wasm.types import malformed_type, type_name
+from figwasp.wasm.module import ConstExpr
+from figwasp.wasm.type_binary import read_value_type
+from figwasp.wasm.types import (
+    CONCRETE,
+    EMPTY,
+    INDEX_SHIFT,
+    NON_NULL,
+    FuncType,
+    Types,
+    is_ref,
+    missing_proposal,
+    type_name,
+)
+from figwasp.wasm.validate_context import Context, needed
 
-__all__ = ["ANY", "BARRIER", "Checker", "FuncFacts", "Mismatch", "show"]
+__all__ = ["ANY", "ANY_REF", "BARRIER", "Checker", "FuncFacts", "Mismatch", "number", "numbers", "pair", "show"]
 
 ANY: Final = 0
 """On the operand stack: a value of unknown type, from unreachable code."""
+ANY_REF: Final = ANY | NON_NULL
+"""On the operand stack: a reference of unknown type that is not null, likewise."""
 BARRIER: Final = 1
 """On the operand stack: the beginning of a block's part."""
 
-_NOT_ANY: Final = bytes([0] + [0xFF] * 255)
-"""For `bytes.translate`: ANY stays zero, every type becomes all ones."""
-
-_SPACES: Final[dict[int, tuple[str, ...]]] = {
-    immediates.LABEL: ("label",),
-    immediates.FUNC: ("function",),
-    immediates.TYPE_TABLE: ("type", "table"),
-    immediates.LOCAL: ("local",),
-    immediates.GLOBAL: ("global",),
-    immediates.TABLE: ("table",),
-    immediates.MEMORY: ("memory",),
-    immediates.DATA_MEMORY: ("data segment", "memory"),
-    immediates.DATA: ("data segment",),
-    immediates.MEMORY_MEMORY: ("memory", "memory"),
-    immediates.ELEM_TABLE: ("elem segment", "table"),
-    immediates.ELEM: ("elem segment",),
-    immediates.TABLE_TABLE: ("table", "table"),
-}
-"""Kind of immediates -> the index space of each index."""
+_FREE: Final = 32
+"""Operands that cost nothing to take off the stack at once."""
 
 
 class FuncFacts:
@@ -48,18 +47,20 @@ class FuncFacts:
 
     Attributes:
         locals: types of all locals, parameters included.
-        written: byte offset in the binary of a `block`, `loop` or `if` -> bit set of the locals assigned anywhere in it,
-            nested blocks included; -1 stands for the whole body.
+        written: byte offset in the binary of a `block`, `loop`, `if`, `try_table` or `try` -> bit set of the locals assigned
+            anywhere in it, nested blocks included; -1 stands for the whole body.
         max_stack: an upper bound of the operands on the stack at once; every open block counts as one more.
         num_ops: number of instructions, the final `end` included.
         uses_memory: an instruction reads or writes a memory, or asks for its size.
-        has_calls: a `call` or `call_indirect` occurs.
+        has_calls: a `call`, `call_indirect` or `call_ref` occurs, or one of their tail calls.
         has_loops: a `loop` occurs.
+        missing: the first proposal found that the function needs and that figwasp does not execute, or None.
+        size: about how many bytes `locals` and `written` take.
     """
 
-    __slots__ = ("has_calls", "has_loops", "locals", "max_stack", "num_ops", "uses_memory", "written")
+    __slots__ = ("has_calls", "has_loops", "locals", "max_stack", "missing", "num_ops", "size", "uses_memory", "written")
 
-    def __init__(self, locals: bytes) -> None:
+    def __init__(self, locals: Types) -> None:
         self.locals = locals
         self.written: dict[int, int] = {}
         self.max_stack = 0
@@ -67,56 +68,142 @@ class FuncFacts:
         self.uses_memory = False
         self.has_calls = False
         self.has_loops = False
+        self.missing: str | None = None
+        self.size = 0
 
 
 class Mismatch(Exception):
-    """Something is invalid at the current instruction; the loop adds where."""
+    """Something is invalid at the current instruction; who walks the instructions adds where."""
 
 
 class Checker:
-    """The state of checking one body that the slow paths share with the loop."""
+    """The state of checking one body that the slow paths share with the loop.
 
-    __slots__ = ("base", "code", "data", "facts", "index", "labels", "module", "stack", "start")
+    Attributes:
+        context: what is known of the module.
+        index: the function, or -1 for a constant expression.
+        base: byte offset of the body; positions count from there.
+        end: byte offset after it.
+        code: its bytes.
+        start: position of the first instruction.
+        facts: what is being found out.
+        unset: first index and number of the locals that have to be assigned before they are read.
+        stack: operand types, BARRIER below those of each block.
+        labels: per open block the types that a branch to it takes, outermost first.
+        outer: the blocks around the innermost one, as the loop keeps them: their opcode comes first.
+        block_op: opcode that opened the innermost block, or the last one that divided it.
+        one_memory: whether memory accesses may not name a memory.
+        visible: number of globals that a constant expression may read.
+        declared: the functions named by a constant expression are added to it.
+    """
 
-    def __init__(self, module: Module, index: int, value_types: bytes) -> None:
-        body = module.body(index)
-        self.module = module
-        self.index = index
-        self.data = module.data
-        self.base = body.start
-        self.code = module.data[body.start : body.end]
-        self.facts = FuncFacts(b"")
-        self.start = self.read_locals(value_types)
+    __slots__ = (
+        "base",
+        "block_op",
+        "code",
+        "context",
+        "data",
+        "declared",
+        "end",
+        "facts",
+        "index",
+        "labels",
+        "module",
+        "one_memory",
+        "outer",
+        "stack",
+        "start",
+        "types",
+        "unset",
+        "visible",
+    )
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.module = context.module
+        self.types = context.types
+        self.data = context.module.data
+        self.index = -1
+        self.base = 0
+        self.end = 0
+        self.code = b""
+        self.start = 0
+        self.facts = FuncFacts(())
+        self.unset: list[tuple[int, int]] = []
         self.stack: list[int] = []
-        self.labels: list[bytes] = [module.func_type(index).results]
+        self.labels: list[Types] = []
+        self.outer: list[tuple[int, Types, Types, int, bool, int, int]] = []
+        self.block_op = 0
+        self.one_memory = "multi-memory" not in context.module.features
+        self.visible = 0
+        self.declared: set[int] = set()
 
-    def read_locals(self, value_types: bytes) -> int:
+    def open_body(self, index: int) -> None:
+        """Begin with a body: read its locals."""
+        body = self.module.body(index)
+        type_ = self.context.callees[index]
+        self.index = index
+        self.base = body.start
+        self.end = body.end
+        self.code = self.data[body.start : body.end]
+        self.labels.append(type_.results)
+        self.start = self.read_locals(type_)
+
+    def open_const(self, expr: ConstExpr, visible: int) -> None:
+        """Begin with a constant expression, which may read the first `visible` globals."""
+        self.base = expr.start
+        self.stack.append(BARRIER)
+        self.visible = visible
+        self.declared = self.context.declared
+
+    def read_locals(self, type_: FuncType) -> int:
         """Read the declarations of locals and return the position of the first instruction in the body."""
         base = self.base
-        end = base + len(self.code)
-        runs: list[bytes] = [self.module.func_type(self.index).params]
-        total = len(runs[0])
+        end = self.end
+        runs: list[Types] = [type_.params]
+        total = len(type_.params)
         groups, pos = unsigned(self.data, base, 32)
         for _ in range(groups):
             at = pos
             count, pos = unsigned(self.data, pos, 32)
             if pos >= end:
                 raise Malformed("unexpected end", at)
-            code = self.data[pos]
-            pos += 1
-            if code not in value_types:
-                raise Malformed(malformed_type("value type", code), pos - 1)
+            code, pos = self.read_type(pos)
+            if total + count <= limits.MAX_LOCALS and count:
+                runs.append((code,) * count)
+                if code & NON_NULL:
+                    self.unset.append((total, count))
             total += count
-            if total <= limits.MAX_LOCALS and count:
-                runs.append(bytes((code,)) * count)
         if total > 0xFFFFFFFF:
             raise Malformed("too many locals", base)
         if total > limits.MAX_LOCALS:
             raise LimitExceeded(f"function {self.index} has {total} locals; the limit is {limits.MAX_LOCALS}")
-        self.facts.locals = b"".join(runs)
+        self.facts.locals = tuple(chain.from_iterable(runs)) if len(runs) > 1 else type_.params
+        if not self.context.plain:
+            self.note(type_.params + type_.results)
+        for run in runs[1:]:
+            self.note(run[:1])
+        if pos > end:
+            raise self.truncated(0)
         return pos - base
 
-    def pop(self, expected: bytes, height: int, dead: bool) -> None:
+    def read_type(self, at: int) -> tuple[int, int]:
+        """Read the type of locals at a byte offset and return it with the one after it."""
+        code, pos = read_value_type(self.data, at)
+        self.known_type(code, at)
+        if code & 0xFF == CONCRETE and code >> INDEX_SHIFT >= len(self.module.types):
+            raise Invalid(f"unknown type {code >> INDEX_SHIFT}: local", at, self.index, self.module.func_name(self.index))
+        return code, pos
+
+    def known_type(self, code: int, at: int) -> None:
+        """Insist that the proposal of a value type at a byte offset is on."""
+        missing = missing_proposal(code, self.module.features)
+        if missing is not None:
+            raise Malformed(f"malformed type {type_name(code)}: it needs {missing}, which is off", at)
+
+    # The operand stack
+
+    def pop(self, expected: Types, height: int, dead: bool) -> None:
         """Take operands off the stack, the last of `expected` being the topmost.
 
         Args:
@@ -124,28 +211,57 @@ class Checker:
             height: number of entries below the barrier of the innermost block.
             dead: the code is unreachable: operands missing above the barrier may be of any type.
         """
+        if len(expected) == 1:
+            stack = self.stack
+            code = stack[-1]
+            want = expected[0]
+            # ANY, ANY_REF and BARRIER are no value types.
+            if code == want or (code & 0xFF > BARRIER and self.types.matches(code, want)):
+                stack.pop()
+                return
         count = self.fits(expected, height, dead)
         if count:
             del self.stack[-count:]
 
-    def fits(self, expected: bytes, height: int, dead: bool) -> int:
+    def fits(self, expected: Types, height: int, dead: bool) -> int:
         """Check that the stack ends in the expected types and return how many entries these are."""
         stack = self.stack
         count = len(expected)
-        found = bytes(stack[len(stack) - count :])
+        if count > _FREE:
+            self.charge(count)
+        found = tuple(stack[len(stack) - count :])
         if found == expected:
             return count
         available = len(stack) - height - 1
+        wanted = expected
         if available < count:
             if not dead:
                 raise self.mismatch(expected, height)
-            found = bytes(stack[height + 1 :])
+            found = tuple(stack[height + 1 :])
+            wanted = expected[count - available :]
             count = available
-        if not _match(found, expected[len(expected) - count :]):
-            raise self.mismatch(expected, height)
+        if found != wanted:
+            self.compare(found, wanted, expected, height)
         return count
 
-    def pop_all(self, expected: bytes, height: int, dead: bool) -> None:
+    def charge(self, count: int) -> None:
+        """Take comparisons of types off what the size of the module allows.
+
+        A call of two bytes may pass a thousand operands, and a branch of two as many again; code of this world does not.
+        """
+        self.context.budget -= count
+        if self.context.budget < 0:
+            raise LimitExceeded(f"function {self.index}: the module compares more types than its size allows")
+
+    def compare(self, found: Types, wanted: Types, expected: Types, height: int) -> None:
+        """Match types one by one; `expected` and `height` are for the message."""
+        self.charge(len(wanted))
+        matches = self.types.matches
+        for code, want in zip(found, wanted, strict=True):
+            if code != want and code != ANY and not (is_ref(want) if code == ANY_REF else matches(code, want)):
+                raise self.mismatch(expected, height)
+
+    def pop_all(self, expected: Types, height: int, dead: bool) -> None:
         """Take operands off the stack and check that nothing remains above the barrier."""
         if len(self.stack) - height - 1 > len(expected):
             raise self.mismatch(expected, height)
@@ -159,126 +275,129 @@ class Checker:
             raise Mismatch("type mismatch: expected an operand, found []")
         return ANY
 
-    def mismatch(self, expected: bytes, height: int) -> Mismatch:
+    def pop_ref(self, height: int, dead: bool) -> int:
+        """Take one reference of any type off the stack and return its type, which may be ANY or ANY_REF."""
+        code = self.pop_one(height, dead)
+        if not is_ref(code) and code != ANY and code != ANY_REF:
+            raise Mismatch(f"type mismatch: expected a reference, found {type_name(code)}")
+        return code
+
+    def push(self, codes: Types) -> None:
+        """Put operands on the stack."""
+        self.stack += codes
+        if len(self.stack) > limits.MAX_STACK:
+            raise LimitExceeded(f"function {self.index} has more than {limits.MAX_STACK} operands on the stack")
+
+    def mismatch(self, expected: Types, height: int) -> Mismatch:
         """Make the error for a stack that does not end in the expected types."""
-        found = bytes(self.stack[height + 1 :])
+        found = tuple(self.stack[height + 1 :])
         shown = found[max(0, len(found) - max(len(expected), 4)) :]
         return Mismatch(f"type mismatch: expected {show(expected)}, found {show(shown, len(shown) < len(found))}")
 
-    def check_height(self) -> None:
-        if len(self.stack) > limits.MAX_STACK:
-            raise LimitExceeded(f"function {self.index} has more than {limits.MAX_STACK} operands on the stack")
+    def sequence_matches(self, codes: Types, wanted: Types) -> bool:
+        """Say whether a sequence of types matches another (spec 3.3.4)."""
+        if codes == wanted:
+            return True
+        self.charge(len(codes))
+        return len(codes) == len(wanted) and all(map(self.types.matches, codes, wanted))
+
+    # What the function needs
+
+    def note(self, codes: Types) -> None:
+        """Note the first proposal that value types need and that figwasp does not execute."""
+        if self.facts.missing is None:
+            self.facts.missing = needed(codes, self.module.types)
+
+    def note_proposal(self, name: str | None) -> None:
+        """Note a proposal that the function needs, if figwasp does not execute it."""
+        if name is not None and self.facts.missing is None and name not in EXECUTED:
+            self.facts.missing = name
+
+    def note_callee(self, type_index: int) -> None:
+        """Note what the type of a function that is called needs."""
+        self.note_proposal(self.context.needs[type_index])
+
+    # Reading
 
     def read(self, kind: int, pos: int) -> tuple[Immediate, int]:
         """Read immediates and return them with the position after them, all within the body."""
         value, after = READERS[kind](self.data, self.base + pos)
-        return value, self.within(pos, after - self.base)
+        if after > self.end:
+            raise self.truncated(pos)
+        return value, after - self.base
 
     def read_u32(self, pos: int) -> tuple[int, int]:
         """Read an unsigned integer and return it with the position after it, all within the body."""
         value, after = unsigned(self.data, self.base + pos, 32)
-        return value, self.within(pos, after - self.base)
+        if after > self.end:
+            raise self.truncated(pos)
+        return value, after - self.base
 
-    def within(self, pos: int, after: int) -> int:
-        if after > len(self.code):
-            raise Malformed("unexpected end of function body", self.base + pos)
-        return after
+    def truncated(self, pos: int) -> Malformed:
+        """Make the error for immediates that begin in the body and end beyond it."""
+        return Malformed("unexpected end of function body", self.base + pos)
 
-    def block_type(self, pos: int) -> tuple[bytes, bytes, int]:
-        """Read a block type that is not one byte; return its parameters, its results and the position after it."""
-        start = self.base + pos
+    def block_type(self, pos: int) -> tuple[Types, Types, int]:
+        """Read a block type; return its parameters, its results and the position after it."""
         value, after = self.read(immediates.BLOCK, pos)
         assert isinstance(value, int)
-        if value < 0 or "multi-value" not in self.module.features:
-            raise Malformed(malformed_type("block type", self.data[start]), start)
-        if value >= len(self.module.types):
-            raise Mismatch(f"unknown type {value}")
-        type_ = self.module.types[value]
+        if value < 0:
+            if ~value == EMPTY:
+                return (), (), after
+            self.known_type(~value, self.base + pos)
+            self.known_index(~value)
+            self.note((~value,))
+            return (), (~value,), after
+        if "multi-value" not in self.module.features:
+            raise Malformed(f"malformed block type {value}: it needs multi-value, which is off", self.base + pos)
+        type_ = self.signature(value)
+        self.note_callee(value)
         return type_.params, type_.results, after
 
-    def memarg(self, op: int, pos: int) -> int:
-        """Check the immediates of a memory access and return the position after them."""
-        start = self.base + pos
-        if self.data[start] & MEMORY_INDEX_FLAG and "multi-memory" not in self.module.features:
-            raise Malformed("malformed memop flags: no support for multi-memory yet", start)
-        value, after = self.read(immediates.MEMARG, pos)
-        assert isinstance(value, tuple)
-        align, offset, memory = value
-        row = opcodes.SINGLE[op]
-        assert row is not None
-        if memory >= len(self.module.memories):
-            raise Mismatch(f"unknown memory {memory}")
-        if align > row.align:
-            raise Mismatch(f"alignment must not be larger than natural: 2**{align} > 2**{row.align}")
-        if offset > 0xFFFFFFFF:
-            raise Mismatch(f"offset out of range: {offset:#x}")
-        return after
+    def known_index(self, code: int) -> None:
+        """Insist that the type that a value type names exists."""
+        if code & 0xFF == CONCRETE and code >> INDEX_SHIFT >= len(self.module.types):
+            raise Mismatch(f"unknown type {code >> INDEX_SHIFT}")
 
-    def check_index(self, kind: int, value: Immediate) -> None:
-        """Check that what the immediates name exists."""
-        spaces = _SPACES.get(kind, ())
-        indices = (value,) if isinstance(value, int) else value
-        for place, space in enumerate(spaces):
-            assert indices is not None
-            if space == "data segment" and self.module.data_count is None:
-                raise Malformed("data count section required", self.base)
-            if space == "memory":
-                self.facts.uses_memory = True
-            if indices[place] >= self.size(space):
-                raise Mismatch(f"unknown {space} {indices[place]}")
-
-    def size(self, space: str) -> int:
-        """Return the number of items in an index space, or of labels."""
-        module = self.module
-        if space == "table":
-            return len(module.tables)
-        if space == "memory":
-            return len(module.memories)
-        if space == "function":
-            return len(module.func_types)
-        if space == "global":
-            return len(module.globals)
-        if space == "type":
-            return len(module.types)
-        if space == "local":
-            return len(self.facts.locals)
-        if space == "label":
-            return len(self.labels)
-        return len(module.elems) if space == "elem segment" else len(module.datas)
+    def signature(self, index: int) -> FuncType:
+        """Return the function type with an index, insisting that there is one."""
+        if index >= len(self.module.types):
+            raise Mismatch(f"unknown type {index}")
+        type_ = self.context.signatures[index]
+        if type_ is None:
+            raise Mismatch(f"type mismatch: type {index} is not a function type, but {self.module.types[index]}")
+        return type_
 
     # Errors
-
-    def explain(self, at: int) -> Malformed | Invalid:
-        """Return the error behind an IndexError at the instruction at `at`."""
-        code = self.code
-        if at >= len(code):
-            return Malformed("unexpected end of function body: END opcode expected", self.base + len(code))
-        row = opcodes.SINGLE[code[at]]
-        assert row is not None
-        value, _ = self.read(row.immediates, at + 1)
-        try:
-            self.check_index(row.immediates, value)
-        except Mismatch as problem:
-            return self.invalid(str(problem), at)
-        raise AssertionError("no index is out of range")
 
     def invalid(self, problem: str, at: int) -> Invalid:
         """Return the error for the instruction at `at`."""
         code = self.code[at]
-        if code in opcodes.PREFIXES:
+        if code in opcodes.BY_PREFIX:
             code = opcodes.pack(code, self.read_u32(at + 1)[0])
-        row = opcodes.BY_CODE[code]
-        name = "select" if row.name == "select_t" else row.name
+        name = opcodes.BY_CODE[code].text
         return Invalid(f"{problem} (at {name})", self.base + at, self.index, self.module.func_name(self.index))
 
 
-def _match(found: bytes, expected: bytes) -> bool:
-    """Compare types one by one, ANY being equal to everything, in time that the interpreter does not see."""
-    mask = int.from_bytes(found.translate(_NOT_ANY), "little")
-    return int.from_bytes(expected, "little") & mask == int.from_bytes(found, "little")
+def number(value: Immediate) -> int:
+    """Insist that an immediate is a number."""
+    assert isinstance(value, int)
+    return value
 
 
-def show(types: bytes, more: bool = False) -> str:
+def pair(value: Immediate) -> tuple[int, int]:
+    """Insist that an immediate is two numbers."""
+    first, second = numbers(value)
+    return first, second
+
+
+def numbers(value: Immediate) -> tuple[int, ...]:
+    """Insist that an immediate is a tuple of plain numbers."""
+    assert isinstance(value, tuple)
+    return value  # type: ignore[return-value]
+
+
+def show(types: Types, more: bool = False) -> str:
     """Return types as messages write them."""
-    names = ["any" if code == ANY else type_name(code) for code in types]
+    names = ["any" if code == ANY else "ref" if code == ANY_REF else type_name(code) for code in types]
     return f"[{' '.join(['...', *names] if more else names)}]"

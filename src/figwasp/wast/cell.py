@@ -11,20 +11,16 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp import errors, layout
+from figwasp.ir import constants
 from figwasp.ir.evaluate import Trapped
 from figwasp.layout import PAGE_SIZE
 from figwasp.wasm.module import ACTIVE, DECLARATIVE, ConstExpr
-from figwasp.wasm.opcodes import BY_NAME
-from figwasp.wast.world import MAX_ELEMENTS, MAX_PAGES, Built, Extern, FuncRef, Global, Memory, Table, World
+from figwasp.wasm.subtyping import canonical_type
+from figwasp.wast.world import MAX_ELEMENTS, MAX_PAGES, Built, Extern, FuncRef, Global, Memory, Table, Tag, World
 
 __all__ = ["Cell"]
 
 _FAILED: Final = 0xFFFF_FFFF
-_ADDRESS: Final = 0xFFFF_FFFF
-
-_GLOBAL_GET: Final = BY_NAME["global.get"].code
-_REF_FUNC: Final = BY_NAME["ref.func"].code
-_REF_NULL: Final = BY_NAME["ref.null"].code
 
 
 class Cell:
@@ -34,10 +30,10 @@ class Cell:
         built: its module.
         block: the address of its block.
         funcs: addresses of the FuncRefs, in the order of the index space as the rest.
-        memories, tables, globals: what its code refers to.
+        memories, tables, globals, tags: what its code refers to.
     """
 
-    __slots__ = ("_datas", "_elems", "block", "built", "funcs", "globals", "memories", "tables", "world")
+    __slots__ = ("_datas", "_elems", "block", "built", "funcs", "globals", "memories", "tables", "tags", "world")
 
     def __init__(self, world: World, built: Built, externs: list[Extern]) -> None:
         self.world = world
@@ -47,30 +43,39 @@ class Cell:
         self.memories = [extern for extern in externs if isinstance(extern, Memory)]
         self.tables = [extern for extern in externs if isinstance(extern, Table)]
         self.globals = [extern for extern in externs if isinstance(extern, Global)]
+        self.tags = [extern for extern in externs if isinstance(extern, Tag)]
         world.add_cell(self)
         self._define()
         self._lay_out()
+        for table, first in zip(self.tables[built.decoded.num_imported_tables :], built.decoded.table_inits, strict=True):
+            if first is not None:
+                table.data[:] = self._constant(first).to_bytes(8, "little") * (len(table.data) >> 3)
         self._elems = [[self._constant(init) for init in elem.inits] for elem in built.decoded.elems]
         self._datas = [built.decoded.data[data.start : data.end] for data in built.decoded.datas]
 
     def _define(self) -> None:
         """Make what the module defines itself."""
-        world, module, places = self.world, self.built.decoded, self.built.layout
+        world, built = self.world, self.built
+        module, places = built.decoded, built.layout
         for index in range(module.num_imported_funcs, len(module.func_types)):
             self.funcs.append(self.block + places.funcref(index))
-            world.write_func(self.funcs[index], module.func_type(index), self, index)
+            world.write_func(self.funcs[index], built.numbers[module.func_types[index]], self, index)
         self.memories += [world.new_memory(type_) for type_ in module.memories[module.num_imported_memories :]]
-        self.tables += [world.new_table(type_) for type_ in module.tables[module.num_imported_tables :]]
+        for table in module.tables[module.num_imported_tables :]:
+            self.tables.append(world.new_table(table, canonical_type(table.elem, built.numbers)))
         for index, init in enumerate(module.global_inits, module.num_imported_globals):
-            global_ = Global(module.globals[index], self.block + places.global_cell(index))
+            type_ = module.globals[index]
+            global_ = Global(type_, canonical_type(type_.type, built.numbers), self.block + places.global_cell(index))
             world.space.write(global_.address, self._constant(init))
             self.globals.append(global_)
+        own = module.tags[module.num_imported_tags :]
+        self.tags += [Tag(module.signature(index), built.numbers[index]) for index in own]
 
     def _lay_out(self) -> None:
         """Write into the block where everything is."""
         module, places = self.built.decoded, self.built.layout
-        for index, type_ in enumerate(module.types):
-            self._put(places.type_id(index), self.world.type_id(type_), 4)
+        for index, number in enumerate(self.built.numbers):
+            self._put(places.type_id(index), number, 4)
         for index in range(module.num_imported_funcs):
             self._put(places.imported_func(index), self.funcs[index])
         for index in range(module.num_imported_globals):
@@ -85,14 +90,10 @@ class Cell:
         self.world.space.write(self.block + offset, number, size)
 
     def _constant(self, expr: ConstExpr) -> int:
-        """Return the bits of a constant expression of one instruction."""
-        ((code, operand),) = expr.instrs
-        assert isinstance(operand, int)
-        if code == _GLOBAL_GET:
-            return self.world.space.read(self.globals[operand].address)
-        if code == _REF_FUNC:
-            return self.funcs[operand]
-        return 0 if code == _REF_NULL else operand & 0xFFFF_FFFF_FFFF_FFFF
+        """Return the bits of a constant expression."""
+        return constants.evaluate(
+            expr, lambda index: self.world.space.read(self.globals[index].address), self.funcs.__getitem__
+        )
 
     def start(self) -> None:
         """Copy the active segments, and call the start function.
@@ -104,13 +105,13 @@ class Cell:
         for number, elem in enumerate(module.elems):
             if elem.mode == ACTIVE:
                 assert elem.offset is not None
-                self.table_init(elem.table, number, self._constant(elem.offset) & _ADDRESS, 0, len(elem.inits))
+                self.table_init(elem.table, number, self._constant(elem.offset), 0, len(elem.inits))
             if elem.mode in (ACTIVE, DECLARATIVE):
                 self.elem_drop(number)
         for number, data in enumerate(module.datas):
             if data.mode == ACTIVE:
                 assert data.offset is not None
-                self.memory_init(data.memory, number, self._constant(data.offset) & _ADDRESS, 0, data.end - data.start)
+                self.memory_init(data.memory, number, self._constant(data.offset), 0, data.end - data.start)
                 self.data_drop(number)
         if module.start is not None:
             self.world.enter(self.funcs[module.start], [])

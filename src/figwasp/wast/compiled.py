@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import figwasp
+from figwasp.features import ALL, DEFAULT, Features
 from figwasp.runtime.compile import CompiledModule
 from figwasp.runtime.func import enter_raw, new_buffer
 from figwasp.runtime.store import Store
 from figwasp.wasm.decode import decode
 from figwasp.wasm.script import Value
-from figwasp.wasm.types import EXTERNREF, FUNCREF
+from figwasp.wasm.types import is_extern, is_ref, type_name
 from figwasp.wast.engine import HOST_FUNCS, SPECTEST, Found, ScriptError, argument_bits, number
 
 __all__ = ["CompiledEngine", "CompiledInstance"]
@@ -31,16 +32,21 @@ class CompiledEngine:
 
     Args:
         mode: `linear.GUARD` or `linear.CHECKED`.
+        features: the proposals that are on.
     """
 
-    def __init__(self, mode: int) -> None:
+    def __init__(self, mode: int, features: Features = DEFAULT) -> None:
         self._mode = mode
+        self._features = features
         self._host_refs: dict[int, HostRef] = {}
 
     def define(self, data: bytes) -> figwasp.Module:
         """Decode and validate a module, as `Engine.define`."""
+        return self._define(data, self._features)
+
+    def _define(self, data: bytes, features: Features) -> figwasp.Module:
         module = figwasp.Module.__new__(figwasp.Module)  # its own way of making one takes the mode of the process
-        module.code = CompiledModule(decode(data), lazy=False, mode=self._mode)
+        module.code = CompiledModule(decode(data, features), lazy=False, mode=self._mode)
         return module
 
     def instantiate(self, definition: figwasp.Module, registered: Mapping[str, CompiledInstance]) -> CompiledInstance:
@@ -51,7 +57,7 @@ class CompiledEngine:
     def spectest(self) -> CompiledInstance:
         """Return a new instance of the host module."""
         host = dict.fromkeys(HOST_FUNCS, _do_nothing)
-        return CompiledInstance(self, figwasp.load(self.define(SPECTEST), {"host": host}))
+        return CompiledInstance(self, figwasp.load(self._define(SPECTEST, ALL), {"host": host}))
 
     def host_ref(self, number: int) -> HostRef:
         """Return the one object for a number."""
@@ -105,17 +111,15 @@ class CompiledInstance:
     def _argument(self, bits: int | None, code: int, store: Store) -> int:
         if bits is None:
             return 0
-        if code == EXTERNREF:
+        if is_extern(code):
             return store.extern_to_bits(self._engine.host_ref(bits))
-        if code == FUNCREF:
-            raise ScriptError("a function cannot be an operand of a script")
+        if is_ref(code):
+            raise ScriptError(f"{type_name(code)} cannot be an operand of a script")
         return bits
 
     def _found(self, code: int, bits: int, store: Store) -> Found:
-        if code == FUNCREF:
-            return Found("funcref", 0 if bits else None)
-        if code != EXTERNREF:
-            return number(code, bits)
+        if not is_extern(code):
+            return Found("funcref", 0 if bits else None) if is_ref(code) else number(code, bits)
         if not bits:
             return Found("externref", None)
         value = store.extern_from_bits(bits)

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from figwasp.wasm.module import Module
 from figwasp.wasm.parse import wat
 from figwasp.wasm.script import Value
-from figwasp.wasm.types import F32, I32, type_name
+from figwasp.wasm.types import CONCRETE, F32, I32, Types, is_ref, type_name
 
 __all__ = [
     "HOST_FUNCS",
@@ -45,7 +45,9 @@ def _spectest() -> bytes:
         (global (export "global_f32") f32 (f32.const 666.6))
         (global (export "global_f64") f64 (f64.const 666.6))
         (table (export "table") 10 20 funcref)
-        (memory (export "memory") 1 2))"""
+        (table (export "table64") i64 10 20 funcref)
+        (memory (export "memory") 1 2)
+        (memory (export "shared_memory") 1 2 shared))"""
     )
 
 
@@ -111,6 +113,7 @@ class Engine(Protocol):
 
         Raises:
             Unlinkable: an import is missing or has another type.
+            Unsupported: it declares something that is not executed, or its start function does.
             Trap: a segment does not fit or the start function trapped.
         """
 
@@ -118,13 +121,13 @@ class Engine(Protocol):
         """Return a new instance of the host module."""
 
 
-def argument_bits(args: Sequence[Value], params: bytes) -> list[int | None]:
+def argument_bits(args: Sequence[Value], params: Types) -> list[int | None]:
     """Check operands against the parameters and return their bits, None for a null.
 
     Raises:
         ScriptError: they do not fit.
     """
-    wanted = [type_name(code) for code in params]
+    wanted = [type_name(code & 0xFF if is_ref(code) and code & 0xFF != CONCRETE else code) for code in params]
     if len(args) != len(wanted) or any(arg.type not in ("", name) for arg, name in zip(args, wanted)):
         raise ScriptError(f"operands {[arg.type for arg in args]} for parameters {wanted}")
     return [arg.bits for arg in args]

@@ -10,16 +10,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from figwasp import errors
+from figwasp import errors, layout
+from figwasp.features import ALL, DEFAULT, Features
 from figwasp.ir.build import GUARD
 from figwasp.ir.evaluate import Trapped
 from figwasp.wasm.decode import decode
-from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE, Import, Module
+from figwasp.wasm.matching import global_matches, memory_matches, table_matches
+from figwasp.wasm.module import FUNC, MEMORY, TABLE, TAG, Import, Module
 from figwasp.wasm.script import Value
-from figwasp.wasm.types import EXTERNREF, FUNCREF, FuncType, GlobalType, Limits, MemoryType, TableType
+from figwasp.wasm.subtyping import canonical_type
+from figwasp.wasm.types import MemoryType, TableType, is_extern, is_ref, type_name
 from figwasp.wast.cell import Cell
 from figwasp.wast.engine import SPECTEST, Found, ScriptError, argument_bits, number
-from figwasp.wast.world import Built, Extern, FuncRef, Global, Memory, Table, World
+from figwasp.wast.world import Built, Extern, FuncRef, Global, Memory, Table, Tag, World
 
 __all__ = ["EvaluatedEngine", "EvaluatedInstance"]
 
@@ -34,26 +37,31 @@ class EvaluatedEngine:
 
     Args:
         mode: how the IR makes memory accesses safe: `build.GUARD` or `build.CHECKED`.
+        features: the proposals that are on.
     """
 
-    def __init__(self, mode: int = GUARD) -> None:
+    def __init__(self, mode: int = GUARD, features: Features = DEFAULT) -> None:
         self._world = World(mode)
+        self._features = features
 
     def define(self, data: bytes) -> Built:
         """Decode and validate a module, as `Engine.define`."""
-        return Built(decode(data), self._world.mode)
+        return Built(decode(data, self._features), self._world.mode, self._world.types)
 
     def instantiate(self, definition: Built, registered: Mapping[str, EvaluatedInstance]) -> EvaluatedInstance:
         """Instantiate a module, as `Engine.instantiate`."""
-        module = definition.decoded
-        return self._start(definition, [self._resolve(item, registered, module.types) for item in module.imports])
+        if definition.missing is not None:
+            raise errors.Unsupported(f"no support for {definition.missing} yet", definition.missing)
+        imports = definition.decoded.imports
+        return self._start(definition, [self._resolve(item, registered, definition) for item in imports])
 
     def spectest(self) -> EvaluatedInstance:
         """Return a new instance of the host module."""
-        definition = self.define(SPECTEST)
+        definition = Built(decode(SPECTEST, ALL), self._world.mode, self._world.types)
         module = definition.decoded
-        types = [module.func_type(index) for index in range(module.num_imported_funcs)]
-        return self._start(definition, [self._world.new_host_func(type_) for type_ in types])
+        types = module.func_types[: module.num_imported_funcs]
+        funcs = [self._world.new_host_func(module.signature(type_), definition.numbers[type_]) for type_ in types]
+        return self._start(definition, list[Extern](funcs))
 
     def _start(self, definition: Built, externs: list[Extern]) -> EvaluatedInstance:
         cell = Cell(self._world, definition, externs)
@@ -61,7 +69,7 @@ class EvaluatedEngine:
             cell.start()
         return EvaluatedInstance(cell)
 
-    def _resolve(self, item: Import, registered: Mapping[str, EvaluatedInstance], types: list[FuncType]) -> Extern:
+    def _resolve(self, item: Import, registered: Mapping[str, EvaluatedInstance], built: Built) -> Extern:
         """Find what satisfies an import.
 
         Raises:
@@ -71,12 +79,27 @@ class EvaluatedEngine:
         extern = instance.extern(item.name) if instance is not None else None
         if extern is None:
             raise errors.Unlinkable(f"unknown import: {item.module}.{item.name}")
-        wanted = types[item.desc] if isinstance(item.desc, int) else item.desc
-        if not _matches(extern, wanted):
+        wanted = built.decoded.signature(item.desc) if isinstance(item.desc, int) else item.desc
+        if not self._matches(extern, item, built.numbers):
             raise errors.Unlinkable(
                 f"incompatible import type: {item.module}.{item.name} is {extern.type}, not {wanted}"
             )
         return extern
+
+    def _matches(self, extern: Extern, item: Import, numbers: list[int]) -> bool:
+        """Say whether what is exported may be imported (spec 3.5.2)."""
+        wanted = item.desc
+        if isinstance(wanted, int):
+            if item.kind == TAG:
+                return isinstance(extern, Tag) and extern.number == numbers[wanted]
+            return isinstance(extern, FuncRef) and self._world.types.derives(extern.number, numbers[wanted])
+        if isinstance(wanted, MemoryType):
+            return isinstance(extern, Memory) and memory_matches(len(extern.data) >> extern.type.page, extern.type, wanted)
+        if isinstance(wanted, TableType):
+            elem = canonical_type(wanted.elem, numbers)
+            return isinstance(extern, Table) and table_matches(len(extern.data) >> 3, extern.type, extern.elem, wanted, elem)
+        content = canonical_type(wanted.type, numbers)
+        return isinstance(extern, Global) and global_matches(self._world.types, extern.type, extern.content, wanted, content)
 
 
 class EvaluatedInstance:
@@ -129,42 +152,26 @@ def _traps() -> Iterator[None]:
 
 def _exported(cell: Cell, module: Module, kind: int, index: int) -> Extern:
     if kind == FUNC:
-        return FuncRef(cell.funcs[index], module.func_type(index))
+        type_number = cell.world.space.read(cell.funcs[index] + layout.FUNCREF_TYPE, 4)
+        return FuncRef(cell.funcs[index], module.func_type(index), type_number)
     if kind == TABLE:
         return cell.tables[index]
+    if kind == TAG:
+        return cell.tags[index]
     return cell.memories[index] if kind == MEMORY else cell.globals[index]
-
-
-def _matches(extern: Extern, wanted: FuncType | TableType | MemoryType | GlobalType) -> bool:
-    """Say whether what is exported may be imported as a type (spec 3.5), the present size counting as the minimum."""
-    if isinstance(extern, Memory):
-        return isinstance(wanted, MemoryType) and _fits(len(extern.data) >> 16, extern.type.limits, wanted.limits)
-    if isinstance(extern, Table):
-        fits = isinstance(wanted, TableType) and _fits(len(extern.data) >> 3, extern.type.limits, wanted.limits)
-        return fits and isinstance(wanted, TableType) and extern.type.elem == wanted.elem
-    return extern.type == wanted
-
-
-def _fits(size: int, found: Limits, wanted: Limits) -> bool:
-    if wanted.max is not None and (found.max is None or found.max > wanted.max):
-        return False
-    return size >= wanted.min
 
 
 def _argument(bits: int | None, code: int) -> int:
     if bits is None:
         return 0
-    if code == FUNCREF:
-        raise ScriptError("a function cannot be an operand of a script")
-    return _HOST_REFS + bits if code == EXTERNREF else bits
+    if is_extern(code):
+        return _HOST_REFS + bits
+    if is_ref(code):
+        raise ScriptError(f"{type_name(code)} cannot be an operand of a script")
+    return bits
 
 
 def _found(code: int, bits: int) -> Found:
-    if code == FUNCREF:
-        return Found("funcref", 0 if bits else None)
-    if code == EXTERNREF:
+    if is_extern(code):
         return Found("externref", bits - _HOST_REFS if bits else None)
-    return number(code, bits)
-
-
-assert (FUNC, TABLE, MEMORY, GLOBAL) == (0, 1, 2, 3)
+    return Found("funcref", 0 if bits else None) if is_ref(code) else number(code, bits)

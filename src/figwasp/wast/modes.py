@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from figwasp.features import DEFAULT, Features
 from figwasp.runtime import linear
 from figwasp.wast.compiled import CompiledEngine
 from figwasp.wast.engine import Engine
@@ -16,13 +17,14 @@ MODES: Final = (*_MEMORY, "evaluate")
 """Machine code with guard pages, machine code with checks, the evaluator of the optimised IR."""
 
 
-def new_engine(mode: str) -> Engine:
+def new_engine(mode: str, features: Features = DEFAULT) -> Engine:
     """Make an engine, for one script.
 
     Args:
         mode: one of `MODES`.
+        features: the proposals that are on.
     """
-    return CompiledEngine(_MEMORY[mode]) if mode in _MEMORY else EvaluatedEngine()
+    return CompiledEngine(_MEMORY[mode], features) if mode in _MEMORY else EvaluatedEngine(features=features)
 
 
 def default_mode() -> str:

@@ -1,20 +1,20 @@
 """Floor 6: runs the commands of a script and tells which passed, which failed, and which must wait for a feature.
 
-In: the commands and an engine. Out: a `Report`. A command that needs a proposal without support, itself or through a module it
-depends on, is "not yet", under the name of that proposal; it is never counted as passed, even when it expects an error and
-gets one. A command that fails is "not yet" as well where such a module would have had the chance to write to the instance that
+In: the commands and an engine. Out: a `Report`. A command that needs a proposal which figwasp does not execute, itself or
+through a module it depends on, is "not yet", under the name of that proposal; it is never counted as passed. A command that
+fails is "not yet" as well where something that could not be executed would have had the chance to write to the instance that
 it is about. Messages of traps are compared with what the script expects; of other outcomes only the kind is: the wording of
 what is malformed, invalid or unlinkable is not normative.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
 from figwasp import errors
-from figwasp.wasm.later import missing_feature
 from figwasp.wasm.script import Action, Command, Source, parse_script
 from figwasp.wast.engine import Definition, Engine, Found, Instance
 from figwasp.wast.matching import matches, show, show_patterns
@@ -66,6 +66,13 @@ class Report:
         self.missing: Counter[str] = Counter()
         self.failures: list[Failure] = []
 
+    def add(self, other: Report) -> None:
+        """Add what became of other commands."""
+        for kind, tally in other.kinds.items():
+            self.tally(kind).add(tally)
+        self.missing += other.missing
+        self.failures += other.failures
+
     def tally(self, kind: str) -> Tally:
         """Return the counts of a kind of command."""
         return self.kinds.setdefault(kind, Tally())
@@ -87,7 +94,7 @@ class Report:
 
 
 def run_script(text: str | bytes, engine: Engine) -> Report:
-    """Run a script on an engine made for it."""
+    """Run a script on an engine made for it, which knows the proposals that are on."""
     report = Report()
     try:
         commands = parse_script(text)
@@ -95,21 +102,39 @@ def run_script(text: str | bytes, engine: Engine) -> Report:
         report.tally("script").failed += 1
         report.failures.append(Failure(error.line, "the script", "a script", _first_line(error)))
         return report
-    script = _Script(engine)
+    script = _Script(engine, {"spectest": engine.spectest()})
+    _run_all(script, commands, report)
+    return report
+
+
+def _run_all(script: _Script, commands: list[Command], report: Report) -> None:
+    """Run commands in their order, and wait for the threads that are left."""
     for command in commands:
         _run(script, command, report)
-    return report
+    for thread in list(script.threads.values()):
+        thread.join(report)
 
 
 def _run(script: _Script, command: Command, report: Report) -> None:
     """Run one command and count it."""
     tally = report.tally(command.kind)
     try:
-        _COMMANDS[command.kind](script, command)
+        if command.kind == "thread":
+            script.start_thread(command)
+        elif command.kind == "wait":
+            script.thread(command).join(report)
+        else:
+            _COMMANDS[command.kind](script, command)
         tally.passed += 1
     except _NotYet as waiting:
         tally.not_yet += 1
         report.missing[waiting.feature] += 1
+    except errors.Unsupported as missing:
+        if not missing.feature:
+            raise
+        script.cloud_action(command.action, missing.feature)
+        tally.not_yet += 1
+        report.missing[missing.feature] += 1
     except _Wrong as wrong:
         _fail(script, command, report, wrong)
     except Exception as error:  # whatever goes wrong inside is a failure of this command, and the next one is run
@@ -150,34 +175,60 @@ class _Absent:
     __slots__ = ("reason",)
 
     def __init__(self, reason: Exception) -> None:
+        if isinstance(reason, errors.Unsupported) and reason.feature:
+            reason = _NotYet(reason.feature)
         self.reason = reason if isinstance(reason, _NotYet) else _Wrong("an instance", "it could not be made")
 
 
-class _Script:
-    """The state of a script under way."""
+class _Thread:
+    """A thread of a script: a script of its own, which shares instances."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, script: _Script, commands: list[Command]) -> None:
+        self._report = Report()
+        self._thread = threading.Thread(target=_run_all, args=(script, commands, self._report))
+        self._thread.start()
+
+    def join(self, report: Report) -> None:
+        """Wait for it and add what became of its commands, once."""
+        self._thread.join()
+        report.add(self._report)
+        self._report = Report()
+
+
+class _Script:
+    """The state of a script under way.
+
+    Args:
+        engine: makes its instances.
+        registered: what modules can import from.
+    """
+
+    def __init__(self, engine: Engine, registered: dict[str, Instance]) -> None:
         self.engine = engine
+        self.threads: dict[str | None, _Thread] = {}
         self.definitions: dict[str | None, Definition | _Absent] = {}
         self.instances: dict[str | None, Instance | _Absent] = {}
-        self.registered: dict[str, Instance] = {"spectest": engine.spectest()}
+        self.registered = registered
         self.absent: dict[str, _Absent] = {}
-        # Instances that a module which could not be made imports from: what it would have done to them is not done.
+        # Instances that what could not be executed may write to: what it would have done to them is not done.
         self.clouded: dict[int, str] = {}
+        # What each instance imports from.
+        self.sources: dict[int, set[str]] = {}
 
     # What commands are made of
 
     def define(self, source: Source | None) -> Definition:
         """Make a valid module."""
         assert source is not None
-        try:
-            return self.engine.define(source.encode())
-        except errors.Error as error:
-            feature = missing_feature(str(error))
-            if feature is None:
-                raise
-            self._cloud(source.imported_modules(), feature)
-            raise _NotYet(feature) from None
+        return self.engine.define(source.encode())
+
+    def cloud_action(self, action: Action | None, feature: str) -> None:
+        """Note that an action has not been done which may have changed its instance, and those that this imports from."""
+        if action is None:
+            return
+        key = id(self.instances.get(action.module))
+        self.clouded.setdefault(key, feature)
+        self._cloud(self.sources.get(key, set()), feature)
 
     def _cloud(self, names: set[str], feature: str) -> None:
         for name in names:
@@ -192,7 +243,13 @@ class _Script:
             if isinstance(reason, _NotYet):
                 self._cloud(names, reason.feature)
             raise reason
-        return self.engine.instantiate(definition, self.registered)
+        try:
+            instance = self.engine.instantiate(definition, self.registered)
+        except errors.Unsupported as error:
+            self._cloud(names, error.feature)
+            raise
+        self.sources[id(instance)] = names
+        return instance
 
     def instance(self, id_: str | None) -> Instance:
         """Return an instance by identifier, or the last one."""
@@ -290,8 +347,8 @@ class _Script:
 
     def assert_exception(self, command: Command) -> None:
         """Do an action and see it throw."""
-        self.perform(command.action)
-        raise _NotYet("exception handling")
+        found = " ".join(map(show, self.perform(command.action))) or "return"
+        raise _Wrong("an exception", found)
 
     def assert_malformed(self, command: Command) -> None:
         """See a module refused as malformed."""
@@ -322,13 +379,22 @@ class _Script:
             return
         raise _Wrong(f"unlinkable: {command.text}", "an instance")
 
-    def annotation(self, command: Command) -> None:
-        """Leave what annotations for custom sections are about."""
-        raise _NotYet("custom annotations")
+    def start_thread(self, command: Command) -> None:
+        """Start a thread with commands of its own; instances that it shares keep the names they are registered under."""
+        shared: dict[str, Instance] = {"spectest": self.registered["spectest"]}
+        inner = _Script(self.engine, shared)
+        if command.shared is not None:
+            instance = self.instances.get(command.shared)
+            if instance is not None:
+                inner._keep(inner.instances, command.shared, instance)
+        self.threads[command.id] = _Thread(inner, command.commands)
 
-    def thread(self, command: Command) -> None:
-        """Leave what several threads do."""
-        raise _NotYet("threads")
+    def thread(self, command: Command) -> _Thread:
+        """Return the thread that a command names."""
+        found = self.threads.get(command.id)
+        if found is None:
+            raise _Wrong("a thread", f"none is called {command.id}")
+        return found
 
 
 _COMMANDS: Final[dict[str, Callable[[_Script, Command], None]]] = {
@@ -344,10 +410,8 @@ _COMMANDS: Final[dict[str, Callable[[_Script, Command], None]]] = {
     "assert_malformed": _Script.assert_malformed,
     "assert_invalid": _Script.assert_invalid,
     "assert_unlinkable": _Script.assert_unlinkable,
-    "assert_malformed_custom": _Script.annotation,
-    "assert_invalid_custom": _Script.annotation,
-    "thread": _Script.thread,
-    "wait": _Script.thread,
+    "assert_malformed_custom": _Script.assert_malformed,
+    "assert_invalid_custom": _Script.assert_invalid,
 }
 
 

@@ -10,19 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from figwasp import errors, layout
-from figwasp.ir import ops, pipeline
+from figwasp.ir import constants, ops, pipeline
 from figwasp.ir.build import GUARD, build
 from figwasp.ir.evaluate import Environment, Evaluator, Space, Trapped, Undefined
 from figwasp.ir.func import Call, Func
 from figwasp.layout import PAGE_SIZE, InstanceLayout
 from figwasp.wasm.module import Module
-from figwasp.wasm.types import FuncType, GlobalType, MemoryType, TableType
+from figwasp.wasm.subtyping import TypeWorld
+from figwasp.wasm.types import I64, FuncType, GlobalType, MemoryType, TableType
 from figwasp.wasm.validate import FuncFacts, validate
 
 if TYPE_CHECKING:
     from figwasp.wast.cell import Cell
 
-__all__ = ["MAX_ELEMENTS", "MAX_PAGES", "Built", "Extern", "FuncRef", "Global", "Memory", "Table", "World"]
+__all__ = ["MAX_ELEMENTS", "MAX_PAGES", "Built", "Extern", "FuncRef", "Global", "Memory", "Table", "Tag", "World"]
 
 _BLOCKS: Final = 0x1000_0000
 _CODE: Final = 0x10_0000_0000
@@ -38,13 +39,14 @@ MAX_ELEMENTS: Final = 1 << 20
 
 
 class FuncRef:
-    """A function: the address of its FuncRef, and its type."""
+    """A function: the address of its FuncRef, its type, and the canonical number of that."""
 
-    __slots__ = ("address", "type")
+    __slots__ = ("address", "number", "type")
 
-    def __init__(self, address: int, type: FuncType) -> None:
+    def __init__(self, address: int, type: FuncType, number: int) -> None:
         self.address = address
         self.type = type
+        self.number = number
 
 
 class Memory:
@@ -56,32 +58,44 @@ class Memory:
         self.type = type
         self.record = record
         self.base = base
-        self.data = bytearray(type.limits.min * PAGE_SIZE)
+        self.data = bytearray(type.limits.min << type.page)
 
 
 class Table:
-    """A table: the address of its record, its elements as bytes, and where they are mapped."""
+    """A table: the address of its record, its elements as bytes, and where they are mapped; its canonical element type."""
 
-    __slots__ = ("base", "data", "record", "type")
+    __slots__ = ("base", "data", "elem", "record", "type")
 
-    def __init__(self, type: TableType, record: int, base: int) -> None:
+    def __init__(self, type: TableType, elem: int, record: int, base: int) -> None:
         self.type = type
+        self.elem = elem
         self.record = record
         self.base = base
         self.data = bytearray(8 * type.limits.min)
 
 
 class Global:
-    """A global: the address of its 8 bytes, and its type."""
+    """A global: the address of its 8 bytes, its type, and its canonical value type."""
 
-    __slots__ = ("address", "type")
+    __slots__ = ("address", "content", "type")
 
-    def __init__(self, type: GlobalType, address: int) -> None:
+    def __init__(self, type: GlobalType, content: int, address: int) -> None:
         self.type = type
+        self.content = content
         self.address = address
 
 
-Extern = FuncRef | Memory | Table | Global
+class Tag:
+    """A tag: its type, and the canonical number of that."""
+
+    __slots__ = ("number", "type")
+
+    def __init__(self, type: FuncType, number: int) -> None:
+        self.type = type
+        self.number = number
+
+
+Extern = FuncRef | Memory | Table | Global | Tag
 
 
 class Built:
@@ -90,16 +104,20 @@ class Built:
     Attributes:
         decoded: the module.
         layout: of its instances' blocks.
+        numbers: canonical numbers of its types.
+        missing: the proposal without which it cannot be instantiated, or None.
     """
 
-    def __init__(self, decoded: Module, mode: int) -> None:
+    def __init__(self, decoded: Module, mode: int, types: TypeWorld) -> None:
         self.decoded = decoded
+        self.missing = constants.missing_feature(decoded)
         self.layout = InstanceLayout(
             len(decoded.types), decoded.num_imported_funcs, len(decoded.bodies), len(decoded.memories), len(decoded.tables),
             len(decoded.globals),
         )  # fmt: skip
         self._mode = mode
         self._facts: list[FuncFacts] = validate(decoded)
+        self.numbers = types.intern(decoded.types, decoded.groups)
         self._funcs: dict[int, Func] = {}
 
     def func(self, index: int) -> Func:
@@ -127,7 +145,7 @@ class World(Environment):
         self._free = _BLOCKS
         self._depth = 0
         self._evaluator = Evaluator(self, steps)
-        self._types: dict[FuncType, int] = {}
+        self.types = TypeWorld()
         self._cells: dict[int, Cell] = {}
         self._code: list[tuple[Cell | None, int]] = []
         self._tables = self._memories = 0
@@ -140,27 +158,23 @@ class World(Environment):
         self._free += (size + 31) & ~15  # with a gap, so that no access runs from one into the next
         return address
 
-    def type_id(self, type: FuncType) -> int:
-        """Return the number that stands for a function type."""
-        return self._types.setdefault(type, len(self._types) + 1)
-
     def add_cell(self, cell: Cell) -> None:
         """Make an instance known by the address of its block."""
         self._cells[cell.block] = cell
 
-    def write_func(self, address: int, type: FuncType, cell: Cell | None, index: int) -> None:
-        """Fill a FuncRef, of a function that does nothing where there is no instance."""
+    def write_func(self, address: int, number: int, cell: Cell | None, index: int) -> None:
+        """Fill a FuncRef with the canonical number of its type, of a function that does nothing where there is no instance."""
         self.space.write(address + layout.FUNCREF_CODE, _CODE + 16 * len(self._code))
         self.space.write(address + layout.FUNCREF_INSTANCE, cell.block if cell is not None else self.context)
-        self.space.write(address + layout.FUNCREF_TYPE, self.type_id(type), 4)
+        self.space.write(address + layout.FUNCREF_TYPE, number, 4)
         self.space.write(address + layout.FUNCREF_INDEX, index, 4)
         self._code.append((cell, index))
 
-    def new_host_func(self, type: FuncType) -> FuncRef:
+    def new_host_func(self, type: FuncType, number: int) -> FuncRef:
         """Make a function of the host, which does nothing."""
         address = self.allocate(layout.FUNCREF_SIZE)
-        self.write_func(address, type, None, layout.HOST_INDEX)
-        return FuncRef(address, type)
+        self.write_func(address, number, None, layout.HOST_INDEX)
+        return FuncRef(address, type, number)
 
     def new_memory(self, type: MemoryType) -> Memory:
         """Make a memory.
@@ -168,7 +182,9 @@ class World(Environment):
         Raises:
             LimitExceeded: it is too large.
         """
-        if type.limits.min > MAX_PAGES:
+        if type.limits.min << type.page > MAX_PAGES * PAGE_SIZE:
+            if type.address == I64:
+                raise errors.Unsupported(f"a memory of {type.limits.min} pages: no support for memory64 yet", "memory64")
             raise errors.LimitExceeded(f"no memory for {type.limits.min} pages")
         memory = Memory(type, self.allocate(layout.MEM_RECORD_SIZE), _MEMORIES + self._memories * _MEMORY_STEP)
         self._memories += 1
@@ -177,7 +193,7 @@ class World(Environment):
         self.space.write(memory.record + layout.MEM_LENGTH, len(memory.data))
         return memory
 
-    def new_table(self, type: TableType) -> Table:
+    def new_table(self, type: TableType, elem: int) -> Table:
         """Make a table.
 
         Raises:
@@ -185,7 +201,7 @@ class World(Environment):
         """
         if type.limits.min > MAX_ELEMENTS:
             raise errors.LimitExceeded(f"a table of {type.limits.min} elements")
-        table = Table(type, self.allocate(layout.TABLE_RECORD_SIZE), _TABLES + self._tables * _TABLE_STEP)
+        table = Table(type, elem, self.allocate(layout.TABLE_RECORD_SIZE), _TABLES + self._tables * _TABLE_STEP)
         self._tables += 1
         self.space.map(table.base, table.data)
         self.space.write(table.record + layout.TABLE_BASE, table.base)

@@ -1,0 +1,136 @@
+"""Floor 6: what the commands read and write: files, or the standard streams for `-`.
+
+In: names. Out: the bytes of a module, binary or text, told apart by how it begins. A file that is written appears whole or not at
+all: it is written under another name beside its place and then renamed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterable
+from typing import Final
+
+from figwasp import errors
+from figwasp.wasm.parse import wat
+
+__all__ = ["STREAM", "binary_of", "failure", "read", "shown", "write", "write_stdout"]
+
+STREAM: Final = "-"
+"""Name that stands for standard input or output."""
+MAGIC: Final = b"\0asm"
+BEGINNING: Final = 1000
+"""Bytes in which a zero tells that something is no text."""
+BLOCK: Final = 1 << 20
+"""Bytes that are collected before they are written."""
+
+
+def shown(name: str) -> str:
+    """Return what messages call an input."""
+    return "<stdin>" if name == STREAM else name
+
+
+def failure(name: str, error: errors.Error) -> errors.Error:
+    """Return an error as one line that begins with the name of the input."""
+    message = str(error).partition("\n")[0] or type(error).__name__
+    return errors.Error(f"{shown(name)}: {message}")
+
+
+def read(name: str) -> bytes:
+    """Read an input.
+
+    Raises:
+        Error: it cannot be read.
+    """
+    try:
+        if name == STREAM:
+            return sys.stdin.buffer.read()
+        with open(name, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise errors.Error(f"{shown(name)}: {error.strerror}") from error
+
+
+def binary_of(data: bytes) -> bytes:
+    """Return a binary as it is, and of everything else the module that it is the text of.
+
+    Raises:
+        Malformed: it is neither.
+    """
+    if data.startswith(MAGIC):
+        return data
+    if b"\0" in data[:BEGINNING]:
+        raise errors.Malformed("neither a WebAssembly binary nor text")
+    return wat(data)
+
+
+def write(name: str, parts: Iterable[bytes]) -> int:
+    """Write an output and return the exit status: 0, or 1 if whoever reads it stopped early.
+
+    Args:
+        name: of the file.
+        parts: its content, made as it is written; what they raise leaves no file behind.
+
+    Raises:
+        Error: it cannot be written.
+    """
+    if name == STREAM:
+        return write_stdout(parts)
+    path = os.path.realpath(name)
+    try:
+        if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, "wb") as device:  # nothing to rename: a pipe, a terminal, the null device
+                device.writelines(_blocks(parts))
+        else:
+            _replace(path, parts)
+    except BrokenPipeError:
+        return 1
+    except OSError as error:
+        raise errors.Error(f"{name}: {error.strerror}") from error
+    return 0
+
+
+def _replace(path: str, parts: Iterable[bytes]) -> None:
+    """Write a file beside its place, then put it there; it keeps the permissions of the one it replaces."""
+    beside = f"{path}.{os.getpid()}.part"
+    file = os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
+    try:
+        with file:
+            file.writelines(_blocks(parts))
+        if os.path.exists(path):
+            os.chmod(beside, stat.S_IMODE(os.stat(path).st_mode))
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+
+
+def write_stdout(parts: Iterable[bytes]) -> int:
+    """Write to standard output; as for `write`."""
+    out = sys.stdout.buffer
+    try:
+        for block in _blocks(parts):
+            out.write(block)
+        out.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the flush at exit complain
+        return 1
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise errors.Error(f"<stdout>: {error.strerror}") from error
+    return 0
+
+
+def _blocks(parts: Iterable[bytes]) -> Iterable[bytes]:
+    """Give the same bytes in fewer and larger pieces."""
+    held: list[bytes] = []
+    size = 0
+    for part in parts:
+        held.append(part)
+        size += len(part)
+        if size >= BLOCK:
+            yield b"".join(held)
+            held.clear()
+            size = 0
+    yield b"".join(held)

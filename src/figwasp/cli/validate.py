@@ -1,0 +1,52 @@
+"""Floor 6: `figwasp validate`.
+
+In: the words after `validate`. Out: the exit status, 1 when one of the modules is not valid; nothing is printed for those that
+are, and one line on the standard error stream for each that is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Final
+
+from figwasp import errors
+from figwasp.cli.features import add_switches, chosen
+from figwasp.cli.streams import STREAM, binary_of, failure, read
+from figwasp.features import DEFAULT, Features
+from figwasp.wasm.decode import decode
+from figwasp.wasm.validate import validate
+
+__all__ = ["main"]
+
+_PARSER: Final = argparse.ArgumentParser(
+    prog="figwasp validate",
+    usage="figwasp validate [options] [FILE ...]",
+    description="Say whether modules, binary or text, are valid. Nothing is printed for those that are.",
+    epilog="The exit status is 1 when one is not.",
+    allow_abbrev=False,
+)
+add_switches(_PARSER, DEFAULT)
+_PARSER.add_argument("files", metavar="FILE", nargs="*", help="a module; - or none for standard input")
+
+
+def main(words: list[str]) -> int:
+    """Check the modules that the words name and return the exit status."""
+    options = _PARSER.parse_args(words)
+    features = chosen(options)
+    status = 0
+    for name in options.files or [STREAM]:
+        try:
+            _check(name, features)
+        except errors.Error as error:
+            print(f"figwasp: error: {error}", file=sys.stderr)
+            status = 1
+    return status
+
+
+def _check(name: str, features: Features) -> None:
+    data = read(name)
+    try:
+        validate(decode(binary_of(data), features))
+    except errors.Error as error:
+        raise failure(name, error) from error

@@ -1,0 +1,74 @@
+"""`figwasp validate`: silence for valid modules, one line for each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import figwasp
+from tests.cli.commands import ADD, INVALID, MALFORMED, SHARED_MEMORY, outcome
+
+
+def test_valid_modules_are_passed_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "add.wat").write_text(ADD)
+    (tmp_path / "add.wasm").write_bytes(figwasp.wat(ADD))
+    assert outcome("validate", "add.wat", "add.wasm", cwd=tmp_path) == (0, b"", "")
+
+
+@pytest.mark.parametrize("words", [[], ["-"]])
+def test_standard_input(words: list[str]) -> None:
+    assert outcome("validate", *words, stdin=ADD.encode()) == (0, b"", "")
+    assert outcome("validate", *words, stdin=figwasp.wat(ADD)) == (0, b"", "")
+    status, out, err = outcome("validate", *words, stdin=INVALID.encode())
+    assert (status, out) == (1, b"")
+    assert err.startswith("figwasp: error: <stdin>: type mismatch")
+
+
+def test_each_bad_file_has_its_line(tmp_path: Path) -> None:
+    (tmp_path / "invalid.wat").write_text(INVALID)
+    (tmp_path / "malformed.wat").write_text(MALFORMED)
+    (tmp_path / "good.wat").write_text(ADD)
+    (tmp_path / "cut.wasm").write_bytes(figwasp.wat(ADD)[:20])
+    (tmp_path / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    names = ["invalid.wat", "missing.wat", "malformed.wat", "good.wat", "cut.wasm", "image.png", "."]
+    status, out, err = outcome("validate", *names, cwd=tmp_path)
+    assert (status, out) == (1, b"")
+    lines = err.splitlines()
+    assert [line.split(": ")[:3] for line in lines] == [
+        ["figwasp", "error", name] for name in names if name != "good.wat"
+    ]
+    assert "type mismatch" in lines[0] and "in function 0 (bad) at byte offset" in lines[0]
+    assert lines[1].endswith("No such file or directory")
+    assert "2:10: unknown operator i32.ad" in lines[2]
+    assert "length out of bounds" in lines[3] or "unexpected end" in lines[3]
+    assert lines[4].endswith("neither a WebAssembly binary nor text")
+    assert lines[5].endswith("Is a directory")
+
+
+def test_proposals_are_switched(tmp_path: Path) -> None:
+    (tmp_path / "shared.wat").write_text(SHARED_MEMORY)
+    status, _, err = outcome("validate", "shared.wat", cwd=tmp_path)
+    assert status == 1
+    assert "threads" in err
+    assert outcome("validate", "--enable", "threads", "shared.wat", cwd=tmp_path) == (0, b"", "")
+    status, _, err = outcome("validate", "--disable", "multi-value", stdin=b"(func (result i32 i32) unreachable)")
+    assert status == 1
+    status, _, err = outcome("validate", "--enable=threads", "--disable=threads", "shared.wat", cwd=tmp_path)
+    assert status == 1
+
+
+def test_unknown_proposals() -> None:
+    status, out, err = outcome("validate", "--enable", "thread")
+    assert (status, out) == (2, b"")
+    assert err.endswith("unknown proposal 'thread'; did you mean threads?\n")
+    status, _, err = outcome("validate", "--disable", "xyz")
+    assert status == 2
+    assert "unknown proposal 'xyz'; known are mutable-globals, sign-extension" in err
+
+
+def test_help() -> None:
+    status, out, _ = outcome("validate", "--help")
+    assert status == 0
+    assert b"--enable PROPOSAL" in out
+    assert b"threads" in out

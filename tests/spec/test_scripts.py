@@ -1,0 +1,125 @@
+"""The scripts of the specification and of the proposals: nothing fails, and nothing waits but for a feature that is named here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from figwasp import errors
+from figwasp.features import DEFAULT, PROPOSALS, Features
+from figwasp.wasm.decode import decode
+from figwasp.wasm.script import parse_script
+from figwasp.wasm.validate import validate
+from figwasp.wast.modes import MODES, new_engine
+from figwasp.wast.runner import Report, run_script
+
+WAITING: Final = {
+    "core": "exceptions function-references gc memory64 tail-calls simd",
+    "core/bulk-memory": "function-references gc",
+    "core/exceptions": "exceptions function-references tail-calls",
+    "core/gc": "function-references gc",
+    "core/memory64": "memory64 function-references gc",
+    "core/multi-memory": "",
+    "core/relaxed-simd": "simd relaxed-simd",
+    "core/simd": "simd",
+    "custom/custom": "",
+    "custom/metadata.code.branch_hint": "",
+    "custom/name": "",
+    "legacy/exceptions": "exceptions legacy-exceptions",
+    "proposals/custom-page-sizes": "custom-page-sizes",
+    "proposals/threads": "threads",
+    "proposals/wide-arithmetic": "wide-arithmetic",
+}
+"""Folder -> what some command in it needs executed that is not."""
+
+JUDGED: Final = """
+    assert_malformed assert_invalid assert_unlinkable assert_malformed_custom assert_invalid_custom
+""".split()
+"""Commands that need nothing executed: none of them waits."""
+
+EVALUATED: Final = ("core", "core/bulk-memory", "core/multi-memory", "core/exceptions")
+"""Folders that are run in every mode; in the others nothing differs between modes yet but what these show as well."""
+
+
+def features_of(folder: str) -> Features:
+    """Return the proposals that the scripts of a folder are written for."""
+    top, _, name = folder.partition("/")
+    if top == "legacy":
+        return DEFAULT.including("legacy-exceptions")
+    if name == "threads":  # is built upon Wasm 2.0
+        return DEFAULT.including("threads").excluding("multi-memory", "memory64")
+    return DEFAULT.including(name) if top == "proposals" else DEFAULT
+
+
+def run_folder(shared: Path, folder: str, mode: str) -> dict[str, Report]:
+    paths = sorted((shared / "spec" / folder).glob("*.wast"))
+    assert paths
+    return {path.stem: run_script(path.read_bytes(), new_engine(mode, features_of(folder))) for path in paths}
+
+
+@pytest.mark.parametrize(
+    ("folder", "mode"), [(folder, mode) for folder in WAITING for mode in (MODES if folder in EVALUATED else MODES[:1])]
+)
+def test_folder(shared: Path, folder: str, mode: str) -> None:
+    reports = run_folder(shared, folder, mode)
+    wrong = [
+        f"{name}:{f.line}: expected {f.expected}, found {f.found}" for name, report in reports.items() for f in report.failures
+    ]
+    assert not wrong, "\n".join(wrong)
+    waiting = set(WAITING[folder].split())
+    for name, report in reports.items():
+        assert report.failed == 0
+        assert set(report.missing) <= waiting, name
+        assert report.not_yet == sum(report.missing.values())
+        assert report.passed + report.not_yet > 0, name
+        for kind in JUDGED:
+            assert report.tally(kind).not_yet == 0, f"{name}: {kind}"
+
+
+def test_every_folder_is_here(shared: Path) -> None:
+    folders = {str(path.parent.relative_to(shared / "spec")) for path in (shared / "spec").rglob("*.wast")}
+    assert folders == set(WAITING)
+    assert all(set(names.split()) <= PROPOSALS.keys() for names in WAITING.values())
+
+
+OTHER_WORDS: Final = {
+    ("unexpected end", "magic header not detected"),
+    ("unexpected end of section or function", "unexpected end (at"),
+    ("unexpected end of section or function", "unexpected end of function body"),
+    ("section size mismatch", "unexpected end of function body"),
+    ("END opcode expected", "unexpected end of function body: END opcode expected"),
+    ("length out of bounds", "unexpected end (at"),
+    ("integer too large", "length out of bounds"),
+    ("integer representation too long", "malformed section id"),
+    ("integer representation too long", "malformed type"),
+    ("wrong number of lane literals", "constant out of range"),
+    ("i8 constant out of range", "unexpected token"),
+    ("i32 constant out of range", "integer too large"),
+    ("i64 constant out of range", "constant out of range"),
+    ("immutable global", "global is immutable"),
+    ("unknown table 0", "unknown elem segment"),
+    ("unknown memory 0", "unknown data segment"),
+}
+"""What the suite says of a module, and what we say of it."""
+
+
+@pytest.mark.parametrize("folder", WAITING)
+def test_modules_are_refused_for_the_reason_given(shared: Path, folder: str) -> None:
+    wrong: list[str] = []
+    for path in sorted((shared / "spec" / folder).glob("*.wast")):
+        for command in parse_script(path.read_bytes()):
+            if command.kind not in ("assert_malformed", "assert_invalid"):
+                continue
+            assert command.source is not None
+            with pytest.raises(errors.Error) as caught:
+                validate(decode(command.source.encode(), features_of(folder)))
+            message = str(caught.value)
+            if isinstance(caught.value, errors.ParseError):
+                message = message.split(": ", 1)[1]  # the place
+            kind = command.text.split(":")[0]  # after "type mismatch" scripts may say which
+            given = [kind, *[ours for theirs, ours in OTHER_WORDS if theirs == kind]]
+            if not message.startswith(tuple(given)):
+                wrong.append(f"{path.name}:{command.line}: {command.text!r}, we say {message[:100]!r}")
+    assert not wrong, "\n".join(wrong)
