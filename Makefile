@@ -12,7 +12,7 @@ help:
 	@echo "make demo    run a WASI program with figwasp"
 	@echo "make test    run the tests"
 	@echo "make lint    ruff          make types   mypy --strict over src and tests"
-	@echo "make bench   calls, kernels, start-up, beside wasmtime (takes minutes)"
+	@echo "make bench   calls, kernels, start-up, validation, beside wasmtime (takes minutes)"
 	@echo "make wheel   build the wheel into dist/"
 	@echo "make clean   remove what the others made"
 
@@ -50,6 +50,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python bench/calls.py
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/kernels.py
+	$(BIN)/python bench/validate.py
 	$(BIN)/python bench/compile.py
 	$(BIN)/python bench/huge.py
 	$(BIN)/python bench/interrupts.py
