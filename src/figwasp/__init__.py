@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from figwasp.api.engine import Engine
 from figwasp.api.func import Func
 from figwasp.api.global_ import Global
 from figwasp.api.instance import Exports, Instance, load
@@ -32,6 +33,7 @@ from figwasp.wasm.parse import wat
 
 __all__ = [
     "Busy",
+    "Engine",
     "Error",
     "Exhaustion",
     "Exit",

@@ -15,9 +15,7 @@ from typing import Any, Final
 import figwasp
 from figwasp.api.module import ImportType
 from figwasp.features import ALL, Features
-from figwasp.runtime.compile import CompiledModule
 from figwasp.runtime.func import func_at
-from figwasp.wasm.decode import decode
 from figwasp.wasm.types import (
     EXTERNREF,
     F32,
@@ -145,11 +143,9 @@ def _unsupported(error: figwasp.Unsupported) -> str:
     return "Unsupported" if error.feature in ALL else f"bad: Unsupported without a feature: {error}"
 
 
-def load(data: bytes, features: Features, lazy: bool = False) -> figwasp.Module:
+def load(data: bytes, features: Features, lazy: bool = False, memory: str | None = None) -> figwasp.Module:
     """Return a module that is decoded with other proposals on than by default."""
-    module = figwasp.Module.__new__(figwasp.Module)
-    module.code = CompiledModule(decode(data, features), lazy)
-    return module
+    return figwasp.Module(data, engine=figwasp.Engine(features=features, memory=memory), lazy=lazy)
 
 
 def run(data: bytes, number: int) -> str:

@@ -9,9 +9,6 @@ from typing import Any
 import pytest
 
 import figwasp
-from figwasp.runtime import linear
-from figwasp.runtime.compile import CompiledModule
-from figwasp.wasm.decode import decode
 from tests.runtime.support import check_script, host
 
 Loader = Callable[..., figwasp.Instance]
@@ -20,12 +17,10 @@ Loader = Callable[..., figwasp.Instance]
 @pytest.fixture(params=["guard", "checked"])
 def load(request: pytest.FixtureRequest) -> Loader:
     """Give a function that instantiates text in one of the two memory modes."""
-    mode = linear.GUARD if request.param == "guard" else linear.CHECKED
+    engine = figwasp.Engine(memory=request.param)
 
     def load_in_mode(text: str, imports: Any = None) -> figwasp.Instance:
-        module = object.__new__(figwasp.Module)
-        module.code = CompiledModule(decode(figwasp.wat(text)), False, mode)
-        return figwasp.load(module, imports)
+        return figwasp.load(figwasp.wat(text), imports, engine=engine)
 
     return load_in_mode
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from figwasp.api import global_ as globals_
 from figwasp.api import memory as memories
 from figwasp.api import table as tables
+from figwasp.api.engine import Engine
 from figwasp.api.func import Func
 from figwasp.api.global_ import Global
 from figwasp.api.memory import Memory
@@ -128,20 +129,21 @@ def _export(state: State, owner: Owner, name: str) -> Any:
     raise KeyError(name)
 
 
-def load(source: Source | Module, imports: Imports | None = None) -> Instance:
+def load(source: Source | Module, imports: Imports | None = None, *, engine: Engine | None = None) -> Instance:
     """Instantiate a module.
 
     Args:
         source: a path, the bytes of a binary, or a module.
         imports: per module name a mapping, an instance, or an object with attributes; functions are wasm functions or plain Python
             callables, an immutable global may be a plain number.
+        engine: what to compile it with, unless it is a module already.
 
     Raises:
         Malformed, Invalid: it is no valid module.
         Unlinkable: an import is missing or has another type.
         Trap: a segment did not fit, or the start function trapped.
     """
-    module = source if isinstance(source, Module) else Module(source)
+    module = source if isinstance(source, Module) else Module(source, engine=engine)
     decoded = module.decoded
     found = [_resolve(item, imports or {}, module.code) for item in decoded.imports]
     return Instance(*instantiate(module.code, found))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from figwasp.api.engine import Engine, default_engine
 from figwasp.runtime.compile import CompiledModule
 from figwasp.wasm.decode import decode
 from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE, TAG
@@ -55,6 +56,7 @@ class Module:
 
     Args:
         source: a path, or the bytes of a binary.
+        engine: what it is compiled with; None means the default.
         lazy: validate each function when it is first called instead of all of them now.
 
     Raises:
@@ -63,10 +65,12 @@ class Module:
         OSError: the file cannot be read.
     """
 
-    __slots__ = ("code",)
+    __slots__ = ("code", "engine")
 
-    def __init__(self, source: Source, *, lazy: bool = False) -> None:
-        self.code = CompiledModule(decode(_read(source)), lazy)
+    def __init__(self, source: Source, *, engine: Engine | None = None, lazy: bool = False) -> None:
+        self.engine = engine or default_engine()
+        config = self.engine.config
+        self.code = CompiledModule(decode(_read(source), config.features), lazy, config)
 
     @property
     def decoded(self) -> Decoded:

@@ -13,7 +13,8 @@ from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.ir import constants
 from figwasp.ir.build import build
 from figwasp.layout import InstanceLayout
-from figwasp.runtime import codespace, cpython, linear, os, process, traps
+from figwasp.runtime import codespace, cpython, os, process, traps
+from figwasp.runtime.config import Config
 from figwasp.runtime.owner import make_owner
 from figwasp.wasm.subtyping import TypeWorld
 from figwasp.wasm.validate import FuncFacts, validate, validate_func, validate_module
@@ -46,6 +47,7 @@ class CompiledModule:
     Attributes:
         module: the decoded module.
         layout: where things stand in its instances' blocks.
+        config: what it is compiled with, and what its instances may use.
         mode: how memory accesses are made safe: linear.GUARD or linear.CHECKED.
         owner: keeps the code.
         compiled: addresses of the functions compiled so far, by index.
@@ -53,9 +55,10 @@ class CompiledModule:
         missing: the proposal without which it cannot be instantiated, or None.
     """
 
-    def __init__(self, module: Module, lazy: bool, mode: int | None = None) -> None:
+    def __init__(self, module: Module, lazy: bool, config: Config) -> None:
         self.module = module
-        self.mode = linear.choose_mode() if mode is None else mode
+        self.config = config
+        self.mode = config.mode
         self._facts: list[FuncFacts] | None = None
         if lazy:
             validate_module(module)

@@ -7,10 +7,8 @@ from typing import Any
 
 import figwasp
 from figwasp.features import ALL, DEFAULT, Features
-from figwasp.runtime.compile import CompiledModule
 from figwasp.runtime.func import enter_raw, new_buffer
 from figwasp.runtime.store import Store
-from figwasp.wasm.decode import decode
 from figwasp.wasm.script import Value
 from figwasp.wasm.types import is_extern, is_ref, type_name
 from figwasp.wast.engine import HOST_FUNCS, SPECTEST, Found, ScriptError, argument_bits, number
@@ -31,23 +29,18 @@ class CompiledEngine:
     """Makes modules that are compiled function by function.
 
     Args:
-        mode: `linear.GUARD` or `linear.CHECKED`.
+        mode: "guard" or "checked".
         features: the proposals that are on.
     """
 
-    def __init__(self, mode: int, features: Features = DEFAULT) -> None:
-        self._mode = mode
-        self._features = features
+    def __init__(self, mode: str, features: Features = DEFAULT) -> None:
+        self._engine = figwasp.Engine(features=features, memory=mode)
+        self._host_engine = figwasp.Engine(features=ALL, memory=mode)
         self._host_refs: dict[int, HostRef] = {}
 
     def define(self, data: bytes) -> figwasp.Module:
         """Decode and validate a module, as `Engine.define`."""
-        return self._define(data, self._features)
-
-    def _define(self, data: bytes, features: Features) -> figwasp.Module:
-        module = figwasp.Module.__new__(figwasp.Module)  # its own way of making one takes the mode of the process
-        module.code = CompiledModule(decode(data, features), lazy=False, mode=self._mode)
-        return module
+        return figwasp.Module(data, engine=self._engine)
 
     def instantiate(self, definition: figwasp.Module, registered: Mapping[str, CompiledInstance]) -> CompiledInstance:
         """Instantiate a module, as `Engine.instantiate`."""
@@ -57,7 +50,7 @@ class CompiledEngine:
     def spectest(self) -> CompiledInstance:
         """Return a new instance of the host module."""
         host = dict.fromkeys(HOST_FUNCS, _do_nothing)
-        return CompiledInstance(self, figwasp.load(self._define(SPECTEST, ALL), {"host": host}))
+        return CompiledInstance(self, figwasp.load(SPECTEST, {"host": host}, engine=self._host_engine))
 
     def host_ref(self, number: int) -> HostRef:
         """Return the one object for a number."""

@@ -24,7 +24,7 @@ def new_engine(mode: str, features: Features = DEFAULT) -> Engine:
         mode: one of `MODES`.
         features: the proposals that are on.
     """
-    return CompiledEngine(_MEMORY[mode], features) if mode in _MEMORY else EvaluatedEngine(features=features)
+    return CompiledEngine(mode, features) if mode in _MEMORY else EvaluatedEngine(features=features)
 
 
 def default_mode() -> str:

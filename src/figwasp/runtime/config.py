@@ -1,0 +1,50 @@
+"""Floor 4: what an engine is configured with, as far as compiling and running needs to know it.
+
+In: the arguments of `figwasp.Engine`. Out: one object that a compiled module and everything made from it refers to.
+"""
+
+from __future__ import annotations
+
+from figwasp.features import DEFAULT, Features
+from figwasp.runtime import linear
+from figwasp.runtime.stack import STACK_SIZE
+
+__all__ = ["Config"]
+
+
+class Config:
+    """The settings of an engine; they do not change.
+
+    Attributes:
+        features: the proposals that modules may use.
+        mode: how memory accesses are made safe: linear.GUARD or linear.CHECKED.
+        metered: whether code counts fuel.
+        stack_size: bytes of a chain's wasm stack.
+        max_memory: most bytes that the memories of an instance may have together, or None.
+        max_table: most elements that the tables of an instance may have together, or None.
+        max_instances: most instances that may live at once, or None.
+        timeout: seconds that a call from Python may take unless it says otherwise, or None.
+    """
+
+    __slots__ = ("features", "max_instances", "max_memory", "max_table", "metered", "mode", "stack_size", "timeout")
+
+    def __init__(
+        self,
+        features: Features = DEFAULT,
+        mode: int | None = None,
+        *,
+        metered: bool = False,
+        stack_size: int = STACK_SIZE,
+        max_memory: int | None = None,
+        max_table: int | None = None,
+        max_instances: int | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self.features = features
+        self.mode = linear.choose_mode() if mode is None else mode
+        self.metered = metered
+        self.stack_size = stack_size
+        self.max_memory = max_memory
+        self.max_table = max_table
+        self.max_instances = max_instances
+        self.timeout = timeout
