@@ -12,7 +12,7 @@ help:
 	@echo "make demo    run a WASI program with figwasp"
 	@echo "make test    run the tests"
 	@echo "make lint    ruff          make types   mypy --strict over src and tests"
-	@echo "make bench   calls, kernels, start-up, validation, beside wasmtime (takes minutes)"
+	@echo "make bench   calls, memory, instances, threads, leaks, kernels, start-up, validation, beside wasmtime (takes minutes)"
 	@echo "make wheel   build the wheel into dist/"
 	@echo "make clean   remove what the others made"
 
@@ -48,6 +48,10 @@ types: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python bench/calls.py
+	$(BIN)/python bench/memory.py
+	$(BIN)/python bench/instantiate.py
+	$(BIN)/python bench/threads.py
+	$(BIN)/python bench/leaks.py
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/kernels.py
 	$(BIN)/python bench/validate.py

@@ -1,38 +1,52 @@
-"""How fast Ctrl-C stops a long call, and what a second Python thread gets meanwhile.
+"""How fast long calls stop: by Ctrl-C and by a timeout, wherever they are; and what a second Python thread gets meanwhile.
 
-Run with `python bench/interrupts.py`.
+Run with `python bench/interrupts.py [--rounds N]`. After each stop the instance is used again.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import side  # puts the tree's own src first
 
 import figwasp
+from figwasp.wasi import WASI
+from figwasp.wasi.abi import SUBSCRIPTION
+from figwasp.wasm.leb128 import write_unsigned
 
 TEXT = """
 (module
   (import "env" "f" (func $f (param i32) (result i32)))
-  (memory 1024)
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 65535)
   (func (export "spin") (loop (br 0)))
   (func $fib (export "fib") (param i32) (result i32)
     (if (result i32) (i32.lt_s (local.get 0) (i32.const 2)) (then (local.get 0))
       (else (i32.add (call $fib (i32.sub (local.get 0) (i32.const 1))) (call $fib (i32.sub (local.get 0) (i32.const 2)))))))
   (func (export "host") (loop (drop (call $f (i32.const 1))) (br 0)))
-  (func (export "fill") (loop (memory.fill (i32.const 0) (i32.const 1) (i32.const 0x4000000)) (br 0)))
+  (func (export "fill") (param i32) (loop (memory.fill (i32.const 0) (i32.const 0) (local.get 0)) (br 0)))
+  (func (export "sleep") (drop (call $poll (i32.const 64) (i32.const 512) (i32.const 1) (i32.const 8))))
+  (func (export "read") (i32.store (i32.const 16) (i32.const 1024)) (i32.store (i32.const 20) (i32.const 100))
+    (drop (call $read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 8))))
   (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
 """
-AFTER = 0.7  # seconds until the signal
-ROUNDS = 5
+AFTER = 0.3  # seconds until the signal
+TIMEOUT = 0.2
+MAX_RESIDENT = 64 << 20  # what `memory.fill` fills when there is too little memory for all of it
+HUGE = 600_000  # instructions of the function whose compilation is interrupted
+
+Call = Callable[..., object]
 
 
-def interrupt(call: Callable[[], object]) -> float:
-    """Return the seconds from the signal until the call has ended with KeyboardInterrupt."""
+def interrupted(call: Call) -> float:
+    """Return the seconds from a signal until the call has ended with KeyboardInterrupt."""
     sent = [0.0]
 
     def send() -> None:
@@ -50,7 +64,30 @@ def interrupt(call: Callable[[], object]) -> float:
     return stopped - sent[0]
 
 
-def counting(call: Callable[[], object]) -> float:
+def timed_out(call: Call) -> float:
+    """Return the seconds by which a call exceeds its timeout."""
+    start = time.perf_counter()
+    try:
+        call(timeout=TIMEOUT)
+    except figwasp.Timeout:
+        return time.perf_counter() - start - TIMEOUT
+    raise SystemExit("the call has ended by itself")
+
+
+def out_of_fuel(data: bytes, imports: dict[str, Any]) -> float:
+    """Return the seconds that an endless loop runs with fuel for some 0.1 seconds."""
+    instance = figwasp.load(data, imports, engine=figwasp.Engine(fuel=10**8))
+    start = time.perf_counter()
+    try:
+        instance.spin()
+    except figwasp.OutOfFuel:
+        stopped = time.perf_counter()
+    instance.fuel = 10
+    assert instance.add(1, 2) == 3
+    return stopped - start
+
+
+def counting(call: Call) -> float:
     """Return how fast a second thread counts during an interrupted call, as a share of its speed alone."""
 
     def count(seconds: float) -> int:
@@ -64,30 +101,75 @@ def counting(call: Callable[[], object]) -> float:
     found: list[int] = []
     thread = threading.Thread(target=lambda: found.append(count(AFTER * 0.8)))
     thread.start()
-    interrupt(call)
+    interrupted(call)
     thread.join()
     return found[0] / alone
 
 
+def huge_module() -> bytes:
+    """Make a module whose one function computes for a very long time to compile: ifs and loops in a long row."""
+
+    def sized(content: bytes) -> bytes:
+        out = bytearray()
+        write_unsigned(out, len(content))
+        return bytes(out) + content
+
+    # local.get 0; i32.const c; i32.mul; local.tee 0; if; local.get 0; i32.const c; i32.add; local.set 1; end
+    body = b"".join(
+        b"\x20\0\x41" + bytes([i % 64]) + b"\x6c\x22\0\x04\x40\x20\0\x41" + bytes([i % 64]) + b"\x6a\x21\1\x0b"
+        for i in range(HUGE // 10)
+    )
+    code = sized(b"\2" + sized(b"\1\1\x7f" + body + b"\x20\1\x0b") + sized(b"\0\x0b"))
+    return (
+        b"\0asm\1\0\0\0\1" + sized(b"\2\x60\1\x7f\1\x7f\x60\0\0") + b"\3" + sized(b"\2\0\1")
+        + b"\7" + sized(b"\2\4huge\0\0\5small\0\1") + b"\x0a" + code
+    )  # fmt: skip
+
+
+def room() -> int:
+    """Return how many bytes `memory.fill` may touch: 4 GiB where there is so much memory to spare."""
+    with open("/proc/meminfo", encoding="ascii") as file:
+        free = next(int(line.split()[1]) for line in file if line.startswith("MemAvailable")) << 10
+    return 0xFFFF_0000 if free > 6 << 30 else MAX_RESIDENT
+
+
 def main() -> None:
     """Print a line per case."""
+    parser = argparse.ArgumentParser(description="how fast long calls stop")
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
     print(side.machine())
-    instance = figwasp.load(figwasp.wat(TEXT), {"env": {"f": lambda x: x}})
-    f = instance.exports
-    builtin = figwasp.load(figwasp.wat(TEXT), {"env": {"f": abs}}).exports
-    cases: dict[str, Callable[[], object]] = {
-        "endless loop": f.spin,
-        "fib(60)": lambda: f.fib(60),
-        "loop of host calls (def)": f.host,
-        "loop of host calls (built-in)": builtin.host,
-        "memory.fill of 64 MiB, repeated": f.fill,
-    }
-    print(f"{'':32} stops after, worst of {ROUNDS}   other thread's speed")
-    for name, call in cases.items():
-        worst = max(interrupt(call) for _ in range(ROUNDS))
-        share = counting(call)
-        assert f.add(1, 2) == 3
-        print(f"{name:32} {1e3 * worst:8.0f} ms {share:26.2f}")
+    data = figwasp.wat(TEXT)
+    source, sink = os.pipe()
+    with open(source, "rb") as stdin, WASI(stdin=stdin) as wasi:
+        imports = wasi.imports()
+        f = figwasp.load(data, {"env": {"f": lambda x: x}, **imports}).exports
+        builtin = figwasp.load(data, {"env": {"f": abs}, **imports}).exports
+        waiting = figwasp.load(data, {"env": {"f": abs}, **imports}).exports
+        wasi.attach(waiting.memory)
+        waiting.memory.write(64, SUBSCRIPTION.pack(7, 0, 1, 10**12, 0, 0))
+        huge = figwasp.load(huge_module())
+        size = room()
+        cases: dict[str, tuple[Call, Callable[[], object]]] = {
+            "endless loop": (f.spin, lambda: f.add(1, 2)),
+            "fib(60)": (lambda **how: f.fib(60, **how), lambda: f.add(1, 2)),
+            "loop of host calls (def)": (f.host, lambda: f.add(1, 2)),
+            "loop of host calls (built-in)": (builtin.host, lambda: builtin.add(1, 2)),
+            f"memory.fill of {size >> 20} MiB, repeated": (lambda **how: f.fill(size, **how), lambda: f.add(1, 2)),
+            "WASI sleep": (waiting.sleep, lambda: waiting.add(1, 2)),
+            "WASI read of a pipe": (waiting.read, lambda: waiting.add(1, 2)),
+            "compilation of a huge function": (lambda **how: huge.huge(1, **how), huge.small),
+        }
+        print(f"{'':34} after Ctrl-C, worst of {rounds}    after timeout={TIMEOUT}   other thread's speed")
+        for name, (call, use) in cases.items():
+            stopped = max(interrupted(call) for _ in range(rounds))
+            use()
+            late = max(timed_out(call) for _ in range(rounds))
+            use()
+            print(f"{name:34} {1e3 * stopped:17.0f} ms {1e3 * late:19.0f} ms {counting(call):21.2f}")
+            use()
+        print(f"{'out of fuel, after 100 million':34} {1e3 * out_of_fuel(data, {'env': {'f': abs}, **imports}):17.0f} ms")
+        os.close(sink)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,15 @@ FLOORS = {
     "ir": 2,
     "codegen": 3,
     "runtime": 4,
-    "api": 5,
-    "wasi": 6, "wast": 6, "explain": 6, "cli": 6,
+    "api": 5, "types": 5,
+    "wasi": 6, "wast": 6, "explain": 6, "importer": 6, "cli": 6,
 }  # fmt: skip
 FACE_FLOOR = 5  # `figwasp` itself gives out the names of api
 EXEMPT = {"figwasp", "figwasp.__main__"}
 NATIVE = {"ctypes", "_ctypes", "mmap", "signal", "_signal"}
 NATIVE_FLOOR = 4
+OPTIONAL = {"figwasp.wasm.demangle": {"demangle"}, "figwasp.api.memory": {"numpy"}}
+"""Modules that use a package from outside when it is installed."""
 WATCHED_BY = {"explain": {"explain", "cli"}}
 """Parts that only these parts may import."""
 
@@ -92,7 +94,7 @@ def violations(module: str, source: str, *, is_package: bool = False, known: set
         if top in NATIVE and own_floor != NATIVE_FLOOR:
             found.append(f"{where}: {top} belongs to floor {NATIVE_FLOOR}")
         elif top != "figwasp":
-            if top not in sys.stdlib_module_names:
+            if top not in sys.stdlib_module_names and top not in OPTIONAL.get(module, ()):
                 found.append(f"{where}: {top} is not in the standard library")
         elif floor_of(name) > own_floor:
             found.append(f"{where}: {name} is on floor {floor_of(name)}, above floor {own_floor}")

@@ -4,35 +4,54 @@
 >>> text = '(module (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))'
 >>> figwasp.load(figwasp.wat(text)).exports.add(1, 2)
 3
+
+Nothing is imported before it is asked for: a name of this package comes from its module when it is first used.
 """
 
 from __future__ import annotations
 
-from figwasp.api.engine import Engine
-from figwasp.api.func import Func
-from figwasp.api.global_ import Global
-from figwasp.api.instance import Exports, Instance, load
-from figwasp.api.memory import Memory
-from figwasp.api.module import Module
-from figwasp.api.table import Table
-from figwasp.errors import (
-    Busy,
-    Error,
-    Exhaustion,
-    Exit,
-    Frame,
-    Invalid,
-    LimitExceeded,
-    Malformed,
-    ParseError,
-    Trap,
-    Unlinkable,
-    Unsupported,
-)
-from figwasp.wasm.parse import wat
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from figwasp import types
+    from figwasp.api.caller import Caller
+    from figwasp.api.engine import Engine
+    from figwasp.api.func import Func
+    from figwasp.api.global_ import Global
+    from figwasp.api.instance import Exports, Instance
+    from figwasp.api.linker import Linker, load
+    from figwasp.api.memory import Memory
+    from figwasp.api.module import Module
+    from figwasp.api.table import Table
+    from figwasp.api.tag import Tag
+    from figwasp.errors import (
+        Busy,
+        Closed,
+        Error,
+        Exhaustion,
+        Exit,
+        Frame,
+        Invalid,
+        LimitExceeded,
+        Malformed,
+        OutOfFuel,
+        ParseError,
+        Place,
+        Timeout,
+        Trap,
+        Unlinkable,
+        Unsupported,
+    )
+    from figwasp.runtime.listen import FuncInfo
+    from figwasp.wasi.preview1 import WASI
+    from figwasp.wasi.run import run
+    from figwasp.wasm.parse import wat
 
 __all__ = [
     "Busy",
+    "Caller",
+    "Closed",
     "Engine",
     "Error",
     "Exhaustion",
@@ -40,18 +59,64 @@ __all__ = [
     "Exports",
     "Frame",
     "Func",
+    "FuncInfo",
     "Global",
     "Instance",
     "Invalid",
     "LimitExceeded",
+    "Linker",
     "Malformed",
     "Memory",
     "Module",
+    "OutOfFuel",
     "ParseError",
+    "Place",
     "Table",
+    "Tag",
+    "Timeout",
     "Trap",
     "Unlinkable",
     "Unsupported",
+    "WASI",
     "load",
+    "run",
+    "types",
     "wat",
 ]
+
+_HOMES: Final = {
+    "figwasp.errors": "Busy Closed Error Exhaustion Exit Frame Invalid LimitExceeded Malformed "
+    "OutOfFuel ParseError Place Timeout Trap Unlinkable Unsupported",
+    "figwasp.api.caller": "Caller",
+    "figwasp.api.engine": "Engine",
+    "figwasp.api.instance": "Exports Instance",
+    "figwasp.api.func": "Func",
+    "figwasp.runtime.listen": "FuncInfo",
+    "figwasp.api.global_": "Global",
+    "figwasp.api.linker": "Linker load",
+    "figwasp.api.memory": "Memory",
+    "figwasp.api.module": "Module",
+    "figwasp.api.table": "Table",
+    "figwasp.api.tag": "Tag",
+    "figwasp.wasi.preview1": "WASI",
+    "figwasp.wasi.run": "run",
+    "figwasp.wasm.parse": "wat",
+}
+"""Modules, and the names that come from them."""
+_MODULES: Final = ("errors", "types", "wasi")
+"""Modules that are names of this package themselves."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import what has been asked for, and keep it."""
+    if name in _MODULES:
+        return importlib.import_module(f"figwasp.{name}")
+    for home, names in _HOMES.items():
+        if name in names.split():
+            found = globals()[name] = getattr(importlib.import_module(home), name)
+            return found
+    raise AttributeError(f"module 'figwasp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,8 +1,6 @@
 """Run the command line: `python -m figwasp`."""
 
-import sys
-
-from figwasp.cli.main import main
+from figwasp.cli.main import console
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

@@ -6,10 +6,12 @@ sections 4.5.4, 5.1, 3.1, 4.4 and appendix "Implementation Limitations"): malfor
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
 
 __all__ = [
     "Busy",
+    "Closed",
     "Error",
     "Exhaustion",
     "Exit",
@@ -17,7 +19,9 @@ __all__ = [
     "Invalid",
     "LimitExceeded",
     "Malformed",
+    "OutOfFuel",
     "ParseError",
+    "Timeout",
     "Trap",
     "Unlinkable",
     "Unsupported",
@@ -94,48 +98,199 @@ class Unlinkable(Error):
     """An import is missing or has the wrong type (spec 4.5.4)."""
 
 
-class Frame(NamedTuple):
-    """One WebAssembly frame of a backtrace, innermost first.
+class Place(NamedTuple):
+    """A place in the source of a module.
+
+    Attributes:
+        name: of the function, for people.
+        file: source file, as the compiler knew it.
+        line: line in that file, from 1.
+    """
+
+    name: str
+    file: str
+    line: int
+
+
+class Source(Protocol):
+    """What a module says about where its code comes from."""
+
+    def places(self, func: int, offset: int) -> tuple[Place, ...]:
+        """Return the places of the instruction at a byte offset, in a function."""
+
+    def label(self, func: int) -> str:
+        """Return how to call a function in text for people."""
+
+
+class Frame:
+    """One WebAssembly frame of a backtrace.
 
     Attributes:
         module: name of the module, or "".
         func: index of the function.
-        name: name of the function from the name section or its export, or None.
+        name: name of the function as the module has it, mangled if it is: from the name section or an export; or None.
         offset: byte offset of the instruction in the binary.
     """
 
-    module: str
-    func: int
-    name: str | None
-    offset: int
+    __slots__ = ("_places", "_source", "func", "module", "name", "offset")
+    __match_args__ = ("module", "func", "name", "offset", "file", "line")
+
+    def __init__(
+        self,
+        module: str,
+        func: int,
+        name: str | None,
+        offset: int,
+        places: tuple[Place, ...] = (),
+        source: Source | None = None,
+    ) -> None:
+        """Make a frame.
+
+        Args:
+            module, func, name, offset, places: the attributes.
+            source: what knows the places, asked when somebody wants them.
+        """
+        self.module = module
+        self.func = func
+        self.name = name
+        self.offset = offset
+        self._source = source
+        self._places = places if source is None else None
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where the instruction comes from by the module's DWARF: nothing, or a place in this function.
+
+        Before it stand those in the functions that the compiler put into this one there, the innermost first.
+        """
+        if self._places is None:
+            assert self._source is not None
+            self._places = self._source.places(self.func, self.offset)
+        return self._places
+
+    @property
+    def file(self) -> str | None:
+        """Source file of the instruction, when the module carries DWARF line information that says so."""
+        return self.places[0].file if self.places else None
+
+    @property
+    def line(self) -> int | None:
+        """Line in that file, from 1, or None."""
+        return self.places[0].line if self.places else None
+
+    @property
+    def label(self) -> str:
+        """Name for people: demangled with the extra `demangle` installed, unprintable characters escaped; func[INDEX] for none."""
+        if self._source is not None:
+            return self._source.label(self.func)
+        return printable(self.name or "") or f"func[{self.func}]"
 
     def __str__(self) -> str:
-        label = self.name or f"func[{self.func}]"
-        return f"{self.module or '<module>'}!{label} @ {self.offset:#x}"
+        inlined = len(self.places) > 1
+        shown = [f"{place.name} " * inlined + f"{printable(place.file)}:{place.line}" for place in self.places]
+        where = f" ({', '.join(shown)})" if shown else ""
+        return f"{printable(self.module) or '<module>'}!{self.label} @ {self.offset:#x}{where}"
+
+    def __repr__(self) -> str:
+        return f"<figwasp.Frame {self}>"
+
+    def _key(self) -> tuple[object, ...]:
+        return self.module, self.func, self.name, self.offset, self.places
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Frame) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.module, self.func, self.offset))
+
+    def __reduce__(self) -> tuple[type[Frame], tuple[object, ...]]:
+        return Frame, self._key()
+
+
+def printable(text: str, longest: int = 300) -> str:
+    """Return a guest's text fit for a line of output: unprintable characters escaped, the rest cut off."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: longest + 1])
+    return text if len(text) <= longest else text[:longest] + "..."
 
 
 class Trap(Error):
     """WebAssembly code trapped (spec 4.4).
 
+    Its text is the code; `backtrace` is the frames as text. Python's own traceback shows them as well.
+
     Attributes:
         code: the spec's wording, for example "integer divide by zero".
-        frames: the wasm frames, innermost first.
     """
 
-    def __init__(self, code: str, frames: tuple[Frame, ...] = ()) -> None:
-        lines = "".join(f"\n    {frame}" for frame in frames[:30])
-        more = f"\n    ... {len(frames) - 30} more" if len(frames) > 30 else ""
-        super().__init__(code + (f"\n  wasm backtrace:{lines}{more}" if frames else ""))
+    def __init__(self, code: str, frames: Frames = ()) -> None:
+        """Make a trap.
+
+        Args:
+            code: what happened.
+            frames: the wasm frames, innermost first, or what makes them when somebody asks.
+        """
+        super().__init__(code)
         self.code = code
-        self.frames = frames
+        self._frames = frames
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """The wasm frames, innermost first; empty when it happened outside of wasm."""
+        if not isinstance(self._frames, tuple):
+            self._frames = self._frames()
+        return self._frames
+
+    def take_frames(self, frames: Frames) -> None:
+        """Have these frames unless there are some already."""
+        if self._frames == ():
+            self._frames = frames
+
+    @property
+    def backtrace(self) -> str:
+        """The frames, one a line, innermost first; the innermost and the outermost ones when there are many."""
+        frames = self.frames
+        lines = [str(frame) for frame in frames] if len(frames) <= _INNER + _OUTER + 1 else [
+            *map(str, frames[:_INNER]),
+            f"... {len(frames) - _INNER - _OUTER} more",
+            *map(str, frames[-_OUTER:]),
+        ]
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        state = {name: value for name, value in self.__dict__.items() if name not in ("code", "_frames")}
+        return type(self), (self.code, self.frames), state or None
+
+
+Frames = tuple[Frame, ...] | Callable[[], tuple[Frame, ...]]
+_INNER: Final = 20  # frames of a long backtrace that are shown
+_OUTER: Final = 10
 
 
 class Exhaustion(Trap):
     """The wasm stack ran out ("call stack exhausted")."""
 
 
+class Timeout(Trap, TimeoutError):
+    """A call took longer than it may: the keyword `timeout` of the call, or that of its engine.
+
+    What the guest had done until then stays done; its instance can be used again.
+    """
+
+
+class OutOfFuel(Trap):
+    """Metered code has used up the fuel of its instance, and nobody gave more.
+
+    What the guest had done until then stays done; its instance can be used again once it has fuel.
+    """
+
+
 class Busy(Error):
     """Another thread is running in this store."""
+
+
+class Closed(Error):
+    """The instance has been closed."""
 
 
 class Exit(SystemExit):
@@ -153,6 +308,9 @@ TRAP_INVALID_CONVERSION: Final = 8
 TRAP_STACK_EXHAUSTED: Final = 9
 TRAP_UNDEFINED_ELEMENT: Final = 10
 TRAP_HOST: Final = 11
+TRAP_SUSPENDED: Final = 12
+TRAP_TIMEOUT: Final = 13
+TRAP_OUT_OF_FUEL: Final = 14
 
 TRAP_MESSAGES: Final[dict[int, str]] = {
     TRAP_UNREACHABLE: "unreachable",
@@ -165,5 +323,8 @@ TRAP_MESSAGES: Final[dict[int, str]] = {
     TRAP_INVALID_CONVERSION: "invalid conversion to integer",
     TRAP_STACK_EXHAUSTED: "call stack exhausted",
     TRAP_UNDEFINED_ELEMENT: "undefined element",
+    TRAP_TIMEOUT: "timeout",
+    TRAP_OUT_OF_FUEL: "out of fuel",
 }
-"""Trap codes that compiled code records, with the spec's wording. TRAP_HOST means that a Python exception is set."""
+"""Trap codes that compiled code records, with the spec's wording. TRAP_HOST means that a Python exception is set,
+TRAP_SUSPENDED that nothing trapped: the chain waits for an async host function."""

@@ -29,12 +29,16 @@ CTX_MAIN_THREAD: Final = 88  # 1 when the owning thread is the one that runs sig
 CTX_STACK_BASE: Final = 96  # lowest address of the wasm stack
 CTX_STACK_TOP: Final = 104  # highest address, where the first frame starts
 CTX_NATIVE_LIMIT: Final = 112  # lowest native stack pointer at which another entry is allowed
-CTX_NEXT_FREE: Final = 120  # links unused contexts
+CTX_FUEL: Final = 120  # signed; what metered code may still execute; here because its displacement fits a byte
 CTX_NATIVE_SIZE: Final = 128  # how far above CTX_NATIVE_LIMIT the native stack of the owning thread reaches
+CTX_SUSPENDED_SP: Final = 136  # wasm stack pointer of a suspended chain, which `resume` goes on from
+CTX_DEADLINE: Final = 144  # nanoseconds of the monotonic clock at which the running call ends with a timeout, 0 for never
 CTX_SIZE: Final = 256
 
 FLAG_GIL_RELEASED: Final = 1  # this chain has given the GIL up
-FLAG_CLEANUP: Final = 2  # the outermost entry must call Python on its way out: references are pinned or to be swept
+FLAG_CLEANUP: Final = 0x100  # the outermost entry must call Python on its way out: references are pinned or to be swept;
+# in a byte of its own, since any thread may set it
+FLAG_LISTENED: Final = 0x10000  # in a byte of its own too: an entry that fails must tell listeners of the calls that end with it
 
 # Memory record
 MEM_BASE: Final = 0  # never moves while the memory lives
@@ -56,8 +60,12 @@ HOST_INDEX: Final = 0xFFFF_FFFF
 
 # Store record: what an instance points to in order to find the chain that runs it
 STORE_CONTEXT: Final = 0
-STORE_FREE_EXTERN: Final = 8  # free list of externref cells
+STORE_FREE_EXTERN: Final = 8  # free externref cells that stubs may take, linked through their states; 0: none
 STORE_SIZE: Final = 64
+
+# Externref cells come in arrays that never move: the cells, one PyObject* each, then a state word for each.
+EXTERN_CELLS: Final = 1 << 20
+EXTERN_STATE: Final = 8 * EXTERN_CELLS  # from a cell to its state: the next free one; 0 in use by one call; 1 managed by its store
 
 # Instance block, fixed part
 INST_STORE: Final = 0  # store record
@@ -140,3 +148,5 @@ BUILTIN_GLOBAL_SET_REF: Final = 11  # (global i32, reference i64)
 BUILTIN_COUNT: Final = 12
 
 HOOK_COMPILE: Final = 64  # the hook is also asked to compile a function: (HOOK_COMPILE, index) -> address
+HOOK_BEFORE: Final = 65  # and to report a call to a listener: (HOOK_BEFORE, index, address of operands in 8-byte cells, context)
+HOOK_AFTER: Final = 66  # and its results

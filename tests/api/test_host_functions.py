@@ -207,8 +207,17 @@ def test_wrong_number_of_results(answer: object, text: str) -> None:
 
 
 def test_wrong_signature_of_the_callable() -> None:
-    """A callable that does not take the import's arguments fails as any Python call would."""
-    inst = caller(lambda: 1)
+    """A callable that does not take the import's arguments is refused when linking, or if nobody can tell fails as any Python call would."""
+    with pytest.raises(TypeError, match=r"host\.f must be a function \(i32\) -> i32, not .*<lambda>\(\), which cannot be called with 1 argument"):
+        caller(lambda: 1)
+
+    class Silent:
+        __signature__ = "unknown"
+
+        def __call__(self) -> int:
+            return 1
+
+    inst = caller(Silent())
     with pytest.raises(TypeError, match="positional argument"):
         inst.outer(1)
 

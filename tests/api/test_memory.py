@@ -148,7 +148,7 @@ def test_read_and_write_bytes(memory: figwasp.Memory) -> None:
     memory.write(100, b"bytes")
     memory.write(105, bytearray(b"array"))
     memory.write(110, memoryview(b"xviewx")[1:5])
-    memory.write(120, array.array("H", [1, 2]))  # type: ignore[arg-type]
+    memory.write(120, array.array("H", [1, 2]))
     memory.write(PAGE, b"")
     assert memory[100:114] == b"bytesarrayview" and memory[120:124] == struct.pack("=HH", 1, 2)
     memory.write(200, memoryview(memory)[16:21])

@@ -5,18 +5,20 @@ from __future__ import annotations
 import pytest
 
 from figwasp.cli.options import RunOptions, parse_run
+from figwasp.features import DEFAULT
 
 
 def test_everything_after_the_program_is_its_own() -> None:
     options = parse_run(["--dir", "a::/b", "p.wasm", "-e", "--dir", "x", "--", "--help", "--invoke=f"])
     assert options.program == "p.wasm"
     assert options.args == ["-e", "--dir", "x", "--", "--help", "--invoke=f"]
-    assert options.dirs == [("/b", "a")]
+    assert options.dirs == [("/b", "a", True)]
     assert options.invoke is None
 
 
 def test_defaults() -> None:
-    assert parse_run(["p.wasm"]) == RunOptions("p.wasm", [], None, {}, [], None, trap_unknown=False)
+    assert parse_run(["p.wasm"]) == RunOptions("p.wasm")
+    assert RunOptions("p.wasm")[1:] == ([], None, {}, [], None, [], None, None, None, DEFAULT, None, False, [], False)
 
 
 def test_options_repeat_and_take_either_form() -> None:
@@ -25,7 +27,7 @@ def test_options_repeat_and_take_either_form() -> None:
          "--unknown-imports", "trap", "p"]
     )  # fmt: skip
     assert options.env == {"A": "1", "B": "x=y"}
-    assert options.dirs == [(".", "."), ("/g", "h")]
+    assert options.dirs == [(".", ".", True), ("/g", "h", True)]
     assert (options.argv0, options.invoke, options.trap_unknown) == ("n", "f", True)
 
 
@@ -40,6 +42,38 @@ def test_directories_do_not_leak_from_one_parse_to_the_next() -> None:
     assert parse_run(["p"]).dirs == []
 
 
+def test_directories() -> None:
+    words = [word for given in ("a", "a:ro", "a::/b", "a::/b:ro", "C:x", "a::b::c", "./a:ro/") for word in ("--dir", given)]
+    assert parse_run([*words, "p"]).dirs == [
+        ("a", "a", True), ("a", "a", False), ("/b", "a", True), ("/b", "a", False), ("C:x", "C:x", True), ("b::c", "a", True),
+        ("./a:ro/", "./a:ro/", True),
+    ]  # fmt: skip
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inheriting takes no word of its own, and what is given goes before what is inherited."""
+    monkeypatch.setattr("os.environ", {"A": "1", "B": "2", "C": "3"})
+    assert parse_run(["--env-inherit", "p.wasm", "x"])[:4] == ("p.wasm", ["x"], None, {"A": "1", "B": "2", "C": "3"})
+    assert parse_run(["--env", "A=x", "--env-inherit=B", "--env-inherit=absent", "--env-inherit=A", "p"]).env == {"A": "x", "B": "2"}
+
+
+def test_limits() -> None:
+    options = parse_run(["--timeout", "1.5", "--max-memory", "64K", "--fuel", "1000", "p"])
+    assert (options.timeout, options.max_memory, options.fuel) == (1.5, 65536, 1000)
+    assert [parse_run(["--timeout", text, "p"]).timeout for text in ("2s", "2m", "0.5h")] == [2, 120, 1800]
+    assert [parse_run(["--max-memory", text, "p"]).max_memory for text in ("100", "1m", "2G")] == [100, 1 << 20, 2 << 30]
+
+
+def test_streams_and_sockets() -> None:
+    options = parse_run(["--stdin", "f", "--listen", "localhost:80", "--listen=[::1]:0", "-"])
+    assert (options.program, options.stdin, options.listen) == ("-", "f", [("localhost", 80), ("::1", 0)])
+
+
+def test_features() -> None:
+    options = parse_run(["--enable", "threads", "--disable", "simd", "p"])
+    assert options.features == DEFAULT.including("threads").excluding("simd")
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
@@ -47,7 +81,19 @@ def test_directories_do_not_leak_from_one_parse_to_the_next() -> None:
         (["--dir"], "--dir"),
         (["--env", "NOVALUE", "p"], "is not NAME=VALUE"),
         (["--env", "=x", "p"], "is not NAME=VALUE"),
-        (["--dir", "::/g", "p"], "is not HOST or HOST::GUEST"),
+        (["--dir", "::/g", "p"], "is not HOST, HOST::GUEST"),
+        (["--dir", ":ro", "p"], "is not HOST, HOST::GUEST"),
+        (["--listen", "80", "p"], "is not HOST:PORT"),
+        (["--listen", "h:65536", "p"], "is not HOST:PORT"),
+        (["--timeout", "0", "p"], "is not a positive number of seconds"),
+        (["--timeout", "nan", "p"], "is not a positive number of seconds"),
+        (["--timeout", "", "p"], "is not a positive number of seconds"),
+        (["--timeout", "s", "p"], "is not a positive number of seconds"),
+        (["--max-memory", "1T", "p"], "is not a number of bytes"),
+        (["--max-memory", "-1", "p"], "--max-memory"),
+        (["--max-memory", "K", "p"], "is not a number of bytes"),
+        (["--fuel", "1e3", "p"], "is not a number"),
+        (["--enable", "thread", "p"], "did you mean threads?"),
         (["--unknown-imports", "ignore", "p"], "invalid choice"),
         (["--inv", "f", "p"], "PROGRAM"),
         (["--wrong", "p"], "--wrong"),

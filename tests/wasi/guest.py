@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,10 +32,11 @@ class Guest:
     def __init__(self, wasi: WASI, module: str = PREVIEW1, size: int = 1 << 17) -> None:
         self.wasi = wasi
         self.is_old = module == SNAPSHOT0
-        self.functions = wasi.imports()[module]
-        self.memory = bytearray(size)
+        self.memory = bytearray(size)  # where the functions find it, as that of their `Caller`
+        self.functions: dict[str, Callable[..., int]] = {
+            name: functools.partial(function, self) for name, function in wasi.imports()[module].items()
+        }
         self.top = 64  # nothing is ever put at 0
-        wasi.attach(self.memory)
 
     def room(self, size: int) -> int:
         """Set bytes aside, aligned. When memory is full it starts again, over what was long ago."""

@@ -133,7 +133,7 @@ def test_a_pipe(guest: Guest) -> None:
     ]
     both = watch(guest, 1, FD_READ, reader), watch(guest, 2, FD_WRITE, writer)
     assert poll(guest, *both) == [(2, "success", FD_WRITE, 1, 0)]
-    host = guest.wasi._state.table.find(writer).host
+    host = guest.wasi._table.find(writer).host
     threading.Timer(0.05, os.write, (host, b"hello")).start()
     assert poll(guest, watch(guest, 1, FD_READ, reader)) == [(1, "success", FD_READ, 5, 0)]
     assert poll(guest, *both) == [(1, "success", FD_READ, 5, 0), (2, "success", FD_WRITE, 1, 0)]

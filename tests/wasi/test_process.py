@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import figwasp
 import figwasp.wasi
 from figwasp.errors import Exit
-from figwasp.wasi import WASI
+from figwasp.wasi import WASI, Directory, HostDirectory, MemoryDirectory, OverlayDirectory
 from figwasp.wasi.abi import ERRNO_NAMES
 from tests.wasi.guest import PREVIEW1, SNAPSHOT0, Guest, signed, tree
 
@@ -159,14 +160,6 @@ def test_exceptions_of_streams_pass_through() -> None:
         assert Guest(wasi).write(1, b"x") == "pipe"
 
 
-def test_without_memory_everything_faults() -> None:
-    with WASI(args=["x"]) as wasi:
-        functions = wasi.imports()[PREVIEW1]
-        assert ERRNO_NAMES[functions["args_sizes_get"](0, 4)] == "fault"
-        assert ERRNO_NAMES[functions["clock_time_get"](0, 0, 0)] == "fault"
-        assert ERRNO_NAMES[functions["fd_write"](1, 0, 1, 8)] == "fault"
-
-
 EDGE = 1 << 17
 POINTERS = [EDGE, EDGE - 3, EDGE - 1, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFF8, 0xFFFF_FFFF]
 
@@ -262,18 +255,23 @@ INTERESTING = st.one_of(
 )
 
 
-@given(st.lists(st.tuples(st.sampled_from(sorted(set(COUNTS) - {"proc_exit", "poll_oneoff", "fd_allocate",
+@given(st.sampled_from(["host", "read-only", "memory", "overlay"]),
+       st.lists(st.tuples(st.sampled_from(sorted(set(COUNTS) - {"proc_exit", "poll_oneoff", "fd_allocate",
                                                                "fd_filestat_set_size"})),
                           st.lists(INTERESTING, min_size=9, max_size=9), st.binary(max_size=64)), max_size=30))  # fmt: skip
 def test_no_arguments_break_the_host(
-    tmp_path_factory: pytest.TempPathFactory, calls: list[tuple[str, list[int], bytes]]
+    tmp_path_factory: pytest.TempPathFactory, kind: str, calls: list[tuple[str, list[int], bytes]]
 ) -> None:
     """Whatever a guest calls, it gets an error number, and outside its directory nothing changes."""
     folder = tmp_path_factory.mktemp("world")
     tree(folder)
     before = set(os.listdir("/dev/fd"))
+    root: Directory = HostDirectory(folder / "in", writable=kind != "read-only")
+    if kind != "host" and kind != "read-only":
+        memory = MemoryDirectory({"dir/inner": "inner", "dir/deep/x": "x"}, limit=1 << 20)
+        root = memory if kind == "memory" else OverlayDirectory(memory, root)
     with WASI(
-        args=["prog"], dirs={"/": folder / "in"}, stdin=io.BytesIO(b"x" * 99), stdout=io.BytesIO(), stderr=io.BytesIO()
+        args=["prog"], dirs={"/": root}, stdin=io.BytesIO(b"x" * 99), stdout=io.BytesIO(), stderr=io.BytesIO()
     ) as wasi:
         guest = Guest(wasi)
         guest.memory[64:2048] = b"file/dir/../dir/deep\0\0\0\0" * 82 + b"../secret".ljust(16, b"\0")
@@ -283,6 +281,7 @@ def test_no_arguments_break_the_host(
             answer = guest.functions[name](*arguments)
             assert type(answer) is int
             assert 0 <= answer < len(ERRNO_NAMES)
+    del root
     assert set(os.listdir("/dev/fd")) == before
     assert sorted(os.listdir(folder)) == ["in", "out", "secret"]
     assert (folder / "secret").read_bytes() == b"SECRET"
@@ -321,7 +320,7 @@ def test_a_file_object_sees_bytes_that_stay() -> None:
             return len(data)
 
     collector = Collector()
-    with WASI(stdout=collector) as wasi:  # type: ignore[arg-type]
+    with WASI(stdout=collector) as wasi:
         guest = Guest(wasi)
         guest.write(1, b"before")
         guest.memory[:] = bytes(len(guest.memory))

@@ -2,59 +2,125 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from figwasp.features import DEFAULT, Features
-from figwasp.runtime import linear
+from figwasp.runtime import deadline, linear
+from figwasp.runtime import stack as stacks
 from figwasp.runtime.config import Config
+from figwasp.runtime.fuel import checked
+from figwasp.runtime.listen import Listener
 from figwasp.runtime.stack import STACK_SIZE
 
 __all__ = ["Engine", "default_engine"]
 
+_GIVEN: Final = frozenset({"fuel", "memory"})  # arguments that the configuration has in another form
 _MODES: Final = {"guard": linear.GUARD, "checked": linear.CHECKED}
 
 
 class Engine:
     """A configuration. Modules made without one share a default.
 
+    Engines with equal settings are equal, and can be pickled as far as what they were given can.
+
+    >>> import figwasp
+    >>> figwasp.Engine(fuel=True, timeout=2.5)
+    figwasp.Engine(fuel=True, timeout=2.5)
+    >>> module = figwasp.Module(figwasp.wat("(module)"), engine=figwasp.Engine(max_memory=1 << 20))
+
     Args:
         features: the proposals that modules may use.
         memory: "guard" (no bounds checks in code, 8 GiB of address space for each memory) or "checked"; None takes the first that
             this process can have.
-        fuel: whether code counts what it executes, so that `Instance.fuel` limits it.
-        stack_size: bytes of the stack that wasm runs on.
-        max_memory: most bytes that the memories of one instance may have together.
-        max_table: most elements that the tables of one instance may have together.
+        fuel: whether code counts what it executes, so that `Instance.fuel` limits it; a number is how much each instance begins
+            with, which a start function needs.
+        stack_size: bytes of the stack that wasm runs on: 128 KiB at least, a multiple of 4 KiB. Instances that are linked share the
+            largest of theirs.
+        max_memory: most bytes that the memories which one instance defines may have together. Beyond it `memory.grow` answers -1.
+        max_table: most elements that the tables which one instance defines may have together. Beyond it `table.grow` answers -1.
         max_instances: most instances of this engine that may live at once.
         timeout: seconds after which a call from Python ends with `Timeout`, unless it says otherwise.
+        listener: called with a `FuncInfo` for each function of a module when that is compiled; answers None, or an object with
+            any of the methods `before(func, args, depth)`, `after(func, results, depth)` and `abort(func, error, depth)`, which are
+            called for every call of that function. Functions that it answers None for cost nothing.
+        perf_map: write where functions stand to /tmp/perf-PID.map, so that Linux `perf` can name them.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it must be.
     """
 
-    __slots__ = ("config",)
+    __slots__ = ("_fuel", "_memory", "config")
 
     def __init__(
         self,
         *,
         features: Features = DEFAULT,
         memory: str | None = None,
-        fuel: bool = False,
+        fuel: bool | int = False,
         stack_size: int = STACK_SIZE,
         max_memory: int | None = None,
         max_table: int | None = None,
         max_instances: int | None = None,
         timeout: float | None = None,
+        listener: Listener | None = None,
+        perf_map: bool = False,
     ) -> None:
+        self._memory = memory
+        self._fuel = fuel or fuel is not False  # 0 is True: it is counted, and there is none at first
         if memory is not None and memory not in _MODES:
             raise ValueError(f'memory is "guard" or "checked", not {memory!r}')
         self.config = Config(
             features,
             None if memory is None else _MODES[memory],
-            metered=fuel,
-            stack_size=stack_size,
-            max_memory=max_memory,
-            max_table=max_table,
-            max_instances=max_instances,
-            timeout=timeout,
+            metered=fuel is not False,
+            fuel=0 if isinstance(fuel, bool) else checked(fuel, "fuel"),
+            stack_size=stacks.checked(stack_size),
+            max_memory=_limit(max_memory, "max_memory"),
+            max_table=_limit(max_table, "max_table"),
+            max_instances=_limit(max_instances, "max_instances"),
+            timeout=deadline.checked(timeout),
+            listener=listener,
+            perf_map=perf_map,
         )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments it was made with, as far as they are not the defaults."""
+        found = {}
+        for name, default in (Engine.__init__.__kwdefaults__ or {}).items():
+            value = getattr(self, f"_{name}") if name in _GIVEN else getattr(self.config, name)
+            if value != default:
+                found[name] = value
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Engine) and (self is other or self.settings == other.settings)
+
+    def __hash__(self) -> int:
+        config = self.config
+        return hash((config.features, self._memory, config.metered, config.stack_size))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _make, (self.settings,)
+
+    def __repr__(self) -> str:
+        return f"figwasp.Engine({', '.join(f'{name}={value!r}' for name, value in self.settings.items())})"
+
+
+def _make(settings: dict[str, Any]) -> Engine:
+    """Make an engine that has been pickled."""
+    return Engine(**settings)
+
+
+def _limit(value: int | None, name: str) -> int | None:
+    """Return a limit that was given."""
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int or None, not {type(value).__name__}")
+    if value < 0:
+        raise ValueError(f"{name} must not be negative: {value}")
+    return value
 
 
 _default: Engine | None = None

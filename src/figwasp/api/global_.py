@@ -17,6 +17,13 @@ _CONTENTS: Final = (*NUM_TYPES, FUNCREF, EXTERNREF)
 class Global:
     """A global: a cell with a type, perhaps mutable.
 
+    >>> import figwasp
+    >>> level = figwasp.Global("i32", 3, mutable=True)
+    >>> text = '(module (import "env" "level" (global $level (mut i32))) (func (export "reset") (global.set $level (i32.const 0))))'
+    >>> figwasp.load(figwasp.wat(text), {"env": {"level": level}}).reset()
+    >>> level.value, level
+    (0, <figwasp.Global mut i32 0>)
+
     Args:
         type: "i32", "i64", "f32", "f64", "funcref" or "externref".
         value: what it holds at first.

@@ -1,55 +1,65 @@
-"""Floor 5: instances and their exports; imports given as Python objects are resolved here (spec 4.7.3)."""
+"""Floor 5: instances and their exports."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import threading
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from figwasp.api import global_ as globals_
 from figwasp.api import memory as memories
 from figwasp.api import table as tables
-from figwasp.api.engine import Engine
-from figwasp.api.func import Func
-from figwasp.api.global_ import Global
+from figwasp.api.acall import AsyncCalls
 from figwasp.api.memory import Memory
-from figwasp.api.module import Module, Source
-from figwasp.api.table import Table
-from figwasp.errors import Unlinkable
-from figwasp.runtime import containers as runtime
-from figwasp.runtime.compile import TYPES, CompiledModule
-from figwasp.runtime.containers import Tag
+from figwasp.api.module import Module
+from figwasp.errors import Closed
+from figwasp.runtime import closing
+from figwasp.runtime.fuel import checked
 from figwasp.runtime.func import func_at
-from figwasp.runtime.instance import Extern, State, instantiate
+from figwasp.runtime.instance import State
 from figwasp.runtime.owner import Owner
-from figwasp.wasm.matching import global_matches, memory_matches, table_matches
-from figwasp.wasm.module import FUNC, KIND_NAMES, MEMORY, TABLE, TAG, Import
-from figwasp.wasm.subtyping import canonical_type
-from figwasp.wasm.types import GlobalType, MemoryType, TableType
-
-Imports = Mapping[str, Any]
-"""Module name -> a mapping, an instance, or any object whose attributes are the imports."""
+from figwasp.runtime.store import Store
+from figwasp.wasm.module import FUNC, MEMORY, TABLE, TAG
 
 _MISSING: Final = object()
+_closing: Final = threading.Lock()
 
 
 class Exports:
-    """The exports of an instance: by attribute, by item, and iterable by name."""
+    """The exports of an instance: by attribute, by item, and iterable by name.
+
+    >>> import figwasp
+    >>> text = '(module (memory (export "memory") 1) (func (export "1 + 1") (result i32) (i32.const 2)))'
+    >>> instance = figwasp.load(figwasp.wat(text))
+    >>> list(instance.exports)
+    ['memory', '1 + 1']
+    >>> instance.exports.memory, instance.exports["1 + 1"]()
+    (<figwasp.Memory of 1 page>, 2)
+    """
 
     # What has been asked for once is in __dict__, so that getting it again as an attribute runs no code of ours.
-    __slots__ = ("__dict__", "__instance")
+    __slots__ = ("__dict__", "__instance", "__module")
 
-    def __init__(self, instance: Instance) -> None:
-        object.__setattr__(self, "_Exports__instance", (instance.state, instance.owner))
+    __instance: tuple[State, Owner] | None
+    __module: Module
+
+    def __init__(self, state: State, owner: Owner, module: Module) -> None:
+        object.__setattr__(self, "_Exports__instance", (state, owner))
+        object.__setattr__(self, "_Exports__module", module)
 
     def __getitem__(self, name: str) -> Any:
         found = self.__dict__.get(name, _MISSING)
         if found is _MISSING:
-            state, owner = self.__instance
-            found = self.__dict__[name] = _export(state, owner, name)
+            if self.__instance is None:
+                if name not in self:
+                    raise KeyError(name)
+                raise Closed(f"export {name!r} of an instance of {self.__module!r} that has been closed")
+            found = self.__dict__[name] = _export(*self.__instance, self.__module, name)
         return found
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_Exports__instance":
+        if name in ("_Exports__instance", "_Exports__module"):
             raise AttributeError(name)  # of an object that copy or pickle has made without __init__
         try:
             return self[name]
@@ -60,13 +70,13 @@ class Exports:
         raise AttributeError(f"cannot set {name!r}: exports are what the module says")
 
     def __contains__(self, name: object) -> bool:
-        return any(export.name == name for export in self.__instance[0].code.module.exports)
+        return name in self.__module.exports_by_name
 
     def __iter__(self) -> Iterator[str]:
-        return iter([export.name for export in self.__instance[0].code.module.exports])
+        return iter(self.__module.exports_by_name)
 
     def __len__(self) -> int:
-        return len(self.__instance[0].code.module.exports)
+        return len(self.__module.exports_by_name)
 
     def __dir__(self) -> list[str]:
         return list(self)
@@ -78,146 +88,152 @@ class Exports:
 class Instance:
     """An instance of a module: `instance.exports.name`, `instance.exports["name"]`, or `instance.name` where it does not clash.
 
+    >>> import figwasp
+    >>> with figwasp.load(figwasp.wat('(module $m (func (export "f") (result i32) (i32.const 7)))')) as instance:
+    ...     instance.f()
+    7
+    >>> instance
+    <figwasp.Instance m, closed>
+
     Attributes:
         exports: its exports.
+        acall: its exported functions, to be awaited.
+        module: the module.
+        closed: whether it has been closed.
+        first_memory: the memory that `Caller` gives, once it has been asked for (runtime only).
         state: its runtime side (runtime only).
         owner: what keeps it (runtime only).
     """
 
-    __slots__ = ("__dict__", "__weakref__", "exports", "owner", "state")
+    __slots__ = ("__dict__", "__weakref__", "acall", "closed", "exports", "first_memory", "module", "owner", "state")
 
+    acall: AsyncCalls
+    closed: bool
     exports: Exports
+    module: Module
     state: State
     owner: Owner
+    first_memory: Memory | None
 
-    def __init__(self, state: State, owner: Owner) -> None:
+    def __init__(self, state: State, owner: Owner, module: Module) -> None:
         put = object.__setattr__
         put(self, "state", state)
         put(self, "owner", owner)
-        put(self, "exports", Exports(self))
+        put(self, "module", module)
+        put(self, "closed", False)
+        put(self, "first_memory", None)
+        exports = Exports(state, owner, module)
+        put(self, "exports", exports)
+        put(self, "acall", AsyncCalls(exports))
+        state.handle = weakref.ref(self)
+
+    def close(self) -> None:
+        """Close it: calls of its functions, also from other instances, raise `Closed` from now on.
+
+        A call that is running goes on to its end, and until then its WebAssembly code may go on calling functions of the instance.
+        Memories, tables and globals stay usable for whoever has them; all memory goes with the last one. Closing twice is fine.
+        """
+        put = object.__setattr__
+        with _closing:
+            if self.closed:
+                return
+            put(self, "closed", True)
+        closing.close(self.state)
+        put(self, "first_memory", None)
+        put(self.exports, "_Exports__instance", None)
+        for cache in (self.exports.__dict__, self.__dict__):
+            cache.clear()
+        object.__delattr__(self, "state")
+        object.__delattr__(self, "owner")
+
+    def __enter__(self) -> Instance:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def find_first_memory(self) -> Memory | None:
+        """Return its first memory, and keep it for the next time (runtime only)."""
+        memory = first_memory(self.state, self.owner, self.module)
+        object.__setattr__(self, "first_memory", memory)
+        return memory
 
     def __getattr__(self, name: str) -> Any:
         if name in Instance.__slots__:
-            raise AttributeError(name)
+            if name != "closed" and self.closed:
+                raise Closed(f"the instance of {self.module!r} has been closed")
+            raise AttributeError(name)  # of an object that copy or pickle has made without __init__
         found = self.__dict__[name] = getattr(self.exports, name)
         return found
 
+    @property
+    def fuel(self) -> int:
+        """How much metered code may still execute, of this instance and all that it is linked with; settable.
+
+        Raises:
+            TypeError: its engine was made without `fuel`.
+        """
+        store = self._metered_store()
+        return store.fuel.get(store)
+
+    @fuel.setter
+    def fuel(self, amount: int) -> None:
+        store = self._metered_store()
+        store.fuel.set(store, checked(amount, "fuel"))
+
+    @property
+    def on_out_of_fuel(self) -> Callable[[], int | None] | None:
+        """What is called when the fuel is used up; settable.
+
+        It returns how much more there is, and the call goes on where it was; None or 0 means none, and the call ends with
+        `OutOfFuel`.
+        """
+        return self._metered_store().fuel.ask
+
+    @on_out_of_fuel.setter
+    def on_out_of_fuel(self, function: Callable[[], int | None] | None) -> None:
+        if function is not None and not callable(function):
+            raise TypeError(f"on_out_of_fuel must be callable or None, not {type(function).__name__}")
+        self._metered_store().fuel.ask = function
+
+    def _metered_store(self) -> Store:
+        if not self.state.code.config.metered:
+            raise TypeError("the instance counts no fuel: its engine was made without fuel=True")
+        return self.state.store.current
+
     def __setattr__(self, name: str, value: object) -> None:
+        if name in ("fuel", "on_out_of_fuel"):
+            object.__setattr__(self, name, value)
+            return
         raise AttributeError(f"cannot set {name!r}: an instance is what its module says")
 
     def __repr__(self) -> str:
-        return f"<figwasp.Instance {self.state.code.module.name or ''} exporting {', '.join(self.exports) or 'nothing'}>"
+        name = self.module.name
+        if self.closed:
+            return f"<figwasp.Instance {name}, closed>" if name else "<figwasp.Instance, closed>"
+        return f"<figwasp.Instance {name or ''} exporting {', '.join(self.exports) or 'nothing'}>"
 
 
-def _export(state: State, owner: Owner, name: str) -> Any:
+def first_memory(state: State, owner: Owner, module: Module) -> Memory | None:
+    """Return the memory of an instance that is meant when none is named: the one exported as "memory", or else the first."""
+    export = module.exports_by_name.get("memory")
+    index = export.index if export is not None and export.kind == MEMORY else 0
+    return memories.view(state.memories[index], owner) if index < len(state.memories) else None
+
+
+def _export(state: State, owner: Owner, module: Module, name: str) -> Any:
     """Return the Python object for an export.
 
     Raises:
         KeyError: there is none of that name.
     """
-    for export in state.code.module.exports:
-        if export.name == name:
-            if export.kind == FUNC:
-                return func_at(state.func_reference(export.index))
-            if export.kind == TABLE:
-                return tables.view(state.tables[export.index], owner)
-            if export.kind == MEMORY:
-                return memories.view(state.memories[export.index], owner)
-            if export.kind == TAG:
-                return state.tags[export.index]
-            return globals_.view(state.globals[export.index], owner)
-    raise KeyError(name)
-
-
-def load(source: Source | Module, imports: Imports | None = None, *, engine: Engine | None = None) -> Instance:
-    """Instantiate a module.
-
-    Args:
-        source: a path, the bytes of a binary, or a module.
-        imports: per module name a mapping, an instance, or an object with attributes; functions are wasm functions or plain Python
-            callables, an immutable global may be a plain number.
-        engine: what to compile it with, unless it is a module already.
-
-    Raises:
-        Malformed, Invalid: it is no valid module.
-        Unlinkable: an import is missing or has another type.
-        Trap: a segment did not fit, or the start function trapped.
-    """
-    module = source if isinstance(source, Module) else Module(source, engine=engine)
-    decoded = module.decoded
-    found = [_resolve(item, imports or {}, module.code) for item in decoded.imports]
-    return Instance(*instantiate(module.code, found))
-
-
-def _resolve(item: Import, imports: Imports, code: CompiledModule) -> tuple[Extern, Owner | None]:
-    """Find what satisfies an import and check its type."""
-    value = _look_up(item, imports)
-    desc = item.desc
-    if item.kind == TAG:
-        assert isinstance(desc, int)
-        if isinstance(value, Tag) and value.number == code.numbers[desc]:
-            return value, None
-        got = repr(value) if isinstance(value, Tag) else type(value).__name__
-        raise _incompatible(item, f"a tag {code.module.signature(desc)}", got)
-    if isinstance(desc, int):
-        return _check_func(item, value, code, desc)
-    if isinstance(desc, GlobalType):
-        return _check_global(item, value, desc, canonical_type(desc.type, code.numbers))
-    if isinstance(desc, MemoryType) and isinstance(value, Memory):
-        core = value.core
-        if memory_matches(core.pages, core.type, desc):
-            return core, value.owner
-        raise _incompatible(item, repr(desc), f"{core.type!r} of {core.pages} pages")
-    if isinstance(desc, TableType) and isinstance(value, Table):
-        table = value.core
-        if table_matches(len(table), table.type, table.elem, desc, canonical_type(desc.elem, code.numbers)):
-            return table, value.owner
-        raise _incompatible(item, repr(desc), f"{table.type!r} of {len(table)} elements")
-    raise _incompatible(item, KIND_NAMES[item.kind], type(value).__name__)
-
-
-def _look_up(item: Import, imports: Imports) -> Any:
-    missing = f"unknown import: {item.module}.{item.name} ({KIND_NAMES[item.kind]}) has not been provided"
-    if item.module not in imports:
-        raise Unlinkable(missing)
-    namespace = imports[item.module]
-    if isinstance(namespace, Instance):
-        namespace = namespace.exports
-    if isinstance(namespace, (Mapping, Exports)):
-        if item.name not in namespace:
-            raise Unlinkable(missing)
-        return namespace[item.name]
-    value = getattr(namespace, item.name, _MISSING)
-    if value is _MISSING:
-        raise Unlinkable(missing)
-    return value
-
-
-def _incompatible(item: Import, expected: str, found: str) -> Unlinkable:
-    return Unlinkable(f"incompatible import type: {item.module}.{item.name} must be {expected}, not {found}")
-
-
-def _check_func(item: Import, value: Any, code: CompiledModule, index: int) -> tuple[Func | Callable[..., Any], Owner | None]:
-    type_ = code.module.signature(index)
-    if isinstance(value, Func):
-        if not TYPES.derives(value.type_number, code.numbers[index]):
-            raise _incompatible(item, f"a function {type_}", f"{value.type}")
-        return value, value.owner
-    if not callable(value) or isinstance(value, (Memory, Table, Global, Tag)):
-        raise _incompatible(item, f"a function {type_}", type(value).__name__)
-    return value, None
-
-
-def _check_global(item: Import, value: Any, type_: GlobalType, content: int) -> tuple[runtime.Global, Owner | None]:
-    if isinstance(value, Global):
-        core = value.core
-        if not global_matches(TYPES, core.type, core.content, type_, content):
-            raise _incompatible(item, repr(type_), repr(core.type))
-        return core, value.owner
-    if type_.mutable or isinstance(value, (Func, Memory, Table, Tag)):
-        raise _incompatible(item, repr(type_), type(value).__name__)
-    try:
-        made = globals_.make(type_, content, value)
-    except (TypeError, OverflowError) as error:
-        raise Unlinkable(f"incompatible import type: {item.module}.{item.name} must be {type_!r}: {error}") from None
-    return made.core, made.owner
+    export = module.exports_by_name[name]
+    if export.kind == FUNC:
+        return func_at(state.func_reference(export.index))
+    if export.kind == TABLE:
+        return tables.view(state.tables[export.index], owner)
+    if export.kind == MEMORY:
+        return memories.view(state.memories[export.index], owner)
+    if export.kind == TAG:
+        return state.tags[export.index]
+    return globals_.view(state.globals[export.index], owner)

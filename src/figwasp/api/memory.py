@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import struct
-from typing import TYPE_CHECKING, Any, Final, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsIndex, overload
 
 from figwasp import layout
 from figwasp.runtime import containers as runtime
-from figwasp.runtime import cpython, linear, os, process
+from figwasp.runtime import cpython, linear, process
 from figwasp.runtime.owner import Owner, make_owner
 from figwasp.runtime.stubs_object import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, VIEW_SIZE, getbuffer
 from figwasp.wasm.types import Limits, MemoryType
@@ -26,11 +27,32 @@ _FORMATS: Final = {
 }
 
 
+if TYPE_CHECKING:
+
+    class Buffer(Protocol):
+        """Bytes of any kind."""
+
+        def __buffer__(self, flags: int, /) -> memoryview:
+            """Give the buffer."""
+
+
 class Memory:
     """A linear memory.
 
     `memoryview(memory)` is writable, has the length of the moment, and stays valid when the memory grows. `memory[i]` is a byte,
-    `memory[a:b]` a copy as bytes.
+    `memory[a:b]` a copy as bytes. Offsets that do not lie in the memory are an IndexError.
+
+    >>> import figwasp
+    >>> memory = figwasp.Memory(1, 10)
+    >>> memory.write_str(8, "figwasp")
+    7
+    >>> memory.read_str(8, 3), memory.read(8, 3), memory[8], memory[8:11]
+    ('fig', b'fig', 102, b'fig')
+    >>> memory.write_u32(100, 2**32 - 1)
+    >>> memory.read_i32(100)
+    -1
+    >>> memory.grow(2), memory.pages, len(memory)
+    (1, 3, 196608)
 
     Args:
         minimum: size in pages of 64 KiB.
@@ -42,19 +64,21 @@ class Memory:
     def __new__(cls, minimum: int, maximum: int | None = None) -> Memory:
         if not 0 <= minimum <= linear.MAX_PAGES or (maximum is not None and not minimum <= maximum <= linear.MAX_PAGES):
             raise ValueError(f"a memory has 0 to {linear.MAX_PAGES} pages, the maximum not below the minimum")
-        core = runtime.Memory(MemoryType(Limits(minimum, maximum)), linear.choose_mode())
+        core = runtime.new_memory(MemoryType(Limits(minimum, maximum)), linear.choose_mode())
         core.owner = make_owner(core.record, linear.releaser(core.record))
         return view(core, core.owner)
 
     @property
     def core(self) -> runtime.Memory:
         """The memory instance (runtime only)."""
+        cpython.check_type(self, _native)
         core: runtime.Memory = cpython.object_at(id(self) + VIEW_SIDE)
         return core
 
     @property
     def owner(self) -> Owner:
         """What keeps it (runtime only)."""
+        cpython.check_type(self, _native)
         owner: Owner = cpython.object_at(id(self) + VIEW_OWNER)
         return owner
 
@@ -88,16 +112,93 @@ class Memory:
         Raises:
             IndexError: they do not lie in the memory.
         """
-        return os.read(self._address(offset, size), size)
+        if offset >= 0 <= size:
+            data = memoryview(self)[offset : offset + size].tobytes()
+            if len(data) == size and (size or offset <= len(self)):
+                return data
+        raise self._outside(offset, size)
 
-    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
-        """Copy bytes to `offset`.
+    def write(self, offset: int, data: Buffer) -> None:
+        """Copy bytes, or the contents of any other buffer, to `offset`.
 
         Raises:
             IndexError: they do not fit.
         """
-        source = memoryview(data).cast("B") if not isinstance(data, bytes) else data
-        os.write(self._address(offset, len(source)), bytes(source))
+        source = data if type(data) is bytes else _flat(data)
+        size = len(source)
+        if offset >= 0:
+            place = memoryview(self)[offset : offset + size]
+            if place.nbytes == size and (size or offset <= len(self)):
+                place[:] = source
+                return
+        raise self._outside(offset, size)
+
+    def read_str(self, offset: int, size: int, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Decode the string of `size` bytes at `offset`.
+
+        Raises:
+            IndexError: it does not lie in the memory.
+            UnicodeDecodeError: the bytes are no text in that encoding.
+        """
+        return self.read(offset, size).decode(encoding, errors)
+
+    def read_cstr(self, offset: int, limit: int | None = None, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Decode the string at `offset` that ends before a NUL byte.
+
+        Args:
+            offset: of its first byte.
+            limit: most bytes to look at; None for all to the end of the memory.
+            encoding, errors: as for `bytes.decode`.
+
+        Raises:
+            IndexError: there is no NUL.
+            UnicodeDecodeError: the bytes are no text in that encoding.
+        """
+        end = len(self) if limit is None else min(offset + limit, len(self))
+        start = offset
+        piece = 64
+        while 0 <= offset and start < end:
+            found = self.read(start, min(piece, end - start)).find(0)
+            if found >= 0:
+                return self.read_str(offset, start + found - offset, encoding, errors)
+            start += piece
+            piece = min(2 * piece, 1 << 16)
+        raise IndexError(f"no NUL byte from {offset} to {end} in a memory of {len(self)} bytes")
+
+    def write_str(self, offset: int, text: str, encoding: str = "utf-8", errors: str = "strict") -> int:
+        """Encode a string to `offset`, without a NUL; return the number of bytes written.
+
+        Raises:
+            IndexError: it does not fit.
+            UnicodeEncodeError: the encoding cannot express it.
+        """
+        data = text.encode(encoding, errors)
+        self.write(offset, data)
+        return len(data)
+
+    def as_array(self, dtype: Any, offset: int = 0, count: int | None = None) -> Any:
+        """Return a NumPy array over a part of the memory: no copy, writable, and valid also after the memory has grown.
+
+        Args:
+            dtype: of the elements, as NumPy understands it.
+            offset: of the first byte.
+            count: number of elements; None for as many as there is room for.
+
+        Raises:
+            IndexError: they do not lie in the memory.
+            ImportError: NumPy is not installed.
+        """
+        try:
+            numpy: Any = importlib.import_module("numpy")
+        except ImportError as error:
+            raise ImportError("Memory.as_array() needs NumPy, which is not installed (pip install numpy)") from error
+        kind = numpy.dtype(dtype)
+        room = len(self) - offset
+        if count is None and kind.itemsize:
+            count = max(room, 0) // kind.itemsize
+        if offset < 0 or count is None or count < 0 or count * kind.itemsize > room:
+            raise self._outside(offset, (count or 0) * kind.itemsize)
+        return numpy.frombuffer(self, kind, count, offset) if count else numpy.empty(0, kind)
 
     def read_i8(self, offset: int) -> int:
         """Read an 8-bit signed integer, little-endian."""
@@ -210,13 +311,8 @@ class Memory:
     def _outside(self, offset: int, size: int) -> IndexError:
         return IndexError(f"{size} bytes at {offset} do not lie in a memory of {len(self)} bytes")
 
-    def _address(self, offset: int, size: int) -> int:
-        if offset < 0 or size < 0 or offset + size > len(self):
-            raise self._outside(offset, size)
-        return os.read_u64(cpython.get_field(self, VIEW_RECORD) + layout.MEM_BASE) + offset
-
     def __len__(self) -> int:
-        return os.read_u64(cpython.get_field(self, VIEW_RECORD) + layout.MEM_LENGTH)
+        return memoryview(self).nbytes
 
     @overload
     def __getitem__(self, key: SupportsIndex) -> int: ...
@@ -235,7 +331,13 @@ class Memory:
             """Give the buffer: the native type does, on every version of Python."""
 
     def __repr__(self) -> str:
-        return f"<figwasp.Memory of {self.pages} pages>"
+        return f"<figwasp.Memory of {self.pages} page{'s' * (self.pages != 1)}>"
+
+
+def _flat(data: Buffer) -> memoryview | bytes:
+    """Return a buffer as one of bytes."""
+    view = memoryview(data)
+    return view.cast("B") if view.nbytes and view.c_contiguous else view.tobytes()
 
 
 _native: type | None = None

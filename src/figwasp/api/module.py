@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import Any, Final
 
 from figwasp.api.engine import Engine, default_engine
 from figwasp.runtime.compile import CompiledModule
 from figwasp.wasm.decode import decode
-from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE, TAG
+from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import
 from figwasp.wasm.module import Module as Decoded
-from figwasp.wasm.parse import wat
 from figwasp.wasm.types import FuncType, GlobalType, MemoryType, TableType
 
 ExternType = FuncType | TableType | MemoryType | GlobalType
@@ -23,7 +22,7 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 
 
 class ImportType:
-    """An import of a module: `module`, `name`, `kind` ("func", "table", "memory", "global") and `type`."""
+    """An import of a module: `module`, `name`, `kind` ("func", "table", "memory", "global", "tag") and `type`."""
 
     __slots__ = ("kind", "module", "name", "type")
 
@@ -33,8 +32,17 @@ class ImportType:
         self.kind = kind
         self.type = type
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ImportType) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[object, ...]:
+        return self.module, self.name, self.kind, self.type
+
     def __repr__(self) -> str:
-        return f"<import {self.module}.{self.name}: {self.kind} {self.type}>"
+        return f"<import {self.module}.{self.name}: {_described(self.kind, self.type)}>"
 
 
 class ExportType:
@@ -47,12 +55,30 @@ class ExportType:
         self.kind = kind
         self.type = type
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ExportType) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[object, ...]:
+        return self.name, self.kind, self.type
+
     def __repr__(self) -> str:
-        return f"<export {self.name}: {self.kind} {self.type}>"
+        return f"<export {self.name}: {_described(self.kind, self.type)}>"
 
 
 class Module:
     """A WebAssembly module.
+
+    Modules with equal bytes and equal engines are equal. A module can be pickled; it is compiled anew where it is loaded.
+
+    >>> import figwasp
+    >>> module = figwasp.Module(figwasp.wat('(module $m (import "env" "log" (func (param i32))) (memory (export "memory") 1 4))'))
+    >>> module
+    <figwasp.Module m: 1 import, 1 export, 57 bytes>
+    >>> module.imports, module.exports
+    ([<import env.log: func (i32) -> ()>], [<export memory: memory 1 4>])
 
     Args:
         source: a path, or the bytes of a binary.
@@ -65,12 +91,14 @@ class Module:
         OSError: the file cannot be read.
     """
 
-    __slots__ = ("code", "engine")
+    __slots__ = ("__weakref__", "_exports_by_name", "code", "engine", "lazy")
 
     def __init__(self, source: Source, *, engine: Engine | None = None, lazy: bool = False) -> None:
-        self.engine = engine or default_engine()
+        self.engine = default_engine() if engine is None else engine
+        self.lazy = lazy
         config = self.engine.config
         self.code = CompiledModule(decode(_read(source), config.features), lazy, config)
+        self._exports_by_name: dict[str, Export] | None = None
 
     @property
     def decoded(self) -> Decoded:
@@ -97,9 +125,52 @@ class Module:
         decoded = self.decoded
         return [ExportType(item.name, KINDS[item.kind], extern_type(decoded, item.kind, item.index)) for item in decoded.exports]
 
+    @property
+    def exports_by_name(self) -> dict[str, Export]:
+        """The decoded exports (for tools)."""
+        if self._exports_by_name is None:
+            self._exports_by_name = {export.name: export for export in self.decoded.exports}
+        return self._exports_by_name
+
+    def custom_sections(self, name: str) -> list[bytes]:
+        """Return the contents of the custom sections with a name, in order."""
+        decoded = self.decoded
+        return [decoded.data[custom.start : custom.end] for custom in decoded.customs if custom.name == name]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Module) and self.decoded.data == other.decoded.data and self.engine == other.engine
+
+    def __hash__(self) -> int:
+        return hash((self.decoded.data, self.engine))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        engine = None if self.engine is default_engine() else self.engine
+        return _load, (self.decoded.data, engine, self.lazy)
+
     def __repr__(self) -> str:
         decoded = self.decoded
-        return f"<figwasp.Module {decoded.name or ''} of {len(decoded.bodies)} functions, {len(decoded.data)} bytes>"
+        counts = f"{_count(len(decoded.imports), 'import')}, {_count(len(decoded.exports), 'export')}, {len(decoded.data)} bytes"
+        return f"<figwasp.Module{' ' if decoded.name else ''}{decoded.name or ''}: {counts}>"
+
+
+def _load(data: bytes, engine: Engine | None, lazy: bool) -> Module:
+    """Make a module that has been pickled."""
+    return Module(data, engine=engine, lazy=lazy)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _described(kind: str, type_: ExternType) -> str:
+    """Write a type with its kind, which the types of tables, memories and globals say themselves."""
+    return f"{kind} {type_}" if isinstance(type_, FuncType) else str(type_)
+
+
+def show_import(item: Import) -> str:
+    """Write the two names of an import, with quotes where they would be misread."""
+    plain = item.module.isprintable() and item.name.isprintable() and "." not in item.module and item.module and item.name
+    return f"{item.module}.{item.name}" if plain else f"{item.module!r} {item.name!r}"
 
 
 def extern_type(module: Decoded, kind: int, index: int) -> ExternType:
@@ -119,4 +190,8 @@ def _read(source: Source) -> bytes:
     path = os.fspath(source)
     with open(path, "rb") as file:
         data = file.read()
-    return wat(data) if path.endswith(".wat") else data
+    if not path.endswith(".wat"):
+        return data
+    from figwasp.wasm.parse import wat  # as much to import as the decoder and the validator
+
+    return wat(data)

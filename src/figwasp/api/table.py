@@ -17,6 +17,14 @@ _ELEMENTS: Final = {"funcref": FUNCREF, "externref": EXTERNREF}
 class Table:
     """A table of references: a sequence that can grow.
 
+    >>> import figwasp
+    >>> table = figwasp.Table("externref", 2, maximum=4, value="nothing")
+    >>> table[0] = {"any": "object"}
+    >>> table.grow(1)
+    2
+    >>> list(table)
+    [{'any': 'object'}, 'nothing', None]
+
     Args:
         element: "funcref" or "externref".
         minimum: size.

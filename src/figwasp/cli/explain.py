@@ -21,12 +21,12 @@ from figwasp.wasm.decode import decode
 from figwasp.wasm.module import Module
 from figwasp.wasm.validate import validate_module
 
-__all__ = ["main"]
+__all__ = ["PARSER", "main"]
 
 ALL: Final = "all"
 JOINED: Final = "joined"
 
-_PARSER: Final = argparse.ArgumentParser(
+PARSER: Final = argparse.ArgumentParser(
     prog="figwasp explain",
     description="Show what becomes of one function: wasm text, SSA form after every pass, machine instructions before and "
     "after register allocation, bytes, the code that enters it from Python, times and sizes. Without FUNCTION, list the "
@@ -34,11 +34,11 @@ _PARSER: Final = argparse.ArgumentParser(
     epilog=f"stages: {', '.join(STAGES)}",
     allow_abbrev=False,
 )
-_PARSER.add_argument("program", metavar="PROGRAM", help="a module, binary or text")
-_PARSER.add_argument(
+PARSER.add_argument("program", metavar="PROGRAM", help="a module, binary or text")
+PARSER.add_argument(
     "function", metavar="FUNCTION", nargs="?", help="index, name of an export, or name of the name section"
 )
-_PARSER.add_argument(
+PARSER.add_argument(
     "--stage",
     action="append",
     default=[],
@@ -46,7 +46,7 @@ _PARSER.add_argument(
     metavar="NAME",
     help="show this stage only; may be repeated",
 )
-_PARSER.add_argument(
+PARSER.add_argument(
     "--side-by-side",
     action="store_const",
     const=JOINED,
@@ -61,10 +61,10 @@ def main(words: list[str]) -> int:
     Raises:
         Error: the program cannot be read or is no module, or has no such function, or the function is invalid.
     """
-    read = _PARSER.parse_args(words)
+    read = PARSER.parse_args(words)
     stages = read.stage + ([read.side] if read.side else [])
     if stages and read.function is None:
-        _PARSER.error("a stage is shown of one FUNCTION")
+        PARSER.error("a stage is shown of one FUNCTION")
     module = _load(read.program)
     lines = _listing(module) if read.function is None else _explanation(module, read.function, stages)
     return _write(lines)

@@ -1,40 +1,43 @@
 """Floor 6: the entry of the command line.
 
-In: the arguments of the process. Out: its exit status. Each command is a module with `main(arguments) -> int`, imported
-only when it is called for.
+In: the arguments of the process. Out: its exit status. Each command is a module of this package with
+`main(words) -> int` and a `PARSER`, or `parser()` that makes it, imported only when it is called for.
 
-Exit status: the guest's own; 1 when a program could not be loaded; 2 for a wrong command line; 130 after Ctrl-C;
-134 (128 + SIGABRT, what a shell reports for an aborted process) after a trap.
+Exit status: the guest's own; 1 when a program could not be loaded; 2 for a wrong command line; 124 when its time was up; 130
+after Ctrl-C; 134 (128 + SIGABRT, what a shell reports for an aborted process) after a trap.
 """
 
 from __future__ import annotations
 
+import gc
+import importlib
+import os
 import sys
-from collections.abc import Callable, Sequence
-from importlib import metadata
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NoReturn, Protocol
 
 from figwasp import errors
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "OPTIONS", "console", "main"]
 
 USAGE_ERROR: Final = 2
 
-HELP: Final = """\
+COMMANDS: Final = {
+    "run": "run a WASI program, or call a function of a module",
+    "explain": "show what becomes of a function, from wasm text to machine code",
+    "validate": "say whether modules are valid",
+    "wat2wasm": "translate a module from the text format to the binary format",
+    "wasm2wat": "print a module in the text format",
+    "objdump": "show what a module consists of: sections, imports, exports, functions",
+    "wast": "run scripts of the WebAssembly test suite",
+    "completion": "print a script by which a shell completes these commands and their options",
+}
+OPTIONS: Final = {"-h, --help": "show this help", "--version": "show the version"}
+
+_WHAT: Final = """\
 usage: figwasp [-h] [--version] COMMAND ...
 
 WebAssembly in pure Python.
-
-commands:
-  run       run a WASI program, or call a function of a module
-  explain   show what becomes of a function, from wasm text to machine code
-  validate  say whether modules are valid
-  wat2wasm  translate a module from the text format to the binary format
-  wasm2wat  print a module in the text format
-  objdump   show what a module consists of: sections, imports, exports, functions
-  wast      run scripts of the WebAssembly test suite
-
-`figwasp COMMAND --help` tells more about a command.
 """
 
 
@@ -46,25 +49,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
-        print(HELP, end="")
+        print(_help(), end="")
         return 0
     if words[0] == "--version":
         print(f"figwasp {_version()}")
         return 0
-    command = COMMANDS.get(words[0])
-    if command is None:
+    if words[0] not in COMMANDS:
         what = "option" if words[0].startswith("-") else "command"
         print(f"figwasp: error: no {what} {words[0]!r}; try `figwasp --help`", file=sys.stderr)
         return USAGE_ERROR
-    return _guarded(command, words[1:])
+    return _guarded(words[0], words[1:])
 
 
-def _guarded(command: Callable[[list[str]], int], words: list[str]) -> int:
+def console() -> NoReturn:
+    """Be the process: run one command and end with its exit status, without taking everything apart that goes with the process anyway."""
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            sys.exit(status or 1)  # let Python say what it thinks of it
+    os._exit(status & 0xFF)
+
+
+def _guarded(command: str, words: list[str]) -> int:
     """Call a command and turn what it raises into an exit status."""
     try:
-        return command(words)
+        return _imported(command).main(words)
     except errors.Trap as trap:
-        print(f"figwasp: trap: {trap}", file=sys.stderr)
+        from figwasp.wasi.program import report
+
+        print(report(trap), end="", file=sys.stderr)
         return 134
     except errors.Error as error:
         print(f"figwasp: error: {_first_line(error)}", file=sys.stderr)
@@ -73,64 +89,48 @@ def _guarded(command: Callable[[list[str]], int], words: list[str]) -> int:
         return 130
 
 
+class _Command(Protocol):
+    """The module of a command."""
+
+    def main(self, words: list[str]) -> int:
+        """Run it."""
+
+
+def _imported(command: str) -> _Command:
+    """Import a command; looking for garbage in what has just been imported would be a tenth of the work."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        module: _Command = importlib.import_module(f"figwasp.cli.{command}")
+        return module
+    finally:
+        if collecting:
+            gc.enable()
+
+
 def _first_line(error: errors.Error) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
-def _run(words: list[str]) -> int:
-    from figwasp.cli import run
-
-    return run.main(words)
-
-
-def _explain(words: list[str]) -> int:
-    from figwasp.cli import explain
-
-    return explain.main(words)
-
-
-def _validate(words: list[str]) -> int:
-    from figwasp.cli import validate
-
-    return validate.main(words)
+def _help() -> str:
+    return "\n".join(
+        [
+            _WHAT,
+            *_section("commands", COMMANDS),
+            *_section("options", OPTIONS),
+            "`figwasp COMMAND --help` tells more about a command.\n",
+        ]
+    )
 
 
-def _wat2wasm(words: list[str]) -> int:
-    from figwasp.cli import wat2wasm
-
-    return wat2wasm.main(words)
-
-
-def _wasm2wat(words: list[str]) -> int:
-    from figwasp.cli import wasm2wat
-
-    return wasm2wat.main(words)
-
-
-def _objdump(words: list[str]) -> int:
-    from figwasp.cli import objdump
-
-    return objdump.main(words)
-
-
-def _wast(words: list[str]) -> int:
-    from figwasp.cli import wast
-
-    return wast.main(words)
-
-
-COMMANDS: Final[dict[str, Callable[[list[str]], int]]] = {
-    "run": _run,
-    "explain": _explain,
-    "validate": _validate,
-    "wat2wasm": _wat2wasm,
-    "wasm2wat": _wasm2wat,
-    "objdump": _objdump,
-    "wast": _wast,
-}
+def _section(title: str, rows: dict[str, str]) -> list[str]:
+    width = max(map(len, COMMANDS)) + 2
+    return [f"{title}:", *(f"  {name:{width}}{what}" for name, what in rows.items()), ""]
 
 
 def _version() -> str:
+    from importlib import metadata  # takes as long to import as all the rest
+
     try:
         return metadata.version("figwasp")
     except metadata.PackageNotFoundError:

@@ -19,17 +19,17 @@ from figwasp.wasm.leb128 import read_u32
 from figwasp.wasm.module import FUNC, KIND_NAMES, TAG, Export, Import, Module
 from figwasp.wasm.print_code import as_identifier, as_string
 
-__all__ = ["main"]
+__all__ = ["PARSER", "main"]
 
-_PARSER: Final = argparse.ArgumentParser(
+PARSER: Final = argparse.ArgumentParser(
     prog="figwasp objdump",
     usage="figwasp objdump [options] [FILE]",
     description="Show what a module, binary or text, consists of: sections with offsets and sizes, imports, exports, "
     "functions with the sizes of their bodies, totals. All proposals are on.",
     allow_abbrev=False,
 )
-add_switches(_PARSER, ALL)
-_PARSER.add_argument("file", metavar="FILE", nargs="?", default=STREAM, help="the module; - or none for standard input")
+add_switches(PARSER, ALL)
+PARSER.add_argument("file", metavar="FILE", nargs="?", default=STREAM, help="the module; - or none for standard input")
 
 
 def main(words: list[str]) -> int:
@@ -38,7 +38,7 @@ def main(words: list[str]) -> int:
     Raises:
         Error: the module is malformed or cannot be read.
     """
-    options = _PARSER.parse_args(words)
+    options = PARSER.parse_args(words)
     data = read(options.file)
     try:
         module = decode(binary_of(data), chosen(options))

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from figwasp import errors
-from figwasp.wasm.parse import wat
 
 __all__ = ["STREAM", "binary_of", "failure", "read", "shown", "write", "write_stdout"]
 
@@ -62,6 +61,8 @@ def binary_of(data: bytes) -> bytes:
         return data
     if b"\0" in data[:BEGINNING]:
         raise errors.Malformed("neither a WebAssembly binary nor text")
+    from figwasp.wasm.parse import wat  # as much to import as the decoder and the validator
+
     return wat(data)
 
 

@@ -17,22 +17,22 @@ from figwasp.features import DEFAULT, Features
 from figwasp.wasm.decode import decode
 from figwasp.wasm.validate import validate
 
-__all__ = ["main"]
+__all__ = ["PARSER", "main"]
 
-_PARSER: Final = argparse.ArgumentParser(
+PARSER: Final = argparse.ArgumentParser(
     prog="figwasp validate",
     usage="figwasp validate [options] [FILE ...]",
     description="Say whether modules, binary or text, are valid. Nothing is printed for those that are.",
     epilog="The exit status is 1 when one is not.",
     allow_abbrev=False,
 )
-add_switches(_PARSER, DEFAULT)
-_PARSER.add_argument("files", metavar="FILE", nargs="*", help="a module; - or none for standard input")
+add_switches(PARSER, DEFAULT)
+PARSER.add_argument("files", metavar="FILE", nargs="*", help="a module; - or none for standard input")
 
 
 def main(words: list[str]) -> int:
     """Check the modules that the words name and return the exit status."""
-    options = _PARSER.parse_args(words)
+    options = PARSER.parse_args(words)
     features = chosen(options)
     status = 0
     for name in options.files or [STREAM]:

@@ -6,6 +6,7 @@ for its results. Literals are Python's and the text format's: `0x` integers, `0x
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NoReturn
 
 __all__ = ["BadArgument", "parse_arguments", "show_results"]
@@ -21,7 +22,7 @@ class BadArgument(ValueError):
     """A word that is no value of the parameter's type, or too many or too few of them."""
 
 
-def parse_arguments(words: list[str], params: bytes) -> list[int | float]:
+def parse_arguments(words: list[str], params: Sequence[int]) -> list[int | float]:
     """Convert one word for each parameter.
 
     Raises:

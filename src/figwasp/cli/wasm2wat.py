@@ -18,21 +18,21 @@ from figwasp.wasm.decode import decode
 from figwasp.wasm.module import Module
 from figwasp.wasm.print import module_lines
 
-__all__ = ["main"]
+__all__ = ["PARSER", "main"]
 
-_PARSER: Final = argparse.ArgumentParser(
+PARSER: Final = argparse.ArgumentParser(
     prog="figwasp wasm2wat",
     usage="figwasp wasm2wat [options] [FILE]",
     description="Print a module, binary or text, in the text format. What is printed parses back to the same module.",
     epilog="The exit status is 1, and no file is written, when the module is malformed. All proposals are on.",
     allow_abbrev=False,
 )
-_PARSER.add_argument("-o", "--output", metavar="FILE", default=STREAM, help="where to write it (default: standard output)")
-_PARSER.add_argument(
+PARSER.add_argument("-o", "--output", metavar="FILE", default=STREAM, help="where to write it (default: standard output)")
+PARSER.add_argument(
     "-f", "--fold", action="store_true", help="put operands within the instruction that takes them"
 )
-add_switches(_PARSER, ALL)
-_PARSER.add_argument("file", metavar="FILE", nargs="?", default=STREAM, help="the module; - or none for standard input")
+add_switches(PARSER, ALL)
+PARSER.add_argument("file", metavar="FILE", nargs="?", default=STREAM, help="the module; - or none for standard input")
 
 
 def main(words: list[str]) -> int:
@@ -41,7 +41,7 @@ def main(words: list[str]) -> int:
     Raises:
         Error: the module is malformed, or a file cannot be read or written.
     """
-    options = _PARSER.parse_args(words)
+    options = PARSER.parse_args(words)
     data = read(options.file)
     try:
         module = decode(binary_of(data), chosen(options))

@@ -18,25 +18,25 @@ from figwasp.wast.modes import MODES, default_mode, new_engine
 from figwasp.wast.runner import run_script
 from figwasp.wast.table import Table
 
-__all__ = ["main"]
+__all__ = ["PARSER", "main"]
 
-_PARSER: Final = argparse.ArgumentParser(
+PARSER: Final = argparse.ArgumentParser(
     prog="figwasp wast",
     usage="figwasp wast [options] FILE ...",
     description="Run scripts of the WebAssembly test suite and count which of their commands passed.",
     epilog="The exit status is 1 when one failed. A folder stands for the scripts in it.",
     allow_abbrev=False,
 )
-_PARSER.add_argument(
+PARSER.add_argument(
     "--mode",
     choices=MODES,
     help="machine code with guard pages or with checks, or the evaluator of the IR (default: as the process runs)",
 )
-_PARSER.add_argument(
+PARSER.add_argument(
     "-v", "--verbose", action="store_true", help="print each failure: what was expected, what was found"
 )
-add_switches(_PARSER, DEFAULT)
-_PARSER.add_argument("files", metavar="FILE", nargs="+")
+add_switches(PARSER, DEFAULT)
+PARSER.add_argument("files", metavar="FILE", nargs="+")
 
 
 def main(words: list[str]) -> int:
@@ -45,7 +45,7 @@ def main(words: list[str]) -> int:
     Raises:
         Error: a file cannot be read.
     """
-    options = _PARSER.parse_args(words)
+    options = PARSER.parse_args(words)
     features = chosen(options)
     names = [name for given in options.files for name in _scripts(given)]
     table = Table(names)

@@ -16,19 +16,19 @@ from figwasp.features import DEFAULT
 from figwasp.wasm.decode import decode
 from figwasp.wasm.validate import validate
 
-__all__ = ["main"]
+__all__ = ["PARSER", "main"]
 
-_PARSER: Final = argparse.ArgumentParser(
+PARSER: Final = argparse.ArgumentParser(
     prog="figwasp wat2wasm",
     usage="figwasp wat2wasm [options] [FILE]",
     description="Translate a module from the text format to the binary format. A binary is passed on as it is.",
     epilog="The exit status is 1, and nothing is written, when the text is malformed or the module invalid.",
     allow_abbrev=False,
 )
-_PARSER.add_argument("-o", "--output", metavar="FILE", default=STREAM, help="where to write it (default: standard output)")
-_PARSER.add_argument("--no-check", action="store_true", help="translate modules that are not valid as well")
-add_switches(_PARSER, DEFAULT)
-_PARSER.add_argument("file", metavar="FILE", nargs="?", default=STREAM, help="the text; - or none for standard input")
+PARSER.add_argument("-o", "--output", metavar="FILE", default=STREAM, help="where to write it (default: standard output)")
+PARSER.add_argument("--no-check", action="store_true", help="translate modules that are not valid as well")
+add_switches(PARSER, DEFAULT)
+PARSER.add_argument("file", metavar="FILE", nargs="?", default=STREAM, help="the text; - or none for standard input")
 
 
 def main(words: list[str]) -> int:
@@ -37,7 +37,7 @@ def main(words: list[str]) -> int:
     Raises:
         Error: the text is malformed, the module invalid, or a file cannot be read or written.
     """
-    options = _PARSER.parse_args(words)
+    options = PARSER.parse_args(words)
     features = chosen(options)
     data = read(options.file)
     try:

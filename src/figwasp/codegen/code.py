@@ -14,7 +14,8 @@ STUB_TICK: Final = 1  # called out of line by POLL and prologues; preserves ever
 STUB_UNWIND: Final = 2  # jumped to
 STUB_TO_WASM: Final = 3  # called by convention "c" stubs: switch to the wasm stack and call the scratch register
 STUB_TO_NATIVE: Final = 4  # called from wasm: switch to the native stack and call the scratch register
-STUB_COUNT: Final = 5
+STUB_FUEL: Final = 5  # called out of line by FUEL; preserves every register
+STUB_COUNT: Final = 6
 
 
 class Code:

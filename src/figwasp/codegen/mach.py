@@ -40,6 +40,7 @@ TRAPIF: Final = 8  # [condition code << 8 | trap code] out of line
 TRAP: Final = 9  # [trap code]
 UNWIND: Final = 10
 POLL: Final = 11
+FUEL: Final = 12  # [amount]
 FIRST_ROW: Final = 16
 
 TERMINATORS: Final = frozenset({RET, TAIL, JUMP, BRANCH, SWITCH, TRAP, UNWIND})

@@ -14,6 +14,7 @@ from figwasp.codegen.mach import (
     CALL,
     ENTRY,
     FIRST_ROW,
+    FUEL,
     INCOMING,
     JUMP,
     NONE,
@@ -42,7 +43,7 @@ from figwasp.ir.ops import TYPE_NAMES
 
 _BASES: Final = {POOL: "pool", OUTGOING: "out", INCOMING: "in", AREA: "area", SLOT: "slot"}
 _KINDS: Final = {TO_FUNC: "func", TO_REGISTER: "", TO_MEMORY: "", TO_BUILTIN: "builtin", TO_STUB: "stub"}
-STUB_NAMES: Final = ["trap", "tick", "unwind", "to_wasm", "to_native"]
+STUB_NAMES: Final = ["trap", "tick", "unwind", "to_wasm", "to_native", "fuel"]
 
 
 def show(func: MFunc, target: Target) -> str:
@@ -148,8 +149,8 @@ def pseudo(inst: MInst, block: MBlock, target: Target) -> str:
         return f"switch {register_name(inst.rn, target)} [{', '.join(f'b{succ.id}' for succ in block.succs)}]"
     if op == TRAPIF:
         return f"trapif {target.condition_names[imm >> 8]} {imm & 0xFF}"
-    if op == TRAP:
-        return f"trap {imm}"
+    if op == TRAP or op == FUEL:
+        return f"{name} {imm}"
     if inst.rd != NONE:
         return f"{register_name(inst.rd, target)} = {name} {register_name(inst.rn, target)}"
     return name

@@ -20,7 +20,7 @@ from figwasp.explain.symbols import Symbols
 from figwasp.ir import order, pipeline
 from figwasp.ir.build import CHECKED, GUARD, build
 from figwasp.ir.build_base import ir_types
-from figwasp.runtime import cpython, linear, stubs, stubs_enter
+from figwasp.runtime import cpython, linear, process, stubs, stubs_enter
 from figwasp.runtime.compile import layout_of
 from figwasp.runtime.values import numbers_only
 from figwasp.wasm.module import FUNC
@@ -175,8 +175,7 @@ def _explain(module: Decoded, index: int, mode: int) -> Explanation:
 
 def _compile_entry(type: FuncType) -> Compilation:
     """Compile the stub through which Python calls functions of a type."""
-    placeholders = {name: object() for name in stubs_enter.Hooks.__slots__}  # never called
-    hooks = stubs_enter.Hooks(**{name: id(thing) for name, thing in placeholders.items()})
+    hooks = process.get().hooks
     clock = perf_counter()
     if numbers_only(type.params) and numbers_only(type.results):
         func = stubs_enter.enter(ir_types(type.params), ir_types(type.results), hooks)
@@ -184,8 +183,8 @@ def _compile_entry(type: FuncType) -> Compilation:
         func = stubs_enter.slow(hooks)
     order.run(func)
     seconds = perf_counter() - clock
-    names = {id(thing): f"hook_{name}" for name, thing in placeholders.items()}
-    names |= {id(None): "Py_None", id(stubs.MISMATCH): "mismatch"}
+    names = {getattr(hooks, name): f"hook_{name}" for name in hooks.__slots__}
+    names |= {id(None): "Py_None", id(int): "PyLong_Type", id(float): "PyFloat_Type", id(stubs.MISMATCH): "mismatch"}
     return compile(func, TARGET, Symbols(cpython.symbols | names), seconds)
 
 

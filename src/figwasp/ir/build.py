@@ -52,6 +52,9 @@ _INLINE: Final = {
 }
 
 
+_FREE: Final = frozenset({"block", "loop", "else", "end", "nop"})
+"""Instructions that cost no fuel: where they are, nothing is executed."""
+
 _FREE_ARGS: Final = 50_000
 _ARGS_PER_OP: Final = 10
 _MAX_ARGS: Final = 1 << 23
@@ -95,13 +98,15 @@ class _Columns:
         types: the IR type of the result.
         methods: the method.
         masks: for integer constants, the mask of the bits.
+        free: 1 for what costs no fuel, else 0.
     """
 
-    __slots__ = ("kinds", "masks", "methods", "ops", "types")
+    __slots__ = ("free", "kinds", "masks", "methods", "ops", "types")
 
     def __init__(self, rows: list[Opcode | None], extra: dict[str, Method] | None = None) -> None:
         methods = _METHODS | extra if extra else _METHODS
         self.kinds = [METHOD if row and row.name in methods else _kind(row) for row in rows]
+        self.free = [1 if row and row.name in _FREE else 0 for row in rows]
         self.ops = [ops.BY_NAME.get(row.ir, ops.CONST) if row else ops.NOP for row in rows]
         self.types = [_TYPES.get(row.results[0], ops.VOID) if row and row.results else ops.VOID for row in rows]
         self.methods: list[Method] = [methods.get(row.name, _unknown) if row else _unknown for row in rows]
@@ -127,7 +132,7 @@ for _prefix in _PREFIXED:
     _SINGLE.methods[_prefix] = _SPILLED.methods[_prefix] = _prefixed
 
 
-def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, mode: int) -> Func:
+def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, mode: int, metered: bool = False) -> Func:
     """Return the SSA form of a function.
 
     Args:
@@ -136,6 +141,7 @@ def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, 
         facts: what validation of this function returned.
         layout: where things lie in the instance block.
         mode: GUARD or CHECKED memory.
+        metered: whether the code counts fuel, as `build_control` says.
 
     Raises:
         LimitExceeded: for a body whose SSA form would be out of all proportion to it.
@@ -144,10 +150,11 @@ def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, 
     if facts.missing is not None:
         raise Unsupported(f"function {index} ({module.func_name(index)}): no support for {facts.missing} yet", facts.missing)
     try:
-        func = _build(module, index, facts, layout, mode, _FREE_ARGS + _ARGS_PER_OP * facts.num_ops, spilled=False)
+        budget = _FREE_ARGS + _ARGS_PER_OP * facts.num_ops
+        func = _build(module, index, facts, layout, mode, metered, budget, spilled=False)
     except OutOfProportion:
         try:
-            func = _build(module, index, facts, layout, mode, _MAX_ARGS, spilled=True)
+            func = _build(module, index, facts, layout, mode, metered, _MAX_ARGS, spilled=True)
         except OutOfProportion:
             raise LimitExceeded(f"function {index} passes more than {_MAX_ARGS} values in branches") from None
     order.run(func)
@@ -155,7 +162,7 @@ def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, 
 
 
 def _build(
-    module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, mode: int, budget: int, *, spilled: bool
+    module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, mode: int, metered: bool, budget: int, *, spilled: bool
 ) -> Func:
     """Build a function, with locals as values or in the frame."""
     type = module.func_type(index)
@@ -163,15 +170,19 @@ def _build(
     results = ir_types(type.results)
     func = Func(module.func_name(index) or "", index, params, results)
     body = module.body(index)
-    b = Builder(module, layout, mode, func, ir_types(facts.locals), facts.written, budget, spilled)
+    b = Builder(module, layout, mode, func, ir_types(facts.locals), facts.written, budget, spilled, metered)
     b.call_values = _FREE_ARGS + _CALL_VALUES_PER_OP * facts.num_ops
     if spilled:
         build_locals.open_locals(b)
     if facts.uses_memory and module.memories:
         build_memory.open_memory(b)
+    b.pos = pos = _skip_locals(b, body.start)
     build_control.open_body(b, results)
-    _walk(b, _SPILLED if spilled else _SINGLE, _skip_locals(b, body.start), body.end)
+    _walk(b, _SPILLED if spilled else _SINGLE, pos, body.end)
     func.blocks += b.tail
+    if metered:
+        for block in func.blocks:
+            block.code = [value for value in block.code if value.op != ops.FUEL or value.aux]
     return func
 
 
@@ -199,14 +210,19 @@ def _walk(b: Builder, columns: _Columns, pos: int, end: int) -> None:
     type_of = columns.types
     mask_of = columns.masks
     methods = columns.methods
+    free = columns.free
+    passed = 0
     number = func.num_values
     while pos < end:
         at = pos
         opcode = data[pos]
         pos += 1
+        passed += 1
         kind = kinds[opcode]
         if kind == METHOD:
             b.pos = at
+            b.spent += passed - free[opcode]
+            passed = 0
             func.num_values = number
             pos = methods[opcode](b, pos)
             number = func.num_values

@@ -14,7 +14,7 @@ from figwasp.errors import Unsupported
 from figwasp.ir import ops
 from figwasp.ir.build_env import Env, State
 from figwasp.ir.func import Block, Call, Func, Value
-from figwasp.layout import InstanceLayout
+from figwasp.layout import CTX_FUEL, InstanceLayout
 from figwasp.wasm import types as wasm
 from figwasp.wasm.module import Module
 from figwasp.wasm.types import Types
@@ -118,12 +118,15 @@ class Builder:
         base: base address of memory 0, when materialised.
         record: record of memory 0, when materialised.
         spilled: True when locals live in the frame; then `env` stays as it is.
+        metered: True when the code counts fuel.
+        spent: cost of the instructions of the current run so far.
         budget: block arguments that may still be made.
         call_values: operands and results that calls may still have.
         tail: blocks to be put last in the layout.
     """
 
     __slots__ = (
+        "_run",
         "area",
         "base",
         "block",
@@ -138,10 +141,12 @@ class Builder:
         "labels",
         "layout",
         "live",
+        "metered",
         "mode",
         "module",
         "pos",
         "record",
+        "spent",
         "spilled",
         "stack",
         "tail",
@@ -159,6 +164,7 @@ class Builder:
         written: dict[int, int],
         budget: int,
         spilled: bool,
+        metered: bool = False,
     ) -> None:
         self.module = module
         self.layout = layout
@@ -170,6 +176,9 @@ class Builder:
         self.budget = budget
         self.call_values = 0
         self.spilled = spilled
+        self.metered = metered
+        self.spent = 0
+        self._run: Value | None = None
         self.pos = 0
         self.block = func.new_block()
         self.code = self.block.code
@@ -239,6 +248,31 @@ class Builder:
         self.block = block
         self.code = block.code
         self.live = True
+
+    def open_run(self) -> None:
+        """Begin a straight run of instructions here: its fuel is taken before any of them is executed."""
+        if self.metered:
+            self.spent = 0
+            self._run = self.emit(ops.FUEL, [])
+
+    def close_run(self) -> None:
+        """End the run, its last instruction counted: control goes elsewhere now."""
+        if self._run is not None:
+            self._run.aux = self.spent
+            self._run = None
+
+    def charge_bulk(self, count: Value, shift: int) -> None:
+        """Take fuel for a bulk operation before it is executed: `count` (i32) >> `shift`, beside the 1 of any instruction."""
+        if not self.metered:
+            return
+        self.spent -= 1
+        self.close_run()
+        context = self.emit(ops.CONTEXT, [])
+        aux = ops.memory_aux(CTX_FUEL, ops.REGION_NATIVE)
+        cost = self.emit(ops.I64_SHR_U, [self.emit(ops.I64_EXTEND_I32_U, [count]), self.const(ops.I64, shift)])
+        self.emit(ops.I64_STORE, [self.emit(ops.I64_SUB, [self.emit(ops.I64_LOAD, [context], aux), cost]), context], aux)
+        self.open_run()  # which finds out whether that was too much
+        self.spent = 1
 
     def pop(self, count: int) -> list[Value]:
         """Remove and return the topmost operands."""

@@ -31,11 +31,13 @@ def _call(b: Builder, op: int, callee: list[Value], type: FuncType, target: int 
     params = ir_types(type.params)
     results = ir_types(type.results)
     args = callee + b.pop(len(params))
+    b.close_run()
     call = b.emit_typed(op, results[0] if results else ops.VOID, args, Call(params, results, target))
     if results:
         b.stack.append(call)
         for number in range(1, len(results)):
             b.stack.append(b.emit_typed(ops.RESULT, results[number], [call], number))
+    b.open_run()
 
 
 def _call_reference(b: Builder, reference: Value, type: FuncType) -> None:

@@ -6,6 +6,10 @@ block it is in. A loop's header is made at once, with a parameter for every loca
 
 Only a `jump` carries block arguments: a conditional branch that needs some gets a block of its own on the way. The walk
 never sees unreachable code: a method that ends the block skips to the `else` or `end` from which things go on.
+
+Metered code pays by the run: what is executed one after the other, from where control comes in up to where it goes elsewhere or
+a call, is paid for at its start. Every instruction costs 1, but `block`, `loop`, `else`, `end` and `nop` cost nothing; the branch
+that repeats a loop and the call that recurs always pay. What is paid follows from the body alone, so no optimisation changes it.
 """
 
 from __future__ import annotations
@@ -43,6 +47,7 @@ _SKIP: Final[list[Skipper | None]] = [SKIPPERS[row.immediates] if row else None 
 def open_body(b: Builder, results: bytes) -> None:
     """Push the label of the function body."""
     b.labels.append(Label(FUNC, 0, results, b.block, []))
+    b.open_run()
 
 
 def _block_type(b: Builder, pos: int) -> tuple[bytes, bytes, int]:
@@ -74,11 +79,13 @@ def _build_if(b: Builder, pos: int) -> int:
     _branch_if(b, condition)
     b.block.succs[0] = then = b.func.new_block(b.depth)
     b.start(then)
+    b.open_run()
     return pos
 
 
 def _branch_if(b: Builder, condition: Value) -> None:
     """End the block with a conditional branch whose targets are filled in later."""
+    b.close_run()
     b.emit(ops.BRIF, [condition])
     b.block.succs = [b.block, b.block]
     b.block.args = [[], []]
@@ -96,11 +103,13 @@ def _build_else(b: Builder, pos: int) -> int:
     b.env.go(edge.state)
     b.stack[label.height :] = edge.args
     b.start(target)
+    b.open_run()
     return pos
 
 
 def _leave(b: Builder, label: Label) -> None:
     """Jump to the end of a block."""
+    b.close_run()
     b.emit(ops.JUMP, [])
     b.charge(len(label.types))
     label.edges.append(Edge(b.block, _JUMP, b.peek(len(label.types)), b.env.seal()))
@@ -109,6 +118,7 @@ def _leave(b: Builder, label: Label) -> None:
 def _build_loop(b: Builder, pos: int) -> int:
     params, _, pos = _block_type(b, pos)
     before = b.block
+    b.close_run()
     b.emit(ops.JUMP, [])
     b.depth += 1
     header = b.func.new_block(b.depth)
@@ -128,6 +138,7 @@ def _build_loop(b: Builder, pos: int) -> int:
     b.labels.append(label)
     b.start(header)
     b.emit(ops.POLL, [])
+    b.open_run()
     return pos
 
 
@@ -151,6 +162,7 @@ def _build_end(b: Builder, pos: int) -> int:
             del label.header.code[0]
     elif label.kind == FUNC:
         if b.live:
+            b.close_run()
             b.emit(ops.RETURN, b.peek(len(label.types)))
     elif label.edges or label.otherwise or not b.live:
         if b.live:
@@ -186,6 +198,7 @@ def _join(b: Builder, label: Label) -> None:
     for index in written:
         b.env.set(index, b.func.new_param(target, b.types[index]))
     b.start(target)
+    b.open_run()
 
 
 def _connect(b: Builder, edge: Edge, target: Block, args: list[Value]) -> None:
@@ -259,6 +272,7 @@ def _return_block(b: Builder, args: list[Value]) -> Block:
 def _build_br(b: Builder, pos: int) -> int:
     depth, pos = b.unsigned(pos)
     label = b.labels[-1 - depth]
+    b.close_run()
     if label.kind == FUNC:
         b.emit(ops.RETURN, b.peek(len(label.types)))
     elif label.kind == LOOP:
@@ -291,6 +305,7 @@ def _build_br_if(b: Builder, pos: int) -> int:
     _branch(b, block, _THEN, b.labels[-1 - depth])
     block.succs[1] = b.func.new_block(b.depth)
     b.start(block.succs[1])
+    b.open_run()
     return pos
 
 
@@ -305,6 +320,7 @@ def _build_br_table(b: Builder, pos: int) -> int:
             slots[depth] = [slot]
     index = b.stack.pop()
     block = b.block
+    b.close_run()
     b.emit(ops.BRTABLE, [index])
     block.succs = [block] * (count + 1)
     block.args = [[] for _ in range(count + 1)]
@@ -314,11 +330,13 @@ def _build_br_table(b: Builder, pos: int) -> int:
 
 
 def _build_return(b: Builder, pos: int) -> int:
+    b.close_run()
     b.emit(ops.RETURN, b.peek(len(b.labels[0].types)))
     return _unreachable_from(b, pos)
 
 
 def _build_unreachable(b: Builder, pos: int) -> int:
+    b.close_run()
     b.emit(ops.TRAP, [], errors.TRAP_UNREACHABLE)
     return _unreachable_from(b, pos)
 

@@ -29,6 +29,8 @@ _OTHER_MEMORY: Final = ops.memory_aux(0, ops.REGION_MEMORY + 1)
 _I32: Final = ops.I32
 _LOADS: Final = [ops.I32_LOAD, ops.I64_LOAD, ops.F32_LOAD, ops.F64_LOAD]
 _STORES: Final = [ops.I32_STORE, ops.I64_STORE, ops.F32_STORE, ops.F64_STORE]
+_BYTES_SHIFT: Final = 6
+"""A bulk operation pays 1 for every 64 bytes."""
 _PAGE_BITS: Final = layout.PAGE_SIZE.bit_length() - 1
 
 
@@ -140,6 +142,7 @@ def _build_memory_grow(b: Builder, pos: int) -> int:
 
 def _build_memory_fill(b: Builder, pos: int) -> int:
     memory, pos = b.unsigned(pos)
+    b.charge_bulk(b.stack[-1], _BYTES_SHIFT)
     call_builtin(b, layout.BUILTIN_MEMORY_FILL, [b.const(_I32, memory), *b.pop(3)])
     return pos
 
@@ -147,6 +150,7 @@ def _build_memory_fill(b: Builder, pos: int) -> int:
 def _build_memory_copy(b: Builder, pos: int) -> int:
     target, pos = b.unsigned(pos)
     source, pos = b.unsigned(pos)
+    b.charge_bulk(b.stack[-1], _BYTES_SHIFT)
     call_builtin(b, layout.BUILTIN_MEMORY_COPY, [b.const(_I32, target), b.const(_I32, source), *b.pop(3)])
     return pos
 
@@ -154,6 +158,7 @@ def _build_memory_copy(b: Builder, pos: int) -> int:
 def _build_memory_init(b: Builder, pos: int) -> int:
     segment, pos = b.unsigned(pos)
     memory, pos = b.unsigned(pos)
+    b.charge_bulk(b.stack[-1], _BYTES_SHIFT)
     call_builtin(b, layout.BUILTIN_MEMORY_INIT, [b.const(_I32, memory), b.const(_I32, segment), *b.pop(3)])
     return pos
 

@@ -19,6 +19,7 @@ __all__ = ["METHODS", "element", "table_index"]
 
 _I32: Final = ops.I32
 _ELEMENT_BITS: Final = 3
+_REFERENCES_SHIFT: Final = 3  # a bulk operation pays 1 for every 8 references, which are 64 bytes
 """log2 of the bytes of a table's element."""
 
 
@@ -74,6 +75,7 @@ def _build_table_grow(b: Builder, pos: int) -> int:
 
 def _build_table_fill(b: Builder, pos: int) -> int:
     table, pos = table_index(b, pos)
+    b.charge_bulk(b.stack[-1], _REFERENCES_SHIFT)
     call_builtin(b, layout.BUILTIN_TABLE_FILL, [b.const(_I32, table), *b.pop(3)])
     return pos
 
@@ -81,6 +83,7 @@ def _build_table_fill(b: Builder, pos: int) -> int:
 def _build_table_copy(b: Builder, pos: int) -> int:
     target, pos = table_index(b, pos)
     source, pos = table_index(b, pos)
+    b.charge_bulk(b.stack[-1], _REFERENCES_SHIFT)
     call_builtin(b, layout.BUILTIN_TABLE_COPY, [b.const(_I32, target), b.const(_I32, source), *b.pop(3)])
     return pos
 
@@ -88,6 +91,7 @@ def _build_table_copy(b: Builder, pos: int) -> int:
 def _build_table_init(b: Builder, pos: int) -> int:
     segment, pos = b.unsigned(pos)
     table, pos = table_index(b, pos)
+    b.charge_bulk(b.stack[-1], _REFERENCES_SHIFT)
     call_builtin(b, layout.BUILTIN_TABLE_INIT, [b.const(_I32, table), b.const(_I32, segment), *b.pop(3)])
     return pos
 

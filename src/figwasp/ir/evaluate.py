@@ -118,11 +118,13 @@ class Environment:
     Attributes:
         space: memory.
         context: the address that the `context` operation gives.
+        spent: what `fuel` operations have taken.
     """
 
     def __init__(self, space: Space, context: int = 0) -> None:
         self.space = space
         self.context = context
+        self.spent = 0
 
     def call(self, op: int, call: Call, args: list[int], pos: int) -> list[int]:
         """Make a call of whatever kind and return the results."""
@@ -297,6 +299,10 @@ class _Frame:
         if self.get(value.args[0]):
             raise Trapped(_int(value), value.pos)
 
+    def fuel(self, value: Value) -> None:
+        """Count what is spent; there is no limit."""
+        self._environment.spent += _int(value)
+
     def nothing(self, value: Value) -> None:
         """Do nothing."""
 
@@ -312,7 +318,7 @@ def _effect(op: int) -> Callable[[_Frame, Value], None]:
         return _Frame.load
     if flags & ops.WRITES:
         return _Frame.store
-    if flags & ops.CALLS and op != ops.POLL:
+    if flags & ops.CALLS and op not in (ops.POLL, ops.FUEL):
         return _Frame.call
     return _METHODS.get(op, _Frame.nothing)
 
@@ -323,5 +329,6 @@ _METHODS: Final = {
     ops.FRAME_AREA: _Frame.frame_area,
     ops.RESULT: _Frame.result,
     ops.TRAPIF: _Frame.trapif,
+    ops.FUEL: _Frame.fuel,
 }
 _EFFECTS: Final = [_effect(op) for op in range(ops.COUNT)]

@@ -226,6 +226,7 @@ CALL_NATIVE: Final = _op("call_native", "*", VOID, "k")
 RESULT: Final = _op("result", "*", VOID, "")
 TRAPIF: Final = _op("trapif", "i", VOID, "t")
 POLL: Final = _op("poll", "", VOID, "k")
+FUEL: Final = _op("fuel", "", VOID, "k")
 JUMP: Final = _op("jump", "", VOID, "z")
 BRIF: Final = _op("brif", "i", VOID, "z")
 BRTABLE: Final = _op("brtable", "i", VOID, "z")
@@ -256,6 +257,7 @@ COUNT: Final = len(NAMES)
 #                  stand immediately after the call, in order; results nobody uses may be missing.
 #   trapif         traps with code aux when args[0] != 0.
 #   poll           compare the stack pointer with the context's limit, slow path out of line; changes no register.
+#   fuel           take aux from the context's fuel; when that leaves less than nothing, slow path out of line; changes no register.
 #   jump           block.succs[0], block.args[0].
 #   brif           args [condition]: succs[0] if != 0 else succs[1].
 #   brtable        args [index]: succs[index], the last when out of range. Successors may repeat.

@@ -101,6 +101,7 @@ class _Checker:
         elif op == ops.SELECT:
             self.expect(value.type in _WIDTHS, "a select must have a type")
         else:
+            self.expect(op != ops.FUEL or 0 < self._int(value) < 1 << 31, "what is spent must be positive and fit 32 bits")
             self._check_type(value, ops.RESULTS[op])
 
     def _check_type(self, value: Value, type: int) -> None:

@@ -13,17 +13,19 @@ from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.ir import constants
 from figwasp.ir.build import build
 from figwasp.layout import InstanceLayout
-from figwasp.runtime import codespace, cpython, os, process, traps
+from figwasp.runtime import codespace, cpython, deadline, discard, linear, listen, os, perfmap, process, traps
 from figwasp.runtime.config import Config
 from figwasp.runtime.owner import make_owner
 from figwasp.wasm.subtyping import TypeWorld
 from figwasp.wasm.validate import FuncFacts, validate, validate_func, validate_module
 
 if TYPE_CHECKING:
+    from figwasp.codegen.code import Code
     from figwasp.runtime.instance import State
     from figwasp.wasm.module import Module
 
 _RUN: Final = 4096
+_LONG_BODY: Final = 1000  # bytes, of which each is a good 5 us
 
 TYPES: Final = TypeWorld()
 """What tells the types of different modules apart: shared by all, since any two instances may meet."""
@@ -51,6 +53,7 @@ class CompiledModule:
         mode: how memory accesses are made safe: linear.GUARD or linear.CHECKED.
         owner: keeps the code.
         compiled: addresses of the functions compiled so far, by index.
+        listeners: what the engine's listener has answered, by function index.
         numbers: canonical numbers of its types, in `TYPES`.
         missing: the proposal without which it cannot be instantiated, or None.
     """
@@ -59,6 +62,7 @@ class CompiledModule:
         self.module = module
         self.config = config
         self.mode = config.mode
+        self._checked: CompiledModule | None = None
         self._facts: list[FuncFacts] | None = None
         if lazy:
             validate_module(module)
@@ -68,13 +72,19 @@ class CompiledModule:
         self.numbers = TYPES.intern(module.types, module.groups)
         self.missing = constants.missing_feature(module)
         self.compiled: dict[int, int] = {}
+        self.listeners: listen.Listeners = {}
         self._states: weakref.WeakSet[State] = weakref.WeakSet()
         self._machine = process.get()
+        if config.perf_map:
+            perfmap.enable()
         region = codespace.Region(self._machine.space, len(module.func_types))
         placed: list[traps.Placed] = []
         block = cpython.raw_calloc(1, 16)
 
+        numbers, groups = self.numbers, module.groups
+
         def release() -> None:
+            TYPES.release(numbers, groups)
             traps.forget(placed)
             region.release()
             cpython.raw_free(block)
@@ -83,6 +93,21 @@ class CompiledModule:
         self._region = region
         self._placed = placed
         self._fill_cells()
+
+    def checked(self) -> CompiledModule:
+        """Return the same module compiled for memories without a guard area."""
+        if self.mode == linear.CHECKED:
+            return self
+        if self._checked is None:
+            from copy import copy  # seldom needed, and slow to import
+
+            config = copy(self.config)
+            config.mode = linear.CHECKED
+            other = CompiledModule(self.module, True, config)
+            other._facts = self._facts
+            other.listeners = self.listeners
+            self._checked = other
+        return self._checked
 
     def _fill_cells(self) -> None:
         """Lead every cell to the lazy entry of its function."""
@@ -114,22 +139,50 @@ class CompiledModule:
         address = self.compiled.get(index)
         if address is not None:
             return address
-        facts = self._facts[index - self.module.num_imported_funcs] if self._facts else validate_func(self.module, index)
-        # The compiler makes many short-lived objects and no cycles that outlive it.
+        listener = self.config.listener
+        heard = listener is not None and listen.ask(listener, self.module, index, self.listeners)
+        # The compiler makes many short-lived objects and no cycles that outlive it. Assignments let no interrupt come between.
         collecting = gc.isenabled()
-        gc.disable()
+        discard.at_work += 1
         try:
-            func = build(self.module, index, facts, self.layout, self.mode)
-            code = pipeline.compile(func, TARGET)
+            gc.disable()
+            code = deadline.bounded(self._translate, index) if self._is_long(index) else self._translate(index)
         finally:
+            discard.at_work -= 1
             if collecting:
+                discard.to_be_enabled = True
+            if discard.to_be_enabled and not discard.at_work:
+                discard.to_be_enabled = False
                 gc.enable()
-        address = codespace.install(self._region, code, self._machine.builtin_cells, self._machine.stubs)
-        placed = traps.Placed(address, code, self.module)
-        self._placed.append(placed)
-        traps.register(placed)
+        address = self._install(code, self.module)
+        if heard:
+            stub = listen.wrapper(self.module.func_type(index), index, address, self._machine.hook(3))
+            address = self._install(self._machine.translate(stub), None)
         self.compiled[index] = address
         os.write_u64(self._region.cells + 8 * index, address)
-        for state in list(self._states):
-            os.write_u64(state.block + self.layout.funcref(index) + layout.FUNCREF_CODE, address)
+        with self._machine.no_releases():  # a pending call could release an instance between finding it and writing to it
+            for state in list(self._states):
+                if state.block:
+                    os.write_u64(state.block + self.layout.funcref(index) + layout.FUNCREF_CODE, address)
+        return address
+
+    def _is_long(self, index: int) -> bool:
+        """Return whether compiling a function may take so long that a deadline has to be watched."""
+        body = self.module.body(index)
+        return body.end - body.start > _LONG_BODY
+
+    def _translate(self, index: int) -> Code:
+        """Validate a function, if that was left for now, and compile it, without any effect: a deadline may end it anywhere."""
+        module = self.module
+        facts = self._facts[index - module.num_imported_funcs] if self._facts else validate_func(module, index)
+        return pipeline.compile(build(module, index, facts, self.layout, self.mode, self.config.metered), TARGET)
+
+    def _install(self, code: Code, module: Module | None) -> int:
+        """Put code in place and make it known to backtraces; those leave out what belongs to no module."""
+        address = codespace.install(self._region, code, self._machine.builtin_cells, self._machine.stubs)
+        placed = traps.Placed(address, code, module)
+        self._placed.append(placed)
+        traps.register(placed)
+        if self.config.perf_map:
+            perfmap.add(address, len(code.data), f"{self.module.name or 'wasm'}::{code.name or f'func[{code.index}]'}")
         return address

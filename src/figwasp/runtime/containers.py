@@ -7,12 +7,14 @@ refers to. What it refers to is written by Python code only; compiled code reads
 from __future__ import annotations
 
 import weakref
+from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded, Unsupported
-from figwasp.runtime import cpython, linear, os
+from figwasp.runtime import cpython, deadline, linear, os
+from figwasp.runtime.limits import Budget
 from figwasp.runtime.owner import Owner, make_owner
 from figwasp.wasm.types import I64, FuncType, GlobalType, MemoryType, TableType, is_extern, is_ref
 
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
     from figwasp.runtime.store import Store
 
 _TABLE_LIMIT: Final = 10_000_000
+_PIECE: Final = 1 << 14
+_MAX_ARRAYS: Final = 64
+
+_arrays: Final[dict[int, list[int]]] = {}
+"""Size in bytes -> arrays of former tables, which the next ones get."""
 
 
 class Memory:
@@ -32,10 +39,11 @@ class Memory:
         owner: keeps the record and the pages, for a memory made by the host; None for one that its instance owns.
     """
 
-    __slots__ = ("__weakref__", "limit", "mode", "owner", "record", "type")
+    __slots__ = ("__weakref__", "_budget", "limit", "mode", "owner", "record", "type")
 
-    def __init__(self, type_: MemoryType, mode: int) -> None:
+    def __init__(self, type_: MemoryType, mode: int, budget: Budget | None = None) -> None:
         self.type = type_
+        self._budget = budget
         self.mode = mode
         self.limit = linear.MAX_PAGES if type_.limits.max is None else min(type_.limits.max, linear.MAX_PAGES)
         size = type_.limits.min << type_.page
@@ -43,7 +51,10 @@ class Memory:
             if type_.address == I64:
                 raise Unsupported(f"a memory of {size} bytes: no support for memory64 yet", "memory64")
             raise LimitExceeded(f"a memory of {size} bytes (at most {linear.MAX_PAGES * layout.PAGE_SIZE})")
-        most = None if type_.limits.max is None else self.limit
+        if budget is not None:
+            budget.begin(size, "bytes of memory")
+            self.limit = min(self.limit, budget.limit >> type_.page)
+        most = None if type_.limits.max is None and budget is None else self.limit
         self.record = linear.create(-(-size // layout.PAGE_SIZE), most, mode)
         os.write_u64(self.record + layout.MEM_LENGTH, size)
         self.owner: Owner | None = None
@@ -62,7 +73,24 @@ class Memory:
         """Grow by pages; return the old size or -1."""
         if self.type.page != 16:
             raise Unsupported("growing a memory with small pages: no support for custom-page-sizes yet", "custom-page-sizes")
-        return linear.grow(self.record, delta, self.limit)
+        budget = self._budget
+        if budget is None:
+            return linear.grow(self.record, delta, self.limit)
+        more = delta << self.type.page
+        if not budget.take(more):
+            return -1
+        old = linear.grow(self.record, delta, self.limit)
+        if old < 0:
+            budget.give_back(more)
+        return old
+
+
+def new_memory(type_: MemoryType, mode: int) -> Memory:
+    """Make a memory that the host owns: in the mode given, or checked when there is no address space for a guard area."""
+    try:
+        return Memory(type_, mode)
+    except linear.NoGuard:
+        return Memory(type_, linear.CHECKED)
 
 
 class Table:
@@ -77,10 +105,11 @@ class Table:
         owner: keeps the record, for a table made by the host; None for one that its instance owns.
     """
 
-    __slots__ = ("__weakref__", "elem", "home", "keeper", "owner", "record", "store", "type")
+    __slots__ = ("__weakref__", "_budget", "elem", "home", "keeper", "owner", "record", "store", "type")
 
-    def __init__(self, type_: TableType, elem: int, store: Store, keeper: Owner) -> None:
+    def __init__(self, type_: TableType, elem: int, store: Store, keeper: Owner, budget: Budget | None = None) -> None:
         self.type = type_
+        self._budget = budget
         self.elem = elem
         self.store = store
         self.home = [weakref.ref(store)]  # for what outlives this object
@@ -91,8 +120,11 @@ class Table:
             raise LimitExceeded(f"a table of {size} elements (at most {_TABLE_LIMIT})")
         # The array never moves: room for the largest size is reserved, pages are committed when touched.
         most = _TABLE_LIMIT if type_.limits.max is None else min(type_.limits.max, _TABLE_LIMIT)
+        if budget is not None:
+            budget.begin(size, "table elements")
+            most = min(most, budget.limit)
         try:
-            base = os.allocate(8 * most or 8)
+            base = _take_array(8 * most or 8)
         except OSError as error:
             raise LimitExceeded(f"no memory for a table that may have {most} elements: {error}") from None
         self.record: int = cpython.raw_calloc(1, layout.TABLE_RECORD_SIZE)
@@ -111,7 +143,7 @@ class Table:
         def release() -> None:
             if home is not None:
                 forget_externs(home, _words(base, os.read_u64(record + layout.TABLE_LENGTH)))
-            os.release(base, size)
+            _give_back_array(base, size, 8 * os.read_u64(record + layout.TABLE_LENGTH))
             cpython.raw_free(record)
 
         return release
@@ -134,16 +166,32 @@ class Table:
         os.write_u64(os.read_u64(self.record + layout.TABLE_BASE) + 8 * index, bits)
 
     def fill(self, start: int, bits: int, count: int) -> None:
-        """Set a run of elements, which is in range."""
+        """Set a run of elements, which is in range. It may end at a deadline, in part."""
+        for first, size in _pieces(count):
+            self._fill_piece(start + first, bits, size)
+
+    def _fill_piece(self, start: int, bits: int, count: int) -> None:
+        deadline.check()
         self._replace(start, count, [bits] * count if is_extern(self.elem) else [bits])
-        base = os.read_u64(self.record + layout.TABLE_BASE)
-        os.write(base + 8 * start, bits.to_bytes(8, "little") * count)
+        os.write(os.read_u64(self.record + layout.TABLE_BASE) + 8 * start, bits.to_bytes(8, "little") * count)
 
     def write(self, start: int, references: list[int]) -> None:
-        """Set a run of elements from raw bits, which is in range."""
+        """Set a run of elements from raw bits, which is in range. It may end at a deadline, in part."""
+        for first, size in _pieces(len(references)):
+            self._put(start + first, references[first : first + size])
+
+    def copy(self, start: int, source: Table, source_start: int, count: int) -> None:
+        """Set a run of elements from a run of another table or of this one, both in range. It may end at a deadline, in part."""
+        # Backwards where an element would be overwritten before it has been read.
+        for first, size in _pieces(count) if start <= source_start else reversed(_pieces(count)):
+            self._put(start + first, source.read(source_start + first, size))
+
+    def _put(self, start: int, references: list[int]) -> None:
+        """Set a piece."""
+        deadline.check()
         self._replace(start, len(references), references)
         base = os.read_u64(self.record + layout.TABLE_BASE)
-        os.write(base + 8 * start, b"".join([bits.to_bytes(8, "little") for bits in references]))
+        os.write(base + 8 * start, array("Q", references).tobytes())
 
     def read(self, start: int, count: int) -> list[int]:
         """Return the raw bits of a run of elements, which is in range."""
@@ -160,12 +208,17 @@ class Table:
                 keep(self.keeper, owner_of(bits))
 
     def grow(self, bits: int, delta: int) -> int:
-        """Grow; return the old size or -1."""
+        """Grow; return the old size or -1. It may end at a deadline, in part."""
         old = len(self)
-        if old + delta > os.read_u64(self.record + 16):
+        if old + delta > os.read_u64(self.record + 16) or (self._budget is not None and not self._budget.take(delta)):
             return -1
-        os.write_u64(self.record + layout.TABLE_LENGTH, old + delta)
-        self.fill(old, bits, delta)
+        try:
+            for first, size in _pieces(delta):
+                self._fill_piece(old + first, bits, size)
+                os.write_u64(self.record + layout.TABLE_LENGTH, old + first + size)
+        finally:
+            if self._budget is not None:
+                self._budget.give_back(old + delta - len(self))
         return old
 
 
@@ -225,19 +278,49 @@ class Global:
 class Tag:
     """A tag instance (spec 4.2.10): nothing but its identity, and the type of the values that an exception with it carries.
 
+    >>> import figwasp
+    >>> figwasp.load(figwasp.wat('(module (tag (export "overflow") (param i64)))')).overflow
+    <figwasp.Tag (i64) -> ()>
+
     Attributes:
         type: parameters; the results are empty.
         number: canonical number of the type.
+        keeper: what keeps the number (runtime only).
     """
 
-    __slots__ = ("number", "type")
+    __slots__ = ("keeper", "number", "type")
 
-    def __init__(self, type_: FuncType, number: int) -> None:
+    def __init__(self, type_: FuncType, number: int, keeper: object = None) -> None:
         self.type = type_
         self.number = number
+        self.keeper = keeper
 
     def __repr__(self) -> str:
         return f"<figwasp.Tag {self.type!r}>"
+
+
+def _take_array(size: int) -> int:
+    """Return the address of an array of zeros for a table."""
+    kept = _arrays.get(size)
+    try:
+        return kept.pop() if kept else os.allocate(size)
+    except IndexError:
+        return os.allocate(size)
+
+
+def _give_back_array(base: int, size: int, used: int) -> None:
+    """Keep an array for the next table of the same size, or unmap it."""
+    kept = _arrays.setdefault(size, [])
+    if sum(map(len, _arrays.values())) < _MAX_ARRAYS:
+        os.discard(base, used)
+        kept.append(base)
+    else:
+        os.release(base, size)
+
+
+def _pieces(count: int) -> list[tuple[int, int]]:
+    """Cut a run of elements into pieces that take milliseconds; return where each starts and how many it has."""
+    return [(first, min(_PIECE, count - first)) for first in range(0, count, _PIECE)]
 
 
 def _words(address: int, count: int) -> list[int]:

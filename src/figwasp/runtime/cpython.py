@@ -1,11 +1,13 @@
 """Floor 4: CPython: addresses of C API functions that stubs call, and heap types whose slots are emitted code.
 
-No field of a CPython struct is read but the type pointer of an object, whose offset is probed at import.
+No field of a CPython struct is read but the type pointer of an object, and the values of small ints and of floats; where those
+are is probed at first use, and what is not as expected is left to the C API.
 """
 
 from __future__ import annotations
 
 import ctypes
+import sys
 from typing import Any, Final
 
 from figwasp.errors import Unsupported
@@ -18,6 +20,17 @@ _keep: Final[list[object]] = []  # specs, names and member tables that types ref
 OB_TYPE: Final = 8
 OBJECT_SIZE: Final = 16
 VECTORCALL_OFFSET_FLAG: Final = 1 << 63
+
+INT_SIZE: Final = 16  # of an int: the number of digits with the sign in it, as `INT_*` says
+INT_DIGIT: Final = 24  # of an int: the first digit of 30 bits, in 4 bytes; the next one follows
+FLOAT_VALUE: Final = 16
+INT_OPAQUE: Final = 0  # how ints are laid out: not as we know them
+INT_SIGNED: Final = 1  # the number of digits, negative for a negative int
+INT_TAGGED: Final = 2  # the number of digits above three bits, the lower two of which are 1 minus the sign
+
+_none: Final = ctypes.c_uint64(id(None))
+NONE_CELL: Final = ctypes.addressof(_none)
+"""Address of a word that holds the address of None."""
 
 _SLOT_GETBUFFER: Final = 1
 _SLOT_CALL: Final = 50
@@ -68,6 +81,8 @@ _generic_alloc: Final = _prototype("PyType_GenericAlloc", ctypes.py_object, ctyp
 _incref: Final = _prototype("Py_IncRef", None, ctypes.py_object)
 _decref: Final = _prototype("Py_DecRef", None, ctypes.py_object)
 thread_state: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", _api))
+new_frame: Final = _prototype("PyFrame_New", ctypes.py_object, ctypes.c_void_p, *[ctypes.py_object] * 3)
+"""(thread state, code, globals, locals) -> a frame object that does not run."""
 _interpreter: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyInterpreterState_Get", _api))
 _interpreter_id: Final = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(("PyInterpreterState_GetID", _api))
 raw_calloc: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)(("PyMem_RawCalloc", _api))
@@ -92,6 +107,52 @@ def probe() -> None:
     thing = object()
     if ctypes.c_void_p.from_address(id(thing) + OB_TYPE).value != id(object):
         raise Unsupported("this build of CPython lays objects out differently")
+
+
+def raise_in_thread(ident: int, kind: type[BaseException] | None) -> None:
+    """Have an exception raised in a thread as soon as it executes Python code, or with None take that back."""
+    _api.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object() if kind is None else ctypes.py_object(kind))
+
+
+def int_layout() -> int:
+    """Return how this build lays out ints of up to two digits: INT_OPAQUE, INT_SIGNED or INT_TAGGED."""
+    edges = [0, 1, 5, 256, 257, 1 << 29, (1 << 30) - 1, 1 << 30, (1 << 30) + 1, 1 << 40, (1 << 60) - 1, 1 << 60, (1 << 63) - 1]
+    samples = [sign * edge for edge in (*edges, 1 << 90) for sign in (1, -1)]
+    for kind in (INT_SIGNED, INT_TAGGED):
+        if all(_small_int(sample, kind) == (sample if abs(sample) < 1 << 60 else None) for sample in samples):
+            return kind
+    return INT_OPAQUE
+
+
+def _small_int(number: int, kind: int) -> int | None:
+    """Read an int as stubs do; None when it has more than two digits."""
+    size = ctypes.c_int64.from_address(id(number) + INT_SIZE).value
+    digits = abs(size) if kind == INT_SIGNED else size >> 3
+    if not 0 <= digits <= 2:
+        return None
+    low, high = (ctypes.c_uint32 * 2).from_address(id(number) + INT_DIGIT)
+    if digits < 2:
+        return int(low) * (size if kind == INT_SIGNED else 1 - (size & 3))
+    return int(low | high << 30) * ((size >> 63 | 1) if kind == INT_SIGNED else 1 - (size & 3))
+
+
+def plain_counts() -> bool:
+    """Return whether objects start with a count of references that is all there is to them: so up to CPython 3.11."""
+    if hasattr(sys, "gettotalrefcount") or sys.version_info >= (3, 12):
+        return False
+    thing = object()
+    before = ctypes.c_ssize_t.from_address(id(thing)).value
+    other = [thing, None, None]
+    number = ctypes.c_ssize_t.from_address(id(None)).value
+    again = [None, None, *other]
+    counts = ctypes.c_ssize_t.from_address(id(thing)).value, ctypes.c_ssize_t.from_address(id(None)).value
+    del other, again
+    return counts[0] == before + 2 and counts[1] - number >= 4
+
+
+def float_layout() -> bool:
+    """Return whether the value of a float is where we think."""
+    return all(ctypes.c_double.from_address(id(sample) + FLOAT_VALUE).value == sample for sample in (0.0, -1.5, 1e300, 5e-324))
 
 
 def make_type(
@@ -137,6 +198,16 @@ def make_type(
 def new_object(type_: type) -> Any:
     """Make an instance of a type from `make_type`, its fields zero."""
     return _generic_alloc(type_, 0)
+
+
+def check_type(thing: object, type_: type | None) -> None:
+    """Make sure that an object has the fields of a type from `make_type`: methods can be called with anything.
+
+    Raises:
+        TypeError: it has not.
+    """
+    if type(thing) is not type_:
+        raise TypeError(f"this is no {type_.__name__ if type_ else 'object of this type'} but {type(thing).__name__}")
 
 
 def set_field(thing: object, offset: int, value: int) -> None:

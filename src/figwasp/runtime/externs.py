@@ -4,6 +4,9 @@ Theory of operation. An externref is the address of a cell, and a cell owns one 
 comes in. Whatever wasm keeps beyond a call is in a table, a global or an element segment; those are written by Python code only,
 which counts here how many of them hold each cell. A cell that came in, or whose count fell to zero, is a suspect: when the
 outermost call has ended no frame can hold it, and it goes unless the count says that something keeps it.
+
+Stubs have some cells for the objects that calls from Python bring (see `stubs_refs`): such a cell is unknown here until a table,
+a global or a segment holds it.
 """
 
 from __future__ import annotations
@@ -11,11 +14,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from figwasp import layout
 from figwasp.errors import LimitExceeded
 from figwasp.runtime import cpython, os
 from figwasp.runtime.owner import Owner, clear_slot, make_owner, set_slots
 
-_MAX_CELLS: Final = 1 << 20
+_MAX_CELLS: Final = layout.EXTERN_CELLS
+_SIZE: Final = _MAX_CELLS * 16  # bytes of an array: cells and states
+_LENT: Final = 32  # cells given to stubs at a time
+_MANAGED: Final = 1
 
 
 class _Cells:
@@ -29,7 +36,7 @@ class _Cells:
 
     def __init__(self) -> None:
         try:
-            base = self._base = os.allocate(8 * _MAX_CELLS)
+            base = self._base = os.allocate(_SIZE)
         except OSError as error:
             raise LimitExceeded(f"no memory for externref values: {error}") from None
         self._free: list[int] = []
@@ -38,7 +45,7 @@ class _Cells:
         block = cpython.raw_calloc(1, 16)
 
         def release() -> None:
-            os.release(base, 8 * _MAX_CELLS)
+            os.release(base, _SIZE)
             cpython.raw_free(block)
 
         self.owner = make_owner(block, release)
@@ -51,21 +58,34 @@ class _Cells:
         cell = self._by_object.get(id(value))
         if cell is not None:
             return cell
-        if self._free:
-            cell = self._free.pop()
-        else:
-            if self._used == _MAX_CELLS:
-                raise LimitExceeded(f"more than {_MAX_CELLS} externref values at once")
-            cell = self._base + 8 * self._used
-            self._used += 1
-            set_slots(self.owner, self._base, self._used)
+        cell = self._free_cell()
+        os.write_u64(cell + layout.EXTERN_STATE, _MANAGED)
         cpython.set_reference(cell, value)
         self._by_object[id(value)] = cell
         return cell
 
+    def _free_cell(self) -> int:
+        if self._free:
+            return self._free.pop()
+        if self._used == _MAX_CELLS:
+            raise LimitExceeded(f"more than {_MAX_CELLS} externref values at once")
+        cell = self._base + 8 * self._used
+        self._used += 1
+        set_slots(self.owner, self._base, self._used)
+        return cell
+
+    def lend(self, record: int) -> None:
+        """Put free cells on the list of a store's record, from which stubs take them."""
+        for _ in range(min(_LENT, _MAX_CELLS - self._used + len(self._free))):
+            cell = self._free_cell()
+            os.write_u64(cell + layout.EXTERN_STATE, os.read_u64(record + layout.STORE_FREE_EXTERN))
+            os.write_u64(record + layout.STORE_FREE_EXTERN, cell)
+
     def take_out(self, cell: int) -> None:
         """Release the object in a cell. Its finalizer may put others in."""
-        self._by_object.pop(os.read_u64(cell), None)
+        thing = os.read_u64(cell)
+        if self._by_object.get(thing) == cell:  # an object that a stub put in may have this cell beside its own
+            del self._by_object[thing]
         clear_slot(cell)
         self._free.append(cell)
 
@@ -84,13 +104,21 @@ class Externs:
         self._holders: dict[int, int] = {}
         self.suspects: set[int] = set()
 
-    def put(self, value: object, store_owner: Owner) -> int:
-        """Return the address of a cell that holds an object; the cells live as long as the store's owner."""
+    def put(self, value: object, store_owner: Owner, record: int) -> int:
+        """Return the address of a cell that holds an object; the cells live as long as the store's owner.
+
+        Args:
+            value: the object.
+            store_owner: keeps the cells.
+            record: of the store; stubs get cells of their own if they have none left.
+        """
         if not self._arrays:
             self._arrays.append(_Cells())
             store_owner.hold(self._arrays[0].owner)
         cell = self._arrays[0].put(value)
         self.suspects.add(cell)
+        if not os.read_u64(record + layout.STORE_FREE_EXTERN):
+            self._arrays[0].lend(record)
         return cell
 
     def replace(self, old: Iterable[int], new: Iterable[int]) -> None:
@@ -98,7 +126,9 @@ class Externs:
         holders = self._holders
         for cell in new:
             if cell:
-                holders[cell] = holders.get(cell, 0) + 1
+                count = holders[cell] = holders.get(cell, 0) + 1
+                if count == 1:
+                    os.write_u64(cell + layout.EXTERN_STATE, _MANAGED)  # from now on no stub takes it back
         for cell in old:
             if cell:
                 count = holders[cell] - 1
@@ -108,8 +138,12 @@ class Externs:
                     del holders[cell]
                     self.suspects.add(cell)
 
-    def absorb(self, other: Externs, store_owner: Owner) -> None:
+    def absorb(self, other: Externs, store_owner: Owner, record: int, other_record: int) -> None:
         """Take over the cells of a store that is merged into this one."""
+        while cell := os.read_u64(other_record + layout.STORE_FREE_EXTERN):
+            os.write_u64(other_record + layout.STORE_FREE_EXTERN, os.read_u64(cell + layout.EXTERN_STATE))
+            os.write_u64(cell + layout.EXTERN_STATE, os.read_u64(record + layout.STORE_FREE_EXTERN))
+            os.write_u64(record + layout.STORE_FREE_EXTERN, cell)
         self._arrays += other._arrays
         store_owner.hold(*[cells.owner for cells in other._arrays])
         self._holders |= other._holders

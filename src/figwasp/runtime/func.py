@@ -7,20 +7,22 @@ A `Func` is a native object whose vectorcall slot is emitted code (`stubs_enter`
 from __future__ import annotations
 
 import ctypes
-import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
 from figwasp.ir.build_base import ir_types
-from figwasp.runtime import cpython, os, process
+from figwasp.runtime import cpython, deadline, os, process
 from figwasp.runtime.owner import Owner
+from figwasp.runtime.stubs import kinds, simple
 from figwasp.runtime.stubs_enter import RAW_BUSY, RAW_DEEP
 from figwasp.runtime.stubs_object import FUNC_FUNCREF, FUNC_OWNER, FUNC_RECORD, FUNC_SIZE, FUNC_STORE, FUNC_VECTORCALL
-from figwasp.runtime.values import from_bits, numbers_only, to_bits
+from figwasp.runtime.values import from_bits, to_bits
 from figwasp.wasm.types import FuncType, type_name
 
 if TYPE_CHECKING:
+    import inspect
+
     from figwasp.runtime.instance import State
     from figwasp.runtime.store import Store
 
@@ -32,6 +34,14 @@ class Func:
     """A WebAssembly function, callable like any Python function.
 
     Integers may be given in the signed or the unsigned range of their type and are returned signed; several results are a tuple.
+
+    >>> import figwasp
+    >>> text = '(module (func $swap (export "swap") (param i32 f64) (result f64 i32) (local.get 1) (local.get 0)))'
+    >>> swap = figwasp.load(figwasp.wat(text)).swap
+    >>> swap, swap.type.params == (figwasp.types.I32, figwasp.types.F64)
+    (<figwasp.Func swap (i32, f64) -> (f64, i32)>, True)
+    >>> swap(2**32 - 1, 0.5)
+    (0.5, -1)
     """
 
     __slots__ = ()
@@ -41,6 +51,7 @@ class Func:
 
     @property
     def _record(self) -> _Record:
+        cpython.check_type(self, _type)
         if not cpython.get_field(self, FUNC_RECORD):
             raise ReferenceError("the instance this function belongs to has been collected")
         record: _Record = cpython.object_at(id(self) + FUNC_RECORD)
@@ -67,12 +78,14 @@ class Func:
     @property
     def owner(self) -> Owner:
         """What keeps its instance (runtime only)."""
+        cpython.check_type(self, _type)
         owner: Owner = cpython.object_at(id(self) + FUNC_OWNER)
         return owner
 
     @property
     def address(self) -> int:
         """The address of its FuncRef (runtime only)."""
+        cpython.check_type(self, _type)
         return cpython.get_field(self, FUNC_FUNCREF)
 
     @property
@@ -84,6 +97,15 @@ class Func:
     def store(self) -> Store:
         """The store it runs in (runtime only)."""
         return self._record.store
+
+    @property
+    def host(self) -> HostFunc | None:
+        """What a host function converts with, None for a function of an instance (runtime only)."""
+        return self._record.host
+
+    def timeout(self, names: dict[str, object]) -> float | None:
+        """Return how many seconds a call with these keyword arguments may take (runtime only)."""
+        return self._record.timeout(names)
 
     @property
     def state(self) -> State | None:
@@ -110,17 +132,18 @@ class _Record:
 
     Attributes:
         state: the instance, or None for a host function.
+        host: what a host function converts with, or None.
         address: of the FuncRef.
         type: function type.
         name: for messages.
         store: the store it runs in.
     """
 
-    __slots__ = ("_host", "address", "name", "state", "type")
+    __slots__ = ("host", "address", "name", "state", "type")
 
     def __init__(self, state: State | None, host: HostFunc | None, address: int, type_: FuncType, name: str) -> None:
         self.state = state
-        self._host = host
+        self.host = host
         self.address = address
         self.type = type_
         self.name = name
@@ -130,29 +153,40 @@ class _Record:
         """The store it runs in."""
         if self.state is not None:
             return self.state.store
-        assert self._host is not None
-        return self._host.state_store()
+        assert self.host is not None
+        return self.host.state_store()
 
     def signature(self) -> inspect.Signature:
         """Return the signature that `inspect` shows."""
+        import inspect  # takes longer than all the rest, and few ask
+
         kind = inspect.Parameter.POSITIONAL_ONLY
         params = [inspect.Parameter(f"p{i}", kind, annotation=type_name(t)) for i, t in enumerate(self.type.params)]
         results = tuple(type_name(t) for t in self.type.results)
         return inspect.Signature(params, return_annotation=results[0] if len(results) == 1 else results or None)
 
+    def timeout(self, names: dict[str, object]) -> float | None:
+        """Return how many seconds a call may take, from its keyword arguments or as its engine says."""
+        if "timeout" in names:
+            timeout = deadline.checked(names.pop("timeout"))
+        else:
+            timeout = self.state.code.config.timeout if self.state is not None else None
+        if names:
+            raise TypeError(f"{self.name}() takes no keyword argument {next(iter(names))!r}, only timeout")
+        return timeout
+
     def __call__(self, *args: object, **names: object) -> Any:
         params = self.type.params
-        if names:
-            raise TypeError(f"{self.name}() takes no keyword arguments")
+        timeout = self.timeout(names)
         if len(args) != len(params):
             raise TypeError(f"{self.name}() takes {len(params)} arguments {self.type}, got {len(args)}")
         store = self.store
-        if self._host is not None:
-            return self._host.call_directly(args)
+        if self.host is not None:
+            return self.host.call_directly(args)
         buffer = new_buffer(max(len(params), len(self.type.results)))
         for i, (value, type_) in enumerate(zip(args, params, strict=True)):
             buffer[i] = to_bits(value, type_, store, f"argument {i + 1} of {self.name}()")
-        enter_raw(self.type, self.address, buffer, store)
+        enter_raw(self.type, self.address, buffer, store, deadline.after(timeout))
         results = [from_bits(buffer[i], type_, store) for i, type_ in enumerate(self.type.results)]
         return None if not results else results[0] if len(results) == 1 else tuple(results)
 
@@ -165,8 +199,10 @@ def new_buffer(cells: int) -> ctypes.Array[ctypes.c_uint64]:
     return type_()
 
 
-def enter_raw(type_: FuncType, address: int, buffer: ctypes.Array[ctypes.c_uint64], store: Store) -> None:
+def enter_raw(type_: FuncType, address: int, buffer: ctypes.Array[ctypes.c_uint64], store: Store, end: int = 0) -> None:
     """Call a wasm function's FuncRef with raw bits in a buffer, which then holds the results. The store is claimed.
+
+    It ends at `end` (nanoseconds of the monotonic clock) at the latest, unless that is 0.
 
     Raises:
         Trap: it trapped.
@@ -174,10 +210,12 @@ def enter_raw(type_: FuncType, address: int, buffer: ctypes.Array[ctypes.c_uint6
         RecursionError: the native stack is too deep.
     """
     entry = process.get().raw_entry(ir_types(type_.params), ir_types(type_.results))
-    status = entry(address, ctypes.addressof(buffer))
+    place = ctypes.addressof(buffer)
+    limited = end or deadline.due()
+    status = deadline.enter(store.running_context, end, entry, address, place) if limited else entry(address, place)
     while status == RAW_BUSY:  # another thread came in since `claim`
         store.claim()
-        status = entry(address, ctypes.addressof(buffer))
+        status = deadline.enter(store.running_context, end, entry, address, place)
     if status == RAW_DEEP:
         raise RecursionError("maximum recursion depth exceeded while calling into WebAssembly")
 
@@ -236,12 +274,20 @@ class HostFunc:
 
     def call_directly(self, args: tuple[object, ...]) -> Any:
         """Call the callable from Python as wasm would: operands and results converted to the import's type."""
+        return self._answer(self.function(*self._convert(args)))
+
+    def _convert(self, args: tuple[object, ...]) -> list[Any]:
+        """Convert arguments given from Python to what the callable would get from wasm."""
         store = self.state_store()
-        given = [
+        return [
             from_bits(to_bits(value, t, store, f"argument {i + 1} of {self.name}()"), t, store)
             for i, (value, t) in enumerate(zip(args, self.type.params, strict=True))
         ]
-        bits = self._results(self.function(*given), store)
+
+    def _answer(self, answer: Any) -> Any:
+        """Convert what the callable returned to what wasm would return to Python."""
+        store = self.state_store()
+        bits = self._results(answer, store)
         results = [from_bits(b, t, store) for b, t in zip(bits, self.type.results, strict=True)]
         return None if not results else results[0] if len(results) == 1 else tuple(results)
 
@@ -265,9 +311,9 @@ def _func_type() -> type:
     return _type
 
 
-def _make(owner: Owner, record: _Record, block: int, numbers: bool) -> Func:
+def _make(owner: Owner, record: _Record, block: int, simple: bool) -> Func:
     type_ = record.type
-    code = process.get().enter_stub(ir_types(type_.params), ir_types(type_.results), numbers)
+    code = process.get().enter_stub(kinds(type_.params), kinds(type_.results), simple)
     made: Any = cpython.new_object(_func_type())
     cpython.set_field(made, FUNC_FUNCREF, record.address)
     cpython.set_field(made, FUNC_STORE, block + layout.INST_STORE)
@@ -285,11 +331,12 @@ def func_at(reference: int) -> Func:
     if index == layout.HOST_INDEX:
         host: HostFunc = cpython.object_at(block + 8)
         owner: Owner = cpython.object_at(host.block + layout.INST_OWNER)
-        return _make(owner, _Record(None, host, reference, host.type, host.name), host.block, numbers=False)
+        return _make(owner, _Record(None, host, reference, host.type, host.name), host.block, simple=False)
     owner = cpython.object_at(block + layout.INST_OWNER)
     state: State = cpython.object_at(os.read_u64(block + layout.INST_HOOK))
     module = state.code.module
     type_ = module.func_type(index)
     name = module.func_name(index) or f"func[{index}]"
-    numbers = numbers_only(type_.params) and numbers_only(type_.results)
-    return _make(owner, _Record(state, None, reference, type_, name), block, numbers)
+    # The record looks at the clock; emitted code is for calls that have all the time they want.
+    direct = simple(type_.params + type_.results) and state.code.config.timeout is None
+    return _make(owner, _Record(state, None, reference, type_, name), block, direct)

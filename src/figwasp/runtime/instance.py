@@ -15,22 +15,22 @@ from typing import Any, Final
 
 from figwasp import layout
 from figwasp.errors import (
-    TRAP_MESSAGES,
     TRAP_OUT_OF_BOUNDS_MEMORY,
     TRAP_OUT_OF_BOUNDS_TABLE,
-    Trap,
-    Unlinkable,
     Unsupported,
 )
 from figwasp.ir import constants
 from figwasp.ir.build_base import ir_types
-from figwasp.runtime import cpython, linear, os, process, traps
+from figwasp.runtime import closing, cpython, linear, listen, os, process, traps
+from figwasp.runtime.caller import WithCaller
 from figwasp.runtime.compile import CompiledModule
 from figwasp.runtime.containers import Global, Memory, Table, Tag, forget_externs, host_keeper
 from figwasp.runtime.func import Func, HostFunc, func_at
+from figwasp.runtime.limits import budget
 from figwasp.runtime.owner import Owner, make_owner
 from figwasp.runtime.store import Store
-from figwasp.runtime.values import numbers_only
+from figwasp.runtime.stubs import kinds, simple
+from figwasp.runtime.suspend import AsyncHostFunc, is_async
 from figwasp.wasm.module import ACTIVE, DECLARATIVE, FUNC, ConstExpr
 from figwasp.wasm.subtyping import canonical_type
 from figwasp.wasm.types import is_extern, is_ref
@@ -46,6 +46,8 @@ class State:
         code: the compiled module.
         block: address of the instance block.
         store: the store it runs in.
+        closed: None, or when it has been closed what is pinned as long as the chain of that moment runs (see `closing`).
+        handle: leads to the object that users hold, if there is one.
         memories, tables, globals, tags: in index space order, imports first.
     """
 
@@ -55,8 +57,10 @@ class State:
         "_datas",
         "_elems",
         "block",
+        "closed",
         "code",
         "globals",
+        "handle",
         "home",
         "memories",
         "store",
@@ -69,6 +73,8 @@ class State:
         self.block = block
         self.store = store
         self.home = [weakref.ref(store)]  # for what outlives this object
+        self.closed: Owner | None = None
+        self.handle: weakref.ref[Any] | None = None
         self.memories: list[Memory] = []
         self.tables: list[Table] = []
         self.globals: list[Global] = []
@@ -82,6 +88,7 @@ class State:
         self.code.remove_state(self)
         own = self.globals[self.code.module.num_imported_globals :]
         self.store.remove(self, self.tables[self.code.module.num_imported_tables :], own)
+        self.block = 0
 
     def join(self, store: Store) -> None:
         """Run in another store from now on."""
@@ -101,18 +108,10 @@ class State:
     def __call__(self, request: int, *args: int) -> int | None:
         """Serve a request of compiled code: compile a function, or do what a builtin does."""
         if request == layout.HOOK_COMPILE:
+            if self.closed is not None:
+                closing.check(self, args[1])
             return self.code.compile(args[0])
         return self._builtins[request](self, *args)
-
-    def _trap(self, code: int) -> Trap:
-        """Return the exception for a trap in a builtin called from wasm, with the frames that called it."""
-        context = self.store.sole_context
-        if not context:
-            return Trap(TRAP_MESSAGES[code])
-        # Where `to_native` left the wasm stack: the pointer it saved, then its return address into the builtin's stub.
-        sp = os.read_u64(context + layout.CTX_WASM_SP)
-        frames = traps.walk(os.read_u64(sp + 8), sp + 16, os.read_u64(context + layout.CTX_STACK_TOP))
-        return Trap(TRAP_MESSAGES[code], frames)
 
     def memory_grow(self, memory: int, delta: int) -> int:
         """memory.grow."""
@@ -123,7 +122,7 @@ class State:
         start, end = self._datas[segment]
         record = self.memories[memory].record
         if source + count > end - start or target + count > os.read_u64(record + layout.MEM_LENGTH):
-            raise self._trap(TRAP_OUT_OF_BOUNDS_MEMORY)
+            raise traps.trap(TRAP_OUT_OF_BOUNDS_MEMORY)
         if count:
             data = self.code.module.data
             os.write(self.memories[memory].base + target, data[start + source : start + source + count])
@@ -135,7 +134,7 @@ class State:
     def table_set(self, table: int, index: int, bits: int) -> None:
         """table.set."""
         if index >= len(self.tables[table]):
-            raise self._trap(TRAP_OUT_OF_BOUNDS_TABLE)
+            raise traps.trap(TRAP_OUT_OF_BOUNDS_TABLE)
         self.tables[table].set(index, bits)
 
     def table_grow(self, table: int, bits: int, delta: int) -> int:
@@ -145,21 +144,21 @@ class State:
     def table_fill(self, table: int, start: int, bits: int, count: int) -> None:
         """table.fill."""
         if start + count > len(self.tables[table]):
-            raise self._trap(TRAP_OUT_OF_BOUNDS_TABLE)
+            raise traps.trap(TRAP_OUT_OF_BOUNDS_TABLE)
         self.tables[table].fill(start, bits, count)
 
     def table_copy(self, target_table: int, source_table: int, target: int, source: int, count: int) -> None:
         """table.copy."""
         to, from_ = self.tables[target_table], self.tables[source_table]
         if source + count > len(from_) or target + count > len(to):
-            raise self._trap(TRAP_OUT_OF_BOUNDS_TABLE)
-        to.write(target, from_.read(source, count))
+            raise traps.trap(TRAP_OUT_OF_BOUNDS_TABLE)
+        to.copy(target, from_, source, count)
 
     def table_init(self, table: int, segment: int, target: int, source: int, count: int) -> None:
         """table.init."""
         elements = self._elems[segment]
         if source + count > len(elements) or target + count > len(self.tables[table]):
-            raise self._trap(TRAP_OUT_OF_BOUNDS_TABLE)
+            raise traps.trap(TRAP_OUT_OF_BOUNDS_TABLE)
         self.tables[table].write(target, elements[source : source + count])
 
     def elem_drop(self, segment: int) -> None:
@@ -248,11 +247,15 @@ _BUILTINS: Final[dict[int, Callable[..., int | None]]] = {
     layout.BUILTIN_TABLE_INIT: State.table_init,
     layout.BUILTIN_ELEM_DROP: State.elem_drop,
     layout.BUILTIN_GLOBAL_SET_REF: State.global_set_ref,
+    layout.HOOK_BEFORE: listen.before,
+    layout.HOOK_AFTER: listen.after,
 }
 
 
 def instantiate(code: CompiledModule, externs: Sequence[tuple[Extern, Owner | None]]) -> tuple[State, Owner]:
     """Make an instance; its start function has run.
+
+    Where a memory has no guard area, its own or one that it imports, the code checks bounds.
 
     Args:
         code: the compiled module.
@@ -260,17 +263,35 @@ def instantiate(code: CompiledModule, externs: Sequence[tuple[Extern, Owner | No
 
     Raises:
         Trap: an active segment does not fit, or the start function trapped.
-        LimitExceeded: no memory for what the module declares.
+        LimitExceeded: no memory for what the module declares, or more than its engine allows.
         Unsupported: it declares something that only validation knows.
     """
     if code.missing is not None:
         raise Unsupported(f"the module cannot be instantiated: no support for {code.missing} yet", code.missing)
-    maker = _Maker(code, externs)
+    if code.mode == linear.GUARD and any(isinstance(extern, Memory) and extern.mode != linear.GUARD for extern, _ in externs):
+        code = code.checked()
+    slots = code.config.slots
+    slots.take()
+    try:
+        maker = _make(code, externs)
+    except BaseException:
+        slots.give_back()
+        raise
+    maker.releases.append(slots.give_back)
     state = maker.state
+    if code.config.fuel:
+        state.store.fuel.add(state.store, code.config.fuel)
     state.evaluate_segments()
     state.run_active_segments()
     state.run_start()
     return state, maker.owner
+
+
+def _make(code: CompiledModule, externs: Sequence[tuple[Extern, Owner | None]]) -> _Maker:
+    try:
+        return _Maker(code, externs)
+    except linear.NoGuard:
+        return _Maker(code.checked(), externs)
 
 
 class _Maker:
@@ -365,8 +386,6 @@ class _Maker:
             elif isinstance(extern, Table):
                 self._add_table(extern)
             elif isinstance(extern, Memory):
-                if self.code.mode == linear.GUARD and extern.mode != linear.GUARD:
-                    raise Unlinkable(f"{item.module}.{item.name}: the memory has no guard area, which the module's code relies on")
                 self._add_memory(extern)
             elif isinstance(extern, Global):
                 os.write_u64(self.block + self.places.global_cell(len(self.state.globals)), extern.address)
@@ -374,11 +393,16 @@ class _Maker:
 
     def _host_func(self, number: int, function: Callable[..., Any], type_index: int, name: str) -> int:
         """Fill the FuncRef and the pair of slots of an imported Python callable; return the FuncRef's address."""
+        if isinstance(function, WithCaller):
+            function = function.bind(self.state)
         reference = self.block + self.host_references + layout.FUNCREF_SIZE * number
         pair = self.slots + 8 + 16 * number
         type_ = self.module.signature(type_index)
-        numbers = numbers_only(type_.params) and numbers_only(type_.results)
-        code = process.get().host_stub(ir_types(type_.params), ir_types(type_.results), numbers)
+        asynchronous = is_async(function)
+        if asynchronous:
+            code = process.get().async_host_stub(ir_types(type_.params), ir_types(type_.results))
+        else:
+            code = process.get().host_stub(kinds(type_.params), kinds(type_.results), simple(type_.params + type_.results))
         state = weakref.ref(self.state)
 
         def store_of_state() -> Store:
@@ -388,7 +412,8 @@ class _Maker:
             return alive.store
 
         cpython.set_reference(pair, function)
-        cpython.set_reference(pair + 8, HostFunc(function, type_, name, self.block, store_of_state))
+        kind = AsyncHostFunc if asynchronous else HostFunc
+        cpython.set_reference(pair + 8, kind(function, type_, name, self.block, store_of_state))
         os.write(reference, struct.pack("<QQII", code, pair, self.code.numbers[type_index], layout.HOST_INDEX))
         return reference
 
@@ -415,14 +440,16 @@ class _Maker:
         self.state.memories.append(memory)
 
     def _define_tables(self) -> None:
+        room = budget(self.code.config.max_table, "max_table")
         for type_ in self.module.tables[self.module.num_imported_tables :]:
-            table = Table(type_, canonical_type(type_.elem, self.code.numbers), self.store, self.keeper)
+            table = Table(type_, canonical_type(type_.elem, self.code.numbers), self.store, self.keeper, room)
             self.releases.append(table.releaser())
             self._add_table(table)
 
     def _define_memories(self) -> None:
+        room = budget(self.code.config.max_memory, "max_memory")
         for type_ in self.module.memories[self.module.num_imported_memories :]:
-            memory = Memory(type_, self.code.mode)
+            memory = Memory(type_, self.code.mode, room)
             self.releases.append(linear.releaser(memory.record))
             self._add_memory(memory)
 
@@ -444,4 +471,4 @@ class _Maker:
 
     def _define_tags(self) -> None:
         for index in self.module.tags[self.module.num_imported_tags :]:
-            self.state.tags.append(Tag(self.module.signature(index), self.code.numbers[index]))
+            self.state.tags.append(Tag(self.module.signature(index), self.code.numbers[index], self.code.owner))

@@ -3,6 +3,10 @@
 Guard mode reserves all that a 32-bit index and a 32-bit offset can reach; what is not committed faults, and the fault is a
 trap. Checked mode is for where that is not to be had (address space limits): code compares, and growing past the reservation
 answers -1.
+
+Address space is 128 TiB: 16,000 guarded memories would fill it. They get three quarters; memories made while so many live are
+checked, with reservations that become smaller as the rest fills up. Module code exists in both modes then (see
+`CompiledModule.checked`). Some reservations are kept for the next memory of the same size: their pages are given back.
 """
 
 from __future__ import annotations
@@ -23,6 +27,21 @@ _GUARD_SIZE: Final = (8 << 30) + PAGE_SIZE
 _CHECKED_SIZES: Final = (4 << 30, 1 << 30, 256 << 20, 64 << 20, 16 << 20, 4 << 20)
 _REC_RESERVED: Final = 16  # further fields of a memory record, for the runtime alone
 MAX_PAGES: Final = 65536
+_MOST_GUARDED: Final = 12 << 10  # memories at once
+_CHECKED_SPACE: Final = 16 << 40  # bytes that checked reservations may have together
+_HINT: Final = "ulimit -v and the sysctl vm.max_map_count limit them"
+_SHARE: Final = 1 << 10  # a reservation takes at most this part of what is left of them
+
+_MAX_POOLED: Final = 64
+
+_pool: Final[dict[int, list[int]]] = {}
+"""Reserved bytes << 33 | committed bytes -> the bases of the reservations that are kept."""
+_live: Final[dict[int, dict[int, None]]] = {size: {} for size in (_GUARD_SIZE, *_CHECKED_SIZES)}
+"""Size -> the bases of the reservations of at most that size; adding and removing one is one step for other threads."""
+
+
+class NoGuard(LimitExceeded):
+    """No address space for a guarded memory; a checked one may do."""
 
 
 _mode: int | None = None
@@ -55,26 +74,14 @@ def create(minimum: int, maximum: int | None, mode: int) -> int:
         mode: GUARD or CHECKED.
 
     Raises:
+        NoGuard: no address space for a guarded one.
         LimitExceeded: no address space, or no memory for the minimum.
     """
     limit = MAX_PAGES if maximum is None else min(maximum, MAX_PAGES)
-    sizes = (_GUARD_SIZE,) if mode == GUARD else _CHECKED_SIZES
-    base = 0
-    reserved = 0
-    for size in sizes:
-        reserved = size if mode == GUARD else max(min(size, limit * PAGE_SIZE), minimum * PAGE_SIZE, os.PAGE)
-        try:
-            base = os.reserve(reserved)
-            break
-        except OSError:
-            continue
-    if not base:
-        raise LimitExceeded("no address space for another memory")
-    try:
-        os.commit(base, minimum * PAGE_SIZE)
-    except OSError as error:
-        os.release(base, reserved)
-        raise LimitExceeded(f"no memory for {minimum} pages: {error}") from error
+    if mode == GUARD:
+        base, reserved, class_ = _reserve_guarded(minimum * PAGE_SIZE)
+    else:
+        base, reserved, class_ = _reserve_checked(minimum * PAGE_SIZE, limit * PAGE_SIZE)
     record = cpython.raw_calloc(1, layout.MEM_RECORD_SIZE)
     if not record:
         os.release(base, reserved)
@@ -82,7 +89,82 @@ def create(minimum: int, maximum: int | None, mode: int) -> int:
     os.write_u64(record + layout.MEM_BASE, base)
     os.write_u64(record + layout.MEM_LENGTH, minimum * PAGE_SIZE)
     os.write_u64(record + _REC_RESERVED, reserved)
+    _live[class_][base] = None
     return int(record)
+
+
+def _reserve_guarded(minimum: int) -> tuple[int, int, int]:
+    """Return the base, the size and the class of a reservation with a guard area, `minimum` bytes of it committed."""
+    if len(_live[_GUARD_SIZE]) >= _MOST_GUARDED:
+        raise NoGuard(_no_space())
+    try:
+        return _take(_GUARD_SIZE, minimum), _GUARD_SIZE, _GUARD_SIZE
+    except OSError:
+        raise NoGuard(_no_space()) from None
+
+
+def _reserve_checked(minimum: int, limit: int) -> tuple[int, int, int]:
+    """Return the base, the size and the class of a reservation of `minimum` to `limit` bytes, `minimum` of them committed."""
+    left = _CHECKED_SPACE - sum([size * len(_live[size]) for size in _CHECKED_SIZES])
+    for class_ in _CHECKED_SIZES:
+        size = max(min(class_, limit), minimum, os.PAGE)
+        if class_ > left // _SHARE and class_ != _CHECKED_SIZES[-1]:
+            continue
+        try:
+            return _take(size, minimum), size, class_
+        except OSError:
+            continue
+    raise LimitExceeded(_no_space())
+
+
+def _take(size: int, committed: int) -> int:
+    """Return the base of a reservation of which so many bytes are committed and zero.
+
+    Raises:
+        OSError: no address space.
+        LimitExceeded: no memory.
+    """
+    kept = _pool.get(size << 33 | committed)
+    try:
+        return kept.pop() if kept else _map(size, committed)
+    except IndexError:
+        return _map(size, committed)
+
+
+def _map(size: int, committed: int) -> int:
+    try:
+        base = os.reserve(size)
+    except OSError:
+        drain()
+        base = os.reserve(size)
+    try:
+        os.commit(base, committed)
+    except OSError as error:
+        os.release(base, size)
+        raise LimitExceeded(f"no memory for {committed // PAGE_SIZE} pages: {error} ({_HINT})") from error
+    return base
+
+
+def _give_back(base: int, size: int, committed: int) -> None:
+    """Take back a reservation."""
+    kept = _pool.setdefault(size << 33 | committed, [])
+    if sum(map(len, _pool.values())) < _MAX_POOLED:
+        os.discard(base, committed)
+        kept.append(base)
+    else:
+        os.release(base, size)
+
+
+def drain() -> None:
+    """Unmap the reservations that are kept."""
+    for key, kept in list(_pool.items()):
+        while kept:
+            os.release(kept.pop(), key >> 33)
+
+
+def _no_space() -> str:
+    alive = sum(map(len, _live.values()))
+    return f"no address space for another memory beside {alive} others ({_HINT})"
 
 
 def grow(record: int, delta: int, limit: int) -> int:
@@ -115,7 +197,9 @@ def releaser(record: int) -> Callable[[], None]:
     reserved = os.read_u64(record + _REC_RESERVED)
 
     def release() -> None:
-        os.release(base, reserved)
+        for class_ in _live.values():
+            class_.pop(base, None)
+        _give_back(base, reserved, -(-os.read_u64(record + layout.MEM_LENGTH) // PAGE_SIZE) * PAGE_SIZE)
         cpython.raw_free(record)
 
     return release

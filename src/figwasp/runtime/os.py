@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-import platform
 import resource
 import signal
 import struct
@@ -40,6 +39,7 @@ UCONTEXT_RIP: Final = 168
 UCONTEXT_RSP: Final = 160
 UCONTEXT_R15: Final = 96
 SIGINFO_ADDRESS: Final = 16
+CLOCK_MONOTONIC: Final = 1
 SYS_RT_SIGACTION: Final = 13
 SYS_NANOSLEEP: Final = 35
 SYS_FUTEX: Final = 202
@@ -68,10 +68,11 @@ def check_platform() -> None:
     """
     if sys.implementation.name != "cpython":
         raise Unsupported(f"figwasp needs CPython, this is {sys.implementation.name}")
-    if sys.platform != "linux" or platform.machine() not in ("x86_64", "AMD64") or struct.calcsize("P") != 8:
-        raise Unsupported(f"no compiler for {sys.platform} on {platform.machine()} yet (Linux x86-64 is supported)")
+    machine = os.uname().machine if hasattr(os, "uname") else "this machine"
+    if sys.platform != "linux" or machine != "x86_64" or struct.calcsize("P") != 8:
+        raise Unsupported(f"no compiler for {sys.platform} on {machine} yet (Linux x86-64 is supported)")
     gil_enabled = getattr(sys, "_is_gil_enabled", None)
-    if gil_enabled is not None and not gil_enabled():
+    if "t" in sys.abiflags or (gil_enabled is not None and not gil_enabled()):  # with the GIL switched on objects differ as well
         raise Unsupported("the free-threaded build of CPython is not supported yet")
 
 
@@ -179,6 +180,11 @@ def read(address: int, size: int) -> bytes:
     return ctypes.string_at(address, size)
 
 
+def word(address: int) -> ctypes.c_uint64:
+    """Return an 8-byte word whose `value` can be read and assigned."""
+    return ctypes.c_uint64.from_address(address)
+
+
 def read_u64(address: int) -> int:
     """Read one 8-byte word."""
     return ctypes.c_uint64.from_address(address).value
@@ -187,6 +193,11 @@ def read_u64(address: int) -> int:
 def write_u64(address: int, value: int) -> None:
     """Write one 8-byte word (modulo 2**64)."""
     ctypes.c_uint64.from_address(address).value = value
+
+
+def write_u8(address: int, value: int) -> None:
+    """Write one byte."""
+    ctypes.c_uint8.from_address(address).value = value
 
 
 def read_u32(address: int) -> int:

@@ -10,10 +10,9 @@ Deallocation puts the block on a list that the interpreter's next pending call r
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from figwasp.runtime import cpython, os, process
-from figwasp.runtime.stubs_object import OWNER_BLOCK, OWNER_COUNT, OWNER_HOLDS, OWNER_SIZE, OWNER_SLOTS
+from figwasp.runtime.stubs_object import OWNER_COUNT, OWNER_HOLDS, OWNER_SIZE, OWNER_SLOTS
 
 
 class Owner:
@@ -24,6 +23,7 @@ class Owner:
     @property
     def holds(self) -> tuple[Owner, ...]:
         """The owners that go no earlier than this one."""
+        cpython.check_type(self, _type)
         if not cpython.get_field(self, OWNER_HOLDS):
             return ()
         held: tuple[Owner, ...] = cpython.object_at(id(self) + OWNER_HOLDS)
@@ -60,15 +60,11 @@ def make_owner(block: int, release: Callable[[], None] | None = None, slots: int
         slots: address of an array of PyObject* in the block, all 0 or owned.
         count: their number.
     """
-    made: Any = cpython.new_object(_owner_type())
+    machine = process.get()
     if release is not None:
-        machine = process.get()
         machine.reap()  # pending calls run on the main thread only, which may be waiting
         machine.on_release(block, release)
-    cpython.set_field(made, OWNER_BLOCK, block)
-    cpython.set_field(made, OWNER_SLOTS, slots)
-    cpython.set_field(made, OWNER_COUNT, count)
-    owner: Owner = made
+    owner: Owner = machine.new_owner(id(_owner_type()), block, slots, count)
     return owner
 
 

@@ -8,24 +8,56 @@ from __future__ import annotations
 import ctypes
 import gc
 import os as _os
+import sys
 import threading
-from collections.abc import Callable
-from typing import Any, Final
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
 from figwasp.codegen import pipeline
-from figwasp.codegen.code import STUB_COUNT, STUB_TICK, STUB_TO_NATIVE, STUB_TO_WASM, STUB_TRAP, STUB_UNWIND
+from figwasp.codegen.code import (
+    STUB_COUNT,
+    STUB_FUEL,
+    STUB_TICK,
+    STUB_TO_NATIVE,
+    STUB_TO_WASM,
+    STUB_TRAP,
+    STUB_UNWIND,
+    Code,
+)
 from figwasp.codegen.isa.x64 import sequences
 from figwasp.codegen.isa.x64.target import TARGET
-from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_UNREACHABLE, Busy
+from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_SUSPENDED, TRAP_UNREACHABLE, Busy
 from figwasp.ir import order
 from figwasp.ir.func import Func
 from figwasp.ir.ops import I32, I64
-from figwasp.runtime import codespace, cpython, os, stubs_enter, stubs_host, stubs_object, traps
+from figwasp.runtime import (
+    codespace,
+    cpython,
+    listen,
+    os,
+    perfmap,
+    stubs_enter,
+    stubs_host,
+    stubs_leave,
+    stubs_object,
+    stubs_refs,
+    stubs_suspend,
+    tracebacks,
+    traps,
+)
 from figwasp.runtime.stack import Stacks
+from figwasp.runtime.stubs import REF, ir_kinds
+
+if TYPE_CHECKING:
+    from figwasp.runtime.store import Store
 
 TICK_NS: Final = 5_000_000
 _IDLE_ROUNDS: Final = 10
+_DEADLINES: Final = 512  # cells of the table
+_THREAD_SHIFT: Final = 6  # thread states are further apart than this
 
 # The statics page: words at fixed addresses that emitted code refers to.
 _PARKED: Final = 0
@@ -56,8 +88,12 @@ BUILTIN_TYPES: Final[dict[int, tuple[bytes, bytes]]] = {
 _RAW: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
 _NEXT_DEAD: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64)
 _GUARD: Final = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_uint64, ctypes.py_object)
+_STRIP: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64)
+_NEW_OWNER: Final = ctypes.PYFUNCTYPE(ctypes.py_object, *[ctypes.c_uint64] * 4)
 _EXCHANGE: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 3)
-_CLAIM: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 5)
+_START: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
+_RESUME: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 5)
+_CLAIM: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 6)
 
 
 def _dead(*_args: object) -> None:
@@ -83,8 +119,10 @@ class Process:
         stacks: contexts and stacks.
         stubs: address of each `code.STUB_*`.
         builtin_cells: address of the builtins' cells.
+        deadlines: the table of those that threads have (`deadline`).
         returned: the return address at which a walk over wasm frames ends.
         exchange: writes a word unless it has changed (`stubs_object.exchange`).
+        new_owner: makes an owner (`stubs_object.new_owner`).
         guard: calls something as a part of a chain (`stubs_enter.guard`).
         claim: binds a chain to the calling thread (`stubs_enter.claim`).
     """
@@ -92,30 +130,43 @@ class Process:
     def __init__(self) -> None:
         os.check_platform()
         cpython.probe()
-        hooks = (traps.raise_trap, self._clean_up, _dead, _claim, _busy)
+        hooks = (traps.failed, self._clean_up, _dead, _claim, _busy, listen.abandon, tracebacks.tidy)
         self.hooks = stubs_enter.Hooks(*[id(hook) for hook in hooks])
-        self._hooks_kept = (*hooks, self.reap)
+        self._hooks_kept = (*hooks, self._out_of_fuel, self.reap)
+        self._finalizing = sys.is_finalizing
         self._cleanups: dict[int, Callable[[int], None]] = {}
+        self._stores: dict[int, weakref.ref[Store]] = {}
         self._statics = os.allocate(os.PAGE)
         self.stacks = Stacks(self._statics + _CONTEXTS_USED)
         self.space = codespace.Space()
         self._region = codespace.Region(self.space, 0)
+        self.deadlines = stubs_host.Deadlines(os.allocate(16 * _DEADLINES), _DEADLINES, _THREAD_SHIFT)
         self._enter: dict[bytes, int] = {}
         self._raw: dict[bytes, Callable[[int, int], int]] = {}
         self._host: dict[bytes, int] = {}
+        self._async_host: dict[bytes, int] = {}
+        self._suspendable: dict[bytes, tuple[Callable[..., int], Callable[..., int]]] = {}
+        self._hook_stubs: dict[int, int] = {}
         self._lazy_entries: list[int] = []
         self._releases: dict[int, Callable[[], None]] = {}
+        self._pauses: list[None] = []  # one for each `no_releases` in force
         self.graveyard: list[object] = []
         self.stubs = [0] * STUB_COUNT
         cells = self.space.data_chunk(8 * layout.BUILTIN_COUNT)
         self.builtin_cells = cells.start
         self._general_body = 0
+        self._async_body = 0
+        self.hooks.failure = self.compile(stubs_leave.failure(self.hooks))
+        self.hooks.settle = self.compile(stubs_enter.settle(self.hooks))
+        self.hooks.slow = self.compile(stubs_enter.slow(self.hooks))
         self._make_switches()
         self._make_builtins()
         self._next_dead: Callable[[], int] = _NEXT_DEAD(self.compile(stubs_object.next_dead(self._statics + _REAP_LIST)))
         self.exchange: Callable[[int, int, int], int] = _EXCHANGE(self.compile(stubs_object.exchange()))
         self.guard: Callable[[int, Callable[[], Any]], Any] = _GUARD(self.compile(stubs_enter.guard(self.hooks)))
-        self.claim: Callable[[int, int, int, int, int], int] = _CLAIM(self.compile(stubs_enter.claim()))
+        self.claim: Callable[[int, int, int, int, int, int], int] = _CLAIM(self.compile(stubs_enter.claim()))
+        self.new_owner: Callable[[int, int, int, int], Any] = _NEW_OWNER(self.compile(stubs_object.new_owner()))
+        self.stacks.strip = _STRIP(self.compile(stubs_enter.strip()))
         self._install_handler()
         gc.callbacks.append(self._after_collection)
         self._ticking = False
@@ -125,11 +176,17 @@ class Process:
 
     def compile(self, func: Func) -> int:
         """Compile and install a stub; return its address."""
-        order.run(func)
-        code = pipeline.compile(func, TARGET)
+        code = self.translate(func)
         address = codespace.install(self._region, code, self.builtin_cells, self.stubs)
         traps.register(traps.Placed(address, code, None))
+        perfmap.add_stub(address, len(code.data), func.name)
         return address
+
+    @staticmethod
+    def translate(func: Func) -> Code:
+        """Compile a stub that is to be installed elsewhere."""
+        order.run(func)
+        return pipeline.compile(func, TARGET)
 
     def _put(self, data: bytes) -> int:
         address = self._region.place(len(data))
@@ -140,31 +197,44 @@ class Process:
         s = self._statics
         wake = self._put(sequences.wake(s + _PARKED, os.SYS_FUTEX))
         front = stubs_host.FaultFront(s + _HANDLER, s + _PREVIOUS_HANDLER, s + _OUR_ACTION, s + _PRESENT_ACTION)
-        tick = self.compile(stubs_host.tick(s + _PARKED, wake, front))
+        tick = self.compile(stubs_host.tick(s + _PARKED, wake, front, self.deadlines))
         compile_ = self.compile(stubs_host.compile_hook(self.hooks.dead))
-        switches = sequences.Switches(TRAP_UNREACHABLE, tick, compile_)
+        fuel = self.compile(stubs_host.fuel(id(self._hooks_kept[-2])))
+        switches = sequences.Switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, tick, fuel, compile_)
         base = self._put(switches.data)
+        perfmap.add_stub(base, len(switches.data), "switches")
         self.stubs[STUB_TRAP] = base + switches.trap
         self.stubs[STUB_TICK] = base + switches.tick
+        self.stubs[STUB_FUEL] = base + switches.fuel
         self.stubs[STUB_UNWIND] = base + switches.unwind
         self.stubs[STUB_TO_WASM] = base + switches.to_wasm
         self.stubs[STUB_TO_NATIVE] = base + switches.to_native
         self.returned = base + switches.returned
+        # Out of line calls that come to Python, on top of frames of the same size: walks over the stack pass them.
+        saving = Code("saving", -1)
+        saving.data = switches.data[switches.tick : switches.suspend]
+        saving.frame_size = sequences.LAZY_FRAME
+        traps.register(traps.Placed(base + switches.tick, saving, None))
         self._lazy = base + switches.lazy
+        self._suspend = base + switches.suspend
+        self._resume = base + switches.resume
 
     def _make_builtins(self) -> None:
         addresses = {
             layout.BUILTIN_MEMORY_FILL: self.compile(stubs_host.memory_fill()),
             layout.BUILTIN_MEMORY_COPY: self.compile(stubs_host.memory_copy()),
         }
-        hooks: dict[int, int] = {}
         for number, (params, results) in BUILTIN_TYPES.items():
-            count = len(params)
-            if count not in hooks:
-                hooks[count] = self.compile(stubs_host.hook(count, self.hooks.dead))
-            addresses[number] = self.compile(stubs_host.builtin(number, params, results, hooks[count]))
+            addresses[number] = self.compile(stubs_host.builtin(number, params, results, self.hook(len(params))))
         for number, address in addresses.items():
             os.write_u64(self.builtin_cells + 8 * number, address)
+
+    def hook(self, count: int) -> int:
+        """Return the address of what asks an instance's hook with a number of operands."""
+        address = self._hook_stubs.get(count)
+        if address is None:
+            address = self._hook_stubs[count] = self.compile(stubs_host.hook(count, self.hooks.dead))
+        return address
 
     def lazy_entry(self, index: int) -> int:
         """Return the address that a cell of function `index` holds until it is compiled."""
@@ -179,12 +249,17 @@ class Process:
 
     lazy_entry_size: Final = sequences.LAZY_ENTRY_SIZE
 
-    def enter_stub(self, params: bytes, results: bytes, numbers: bool) -> int:
-        """Return the vectorcall code for a function type (IR types); `numbers`: no reference among them."""
-        key = params + b"\xff" + results if numbers else b"slow"
+    def enter_stub(self, params: bytes, results: bytes, simple: bool) -> int:
+        """Return the vectorcall code for a function type (kinds); `simple`: `stubs.simple` of all its types."""
+        if not simple:
+            return self.hooks.slow
+        key = params + b"\xff" + results
         address = self._enter.get(key)
         if address is None:
-            func = stubs_enter.enter(params, results, self.hooks) if numbers else stubs_enter.slow(self.hooks)
+            if REF in params or REF in results:
+                func = stubs_refs.enter(params, results, self.hooks)
+            else:
+                func = stubs_enter.enter(params, results, self.hooks)
             address = self._enter[key] = self.compile(func)
         return address
 
@@ -197,22 +272,43 @@ class Process:
             entry = self._raw[key] = _RAW(address)
         return entry
 
-    def host_stub(self, params: bytes, results: bytes, numbers: bool) -> int:
-        """Return the code of host functions of a type (IR types)."""
-        key = params + b"\xff" + results + (b"n" if numbers else b"")
+    def host_stub(self, params: bytes, results: bytes, simple: bool) -> int:
+        """Return the code of host functions of a type (kinds); `simple`: `stubs.simple` of all its types."""
+        key = params + b"\xff" + results + (b"n" if simple else b"")
         address = self._host.get(key)
         if address is None:
-            if numbers and len(results) < 2:
+            if simple and REF not in results:
                 body = self.compile(stubs_host.body(params, results, self.hooks.dead))
             else:
                 body = self._general()
-            address = self._host[key] = self.compile(stubs_host.host(params, results, body))
+            address = self._host[key] = self.compile(stubs_host.host(ir_kinds(params), ir_kinds(results), body))
         return address
 
     def _general(self) -> int:
         if not self._general_body:
             self._general_body = self.compile(stubs_host.general_body(self.hooks.dead))
         return self._general_body
+
+    def async_host_stub(self, params: bytes, results: bytes) -> int:
+        """Return the code of async host functions of a type (IR types)."""
+        key = params + b"\xff" + results
+        address = self._async_host.get(key)
+        if address is None:
+            if not self._async_body:
+                self._async_body = self.compile(stubs_suspend.body(self.hooks.dead))
+            func = stubs_suspend.host(params, results, self._async_body, self._suspend)
+            address = self._async_host[key] = self.compile(func)
+        return address
+
+    def suspendable(self, params: bytes, results: bytes) -> tuple[Callable[..., int], Callable[..., int]]:
+        """Return `stubs_suspend.start` and `.resume` of a function type (IR types)."""
+        key = params + b"\xff" + results
+        both = self._suspendable.get(key)
+        if both is None:
+            start = _START(self.compile(stubs_suspend.start(params, results, self.hooks)))
+            resume = _RESUME(self.compile(stubs_suspend.resume(params, results, self.hooks, self._resume)))
+            both = self._suspendable[key] = (start, resume)
+        return both
 
     # Native types
 
@@ -238,9 +334,24 @@ class Process:
         self._releases[block] = function
 
     def reap(self) -> None:
-        """Release the blocks whose owners have gone: a pending call of the interpreter."""
+        """Release the blocks whose owners have gone: a pending call of the interpreter.
+
+        Not when that is shutting down: what releases them may have lost its globals, and the process goes anyway.
+        """
+        if self._pauses or self._finalizing():
+            return
         while block := self._next_dead():
             self._releases.pop(block)()
+
+    @contextmanager
+    def no_releases(self) -> Iterator[None]:
+        """Release no block until the end, which makes up for it."""
+        self._pauses.append(None)
+        try:
+            yield
+        finally:
+            self._pauses.pop()
+            self.reap()
 
     def _after_collection(self, phase: str, _info: Any) -> None:
         """Drop what cleared owners held, once the collection is over."""
@@ -258,6 +369,19 @@ class Process:
 
     def _clean_up(self, context: int) -> None:
         self._cleanups[context](context)
+
+    def belongs_to(self, context: int, store: Store | None) -> None:
+        """Note which store a context belongs to; None: to none any more."""
+        if store is None:
+            self._stores.pop(context, None)
+        else:
+            self._stores[context] = weakref.ref(store)
+
+    def _out_of_fuel(self, context: int) -> bool:
+        """Return whether a context whose fuel is used up may go on."""
+        reference = self._stores.get(context)
+        store = reference() if reference is not None else None
+        return store is not None and store.fuel.refill(store, context)
 
     # Faults
 

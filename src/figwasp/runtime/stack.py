@@ -8,25 +8,44 @@ that run before a function's own check.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime import cpython, os
+from figwasp.runtime import cpython, listen, os
 
 STACK_SIZE: Final = 1 << 20
-TOP: Final = STACK_SIZE - 64  # where the first frame starts
+MIN_STACK: Final = 128 << 10
+MAX_STACK: Final = 1 << 30
+BELOW_TOP: Final = 64  # bytes above the first frame
 HEADROOM: Final = 64 << 10
 _GUARD: Final = 64 << 10
 _MAX_CONTEXTS: Final = 1 << 16
 _AHEAD: Final = 256
-_MAX_POOLED: Final = 64
+_MAX_POOLED: Final = 64  # of a size
+_MAX_LENT: Final = 1024  # stores with a stack of their own; of more, those that have not run for longest lend theirs
+_TRIES: Final = 8
 
 
-def _make_stack() -> int:
+def checked(size: object) -> int:
+    """Return a size of stacks that somebody gave.
+
+    Raises:
+        TypeError: it is no int.
+        ValueError: it is too small, too large, or no multiple of the page size.
+    """
+    if not isinstance(size, int) or isinstance(size, bool):
+        raise TypeError(f"stack_size must be an int, not {type(size).__name__}")
+    if not MIN_STACK <= size <= MAX_STACK or size % os.PAGE:
+        raise ValueError(f"stack_size must be a multiple of {os.PAGE} from {MIN_STACK} to {MAX_STACK}: {size}")
+    return size
+
+
+def _make_stack(size: int) -> int:
     try:
-        base = os.reserve(_GUARD + STACK_SIZE) + _GUARD
-        os.commit(base, STACK_SIZE)
+        base = os.reserve(_GUARD + size) + _GUARD
+        os.commit(base, size)
     except OSError as error:
         raise LimitExceeded(f"no memory for a wasm stack: {error}") from None
     return base
@@ -39,7 +58,10 @@ class Stacks:
         contexts: address of the first context.
         contexts_size: bytes of the mapping.
         used: address of the word that holds the number of contexts that may be in use.
+        strip: takes the stack of a context that is idle (`stubs_enter.strip`).
     """
+
+    strip: Callable[[int], int]
 
     def __init__(self, used: int) -> None:
         self.contexts_size = _MAX_CONTEXTS * layout.CTX_SIZE
@@ -47,7 +69,9 @@ class Stacks:
         self.used = used
         self._numbers = itertools.count()
         self._free: list[int] = []
-        self._pool: list[int] = []
+        self._pools: dict[int, list[int]] = {}
+        self._sizes: dict[int, int] = {}  # of every stack, by its lowest address
+        self._lent: dict[int, None] = {}  # contexts of stores that have a stack, those claimed last at the end
 
     def new_context(self) -> int:
         """Return the address of a context that no thread has claimed yet and that has no stack.
@@ -68,24 +92,51 @@ class Stacks:
         os.write(context, bytes(layout.CTX_SIZE))
         return context
 
-    def take_stack(self) -> int:
-        """Return the lowest address of a stack that nobody uses.
+    def take_stack(self, size: int) -> int:
+        """Return the lowest address of a stack of a size that nobody uses.
 
         Raises:
             LimitExceeded: no address space or memory for it.
         """
         try:
-            return self._pool.pop()
-        except IndexError:
-            return _make_stack()
+            return self._pools[size].pop()
+        except (IndexError, KeyError):
+            base = _make_stack(size)
+            self._sizes[base] = size
+            return base
+
+    def size_of(self, base: int) -> int:
+        """Return the size of a stack, 0 when there is none at an address."""
+        return self._sizes.get(base, 0)
 
     def give_back_stack(self, base: int) -> None:
         """Take back a stack."""
-        if len(self._pool) < _MAX_POOLED:
-            os.discard(base, STACK_SIZE)
-            self._pool.append(base)
+        size = self._sizes[base]
+        pool = self._pools.setdefault(size, [])
+        if len(pool) < _MAX_POOLED:
+            os.discard(base, size)
+            pool.append(base)
         else:
-            os.release(base - _GUARD, _GUARD + STACK_SIZE)
+            del self._sizes[base]
+            os.release(base - _GUARD, _GUARD + size)
+
+    def note(self, context: int) -> None:
+        """Note that a store's context has been claimed; when very many have a stack, take back one that is not in use.
+
+        Stacks are what most limits the number of live instances that are called: each takes two mappings.
+        """
+        self._lent.pop(context, None)
+        self._lent[context] = None
+        if len(self._lent) <= _MAX_LENT:
+            return
+        for other in list(itertools.islice(self._lent, _TRIES)):
+            if other != context:
+                base = self.strip(other)
+                self._lent.pop(other, None)
+                if base:
+                    self.give_back_stack(base)
+                    return
+                self._lent[other] = None
 
     def disown_idle(self) -> None:
         """In a forked child: end the chains of the threads that are no more, and have every idle chain claimed anew."""
@@ -97,6 +148,7 @@ class Stacks:
                 os.write_u64(context + layout.CTX_DEPTH, 0)
                 os.write_u64(context + layout.CTX_STATUS, layout.FLAG_CLEANUP << 32)
                 os.write_u64(context + layout.CTX_WASM_SP, os.read_u64(context + layout.CTX_STACK_TOP))
+                listen.forget(context)
             if not os.read_u64(context + layout.CTX_DEPTH):
                 os.write_u64(context + layout.CTX_THREAD_STATE, 0)
 
@@ -104,5 +156,7 @@ class Stacks:
         """Take back a context that nobody can enter any more, and its stack."""
         if os.read_u64(context + layout.CTX_STACK_TOP):
             self.give_back_stack(os.read_u64(context + layout.CTX_STACK_BASE))
+        self._lent.pop(context, None)
         os.write(context, bytes(layout.CTX_SIZE))
+        listen.forget(context)
         self._free.append(context)

@@ -15,7 +15,10 @@ from figwasp import layout
 from figwasp.errors import Busy
 from figwasp.runtime import cpython, os, process
 from figwasp.runtime.externs import Externs
+from figwasp.runtime.fuel import Fuel
 from figwasp.runtime.owner import Owner, make_owner
+from figwasp.runtime.stack import STACK_SIZE
+from figwasp.runtime.stubs_enter import CLAIM_BUSY
 
 if TYPE_CHECKING:
     from figwasp.runtime.containers import Global, Table
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _NATIVE_MARGIN: Final = 128 << 10
 _ATTEMPTS: Final = 3
+_MAX_SPARE: Final = 16
 
 
 class Store:
@@ -33,6 +37,8 @@ class Store:
         record: address of the store record, which the instances point to.
         context: address of the context.
         owner: keeps both.
+        fuel: what metered code in it asks for more when it has run out.
+        stack_size: bytes of its wasm stacks, the most that an instance asks for; 0 when there is no instance yet.
     """
 
     def __init__(self) -> None:
@@ -43,9 +49,14 @@ class Store:
         os.write_u64(record + layout.STORE_CONTEXT, context)
         self.record: int = record
 
+        spare: list[int] = []
+        self._spare = spare  # contexts for further calls that may be suspended, with their stacks
+
         def release() -> None:
             machine.on_cleanup(context, None)
-            machine.stacks.release_context(context)
+            for one in (context, *spare):
+                machine.belongs_to(one, None)
+                machine.stacks.release_context(one)
             cpython.raw_free(record)
 
         self.owner = make_owner(record, release)
@@ -57,8 +68,12 @@ class Store:
                 store.clean_up(leaving)
 
         machine.on_cleanup(context, clean_up)
+        machine.belongs_to(context, self)
         self._clean_up_hook = clean_up
         self._successor: Store | None = None  # the store this one was merged into, for whoever still has this one in hand
+        self._chains: list[int] = []  # contexts of calls that may be suspended
+        self.fuel = Fuel()
+        self.stack_size = 0
         self._contexts = [context]  # and those of stores merged into this one while a chain was running there, until it ends
         self._states: weakref.WeakSet[State] = weakref.WeakSet()
         self._tables: weakref.WeakSet[Table] = weakref.WeakSet()
@@ -71,6 +86,19 @@ class Store:
     def add_state(self, state: State) -> None:
         """Let an instance run in this store."""
         self._states.add(state)
+        self._use_stack(state.code.config.stack_size)
+
+    def _use_stack(self, size: int) -> None:
+        """Have a larger stack from the next call on, if it is larger."""
+        if size > self.stack_size:
+            self.stack_size = size
+            if _is_running(self.context):
+                self.ask_for_cleanup()
+            else:
+                self._have_claimed_anew()
+
+    def _have_claimed_anew(self) -> None:
+        os.write_u64(self.context + layout.CTX_THREAD_STATE, 0)
 
     def add_table(self, table: Table) -> None:
         """Let a table follow its store when that is merged into another."""
@@ -91,12 +119,22 @@ class Store:
     @property
     def running(self) -> bool:
         """Whether a chain is running or suspended in a host function."""
-        return any(_is_running(context) for context in self._contexts)
+        return any(map(_is_running, self.contexts))
+
+    @property
+    def contexts(self) -> list[int]:
+        """The contexts that calls may be running on or be suspended in; the first is the one that stays."""
+        return [*self._contexts, *self._chains]
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a call has begun and not ended, suspended ones included."""
+        return bool(self._chains) or self.running
 
     @property
     def sole_context(self) -> int:
         """The context that is running when there is just one, else 0."""
-        running = [context for context in self._contexts if _is_running(context)]
+        running = [context for context in self.contexts if _is_running(context)]
         return running[0] if len(running) == 1 else 0
 
     def check_thread(self) -> None:
@@ -105,9 +143,14 @@ class Store:
         Raises:
             Busy: one does.
         """
-        for context in self._contexts:
+        for context in self.contexts:
             if _is_running(context) and os.read_u64(context + layout.CTX_THREAD_STATE) != cpython.thread_state():
                 raise Busy("another thread is running in this store")
+
+    @property
+    def running_context(self) -> int:
+        """The context that a call would run on now."""
+        return os.read_u64(self.current.record + layout.STORE_CONTEXT)
 
     @property
     def current(self) -> Store:
@@ -141,11 +184,19 @@ class Store:
         for context in other._contexts:
             if _is_running(context):
                 process.get().on_cleanup(context, self._clean_up_hook)
+                process.get().belongs_to(context, self)
                 _set_cleanup(context, True)
                 self._contexts.append(context)
+        for context in other._chains:
+            process.get().belongs_to(context, self)
+        self._chains += other._chains
+        self.fuel.absorb(self, other)
+        self._use_stack(other.stack_size)
+        self._spare += other._spare
+        other._spare.clear()
         if not _is_running(self.context):
             # Whoever claimed this chain must do so again: it has to look at the other's chain as well.
-            os.write_u64(self.context + layout.CTX_THREAD_STATE, 0)
+            self._have_claimed_anew()
         for state in list(other._states):
             state.join(self)
             self._states.add(state)
@@ -155,7 +206,7 @@ class Store:
         for global_ in list(other._globals):
             global_.join(self)
             self._globals.add(global_)
-        self._externs.absorb(other._externs, self.owner)
+        self._externs.absorb(other._externs, self.owner, self.record, other.record)
         self._pinned += other._pinned
         other._retire(self)
         if self._pinned or self._externs.suspects:
@@ -167,6 +218,29 @@ class Store:
         self._tables.clear()
         self._globals.clear()
         self._pinned = []
+        self._chains = []
+
+    def add_chain(self) -> int:
+        """Return a new context, for a call that may be suspended: until `remove_chain` all that any call brought in stays."""
+        store = self.current
+        context = store._spare.pop() if store._spare else process.get().stacks.new_context()
+        os.write_u64(context + layout.CTX_WASM_SP, os.read_u64(context + layout.CTX_STACK_TOP))
+        process.get().belongs_to(context, store)
+        store._chains.append(context)
+        return context
+
+    def remove_chain(self, context: int) -> None:
+        """Forget a call that has come to its end."""
+        store = self.current
+        store._chains.remove(context)
+        store.fuel.move(context, store.context)
+        if len(store._spare) < _MAX_SPARE:
+            store._spare.append(context)
+        else:
+            process.get().stacks.release_context(context)
+        if store._pinned or store._externs.suspects:
+            store.ask_for_cleanup()
+            store.clean_up_if_asked()
 
     # Entering
 
@@ -181,16 +255,33 @@ class Store:
             self.current.claim()
             return
         self.check_thread()
+        self.bind(self.context)
+        process.get().stacks.note(self.context)
+
+    def bind(self, context: int) -> None:
+        """Bind a context to the calling thread and give it a stack.
+
+        Raises:
+            Busy: another thread is running in it.
+            LimitExceeded: no memory for a stack.
+        """
         machine = process.get()
         machine.check_handler()
         machine.start_ticker()
         lowest, size = os.native_stack()
         on_main = threading.current_thread() is threading.main_thread()
-        stack = 0 if os.read_u64(self.context + layout.CTX_STACK_TOP) else machine.stacks.take_stack()
-        busy = machine.claim(self.context, stack, lowest + _NATIVE_MARGIN, max(size - _NATIVE_MARGIN, 0), int(on_main))
-        if stack and os.read_u64(self.context + layout.CTX_STACK_BASE) != stack:
-            machine.stacks.give_back_stack(stack)
-        if busy:
+        room = self.current.stack_size or STACK_SIZE
+        present = machine.stacks.size_of(os.read_u64(context + layout.CTX_STACK_BASE))
+        # The stack of a call that may be suspended stays what it is.
+        wanted = present == 0 or (present < room and context == self.context and not _is_running(context))
+        stack = machine.stacks.take_stack(room) if wanted else 0
+        limit, above = lowest + _NATIVE_MARGIN, max(size - _NATIVE_MARGIN, 0)
+        before = machine.claim(context, stack, room if wanted else 0, limit, above, int(on_main))
+        if stack:
+            unused = before if os.read_u64(context + layout.CTX_STACK_BASE) == stack else stack
+            if unused:
+                machine.stacks.give_back_stack(unused)
+        if before == CLAIM_BUSY:
             raise Busy("another thread is running in this store")
 
     def run(self, work: Callable[[], _T]) -> _T:
@@ -217,6 +308,10 @@ class Store:
             store._pinned.append(owner)
         store.ask_for_cleanup()
 
+    def is_pinned(self, owner: Owner) -> bool:
+        """Return whether the chain for which an owner was pinned is still running."""
+        return any(owner is one for one in self.current._pinned)
+
     def ask_for_cleanup(self) -> None:
         """Have `clean_up` called when the outermost entry leaves."""
         for context in self.current._contexts:
@@ -239,17 +334,20 @@ class Store:
         """
         if leaving != self.context and leaving in self._contexts:
             self._contexts.remove(leaving)
+            self.fuel.move(leaving, self.context)
         _set_cleanup(leaving, False)
-        if any(context != leaving and _is_running(context) for context in self._contexts):
+        if self._chains or any(context != leaving and _is_running(context) for context in self._contexts):
             return
         _set_cleanup(self.context, False)
+        if process.get().stacks.size_of(os.read_u64(self.context + layout.CTX_STACK_BASE)) < self.stack_size:
+            self._have_claimed_anew()
         self._pinned.clear()
         self._externs.release_unheld()
 
     def extern_to_bits(self, value: object) -> int:
         """Return the address of a cell that holds an object."""
         store = self.current
-        cell = store._externs.put(value, store.owner)
+        cell = store._externs.put(value, store.owner, store.record)
         store.ask_for_cleanup()
         return cell
 
@@ -290,5 +388,5 @@ def _is_running(context: int) -> bool:
 
 
 def _set_cleanup(context: int, wanted: bool) -> None:
-    flags = os.read_u32(context + layout.CTX_FLAGS) & ~layout.FLAG_CLEANUP
-    os.write_u32(context + layout.CTX_FLAGS, flags | layout.FLAG_CLEANUP * wanted)
+    # One byte: compiled code of another thread may be changing the flags beside it.
+    os.write_u8(context + layout.CTX_FLAGS + 1, wanted * (layout.FLAG_CLEANUP >> 8))

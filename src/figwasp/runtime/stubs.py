@@ -21,15 +21,45 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.ir import ops
+from figwasp.ir.build_base import ir_types
 from figwasp.ir.func import Block, Call, Emitter, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
 from figwasp.runtime import cpython
+from figwasp.wasm.types import EXTERNREF, Types, is_ref
 
 STORE_OP: Final = {I32: ops.I32_STORE, I64: ops.I64_STORE, F32: ops.F32_STORE, F64: ops.F64_STORE}
 LOAD_OP: Final = {I32: ops.I32_LOAD, I64: ops.I64_LOAD, F32: ops.F32_LOAD, F64: ops.F64_LOAD}
 
 MISMATCH: Final = (TypeError, OverflowError)
 """What C API conversions raise for an object that is no number of the kind, or too large a one."""
+
+_INT_LAYOUT: Final = cpython.int_layout()
+_FLOATS: Final = cpython.float_layout()
+_COUNTS: Final = cpython.plain_counts()
+
+
+def _transparent(type_: int) -> bool:
+    """Return whether stubs can read a Python number of the kind for an IR type themselves."""
+    return _FLOATS if type_ in (F32, F64) else _INT_LAYOUT != cpython.INT_OPAQUE
+
+
+REF: Final = 8
+"""Beside the IR types, the kind of a value that is a nullable externref."""
+
+
+def kinds(types: Types) -> bytes:
+    """Return the kinds of value types: IR types, and REF."""
+    return bytes([REF if code == EXTERNREF else kind for code, kind in zip(types, ir_types(types), strict=True)])
+
+
+def ir_kinds(given: bytes) -> bytes:
+    """Return the IR types of kinds."""
+    return given.replace(bytes([REF]), bytes([I64]))
+
+
+def simple(types: Types) -> bool:
+    """Return whether stubs can convert values of all the types: numbers and nullable externrefs."""
+    return all(code == EXTERNREF or not is_ref(code) for code in types)
 
 
 class Stub(Emitter):
@@ -103,6 +133,26 @@ class Stub(Emitter):
         self.func.blocks.append(block)
         self.block = block
 
+    def incref(self, thing: Value) -> None:
+        """Take a reference to an object."""
+        if not _COUNTS:
+            self.c("Py_IncRef", [thing], ops.VOID)
+            return
+        self.put(self.emit(ops.I64_ADD, [self.get(thing, 0), self.word(1)]), thing, 0)
+
+    def decref(self, thing: Value) -> None:
+        """Drop a reference to an object."""
+        if not _COUNTS:
+            self.c("Py_DecRef", [thing], ops.VOID)
+            return
+        alive = self.new()
+        left = self.emit(ops.I64_SUB, [self.get(thing, 0), self.word(1)])
+        self.put(left, thing, 0)
+        self.when(self.equals(left, 0), alive)
+        self.c("_Py_Dealloc", [thing], ops.VOID)
+        self.jump(alive)
+        self.at(alive)
+
     def unless_zero(self, value: Value, rest: Block) -> None:
         """Go on in a new block when an i64 is not 0, else at `rest`."""
         self.when(self.emit(ops.I64_NE, [value, self.word(0)]), rest)
@@ -171,6 +221,62 @@ class Stub(Emitter):
             return self.emit(ops.F32_DEMOTE_F64, [value])
         return value
 
+    def unbox_all(self, types: bytes, things: list[Value], failed: Block) -> list[Value]:
+        """Turn Python numbers into values as `unbox` does: small ints and floats without calling anything."""
+        if not types or not all(_transparent(type_) for type_ in types):
+            return [self.unbox(type_, thing, failed) for type_, thing in zip(types, things, strict=True)]
+        called = self.new()
+        done = self.new()
+        self.jump(done, [self._peek(type_, thing, called) for type_, thing in zip(types, things, strict=True)])
+        self.at(called)
+        self.jump(done, [self.unbox(type_, thing, failed) for type_, thing in zip(types, things, strict=True)])
+        self.at(done)
+        return [self.func.new_param(done, type_) for type_ in types]
+
+    def _peek(self, type_: int, thing: Value, otherwise: Block) -> Value:
+        """Read the value of a small int or a float; go to `otherwise` when it is anything else."""
+        exact = id(float) if type_ in (F32, F64) else id(int)
+        self.split(self.emit(ops.I64_NE, [self.get(thing, cpython.OB_TYPE), self.word(exact)]), otherwise)
+        if type_ in (F32, F64):
+            number = self.load(ops.F64_LOAD, thing, cpython.FLOAT_VALUE)
+            return number if type_ == F64 else self.emit(ops.F32_DEMOTE_F64, [number])
+        value = self._digits(thing, otherwise, two=type_ == I64)
+        return self.wrap(value) if type_ == I32 else value
+
+    def _digits(self, thing: Value, otherwise: Block, two: bool) -> Value:
+        """Read an int of one digit, or of up to two; go to `otherwise` when it has more."""
+        size = self.get(thing, cpython.INT_SIZE)
+        digit = self.load(ops.I64_LOAD32_U, thing, cpython.INT_DIGIT)
+        if not two:
+            self.split(self._longer(size, 1), otherwise)
+            return self.emit(ops.I64_MUL, [digit, self._sign(size)])
+        one, more, done = self.new(), self.new(), self.new()
+        self.brif(self._longer(size, 1), more, one)
+        self.at(one)
+        self.jump(done, [self.emit(ops.I64_MUL, [digit, self._sign(size)])])
+        self.at(more)
+        self.split(self._longer(size, 2), otherwise)
+        high = self.load(ops.I64_LOAD32_U, thing, cpython.INT_DIGIT + 4)
+        both = self.emit(ops.I64_OR, [digit, self.emit(ops.I64_SHL, [high, self.word(30)])])
+        sign = self._sign(size)
+        if _INT_LAYOUT == cpython.INT_SIGNED:
+            sign = self.emit(ops.I64_OR, [self.emit(ops.I64_SHR_S, [size, self.word(63)]), self.word(1)])
+        self.jump(done, [self.emit(ops.I64_MUL, [both, sign])])
+        self.at(done)
+        return self.func.new_param(done, I64)
+
+    def _longer(self, size: Value, digits: int) -> Value:
+        """Whether an int has more digits than so many."""
+        if _INT_LAYOUT == cpython.INT_SIGNED:
+            return self.emit(ops.I64_GT_U, [self.emit(ops.I64_ADD, [size, self.word(digits)]), self.word(2 * digits)])
+        return self.emit(ops.I64_GE_U, [size, self.word((digits + 1) << 3)])
+
+    def _sign(self, size: Value) -> Value:
+        """The sign of an int of at most one digit; anything for 0."""
+        if _INT_LAYOUT == cpython.INT_SIGNED:
+            return size
+        return self.emit(ops.I64_SUB, [self.word(1), self.emit(ops.I64_AND, [size, self.word(3)])])
+
     def forgive(self, failed: Block) -> None:
         """After `unbox`: clear what says that the object does not fit; with any other exception set, go to `failed`."""
         clear = self.new()
@@ -190,3 +296,14 @@ class Stub(Emitter):
         if value.type == I32:
             value = self.emit(ops.I64_EXTEND_I32_S, [value])
         return self.c("PyLong_FromLongLong", [value])
+
+    def box_kind(self, kind: int, value: Value) -> Value:
+        """Turn a value of a kind into a Python object: a new reference, or 0."""
+        if kind != REF:
+            return self.box(value)
+        cell = self.emit(ops.SELECT, [value, self.word(cpython.NONE_CELL), self.emit(ops.I64_NE, [value, self.word(0)])], 0, I64)
+        found = self.get(cell, 0)
+        # Finalizers may call what the collector has half cleared: an object that is gone is None.
+        thing = self.emit(ops.SELECT, [found, self.word(id(None)), self.emit(ops.I64_NE, [found, self.word(0)])], 0, I64)
+        self.incref(thing)
+        return thing

@@ -8,38 +8,46 @@ from figwasp import layout
 from figwasp.codegen import abi
 from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.codegen.mach import NONE, STACK
-from figwasp.errors import TRAP_HOST
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Call, Func, Value
-from figwasp.ir.ops import I32, I64
+from figwasp.ir.ops import I64
 from figwasp.runtime import stack
 from figwasp.runtime.stubs import LOAD_OP, STORE_OP, Stub
+from figwasp.runtime.stubs_leave import clean_up, tidy
 from figwasp.runtime.stubs_object import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
 
 RAW_DEEP: Final = 1  # what `raw` answers when the native stack is too deep
+CLAIM_BUSY: Final = 1  # what `claim` answers when another thread runs
 RAW_BUSY: Final = 2  # and when the chain is not this thread's
-_DEAD_ZONE: Final = 256  # bytes kept between the frames of a trap and what runs while they are read
 
 
 class Hooks:
     """Python's half, as PyObject* that live for ever.
 
     Attributes:
-        trap: turns a trap into an exception: (context address, trap code, pc, stack pointer), raises.
+        trap: gives an entry that fails its exception (`traps.failed`).
         cleanup: releases what the finished chain had pinned: (context address,), raises nothing.
         dead: answers for a callable whose record the collector has cleared: (); raises.
         claim: binds the chain of a record's store to the calling thread: (record,), returns None or raises.
         busy: raises Busy: ().
+        abandon: tells listeners of the calls that an exception ends: (context address, exception), returns None or raises.
+        tidy: takes the runtime's own functions out of the traceback of an exception (`tracebacks.tidy`).
+        failure, settle, slow: addresses of the code of `stubs_leave.failure`, `settle` and `slow`.
     """
 
-    __slots__ = ("busy", "claim", "cleanup", "dead", "trap")
+    __slots__ = ("abandon", "busy", "claim", "cleanup", "dead", "failure", "settle", "slow", "tidy", "trap")
 
-    def __init__(self, trap: int, cleanup: int, dead: int, claim: int, busy: int) -> None:
+    def __init__(self, trap: int, cleanup: int, dead: int, claim: int, busy: int, abandon: int, tidy: int) -> None:
         self.trap = trap
         self.cleanup = cleanup
         self.dead = dead
         self.claim = claim
         self.busy = busy
+        self.abandon = abandon
+        self.tidy = tidy
+        self.failure = 0
+        self.settle = 0
+        self.slow = 0
 
 
 class _Places:
@@ -67,51 +75,19 @@ class _Places:
         self.area = [(i, 8 * (location - STACK)) for i, location in results_at if location >= STACK]
 
 
-def _go_slow(e: Stub, hooks: Hooks) -> None:
-    """End a vectorcall stub by calling the record with the arguments as they came, as a part of the chain.
-
-    The chain counts as running meanwhile: what the record converts stays valid until it has returned.
-    """
-    callable_, args, count, names = e.params
-    dead = e.new()
-    broken = e.new()
-    record = e.get(callable_, FUNC_RECORD)
-    e.split(e.equals(record, 0), dead)
-    thread = e.c("PyThreadState_Get", [])
-    unbound = e.new()
-    bound = e.new()
-    context = _context_of(e, callable_)
-    e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), unbound)
-    _check_native_stack(e, context, unbound)
-    e.jump(bound)
-    e.at(unbound)
-    answer = e.vectorcall(e.word(hooks.claim), [record])
-    e.split(e.equals(answer, 0), broken)
-    e.c("Py_DecRef", [answer], ops.VOID)
-    e.jump(bound)
-    e.at(bound)
-    busy = e.new()
-    context = _context_of(e, callable_)
-    e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), busy)
-    _add_depth(e, context, 1)
-    result = e.c("PyObject_Vectorcall", [record, args, count, names])
-    _leave(e, context, result, hooks)
-    e.at(busy)
-    e.ret([e.vectorcall(e.word(hooks.busy), [])])
-    e.at(dead)
-    e.ret([e.vectorcall(e.word(hooks.dead), [])])
-    e.at(broken)
-    e.ret([e.word(0)])
-
-
-def _context_of(e: Stub, callable_: Value) -> Value:
+def context_of(e: Stub, callable_: Value) -> Value:
     return e.get(e.get(e.get(callable_, FUNC_STORE), 0), layout.STORE_CONTEXT)
 
 
 def _leave(e: Stub, context: Value, result: Value, hooks: Hooks) -> None:
     """End an entry that was counted before: return the result, a new reference, or 0 with an exception set."""
-    _add_depth(e, context, -1)
-    _clean_up(e, context, hooks)
+    e.add_depth(context, -1)
+    end(e, context, result, hooks)
+
+
+def end(e: Stub, context: Value, result: Value, hooks: Hooks) -> None:
+    """Clean up if that is asked for; return the result, a new reference, or 0 with an exception set."""
+    clean_up(e, context, hooks)
     good = e.new()
     nothing = e.new()
     e.split(e.equals(e.c("PyErr_Occurred", []), 0), good)
@@ -134,7 +110,7 @@ def guard(hooks: Hooks) -> Func:
     busy = e.new()
     thread = e.c("PyThreadState_Get", [])
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), busy)
-    _add_depth(e, context, 1)
+    e.add_depth(context, 1)
     _leave(e, context, e.vectorcall(work, []), hooks)
     e.at(busy)
     answer = e.word(id(NotImplemented))
@@ -144,22 +120,63 @@ def guard(hooks: Hooks) -> Func:
 
 
 def slow(hooks: Hooks) -> Func:
-    """Build the vectorcall function that leaves everything to the record: (callable, args, nargsf, kwnames)."""
+    """Build the vectorcall function that leaves everything to the record: (callable, args, nargsf, kwnames).
+
+    It calls the record with the arguments as they came, as a part of the chain, which counts as running meanwhile: what the record
+    converts stays valid until it has returned.
+    """
     e = Stub("enter.slow", bytes([I64] * 4), bytes([I64]), CONV_C)
-    _go_slow(e, hooks)
+    callable_, args, count, names = e.params
+    dead = e.new()
+    broken = e.new()
+    record = e.get(callable_, FUNC_RECORD)
+    e.split(e.equals(record, 0), dead)
+    thread = e.c("PyThreadState_Get", [])
+    unbound = e.new()
+    bound = e.new()
+    context = context_of(e, callable_)
+    e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), unbound)
+    check_native_stack(e, context, unbound)
+    e.jump(bound)
+    e.at(unbound)
+    answer = e.vectorcall(e.word(hooks.claim), [record])
+    e.split(e.equals(answer, 0), broken)
+    e.c("Py_DecRef", [answer], ops.VOID)
+    e.jump(bound)
+    e.at(bound)
+    busy = e.new()
+    context = context_of(e, callable_)
+    e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), busy)
+    e.add_depth(context, 1)
+    result = e.c("PyObject_Vectorcall", [record, args, count, names])
+    whole = e.new()
+    e.when(e.equals(result, 0), whole)
+    tidy(e, hooks)
+    e.jump(whole)
+    e.at(whole)
+    _leave(e, context, result, hooks)
+    e.at(busy)
+    e.ret([e.vectorcall(e.word(hooks.busy), [])])
+    e.at(dead)
+    e.ret([e.vectorcall(e.word(hooks.dead), [])])
+    e.at(broken)
+    tidy(e, hooks)
+    e.ret([e.word(0)])
     return e.func
 
 
-def _add_depth(e: Stub, context: Value, delta: int) -> None:
-    depth = e.emit(ops.I64_ADD, [e.get(context, layout.CTX_DEPTH), e.word(delta)])
-    e.put(depth, context, layout.CTX_DEPTH)
+def cross(
+    e: Stub, params: bytes, results: bytes, reference: Value, context: Value, values: list[Value], area: Value | None = None
+) -> list[Value]:
+    """Call a FuncRef on the wasm stack and come back; afterwards the context's status word tells how it went.
 
-
-def _cross(e: Stub, params: bytes, results: bytes, reference: Value, context: Value, values: list[Value]) -> list[Value]:
-    """Call a FuncRef on the wasm stack and come back; afterwards the context's status word tells how it went."""
+    The entry stays counted. Whoever has the GIL, or has taken it back, ends it by `add_depth`: until then no other thread comes in.
+    Results that come in memory are left in `area`, by default in the stub's frame.
+    """
     places = _Places(params, results)
-    _add_depth(e, context, 1)
-    area = e.emit(ops.FRAME_AREA, [], 8 * len(places.area) or 8)
+    e.add_depth(context, 1)
+    if area is None:
+        area = e.emit(ops.FRAME_AREA, [], 8 * len(places.area) or 8)
     operands = [*values, area]
     top = e.get(context, layout.CTX_WASM_SP)
     if places.stack_bytes:
@@ -168,9 +185,18 @@ def _cross(e: Stub, params: bytes, results: bytes, reference: Value, context: Va
             e.store(STORE_OP[operands[i].type], operands[i], lowered, offset)
         e.put(lowered, context, layout.CTX_WASM_SP)
     passed = [operands[i] for i in places.registers]
-    returned = bytes(results[i] for i in places.returned)
     code = e.get(reference, layout.FUNCREF_CODE)
-    instance = e.get(reference, layout.FUNCREF_INSTANCE)
+    found = _enter_wasm(e, places, results, code, e.get(reference, layout.FUNCREF_INSTANCE), passed, area)
+    if places.stack_bytes:
+        e.put(top, context, layout.CTX_WASM_SP)
+    return found
+
+
+def _enter_wasm(
+    e: Stub, places: _Places, results: bytes, code: Value, instance: Value, passed: list[Value], area: Value
+) -> list[Value]:
+    """Call code on the wasm stack with what goes in registers; return the results, those in memory loaded from `area`."""
+    returned = bytes(results[i] for i in places.returned)
     call = Call(bytes(value.type for value in passed), returned)
     first = e.emit(ops.ENTER_WASM, [code, instance, *passed], call, returned[0] if returned else ops.VOID)
     found: dict[int, Value] = {}
@@ -178,13 +204,18 @@ def _cross(e: Stub, params: bytes, results: bytes, reference: Value, context: Va
         found[i] = first if k == 0 else e.emit(ops.RESULT, [first], k, results[i])
     for i, offset in places.area:
         found[i] = e.load(LOAD_OP[results[i]], area, offset)
-    if places.stack_bytes:
-        e.put(top, context, layout.CTX_WASM_SP)
-    _add_depth(e, context, -1)
     return [found[i] for i in range(len(results))]
 
 
-def _check_native_stack(e: Stub, context: Value, deep: Block) -> None:
+def go_on(
+    e: Stub, params: bytes, results: bytes, code: Value, instance: Value, context: Value, status: Value, area: Value
+) -> list[Value]:
+    """Go on with a suspended call of a function type, as `cross` would have: `code` is that of `sequences.Switches.resume`."""
+    e.add_depth(context, 1)
+    return _enter_wasm(e, _Places(params, results), results, code, instance, [status], area)
+
+
+def check_native_stack(e: Stub, context: Value, deep: Block) -> None:
     """Go to `deep` when this is not the native stack the context was claimed for, or little of it is left."""
     here = e.emit(ops.FRAME_AREA, [], 8)
     above = e.emit(ops.I64_SUB, [here, e.get(context, layout.CTX_NATIVE_LIMIT)])
@@ -199,23 +230,42 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
         hooks: Python's half.
     """
     e = Stub("enter", bytes([I64] * 4), bytes([I64]), CONV_C)
-    callable_, args, count, names = e.params
+    callable_, args = e.params[:2]
     unusual = e.new()
     failed = e.new()
-    wrong = e.emit(ops.I64_XOR, [e.emit(ops.I64_AND, [count, e.word(2**63 - 1)]), e.word(len(params))])
-    e.split(e.emit(ops.I64_NE, [e.emit(ops.I64_OR, [wrong, names]), e.word(0)]), unusual)
-    values = [e.unbox(type_, e.get(args, 8 * i), failed) for i, type_ in enumerate(params)]
-    context = _context_of(e, callable_)
+    check_count(e, len(params), hooks)
+    values = e.unbox_all(params, [e.get(args, 8 * i) for i in range(len(params))], failed)
+    context = context_of(e, callable_)
     thread = e.c("PyThreadState_Get", [])
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), unusual)
-    _check_native_stack(e, context, unusual)
-    outcome = _cross(e, params, results, e.get(callable_, FUNC_FUNCREF), context, values)
+    check_native_stack(e, context, unusual)
+    outcome = cross(e, params, results, e.get(callable_, FUNC_FUNCREF), context, values)
     status = e.new()
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_STATUS), e.word(0)]), status)
-    e.ret([_box_results(e, outcome)])
+    e.add_depth(context, -1)
+    e.ret([box_results(e, results, outcome)])
     e.at(status)
-    _settle(e, context, hooks)
-    e.ret([_box_results(e, outcome)])
+    good = e.new()
+    e.split(e.equals(e.c(hooks.settle, [context]), 0), good)
+    e.ret([e.word(0)])
+    e.at(good)
+    e.ret([box_results(e, results, outcome)])
+    leave_to_record(e, len(params), failed, unusual, hooks)
+    return e.func
+
+
+def check_count(e: Stub, wanted: int, hooks: Hooks) -> None:
+    """Go on if a vectorcall stub was given so many arguments, and none by name; else leave the call to the record."""
+    callable_, args, count, names = e.params
+    right = e.new()
+    wrong = e.emit(ops.I64_XOR, [e.emit(ops.I64_AND, [count, e.word(2**63 - 1)]), e.word(wanted)])
+    e.split(e.equals(e.emit(ops.I64_OR, [wrong, names]), 0), right)
+    e.ret([e.c(hooks.slow, [callable_, args, count, names])])
+    e.at(right)
+
+
+def leave_to_record(e: Stub, count: int, failed: Block, unusual: Block, hooks: Hooks) -> None:
+    """At `failed`, forgive a conversion that failed; there and at `unusual` have the record do the call."""
     raised = e.new()
     e.at(failed)
     e.forgive(raised)
@@ -223,101 +273,68 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
     e.at(raised)
     e.ret([e.word(0)])
     e.at(unusual)
-    _go_slow(e, hooks)
-    return e.func
+    e.ret([e.c(hooks.slow, [*e.params[:2], e.word(count), e.word(0)])])
 
 
-def _box_results(e: Stub, results: list[Value]) -> Value:
-    """None, the number, or a tuple of numbers: a new reference or 0."""
+def box_results(e: Stub, kinds: bytes, results: list[Value]) -> Value:
+    """None, the one result, or a tuple of them: a new reference, or 0 with an exception set."""
     if not results:
         none = e.word(id(None))
-        e.c("Py_IncRef", [none], ops.VOID)
+        e.incref(none)
         return none
     if len(results) == 1:
-        return e.box(results[0])
+        return e.box_kind(kinds[0], results[0])
     full = e.c("PyTuple_New", [e.word(len(results))])
-    broken = e.new()
-    e.split(e.equals(full, 0), broken)
+    done = e.new()
+    made = e.new()
+    hole = e.new()
+    e.brif(e.equals(full, 0), hole, made)
+    e.at(made)
     for i, result in enumerate(results):
         # A failed box leaves a hole, which the tuple tolerates; the exception that is set is found below.
-        e.c("PyTuple_SetItem", [full, e.word(i), e.box(result)])
+        e.c("PyTuple_SetItem", [full, e.word(i), e.box_kind(kinds[i], result)])
     failed = e.new()
-    e.split(e.emit(ops.I64_NE, [e.c("PyErr_Occurred", []), e.word(0)]), failed)
-    done = e.new()
-    e.jump(done)
+    good = e.new()
+    e.brif(e.emit(ops.I64_NE, [e.c("PyErr_Occurred", []), e.word(0)]), failed, good)
+    e.at(good)
+    e.jump(done, [full])
     e.at(failed)
     e.c("Py_DecRef", [full], ops.VOID)
-    e.jump(broken)
-    e.at(broken)
-    e.ret([e.word(0)])
+    e.jump(hole)
+    e.at(hole)
+    e.jump(done, [e.word(0)])
     e.at(done)
-    return full
+    return e.func.new_param(done, I64)
 
 
-def _settle(e: Stub, context: Value, hooks: Hooks) -> None:
-    """Take the GIL back; go on when nothing trapped, otherwise return 0 with an exception set."""
+def settle(hooks: Hooks) -> Func:
+    """Build (context) -> 0 when a call that something is to be done after was good, with the GIL held; 1 with an exception set."""
+    e = Stub("enter.settle", bytes([I64]), bytes([I64]), CONV_C)
+    context = e.params[0]
     e.take_gil(context)
+    e.add_depth(context, -1)
     trap = e.get32(context, layout.CTX_TRAP_CODE)
     sound = e.new()
     failing = e.new()
     e.brif(trap, failing, sound)
     e.at(failing)
-    _fail(e, context, trap, hooks)
+    set_exception(e, context, trap, hooks)
+    e.ret([e.word(1)])
     e.at(sound)
-    _clean_up(e, context, hooks)
-    good = e.new()
-    e.split(e.equals(e.c("PyErr_Occurred", []), 0), good)
-    e.ret([e.word(0)])
-    e.at(good)
+    clean_up(e, context, hooks)
+    e.ret([e.emit(ops.I64_EXTEND_I32_U, [e.emit(ops.I64_NE, [e.c("PyErr_Occurred", []), e.word(0)])])])
+    return e.func
 
 
-def _fail(e: Stub, context: Value, trap: Value, hooks: Hooks) -> None:
-    """Return 0 with an exception set: the one a host function left, or what the hook makes of the trap.
-
-    While the hook reads the frames of the trap, whatever runs stays below them, and other threads find the chain running.
-    """
-    e.put32(0, context, layout.CTX_TRAP_CODE)
-    leave = e.new()
-    e.split(e.emit(ops.I32_EQ, [trap, e.const(I32, TRAP_HOST)]), leave)
-    kept = e.get(context, layout.CTX_WASM_SP)
-    pc = e.get(context, layout.CTX_TRAP_PC)
-    pointer = e.get(context, layout.CTX_TRAP_SP)
-    below = e.emit(ops.I64_SUB, [pointer, e.word(_DEAD_ZONE)])
-    e.put(e.emit(ops.I64_AND, [below, e.word(-16)]), context, layout.CTX_WASM_SP)
-    _add_depth(e, context, 1)
-    e.call_with_ints(e.word(hooks.trap), [context, e.emit(ops.I64_EXTEND_I32_U, [trap]), pc, pointer])
-    _add_depth(e, context, -1)
-    e.put(kept, context, layout.CTX_WASM_SP)
-    e.jump(leave)
-    e.at(leave)
-    _clean_up(e, context, hooks)
+def fail(e: Stub, context: Value, trap: Value, hooks: Hooks) -> None:
+    """Return 0 with an exception set: the one a host function left, or what the hook makes of the trap."""
+    set_exception(e, context, trap, hooks)
     e.ret([e.word(0)])
 
 
-def _clean_up(e: Stub, context: Value, hooks: Hooks) -> None:
-    """Call the cleanup hook when the outermost entry is leaving and the flag asks for it.
-
-    An exception that is set stays set; an interrupt may set one. Other threads find the chain running meanwhile.
-    """
-    done = e.new()
-    flags = e.get32(context, layout.CTX_FLAGS)
-    e.when(e.emit(ops.I32_AND, [flags, e.const(I32, layout.FLAG_CLEANUP)]), done)
-    e.when(e.equals(e.get(context, layout.CTX_DEPTH), 0), done)
-    saved = e.emit(ops.FRAME_AREA, [], 24)
-    places = [saved, *[e.emit(ops.I64_ADD, [saved, e.word(offset)]) for offset in (8, 16)]]
-    e.c("PyErr_Fetch", places, ops.VOID)
-    _add_depth(e, context, 1)
-    answer = e.call_with_ints(e.word(hooks.cleanup), [context])
-    _add_depth(e, context, -1)
-    called = e.new()
-    e.unless_zero(answer, called)
-    e.c("Py_DecRef", [answer], ops.VOID)
-    e.jump(called)
-    e.at(called)
-    e.unless_zero(e.get(saved, 0), done)
-    e.c("PyErr_Restore", [e.get(saved, offset) for offset in (0, 8, 16)], ops.VOID)
-    e.jump(done)
-    e.at(done)
+def set_exception(e: Stub, context: Value, trap: Value, hooks: Hooks) -> None:
+    """Have an exception set: the one a host function left, or what the hook makes of the trap; and clean up."""
+    e.c(hooks.failure, [context, e.emit(ops.I64_EXTEND_I32_U, [trap])])
 
 
 def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
@@ -333,10 +350,11 @@ def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
     busy = e.new()
     thread = e.c("PyThreadState_Get", [])
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), busy)
-    _check_native_stack(e, context, deep)
+    check_native_stack(e, context, deep)
     values = [e.load(LOAD_OP[type_], buffer, 8 * i) for i, type_ in enumerate(params)]
-    outcome = _cross(e, params, results, reference, context, values)
+    outcome = cross(e, params, results, reference, context, values)
     e.take_gil(context)
+    e.add_depth(context, -1)
     trap = e.get32(context, layout.CTX_TRAP_CODE)
     trapped = e.new()
     e.split(trap, trapped)
@@ -344,7 +362,7 @@ def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
         e.store(STORE_OP[result.type], result, buffer, 8 * i)
     e.ret([e.word(0)])
     e.at(trapped)
-    _fail(e, context, trap, hooks)
+    fail(e, context, trap, hooks)
     e.at(deep)
     e.ret([e.word(RAW_DEEP)])
     e.at(busy)
@@ -353,21 +371,24 @@ def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
 
 
 def claim() -> Func:
-    """Build (context, stack, lowest native stack pointer, native stack size, on main thread) -> 0, or 1 when another thread runs.
+    """Build (context, stack, its size, lowest native stack pointer, native stack size, on main thread) -> address.
 
     It is one step for other Python threads: they find the chain bound to one thread with all that belongs to it. The stack is used
-    when the context has none.
+    when it is larger than that of the context, which is the answer then and may be 0; CLAIM_BUSY when another thread runs.
     """
-    e = Stub("claim", bytes([I64] * 5), bytes([I64]), CONV_C)
-    context, base, lowest, size, main = e.params
+    e = Stub("claim", bytes([I64] * 6), bytes([I64]), CONV_C)
+    context, base, room, lowest, size, main = e.params
     thread = e.c("PyThreadState_Get", [])
     other = e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread])
     running = e.emit(ops.I64_NE, [e.get(context, layout.CTX_DEPTH), e.word(0)])
     busy = e.new()
     e.split(e.emit(ops.I32_AND, [other, running]), busy)
     equipped = e.new()
-    e.when(e.equals(e.get(context, layout.CTX_STACK_TOP), 0), equipped)
-    top = e.emit(ops.I64_ADD, [base, e.word(stack.TOP)])
+    before = e.get(context, layout.CTX_STACK_BASE)
+    below = e.emit(ops.I64_SUB, [e.get(context, layout.CTX_STACK_TOP), before])
+    larger = e.emit(ops.I64_GT_U, [room, e.emit(ops.I64_ADD, [below, e.word(stack.BELOW_TOP)])])
+    e.when(e.emit(ops.I32_AND, [larger, e.equals(e.get(context, layout.CTX_DEPTH), 0)]), equipped)
+    top = e.emit(ops.I64_SUB, [e.emit(ops.I64_ADD, [base, room]), e.word(stack.BELOW_TOP)])
     e.put(base, context, layout.CTX_STACK_BASE)
     e.put(top, context, layout.CTX_STACK_TOP)
     e.put(top, context, layout.CTX_WASM_SP)
@@ -380,7 +401,25 @@ def claim() -> Func:
     e.put(thread, context, layout.CTX_THREAD_STATE)
     # The first check finds a tick, which wakes the ticker if it sleeps.
     e.put(e.word(-1), context, layout.CTX_STACK_LIMIT)
-    e.ret([e.word(0)])
+    e.ret([before])
     e.at(busy)
-    e.ret([e.word(1)])
+    e.ret([e.word(CLAIM_BUSY)])
+    return e.func
+
+
+def strip() -> Func:
+    """Build (context) -> the lowest address of its stack, which it has no more, or 0 when it is in use or has none.
+
+    One step for other threads: they find the chain unclaimed afterwards.
+    """
+    e = Stub("strip", bytes([I64]), bytes([I64]), CONV_C)
+    context = e.params[0]
+    used = e.new()
+    e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_DEPTH), e.word(0)]), used)
+    base = e.get(context, layout.CTX_STACK_BASE)
+    for offset in (layout.CTX_STACK_BASE, layout.CTX_STACK_TOP, layout.CTX_WASM_SP, layout.CTX_THREAD_STATE):
+        e.put(e.word(0), context, offset)
+    e.ret([base])
+    e.at(used)
+    e.ret([e.word(0)])
     return e.func

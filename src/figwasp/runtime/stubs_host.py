@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp import layout
-from figwasp.errors import TRAP_HOST, TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_STACK_EXHAUSTED
+from figwasp.errors import TRAP_HOST, TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_FUEL, TRAP_STACK_EXHAUSTED, TRAP_TIMEOUT
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Block, Func, Value
 from figwasp.ir.ops import I32, I64
-from figwasp.runtime import os
-from figwasp.runtime.stubs import LOAD_OP, STORE_OP, Stub
+from figwasp.runtime import cpython, os
+from figwasp.runtime.stubs import LOAD_OP, REF, STORE_OP, Stub, ir_kinds
 
 HOST_CALLABLE: Final = 0  # fields of the pair of slots
 HOST_RECORD: Final = 8
@@ -29,20 +29,21 @@ def host(params: bytes, results: bytes, body_address: int) -> Func:
     """Build the wasm side of host functions of a type."""
     e = Stub("host", bytes([I64]) + params, results, CONV_WASM)
     pair, *values = e.params
-    buffer = _store_operands(e, values, len(results))
+    buffer = store_operands(e, values, len(results))
     status = e.native(body_address, [pair, buffer, e.emit(ops.CONTEXT, [])])
-    _return_or_unwind(e, status, results, buffer)
+    return_or_unwind(e, status, results, buffer)
     return e.func
 
 
-def _store_operands(e: Stub, values: list[Value], results: int) -> Value:
+def store_operands(e: Stub, values: list[Value], results: int) -> Value:
+    """Put operands into cells of the frame, where the results will be as well; return the address of the first."""
     buffer = e.emit(ops.FRAME_AREA, [], 8 * max(len(values), results, 1))
     for i, value in enumerate(values):
         e.store(STORE_OP[value.type], value, buffer, 8 * i)
     return buffer
 
 
-def _return_or_unwind(e: Stub, status: Value, results: bytes, buffer: Value) -> None:
+def return_or_unwind(e: Stub, status: Value, results: bytes, buffer: Value) -> None:
     """Return the results from the buffer when the status is 0, else leave wasm."""
     failed = e.new()
     e.split(e.emit(ops.I64_NE, [status, e.word(0)]), failed)
@@ -53,15 +54,22 @@ def _return_or_unwind(e: Stub, status: Value, results: bytes, buffer: Value) -> 
 
 def _fail(e: Stub, context: Value) -> None:
     """End with status 1: a Python exception is set."""
-    e.put32(TRAP_HOST, context, layout.CTX_TRAP_CODE)
+    note_failure(e, context, e.get(context, layout.CTX_WASM_SP))
     e.ret([e.word(1)])
 
 
+def note_failure(e: Stub, context: Value, pointer: Value) -> None:
+    """Record that a Python exception is set, and where wasm is: `pointer` is what `to_native` left for the way back."""
+    e.put32(TRAP_HOST, context, layout.CTX_TRAP_CODE)
+    e.put(e.get(pointer, 8), context, layout.CTX_TRAP_PC)
+    e.put(e.emit(ops.I64_ADD, [pointer, e.word(16)]), context, layout.CTX_TRAP_SP)
+
+
 def body(params: bytes, results: bytes, dead: int) -> Func:
-    """Build the C side of host functions of a type of numbers with at most one result: (pair, buffer, context) -> status.
+    """Build the C side of host functions of a type of numbers, and externref parameters: (pair, buffer, context) -> status.
 
     Args:
-        params, results: IR types.
+        params, results: kinds.
         dead: PyObject* of a callable that raises, called when the collector has cleared the pair.
     """
     e = Stub("host.body", bytes([I64] * 3), bytes([I64]), CONV_C)
@@ -69,23 +77,35 @@ def body(params: bytes, results: bytes, dead: int) -> Func:
     failed = e.new()
     e.take_gil(context)
     callable_ = _live(e, e.get(pair, HOST_CALLABLE), dead)
-    boxed = [e.box(e.load(LOAD_OP[type_], buffer, 8 * i)) for i, type_ in enumerate(params)]
+    loads = [e.load(LOAD_OP[type_], buffer, 8 * i) for i, type_ in enumerate(ir_kinds(params))]
+    boxed = [e.box_kind(kind, value) for kind, value in zip(params, loads, strict=True)]
+    for kind, value in zip(params, boxed, strict=True):
+        if kind != REF:
+            e.split(e.equals(value, 0), failed)  # no memory for a number
     answer = e.vectorcall(callable_, boxed)
     for value in boxed:
-        e.c("Py_DecRef", [value], ops.VOID)
+        e.decref(value)
     e.split(e.equals(answer, 0), failed)
     odd = e.new()
     if results:
-        value = e.unbox(results[0], answer, odd)
-        e.store(STORE_OP[value.type], value, buffer, 0)
+        things = [answer] if len(results) == 1 else _items(e, answer, len(results), odd)
+        for i, value in enumerate(e.unbox_all(results, things, odd)):
+            e.store(STORE_OP[value.type], value, buffer, 8 * i)
     else:
         e.split(e.emit(ops.I64_NE, [answer, e.word(id(None))]), odd)
-    e.c("Py_DecRef", [answer], ops.VOID)
+    e.decref(answer)
     e.ret([e.word(0)])
     _convert_slowly(e, pair, buffer, answer, odd, failed, dead)
     e.at(failed)
     _fail(e, context)
     return e.func
+
+
+def _items(e: Stub, answer: Value, count: int, odd: Block) -> list[Value]:
+    """The items of a tuple of so many (borrowed references); go to `odd` when it is none."""
+    e.split(e.emit(ops.I64_NE, [e.get(answer, cpython.OB_TYPE), e.word(id(tuple))]), odd)
+    e.split(e.emit(ops.I64_NE, [e.c("PyTuple_Size", [answer]), e.word(count)]), odd)
+    return [e.c("PyTuple_GetItem", [answer, e.word(i)]) for i in range(count)]
 
 
 def _convert_slowly(e: Stub, pair: Value, buffer: Value, answer: Value, odd: Block, failed: Block, dead: int) -> None:
@@ -115,16 +135,20 @@ def general_body(dead: int) -> Func:
     """Build the C side of all other host functions: the record reads the operands' bits, calls, writes the results' bits."""
     e = Stub("host.general", bytes([I64] * 3), bytes([I64]), CONV_C)
     pair, buffer, context = e.params
-    failed = e.new()
     e.take_gil(context)
-    record = _live(e, e.get(pair, HOST_RECORD), dead)
-    answer = e.call_with_ints(record, [buffer])
+    serve(e, e.get(pair, HOST_RECORD), [buffer], context, dead)
+    return e.func
+
+
+def serve(e: Stub, record: Value, numbers: list[Value], context: Value, dead: int) -> None:
+    """Call a record, which leaves what it answers where the numbers say, and return the status."""
+    failed = e.new()
+    answer = e.call_with_ints(_live(e, record, dead), numbers)
     e.split(e.equals(answer, 0), failed)
     e.c("Py_DecRef", [answer], ops.VOID)
     e.ret([e.word(0)])
     e.at(failed)
     _fail(e, context)
-    return e.func
 
 
 def builtin(number: int, params: bytes, results: bytes, hook_address: int) -> Func:
@@ -132,9 +156,9 @@ def builtin(number: int, params: bytes, results: bytes, hook_address: int) -> Fu
     e = Stub(f"builtin.{number}", bytes([I64]) + params, results, CONV_WASM)
     instance, *values = e.params
     wide = [v if v.type == I64 else e.emit(ops.I64_EXTEND_I32_U, [v]) for v in values]
-    buffer = _store_operands(e, wide, len(results))
+    buffer = store_operands(e, wide, len(results))
     status = e.native(hook_address, [instance, buffer, e.word(number), e.emit(ops.CONTEXT, [])])
-    _return_or_unwind(e, status, results, buffer)
+    return_or_unwind(e, status, results, buffer)
     return e.func
 
 
@@ -169,13 +193,13 @@ def compile_hook(dead: int) -> Func:
     failed = e.new()
     e.take_gil(context)
     target = _live(e, e.get(e.get(instance, layout.INST_HOOK), 0), dead)
-    answer = e.call_with_ints(target, [e.word(layout.HOOK_COMPILE), index])
+    answer = e.call_with_ints(target, [e.word(layout.HOOK_COMPILE), index, context])
     e.split(e.equals(answer, 0), failed)
     code = e.c("PyLong_AsUnsignedLongLongMask", [answer])
     e.c("Py_DecRef", [answer], ops.VOID)
     e.ret([code])
     e.at(failed)
-    e.put32(TRAP_HOST, context, layout.CTX_TRAP_CODE)
+    note_failure(e, context, e.get(context, layout.CTX_WASM_SP))
     e.ret([e.word(0)])
     return e.func
 
@@ -287,6 +311,27 @@ class FaultFront:
         self.present = present
 
 
+class Deadlines:
+    """The table in which threads have their deadlines: cells of two words, the thread state and the time, found by a hash.
+
+    Attributes:
+        table: its address.
+        cells: number of its cells, a power of two.
+        shift: the hash is the address of the thread state, shifted right.
+    """
+
+    __slots__ = ("cells", "shift", "table")
+
+    def __init__(self, table: int, cells: int, shift: int) -> None:
+        self.table = table
+        self.cells = cells
+        self.shift = shift
+
+    def cell_of(self, thread: int) -> int:
+        """Return the address of the cell of a thread."""
+        return self.table + ((thread >> self.shift & self.cells - 1) << 4)
+
+
 def _keep_in_front(e: Stub, front: FaultFront) -> None:
     sigaction = os.symbol("sigaction")
     number = e.const(I32, os.SIGSEGV)
@@ -301,7 +346,7 @@ def _keep_in_front(e: Stub, front: FaultFront) -> None:
     e.at(ahead)
 
 
-def tick(parked: int, wake: int, front: FaultFront) -> Func:
+def tick(parked: int, wake: int, front: FaultFront, deadlines: Deadlines) -> Func:
     """Build (context, stack pointer) -> status, called from the tick stub on the native stack; 0 means go on.
 
     The stack pointer went below the context's limit: either the wasm stack is used up, or the ticker has raised the limit.
@@ -310,6 +355,7 @@ def tick(parked: int, wake: int, front: FaultFront) -> Func:
         parked: address of the word that is 1 while the ticker sleeps.
         wake: address of the native function that wakes it.
         front: how to keep the fault handler in front.
+        deadlines: where those of threads are.
     """
     e = Stub("tick", bytes([I64, I64]), bytes([I64]), CONV_C)
     context, pointer = e.params
@@ -326,6 +372,8 @@ def tick(parked: int, wake: int, front: FaultFront) -> Func:
     e.jump(awake)
     e.at(awake)
     _keep_in_front(e, front)
+    expired = e.new()
+    _check_deadline(e, context, deadlines, expired)
     _run_signal_handlers(e, context, ticks, failed)
     flags = e.emit(ops.I32_OR, [e.get32(context, layout.CTX_FLAGS), e.const(I32, layout.FLAG_GIL_RELEASED)])
     e.store(ops.I32_STORE, flags, context, layout.CTX_FLAGS)
@@ -338,6 +386,53 @@ def tick(parked: int, wake: int, front: FaultFront) -> Func:
     e.at(overflow)
     e.put32(TRAP_STACK_EXHAUSTED, context, layout.CTX_TRAP_CODE)
     e.ret([e.word(1)])
+    e.at(expired)
+    # Whoever called from Python and goes on nevertheless finds a tick at once, not after another 5 ms.
+    e.put(e.word(-1), context, layout.CTX_STACK_LIMIT)
+    e.put32(TRAP_TIMEOUT, context, layout.CTX_TRAP_CODE)
+    e.ret([e.word(1)])
+    return e.func
+
+
+def _check_deadline(e: Stub, context: Value, deadlines: Deadlines, expired: Block) -> None:
+    """Go to `expired` when the deadline of the thread has passed, whoever holds the GIL."""
+    none = e.new()
+    thread = e.get(context, layout.CTX_THREAD_STATE)
+    hashed = e.emit(ops.I64_SHR_U, [thread, e.word(deadlines.shift)])
+    place = e.emit(ops.I64_SHL, [e.emit(ops.I64_AND, [hashed, e.word(deadlines.cells - 1)]), e.word(4)])
+    cell = e.emit(ops.I64_ADD, [place, e.word(deadlines.table)])
+    own = e.emit(ops.I64_EQ, [e.get(cell, 0), thread])
+    deadline = e.emit(ops.SELECT, [e.get(cell, 8), e.get(context, layout.CTX_DEADLINE), own], 0, I64)
+    e.unless_zero(deadline, none)
+    time = e.emit(ops.FRAME_AREA, [], 16)
+    e.c(os.symbol("clock_gettime"), [e.const(I32, os.CLOCK_MONOTONIC), time])
+    now = e.emit(ops.I64_ADD, [e.emit(ops.I64_MUL, [e.get(time, 0), e.word(10**9)]), e.get(time, 8)])
+    e.split(e.emit(ops.I64_GE_S, [now, deadline]), expired)
+    e.jump(none)
+    e.at(none)
+
+
+def fuel(hook: int) -> Func:
+    """Build (context, stack pointer) -> status, called from the fuel stub on the native stack; 0 means go on.
+
+    Args:
+        hook: PyObject* of a callable that gets the context's address and returns whether there is fuel again, or raises.
+    """
+    e = Stub("fuel", bytes([I64, I64]), bytes([I64]), CONV_C)
+    context = e.params[0]
+    e.take_gil(context)
+    failed = e.new()
+    empty = e.new()
+    answer = e.call_with_ints(e.word(hook), [context])
+    e.split(e.equals(answer, 0), failed)
+    e.c("Py_DecRef", [answer], ops.VOID)
+    e.split(e.emit(ops.I64_NE, [answer, e.word(id(True))]), empty)
+    e.ret([e.word(0)])
+    e.at(empty)
+    e.put32(TRAP_OUT_OF_FUEL, context, layout.CTX_TRAP_CODE)
+    e.ret([e.word(1)])
+    e.at(failed)
+    _fail(e, context)
     return e.func
 
 

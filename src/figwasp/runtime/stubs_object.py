@@ -213,6 +213,21 @@ def next_dead(reap_list: int) -> Func:
     return e.func
 
 
+def new_owner() -> Func:
+    """Build (type, block, slots, count) -> a new owner, or 0 with an exception set: one call, since an instance has several."""
+    e = Stub("object.new_owner", bytes([I64] * 4), bytes([I64]), CONV_C)
+    type_, block, slots, count = e.params
+    made = e.c("PyType_GenericAlloc", [type_, e.word(0)])
+    rest = e.new()
+    e.unless_zero(made, rest)
+    for offset, value in ((OWNER_BLOCK, block), (OWNER_SLOTS, slots), (OWNER_COUNT, count)):
+        e.put(value, made, offset)
+    e.jump(rest)
+    e.at(rest)
+    e.ret([made])
+    return e.func
+
+
 def exchange() -> Func:
     """Build (address, old, new) -> 1, or 0 when the word there is not `old` any more: one step for other threads with the GIL."""
     e = Stub("object.exchange", bytes([I64] * 3), bytes([I64]), CONV_C)

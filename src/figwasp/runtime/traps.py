@@ -1,30 +1,41 @@
 """Floor 4: from a trap recorded in a context to an exception with the wasm frames.
 
-In: program counters. Out: `errors.Trap`. Compiled functions are registered by address; a walk over the wasm stack needs only the
-frame size at each return address, since there is no frame pointer.
+In: program counters. Out: `errors.Trap`, and wasm frames in the traceback of whatever a Python function raised. Compiled functions
+are registered by address; a walk over the wasm stack needs only the frame size at each return address, since there is no frame
+pointer.
 """
 
 from __future__ import annotations
 
+import ctypes
+from array import array
 from bisect import bisect_right, insort
 from typing import TYPE_CHECKING, Final
 
 from figwasp import layout
 from figwasp.errors import (
     TRAP_MESSAGES,
+    TRAP_OUT_OF_FUEL,
     TRAP_STACK_EXHAUSTED,
+    TRAP_TIMEOUT,
     TRAP_UNREACHABLE,
     Exhaustion,
     Frame,
+    OutOfFuel,
+    Timeout,
     Trap,
 )
-from figwasp.runtime import os
+from figwasp.runtime import os, tracebacks
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
+    from figwasp.runtime.tracebacks import Entry
     from figwasp.wasm.module import Module
 
-_MAX_FRAMES: Final = 10_000
+_MAX_FRAMES: Final = 1 << 20
+_PIECE: Final = 512  # bytes of the stack that are read at first
+_KINDS: Final[dict[int, type[Trap]]] = {TRAP_STACK_EXHAUSTED: Exhaustion, TRAP_TIMEOUT: Timeout, TRAP_OUT_OF_FUEL: OutOfFuel}
+"""Trap code -> class of the exception, where it is not Trap itself."""
 
 
 class Placed:
@@ -35,9 +46,10 @@ class Placed:
         module: the module it belongs to; None for a stub, which backtraces leave out.
         index: function index.
         frame_size: bytes between stack pointer and return address.
+        entries: what tracebacks show of it, by pc (see `tracebacks`).
     """
 
-    __slots__ = ("_odd_frames", "_positions", "_traps", "end", "frame_size", "index", "module", "start")
+    __slots__ = ("_odd_frames", "_positions", "_traps", "end", "entries", "frame_size", "index", "module", "start")
 
     def __init__(self, start: int, code: Code, module: Module | None) -> None:
         self.start = start
@@ -48,6 +60,7 @@ class Placed:
         self._traps = dict(code.traps)
         self._positions = code.positions
         self._odd_frames = dict(code.odd_frames)
+        self.entries: dict[int, list[Entry]] = {}
 
     def frame_at(self, pc: int) -> int:
         """Return the size of the frame at a return address or faulting instruction."""
@@ -63,9 +76,27 @@ class Placed:
         k = bisect_right(self._positions, (offset, 1 << 62)) - 1
         return self._positions[k][1] if k >= 0 else 0
 
-    def frame(self, pc: int, module: Module) -> Frame:
-        """Return what a backtrace shows."""
-        return Frame(module.name or "", self.index, module.func_name(self.index), self.position(pc))
+
+Site = tuple[Placed, int]
+"""A place in a wasm function: the function, and a return address or the faulting instruction."""
+
+
+class Backtrace:
+    """Frames that are made when somebody asks: calling it gives them, innermost first."""
+
+    __slots__ = ("_sites",)
+
+    def __init__(self, sites: list[Site]) -> None:
+        self._sites = sites
+
+    def __call__(self) -> tuple[Frame, ...]:
+        frames = []
+        for placed, pc in self._sites:
+            module, index = placed.module, placed.index
+            assert module is not None
+            name = module.func_name(index)
+            frames.append(Frame(module.name or "", index, name, placed.position(pc), source=module.source_map))
+        return tuple(frames)
 
 
 _starts: Final[list[int]] = []
@@ -94,49 +125,80 @@ def find(pc: int) -> Placed | None:
     return placed if pc <= placed.end else None
 
 
-def walk(pc: int, sp: int, top: int) -> tuple[Frame, ...]:
-    """Return the wasm frames from a pc outwards, up to the entry from Python.
+def walk(pc: int, sp: int, top: int) -> list[Site]:
+    """Return where the wasm functions are that lead to a pc, innermost first, up to the entry from Python.
 
     Args:
         pc: of the innermost frame: a return address or the faulting instruction.
         sp: stack pointer there.
         top: end of the stack.
     """
-    frames: list[Frame] = []
-    placed = find(pc)
-    while placed is not None and len(frames) < _MAX_FRAMES:
-        if placed.module is not None:
-            frames.append(placed.frame(pc, placed.module))
-        sp += placed.frame_at(pc)
+    sites: list[Site] = []
+    known: dict[int, tuple[Site | None, int]] = {}  # pc -> site to be shown, size of the frame: recursion comes back to it
+    words = array("Q")  # a piece of the stack, from `start`
+    start = sp
+    for _ in range(_MAX_FRAMES):
+        found = known.get(pc)
+        if found is None:
+            placed = find(pc)
+            if placed is None:
+                break
+            found = known[pc] = ((placed, pc) if placed.module is not None else None, placed.frame_at(pc))
+        site, size = found
+        if site is not None:
+            sites.append(site)
+        sp += size
         if not sp < top:
             break
-        pc = os.read_u64(sp)
+        at = sp - start >> 3
+        if at >= len(words):
+            words = array("Q", os.read(sp, min(top - sp, max(_PIECE, 16 * len(words)))))
+            start, at = sp, 0
+        pc = words[at]
         sp += 8
-        placed = find(pc)
-    return tuple(frames)
+    return sites
 
 
-def resolve(context: int, code: int, pc: int, sp: int) -> Trap:
-    """Return the exception for a trap.
+def trap(code: int) -> Trap:
+    """Return the exception for what a builtin finds wrong; called from wasm, it gets its frames on the way out (`failed`)."""
+    return Trap(TRAP_MESSAGES[code])
+
+
+def failed(context: int, code: int, pc: int, sp: int, raised: BaseException | None) -> BaseException:
+    """Return the exception with which an entry fails, the wasm frames in its traceback. Called by emitted code (`stubs_leave`).
 
     Args:
         context: address of the context.
-        code, pc, sp: what the context recorded: trap code, program counter, stack pointer.
+        code: trap code.
+        pc, sp: program counter and stack pointer in the innermost wasm function.
+        raised: for TRAP_HOST the exception that a Python function raised, else None.
     """
-    top = os.read_u64(context + layout.CTX_STACK_TOP)
-    frames = walk(pc, sp, top)
-    if code == TRAP_STACK_EXHAUSTED:
-        return Exhaustion(TRAP_MESSAGES[code], frames)
-    placed = find(pc)
-    site = placed.trap_at(pc) if placed is not None else None
-    if site is None:
-        raise SystemError(f"trap {code} at an instruction that may not: {pc:#x} {frames[:1]}")
-    if code == TRAP_UNREACHABLE:
-        code = site
-    kind = Exhaustion if code == TRAP_STACK_EXHAUSTED else Trap
-    return kind(TRAP_MESSAGES[code], frames)
+    if raised is not None and isinstance(raised, (SystemExit, GeneratorExit)):
+        return raised
+    try:
+        sites = walk(pc, sp, os.read_u64(context + layout.CTX_STACK_TOP))
+        if raised is None:
+            raised = _trap(code, pc, sites)
+        elif isinstance(raised, Trap):
+            raised.take_frames(Backtrace(sites))
+        tracebacks.extend(raised, sites)
+    except (RecursionError, MemoryError, ctypes.ArgumentError):  # ctypes wraps the first two when it looks at arguments
+        # There is no room for more than the bare exception.
+        return _KINDS.get(code, Trap)(TRAP_MESSAGES.get(code, "")) if raised is None else raised
+    except BaseException as interrupt:
+        if interrupt.__context__ is None and interrupt is not raised:
+            interrupt.__context__ = raised
+        raise
+    return raised
 
 
-def raise_trap(context: int, code: int, pc: int, sp: int) -> None:
-    """Raise the exception for a trap."""
-    raise resolve(context, code, pc, sp)
+def _trap(code: int, pc: int, sites: list[Site]) -> BaseException:
+    """Return the exception for what compiled code recorded: of an explicit trap, the site knows better."""
+    if code == TRAP_UNREACHABLE or code not in _KINDS:
+        placed = find(pc)
+        site = placed.trap_at(pc) if placed is not None else None
+        if site is None:
+            return SystemError(f"trap {code} at an instruction that may not: {pc:#x}")
+        if code == TRAP_UNREACHABLE:
+            code = site
+    return _KINDS.get(code, Trap)(TRAP_MESSAGES[code], Backtrace(sites))

@@ -1,5 +1,59 @@
-"""Floor 6: WASI preview 1 in pure Python, written against memory as a buffer and host functions as plain callables."""
+"""Floor 6: WASI preview 1 in pure Python, written only against `api`: host functions, file systems, `run`.
 
-from figwasp.wasi.preview1 import WASI
+Nothing is imported before it is asked for, as with `figwasp` itself.
+"""
 
-__all__ = ["WASI"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from figwasp.wasi.filesystem import Directory, Entry, File, Status
+    from figwasp.wasi.host import HostDirectory
+    from figwasp.wasi.inmemory import MemoryDirectory
+    from figwasp.wasi.overlay import OverlayDirectory
+    from figwasp.wasi.preview1 import WASI
+    from figwasp.wasi.streams import CAPTURE
+    from figwasp.wasi.tree import ResourceDirectory, ZipDirectory
+
+__all__ = [
+    "CAPTURE",
+    "WASI",
+    "Directory",
+    "Entry",
+    "File",
+    "HostDirectory",
+    "MemoryDirectory",
+    "OverlayDirectory",
+    "ResourceDirectory",
+    "Status",
+    "ZipDirectory",
+]
+
+_PLACES: Final = {
+    "CAPTURE": "streams",
+    "WASI": "preview1",
+    "Directory": "filesystem",
+    "Entry": "filesystem",
+    "File": "filesystem",
+    "HostDirectory": "host",
+    "MemoryDirectory": "inmemory",
+    "OverlayDirectory": "overlay",
+    "ResourceDirectory": "tree",
+    "Status": "filesystem",
+    "ZipDirectory": "tree",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what has a public name."""
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"figwasp.wasi.{place}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

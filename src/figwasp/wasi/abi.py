@@ -8,6 +8,7 @@ cross the border, little-endian with C's natural alignment. Snapshot 0 (module n
 from __future__ import annotations
 
 import errno
+import io
 import stat
 from struct import Struct
 from typing import Final
@@ -32,12 +33,14 @@ ERRNO_NAMES: Final = tuple(
 SUCCESS: Final = 0
 AGAIN: Final = 6
 BADF: Final = 8
+BUSY: Final = 10
 EXIST: Final = 20
 FAULT: Final = 21
 INVAL: Final = 28
 IO: Final = 29
 ISDIR: Final = 31
 LOOP: Final = 32
+MFILE: Final = 33
 NAMETOOLONG: Final = 37
 NOENT: Final = 44
 NOTDIR: Final = 54
@@ -54,6 +57,19 @@ _FROM_HOST: Final[dict[int | None, int]] = {
 }
 
 
+_WITHOUT_NUMBER: Final[tuple[tuple[type[OSError], int], ...]] = (
+    (FileNotFoundError, errno.ENOENT),
+    (FileExistsError, errno.EEXIST),
+    (NotADirectoryError, errno.ENOTDIR),
+    (IsADirectoryError, errno.EISDIR),
+    (PermissionError, errno.EACCES),
+    (BlockingIOError, errno.EAGAIN),
+    (BrokenPipeError, errno.EPIPE),
+    (io.UnsupportedOperation, errno.ENOTSUP),
+)
+"""Numbers for exceptions that a user's own file system or file object raised without one."""
+
+
 class Fail(Exception):
     """A call that answers an error number without the host having been asked.
 
@@ -68,7 +84,10 @@ class Fail(Exception):
 
 def errno_of(error: OSError) -> int:
     """Give WASI's number for an error of the host."""
-    return _FROM_HOST.get(error.errno, IO)
+    number = error.errno
+    if number is None:
+        number = next((number for kind, number in _WITHOUT_NUMBER if isinstance(error, kind)), errno.EIO)
+    return _FROM_HOST.get(number, IO)
 
 
 # Rights (flags, u64). Those a descriptor does not have make its functions answer an error.
@@ -100,6 +119,8 @@ PATH_SYMLINK: Final = 1 << 24
 PATH_REMOVE_DIRECTORY: Final = 1 << 25
 PATH_UNLINK_FILE: Final = 1 << 26
 POLL_FD_READWRITE: Final = 1 << 27
+SOCK_SHUTDOWN: Final = 1 << 28
+SOCK_ACCEPT: Final = 1 << 29
 
 FILE_RIGHTS: Final = (
     FD_DATASYNC | FD_READ | FD_SEEK | FD_FDSTAT_SET_FLAGS | FD_SYNC | FD_TELL | FD_WRITE | FD_ADVISE | FD_ALLOCATE
@@ -143,6 +164,7 @@ FILETYPE_BLOCK_DEVICE: Final = 1
 FILETYPE_CHARACTER_DEVICE: Final = 2
 FILETYPE_DIRECTORY: Final = 3
 FILETYPE_REGULAR_FILE: Final = 4
+FILETYPE_SOCKET_DGRAM: Final = 5
 FILETYPE_SOCKET_STREAM: Final = 6
 FILETYPE_SYMBOLIC_LINK: Final = 7
 
@@ -172,6 +194,7 @@ EVENT_FD_WRITE: Final = 2
 EVENT_HANGUP: Final = 1
 CLOCK_ABSTIME: Final = 1
 
+U16: Final = Struct("<H")
 U32: Final = Struct("<I")
 U64: Final = Struct("<Q")
 IOVEC: Final = Struct("<II")

@@ -3,7 +3,8 @@
 In: the state and the guest's arguments as signed ints. Out: an error number; times in nanoseconds and events go to memory.
 
 `poll_oneoff` waits for the first of its subscriptions. Regular files, directories and Python's file objects are always ready;
-everything else is asked of the host with poll(2). Waits are Python's own, so other threads run and Ctrl-C interrupts.
+everything else is asked of the host with poll(2). Waits are Python's own, so other threads run and Ctrl-C interrupts;
+they end when the call that is running has no time left.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
+from figwasp.api import deadline as running
 from figwasp.wasi.abi import (
     CLOCK_ABSTIME,
     CLOCK_MONOTONIC,
@@ -112,12 +114,17 @@ class _Poll:
             self.waiting.append((descriptor.host, mask, kind, userdata))
 
     def wait(self) -> None:
-        """Wait until something has happened."""
+        """Wait until something has happened.
+
+        Raises:
+            Timeout: the call that is running has no time left.
+        """
         while True:
             deadline = min(self.timers)[0] if self.timers else None
             pause = 0 if self.events else None
-            if deadline is not None and pause is None:
-                pause = min(max(deadline - time.monotonic_ns(), 0), _LONGEST_NAP)
+            ends = [end for end in (deadline, running.due() or None) if end is not None]
+            if ends and pause is None:
+                pause = min(max(min(ends) - time.monotonic_ns(), 0), _LONGEST_NAP)
             self._wait_for_host(pause)
             now = time.monotonic_ns()
             for due, userdata in self.timers:
@@ -125,6 +132,7 @@ class _Poll:
                     self.happened(userdata, EVENT_CLOCK)
             if self.events:
                 return
+            running.check()
 
     def _wait_for_host(self, pause: int | None) -> None:
         """Wait up to `pause` nanoseconds, or without end, and note what the host says."""
@@ -154,10 +162,9 @@ class _Poll:
 
 def _file_bytes(descriptor: Descriptor) -> int:
     """Say how much can be read at once from something that is always ready; 1 when that cannot be known."""
-    status = descriptor.status()
-    if status is None or descriptor.filetype != FILETYPE_REGULAR_FILE:
+    if descriptor.filetype != FILETYPE_REGULAR_FILE:
         return 1
-    return max(status.st_size - os.lseek(descriptor.host, 0, os.SEEK_CUR), 0)
+    return max(descriptor.status().size - descriptor.seek(0, os.SEEK_CUR), 0)
 
 
 def _pipe_bytes(host: int) -> int:

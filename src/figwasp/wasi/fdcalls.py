@@ -43,11 +43,12 @@ from figwasp.wasi.abi import (
     NOTCAPABLE,
     PRESTAT,
     SUCCESS,
+    U32,
     WHENCE,
     WHENCE_SNAPSHOT0,
     Fail,
-    filetype_of,
 )
+from figwasp.wasi.filesystem import Status
 from figwasp.wasi.memory import GuestMemory
 from figwasp.wasi.state import State
 
@@ -59,6 +60,9 @@ _ATIM_BOTH: Final = FST_ATIM | FST_ATIM_NOW
 _MTIM_BOTH: Final = FST_MTIM | FST_MTIM_NOW
 
 
+_pack_u32: Final = U32.pack_into
+
+
 def _offset(value: int) -> int:
     """Take an unsigned offset or length as far as hosts go."""
     offset = value & MASK64
@@ -67,37 +71,44 @@ def _offset(value: int) -> int:
     return offset
 
 
+# Programs call the next two more than all others together, perhaps for every byte, so what the others do by calls is written out.
 def fd_read(state: State, fd: int, vectors: int, count: int, out: int) -> int:
     descriptor = state.find(fd, FD_READ)
     memory = state.memory
-    memory.span(out, 4)
-    memory.store_u32(out, descriptor.read(memory.vectors(vectors, count)))
+    at = out & MASK32
+    if at + 4 > memory.size:
+        memory.span(out, 4)
+    size = descriptor.read(memory.vectors(vectors, count))
+    _pack_u32(memory.view, at, size)
     return SUCCESS
 
 
 def fd_write(state: State, fd: int, vectors: int, count: int, out: int) -> int:
     descriptor = state.find(fd, FD_WRITE)
     memory = state.memory
-    memory.span(out, 4)
-    memory.store_u32(out, descriptor.write(memory.vectors(vectors, count)))
+    at = out & MASK32
+    if at + 4 > memory.size:
+        memory.span(out, 4)
+    size = descriptor.write(memory.vectors(vectors, count))
+    _pack_u32(memory.view, at, size)
     return SUCCESS
 
 
 def fd_pread(state: State, fd: int, vectors: int, count: int, offset: int, out: int) -> int:
     descriptor = state.find(fd, FD_READ | FD_SEEK)
-    state.memory.span(out, 4)
-    buffers = state.memory.vectors(vectors, count)
-    start = _offset(offset)
-    state.memory.store_u32(out, os.preadv(descriptor.host, buffers, start) if buffers else 0)
+    memory = state.memory
+    memory.span(out, 4)
+    buffers = memory.vectors(vectors, count)
+    memory.store_u32(out, descriptor.read_at(buffers, _offset(offset)))
     return SUCCESS
 
 
 def fd_pwrite(state: State, fd: int, vectors: int, count: int, offset: int, out: int) -> int:
     descriptor = state.find(fd, FD_WRITE | FD_SEEK)
-    state.memory.span(out, 4)
-    buffers = state.memory.vectors(vectors, count)
-    start = _offset(offset)
-    state.memory.store_u32(out, os.pwritev(descriptor.host, buffers, start) if buffers else 0)
+    memory = state.memory
+    memory.span(out, 4)
+    buffers = memory.vectors(vectors, count)
+    memory.store_u32(out, descriptor.write_at(buffers, _offset(offset)))
     return SUCCESS
 
 
@@ -107,7 +118,7 @@ def _seek(state: State, fd: int, offset: int, how: int, out: int) -> int:
     if moves or not descriptor.base & FD_TELL:
         state.find(fd, FD_SEEK)
     state.memory.span(out, 8)
-    state.memory.store_u64(out, os.lseek(descriptor.host, offset, how))
+    state.memory.store_u64(out, descriptor.seek(offset, how))
     return SUCCESS
 
 
@@ -151,14 +162,13 @@ def fd_advise(state: State, fd: int, offset: int, length: int, advice: int) -> i
     descriptor = state.find(fd, FD_ADVISE)
     how = _how(advice, _ADVICE)
     start, size = _offset(offset), _offset(length)
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(descriptor.host, start, size, how)
+    descriptor.advise(start, size, how)
     return SUCCESS
 
 
 def fd_allocate(state: State, fd: int, offset: int, length: int) -> int:
     descriptor = state.find(fd, FD_ALLOCATE)
-    os.posix_fallocate(descriptor.host, _offset(offset), _offset(length))
+    descriptor.allocate(_offset(offset), _offset(length))
     return SUCCESS
 
 
@@ -186,29 +196,25 @@ def fd_fdstat_set_rights(state: State, fd: int, base: int, inheriting: int) -> i
     return SUCCESS
 
 
-def store_filestat(memory: GuestMemory, layout: Struct, out: int, status: os.stat_result) -> None:
-    """Write the attributes of a host file in either layout."""
+def store_filestat(memory: GuestMemory, layout: Struct, out: int, status: Status) -> None:
+    """Write attributes in either layout."""
     memory.store(
         layout,
         out,
-        status.st_dev & MASK64,
-        status.st_ino & MASK64,
-        filetype_of(status.st_mode),
-        min(status.st_nlink, MASK32),
-        status.st_size,
-        max(status.st_atime_ns, 0),  # before 1970 there is no time
-        max(status.st_mtime_ns, 0),
-        max(status.st_ctime_ns, 0),
+        status.device & MASK64,
+        status.inode & MASK64,
+        status.filetype & 0xFF,
+        min(status.links, MASK32),
+        status.size & MASK64,
+        max(status.atime, 0),  # before 1970 there is no time
+        max(status.mtime, 0),
+        max(status.ctime, 0),
     )
 
 
 def _filestat(state: State, fd: int, layout: Struct, out: int) -> int:
     descriptor = state.find(fd, FD_FILESTAT_GET)
-    status = descriptor.status()
-    if status is None:
-        state.memory.store(layout, out, 0, 0, descriptor.filetype, 1, 0, 0, 0, 0)
-    else:
-        store_filestat(state.memory, layout, out, status)
+    store_filestat(state.memory, layout, out, descriptor.status())
     return SUCCESS
 
 
@@ -221,7 +227,7 @@ def fd_filestat_get_snapshot0(state: State, fd: int, out: int) -> int:
 
 
 def fd_filestat_set_size(state: State, fd: int, size: int) -> int:
-    os.ftruncate(state.find(fd, FD_FILESTAT_SET_SIZE).host, _offset(size))
+    state.find(fd, FD_FILESTAT_SET_SIZE).set_size(_offset(size))
     return SUCCESS
 
 
@@ -235,20 +241,18 @@ def check_time_flags(flags: int) -> None:
         raise Fail(INVAL)
 
 
-def new_times(status: os.stat_result, atim: int, mtim: int, flags: int) -> tuple[int, int]:
-    """Give both times for `os.utime`, which cannot leave one alone: that one is set to what it is."""
+def new_times(status: Status, atim: int, mtim: int, flags: int) -> tuple[int, int]:
+    """Give both times, since neither can be left alone: that one is set to what it is."""
     now = time.time_ns()
-    access = atim & MASK64 if flags & FST_ATIM else now if flags & FST_ATIM_NOW else status.st_atime_ns
-    change = mtim & MASK64 if flags & FST_MTIM else now if flags & FST_MTIM_NOW else status.st_mtime_ns
+    access = atim & MASK64 if flags & FST_ATIM else now if flags & FST_ATIM_NOW else status.atime
+    change = mtim & MASK64 if flags & FST_MTIM else now if flags & FST_MTIM_NOW else status.mtime
     return access, change
 
 
 def fd_filestat_set_times(state: State, fd: int, atim: int, mtim: int, flags: int) -> int:
     descriptor = state.find(fd, FD_FILESTAT_SET_TIMES)
     check_time_flags(flags)
-    status = descriptor.status()
-    if status is not None:
-        os.utime(descriptor.host, ns=new_times(status, atim, mtim, flags))
+    descriptor.set_times(*new_times(descriptor.status(), atim, mtim, flags))
     return SUCCESS
 
 

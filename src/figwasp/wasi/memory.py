@@ -9,9 +9,11 @@ A memory's base never moves and its length only grows, so one view is kept and m
 from __future__ import annotations
 
 from struct import Struct
-from typing import Protocol
+from typing import Final, Protocol
 
 from figwasp.wasi.abi import FAULT, INVAL, IOVEC, MASK32, MAX_PATH, MAX_VECTORS, NAMETOOLONG, U32, U64, Fail
+
+_unpack_iovec: Final = IOVEC.unpack_from
 
 
 class Buffer(Protocol):
@@ -21,30 +23,23 @@ class Buffer(Protocol):
 
 
 class GuestMemory:
-    """A bounds-checked window on the memory of one instance; without one every access faults.
+    """A bounds-checked window on the memory of one instance.
 
     Attributes:
         view: the bytes known so far.
+        size: how many these are.
     """
 
-    __slots__ = ("_memory", "_size", "view")
+    __slots__ = ("_memory", "size", "view")
 
-    def __init__(self) -> None:
-        self.attach(bytearray())
-
-    def attach(self, memory: Buffer) -> None:
-        """Use this memory from now on."""
+    def __init__(self, memory: Buffer) -> None:
         self._memory = memory
         self._renew()
-
-    def detach(self) -> None:
-        """Let go of the memory."""
-        self.attach(bytearray())
 
     def _renew(self) -> None:
         view = memoryview(self._memory)
         self.view = view if view.format == "B" else view.cast("B")
-        self._size = len(self.view)
+        self.size = len(self.view)
 
     def span(self, pointer: int, size: int) -> int:
         """Give the offset of `size` bytes at a pointer, all of which exist. It may renew `view`: take that afterwards.
@@ -53,9 +48,9 @@ class GuestMemory:
             Fail: FAULT.
         """
         start = pointer & MASK32
-        if start + size > self._size:
+        if start + size > self.size:
             self._renew()
-            if start + size > self._size:
+            if start + size > self.size:
                 raise Fail(FAULT)
         return start
 
@@ -65,8 +60,8 @@ class GuestMemory:
         start = self.span(pointer, size)
         return self.view[start : start + size]
 
-    def path(self, pointer: int, length: int) -> bytes:
-        """Give a copy of a path.
+    def path(self, pointer: int, length: int) -> str:
+        """Give a path; bytes that are no UTF-8 are surrogates.
 
         Raises:
             Fail: FAULT; NAMETOOLONG; INVAL for a path with a NUL in it, which the host would cut there.
@@ -74,19 +69,25 @@ class GuestMemory:
         text = self.slice(pointer, length)
         if len(text) > MAX_PATH:
             raise Fail(NAMETOOLONG)
-        path = text.tobytes()
-        if b"\0" in path:
+        path = str(text, "utf-8", "surrogateescape")
+        if "\0" in path:
             raise Fail(INVAL)
         return path
 
     def vectors(self, pointer: int, count: int) -> list[memoryview]:
         """Give the buffers of an array of iovec, without the empty ones and no more than the host takes at once."""
+        if count == 1:  # as nearly always
+            start = pointer & MASK32
+            if start + 8 <= self.size:
+                base, size = _unpack_iovec(self.view, start)
+                if 0 < size <= self.size - base:
+                    return [self.view[base : base + size]]
         number = count & MASK32
         start = self.span(pointer, 8 * number)
         end = start + 8 * min(number, MAX_VECTORS)
         buffers = []
         for base, size in IOVEC.iter_unpack(self.view[start:end]):
-            if base + size > self._size:
+            if base + size > self.size:
                 self.span(base, size)
             if size:
                 buffers.append(self.view[base : base + size])

@@ -1,17 +1,16 @@
 """Floor 6: the functions of WASI on paths, `path_*`.
 
-In: the state and the guest's arguments as signed ints. Out: an error number; results go to memory. They raise `Fail` and `OSError`;
-`preview1` turns both into numbers.
+In: the state and the guest's arguments as signed ints. Out: an error number; results go to memory. They raise `Fail`
+and `OSError`; `preview1` turns both into numbers.
 
-Each does its work on one name in a directory that `paths.Walk` found, with a host function that does not follow symlinks. What is
-looked at first decides only which error the guest gets, never what the host may touch.
+Each does its work on one name in a directory that `paths.Walk` found, with a method that does not follow symlinks. What
+is looked at first decides only which error the guest gets, never what may be touched. Nothing is changed in a directory
+that is not `writable`.
 """
 
 from __future__ import annotations
 
 import errno
-import os
-import stat
 from struct import Struct
 
 from figwasp.wasi.abi import (
@@ -31,10 +30,13 @@ from figwasp.wasi.abi import (
     FILE_RIGHTS,
     FILESTAT,
     FILESTAT_SNAPSHOT0,
+    FILETYPE_DIRECTORY,
+    FILETYPE_SYMBOLIC_LINK,
     INVAL,
     ISDIR,
     LOOKUP_FOLLOW,
     MASK64,
+    NOENT,
     NOTCAPABLE,
     NOTDIR,
     OFLAG_CREAT,
@@ -60,7 +62,22 @@ from figwasp.wasi.abi import (
     Fail,
 )
 from figwasp.wasi.fdcalls import check_time_flags, new_times, store_filestat
-from figwasp.wasi.files import opened
+from figwasp.wasi.filesystem import (
+    APPEND,
+    CREATE,
+    DSYNC,
+    EXCLUSIVE,
+    ONLY_DIRECTORY,
+    READ,
+    SYNC,
+    TRUNCATE,
+    WRITE,
+    Directory,
+    File,
+    Status,
+    failure,
+)
+from figwasp.wasi.hostfiles import opened
 from figwasp.wasi.paths import Walk
 from figwasp.wasi.state import State
 
@@ -68,20 +85,37 @@ from figwasp.wasi.state import State
 def _walk(state: State, fd: int, rights: int, path: int, length: int) -> Walk:
     """Resolve a guest's path from a directory that has the rights."""
     directory = state.directory(fd, rights)
-    return Walk(directory.host, state.memory.path(path, length))
+    return Walk(directory.directory, state.memory.path(path, length))
 
 
-def _status(walk: Walk) -> os.stat_result:
-    return os.stat(walk.name, dir_fd=walk.fd, follow_symlinks=False)
+def _status(walk: Walk) -> Status:
+    return walk.parent.look(walk.name) if walk.name else walk.parent.status()
 
 
 def _is_directory(walk: Walk) -> bool:
-    return stat.S_ISDIR(_status(walk).st_mode)
+    return _status(walk).filetype == FILETYPE_DIRECTORY
+
+
+def _changing(walk: Walk, itself: int) -> Directory:
+    """Give the directory in which a name is to be made, changed or removed.
+
+    Args:
+        walk: where.
+        itself: error number of the host if the path has no last name, as it ends at the directory itself.
+
+    Raises:
+        OSError: that, or EROFS.
+    """
+    if not walk.parent.writable:
+        raise failure(errno.EROFS)
+    if not walk.name:
+        raise failure(itself)
+    return walk.parent
 
 
 def path_create_directory(state: State, fd: int, path: int, length: int) -> int:
     with _walk(state, fd, PATH_CREATE_DIRECTORY, path, length) as walk:
-        os.mkdir(walk.name, dir_fd=walk.fd)
+        _changing(walk, errno.EEXIST).mkdir(walk.name)
     return SUCCESS
 
 
@@ -89,10 +123,9 @@ def _filestat(state: State, fd: int, flags: int, path: int, length: int, layout:
     with _walk(state, fd, PATH_FILESTAT_GET, path, length) as walk:
         state.memory.span(out, layout.size)
         status = _status(walk)
-        while stat.S_ISLNK(status.st_mode) and (flags & LOOKUP_FOLLOW or walk.directory):
-            walk.expand()  # which counts, so this ends
-            status = _status(walk)
-        if walk.directory and not stat.S_ISDIR(status.st_mode):
+        while status.filetype == FILETYPE_SYMBOLIC_LINK and (flags & LOOKUP_FOLLOW or walk.directory) and walk.expand():
+            status = _status(walk)  # expanding counts, so this ends
+        if walk.directory and status.filetype != FILETYPE_DIRECTORY:
             raise Fail(NOTDIR)
         store_filestat(state.memory, layout, out, status)
     return SUCCESS
@@ -114,10 +147,15 @@ def path_filestat_set_times(
         if flags & LOOKUP_FOLLOW or walk.directory:
             walk.follow()
         status = _status(walk)
-        if walk.directory and not stat.S_ISDIR(status.st_mode):
+        if walk.directory and status.filetype != FILETYPE_DIRECTORY:
             raise Fail(NOTDIR)
+        if not walk.parent.writable:
+            raise failure(errno.EROFS)
         times = new_times(status, atim, mtim, fst_flags)
-        os.utime(walk.name, ns=times, dir_fd=walk.fd, follow_symlinks=False)
+        if walk.name:
+            walk.parent.touch(walk.name, *times)
+        else:
+            walk.parent.set_times(*times)
     return SUCCESS
 
 
@@ -128,6 +166,16 @@ def _must_be_new(walk: Walk) -> None:
         raise Fail(EXIST)
 
 
+def _check_no_gain(state: State, old_fd: int, fd: int) -> None:
+    """Refuse to give a file a name in a directory through which more may be done with it.
+
+    Raises:
+        Fail: NOTCAPABLE.
+    """
+    if state.table.find(fd).inheriting & ~state.table.find(old_fd).inheriting:
+        raise Fail(NOTCAPABLE)
+
+
 def path_link(state: State, old_fd: int, flags: int, old: int, old_length: int, fd: int, new: int, length: int) -> int:
     if flags & LOOKUP_FOLLOW:
         raise Fail(INVAL)
@@ -135,10 +183,13 @@ def path_link(state: State, old_fd: int, flags: int, old: int, old_length: int, 
         _walk(state, old_fd, PATH_LINK_SOURCE, old, old_length) as source,
         _walk(state, fd, PATH_LINK_TARGET, new, length) as target,
     ):
+        _check_no_gain(state, old_fd, fd)
         _must_be_new(target)
         if source.directory and not _is_directory(source):
             raise Fail(NOTDIR)
-        os.link(source.name, target.name, src_dir_fd=source.fd, dst_dir_fd=target.fd, follow_symlinks=False)
+        # A link to a file that must not be changed could be changed.
+        place, other = _changing(source, errno.EPERM), _changing(target, errno.EEXIST)
+        place.link(source.name, other, target.name)
     return SUCCESS
 
 
@@ -146,10 +197,12 @@ def path_symlink(state: State, old: int, old_length: int, fd: int, new: int, len
     """Make a symlink, though none to an absolute path, which would mean something else outside."""
     content = state.memory.path(old, old_length)
     with _walk(state, fd, PATH_SYMLINK, new, length) as walk:
-        if content.startswith(b"/"):
+        if content.startswith("/"):
             raise Fail(NOTCAPABLE)
+        if not content:
+            raise Fail(NOENT)
         _must_be_new(walk)
-        os.symlink(content, walk.name, dir_fd=walk.fd)
+        _changing(walk, errno.EEXIST).symlink(content, walk.name)
     return SUCCESS
 
 
@@ -159,7 +212,9 @@ def path_readlink(state: State, fd: int, path: int, length: int, buffer: int, si
         target = state.memory.slice(buffer, size)
         if walk.directory:
             walk.follow()
-        content = os.readlink(walk.name, dir_fd=walk.fd)[: len(target)]
+        if not walk.name:
+            raise Fail(INVAL)
+        content = walk.parent.readlink(walk.name).encode("utf-8", "surrogateescape")[: len(target)]
         target[: len(content)] = content
         state.memory.store_u32(out, len(content))
     return SUCCESS
@@ -167,7 +222,7 @@ def path_readlink(state: State, fd: int, path: int, length: int, buffer: int, si
 
 def path_remove_directory(state: State, fd: int, path: int, length: int) -> int:
     with _walk(state, fd, PATH_REMOVE_DIRECTORY, path, length) as walk:
-        os.rmdir(walk.name, dir_fd=walk.fd)
+        _changing(walk, errno.EINVAL).rmdir(walk.name)
     return SUCCESS
 
 
@@ -175,7 +230,7 @@ def path_unlink_file(state: State, fd: int, path: int, length: int) -> int:
     with _walk(state, fd, PATH_UNLINK_FILE, path, length) as walk:
         if walk.directory:
             raise Fail(ISDIR if _is_directory(walk) else NOTDIR)
-        os.unlink(walk.name, dir_fd=walk.fd)
+        _changing(walk, errno.EISDIR).unlink(walk.name)
     return SUCCESS
 
 
@@ -184,9 +239,11 @@ def path_rename(state: State, old_fd: int, old: int, old_length: int, fd: int, n
         _walk(state, old_fd, PATH_RENAME_SOURCE, old, old_length) as source,
         _walk(state, fd, PATH_RENAME_TARGET, new, length) as target,
     ):
+        _check_no_gain(state, old_fd, fd)
         if (source.directory or target.directory) and not _is_directory(source):
             raise Fail(NOTDIR)
-        os.rename(source.name, target.name, src_dir_fd=source.fd, dst_dir_fd=target.fd)
+        place, other = _changing(source, errno.EBUSY), _changing(target, errno.EBUSY)
+        place.rename(source.name, other, target.name)
     return SUCCESS
 
 
@@ -204,37 +261,67 @@ def _needed(oflags: int, fdflags: int, base: int) -> tuple[int, int]:
     return rights, inherited
 
 
-def _host_flags(oflags: int, fdflags: int, base: int) -> int:
-    """Translate to the host's flags. Nonblocking, lest a FIFO without a partner hang; `opened` undoes that."""
-    writes = base & (FD_WRITE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE) or oflags & OFLAG_TRUNC
-    access = os.O_RDONLY if not writes else os.O_RDWR if base & FD_READ else os.O_WRONLY
-    flags = access | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-    for wanted, bit, host in (
-        (oflags, OFLAG_CREAT, os.O_CREAT),
-        (oflags, OFLAG_TRUNC, os.O_TRUNC),
-        (oflags, OFLAG_DIRECTORY, os.O_DIRECTORY),
-        (fdflags, FDFLAG_APPEND, os.O_APPEND),
-        (fdflags, FDFLAG_DSYNC, os.O_DSYNC),
-        (fdflags, FDFLAG_RSYNC | FDFLAG_SYNC, os.O_SYNC),
+def _how(oflags: int, fdflags: int, base: int) -> int:
+    """Translate to the flags of `Directory.open`."""
+    how = READ if base & FD_READ else 0
+    if base & (FD_WRITE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE):
+        how |= WRITE
+    for wanted, bit, flag in (
+        (oflags, OFLAG_CREAT, CREATE),
+        (oflags, OFLAG_EXCL, EXCLUSIVE),
+        (oflags, OFLAG_TRUNC, TRUNCATE),
+        (oflags, OFLAG_DIRECTORY, ONLY_DIRECTORY),
+        (fdflags, FDFLAG_APPEND, APPEND),
+        (fdflags, FDFLAG_DSYNC, DSYNC),
+        (fdflags, FDFLAG_RSYNC | FDFLAG_SYNC, SYNC),
     ):
         if wanted & bit:
-            flags |= host
-    return flags | os.O_EXCL if oflags & OFLAG_CREAT and oflags & OFLAG_EXCL else flags
+            how |= flag
+    return how
 
 
-def _open(walk: Walk, flags: int, follow: bool) -> int:
-    """Open the last name; follow it as long as the host says that it is a symlink."""
+def _open(walk: Walk, how: int, follow: bool) -> File | Directory:
+    """Open the last name; follow it as long as it turns out to be a symlink."""
     while True:
         if walk.directory:
-            if flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR):
+            if how & (CREATE | WRITE | TRUNCATE):
                 walk.follow()
-                raise Fail(ISDIR if flags & os.O_CREAT or _is_directory(walk) else NOTDIR)
-            flags |= os.O_DIRECTORY
+                raise Fail(ISDIR if how & CREATE or _is_directory(walk) else NOTDIR)
+            how |= ONLY_DIRECTORY
         try:
-            return os.open(walk.name, flags, 0o666, dir_fd=walk.fd)
+            return _open_name(walk, how)
         except OSError as error:
             if error.errno not in (errno.ELOOP, errno.ENOTDIR) or not (follow or walk.directory) or not walk.expand():
                 raise
+
+
+def _open_name(walk: Walk, how: int) -> File | Directory:
+    if not walk.name:
+        return walk.parent.reopen()
+    if walk.parent.writable or not how & (WRITE | CREATE | TRUNCATE):
+        return _as_asked(walk.parent.open(walk.name, how), how)
+    try:
+        found = _as_asked(walk.parent.open(walk.name, READ | how & ONLY_DIRECTORY), how)
+    except FileNotFoundError:
+        raise failure(errno.EROFS if how & CREATE else errno.ENOENT) from None
+    if how & CREATE and how & EXCLUSIVE:
+        number = errno.EEXIST
+    elif isinstance(found, Directory):
+        number = errno.EISDIR
+    elif how & (WRITE | TRUNCATE):
+        number = errno.EROFS
+    else:
+        return found
+    found.close()
+    raise failure(number)
+
+
+def _as_asked(found: File | Directory, how: int) -> File | Directory:
+    """Refuse a file for a directory, which a file system need not."""
+    if how & ONLY_DIRECTORY and not isinstance(found, Directory):
+        found.close()
+        raise failure(errno.ENOTDIR)
+    return found
 
 
 def path_open(
@@ -258,10 +345,10 @@ def path_open(
     if oflags & OFLAG_DIRECTORY and base & FD_WRITE:
         raise Fail(ISDIR)
     state.memory.span(out, 4)
-    flags = _host_flags(oflags, fdflags, base)
-    with Walk(directory.host, state.memory.path(path, length)) as walk:
-        host = _open(walk, flags, bool(dirflags & LOOKUP_FOLLOW))
+    state.table.room()
+    with Walk(directory.directory, state.memory.path(path, length)) as walk:
+        found = _open(walk, _how(oflags, fdflags, base), bool(dirflags & LOOKUP_FOLLOW))
     passed_on = inheriting & MASK64 & directory.inheriting
-    descriptor = opened(host, base & MASK64, passed_on, fdflags)
+    descriptor = opened(found, base & MASK64, passed_on, fdflags)
     state.memory.store_u32(out, state.table.add(descriptor))
     return SUCCESS

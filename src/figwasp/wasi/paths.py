@@ -1,55 +1,55 @@
-"""Floor 6: how a guest's path becomes a host directory descriptor and one name in it.
+"""Floor 6: how a guest's path becomes a directory and one name in it.
 
-In: the host descriptor of a directory that the guest holds, and a path relative to it. Out: a `Walk`, which says in which
-directory (`fd`) which single name (`name`) an operation has to be done, never following a link (O_NOFOLLOW and the like).
+In: a directory that the guest holds, and a path relative to it. Out: a `Walk`, which says in which directory (`parent`)
+which single name (`name`) an operation has to be done, never following a link.
 
-Theory of operation. No path, symlinks included, may lead out of the directory it starts from, even while other processes
-rename things. So the host is only ever given single names, each opened with O_NOFOLLOW relative to the descriptor before it.
-When a name turns out to be a symlink (the open failed, and readlink works), its target takes its place in the path. `..` is never
-given to the host: the walk remembers the names it has come by, drops the last one, and, when it next needs a directory, walks
-down from the start again. So going up can be counted and stops at the start, and a directory moved away meanwhile cannot
-be climbed out of. It needs two descriptors at a time whatever the length of the path.
+Theory of operation. No path, symlinks included, may lead out of the directory it starts from, even while other
+processes rename things. So a file system is only ever given single names, each entered from the directory before it
+without following it. When a name turns out to be a symlink (entering failed, and reading it as a link works), its
+target takes its place in the path. `..` is never given to a file system: the walk remembers the names it has come by,
+drops the last one, and, when it next needs a directory, walks down from the start again. So going up can be counted and
+stops at the start, and a directory moved away meanwhile cannot be climbed out of. It needs two descriptors of the host
+at a time whatever the length of the path.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 from typing import Final
 
+from figwasp.api import deadline
 from figwasp.wasi.abi import LOOP, MAX_PATH, NAMETOOLONG, NOENT, NOTCAPABLE, Fail
+from figwasp.wasi.filesystem import Directory
 
 MAX_LINKS: Final = 40
-_DOWN: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Walk:
-    """A path resolved up to its last name. Use as a context manager: the descriptor is closed at the end.
+    """A path resolved up to its last name. Use as a context manager: the directory is closed at the end.
 
     Attributes:
-        fd: the host's descriptor of the directory that holds the last name; borrowed.
-        name: the last name, or `.` if the path ends at the directory itself.
+        name: the last name, or empty if the path ends at the directory itself.
         directory: whether the path asks for a directory, by a slash or a dot at its end.
     """
 
-    __slots__ = ("_links", "_names", "_start", "directory", "fd", "name")
+    __slots__ = ("_here", "_links", "_names", "_start", "directory", "name")
 
-    def __init__(self, start: int, path: bytes) -> None:
+    def __init__(self, start: Directory, path: str) -> None:
         """Resolve a path.
 
         Args:
-            start: the host's descriptor of the directory from which the path goes; borrowed.
+            start: the directory from which the path goes; borrowed.
             path: as the guest gave it, without NUL.
 
         Raises:
             Fail: NOTCAPABLE when the path leads out of the directory; NOENT when empty; LOOP; NAMETOOLONG.
-            OSError: from the host, for a directory on the way.
+            OSError: from the file system, for a directory on the way.
         """
         self._start = start
-        self.fd = start
-        self._names: list[bytes] = []
+        self._here: Directory | None = start
+        self._names: list[str] = []
         self._links = 0
-        self.name = b"."
+        self.name = ""
         self.directory = False
         if not path:
             raise Fail(NOENT)
@@ -59,6 +59,12 @@ class Walk:
             self.close()
             raise
 
+    @property
+    def parent(self) -> Directory:
+        """The directory that holds the last name; borrowed."""
+        assert self._here is not None
+        return self._here
+
     def __enter__(self) -> Walk:
         return self
 
@@ -66,11 +72,11 @@ class Walk:
         self.close()
 
     def close(self) -> None:
-        """Close the descriptor unless it is the one the walk started from."""
-        fd = self.fd
-        self.fd = self._start
-        if fd not in (self._start, -1):
-            os.close(fd)
+        """Close the directory unless it is the one the walk started from."""
+        here = self._here
+        self._here = self._start
+        if here is not None and here is not self._start:
+            here.close()
 
     def expand(self) -> bool:
         """Go on to what the last name points at, if it is a symlink; else answer False.
@@ -78,10 +84,10 @@ class Walk:
         Raises:
             Fail, OSError: as the constructor.
         """
-        target = self._link(self.name)
+        target = self._link(self.name) if self.name else None
         if target is None:
             return False
-        self._go(target + b"/" if self.directory else target)
+        self._go(target + "/" if self.directory else target)
         return True
 
     def follow(self) -> None:
@@ -89,21 +95,21 @@ class Walk:
         while self.expand():
             pass
 
-    def _go(self, path: bytes) -> None:
+    def _go(self, path: str) -> None:
         """Walk a path from where the walk is; its last name stays for the caller."""
-        if path.startswith(b"/"):
+        if path.startswith("/"):
             raise Fail(NOTCAPABLE)
-        pending = path.split(b"/")
-        self.directory = pending[-1] in (b"", b".", b"..")
-        while pending and pending[-1] in (b"", b"."):
+        pending = path.split("/")
+        self.directory = pending[-1] in ("", ".", "..")
+        while pending and pending[-1] in ("", "."):
             pending.pop()
         pending.reverse()
-        self.name = b"."
+        self.name = ""
         while pending:
             part = pending.pop()
-            if part in (b"", b"."):
+            if part in ("", "."):
                 continue
-            if part == b"..":
+            if part == "..":
                 self._up()
             elif pending:
                 self._down(part, pending)
@@ -112,47 +118,49 @@ class Walk:
         self._ready()
 
     def _up(self) -> None:
-        """Drop the name last entered; the descriptor is found again when needed."""
+        """Drop the name last entered; the directory is found again when needed."""
         if not self._names:
             raise Fail(NOTCAPABLE)
         self._names.pop()
         self.close()
-        self.fd = -1 if self._names else self._start
+        self._here = None if self._names else self._start
 
-    def _ready(self) -> None:
-        """Have a descriptor for the directory the walk is in."""
-        if self.fd != -1:
-            return
-        self.fd = self._start
-        for name in self._names:
-            self._enter(name)
+    def _ready(self) -> Directory:
+        """Have the directory the walk is in."""
+        if self._here is None:
+            here = self._here = self._start
+            for name in self._names:
+                deadline.check()  # a path can make the walk start anew several hundred times
+                here = self._enter(here, name)
+        return self._here
 
-    def _enter(self, name: bytes) -> None:
-        below = os.open(name, _DOWN, dir_fd=self.fd)
+    def _enter(self, here: Directory, name: str) -> Directory:
+        below = here.enter(name)
         self.close()
-        self.fd = below
+        self._here = below
+        return below
 
-    def _down(self, name: bytes, pending: list[bytes]) -> None:
+    def _down(self, name: str, pending: list[str]) -> None:
         """Enter a directory, or put the target of a symlink in front of what is pending."""
-        self._ready()
+        here = self._ready()
         try:
-            self._enter(name)
+            self._enter(here, name)
         except OSError as error:
             target = self._link(name) if error.errno in (errno.ENOTDIR, errno.ELOOP) else None
             if target is None:
                 raise
-            if target.startswith(b"/"):
+            if target.startswith("/"):
                 raise Fail(NOTCAPABLE) from None
             if len(target) + sum(map(len, pending)) + len(pending) > MAX_PATH:
                 raise Fail(NAMETOOLONG) from None
-            pending.extend(reversed(target.split(b"/")))
+            pending.extend(reversed(target.split("/")))
         else:
             self._names.append(name)
 
-    def _link(self, name: bytes) -> bytes | None:
+    def _link(self, name: str) -> str | None:
         """Read a symlink; None when the name is something else."""
         try:
-            target = os.readlink(name, dir_fd=self.fd)
+            target = self.parent.readlink(name)
         except OSError as error:
             if error.errno in (errno.EINVAL, errno.ENOENT):
                 return None
@@ -160,4 +168,6 @@ class Walk:
         self._links += 1
         if self._links > MAX_LINKS:
             raise Fail(LOOP)
+        if not target:
+            raise Fail(NOENT)
         return target

@@ -1,158 +1,150 @@
-"""Floor 6: WASI preview 1 as host functions: the table of its 46 names, and `WASI`, which makes them for one guest.
+"""Floor 6: `WASI`, what one guest is given of the host.
 
-In: arguments, environment, directories and streams to give to a guest. Out: plain Python callables by module and name, for the
-imports of an instance. They take ints as wasm passes them (signed) and answer an error number. Errors of the host become
-numbers here, by one table; every other exception, KeyboardInterrupt among them, passes through the guest to whoever called it.
+In: arguments, environment, directories, streams and sockets. Out: host functions by module and name, for the imports of
+an instance.
 
-    wasi = WASI(args=["prog", "x"], dirs={"/data": "some/folder"})
-    instance = figwasp.load("prog.wasm", wasi.imports())
-    wasi.attach(instance.memory)
+    with WASI(args=["prog", "x"], dirs={"/data": "some/folder"}) as wasi:
+        figwasp.load("prog.wasm", wasi.imports()).exports._start()
+
+The functions find the memory of the instance that calls them by themselves. Several instances may share a `WASI`: then
+they share descriptors, and each has its own memory.
 """
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import IO, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from figwasp.wasi import clocks, fdcalls, pathcalls, process
-from figwasp.wasi.abi import DIRECTORY_RIGHTS, FD_READ, FD_WRITE, FILE_RIGHTS, Fail, errno_of
-from figwasp.wasi.files import Descriptor, Directory, Stream, Table, inherited
-from figwasp.wasi.memory import Buffer
+from figwasp.api.caller import Caller
+from figwasp.wasi.abi import DIRECTORY_RIGHTS, FILE_RIGHTS
+from figwasp.wasi.files import Descriptor, OpenDirectory
+from figwasp.wasi.filesystem import Directory
+from figwasp.wasi.functions import MODULES, Function, bind
+from figwasp.wasi.host import HostDirectory
+from figwasp.wasi.memory import Buffer, GuestMemory
 from figwasp.wasi.state import State
+from figwasp.wasi.streams import CAPTURE, stdio
+from figwasp.wasi.table import Table
 
-_Function = Callable[..., int]
+if TYPE_CHECKING:
+    import socket
 
-PREVIEW1: Final[dict[str, _Function]] = {
-    function.__name__: function
-    for function in (
-        process.args_get,
-        process.args_sizes_get,
-        clocks.clock_res_get,
-        clocks.clock_time_get,
-        process.environ_get,
-        process.environ_sizes_get,
-        fdcalls.fd_advise,
-        fdcalls.fd_allocate,
-        fdcalls.fd_close,
-        fdcalls.fd_datasync,
-        fdcalls.fd_fdstat_get,
-        fdcalls.fd_fdstat_set_flags,
-        fdcalls.fd_fdstat_set_rights,
-        fdcalls.fd_filestat_get,
-        fdcalls.fd_filestat_set_size,
-        fdcalls.fd_filestat_set_times,
-        fdcalls.fd_pread,
-        fdcalls.fd_prestat_dir_name,
-        fdcalls.fd_prestat_get,
-        fdcalls.fd_pwrite,
-        fdcalls.fd_read,
-        fdcalls.fd_readdir,
-        fdcalls.fd_renumber,
-        fdcalls.fd_seek,
-        fdcalls.fd_sync,
-        fdcalls.fd_tell,
-        fdcalls.fd_write,
-        pathcalls.path_create_directory,
-        pathcalls.path_filestat_get,
-        pathcalls.path_filestat_set_times,
-        pathcalls.path_link,
-        pathcalls.path_open,
-        pathcalls.path_readlink,
-        pathcalls.path_remove_directory,
-        pathcalls.path_rename,
-        pathcalls.path_symlink,
-        pathcalls.path_unlink_file,
-        clocks.poll_oneoff,
-        process.proc_exit,
-        process.proc_raise,
-        process.random_get,
-        process.sched_yield,
-        process.sock_accept,
-        process.sock_recv,
-        process.sock_send,
-        process.sock_shutdown,
-    )
-}
-SNAPSHOT0: Final[dict[str, _Function]] = {
-    **{name: function for name, function in PREVIEW1.items() if name != "sock_accept"},
-    "fd_filestat_get": fdcalls.fd_filestat_get_snapshot0,
-    "fd_seek": fdcalls.fd_seek_snapshot0,
-    "path_filestat_get": pathcalls.path_filestat_get_snapshot0,
-    "poll_oneoff": clocks.poll_oneoff_snapshot0,
-}
-MODULES: Final = {"wasi_snapshot_preview1": PREVIEW1, "wasi_unstable": SNAPSHOT0}
-"""The functions by the module names that programs import."""
+__all__ = ["WASI"]
 
-
-def _bind(name: str, function: _Function, state: State) -> _Function:
-    """Make the host function for one guest."""
-
-    def call(*args: int) -> int:
-        try:
-            return function(state, *args)
-        except Fail as fail:
-            return fail.errno
-        except OSError as error:
-            return errno_of(error)
-
-    call.__name__ = call.__qualname__ = name
-    call.__doc__ = function.__doc__
-    return call
+_MAX_DESCRIPTORS: Final = 1024
 
 
 class WASI:
-    """What one guest may use of the host: nothing but what is given here. Use as a context manager, or call `close`."""
+    r"""What one guest may use of the host: nothing but what is given here. Use as a context manager, or call `close`.
+
+    >>> import figwasp
+    >>> text = '''(module
+    ...     (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    ...     (memory 1) (data (i32.const 16) "hello") (data (i32.const 0) "\\10\\00\\00\\00\\05")
+    ...     (func (export "hello") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))'''
+    >>> with figwasp.WASI(stdout=figwasp.wasi.CAPTURE) as wasi:
+    ...     figwasp.load(figwasp.wat(text), wasi.imports()).hello()
+    ...     wasi.stdout
+    b'hello'
+    """
 
     def __init__(
         self,
         *,
         args: Sequence[str | bytes] = (),
         env: Mapping[str, str] | None = None,
-        dirs: Mapping[str, str | os.PathLike[str]] | Iterable[tuple[str, str | os.PathLike[str]]] = (),
-        stdin: IO[bytes] | None = None,
-        stdout: IO[bytes] | None = None,
-        stderr: IO[bytes] | None = None,
+        dirs: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
+        stdin: IO[bytes] | bytes | bytearray | memoryview | str | os.PathLike[str] | None = None,
+        stdout: Any = None,
+        stderr: Any = None,
+        sockets: Iterable[socket.socket | tuple[str, int]] = (),
+        max_descriptors: int = _MAX_DESCRIPTORS,
     ) -> None:
         """Prepare a guest's world.
 
         Args:
             args: the arguments, the program's name first.
             env: the environment; empty unless given.
-            dirs: the guest's name and the host's path of each directory to give, in the order of their descriptors from 3.
-            stdin: a binary file object to read from; None means the process's own, as below.
-            stdout: a binary file object to write to.
-            stderr: a binary file object to write to.
+            dirs: the guest's name of each directory to give, and what it is, in the order of their descriptors from 3: a path
+                of the host; a `Directory`, such as `HostDirectory(path, writable=False)`, `MemoryDirectory()` or
+                `OverlayDirectory(...)`; a `zipfile.ZipFile`; or what `importlib.resources.files(...)` returns.
+            stdin: what to read from: bytes, the path of a file, or a binary file object; None means the process's own, as below.
+            stdout: where to write to: the path of a file, a binary file object, or CAPTURE, after which `stdout` has the bytes.
+            stderr: the same.
+            sockets: listening or connected sockets to give, or addresses to listen at, with the descriptors after those of the
+                directories.
+            max_descriptors: how many the guest may have open; it gets MFILE beyond.
 
         Raises:
             OSError: when a directory cannot be opened.
             ValueError: for an argument or a variable that cannot be passed, as it has a NUL in it or `=` in its name.
         """
         pairs = dirs.items() if isinstance(dirs, Mapping) else dirs
-        arguments = [_string(arg) for arg in args]
-        variables = [_variable(name, value) for name, value in (env or {}).items()]
-        streams = [_stdio(0, stdin), _stdio(1, stdout), _stdio(2, stderr)]
-        preopens = [_preopen(guest, host) for guest, host in pairs]
-        self._state = State(Table([*streams, *preopens]), arguments, variables)
+        self._args = [_string(arg) for arg in args]
+        self._env = [_variable(name, value) for name, value in (env or {}).items()]
+        self._captured = [io.BytesIO() if file is CAPTURE else None for file in (stdout, stderr)]
+        self._memory: Buffer | None = None
+        self._table = Table(max_descriptors)
+        try:
+            for number, file in enumerate((stdin, self._captured[0] or stdout, self._captured[1] or stderr)):
+                self._table.append(stdio(number, file))
+            for guest, found in pairs:
+                self._table.append(_preopen(guest, found))
+            for sock in sockets:
+                self._table.append(_socket(sock))
+        except BaseException:
+            self.close()
+            raise
 
-    def imports(self) -> dict[str, dict[str, _Function]]:
-        """Give the host functions by module and name. All names share the same descriptors."""
+    def imports(self) -> dict[str, dict[str, Function]]:
+        """Return the host functions by module and name. All names share the same descriptors."""
         return {
-            module: {name: _bind(name, function, self._state) for name, function in functions.items()}
+            module: {name: bind(name, function, self) for name, function in functions.items()}
             for module, functions in MODULES.items()
         }
 
+    def state_of(self, caller: Caller) -> State:
+        """Return the state for the instance that calls (`functions` only)."""
+        memory = self._memory
+        if memory is None:
+            try:
+                memory = caller.memory
+            except AttributeError:
+                memory = bytearray()  # without a memory everything faults
+        return State(GuestMemory(memory), self._table, self._args, self._env)
+
     def attach(self, memory: Buffer) -> None:
-        """Tell where the guest's memory is, before it makes its first call.
+        """Use this memory, whichever instance calls. There is hardly a need to: its own is found.
 
         Args:
             memory: a writable buffer whose base does not move; it may grow.
         """
-        self._state.memory.attach(memory)
+        self._memory = memory
+
+    @property
+    def stdout(self) -> bytes | None:
+        """What the guest has written to its stdout so far, if that is CAPTURE; else None."""
+        captured = self._captured[0]
+        return None if captured is None else captured.getvalue()
+
+    @property
+    def stderr(self) -> bytes | None:
+        """What the guest has written to its stderr so far, if that is CAPTURE; else None."""
+        captured = self._captured[1]
+        return None if captured is None else captured.getvalue()
 
     def close(self) -> None:
         """Close the guest's descriptors. File objects that were given are flushed and stay open."""
-        self._state.close()
+        descriptors = self._table.all()
+        self._table.clear()
+        try:
+            for descriptor in descriptors:
+                descriptor.flush()
+        finally:
+            for descriptor in descriptors:
+                descriptor.close()
 
     def __enter__(self) -> WASI:
         return self
@@ -174,18 +166,29 @@ def _variable(name: str, value: str) -> bytes:
     return _string(f"{name}={value}")
 
 
-def _stdio(host: int, file: IO[bytes] | None) -> Descriptor | None:
-    """Make descriptor 0, 1 or 2; one that the process itself does not have stays closed."""
-    if file is not None:
-        return Stream(file, ~(FD_WRITE if host == 0 else FD_READ))
-    try:
-        return inherited(host)
-    except OSError:
-        return None
+def _socket(sock: socket.socket | tuple[str, int]) -> Descriptor:
+    from figwasp.wasi.sockets import given  # which few need, and takes long to import
+
+    return given(sock)
 
 
-def _preopen(guest: str, host: str | os.PathLike[str]) -> Descriptor:
-    fd = os.open(host, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    directory = Directory(fd, DIRECTORY_RIGHTS, DIRECTORY_RIGHTS | FILE_RIGHTS)
-    directory.preopen = _string(guest)
+def _preopen(guest: str, given: Any) -> Descriptor:
+    """Make the descriptor for a directory that the guest has from the start."""
+    name = _string(guest)
+    if isinstance(given, Directory):
+        found = given.reopen()
+    elif isinstance(given, (str, os.PathLike)):
+        found = HostDirectory(given)
+    elif hasattr(given, "infolist"):
+        from figwasp.wasi.tree import ZipDirectory  # which few need
+
+        found = ZipDirectory(given)
+    elif hasattr(given, "iterdir"):
+        from figwasp.wasi.tree import ResourceDirectory
+
+        found = ResourceDirectory(given)
+    else:
+        raise TypeError(f"{guest!r} in dirs must be a path, a Directory or resources, not {type(given).__name__}")
+    directory = OpenDirectory(found, DIRECTORY_RIGHTS, DIRECTORY_RIGHTS | FILE_RIGHTS)
+    directory.preopen = name
     return directory

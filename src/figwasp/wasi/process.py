@@ -1,4 +1,4 @@
-"""Floor 6: the functions of WASI about the process: arguments, environment, random bytes, exit. No socket is ever open.
+"""Floor 6: the functions of WASI about the process: arguments, environment, random bytes, exit.
 
 In: the state and the guest's arguments as signed ints. Out: an error number; results go to memory. See `preview1` for how failures
 become numbers.
@@ -10,8 +10,9 @@ import os
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
+from figwasp.api import deadline
 from figwasp.errors import Exit
-from figwasp.wasi.abi import MASK32, NOTSOCK, NOTSUP, SUCCESS, U32
+from figwasp.wasi.abi import MASK32, NOTSUP, SUCCESS, U32
 from figwasp.wasi.state import State
 
 _RANDOM_CHUNK: Final = 1 << 16
@@ -57,6 +58,7 @@ def random_get(state: State, buffer: int, length: int) -> int:
     """Fill piece by piece, so that a huge request can be interrupted and needs no copy of its size."""
     target = state.memory.slice(buffer, length)
     for start in range(0, len(target), _RANDOM_CHUNK):
+        deadline.check()
         piece = target[start : start + _RANDOM_CHUNK]
         piece[:] = os.urandom(len(piece))
     return SUCCESS
@@ -84,23 +86,3 @@ def sched_yield(state: State) -> int:
     """Let others run; sleeping for no time would take fifty microseconds."""
     os.sched_yield()
     return SUCCESS
-
-
-def sock_accept(state: State, fd: int, flags: int, out: int) -> int:
-    state.table.find(fd)
-    return NOTSOCK
-
-
-def sock_recv(state: State, fd: int, vectors: int, count: int, flags: int, out_size: int, out_flags: int) -> int:
-    state.table.find(fd)
-    return NOTSOCK
-
-
-def sock_send(state: State, fd: int, vectors: int, count: int, flags: int, out: int) -> int:
-    state.table.find(fd)
-    return NOTSOCK
-
-
-def sock_shutdown(state: State, fd: int, how: int) -> int:
-    state.table.find(fd)
-    return NOTSOCK

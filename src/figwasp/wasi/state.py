@@ -16,18 +16,20 @@ from figwasp.wasi.abi import (
     FILETYPE_DIRECTORY,
     FILETYPE_REGULAR_FILE,
     ISDIR,
+    MASK32,
     NOTCAPABLE,
     NOTDIR,
     SPIPE,
     STREAM_RIGHTS,
     Fail,
 )
-from figwasp.wasi.files import Descriptor, Directory, Table
+from figwasp.wasi.files import Descriptor, OpenDirectory
 from figwasp.wasi.memory import GuestMemory
+from figwasp.wasi.table import Table
 
 
 class State:
-    """One guest's world.
+    """One instance's view of a guest's world, the rest of which all its instances share.
 
     Attributes:
         memory: its linear memory.
@@ -38,8 +40,8 @@ class State:
 
     __slots__ = ("args", "env", "memory", "table")
 
-    def __init__(self, table: Table, args: Sequence[bytes], env: Sequence[bytes]) -> None:
-        self.memory = GuestMemory()
+    def __init__(self, memory: GuestMemory, table: Table, args: Sequence[bytes], env: Sequence[bytes]) -> None:
+        self.memory = memory
         self.table = table
         self.args = args
         self.env = env
@@ -50,19 +52,23 @@ class State:
         Raises:
             Fail: BADF when it is not open, else the reason why it has not.
         """
-        descriptor = self.table.find(fd)
+        number = fd & MASK32
+        items = self.table.items
+        descriptor = items[number] if number < len(items) else None
+        if descriptor is None:
+            raise Fail(BADF)
         if descriptor.base & rights != rights:
             raise Fail(_refusal(descriptor, rights & ~descriptor.base))
         return descriptor
 
-    def directory(self, fd: int, rights: int) -> Directory:
+    def directory(self, fd: int, rights: int) -> OpenDirectory:
         """Give a directory that has these rights.
 
         Raises:
             Fail: as `find`; NOTDIR.
         """
         descriptor = self.find(fd, rights)
-        if not isinstance(descriptor, Directory):
+        if not isinstance(descriptor, OpenDirectory):
             raise Fail(NOTDIR)
         return descriptor
 
@@ -70,16 +76,6 @@ class State:
         """Hand on what the streams have buffered."""
         for descriptor in self.table.all():
             descriptor.flush()
-
-    def close(self) -> None:
-        """Close every descriptor and let go of the memory."""
-        try:
-            self.flush()
-        finally:
-            for descriptor in self.table.all():
-                descriptor.close()
-            self.table.clear()
-            self.memory.detach()
 
 
 def _refusal(descriptor: Descriptor, missing: int) -> int:

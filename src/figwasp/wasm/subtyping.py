@@ -9,7 +9,8 @@ numbers. So a group, written as a row of integers, is interned in a dict, and tw
 row is kept as bytes: their hash is keyed, so a hostile module cannot choose types that collide.
 
 A `TypeWorld` gives out the numbers. Validation makes one per module; linking needs one that all modules share which may meet
-(`intern` may be called from several threads; nothing is ever forgotten). Its `matches` takes value types whose indices are
+(`intern` may be called from several threads). There a group is forgotten when every module that interned it has released it;
+numbers are not given out twice. Its `matches` takes value types whose indices are
 canonical numbers (`canonical_type` makes them). A `ModuleTypes` is a world of one module, asked with the module's own
 indices; it remembers what it answered.
 """
@@ -102,12 +103,17 @@ class TypeWorld:
         kinds: per number the abstract heap type right above: FUNCREF, STRUCTREF or ARRAYREF.
     """
 
-    __slots__ = ("_groups", "_lock", "kinds", "supers")
+    __slots__ = ("_groups", "_holders", "_keys", "_lock", "_next", "_released", "_sizes", "kinds", "supers")
 
     def __init__(self) -> None:
-        self.supers: list[int] = []
-        self.kinds: list[int] = []
+        self.supers: dict[int, int] = {}
+        self.kinds: dict[int, int] = {}
+        self._next = 0
         self._groups: dict[bytes, int] = {}
+        self._keys: dict[int, bytes] = {}  # and back, from the number of the first type of a group
+        self._sizes: dict[int, int] = {}  # per group
+        self._holders: dict[int, int] = {}  # per group, as often as it has been interned and not released
+        self._released: list[list[int]] = []
         self._lock = Lock()
 
     def intern(self, types: list[SubType], groups: list[int]) -> list[int]:
@@ -119,6 +125,7 @@ class TypeWorld:
         """
         numbers: list[int] = []
         with self._lock:
+            self._forget_released()
             for place, start in enumerate(groups):
                 end = groups[place + 1] if place + 1 < len(groups) else len(types)
                 first = self._group(types, start, end, numbers)
@@ -127,18 +134,49 @@ class TypeWorld:
 
     def _group(self, types: list[SubType], start: int, end: int, numbers: list[int]) -> int:
         """Return the number of the first type of a group."""
+        if start == end:
+            return self._next
         row = array("Q")
         for index in range(start, end):
             _write_sub_type(row, types[index], start, numbers)
         key = row.tobytes()
         first = self._groups.get(key, -1)
         if first < 0:
-            first = self._groups[key] = len(self.kinds)
+            first = self._groups[key] = self._next
+            self._next += end - start
+            self._keys[first] = key
+            self._sizes[first] = end - start
             for index in range(start, end):
                 supers = types[index].supers
-                self.kinds.append(kind_of(types[index].comp))
-                self.supers.append(_number(supers[0], start, first, numbers) if supers else -1)
+                self.kinds[first + index - start] = kind_of(types[index].comp)
+                self.supers[first + index - start] = _number(supers[0], start, first, numbers) if supers else -1
+        self._holders[first] = self._holders.get(first, 0) + 1
         return first
+
+    def release(self, numbers: list[int], groups: list[int]) -> None:
+        """Take back what `intern` did for a module: given its answer, and the index of the first type of every group.
+
+        It may be called at any moment, also in the middle of `intern` in the same thread, as finalizers are.
+        """
+        ends = [*groups[1:], len(numbers)]
+        self._released.append([numbers[start] for start, end in zip(groups, ends, strict=False) if start < end])
+        if self._lock.acquire(blocking=False):
+            try:
+                self._forget_released()
+            finally:
+                self._lock.release()
+
+    def _forget_released(self) -> None:
+        """Forget the groups that nobody holds any more. Types in other groups refer to them only where their holders do as well."""
+        while self._released:
+            for first in self._released.pop():
+                self._holders[first] -= 1
+                if self._holders[first]:
+                    continue
+                del self._holders[first]
+                del self._groups[self._keys.pop(first)]
+                for number in range(first, first + self._sizes.pop(first)):
+                    del self.kinds[number], self.supers[number]
 
     def derives(self, number: int, ancestor: int) -> bool:
         """Say whether a defined type is another, or declares itself a subtype of it through any number of steps."""

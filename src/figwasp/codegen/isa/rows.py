@@ -54,7 +54,7 @@ _MARKS: Final = ("", "=", "+")
 _FIXED: Final = ("cl", "dl", "al")
 _LETTERS: Final = {"m": MEMORY, "imm": IMMEDIATE, "rel": RELATIVE, "cc": CONDITION}
 _PSEUDO_NAMES: Final = [
-    "entry", "copy", "call", "ret", "tail", "jump", "branch", "switch", "trapif", "trap", "unwind", "poll", "", "", "", "",
+    "entry", "copy", "call", "ret", "tail", "jump", "branch", "switch", "trapif", "trap", "unwind", "poll", "fuel", "", "", "",
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.codegen import frame
-from figwasp.codegen.code import RELOC_BUILTIN, RELOC_CELL, RELOC_STUB, STUB_TICK, STUB_TRAP, STUB_UNWIND
+from figwasp.codegen.code import RELOC_BUILTIN, RELOC_CELL, RELOC_STUB, STUB_FUEL, STUB_TICK, STUB_TRAP, STUB_UNWIND
 from figwasp.codegen.emit import ALWAYS, UNBOUND, Site
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
@@ -24,6 +24,7 @@ from figwasp.codegen.mach import (
     ENTRY,
     FIRST_ROW,
     FLOAT0,
+    FUEL,
     JUMP,
     POLL,
     RET,
@@ -42,7 +43,7 @@ from figwasp.codegen.mach import (
 )
 from figwasp.errors import TRAP_STACK_EXHAUSTED
 from figwasp.ir.func import CONV_WASM
-from figwasp.layout import CTX_REAL_LIMIT, CTX_STACK_LIMIT
+from figwasp.layout import CTX_FUEL, CTX_REAL_LIMIT, CTX_STACK_LIMIT
 
 __all__ = ["RETURN_BYTES", "X64Assembler"]
 
@@ -55,6 +56,7 @@ SMALL_FRAME: Final = 1024
 SITE_TRAP: Final = 0
 SITE_TICK: Final = 1
 SITE_TICK_LARGE: Final = 2  # a tick before a large frame is made, or its overflow
+SITE_FUEL: Final = 3
 
 _pack: Final = struct.Struct("<i").pack
 _BYTE: Final = [bytes((value,)) for value in range(256)]
@@ -103,11 +105,11 @@ class X64Assembler(MemoAssembler):
         self.inst(x.CMP64_RM, rn=r.RSP, rm=r.CONTEXT, mem=CTX_STACK_LIMIT << 2)
         self._slow_path(SITE_TICK, pos)
 
-    def _slow_path(self, kind: int, pos: int) -> None:
-        """Branch out of line when below, and come back here."""
+    def _slow_path(self, kind: int, pos: int, condition: int = r.CC_B) -> None:
+        """Branch out of line on a condition (below, unless it is given), and come back here."""
         label = self.new_label()
         back = self.new_label()
-        self.branch(r.CC_B, label)
+        self.branch(condition, label)
         self.bind(back)
         self.sites.append(Site(label, back, kind, 0, pos))
 
@@ -256,6 +258,12 @@ class X64Assembler(MemoAssembler):
     def _poll(self, inst: MInst, block: MBlock) -> None:
         self._check_stack(inst.pos)
 
+    def _fuel(self, inst: MInst, block: MBlock) -> None:
+        amount = inst.imm
+        assert isinstance(amount, int)
+        self.inst(x.SUB64_MI, rm=r.CONTEXT, mem=CTX_FUEL << 2, imm=amount)
+        self._slow_path(SITE_FUEL, inst.pos, r.CC_S)
+
     # Hooks of the driver
 
     def site(self, site: Site) -> None:
@@ -264,7 +272,7 @@ class X64Assembler(MemoAssembler):
             self._stub(b"\xe8", STUB_TRAP)
             self.record(site.pos, site.trap)
             return
-        self._stub(b"\xe8", STUB_TICK)
+        self._stub(b"\xe8", STUB_FUEL if site.kind == SITE_FUEL else STUB_TICK)
         self.record(site.pos)
         if site.kind == SITE_TICK_LARGE:
             # The stub judges by the stack pointer, which is not yet where this frame will put it, and uses the scratch register
@@ -303,3 +311,4 @@ _DISPATCH[TRAPIF] = X64Assembler._trapif
 _DISPATCH[TRAP] = X64Assembler._trap
 _DISPATCH[UNWIND] = X64Assembler._unwind
 _DISPATCH[POLL] = X64Assembler._poll
+_DISPATCH[FUEL] = X64Assembler._fuel

@@ -17,6 +17,7 @@ from figwasp.codegen.mach import (
     AREA,
     CALL,
     ENTRY,
+    FUEL,
     NONE,
     POLL,
     RET,
@@ -284,6 +285,12 @@ def _poll(s: Selector, value: Value, _rd: int) -> None:
     s.code.append(MInst(POLL, NONE, NONE, NONE, NONE, 0, 0, value.pos))
 
 
+def _fuel(s: Selector, value: Value, _rd: int) -> None:
+    amount = value.aux
+    assert type(amount) is int
+    s.code.append(MInst(FUEL, NONE, NONE, NONE, NONE, 0, amount, value.pos))
+
+
 def _jump(s: Selector, _value: Value, _rd: int) -> None:
     s.jump(s.block.succs[0], s.block.args[0])
 
@@ -291,5 +298,5 @@ def _jump(s: Selector, _value: Value, _rd: int) -> None:
 RULES: Final[dict[int, Rule]] = {
     ops.CALL: _call, ops.CALL_PTR: _call_ptr, ops.CALL_BUILTIN: _call_builtin, ops.CALL_C: _call_c,
     ops.ENTER_WASM: _enter_wasm, ops.CALL_NATIVE: _call_native, ops.RESULT: _result, ops.TRAP: _trap, ops.UNWIND: _unwind,
-    ops.POLL: _poll, ops.JUMP: _jump, ops.RETURN: _return, ops.TAIL_PTR: _tail_ptr,
+    ops.POLL: _poll, ops.FUEL: _fuel, ops.JUMP: _jump, ops.RETURN: _return, ops.TAIL_PTR: _tail_ptr,
 }  # fmt: skip

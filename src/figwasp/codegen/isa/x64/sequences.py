@@ -29,6 +29,7 @@ from figwasp.codegen.isa.x64.registers import (
     R14,
     R15,
     RAX,
+    RBP,
     RBX,
     RCX,
     RDI,
@@ -117,26 +118,34 @@ class Switches:
 
     Attributes:
         data: their bytes, one block of code.
-        to_wasm, to_native, trap, tick, unwind, lazy: offsets of the entry points.
+        to_wasm, to_native, trap, tick, fuel, unwind, lazy, suspend, resume: offsets of the entry points.
         returned: offset that `to_wasm`'s call returns to: the end of a walk over wasm frames.
     """
 
-    __slots__ = ("data", "lazy", "returned", "tick", "to_native", "to_wasm", "trap", "unwind")
+    __slots__ = ("data", "fuel", "lazy", "resume", "returned", "suspend", "tick", "to_native", "to_wasm", "trap", "unwind")
 
-    def __init__(self, trap_unreachable: int, tick_address: int, compile_address: int) -> None:
+    def __init__(
+        self, trap_unreachable: int, trap_suspended: int, tick_address: int, fuel_address: int, compile_address: int
+    ) -> None:
         a = Assembler()
         _to_wasm(a)
         _to_native(a)
         _trap(a, trap_unreachable)
-        _tick(a, tick_address)
+        _slow_path(a, "tick", tick_address)
+        _slow_path(a, "fuel", fuel_address)
         _lazy(a, compile_address)
+        _suspend(a, trap_suspended)
+        _resume(a)
         self.data = a.finish()
         self.to_wasm = a.labels["to_wasm"]
         self.returned = self.unwind = a.labels["back"]
         self.to_native = a.labels["to_native"]
         self.trap = a.labels["trap"]
         self.tick = a.labels["tick"]
+        self.fuel = a.labels["fuel"]
         self.lazy = a.labels["lazy"]
+        self.suspend = a.labels["suspend"]
+        self.resume = a.labels["resume"]
 
 
 def _to_wasm(a: Assembler) -> None:
@@ -193,14 +202,45 @@ def _trap(a: Assembler, code: int) -> None:
     a.jump("back")
 
 
+_KEPT: Final = (RBX, RBP, R12, R13, R14)
+"""What native code preserves, and code around a call of it relies on; below the stack pointer by two words and more."""
+
+
+def _suspend(a: Assembler, code: int) -> None:
+    """What `to_native` calls to leave wasm with its frames in place: `resume` makes that call return."""
+    a.label("suspend")
+    a.load(x.MOV64_RM, RAX, R15, layout.CTX_WASM_SP)
+    for i, register in enumerate(_KEPT):
+        a.store(x.MOV64_MR, RAX, -16 - 8 * i, register)
+    a.store(x.MOV64_MR, R15, layout.CTX_SUSPENDED_SP, RAX)
+    a.store(x.MOV32_MI, R15, layout.CTX_TRAP_CODE, imm=code)
+    a.jump("back")
+
+
+def _resume(a: Assembler) -> None:
+    """What `to_wasm` calls, the stack pointer being that of a suspended chain, to go on there: rax is what `suspend` returns."""
+    a.label("resume")
+    a.tied(x.ADD64_RI, RSP, 8)
+    # Below the stack pointer, but no signal frame comes so near: the ABI's red zone is 128 bytes.
+    for i, register in enumerate(_KEPT):
+        a.load(x.MOV64_RM, register, RSP, -16 - 8 * i)
+    a.store(x.POP_M, R15, layout.CTX_WASM_SP)
+    a.op(x.RET)
+
+
 _INTS: Final = (RAX, RCX, RDX, RSI, RDI, R8, R9, R10)
 _SAVED_INTS: Final = 8 * len(_INTS)
 _SAVED: Final = _SAVED_INTS + 16 * 15
+LAZY_FRAME: Final = _SAVED + 8
+"""Bytes between the stack pointer at which `lazy` calls `to_native` and the return address of the call that led to it."""
 
 
-def _tick(a: Assembler, function: int) -> None:
-    """The slow path of a stack check: preserves every register. Called from wasm, out of line."""
-    a.label("tick")
+def _slow_path(a: Assembler, name: str, function: int) -> None:
+    """The slow path of a stack check or of fuel: preserves every register. Called from wasm, out of line.
+
+    The function gets context and stack pointer; when it answers anything but 0 that place is where wasm has been left.
+    """
+    a.label(name)
     a.store(x.POP_M, R15, layout.CTX_TRAP_PC)
     a.store(x.MOV64_MR, R15, layout.CTX_TRAP_SP, RSP)
     a.store(x.PUSH_M, R15, layout.CTX_TRAP_PC)
@@ -215,13 +255,19 @@ def _tick(a: Assembler, function: int) -> None:
     a.op(x.MOV64_RI, rd=R11, imm=function)
     a.call("to_native")
     a.test(RAX)
-    a.branch(CC_NE, "back")
+    a.branch(CC_NE, name + ".leave")
     for i in range(15):
         a.load(x.MOVUPS_RM, XMM0 + i, RSP, _SAVED_INTS + 16 * i)
     for i, register in enumerate(_INTS):
         a.load(x.MOV64_RM, register, RSP, 8 * i)
     a.tied(x.ADD64_RI, RSP, _SAVED + 8)
     a.op(x.RET)
+    # What ran meanwhile may have trapped itself: say again where this was.
+    a.label(name + ".leave")
+    a.tied(x.ADD64_RI, RSP, _SAVED + 8)
+    a.store(x.POP_M, R15, layout.CTX_TRAP_PC)
+    a.store(x.MOV64_MR, R15, layout.CTX_TRAP_SP, RSP)
+    a.jump("back")
 
 
 def _lazy(a: Assembler, function: int) -> None:

@@ -1,0 +1,83 @@
+"""Floor 5: `instance.acall`: calls that await what async host functions return."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterator
+from typing import TYPE_CHECKING, Any
+
+from figwasp.api.func import Func
+from figwasp.runtime import suspend
+
+if TYPE_CHECKING:
+    from figwasp.api.instance import Exports
+
+__all__ = ["AsyncCalls", "AsyncFunc"]
+
+
+class AsyncFunc:
+    """An exported function to be awaited.
+
+    Calling it gives a coroutine. Whenever wasm reaches a host function that is an `async def`, the call is suspended on a
+    stack of its own until that has returned; the event loop, whichever it is, runs other things meanwhile, other calls of the
+    same instance among them. An exception of the host function, or cancelling, ends the call where it was suspended.
+
+    Calls in flight share the instance's memory and globals. Compiled C keeps its own stack in linear memory, so of calls that may
+    hold pointers into that the last to begin must be the first to end; others can be in flight in any order.
+
+    Attributes:
+        func: the exported function.
+    """
+
+    __slots__ = ("func",)
+
+    def __init__(self, func: Func) -> None:
+        self.func = func
+
+    def __call__(self, *args: object, **names: object) -> Coroutine[Any, Any, Any]:
+        """Return the coroutine of a call.
+
+        Args:
+            args: as for the function.
+            names: `timeout`, as for the function: seconds that the call may take, waiting included; it needs asyncio.
+
+        Raises (when it is awaited):
+            Trap: it trapped.
+            Timeout: it took too long.
+            RuntimeError: an async host function was reached with a Python function that had called wasm in between.
+        """
+        return suspend.call(self.func, args, self.func.timeout(names))
+
+    def __repr__(self) -> str:
+        return f"<figwasp.AsyncFunc {self.func.name} {self.func.type}>"
+
+
+class AsyncCalls:
+    """The exported functions of an instance, to be awaited: by attribute, by item, iterable by name."""
+
+    __slots__ = ("_exports",)
+
+    def __init__(self, exports: Exports) -> None:
+        self._exports = exports
+
+    def __getitem__(self, name: str) -> AsyncFunc:
+        func = self._exports[name]
+        if not isinstance(func, Func):
+            raise TypeError(f"export {name!r} is no function but a {type(func).__name__}")
+        return AsyncFunc(func)
+
+    def __getattr__(self, name: str) -> AsyncFunc:
+        if name == "_exports":
+            raise AttributeError(name)  # of an object that copy or pickle has made without __init__
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"the instance has no export {name!r}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._exports if isinstance(self._exports[name], Func))
+
+    def __dir__(self) -> list[str]:
+        return list(self)
+
+    def __repr__(self) -> str:
+        return f"<async calls {', '.join(self)}>"

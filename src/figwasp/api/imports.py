@@ -1,0 +1,202 @@
+"""Floor 5: what satisfies imports: Python objects looked up by their two names and checked against the types (spec 3.5.2, 4.7.3).
+
+In: a module and a way to find things. Out: one extern for each import, or one error that says all that is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from figwasp.api import global_ as globals_
+from figwasp.api.func import Func
+from figwasp.api.global_ import Global
+from figwasp.api.instance import Exports, Instance
+from figwasp.api.memory import Memory
+from figwasp.api.module import KINDS, Module, show_import
+from figwasp.api.signature import fit
+from figwasp.api.table import Table
+from figwasp.errors import Closed, Unlinkable
+from figwasp.runtime import containers as runtime
+from figwasp.runtime.compile import TYPES, CompiledModule
+from figwasp.runtime.containers import Tag
+from figwasp.runtime.instance import Extern
+from figwasp.runtime.owner import Owner
+from figwasp.wasm.matching import global_matches, memory_matches, table_matches
+from figwasp.wasm.module import KIND_NAMES, TAG, Import
+from figwasp.wasm.subtyping import canonical_type
+from figwasp.wasm.types import GlobalType, MemoryType, TableType
+
+__all__ = ["MISSING", "Imports", "Incompatible", "Late", "check_namespace", "look_up", "member", "resolve"]
+
+Imports = Mapping[str, Any]
+"""Module name -> a mapping, an instance, a Python module, or any object whose attributes are the imports."""
+
+MISSING: Final = object()
+_NO_NAMESPACES: Final = (Func, Memory, Table, Global, Tag, Module, str, bytes, bytearray, int, float, list, tuple, set, frozenset)
+_NOUNS: Final = ((Func, "a WebAssembly function"), (Memory, "a memory"), (Table, "a table"), (Global, "a global"), (Tag, "a tag"))
+
+
+class Late:
+    """Something that exists, and is made when nothing is missing.
+
+    Attributes:
+        get: returns it.
+    """
+
+    __slots__ = ("get",)
+
+    def __init__(self, get: Callable[[], Any]) -> None:
+        self.get = get
+
+
+class Incompatible(Unlinkable, TypeError):
+    """What has been given for an import is not what it asks for."""
+
+
+def look_up(imports: object, module: str, name: str) -> Any:
+    """Return what nested imports have under two names, or MISSING.
+
+    Raises:
+        TypeError: something stands where a namespace should.
+    """
+    namespace = member(imports, module)
+    if namespace is MISSING or namespace is None:
+        return MISSING
+    check_namespace(module, namespace)
+    return member(namespace, name)
+
+
+def check_namespace(name: str, namespace: object) -> None:
+    """Make sure that imports can be looked up in what stands under a module name.
+
+    Raises:
+        TypeError: it is a thing without names in it.
+    """
+    if namespace is None or isinstance(namespace, _NO_NAMESPACES):
+        hint = "instantiate it, or use a Linker" if isinstance(namespace, Module) else f'give {{"{name}": {{NAME: ...}}}}'
+        wanted = "must be a mapping, an instance or an object with attributes"
+        raise TypeError(f"imports from {name!r} {wanted}, not {type(namespace).__name__}: {hint}")
+
+
+def member(namespace: object, name: str) -> Any:
+    """Return what a namespace of any kind has under a name, or MISSING."""
+    if isinstance(namespace, Instance):
+        namespace = namespace.exports
+    if isinstance(namespace, Mapping):
+        return namespace.get(name, MISSING)
+    if isinstance(namespace, Exports):
+        return namespace[name] if name in namespace else MISSING  # noqa: SIM401
+    return getattr(namespace, name, MISSING)
+
+
+def resolve(module: Module, find: Callable[[str, str], Any]) -> list[tuple[Extern, Owner | None]]:
+    """Find what satisfies each import of a module, with the owner that keeps it.
+
+    Args:
+        module: the module.
+        find: returns what there is under the two names of an import, as it is or Late, or MISSING.
+
+    Raises:
+        Unlinkable: an import is missing or of another type; all that are missing are named.
+    """
+    items = module.decoded.imports
+    values: dict[tuple[str, str], Any] = {}
+    for item in items:
+        names = item.module, item.name
+        if names not in values:
+            try:
+                values[names] = find(*names)
+            except Exception as error:
+                error.add_note(f"while looking up the import {show_import(item)} of {module!r}")
+                raise
+    missing = [item for item in items if values[item.module, item.name] is MISSING]
+    if missing:
+        raise _missing(missing, module.code)
+    return [_check(item, _made(values[item.module, item.name]), module) for item in items]
+
+
+def _made(value: Any) -> Any:
+    return value.get() if isinstance(value, Late) else value
+
+
+def _missing(items: list[Import], code: CompiledModule) -> Unlinkable:
+    lines = [f"{show_import(item)} ({_kind_and_type(item, code)})" for item in items]
+    if len(lines) == 1:
+        return Unlinkable(f"unknown import: {lines[0]} has not been provided")
+    return Unlinkable(f"unknown import: {len(lines)} imports have not been provided:" + "".join(f"\n  {line}" for line in lines))
+
+
+def _kind_and_type(item: Import, code: CompiledModule) -> str:
+    return f"{KIND_NAMES[item.kind]} {code.module.signature(item.desc)}" if isinstance(item.desc, int) else repr(item.desc)
+
+
+def _check(item: Import, value: Any, module: Module) -> tuple[Extern, Owner | None]:
+    """Check the type of what has been found for an import."""
+    code = module.code
+    desc = item.desc
+    if item.kind == TAG:
+        assert isinstance(desc, int)
+        if isinstance(value, Tag) and value.number == code.numbers[desc]:
+            return value, None
+        got = repr(value) if isinstance(value, Tag) else type(value).__name__
+        raise _incompatible(item, f"a tag {code.module.signature(desc)}", got)
+    if isinstance(desc, int):
+        return _check_func(item, value, module, desc)
+    if isinstance(desc, GlobalType):
+        return _check_global(item, value, desc, canonical_type(desc.type, code.numbers))
+    if isinstance(desc, MemoryType) and isinstance(value, Memory):
+        core = value.core
+        if memory_matches(core.pages, core.type, desc):
+            return core, value.owner
+        raise _incompatible(item, repr(desc), f"{core.type!r} of {core.pages} pages")
+    if isinstance(desc, TableType) and isinstance(value, Table):
+        table = value.core
+        if table_matches(len(table), table.type, table.elem, desc, canonical_type(desc.elem, code.numbers)):
+            return table, value.owner
+        raise _incompatible(item, repr(desc), f"{table.type!r} of {len(table)} elements")
+    raise _incompatible(item, f"a {KINDS[item.kind]}", _described(value))
+
+
+def _described(value: object) -> str:
+    """Name the kind of a thing in an error."""
+    for kind, noun in _NOUNS:
+        if isinstance(value, kind):
+            return noun
+    return "a Python function" if callable(value) and not isinstance(value, type) else type(value).__name__
+
+
+def _incompatible(item: Import, expected: str, found: str) -> Incompatible:
+    return Incompatible(f"incompatible import type: {show_import(item)} must be {expected}, not {found}")
+
+
+def _check_func(item: Import, value: Any, module: Module, index: int) -> tuple[Extern, Owner | None]:
+    code = module.code
+    type_ = code.module.signature(index)
+    if isinstance(value, Func):
+        if not TYPES.derives(value.type_number, code.numbers[index]):
+            raise _incompatible(item, f"a function {type_}", f"{value.type}")
+        if value.state is not None and value.state.closed is not None:
+            raise Closed(f"{show_import(item)} is given as {value.name}(), whose instance has been closed")
+        return value, value.owner
+    if not callable(value) or isinstance(value, (Memory, Table, Global, Tag)):
+        raise _incompatible(item, f"a function {type_}", _described(value))
+    try:
+        return fit(value, len(type_.params), module), None
+    except TypeError as error:
+        raise _incompatible(item, f"a function {type_}", str(error)) from None
+
+
+def _check_global(item: Import, value: Any, type_: GlobalType, content: int) -> tuple[runtime.Global, Owner | None]:
+    if isinstance(value, Global):
+        core = value.core
+        if not global_matches(TYPES, core.type, core.content, type_, content):
+            raise _incompatible(item, repr(type_), repr(core.type))
+        return core, value.owner
+    if type_.mutable or isinstance(value, (Func, Memory, Table, Tag)):
+        raise _incompatible(item, repr(type_), _described(value))
+    try:
+        made = globals_.make(type_, content, value)
+    except (TypeError, OverflowError) as error:
+        raise Incompatible(f"incompatible import type: {show_import(item)} must be {type_!r}: {error}") from None
+    return made.core, made.owner

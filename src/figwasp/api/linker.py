@@ -1,0 +1,172 @@
+"""Floor 5: instantiating modules: `load` with imports given at once, and `Linker`, which collects them beforehand (spec 4.7.3)."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from figwasp.api.engine import Engine
+from figwasp.api.imports import MISSING, Imports, Late, check_namespace, look_up, member, resolve
+from figwasp.api.instance import Instance
+from figwasp.api.module import Module, Source
+from figwasp.errors import Unlinkable
+from figwasp.runtime.instance import Extern, instantiate
+from figwasp.runtime.owner import Owner
+
+__all__ = ["Imports", "Linker", "load"]
+
+
+def load(source: Source | Module, imports: Imports | None = None, *, engine: Engine | None = None) -> Instance:
+    """Instantiate a module.
+
+    >>> import figwasp
+    >>> text = '(module (import "env" "answer" (func $f (result i32))) (func (export "ask") (result i32) (call $f)))'
+    >>> figwasp.load(figwasp.wat(text), {"env": {"answer": lambda: 42}}).ask()
+    42
+
+    Args:
+        source: a path, the bytes of a binary, or a module.
+        imports: per module name a mapping, an instance, a Python module, or an object with attributes; functions are WebAssembly
+            functions or plain Python callables, an immutable global may be a plain number.
+        engine: what to compile it with, unless it is a module already.
+
+    Raises:
+        Malformed, Invalid: it is no valid module.
+        Unlinkable: an import is missing or has another type.
+        TypeError: something that is no namespace stands where imports should be.
+        Trap: a segment did not fit, or the start function trapped.
+    """
+    module = source if isinstance(source, Module) else Module(source, engine=engine)
+    given = {} if imports is None else imports
+    return _instance(module, resolve(module, lambda first, second: look_up(given, first, second)))
+
+
+def _instance(module: Module, externs: list[tuple[Extern, Owner | None]]) -> Instance:
+    state, owner = instantiate(module.code, externs)
+    # The start function may have called a host function that kept the instance.
+    handle = None if state.handle is None else state.handle()
+    return handle if isinstance(handle, Instance) else Instance(state, owner, module)
+
+
+class Linker:
+    """Imports collected under names, for any number of modules.
+
+    >>> import figwasp
+    >>> linker = figwasp.Linker()
+    >>> linker.define("env", "double", lambda x: 2 * x)
+    >>> lib = '''(module (import "env" "double" (func $double (param i32) (result i32)))
+    ...     (func (export "quadruple") (param i32) (result i32) (call $double (call $double (local.get 0)))))'''
+    >>> linker.define_namespace("lib", figwasp.Module(figwasp.wat(lib)))
+    >>> app = '(module (import "lib" "quadruple" (func $f (param i32) (result i32))) (export "f" (func $f)))'
+    >>> linker.instantiate(figwasp.wat(app)).f(3)
+    12
+
+    Names are looked up when a module is instantiated, so it does not matter in which order things are defined.
+
+    Args:
+        engine: what modules are compiled with that are not modules yet.
+        allow_shadowing: whether a name may be defined again.
+    """
+
+    __slots__ = ("_items", "_lock", "_namespaces", "_under_way", "allow_shadowing", "engine")
+
+    def __init__(self, engine: Engine | None = None, *, allow_shadowing: bool = False) -> None:
+        self.engine = engine
+        self.allow_shadowing = allow_shadowing
+        self._items: dict[str, dict[str, Any]] = {}
+        self._namespaces: dict[str, Any] = {}
+        self._under_way: list[str] = []
+        self._lock = threading.RLock()
+
+    def define(self, module: str, name: str, value: Any) -> None:
+        """Define one import; it goes before what a namespace of that name has.
+
+        Args:
+            module, name: the two names of the import.
+            value: a WebAssembly function or any callable, a memory, table, global or tag, or for an immutable global a number.
+
+        Raises:
+            ValueError: it has been defined already.
+        """
+        items = self._items.setdefault(module, {})
+        if name in items and not self.allow_shadowing:
+            raise ValueError(f"{module}.{name} has been defined already")
+        items[name] = value
+
+    def define_namespace(self, name: str, namespace: Any) -> None:
+        """Define all imports from one module name.
+
+        Args:
+            name: the module name.
+            namespace: a mapping, an instance, a Python module, an object with attributes; or a `Module`, which this linker
+                instantiates when something is first imported from it, once.
+
+        Raises:
+            ValueError: it has been defined already.
+            TypeError: it has no names in it.
+        """
+        if name in self._namespaces and not self.allow_shadowing:
+            raise ValueError(f"the namespace {name!r} has been defined already")
+        if not isinstance(namespace, Module):
+            check_namespace(name, namespace)
+        self._namespaces[name] = namespace
+
+    def get(self, module: str, name: str) -> Any:
+        """Return what is defined under two names, instantiating the module that provides it if that is still to be done.
+
+        Raises:
+            KeyError: nothing is.
+            Unlinkable: a module that is to be instantiated lacks something.
+        """
+        found = self._find(module, name)
+        if found is MISSING:
+            raise KeyError(f"{module}.{name}")
+        return found.get() if isinstance(found, Late) else found
+
+    def instantiate(self, source: Source | Module) -> Instance:
+        """Instantiate a module with what has been defined.
+
+        Args:
+            source: a path, the bytes of a binary, or a module.
+
+        Raises:
+            Malformed, Invalid: it is no valid module.
+            Unlinkable: an import is missing or has another type, or modules import each other in a circle.
+            Trap: a segment did not fit, or a start function trapped.
+        """
+        module = source if isinstance(source, Module) else Module(source, engine=self.engine)
+        return _instance(module, resolve(module, self._find))
+
+    def _find(self, module: str, name: str) -> Any:
+        items = self._items.get(module)
+        if items is not None and name in items:
+            return items[name]
+        namespace = self._namespaces.get(module)
+        if not isinstance(namespace, Module):
+            return MISSING if namespace is None else member(namespace, name)
+        if name not in namespace.exports_by_name:
+            return MISSING
+        return Late(lambda: member(self._ready(module), name))
+
+    def _ready(self, name: str) -> Any:
+        """Return the namespace under a name; a module is an instance from then on."""
+        with self._lock:
+            namespace = self._namespaces[name]
+            if not isinstance(namespace, Module):
+                return namespace
+            if name in self._under_way:
+                circle = [*self._under_way[self._under_way.index(name) :], name]
+                raise Unlinkable(f"modules import each other: {' -> '.join(circle)}")
+            self._under_way.append(name)
+            try:
+                instance = self._namespaces[name] = self.instantiate(namespace)
+            except Exception as error:
+                error.add_note(f"while instantiating the module {name!r} of a linker")
+                raise
+            finally:
+                self._under_way.pop()
+            return instance
+
+    def __repr__(self) -> str:
+        names = sorted({*self._items, *self._namespaces})
+        return f"<figwasp.Linker {', '.join(names) or 'of nothing'}>"

@@ -1,0 +1,56 @@
+"""Floor 4: Python callables that want to know which instance calls them.
+
+In: a callable, and what makes the first argument of it from an instance. Out: for every instance that imports it, a callable with
+that argument in place. Neither the argument nor anything else here may own the instance, since the instance owns them.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from figwasp import layout
+from figwasp.runtime import cpython, os
+from figwasp.runtime.owner import Owner
+
+if TYPE_CHECKING:
+    from figwasp.runtime.instance import State
+
+__all__ = ["WithCaller", "owner_of"]
+
+
+class WithCaller:
+    """A callable to be given the instance that calls it as the first argument.
+
+    Attributes:
+        function: the callable.
+        make: makes the first argument from a reference to the instance's state.
+    """
+
+    __slots__ = ("function", "make")
+
+    def __init__(self, function: Callable[..., Any], make: Callable[[weakref.ref[State]], object]) -> None:
+        self.function = function
+        self.make = make
+
+    def bind(self, state: State) -> Callable[..., Any]:
+        """Return the callable for one instance."""
+        return functools.partial(self.function, self.make(weakref.ref(state)))
+
+    def __call__(self, *_args: object) -> Any:
+        """Refuse: this is for instances to bind."""
+        raise TypeError("no instance is calling")
+
+
+def owner_of(state: State | None) -> Owner:
+    """Return the owner of an instance.
+
+    Raises:
+        ReferenceError: the instance has gone.
+    """
+    if state is None or not state.block or not os.read_u64(os.read_u64(state.block + layout.INST_HOOK)):
+        raise ReferenceError("the instance this belongs to has been collected")
+    owner: Owner = cpython.object_at(state.block + layout.INST_OWNER)
+    return owner

@@ -1,0 +1,123 @@
+"""Floor 4: getting rid of a compilation that has been given up, without making anybody wait.
+
+In: the traceback of the exception that ended it, whose frames hold millions of small objects. To free those at once takes a second,
+in which no other Python code runs. So a thread takes them: it makes a flat list of all, upon which the structures that held them go
+cheaply, and lets go of the list piece by piece. Nothing is changed but the blocks of functions, which refer to each other.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Iterable
+from types import FrameType, TracebackType
+from typing import Final
+
+from figwasp.codegen.mach import MBlock, MInst
+from figwasp.ir.func import Block, Value
+
+_OURS: Final = ("figwasp.ir.", "figwasp.codegen.")
+_LEAVES: Final = frozenset({Value, MInst, int, bytes, str, float, bool, type(None)})
+"""Kinds of objects that hold nothing that is not held elsewhere as well."""
+_PIECE: Final = 256
+_MOST: Final = 4  # threads
+
+
+_lock = threading.Lock()
+at_work = 0
+"""How many threads compile or dismantle something. Meanwhile the cycle collector stays disabled: it would look at every object."""
+to_be_enabled = False
+"""Whether the last of them is to enable the cycle collector."""
+
+
+def discard(traceback: TracebackType | None) -> None:
+    """Let go of what the frames of a traceback hold, in a thread of its own; the caller keeps no reference to it.
+
+    The caller has disabled the cycle collector, and enables it in the end as `at_work` and `to_be_enabled` ask.
+    """
+    global at_work
+    if at_work > _MOST:
+        return  # it goes now: who does this again and again shall not fill the memory
+    held = [traceback]
+    with _lock:
+        at_work += 1
+    try:
+        threading.Thread(target=_work, args=(held,), name="figwasp discard", daemon=True).start()
+    except RuntimeError:
+        with _lock:
+            at_work -= 1  # no thread is to be had: then all of it goes now
+
+
+def _after_fork() -> None:
+    """Go on in a child, where the threads are no more."""
+    global _lock, at_work, to_be_enabled
+    _lock = threading.Lock()
+    at_work = 0
+    if to_be_enabled:
+        to_be_enabled = False
+        gc.enable()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _work(held: list[TracebackType | None]) -> None:
+    global at_work, to_be_enabled
+    try:
+        _dismantle(held)
+    finally:
+        with _lock:
+            at_work -= 1
+            if not at_work and to_be_enabled:
+                to_be_enabled = False
+                gc.enable()
+
+
+def _dismantle(held: list[TracebackType | None]) -> None:
+    frames: list[FrameType] = []
+    traceback = held.pop()
+    while traceback is not None:
+        frames.append(traceback.tb_frame)
+        traceback = traceback.tb_next
+    kept = _flatten([frame.f_locals for frame in frames])
+    for frame in frames:
+        try:
+            frame.clear()
+        except RuntimeError:
+            pass  # it is still running: a caller of the compiler
+    frames.clear()
+    for thing in kept:
+        if isinstance(thing, (Block, MBlock)):
+            thing.preds = []
+            thing.succs = []
+            if type(thing) is Block:
+                thing.dom = None
+    while kept:
+        del kept[-_PIECE:]
+
+
+def _flatten(roots: Iterable[object]) -> list[object]:
+    """Return a list that holds each object which can be reached through containers and the compiler's own objects."""
+    kept: list[object] = []
+    seen: set[int] = set()
+    work = list(roots)
+    while work:
+        thing = work.pop()
+        kind = type(thing)
+        if kind in _LEAVES or id(thing) in seen:
+            continue
+        if kind is list or kind is tuple or kind is set or kind is frozenset:
+            children = list(thing)  # type: ignore[call-overload]
+        elif kind is dict:
+            children = list(thing.values())  # type: ignore[attr-defined]
+        elif kind.__module__.startswith(_OURS):
+            children = gc.get_referents(thing)
+        else:
+            continue
+        seen.add(id(thing))
+        kept.append(thing)
+        kept += children
+        if children and type(children[0]) not in _LEAVES:
+            work += children
+    return kept

@@ -1,0 +1,122 @@
+"""Floor 4: fuel: what metered code may still execute, of a store as a whole.
+
+In: the contexts of a store, each of which holds a part. Out: more for the chain that has run out, or nothing, which traps. Compiled
+code takes fuel from the context it runs on and asks here when there is less than nothing left; the other contexts' parts and what
+the embedder gives are moved there then. What code costs is said in `ir.build_control`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from figwasp import layout
+from figwasp.runtime import deadline, os
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from figwasp.runtime.store import Store
+
+MOST: Final = 2**63 - 1
+"""As much fuel as a store can have; more counts as this much."""
+
+_WORD: Final = 1 << 64
+
+
+def checked(amount: object, what: str) -> int:
+    """Return an amount of fuel that somebody gave.
+
+    Raises:
+        TypeError: it is no int.
+        ValueError: it is negative.
+    """
+    if not isinstance(amount, int) or isinstance(amount, bool):
+        raise TypeError(f"{what} must be an int, not {type(amount).__name__}")
+    if amount < 0:
+        raise ValueError(f"{what} must not be negative: {amount}")
+    return min(amount, MOST)
+
+
+class Fuel:
+    """The fuel of a store, which lies in its contexts.
+
+    Attributes:
+        ask: called with nothing when it is used up; returns how much more there is, None or 0 for nothing.
+    """
+
+    __slots__ = ("_asking", "ask")
+
+    def __init__(self) -> None:
+        self._asking = False
+        self.ask: Callable[[], Any] | None = None
+
+    def get(self, store: Store) -> int:
+        """Return how much there is."""
+        return max(_total(store), 0)
+
+    def set(self, store: Store, amount: int) -> None:
+        """Have this much from now on."""
+        _hold(store, amount, store.context)
+
+    def add(self, store: Store, amount: int) -> None:
+        """Have this much more."""
+        _hold(store, _total(store) + amount, store.context)
+
+    def absorb(self, store: Store, other: Store) -> None:
+        """Take over what another store has, whose running contexts belong to this one already."""
+        if other.context not in store.contexts:
+            self.move(other.context, store.context)
+        self.ask = self.ask or other.fuel.ask
+
+    def move(self, context: int, to: int) -> None:
+        """Take the part of a context that is not to be used any more."""
+        _put(to, _part(to) + _part(context))
+        _put(context, 0)
+
+    def refill(self, store: Store, context: int) -> bool:
+        """Have a context go on whose part is less than nothing; return whether it can.
+
+        Raises:
+            BaseException: what the embedder's function raised, or TypeError, ValueError for what it returned.
+        """
+        rest = _total(store)
+        while rest < 0:
+            deadline.check()
+            _hold(store, 0, context)
+            given = self._ask() + max(_total(store), 0)
+            if given == 0:
+                return False
+            rest += given
+        _hold(store, rest, context)
+        return True
+
+    def _ask(self) -> int:
+        """Ask the embedder, unless it is doing so already."""
+        if self.ask is None or self._asking:
+            return 0
+        self._asking = True
+        try:
+            answer = self.ask()
+        finally:
+            self._asking = False
+        return 0 if answer is None else checked(answer, "what on_out_of_fuel returns")
+
+
+def _total(store: Store) -> int:
+    return sum(map(_part, store.contexts))
+
+
+def _hold(store: Store, amount: int, context: int) -> None:
+    """Have all of it in one context."""
+    for other in store.contexts:
+        _put(other, 0)
+    _put(context, amount)
+
+
+def _part(context: int) -> int:
+    amount = os.read_u64(context + layout.CTX_FUEL)
+    return amount - _WORD if amount > MOST else amount
+
+
+def _put(context: int, amount: int) -> None:
+    os.write_u64(context + layout.CTX_FUEL, min(amount, MOST))

@@ -1,0 +1,177 @@
+"""Floor 4: what an entry from Python does on its way out: exceptions, listeners, cleanup."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from figwasp import layout
+from figwasp.ir import ops
+from figwasp.ir.func import CONV_C, Func, Value
+from figwasp.ir.ops import I32, I64
+from figwasp.runtime.stubs import Stub
+
+if TYPE_CHECKING:
+    from figwasp.runtime.stubs_enter import Hooks
+
+_DEAD_ZONE: Final = 256  # bytes kept between the frames of a trap and what runs while they are read
+
+
+class _Error:
+    """The exception that is set, taken away: its type, itself and its traceback; zeros when there is none."""
+
+    __slots__ = ("_area", "_e", "value")
+
+    def __init__(self, e: Stub) -> None:
+        self._e = e
+        self._area = e.emit(ops.FRAME_AREA, [], 24)
+        places = [self._area, *[e.emit(ops.I64_ADD, [self._area, e.word(offset)]) for offset in (8, 16)]]
+        e.c("PyErr_Fetch", places, ops.VOID)
+        e.c("PyErr_NormalizeException", places, ops.VOID)
+        traced = e.new()
+        e.unless_zero(e.get(self._area, 16), traced)
+        e.c("PyException_SetTraceback", [e.get(self._area, 8), e.get(self._area, 16)])
+        e.jump(traced)
+        e.at(traced)
+        self.value = e.get(self._area, 8)
+
+    def restore(self) -> None:
+        """Set it again as it was."""
+        self._e.c("PyErr_Restore", [self._e.get(self._area, offset) for offset in (0, 8, 16)], ops.VOID)
+
+    def replace(self, error: Value) -> None:
+        """Set an exception instead, with the traceback it has: the same one, it may be. The reference is taken over."""
+        self.forget()
+        # Not PyErr_SetObject, which would have a say in the context of an exception that was raised before.
+        args = [self._e.c("PyObject_Type", [error]), error, self._e.c("PyException_GetTraceback", [error])]
+        self._e.c("PyErr_Restore", args, ops.VOID)
+
+    def forget(self) -> None:
+        """Drop it."""
+        for offset in (0, 8, 16):
+            self._e.c("Py_DecRef", [self._e.get(self._area, offset)], ops.VOID)
+
+
+def failure(hooks: Hooks) -> Func:
+    """Build (context, trap code) -> 0 with an exception set: the one a host function left, or what the hook makes of a trap.
+
+    While the hook reads the frames, whatever runs stays below them, and other threads find the chain running.
+    """
+    e = Stub("failure", bytes([I64] * 2), bytes([I64]), CONV_C)
+    context, trap = e.params
+    e.put32(0, context, layout.CTX_TRAP_CODE)
+    pending = _Error(e)
+    answer = _ask(e, context, trap, pending.value, hooks)
+    broken, fresh, done = e.new(), e.new(), e.new()
+    e.split(e.equals(answer, 0), broken)
+    e.split(e.equals(pending.value, 0), fresh)
+    pending.replace(answer)
+    e.jump(done)
+    e.at(fresh)
+    kind = e.c("PyObject_Type", [answer])
+    e.c("PyErr_SetObject", [kind, answer], ops.VOID)
+    e.c("Py_DecRef", [kind], ops.VOID)
+    e.c("Py_DecRef", [answer], ops.VOID)
+    e.jump(done)
+    e.at(broken)
+    _prefer(e, pending)
+    e.jump(done)
+    e.at(done)
+    _tell_listeners(e, context, hooks)
+    clean_up(e, context, hooks)
+    e.ret([e.word(0)])
+    return e.func
+
+
+def _ask(e: Stub, context: Value, trap: Value, pending: Value, hooks: Hooks) -> Value:
+    """Call the trap hook with what the context recorded; return the exception, a new reference, or 0."""
+    kept = e.get(context, layout.CTX_WASM_SP)
+    pointer = e.get(context, layout.CTX_TRAP_SP)
+    below = e.emit(ops.I64_SUB, [pointer, e.word(_DEAD_ZONE)])
+    e.put(e.emit(ops.I64_AND, [below, e.word(-16)]), context, layout.CTX_WASM_SP)
+    e.add_depth(context, 1)
+    numbers = [context, trap, e.get(context, layout.CTX_TRAP_PC), pointer]
+    boxed = [e.c("PyLong_FromUnsignedLongLong", [number]) for number in numbers]
+    given = e.emit(ops.I64_NE, [pending, e.word(0)])
+    raised = e.emit(ops.SELECT, [pending, e.word(id(None)), given], 0, I64)
+    answer = e.vectorcall(e.word(hooks.trap), [*boxed, raised])
+    for value in boxed:
+        e.c("Py_DecRef", [value], ops.VOID)
+    e.add_depth(context, -1)
+    e.put(kept, context, layout.CTX_WASM_SP)
+    return answer
+
+
+def _prefer(e: Stub, pending: _Error) -> None:
+    """After the hook has failed: there may have been no room for it. Then the exception before it says more than its own."""
+    other, rest = e.new(), e.new()
+    e.split(e.equals(pending.value, 0), other)
+    deep = e.wrap(e.c("PyErr_ExceptionMatches", [e.word(id(RecursionError))]))
+    e.split(e.emit(ops.I32_EQZ, [deep]), other)
+    e.c("PyErr_Clear", [], ops.VOID)
+    pending.restore()
+    e.jump(rest)
+    e.at(other)
+    pending.forget()
+    e.jump(rest)
+    e.at(rest)
+
+
+def tidy(e: Stub, hooks: Hooks) -> None:
+    """Have the hook look after the traceback of the exception that is set."""
+    broken, done = e.new(), e.new()
+    pending = _Error(e)
+    answer = e.vectorcall(e.word(hooks.tidy), [pending.value])
+    e.split(e.equals(answer, 0), broken)
+    pending.replace(answer)
+    e.jump(done)
+    e.at(broken)
+    _prefer(e, pending)
+    e.jump(done)
+    e.at(done)
+
+
+def _tell_listeners(e: Stub, context: Value, hooks: Hooks) -> None:
+    """Call the abandon hook with the exception that is set, if the flag asks for it; what the hook raises takes its place."""
+    done, raised = e.new(), e.new()
+    flags = e.get32(context, layout.CTX_FLAGS)
+    e.when(e.emit(ops.I32_AND, [flags, e.const(I32, layout.FLAG_LISTENED)]), done)
+    pending = _Error(e)
+    e.add_depth(context, 1)
+    number = e.c("PyLong_FromUnsignedLongLong", [context])
+    answer = e.vectorcall(e.word(hooks.abandon), [number, pending.value])
+    e.c("Py_DecRef", [number], ops.VOID)
+    e.add_depth(context, -1)
+    e.split(e.equals(answer, 0), raised)
+    e.c("Py_DecRef", [answer], ops.VOID)
+    pending.restore()
+    e.jump(done)
+    e.at(raised)
+    pending.forget()
+    e.jump(done)
+    e.at(done)
+
+
+def clean_up(e: Stub, context: Value, hooks: Hooks) -> None:
+    """Call the cleanup hook when the outermost entry is leaving and the flag asks for it.
+
+    An exception that is set stays set; an interrupt may set one. Other threads find the chain running meanwhile.
+    """
+    done = e.new()
+    flags = e.get32(context, layout.CTX_FLAGS)
+    e.when(e.emit(ops.I32_AND, [flags, e.const(I32, layout.FLAG_CLEANUP)]), done)
+    e.when(e.equals(e.get(context, layout.CTX_DEPTH), 0), done)
+    saved = e.emit(ops.FRAME_AREA, [], 24)
+    places = [saved, *[e.emit(ops.I64_ADD, [saved, e.word(offset)]) for offset in (8, 16)]]
+    e.c("PyErr_Fetch", places, ops.VOID)
+    e.add_depth(context, 1)
+    answer = e.call_with_ints(e.word(hooks.cleanup), [context])
+    e.add_depth(context, -1)
+    called = e.new()
+    e.unless_zero(answer, called)
+    e.c("Py_DecRef", [answer], ops.VOID)
+    e.jump(called)
+    e.at(called)
+    e.unless_zero(e.get(saved, 0), done)
+    e.c("PyErr_Restore", [e.get(saved, offset) for offset in (0, 8, 16)], ops.VOID)
+    e.jump(done)
+    e.at(done)

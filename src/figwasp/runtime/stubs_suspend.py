@@ -1,0 +1,143 @@
+"""Floor 4: calls that are suspended in an async host function and resumed later.
+
+Theory of operation. Such a call runs on a context and a wasm stack of its own. The wasm side of an async host function stores its
+operands, has `body` call the Python function, which gives a coroutine, and then calls `suspend`: that leaves wasm as a trap
+does, with all frames in place, and `start` answers RAW_SUSPENDED. When the coroutine has been awaited its results are put where the
+host function's operands were and `resume` makes the call of `suspend` return 0; after an exception it returns 1 with the
+exception set, and the frames are left for good. No frame of the native stack outlives a suspension: what is returned in memory
+goes to the caller's buffer.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp import layout
+from figwasp.errors import TRAP_SUSPENDED
+from figwasp.ir import ops
+from figwasp.ir.func import CONV_C, CONV_WASM, Func, Value
+from figwasp.ir.ops import I32, I64
+from figwasp.runtime import stubs_host
+from figwasp.runtime.stubs import LOAD_OP, STORE_OP, Stub
+from figwasp.runtime.stubs_enter import RAW_BUSY, RAW_DEEP, Hooks, check_native_stack, cross, fail, go_on
+
+RAW_SUSPENDED: Final = 3  # beside the answers of `raw`
+
+
+def start(params: bytes, results: bytes, hooks: Hooks) -> Func:
+    """Build (reference, buffer, area, context) -> status: as `stubs_enter.raw`, but on another context; may be suspended.
+
+    Results that come in memory go to `area`, from where they are put into the buffer as well.
+    """
+    e = Stub("start", bytes([I64] * 4), bytes([I64]), CONV_C)
+    reference, buffer, area, context = e.params
+    swap = _Swap(e, e.get(reference, layout.FUNCREF_INSTANCE), context)
+    values = [e.load(LOAD_OP[type_], buffer, 8 * i) for i, type_ in enumerate(params)]
+    swap.finish(cross(e, params, results, reference, context, values, area), buffer, hooks)
+    return e.func
+
+
+def resume(params: bytes, results: bytes, hooks: Hooks, code: int) -> Func:
+    """Build (instance, buffer, area, context, error) -> status: go on with a suspended call, raising `error` there unless it is 0.
+
+    Args:
+        params, results: IR types of the function that was called.
+        hooks: Python's half.
+        code: address of `sequences.Switches.resume`.
+    """
+    e = Stub("resume", bytes([I64] * 5), bytes([I64]), CONV_C)
+    instance, buffer, area, context, error = e.params
+    swap = _Swap(e, instance, context)
+    calm = e.new()
+    e.unless_zero(error, calm)
+    kind = e.c("PyObject_Type", [error])
+    e.c("PyErr_SetObject", [kind, error], ops.VOID)
+    e.c("Py_DecRef", [kind], ops.VOID)
+    stubs_host.note_failure(e, context, e.get(context, layout.CTX_SUSPENDED_SP))
+    e.jump(calm)
+    e.at(calm)
+    e.put(e.get(context, layout.CTX_SUSPENDED_SP), context, layout.CTX_WASM_SP)
+    failed = e.emit(ops.I64_EXTEND_I32_U, [e.emit(ops.I64_NE, [error, e.word(0)])])
+    swap.finish(go_on(e, params, results, e.word(code), instance, context, failed, area), buffer, hooks)
+    return e.func
+
+
+class _Swap:
+    """The frame of `start` and `resume`: the store runs on another context meanwhile.
+
+    That is one step for other Python threads, and no exception of Python comes between.
+    """
+
+    __slots__ = ("_context", "_e", "_present", "_record")
+
+    def __init__(self, e: Stub, instance: Value, context: Value) -> None:
+        """Begin, or answer why that cannot be."""
+        self._e = e
+        self._context = context
+        self._record = e.get(instance, layout.INST_STORE)
+        self._present = e.get(self._record, layout.STORE_CONTEXT)
+        busy = e.new()
+        deep = e.new()
+        good = e.new()
+        thread = e.c("PyThreadState_Get", [])
+        e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), busy)
+        other = e.emit(ops.I64_NE, [e.get(self._present, layout.CTX_THREAD_STATE), thread])
+        running = e.emit(ops.I64_NE, [e.get(self._present, layout.CTX_DEPTH), e.word(0)])
+        e.split(e.emit(ops.I32_AND, [other, running]), busy)
+        check_native_stack(e, context, deep)
+        e.jump(good)
+        e.at(busy)
+        e.ret([e.word(RAW_BUSY)])
+        e.at(deep)
+        e.ret([e.word(RAW_DEEP)])
+        e.at(good)
+        e.put(context, self._record, layout.STORE_CONTEXT)
+
+    def finish(self, outcome: list[Value], buffer: Value, hooks: Hooks) -> None:
+        """Take the GIL and put the results into the buffer, or tell that there are none yet."""
+        e, context = self._e, self._context
+        e.take_gil(context)
+        e.add_depth(context, -1)
+        e.put(self._present, self._record, layout.STORE_CONTEXT)
+        trap = e.get32(context, layout.CTX_TRAP_CODE)
+        stopped = e.new()
+        e.split(trap, stopped)
+        for i, result in enumerate(outcome):
+            e.store(STORE_OP[result.type], result, buffer, 8 * i)
+        e.ret([e.word(0)])
+        e.at(stopped)
+        trapped = e.new()
+        e.split(e.emit(ops.I32_NE, [trap, e.const(I32, TRAP_SUSPENDED)]), trapped)
+        e.put32(0, context, layout.CTX_TRAP_CODE)
+        e.ret([e.word(RAW_SUSPENDED)])
+        e.at(trapped)
+        fail(e, context, trap, hooks)
+
+
+def host(params: bytes, results: bytes, body_address: int, suspend: int) -> Func:
+    """Build the wasm side of async host functions of a type.
+
+    Args:
+        params, results: IR types.
+        body_address: code of `body`.
+        suspend: address of `sequences.Switches.suspend`.
+    """
+    e = Stub("host.async", bytes([I64]) + params, results, CONV_WASM)
+    pair, *values = e.params
+    buffer = stubs_host.store_operands(e, values, len(results))
+    status = e.native(body_address, [pair, buffer, e.emit(ops.CONTEXT, [])])
+    failed = e.new()
+    e.split(e.emit(ops.I64_NE, [status, e.word(0)]), failed)
+    stubs_host.return_or_unwind(e, e.native(suspend, []), results, buffer)
+    e.at(failed)
+    e.emit(ops.UNWIND, [])
+    return e.func
+
+
+def body(dead: int) -> Func:
+    """Build the C side of all async host functions: the record is called with the addresses of the buffer and the context."""
+    e = Stub("host.async.body", bytes([I64] * 3), bytes([I64]), CONV_C)
+    pair, buffer, context = e.params
+    e.take_gil(context)
+    stubs_host.serve(e, e.get(pair, stubs_host.HOST_RECORD), [buffer, context], context, dead)
+    return e.func

@@ -1,0 +1,194 @@
+"""Floor 4: calls that may be suspended in an async host function (theory of operation in `stubs_suspend`).
+
+`call` is a coroutine function: it enters wasm, and whenever an async host function has been called it leaves wasm, awaits what that
+function returned, and goes on. Other calls into the same instance may be made meanwhile.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import time
+from collections.abc import Awaitable, Callable
+from types import BuiltinFunctionType, FunctionType, MethodType, MethodWrapperType
+from typing import Any, Final
+
+from figwasp import layout
+from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Busy, Timeout
+from figwasp.ir.build_base import ir_types
+from figwasp.runtime import deadline, os, process
+from figwasp.runtime.func import Func, HostFunc, new_buffer
+from figwasp.runtime.stubs_enter import RAW_BUSY, RAW_DEEP
+from figwasp.runtime.stubs_suspend import RAW_SUSPENDED
+from figwasp.runtime.values import from_bits, to_bits
+
+__all__ = ["AsyncHostFunc", "call", "is_async"]
+
+_ATTEMPTS: Final = 3
+_CO_COROUTINE: Final = 0x80
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Return whether calling it gives a coroutine: an `async def`, also as a method, partial or `__call__`."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return _is_coroutine_function(function) or _is_coroutine_function(getattr(function, "__call__", None))  # noqa: B004
+
+
+def _is_coroutine_function(function: object) -> bool:
+    """Ask `inspect`, unless it is as plain as most functions are: that takes longer to import than many a program to run."""
+    plain = function.__func__ if type(function) is MethodType else function
+    if type(plain) is FunctionType and not plain.__dict__:  # nothing has been marked there
+        return bool(plain.__code__.co_flags & _CO_COROUTINE)
+    if type(plain) is MethodWrapperType or type(plain) is BuiltinFunctionType:
+        return False
+    import inspect
+
+    return inspect.iscoroutinefunction(function)
+
+
+class AsyncHostFunc(HostFunc):
+    """An async Python callable as an import: what it returns is awaited by the call that reached it."""
+
+    __slots__ = ()
+
+    def __call__(self, buffer: int, context: object = None) -> None:
+        """Serve emitted code: call the callable with the operands in the buffer, and leave what it returns to the chain."""
+        assert isinstance(context, int)
+        chain = _chains.get(context)
+        if chain is None:
+            raise RuntimeError(f"{self.name}() is async: call the exported function with `await instance.acall.name(...)`")
+        if os.read_u64(context + layout.CTX_DEPTH) != 1:
+            raise RuntimeError(f"{self.name}() is async and cannot suspend: a Python function called wasm in between")
+        store = self.state_store()
+        args = [from_bits(os.read_u64(buffer + 8 * i), t, store) for i, t in enumerate(self.type.params)]
+        chain.waiting = (self, self.function(*args), buffer)
+
+    def finish(self, buffer: int, answer: object) -> None:
+        """Put what the callable's coroutine returned where compiled code takes it from."""
+        for i, bits in enumerate(self._results(answer, self.state_store())):
+            os.write_u64(buffer + 8 * i, bits)
+
+    async def await_directly(self, args: tuple[object, ...]) -> Any:
+        """Call and await the callable from Python as wasm would: operands and results converted to the import's type."""
+        awaitable: Awaitable[Any] = self.function(*self._convert(args))
+        return self._answer(await awaitable)
+
+    def call_directly(self, args: tuple[object, ...]) -> Any:
+        """Refuse: there is no wasm to suspend."""
+        raise RuntimeError(f"{self.name}() is async: await it through `acall`")
+
+
+class _Chain:
+    """A call under way.
+
+    Attributes:
+        context: address of its context.
+        waiting: the async host function that was called, the awaitable it returned, and where its results belong.
+    """
+
+    __slots__ = ("_area", "_buffer", "_end", "_func", "_resume", "_start", "context", "waiting")
+
+    def __init__(self, func: Func, buffer: ctypes.Array[ctypes.c_uint64], context: int, end: int) -> None:
+        self._func = func
+        self._end = end
+        type_ = func.type
+        self._start, self._resume = process.get().suspendable(ir_types(type_.params), ir_types(type_.results))
+        self._buffer = ctypes.addressof(buffer)
+        self._area = self._buffer + 8 * max(len(type_.params), len(type_.results))
+        self.context = context
+        self.waiting: tuple[AsyncHostFunc, Awaitable[object], int] | None = None
+
+    def start(self) -> bool:
+        """Enter wasm; return whether the call has been suspended."""
+        return self._enter(self._start, self._func.address)
+
+    def resume(self, error: BaseException | None) -> bool:
+        """Go on, raising an exception where the async host function was called; return whether it has been suspended again."""
+        self.waiting = None
+        instance = os.read_u64(self._func.address + layout.FUNCREF_INSTANCE)
+        return self._enter(self._resume, instance, 0 if error is None else id(error))
+
+    def _enter(self, stub: Callable[..., int], target: int, *error: int) -> bool:
+        store = self._func.store.current
+        status = RAW_BUSY
+        for _ in range(_ATTEMPTS):
+            store.check_thread()
+            status = deadline.enter(
+                self.context, self._end, stub, target, self._buffer, self._area, self.context, *error
+            )
+            if status != RAW_BUSY and status != RAW_DEEP:
+                return status == RAW_SUSPENDED
+            store.bind(self.context)  # it is new, or another thread's, and with that another native stack's
+        if status == RAW_DEEP:
+            raise RecursionError("maximum recursion depth exceeded while calling into WebAssembly")
+        raise Busy("another thread is running in this store")
+
+
+_chains: Final[dict[int, _Chain]] = {}
+"""The calls under way, by the addresses of their contexts."""
+
+
+async def _answer_of(awaitable: Awaitable[object], end: int) -> object:
+    """Await what an async host function returned, until a time of the monotonic clock unless that is 0.
+
+    Raises:
+        Timeout: it took too long.
+    """
+    if not end:
+        return await awaitable
+    import asyncio  # a large module that few need
+
+    limit = asyncio.timeout((end - time.monotonic_ns()) / 1e9)
+    try:
+        async with limit:
+            return await awaitable
+    except TimeoutError:
+        if limit.expired():
+            raise Timeout(TRAP_MESSAGES[TRAP_TIMEOUT]) from None
+        raise
+
+
+async def call(func: Func, args: tuple[object, ...], timeout: float | None = None) -> Any:
+    """Call a function that may reach async host functions.
+
+    Args:
+        func: the function.
+        args: its arguments.
+        timeout: seconds that it may take.
+
+    Raises:
+        Trap: it trapped.
+        Timeout: it took too long.
+        TypeError, OverflowError: an argument is not of its parameter's type.
+        Busy: another thread is running in the store.
+    """
+    type_ = func.type
+    if len(args) != len(type_.params):
+        raise TypeError(f"{func.name}() takes {len(type_.params)} arguments {type_}, got {len(args)}")
+    if func.host is not None:
+        return await func.host.await_directly(args) if isinstance(func.host, AsyncHostFunc) else func(*args)
+    end = deadline.after(timeout)
+    store = func.store
+    context = store.add_chain()
+    try:
+        cells = max(len(type_.params), len(type_.results))
+        buffer = new_buffer(cells + len(type_.results))
+        for i, (value, t) in enumerate(zip(args, type_.params, strict=True)):
+            buffer[i] = to_bits(value, t, store, f"argument {i + 1} of {func.name}()")
+        chain = _chains[context] = _Chain(func, buffer, context, end)
+        suspended = chain.start()
+        while suspended:
+            assert chain.waiting is not None
+            host, awaitable, place = chain.waiting
+            try:
+                host.finish(place, await _answer_of(awaitable, end))
+            except BaseException as error:
+                suspended = chain.resume(error)
+            else:
+                suspended = chain.resume(None)
+        results = [from_bits(buffer[i], t, func.store) for i, t in enumerate(type_.results)]
+    finally:
+        _chains.pop(context, None)
+        store.remove_chain(context)
+    return None if not results else results[0] if len(results) == 1 else tuple(results)

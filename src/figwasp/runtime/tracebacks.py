@@ -1,0 +1,121 @@
+"""Floor 4: wasm frames in Python tracebacks, so that `traceback`, `logging` and debuggers show them.
+
+In: places in wasm functions. Out: the traceback of an exception, extended. An entry is a frame object that never ran, of a code
+object made for its place: source file and line where the module's DWARF tells them, else `<wasm MODULE>` and as line the byte
+offset.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from types import CodeType, TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from figwasp.errors import Error, printable
+from figwasp.runtime import cpython
+
+if TYPE_CHECKING:
+    from figwasp.runtime.traps import Placed, Site
+
+Entry = tuple[CodeType, dict[str, Any], int, int]
+"""What an entry is made from: code, globals, line, byte offset. A place in code has several where functions were inlined."""
+
+INNER: Final = 20  # entries of a long traceback that are made
+OUTER: Final = 10
+
+_INTERNAL: Final = "figwasp.runtime."
+_EXPECTED: Final = (Error, TypeError, OverflowError, ReferenceError, RuntimeError, KeyboardInterrupt)
+_TEMPLATE: Final = compile("", "<wasm>", "exec")
+_NO_POSITION: Final = -1  # as index of the last instruction: the line is what the traceback says, no column
+_LAST_LINE: Final = 2**31 - 1
+_SOURCES: Final = frozenset(
+    ".as .c .c++ .cc .cpp .cs .cxx .d .f90 .go .grain .h .hh .hpp .hs .hxx .i .inc .inl .java .kt .ll .m .mbt .ml .mm .nim"
+    " .odin .pas .rs .s .scala .swift .ts .v .vala .wast .wat .zig".split()
+)
+_LONGEST_SOURCE: Final = 4 << 20
+
+
+def extend(error: BaseException, sites: list[Site]) -> None:
+    """Put wasm frames before what the traceback of an exception already shows.
+
+    Args:
+        error: the exception; entries of the runtime's own, with which its traceback begins, are left out.
+        sites: the places, innermost first.
+    """
+    entries = _peel(error)
+    if len(sites) <= INNER + OUTER + 1:
+        shown = sites
+    else:
+        for placed, pc in sites[:INNER]:
+            entries = _entry(placed, pc, entries)
+        entries = _more(len(sites) - INNER - OUTER, entries)
+        shown = sites[-OUTER:]
+    for placed, pc in shown:
+        entries = _entry(placed, pc, entries)
+    error.__traceback__ = entries
+
+
+def tidy(error: BaseException) -> BaseException:
+    """Leave the runtime's own functions out of the traceback of an exception that goes to a caller."""
+    error.__traceback__ = _peel(error)
+    return error
+
+
+def _peel(error: BaseException) -> TracebackType | None:
+    """Return a traceback without the runtime's own functions at its beginning."""
+    entries = error.__traceback__
+    while entries is not None and str(entries.tb_frame.f_globals.get("__name__")).startswith(_INTERNAL):
+        entries = entries.tb_next
+    # What the runtime raises because of a caller or a guest says enough; anything else that comes from there is a mistake of ours.
+    return error.__traceback__ if entries is None and not isinstance(error, _EXPECTED) else entries
+
+
+def _entry(placed: Placed, pc: int, rest: TracebackType | None) -> TracebackType | None:
+    made = placed.entries.get(pc)
+    if made is None:
+        made = placed.entries[pc] = _describe(placed, pc)
+    for code, names, line, offset in made:
+        frame = cpython.new_frame(cpython.thread_state(), code, names, {"offset": offset})
+        rest = TracebackType(rest, frame, _NO_POSITION, line)
+    return rest
+
+
+def _more(count: int, rest: TracebackType | None) -> TracebackType:
+    """An entry that stands for others."""
+    code = _TEMPLATE.replace(co_name=f"... {count} more")
+    return TracebackType(rest, cpython.new_frame(cpython.thread_state(), code, {"__name__": "<wasm>"}, {}), _NO_POSITION, 0)
+
+
+def _describe(placed: Placed, pc: int) -> list[Entry]:
+    """Return what stands for a place, the innermost first."""
+    module = placed.module
+    assert module is not None
+    offset = placed.position(pc)
+    name = f"<wasm {printable(module.name)}>" if module.name else "<wasm>"
+    names = {"__name__": name}
+    places = module.source_map.places(placed.index, offset)
+    if not places:
+        label, line = module.source_map.label(placed.index), min(offset, _LAST_LINE)
+        return [(_TEMPLATE.replace(co_filename=name, co_name=f"{label} @ {offset:#x}", co_firstlineno=line), names, line, offset)]
+    entries = []
+    for label, path, line in places:
+        file = path if _may_be_shown(path) else f"<{printable(path)}>"
+        entries.append((_TEMPLATE.replace(co_filename=file, co_name=label, co_firstlineno=line), names, line, offset))
+    return entries
+
+
+def _may_be_shown(path: str) -> bool:
+    """Say whether Python may print lines of a file that a guest names, as it does for every file name without brackets.
+
+    Only what is a source file by its name, and no Python source: a guest could name any file of the host.
+    """
+    try:
+        if not os.path.isabs(path) or not path.isprintable():
+            return False
+        real = os.path.realpath(path, strict=True)
+        found = os.stat(real)
+    except (OSError, ValueError):
+        return False
+    suffix = os.path.splitext(real)[1].lower()
+    return stat.S_ISREG(found.st_mode) and found.st_size <= _LONGEST_SOURCE and suffix in _SOURCES

@@ -1,0 +1,148 @@
+"""Floor 6: the table of WASI's functions by module and name, and how they become host functions of an instance.
+
+In: functions that take a `State` and the guest's arguments. Out: Python callables that take the `Caller` and the
+arguments as wasm passes them, signed, and answer an error number. Errors of the host become numbers here, by one table;
+every other exception, KeyboardInterrupt among them, passes through the guest to whoever called it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from figwasp.api.caller import Caller
+from figwasp.errors import Timeout, Unlinkable
+from figwasp.wasi import clocks, fdcalls, pathcalls, process, sockcalls
+from figwasp.wasi.abi import Fail, errno_of
+from figwasp.wasi.state import State
+
+__all__ = ["MODULES", "Function", "World", "bind"]
+
+Function = Callable[..., int]
+
+PREVIEW1: Final[dict[str, Function]] = {
+    function.__name__: function
+    for function in (
+        process.args_get,
+        process.args_sizes_get,
+        clocks.clock_res_get,
+        clocks.clock_time_get,
+        process.environ_get,
+        process.environ_sizes_get,
+        fdcalls.fd_advise,
+        fdcalls.fd_allocate,
+        fdcalls.fd_close,
+        fdcalls.fd_datasync,
+        fdcalls.fd_fdstat_get,
+        fdcalls.fd_fdstat_set_flags,
+        fdcalls.fd_fdstat_set_rights,
+        fdcalls.fd_filestat_get,
+        fdcalls.fd_filestat_set_size,
+        fdcalls.fd_filestat_set_times,
+        fdcalls.fd_pread,
+        fdcalls.fd_prestat_dir_name,
+        fdcalls.fd_prestat_get,
+        fdcalls.fd_pwrite,
+        fdcalls.fd_read,
+        fdcalls.fd_readdir,
+        fdcalls.fd_renumber,
+        fdcalls.fd_seek,
+        fdcalls.fd_sync,
+        fdcalls.fd_tell,
+        fdcalls.fd_write,
+        pathcalls.path_create_directory,
+        pathcalls.path_filestat_get,
+        pathcalls.path_filestat_set_times,
+        pathcalls.path_link,
+        pathcalls.path_open,
+        pathcalls.path_readlink,
+        pathcalls.path_remove_directory,
+        pathcalls.path_rename,
+        pathcalls.path_symlink,
+        pathcalls.path_unlink_file,
+        clocks.poll_oneoff,
+        process.proc_exit,
+        process.proc_raise,
+        process.random_get,
+        process.sched_yield,
+        sockcalls.sock_accept,
+        sockcalls.sock_recv,
+        sockcalls.sock_send,
+        sockcalls.sock_shutdown,
+    )
+}
+SNAPSHOT0: Final[dict[str, Function]] = {
+    **{name: function for name, function in PREVIEW1.items() if name != "sock_accept"},
+    "fd_filestat_get": fdcalls.fd_filestat_get_snapshot0,
+    "fd_seek": fdcalls.fd_seek_snapshot0,
+    "path_filestat_get": pathcalls.path_filestat_get_snapshot0,
+    "poll_oneoff": clocks.poll_oneoff_snapshot0,
+}
+MODULES: Final = {"wasi_snapshot_preview1": PREVIEW1, "wasi_unstable": SNAPSHOT0}
+"""The functions by the module names that programs import."""
+
+
+
+
+class World(Protocol):
+    """What gives instances their state."""
+
+    def state_of(self, caller: Caller) -> State:
+        """Return the state for the instance that calls."""
+
+
+def bind(name: str, function: Function, world: World) -> Function:
+    """Make the host function for one guest."""
+    known: tuple[Caller | None, State | None] = (None, None)
+
+    def call(caller: Caller, *args: int) -> int:
+        nonlocal known
+        last, state = known
+        if last is not caller or state is None:
+            state = world.state_of(caller)
+            known = (caller, state)
+        try:
+            return function(state, *args)
+        except Fail as fail:
+            return fail.errno
+        except Timeout:
+            raise  # an OSError of Python's, but none of the guest's business
+        except OSError as error:
+            return errno_of(error)
+        except TypeError:
+            _check_arguments(name, function, args)
+            raise
+
+    def call_with_four(caller: Caller, one: int, two: int, three: int, four: int) -> int:
+        """Do the same; reading and writing have four arguments, and this takes a tenth less."""
+        nonlocal known
+        last, state = known
+        if last is not caller or state is None:
+            state = world.state_of(caller)
+            known = (caller, state)
+        try:
+            return function(state, one, two, three, four)
+        except Fail as fail:
+            return fail.errno
+        except Timeout:
+            raise
+        except OSError as error:
+            return errno_of(error)
+        except TypeError:
+            _check_arguments(name, function, (one, two, three, four))
+            raise
+
+    made = call_with_four if function.__code__.co_argcount == 5 else call
+    made.__name__ = made.__qualname__ = name
+    made.__doc__ = function.__doc__
+    return made
+
+
+def _check_arguments(name: str, function: Function, args: tuple[object, ...]) -> None:
+    """Find out whether a guest has imported a function with a type that it does not have.
+
+    Raises:
+        Unlinkable: so it is.
+    """
+    if len(args) != function.__code__.co_argcount - 1 or not all(type(arg) is int for arg in args):
+        raise Unlinkable(f"{name} of WASI was imported with parameters that it does not have")

@@ -1,0 +1,259 @@
+"""Floor 6: directories of the host, given to guests.
+
+In: a path of the host, once; from then on descriptors and single names. Out: a `Directory` and the `File` that it
+opens.
+
+Every host call names one entry relative to a descriptor and does not follow symlinks (O_NOFOLLOW and the like), so
+whatever others do to the tree meanwhile, nothing outside of it is ever touched.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from typing import Final
+
+from figwasp.wasi.abi import (
+    FILETYPE_DIRECTORY,
+    FILETYPE_REGULAR_FILE,
+    FILETYPE_SYMBOLIC_LINK,
+    FILETYPE_UNKNOWN,
+    filetype_of,
+)
+from figwasp.wasi.filesystem import (
+    APPEND,
+    CREATE,
+    DSYNC,
+    EXCLUSIVE,
+    ONLY_DIRECTORY,
+    READ,
+    SYNC,
+    TRUNCATE,
+    WRITE,
+    Directory,
+    Entry,
+    File,
+    Status,
+    failure,
+)
+
+__all__ = ["HostDirectory", "HostFile", "status_of"]
+
+_ALWAYS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+"""Nonblocking, lest a FIFO without a partner hang; whoever uses the file afterwards undoes that."""
+_ENTER: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LIST: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_BITS: Final = (
+    (CREATE, os.O_CREAT),
+    (TRUNCATE, os.O_TRUNC),
+    (ONLY_DIRECTORY, os.O_DIRECTORY),
+    (APPEND, os.O_APPEND),
+    (DSYNC, os.O_DSYNC),
+    (SYNC, os.O_SYNC),
+)
+
+
+def status_of(status: os.stat_result) -> Status:
+    """Translate what the host says."""
+    return Status(
+        filetype_of(status.st_mode),
+        status.st_size,
+        status.st_ino,
+        status.st_nlink,
+        status.st_atime_ns,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_dev,
+    )
+
+
+class HostFile(File):
+    """An open file of the host: a regular file, a device or a FIFO.
+
+    Attributes:
+        fd: the host's descriptor, -1 once it is closed or somebody has taken it over.
+    """
+
+    def __init__(self, fd: int, writable: bool) -> None:
+        self.fd = fd
+        self.writable = writable
+
+    def take(self) -> int:
+        """Hand the descriptor over."""
+        fd, self.fd = self.fd, -1
+        return fd
+
+    def status(self) -> Status:
+        """Return its attributes."""
+        return status_of(os.fstat(self.fd))
+
+    def set_times(self, atime: int, mtime: int) -> None:
+        """Set both times."""
+        os.utime(self.fd, ns=(atime, mtime))
+
+    def sync(self, *, data_only: bool) -> None:
+        """Write to the disk."""
+        if data_only:
+            os.fdatasync(self.fd)
+        else:
+            os.fsync(self.fd)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Read at an offset."""
+        return os.pread(self.fd, size, offset)
+
+    def write(self, offset: int, data: bytes) -> int:
+        """Write at an offset."""
+        return os.pwrite(self.fd, data, offset)
+
+    def set_size(self, size: int) -> None:
+        """Cut or lengthen."""
+        os.ftruncate(self.fd, size)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        fd = self.take()
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class HostDirectory(Directory):
+    """A directory of the host and what is below it.
+
+    >>> import figwasp.wasi
+    >>> with figwasp.wasi.WASI(dirs={"/": figwasp.wasi.HostDirectory(".", writable=False)}):
+    ...     pass
+
+    Args:
+        path: its path; symlinks in this one are followed.
+        writable: whether the guest may change what is in it.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, writable: bool = True) -> None:
+        self._fd = -1
+        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.writable = writable
+
+    def _below(self, fd: int) -> HostDirectory:
+        """Make the object for a directory just opened."""
+        below = HostDirectory.__new__(HostDirectory)
+        below._fd = fd
+        below.writable = self.writable
+        return below
+
+    def status(self) -> Status:
+        """Return its attributes."""
+        return status_of(os.fstat(self._fd))
+
+    def set_times(self, atime: int, mtime: int) -> None:
+        """Set both times."""
+        os.utime(".", ns=(atime, mtime), dir_fd=self._fd)
+
+    def sync(self, *, data_only: bool) -> None:
+        """Write to the disk."""
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def entries(self) -> Iterable[Entry]:
+        """List, with a descriptor of its own, as this one may be for nothing but names."""
+        fd = os.open(".", _LIST, dir_fd=self._fd)
+        try:
+            with os.scandir(fd) as listing:
+                return [Entry(entry.name, _entry_type(entry), entry.inode()) for entry in listing]
+        finally:
+            os.close(fd)
+
+    def look(self, name: str) -> Status:
+        """Return the attributes of a name."""
+        return status_of(os.stat(name, dir_fd=self._fd, follow_symlinks=False))
+
+    def open(self, name: str, how: int) -> File | Directory:
+        """Open a name."""
+        writes = how & (WRITE | TRUNCATE)
+        flags = _ALWAYS | (os.O_RDONLY if not writes else os.O_RDWR if how & READ else os.O_WRONLY)
+        for bit, host in _BITS:
+            if how & bit:
+                flags |= host
+        if how & CREATE and how & EXCLUSIVE:
+            flags |= os.O_EXCL
+        fd = os.open(name, flags, 0o666, dir_fd=self._fd)
+        try:
+            return self._below(fd) if os.fstat(fd).st_mode & 0o170000 == 0o040000 else HostFile(fd, self.writable)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def enter(self, name: str) -> Directory:
+        """Open a directory for nothing but its names."""
+        return self._below(os.open(name, _ENTER, dir_fd=self._fd))
+
+    def reopen(self) -> Directory:
+        """Open it once more."""
+        return self._below(os.open(".", _LIST, dir_fd=self._fd))
+
+    def readlink(self, name: str) -> str:
+        """Read a symlink."""
+        return os.readlink(name, dir_fd=self._fd)
+
+    def touch(self, name: str, atime: int, mtime: int) -> None:
+        """Set both times of a name."""
+        os.utime(name, ns=(atime, mtime), dir_fd=self._fd, follow_symlinks=False)
+
+    def mkdir(self, name: str) -> None:
+        """Make a directory."""
+        os.mkdir(name, dir_fd=self._fd)
+
+    def rmdir(self, name: str) -> None:
+        """Remove an empty directory."""
+        os.rmdir(name, dir_fd=self._fd)
+
+    def unlink(self, name: str) -> None:
+        """Remove anything but a directory."""
+        os.unlink(name, dir_fd=self._fd)
+
+    def symlink(self, target: str, name: str) -> None:
+        """Make a symlink."""
+        os.symlink(target, name, dir_fd=self._fd)
+
+    def link(self, name: str, to: Directory, new: str) -> None:
+        """Give another name."""
+        os.link(name, new, src_dir_fd=self._fd, dst_dir_fd=_other(to), follow_symlinks=False)
+
+    def rename(self, name: str, to: Directory, new: str) -> None:
+        """Move."""
+        os.rename(name, new, src_dir_fd=self._fd, dst_dir_fd=_other(to))
+
+
+def _other(to: Directory) -> int:
+    if not isinstance(to, HostDirectory):
+        raise failure(errno.EXDEV)
+    return to._fd
+
+
+def _entry_type(entry: os.DirEntry[str]) -> int:
+    """Find an entry's type, mostly without asking the host again."""
+    if entry.is_symlink():
+        return FILETYPE_SYMBOLIC_LINK
+    if entry.is_file(follow_symlinks=False):
+        return FILETYPE_REGULAR_FILE
+    if entry.is_dir(follow_symlinks=False):
+        return FILETYPE_DIRECTORY
+    try:
+        return filetype_of(entry.stat(follow_symlinks=False).st_mode)
+    except OSError:  # gone, or not ours to look at
+        return FILETYPE_UNKNOWN

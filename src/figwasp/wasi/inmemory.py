@@ -1,0 +1,369 @@
+"""Floor 6: a file system in memory.
+
+In: initial files, if any. Out: a writable `Directory` with all that POSIX has: symlinks, hard links, times, files that
+live on while they are open. What a guest may store is limited, names and empty files included.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import time
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from figwasp.wasi.abi import FILETYPE_DIRECTORY, FILETYPE_REGULAR_FILE, FILETYPE_SYMBOLIC_LINK
+from figwasp.wasi.filesystem import (
+    CREATE,
+    EXCLUSIVE,
+    ONLY_DIRECTORY,
+    TRUNCATE,
+    WRITE,
+    Directory,
+    Entry,
+    File,
+    Status,
+    failure,
+)
+
+__all__ = ["MemoryDirectory"]
+
+_MAX_NAME: Final = 255
+_COST: Final = 512
+"""Bytes that a node or a name is taken to need by itself."""
+_devices: Final = itertools.count(1 << 32)
+
+
+class _Volume:
+    """What all nodes of a file system share.
+
+    Attributes:
+        device: its number.
+        left: bytes that may still be stored.
+        inodes: numbers of nodes to come.
+    """
+
+    __slots__ = ("device", "inodes", "left")
+
+    def __init__(self, limit: int) -> None:
+        self.device = next(_devices)
+        self.left = limit
+        self.inodes = itertools.count(1)
+
+    def take(self, size: int) -> None:
+        """Account for bytes to be stored; negative to give some back.
+
+        Raises:
+            OSError: ENOSPC.
+        """
+        if size > self.left:
+            raise failure(errno.ENOSPC)
+        self.left -= size
+
+
+class _Inode:
+    """A file, directory or symlink, whatever its names.
+
+    Attributes:
+        volume: where it belongs.
+        filetype: what it is.
+        inode: its number.
+        links: how many names it has.
+        atime, mtime, ctime: nanoseconds since 1970.
+        charged: bytes it takes of the volume.
+    """
+
+    __slots__ = ("atime", "charged", "ctime", "filetype", "inode", "links", "mtime", "volume")
+
+    def __init__(self, volume: _Volume, filetype: int) -> None:
+        self.volume = volume
+        self.charged = 0
+        self.charge(_COST)
+        self.filetype = filetype
+        self.inode = next(volume.inodes)
+        self.links = 1
+        self.atime = self.mtime = self.ctime = time.time_ns()
+
+    def size(self) -> int:
+        return 0
+
+    def status(self) -> Status:
+        times = self.atime, self.mtime, self.ctime
+        return Status(self.filetype, self.size(), self.inode, self.links, *times, self.volume.device)
+
+    def set_times(self, atime: int, mtime: int) -> None:
+        self.atime, self.mtime, self.ctime = atime, mtime, time.time_ns()
+
+    def changed(self) -> None:
+        self.mtime = self.ctime = time.time_ns()
+
+    def charge(self, size: int) -> None:
+        self.volume.take(size)
+        self.charged += size
+
+    def __del__(self) -> None:
+        self.volume.left += self.charged
+
+
+class _Data(_Inode):
+    __slots__ = ("data",)
+
+    def __init__(self, volume: _Volume) -> None:
+        self.data = bytearray()
+        super().__init__(volume, FILETYPE_REGULAR_FILE)
+
+    def size(self) -> int:
+        return len(self.data)
+
+    def set_size(self, size: int) -> None:
+        self.charge(size - len(self.data))
+        if size < len(self.data):
+            del self.data[size:]
+        else:
+            self.data.extend(bytes(size - len(self.data)))
+        self.changed()
+
+
+class _Link(_Inode):
+    __slots__ = ("target",)
+
+    def __init__(self, volume: _Volume, target: str) -> None:
+        self.target = target
+        super().__init__(volume, FILETYPE_SYMBOLIC_LINK)
+        self.charge(len(target))
+
+    def size(self) -> int:
+        return len(self.target)
+
+
+class _Folder(_Inode):
+    __slots__ = ("names", "parent")
+
+    def __init__(self, volume: _Volume, parent: _Folder | None) -> None:
+        self.names: dict[str, _Inode] = {}
+        self.parent = parent
+        super().__init__(volume, FILETYPE_DIRECTORY)
+
+    def get(self, name: str) -> _Inode:
+        if len(name) > _MAX_NAME or len(name.encode("utf-8", "surrogateescape")) > _MAX_NAME:
+            raise failure(errno.ENAMETOOLONG)
+        node = self.names.get(name)
+        if node is None:
+            raise failure(errno.ENOENT, name)
+        return node
+
+    def find(self, name: str) -> _Inode | None:
+        """Return what has a name that may be given to something."""
+        try:
+            return self.get(name)
+        except FileNotFoundError:
+            if self.links == 0:
+                raise
+            return None
+
+    def add(self, name: str, node: _Inode) -> None:
+        self.volume.take(_COST)
+        self.names[name] = node
+        self.changed()
+
+    def drop(self, name: str) -> None:
+        node = self.names.pop(name)
+        node.links -= 1
+        node.ctime = time.time_ns()
+        self.volume.left += _COST
+        self.changed()
+
+    def has_above(self, other: _Inode) -> bool:
+        """Say whether another directory is this one or one above it."""
+        here: _Folder | None = self
+        while here is not None and here is not other:
+            here = here.parent
+        return here is not None
+
+
+class _MemoryFile(File):
+    writable = True
+
+    def __init__(self, node: _Data) -> None:
+        self._node = node
+
+    def status(self) -> Status:
+        return self._node.status()
+
+    def set_times(self, atime: int, mtime: int) -> None:
+        self._node.set_times(atime, mtime)
+
+    def read(self, offset: int, size: int) -> bytes | bytearray:
+        return self._node.data[offset : offset + size]
+
+    def write(self, offset: int, data: bytes) -> int:
+        node = self._node
+        if not data:
+            return 0
+        size = len(node.data)
+        node.charge(max(offset + len(data) - size, 0))
+        if offset > size:
+            node.data.extend(bytes(offset - size))
+        node.data[offset : offset + len(data)] = data
+        node.changed()
+        return len(data)
+
+    def set_size(self, size: int) -> None:
+        self._node.set_size(size)
+
+
+class MemoryDirectory(Directory):
+    """A directory in memory, writable, and what is below it.
+
+    >>> from figwasp.wasi import MemoryDirectory
+    >>> files = MemoryDirectory({"hello.txt": "hello", "sub/empty": b""})
+    >>> sorted(entry.name for entry in files.entries()), files.read_bytes("hello.txt")
+    (['hello.txt', 'sub'], b'hello')
+
+    Args:
+        files: contents of files by their paths, text as UTF-8.
+        limit: most bytes that it may hold.
+    """
+
+    writable = True
+
+    def __init__(self, files: Mapping[str, bytes | str] | None = None, *, limit: int = 1 << 28) -> None:
+        self._folder = _Folder(_Volume(limit), None)
+        for path, content in (files or {}).items():
+            self.write_bytes(path, content.encode() if isinstance(content, str) else content)
+
+    def _of(self, folder: _Folder) -> MemoryDirectory:
+        directory = MemoryDirectory.__new__(MemoryDirectory)
+        directory._folder = folder
+        return directory
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Write a file below, with the directories that it needs, for whoever embeds the guest."""
+        *folders, name = path.strip("/").split("/")
+        if not {"", ".", ".."}.isdisjoint([*folders, name]):
+            raise ValueError(f"not a plain path: {path!r}")
+        place: Directory = self
+        for folder in folders:
+            if not isinstance(place, MemoryDirectory) or folder not in place._folder.names:
+                place.mkdir(folder)
+            place = place.enter(folder)
+        file = place.open(name, WRITE | CREATE | TRUNCATE)
+        assert isinstance(file, File)
+        file.write(0, data)
+
+    def status(self) -> Status:
+        """Return its attributes."""
+        return self._folder.status()
+
+    def set_times(self, atime: int, mtime: int) -> None:
+        """Set both times."""
+        self._folder.set_times(atime, mtime)
+
+    def entries(self) -> Iterable[Entry]:
+        """List."""
+        return [Entry(name, node.filetype, node.inode) for name, node in list(self._folder.names.items())]
+
+    def look(self, name: str) -> Status:
+        """Return the attributes of a name."""
+        return self._folder.get(name).status()
+
+    def open(self, name: str, how: int) -> File | Directory:
+        """Open a name."""
+        node = self._folder.find(name) if how & CREATE else self._folder.get(name)
+        if node is None:
+            node = _Data(self._folder.volume)
+            self._folder.add(name, node)
+        elif how & CREATE and how & EXCLUSIVE:
+            raise failure(errno.EEXIST, name)
+        if isinstance(node, _Folder):
+            if how & (WRITE | CREATE | TRUNCATE):
+                raise failure(errno.EISDIR, name)
+            return self._of(node)
+        if not isinstance(node, _Data):
+            raise failure(errno.ELOOP, name)
+        if how & ONLY_DIRECTORY:
+            raise failure(errno.ENOTDIR, name)
+        if how & TRUNCATE:
+            node.set_size(0)
+        return _MemoryFile(node)
+
+    def readlink(self, name: str) -> str:
+        """Read a symlink."""
+        node = self._folder.get(name)
+        if not isinstance(node, _Link):
+            raise failure(errno.EINVAL, name)
+        return node.target
+
+    def touch(self, name: str, atime: int, mtime: int) -> None:
+        """Set both times of a name."""
+        self._folder.get(name).set_times(atime, mtime)
+
+    def _new(self, name: str) -> _Folder:
+        if self._folder.find(name) is not None:
+            raise failure(errno.EEXIST, name)
+        return self._folder
+
+    def mkdir(self, name: str) -> None:
+        """Make a directory."""
+        folder = self._new(name)
+        folder.add(name, _Folder(folder.volume, folder))
+
+    def symlink(self, target: str, name: str) -> None:
+        """Make a symlink."""
+        folder = self._new(name)
+        folder.add(name, _Link(folder.volume, target))
+
+    def rmdir(self, name: str) -> None:
+        """Remove an empty directory."""
+        node = self._folder.get(name)
+        if not isinstance(node, _Folder):
+            raise failure(errno.ENOTDIR, name)
+        if node.names:
+            raise failure(errno.ENOTEMPTY, name)
+        self._folder.drop(name)
+
+    def unlink(self, name: str) -> None:
+        """Remove anything but a directory."""
+        if isinstance(self._folder.get(name), _Folder):
+            raise failure(errno.EISDIR, name)
+        self._folder.drop(name)
+
+    def _target(self, to: Directory) -> _Folder:
+        if not isinstance(to, MemoryDirectory) or to._folder.volume is not self._folder.volume:
+            raise failure(errno.EXDEV)
+        return to._folder
+
+    def link(self, name: str, to: Directory, new: str) -> None:
+        """Give another name."""
+        target = self._target(to)
+        node = self._folder.get(name)
+        if isinstance(node, _Folder):
+            raise failure(errno.EPERM, name)
+        if target.find(new) is not None:
+            raise failure(errno.EEXIST, new)
+        target.add(new, node)
+        node.links += 1
+
+    def rename(self, name: str, to: Directory, new: str) -> None:
+        """Move."""
+        target = self._target(to)
+        node = self._folder.get(name)
+        old = target.find(new)
+        if old is node:
+            return
+        if isinstance(node, _Folder) and target.has_above(node):
+            raise failure(errno.EINVAL, name)
+        if isinstance(old, _Folder):
+            if not isinstance(node, _Folder):
+                raise failure(errno.EISDIR, new)
+            if old.names:
+                raise failure(errno.ENOTEMPTY, new)
+        elif old is not None and isinstance(node, _Folder):
+            raise failure(errno.ENOTDIR, new)
+        if old is not None:
+            target.drop(new)
+        node.links += 1
+        target.add(new, node)
+        self._folder.drop(name)
+        if isinstance(node, _Folder):
+            node.parent = target

@@ -1,0 +1,58 @@
+"""Floor 6: how a WASI module is run as a program: a command through `_start`, a reactor through `_initialize`.
+
+In: a module and its imports. Out: an exit status (WASI preview 1, application ABI), or the trap that ended it and what to tell
+people of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from figwasp.api.linker import load
+from figwasp.api.module import Module
+from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Error, Exit, Timeout, Trap
+
+__all__ = ["report", "start", "status_of"]
+
+
+def start(module: Module, imports: Mapping[str, Any], timeout: float | None = None) -> int:
+    """Run a module to its end and return its exit status. What it allocated is released.
+
+    Args:
+        module: a command or a reactor.
+        imports: those of WASI, and whatever else it needs.
+        timeout: seconds that are left for it.
+
+    Raises:
+        Timeout: it took longer.
+        Trap: it trapped.
+        Error: it is neither a command nor a reactor.
+    """
+    if timeout is not None and timeout <= 0:
+        raise Timeout(TRAP_MESSAGES[TRAP_TIMEOUT])
+    try:
+        with load(module, imports) as instance:
+            for name in ("_start", "_initialize"):
+                if name in instance.exports:
+                    function = instance.exports[name]
+                    function() if timeout is None else function(timeout=timeout)
+                    return 0
+    except Exit as exit_:
+        return status_of(exit_)
+    raise Error("the module exports neither _start nor _initialize")
+
+
+def status_of(exit_: Exit) -> int:
+    """Return what the host would tell of a process that ended like this."""
+    code = exit_.code
+    return code & 0xFF if isinstance(code, int) else int(code is not None)
+
+
+def report(trap: Trap) -> str:
+    """Return what to tell people of a trap: what happened, and where."""
+    lines = [f"figwasp: trap: {trap}\n"]
+    if trap.frames:
+        lines.append("  wasm backtrace:\n")
+        lines += [f"    {line}\n" for line in trap.backtrace.splitlines()]
+    return "".join(lines)

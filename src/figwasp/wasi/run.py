@@ -1,0 +1,181 @@
+"""Floor 6: `figwasp.run`, which runs a WASI program as `subprocess.run` runs one of the host.
+
+In: a program and what it may use of the host. Out: a `subprocess.CompletedProcess`. A trap is an end like another: what a shell
+reports of an aborted process, 134, with the backtrace where the guest's own complaints went.
+
+Limits are the engine's, so a module that was made with an engine of other limits is compiled anew for them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from figwasp.api.engine import Engine, default_engine
+from figwasp.api.module import Module
+from figwasp.errors import Timeout, Trap
+from figwasp.wasi.preview1 import WASI
+from figwasp.wasi.program import report, start
+from figwasp.wasi.redirect import PIPE, Codec, Redirection
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+    from subprocess import CompletedProcess
+
+    Program = str | os.PathLike[str] | bytes | bytearray | memoryview | Module | Traversable
+
+__all__ = ["run"]
+
+ABORTED: Final = 134
+_NAMELESS: Final = "main.wasm"
+
+
+def run(
+    program: Program,
+    args: Iterable[str | bytes] = (),
+    *,
+    input: str | bytes | bytearray | memoryview | None = None,
+    stdin: Any = None,
+    stdout: Any = None,
+    stderr: Any = None,
+    capture_output: bool = False,
+    text: bool | None = None,
+    encoding: str | None = None,
+    errors: str | None = None,
+    env: Mapping[str, str] | None = None,
+    dirs: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
+    check: bool = False,
+    timeout: float | None = None,
+    max_memory: int | None = None,
+    fuel: int | None = None,
+    argv0: str | None = None,
+    engine: Engine | None = None,
+) -> CompletedProcess[Any]:
+    r"""Run a WASI program to its end, with the names and results of `subprocess.run`.
+
+    >>> import figwasp
+    >>> figwasp.run(figwasp.wat('(module (memory (export "memory") 1) (func (export "_start")))'))
+    CompletedProcess(args=['main.wasm'], returncode=0)
+
+    It differs where a guest is not a process: it sees nothing of the host but what it is given here, so that `env` is empty unless
+    given, and there are no files without `dirs`.
+
+    Args:
+        program: a path of a binary, or of a text that ends in .wat; the bytes of a binary; a `Module`; or a resource of a package,
+            which `importlib.resources.files("package") / "program.wasm"` gives.
+        args: its arguments, without its own name.
+        input: what it reads from stdin: bytes, or a str in text mode.
+        stdin: what it reads from instead: the process's own unless given, `subprocess.DEVNULL`, a descriptor, a binary file
+            object, or the path of a file.
+        stdout: where it writes: the process's own unless given, `subprocess.PIPE` to capture it, DEVNULL, a descriptor, a binary
+            file object, or the path of a file.
+        stderr: the same; `subprocess.STDOUT` for where stdout goes.
+        capture_output: capture stdout and stderr.
+        text: captured output and `input` are str, as they also are when `encoding` or `errors` is given.
+        encoding: of text; the locale's unless given.
+        errors: how `str.encode` and `bytes.decode` are to treat errors.
+        env: its environment.
+        dirs: the name it knows each directory by, and what it is; see `WASI`.
+        check: raise an exception when the exit status is not 0.
+        timeout: seconds after which it is ended.
+        max_memory: most bytes that its memories may have together.
+        fuel: how much it may execute, see `Engine`.
+        argv0: the name it knows itself by; the last part of the path unless given.
+        engine: what it is compiled with; a module has its own.
+
+    Returns:
+        `args` is the program (its name where bytes were given) and its arguments; `returncode` is the exit status, 134 when it
+        trapped, for which the reason is in its stderr; `stdout` and `stderr` are what was captured, else None.
+
+    Raises:
+        CalledProcessError: the exit status is not 0, and `check` was given.
+        TimeoutExpired: it took too long; what was captured until then is in there, as bytes.
+        Malformed, Invalid, Unlinkable: it is no valid module, or imports what WASI does not have.
+        LimitExceeded: it begins with more memory than it may have.
+        OSError: a file or directory cannot be opened.
+        ValueError, TypeError: the arguments contradict each other, or are not what they must be.
+    """
+    if input is not None and stdin is not None:
+        raise ValueError("stdin and input arguments may not both be used.")
+    if capture_output:
+        if stdout is not None or stderr is not None:
+            raise ValueError("stdout and stderr arguments may not be used with capture_output.")
+        stdout = stderr = PIPE
+    if isinstance(args, (str, bytes)):
+        raise TypeError(f"args must be a sequence of arguments, not {type(args).__name__}")
+    began = time.monotonic()
+    codec = Codec(encoding, errors) if text or encoding or errors else None
+    words = [*args]
+    name = _name(program) if argv0 is None else argv0
+    command = [name if isinstance(program, (bytes, bytearray, memoryview)) else program, *words]
+    limits = {"max_memory": max_memory, "fuel": fuel, "timeout": timeout}
+    with Redirection(codec.encode(input) if codec else input, stdin, stdout, stderr) as streams:
+        if timeout is not None and timeout <= 0:
+            _expire(command, timeout, streams)
+        arguments = [name, *(os.fspath(word) for word in words)]
+        with WASI(args=arguments, env=env, dirs=dirs, stdin=streams.stdin, stdout=streams.stdout, stderr=streams.stderr) as world:
+            try:
+                module = _module(program, engine, {key: value for key, value in limits.items() if value is not None})
+                code = start(module, world.imports(), None if timeout is None else timeout - (time.monotonic() - began))
+            except Trap as trap:
+                if isinstance(trap, Timeout) and timeout is not None:
+                    _expire(command, timeout, streams)
+                code = ABORTED
+                streams.complain(report(trap))
+        return _completed(command, code, streams, codec, check)
+
+
+def _completed(
+    command: list[Any], code: int, streams: Redirection, codec: Codec | None, check: bool
+) -> CompletedProcess[Any]:
+    from subprocess import CalledProcessError, CompletedProcess  # takes longer to import than all of WASI
+
+    out: Any = streams.captured_stdout
+    err: Any = streams.captured_stderr
+    if codec is not None:
+        out, err = codec.decode(out), codec.decode(err)
+    if check and code:
+        raise CalledProcessError(code, command, out, err)
+    return CompletedProcess(command, code, out, err)
+
+
+def _expire(command: list[Any], timeout: float, streams: Redirection) -> NoReturn:
+    from subprocess import TimeoutExpired
+
+    raise TimeoutExpired(command, timeout, streams.captured_stdout, streams.captured_stderr) from None
+
+
+def _name(program: Program) -> str:
+    """Return the name by which a program knows itself."""
+    if isinstance(program, Module):
+        return program.name or _NAMELESS
+    if isinstance(program, (str, os.PathLike)):
+        return os.path.basename(os.fspath(program))
+    return str(getattr(program, "name", _NAMELESS))
+
+
+def _module(program: Program, engine: Engine | None, limits: dict[str, Any]) -> Module:
+    """Return the module to run, compiled for these limits."""
+    if isinstance(program, Module):
+        if engine is not None:
+            raise ValueError("a module has an engine of its own")
+        if program.decoded.start is None:
+            limits.pop("timeout", None)  # the call of _start has it
+        return Module(program.decoded.data, engine=_limited(program.engine, limits), lazy=True) if limits else program
+    chosen = _limited(default_engine() if engine is None else engine, limits)
+    if isinstance(program, (str, os.PathLike, bytes, bytearray, memoryview)):
+        return Module(program, engine=chosen, lazy=True)
+    if not hasattr(program, "read_bytes"):
+        raise TypeError(f"program must be a path, bytes, a Module or a resource, not {type(program).__name__}")
+    data = program.read_bytes()
+    if program.name.endswith(".wat"):
+        from figwasp.wasm.parse import wat
+
+        data = wat(data)
+    return Module(data, engine=chosen, lazy=True)
+
+
+def _limited(engine: Engine, limits: dict[str, Any]) -> Engine:
+    return Engine(**{**engine.settings, **limits}) if limits else engine

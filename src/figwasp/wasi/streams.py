@@ -1,0 +1,130 @@
+"""Floor 6: Python's file objects as the guest's stdin, stdout and stderr.
+
+In: what is given to `WASI` for one of them. Out: a `Descriptor`.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import select
+import stat
+from collections.abc import Sequence
+from typing import IO, Any, Final
+
+from figwasp.api import deadline
+from figwasp.wasi.abi import FD_READ, FD_WRITE, FILETYPE_UNKNOWN, STREAM_RIGHTS
+from figwasp.wasi.files import Descriptor, first
+from figwasp.wasi.hostfiles import from_path, inherited, ready, wait
+
+_CHUNK: Final = 1 << 20
+"""As much as is moved at once between a Python file object and the guest."""
+
+
+class _Capture:
+    """The type of CAPTURE."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "figwasp.wasi.CAPTURE"
+
+
+CAPTURE: Final = _Capture()
+"""Given for stdout or stderr: keep what the guest writes, as `WASI.stdout` and `WASI.stderr`."""
+
+
+class Stream(Descriptor):
+    """A Python file object in binary mode."""
+
+    __slots__ = ("_file",)
+
+    def __init__(self, file: Any, rights: int) -> None:
+        self._file: IO[bytes] = getattr(file, "buffer", file)  # sys.stdout and the like have theirs below
+        super().__init__(-1, FILETYPE_UNKNOWN, STREAM_RIGHTS & rights)
+
+    def read(self, buffers: Sequence[memoryview]) -> int:
+        """Read what one call of the file object gives."""
+        wanted = min(sum(map(len, buffers)), _CHUNK)
+        if wanted and deadline.due():
+            self._wait_for_input()
+        read = getattr(self._file, "read1", self._file.read)
+        data = read(wanted) if wanted else b""
+        if data is None:
+            raise BlockingIOError(errno.EAGAIN, "no input yet")
+        rest = memoryview(data)[:wanted]
+        size = len(rest)
+        for buffer in buffers:
+            part = rest[: len(buffer)]
+            buffer[: len(part)] = part
+            rest = rest[len(part) :]
+            if not rest:
+                break
+        return size
+
+    def write(self, buffers: Sequence[memoryview]) -> int:
+        """Write one bytes object, of which the file object may take less."""
+        data = b"".join(first(buffers, _CHUNK))
+        written: int | None = self._file.write(data)
+        if written is None:
+            if isinstance(self._file, io.RawIOBase):
+                raise BlockingIOError(errno.EAGAIN, "cannot write yet")
+            return len(data)  # a file object of the user's own making that does not count
+        return min(max(written, 0), len(data))
+
+    def _wait_for_input(self) -> None:
+        """Wait no longer than the running call may, where the file object reads from a descriptor that one can wait for."""
+        try:
+            host = self._file.fileno()
+            if stat.S_ISREG(os.fstat(host).st_mode) or ready(host, select.POLLIN) or self._has_buffered(host):
+                return
+        except (AttributeError, OSError, ValueError):
+            return
+        wait(host, select.POLLIN)
+
+    def _has_buffered(self, host: int) -> bool:
+        """Return whether Python has bytes for the next read already."""
+        peek = getattr(self._file, "peek", None)
+        if peek is None or not os.get_blocking(host):
+            return peek is not None and bool(peek(1))
+        os.set_blocking(host, False)  # only so is there a way to look without waiting
+        try:
+            return bool(peek(1))
+        finally:
+            os.set_blocking(host, True)
+
+    def sync(self, *, data_only: bool) -> None:
+        """Flush."""
+        self.flush()
+
+    def flush(self) -> None:
+        """Hand on what the file object has buffered."""
+        flush = getattr(self._file, "flush", None)
+        if flush is not None and not getattr(self._file, "closed", False):
+            flush()
+
+    def close(self) -> None:
+        """Leave the file object open: it belongs to the user."""
+
+
+def stdio(number: int, given: Any) -> Descriptor | None:
+    """Make descriptor 0, 1 or 2 of what was given for it; one that the process itself does not have stays closed.
+
+    Raises:
+        OSError: a path cannot be opened.
+        TypeError: it is nothing that can be read from, or written to.
+    """
+    if given is None:
+        try:
+            return inherited(number)
+        except OSError:
+            return None
+    if isinstance(given, (str, os.PathLike)):
+        return from_path(given, write=number != 0)
+    if number == 0 and isinstance(given, (bytes, bytearray, memoryview)):
+        given = io.BytesIO(given)
+    if not hasattr(given, "read" if number == 0 else "write"):
+        what = "bytes, a path or a binary file" if number == 0 else "a path, a binary file or CAPTURE"
+        raise TypeError(f"std{('in', 'out', 'err')[number]} must be {what}, not {type(given).__name__}")
+    return Stream(given, ~(FD_WRITE if number == 0 else FD_READ))

@@ -1,0 +1,86 @@
+"""Floor 6: the table of a guest's descriptors.
+
+In: descriptors. Out: numbers for them, the lowest free one first, as POSIX has it.
+"""
+
+from __future__ import annotations
+
+from figwasp.wasi.abi import BADF, MASK32, MFILE, Fail
+from figwasp.wasi.files import Descriptor
+
+
+class Table:
+    """The guest's descriptors by number; the lowest free number is given first.
+
+    Attributes:
+        items: the descriptors; None is one that is not open.
+    """
+
+    __slots__ = ("_limit", "items")
+
+    def __init__(self, limit: int) -> None:
+        """Begin with none.
+
+        Args:
+            limit: most that the guest can have open.
+        """
+        self.items: list[Descriptor | None] = []
+        self._limit = limit
+
+    def append(self, descriptor: Descriptor | None) -> None:
+        """Give the next number to a descriptor, or to one that is closed."""
+        self.items.append(descriptor)
+
+    def find(self, fd: int) -> Descriptor:
+        """Return a descriptor by number; `fd` may be signed.
+
+        Raises:
+            Fail: BADF.
+        """
+        number = fd & MASK32
+        item = self.items[number] if number < len(self.items) else None
+        if item is None:
+            raise Fail(BADF)
+        return item
+
+    def room(self) -> None:
+        """Make sure that one more can be added.
+
+        Raises:
+            Fail: MFILE.
+        """
+        if len(self.items) >= self._limit and None not in self.items:
+            raise Fail(MFILE)
+
+    def add(self, descriptor: Descriptor) -> int:
+        """Give a descriptor a number."""
+        if None not in self.items:
+            self.items.append(descriptor)
+            return len(self.items) - 1
+        fd = self.items.index(None)
+        self.items[fd] = descriptor
+        return fd
+
+    def remove(self, fd: int) -> Descriptor:
+        """Free a number; return what was there."""
+        descriptor = self.find(fd)
+        self.items[fd & MASK32] = None
+        return descriptor
+
+    def replace(self, fd: int, to: int) -> Descriptor | None:
+        """Move a descriptor to another number in use; return what was there, unless it is the same."""
+        moved = self.find(fd)
+        old = self.find(to)
+        if moved is old:
+            return None
+        self.items[to & MASK32] = moved
+        self.items[fd & MASK32] = None
+        return old
+
+    def all(self) -> list[Descriptor]:
+        """Return the descriptors in use."""
+        return [item for item in self.items if item is not None]
+
+    def clear(self) -> None:
+        """Free every number."""
+        self.items.clear()

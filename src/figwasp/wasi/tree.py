@@ -1,0 +1,187 @@
+"""Floor 6: read-only file systems made of a zip archive or of the resources of a Python package.
+
+In: a `zipfile.ZipFile`, or anything like `importlib.resources.files(...)`. Out: a read-only `Directory`. The contents
+of a file are read into memory when the guest opens it, unless the resource is a file of the host.
+"""
+
+from __future__ import annotations
+
+import calendar
+import errno
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from figwasp.wasi.abi import FILETYPE_DIRECTORY, FILETYPE_REGULAR_FILE
+from figwasp.wasi.filesystem import ONLY_DIRECTORY, Directory, Entry, File, Status, failure
+from figwasp.wasi.host import HostDirectory, HostFile, status_of
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile, ZipInfo
+
+__all__ = ["ResourceDirectory", "ZipDirectory"]
+
+_devices: Final = itertools.count(1 << 33)
+
+
+class _Bytes(File):
+    """A file that has been read."""
+
+    def __init__(self, data: bytes, status: Status) -> None:
+        self._data = memoryview(data)
+        self._status = status._replace(size=len(data))
+
+    def status(self) -> Status:
+        return self._status
+
+    def read(self, offset: int, size: int) -> memoryview:
+        return self._data[offset : offset + size]
+
+
+class ZipDirectory(Directory):
+    """What is in a zip archive, read-only.
+
+    >>> import io, zipfile
+    >>> from figwasp.wasi import ZipDirectory
+    >>> archive = zipfile.ZipFile(io.BytesIO(), "w")
+    >>> archive.writestr("lib/a.txt", "text")
+    >>> [entry.name for entry in ZipDirectory(archive).entries()]
+    ['lib']
+
+    Names that no path leads to, such as `../x`, are left out.
+
+    Args:
+        archive: the archive, open for as long as the guest runs.
+    """
+
+    def __init__(self, archive: ZipFile) -> None:
+        self._start(archive, next(_devices), itertools.count(1))
+        for info in archive.infolist():
+            self._add(info)
+
+    def _start(self, archive: ZipFile, device: int, inodes: Iterator[int]) -> None:
+        self._archive = archive
+        self._inodes = inodes
+        self._names: dict[str, ZipDirectory | tuple[Status, ZipInfo]] = {}
+        self._status = Status(FILETYPE_DIRECTORY, inode=next(inodes), device=device)
+
+    def _add(self, info: ZipInfo) -> None:
+        *folders, name = info.filename.split("/")
+        if not {"", ".", ".."}.isdisjoint(folders) or name in (".", "..") or any("\0" in part for part in (*folders, name)):
+            return
+        place = self
+        for folder in folders:
+            below = place._names.get(folder)
+            if not isinstance(below, ZipDirectory):
+                below = place._names[folder] = ZipDirectory.__new__(ZipDirectory)
+                below._start(self._archive, self._status.device, self._inodes)
+            place = below
+        if name and not isinstance(place._names.get(name), ZipDirectory):
+            time = calendar.timegm((*info.date_time, 0, 0, 0)) * 10**9
+            status = Status(FILETYPE_REGULAR_FILE, info.file_size, next(self._inodes), 1, time, time, time, self._status.device)
+            place._names[name] = status, info
+
+    def status(self) -> Status:
+        """Return its attributes."""
+        return self._status
+
+    def entries(self) -> Iterable[Entry]:
+        """List."""
+        return [Entry(name, status.filetype, status.inode) for name in self._names for status in (self.look(name),)]
+
+    def look(self, name: str) -> Status:
+        """Return the attributes of a name."""
+        found = self._find(name)
+        return found._status if isinstance(found, ZipDirectory) else found[0]
+
+    def open(self, name: str, how: int) -> File | Directory:
+        """Open a name; a file is decompressed at once."""
+        found = self._find(name)
+        if isinstance(found, ZipDirectory):
+            return found
+        if how & ONLY_DIRECTORY:
+            raise failure(errno.ENOTDIR, name)
+        return _Bytes(self._archive.read(found[1]), found[0])
+
+    def _find(self, name: str) -> ZipDirectory | tuple[Status, ZipInfo]:
+        found = self._names.get(name)
+        if found is None:
+            raise failure(errno.ENOENT, name)
+        return found
+
+
+class ResourceDirectory(Directory):
+    """A tree of resources, read-only: what `importlib.resources.files(package)` returns, or a `zipfile.Path`.
+
+    Args:
+        resources: the directory; listed once, when first something is looked for.
+    """
+
+    def __init__(self, resources: Any) -> None:
+        self._start(resources, next(_devices), itertools.count(1))
+
+    def _start(self, resources: Any, device: int, inodes: Iterator[int]) -> None:
+        self._resources = resources
+        self._inodes = inodes
+        self._found: dict[str, tuple[Any, Status]] | None = None
+        self._status = Status(FILETYPE_DIRECTORY, inode=next(inodes), device=device)
+
+    def _names(self) -> dict[str, tuple[Any, Status]]:
+        """Return resources and their attributes by name; the size of a file is -1 until it has been read."""
+        if self._found is None:
+            self._found = {}
+            for child in self._resources.iterdir():
+                name = child.name
+                if name not in ("", ".", "..") and "/" not in name and "\0" not in name:
+                    status = Status(FILETYPE_DIRECTORY if child.is_dir() else FILETYPE_REGULAR_FILE, -1)
+                    self._found[name] = child, status._replace(inode=next(self._inodes), device=self._status.device)
+        return self._found
+
+    def _find(self, name: str) -> tuple[Any, Status]:
+        found = self._names().get(name)
+        if found is None:
+            raise failure(errno.ENOENT, name)
+        return found
+
+    def status(self) -> Status:
+        """Return its attributes."""
+        return self._status
+
+    def entries(self) -> Iterable[Entry]:
+        """List."""
+        return [Entry(name, status.filetype, status.inode) for name, (_, status) in self._names().items()]
+
+    def look(self, name: str) -> Status:
+        """Return the attributes of a name."""
+        child, status = self._find(name)
+        if isinstance(child, os.PathLike):
+            return status_of(os.lstat(child))
+        if status.size >= 0:
+            return status
+        size = 0 if status.filetype == FILETYPE_DIRECTORY else len(child.read_bytes())
+        status = status._replace(size=size)
+        self._names()[name] = child, status
+        return status
+
+    def open(self, name: str, how: int) -> File | Directory:
+        """Open a name."""
+        child, status = self._find(name)
+        if isinstance(child, os.PathLike):
+            return _of_host(child, how)
+        if status.filetype != FILETYPE_DIRECTORY:
+            if how & ONLY_DIRECTORY:
+                raise failure(errno.ENOTDIR, name)
+            return _Bytes(child.read_bytes(), status)
+        below = ResourceDirectory.__new__(ResourceDirectory)
+        below._start(child, self._status.device, self._inodes)
+        below._status = status._replace(size=0)
+        return below
+
+
+def _of_host(path: os.PathLike[str], how: int) -> File | Directory:
+    """Open a resource that is a file or a directory of the host."""
+    if os.path.isdir(path):
+        return HostDirectory(path, writable=False)
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    return HostFile(os.open(path, flags | (os.O_DIRECTORY if how & ONLY_DIRECTORY else 0)), False)

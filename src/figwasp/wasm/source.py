@@ -1,0 +1,60 @@
+"""Floor 1: where the code of a module comes from: names and places for people.
+
+In: a module. Out: the source file and line of a byte offset, the name of a function. The module's bytes are a guest's: whatever is
+wrong with them means "not known".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from figwasp.errors import Place, printable
+from figwasp.wasm.demangle import demangle
+
+if TYPE_CHECKING:
+    from figwasp.wasm.dwarf import LineTable
+    from figwasp.wasm.module import Module
+
+__all__ = ["SourceMap"]
+
+
+class SourceMap:
+    """What a module's debug information and names say, read when asked for and then kept."""
+
+    __slots__ = ("_labels", "_lines", "_module")
+
+    def __init__(self, module: Module) -> None:
+        self._module = module
+        self._lines: LineTable | None = None
+        self._labels: dict[int, str] = {}
+
+    def places(self, func: int, offset: int) -> tuple[Place, ...]:
+        """Return where an instruction of a function comes from (see `errors.Frame.places`).
+
+        Args:
+            func: index of the function.
+            offset: byte offset of the instruction in the binary.
+        """
+        if self._lines is None:
+            try:
+                from figwasp.wasm.dwarf import LineTable  # a reader that only backtraces need
+            except ImportError:  # Python is shutting down
+                return ()
+            self._lines = LineTable(self._module.data, {custom.name: (custom.start, custom.end) for custom in self._module.customs})
+        found = self._lines.find(offset)
+        inner = [Place(_readable(plain, linkage), file, line) for (plain, linkage), file, line in found[:-1]]
+        return (*inner, *[Place(self.label(func), file, line) for _, file, line in found[-1:]])
+
+    def label(self, func: int) -> str:
+        """Return the name of a function for people: demangled if that can be done, unprintable characters escaped."""
+        label = self._labels.get(func)
+        if label is None:
+            name = self._module.func_name(func)
+            label = self._labels[func] = printable(demangle(name)) if name else f"func[{func}]"
+        return label
+
+
+def _readable(plain: str, linkage: str) -> str:
+    """Return the better one of the two names that DWARF has for a function."""
+    demangled = demangle(linkage)
+    return printable(demangled if demangled != linkage else plain or linkage or "(inlined)")

@@ -1,0 +1,64 @@
+"""The examples in docstrings of the public modules and in the guide do what they say."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import figwasp
+import figwasp.api
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = ["figwasp", "figwasp.types", "figwasp.wasi.preview1", "figwasp.wasi.run", *sorted(f"figwasp.api.{item.name}" for item in pkgutil.iter_modules(figwasp.api.__path__))]
+PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md") if ">>> " in path.read_text(encoding="utf-8"))
+FENCE = re.compile(r"^```.*$", re.MULTILINE)
+FLAGS = doctest.ELLIPSIS
+WITHOUT_EXAMPLE = {"Frame", "FuncInfo", "Place"}
+"""What the pages on traps and on observation show."""
+
+
+def check(found: list[doctest.DocTest]) -> int:
+    """Run examples and return how many there were."""
+    said: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=FLAGS, verbose=False)
+    for test in found:
+        runner.run(test, out=said.append)
+    assert not said, "".join(said)
+    return runner.tries
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    check(doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name)))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every example of a page runs, in order, in one namespace and an empty directory."""
+    if ".as_array(" in (text := (ROOT / "docs" / name).read_text(encoding="utf-8")):
+        pytest.importorskip("numpy")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    text = FENCE.sub("", text)
+    assert check([doctest.DocTestParser().get_doctest(text, names, name, name, 0)]) > 0
+
+
+def test_the_guide_is_there() -> None:
+    assert "guide.md" in PAGES
+
+
+def test_public_classes_have_examples() -> None:
+    """Whatever `figwasp` gives out and users make or hold has a docstring with an example."""
+    lacking = []
+    for name in set(figwasp.__all__) - WITHOUT_EXAMPLE:
+        thing = getattr(figwasp, name)
+        if isinstance(thing, type) and not issubclass(thing, BaseException) and ">>> " not in (thing.__doc__ or ""):
+            lacking.append(name)
+    assert sorted(lacking) == []

@@ -1,0 +1,107 @@
+"""`figwasp completion`: scripts made of the parsers; bash's is tried out in bash."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from figwasp.cli.completion import SHELLS
+from figwasp.cli.main import COMMANDS
+from tests.cli.commands import outcome
+
+COMPLETE = """
+source "$1"; shift
+COMP_WORDS=("$@"); COMP_CWORD=$(( $# - 1 ))
+_figwasp
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("completion") / "figwasp.bash"
+    path.write_bytes(outcome("completion", "bash")[1])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("w", "wat2wasm wasm2wat wast"),
+        ("--v", "--version"),
+        ("run --ti", "--timeout"),
+        ("run --env --", ""),
+        ("run --env A=1 --max", "--max-memory"),
+        ("run --env-inherit --max", "--max-memory"),
+        ("run --unknown-imports ", "trap"),
+        ("run --enable th", "threads"),
+        ("run p.wasm --ti", ""),
+        ("run -- p.wasm --ti", ""),
+        ("completion ", "bash zsh fish"),
+        ("wast --mo", "--mode"),
+        ("explain --stage ss", "ssa"),
+        ("walk --", ""),
+    ],
+)
+def test_bash(script: Path, words: str, offered: str) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("no bash")
+    done = subprocess.run(
+        [bash, "--norc", "-c", COMPLETE, "bash", str(script), "figwasp", *words.split(" ")], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout.split(), done.stderr) == (offered.split(), "")
+
+
+def test_bash_offers_folders(script: Path, tmp_path: Path) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("no bash")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for option, offered in (("--dir", ["folder"]), ("--stdin", ["file", "folder"])):
+        command = [bash, "--norc", "-c", COMPLETE, "bash", str(script), "figwasp", "run", option, "f"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+        assert sorted(done.stdout.split()) == offered
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_option_is_in_it(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the help of a command lists, the script has."""
+    monkeypatch.setenv("COLUMNS", "1000")  # lest names be broken at their hyphens
+    status, script, err = outcome("completion", shell)
+    assert (status, err) == (0, "")
+    text = script.decode()
+    for command in COMMANDS:
+        assert command in text
+        _, told, _ = outcome(command, "--help")
+        long = {word.strip("[],") for word in told.decode().split() if word.startswith("--") and word.strip("[],-").replace("-", "").isalpha()}
+        assert "--help" in long
+        for option in long:
+            assert (option if shell != "fish" else f"-l {option[2:]} ") in text, (command, option)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_shell_can_read_it(shell: str) -> None:
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"no {shell}")
+    done = subprocess.run([program, "-n"], input=outcome("completion", shell)[1], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("words", [[], ["csh"], ["bash", "more"]])
+def test_wrong_usage(words: list[str]) -> None:
+    status, out, err = outcome("completion", *words)
+    assert (status, out) == (2, b"")
+    assert "error: " in err
+
+
+def test_every_command_has_help() -> None:
+    for command in COMMANDS:
+        status, told, err = outcome(command, "--help")
+        assert (status, err) == (0, "")
+        assert told.startswith(f"usage: figwasp {command} ".encode())

@@ -1,0 +1,269 @@
+"""`figwasp run`: what the options give to a program and keep from it, and how a run ends. `test_main` has the plainest cases."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import pty
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+import figwasp
+from figwasp.cli import progress
+from tests.api.test_run import ECHO, HELLO, LOOP, WORLD, hello
+from tests.cli.process import HANG_GUARD, environment, figwasp_command, run_figwasp
+
+BADF = 8
+
+
+def run(*words: object, stdin: bytes = b"", cwd: Path | None = None) -> tuple[int, bytes, str]:
+    """Run a program; return exit status, output, and what went to stderr."""
+    done = run_figwasp(["run", *map(str, words)], stdin=stdin, cwd=cwd)
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    path = tmp_path / "world.wasm"
+    path.write_bytes(WORLD)
+    return path
+
+
+@pytest.fixture
+def echo(tmp_path: Path) -> Path:
+    path = tmp_path / "echo.wasm"
+    path.write_bytes(ECHO)
+    return path
+
+
+def test_the_environment_is_empty_unless_given(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRST", "1")
+    monkeypatch.setenv("SECOND", "2")
+    assert run(world) == (BADF, b"world.wasm\0", "")
+    assert run("--env-inherit=FIRST", "--env", "A=b=c", world) == (BADF, b"world.wasm\0", "FIRST=1\0A=b=c\0")
+    status, out, err = run("--env-inherit", "--argv0", "x", world, "--env-inherit")
+    assert (status, out) == (BADF, b"x\0--env-inherit\0")
+    assert {"FIRST=1", "SECOND=2"} <= set(err.split("\0"))
+
+
+def test_a_module_on_stdin() -> None:
+    assert run("-", "a", stdin=WORLD) == (8, b"main.wasm\0a\0", "")
+    assert run("-", stdin=b'(module (func (export "_start")))') == (0, b"", "")
+    status, out, err = run("-", stdin=b"(module (func")
+    assert (status, out) == (1, b"")
+    assert err.startswith("figwasp: error: <stdin>: ")
+
+
+def test_stdin_from_a_file(echo: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"from a file")
+    assert run("--stdin", tmp_path / "in", echo, stdin=b"not this") == (3, b"from a file", "err\n")
+    assert run("--stdin", tmp_path / "absent", echo) == (
+        1, b"", f"figwasp: error: --stdin {tmp_path / 'absent'}: No such file or directory\n",
+    )  # fmt: skip
+
+
+WRITES = """(module
+  (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "new")
+  (func (export "_start")
+    (call $exit (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 3) (i32.const 1)
+      (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 100)))))"""
+"""Creates the file `new` in its first directory and exits with the error number."""
+
+
+def test_directories_are_writable_or_not(tmp_path: Path) -> None:
+    program = tmp_path / "writes.wat"
+    program.write_text(WRITES)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    status, _, err = run("--dir", f"{folder}::/x:ro", program)
+    assert status != 0
+    assert err == ""
+    assert list(folder.iterdir()) == []
+    assert run("--dir", f"{folder}::/x", program) == (0, b"", "")
+    assert [path.name for path in folder.iterdir()] == ["new"]
+
+
+ACCEPTS = """(module
+  (import "wasi_snapshot_preview1" "sock_accept" (func $accept (param i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "sock_send" (func $send (param i32 i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\\10\\00\\00\\00\\06\\00\\00\\00")
+  (data (i32.const 16) "ready\\0a")
+  (func (export "_start")
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+    (if (call $accept (i32.const 3) (i32.const 0) (i32.const 12)) (then unreachable))
+    (if (call $send (i32.load (i32.const 12)) (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 8)) (then unreachable))))"""
+
+
+def test_listening(tmp_path: Path) -> None:
+    program = tmp_path / "accepts.wat"
+    program.write_text(ACCEPTS)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, _, err = run("--listen", f"127.0.0.1:{port}", program)
+        assert (status, err) == (1, f"figwasp: error: --listen 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}\n")
+    words = figwasp_command("run", "--listen", f"127.0.0.1:{port}", str(program))
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env=environment()) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        with socket.create_connection(("127.0.0.1", port), timeout=HANG_GUARD) as connection:
+            assert connection.recv(100) == b"ready\n"
+        assert process.wait(HANG_GUARD) == 0
+
+
+@pytest.fixture
+def loops(tmp_path: Path) -> Path:
+    path = tmp_path / "loops.wasm"
+    path.write_bytes(hello(LOOP))
+    return path
+
+
+def test_timeout(loops: Path) -> None:
+    status, out, err = run("--timeout", "0.2", loops)
+    assert (status, err) == (124, f"figwasp: {loops}: not done after 0.2 seconds\n")
+    assert out in (b"", b"hello\n")  # loading takes of the time, too
+    assert run("--timeout", "0.2s", "--invoke", "_start", loops)[0] == 124
+    assert run("--timeout", "1h", "--invoke", "f", "-", stdin=b'(module (func (export "f") (result i32) (i32.const 7)))') == (0, b"7\n", "")
+
+
+def test_fuel(loops: Path) -> None:
+    status, out, err = run("--fuel", "100000", loops)
+    assert (status, out) == (134, b"hello\n")
+    assert err.startswith("figwasp: trap: out of fuel\n  wasm backtrace:\n")
+
+
+def test_memory() -> None:
+    program = b'(module (memory 2) (func (export "grow") (result i32) (memory.grow (i32.const 1))))'
+    assert run("--max-memory", "192K", "--invoke", "grow", "-", stdin=program) == (0, b"2\n", "")
+    assert run("--max-memory", "191K", "--invoke", "grow", "-", stdin=program) == (0, b"-1\n", "")
+    status, _, err = run("--max-memory", "100K", "--invoke", "grow", "-", stdin=program)
+    assert (status, err) == (1, "figwasp: error: the instance needs 131072 bytes of memory at least, and max_memory is 102400\n")
+
+
+def test_features() -> None:
+    program = b'(module (func (export "_start") (drop (i32.extend8_s (i32.const 1)))))'
+    assert run("-", stdin=program) == (0, b"", "")
+    status, _, err = run("--disable", "sign-extension", "-", stdin=program)
+    assert status == 1
+    assert "sign-extension" in err
+
+
+def test_tracing_functions_of_wasi(loops: Path, tmp_path: Path) -> None:
+    program = tmp_path / "hello.wasm"
+    program.write_bytes(hello())
+    status, out, err = run("--trace", "*.fd_write", program)
+    assert (status, out) == (0, b"hello\n")
+    assert err == "-> wasi_snapshot_preview1.fd_write(1, 0, 1, 8)\n<- wasi_snapshot_preview1.fd_write = 0\n"
+
+
+@pytest.mark.parametrize("words", [(), ("--invoke", "_start"), ("--timeout", "60"), ("--fuel", "999999999999")])
+def test_interrupt_in_a_tight_loop(loops: Path, words: tuple[str, ...]) -> None:
+    """Exit status 130, soon, and nothing said. How soon is measured by bench/interrupts.py; here only that it is not late."""
+    command = figwasp_command("run", *words, str(loops))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"hello\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(HANG_GUARD) == 130
+        assert process.stderr.read() == b""
+
+
+def test_interrupt_while_waiting_for_input(echo: Path) -> None:
+    command = figwasp_command("run", str(echo))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(b"x")
+        process.stdin.flush()
+        assert process.stdout.read(1) == b"x"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(HANG_GUARD) == 130
+        assert process.stderr.read() == b""
+
+
+def test_results_to_a_closed_pipe(tmp_path: Path) -> None:
+    """Whoever reads the output has gone: no traceback."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = figwasp_command("run", "--invoke", "f", "-")
+        program = b'(module (func (export "f") (result i32) (i32.const 7)))'
+        done = subprocess.run(command, input=program, stdout=writer, stderr=subprocess.PIPE, env=environment(), check=False)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def on_terminal(words: list[str], lines: int = 24, columns: int = 60) -> tuple[int, bytes]:
+    """Run Python at a terminal; return the exit status and all that appeared there."""
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execve(sys.executable, [sys.executable, *words], environment())
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+    shown = b""
+    try:
+        while data := os.read(terminal, 4096):
+            shown += data
+    except OSError:  # what Linux says when the other side has gone
+        pass
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), shown
+
+
+IMPATIENT = """
+import sys
+from figwasp.cli import progress
+from figwasp.cli.main import main
+progress.LARGE, progress.PATIENCE, progress.PERIOD = 0, 0.01, 0.01
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_progress_at_a_terminal(tmp_path: Path) -> None:
+    """It is shown while functions are compiled, fits in a line, and is gone when the program begins to speak."""
+    functions = "".join(f'(func $f{i} (result i32) {"(i32.add (i32.const 1) " * 200}(i32.const 1){")" * 200})' for i in range(40))
+    calls = "".join(f"(drop (call $f{i}))" for i in range(40))
+    program = tmp_path / f"a{'very' * 20}long.wasm"
+    program.write_bytes(figwasp.wat(HELLO.replace("(call $speak) %s)", f"{calls} (call $speak)) {functions}")))
+    status, shown = on_terminal(["-c", IMPATIENT, "run", str(program)])
+    assert status == 0
+    before, _, after = shown.partition(b"hello\r\n")
+    assert after == b""
+    said = before.split(b"\r\x1b[K")
+    assert said[0] == said[-1] == b""
+    assert any(line.startswith(b"figwasp: compiling a") for line in said)
+    assert all(len(line) < 60 for line in said)
+
+
+def test_no_progress_elsewhere(tmp_path: Path) -> None:
+    program = tmp_path / "hello.wasm"
+    program.write_bytes(hello())
+    assert on_terminal(["-m", "figwasp", "run", str(program)]) == (0, b"hello\r\n")  # too small
+    assert progress.for_module("small", progress.LARGE - 1) is None
+    program.write_text(f'(module (func (export "_start") {LOOP}))')
+    done = subprocess.run([sys.executable, "-c", IMPATIENT, "run", "--timeout", "0.5", str(program)], capture_output=True, env=environment(), check=False)
+    assert done.stderr == f"figwasp: {program}: not done after 0.5 seconds\n".encode()  # no terminal
+
+
+def test_progress_goes_when_the_program_fails(tmp_path: Path) -> None:
+    program = tmp_path / "loops.wat"
+    program.write_text(f'(module (func $f {LOOP}) (start $f) (func (export "_start")))')
+    status, shown = on_terminal(["-c", IMPATIENT, "run", "--timeout", "0.3", str(program)], columns=200)
+    assert status == 124
+    assert shown.split(b"\r\x1b[K")[-1] == f"figwasp: {program}: not done after 0.3 seconds\r\n".encode()

@@ -1,0 +1,24 @@
+"""Hostile embedding: whatever Python code does with instances, the answer is a Python exception and never a crash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.hostile.embedding import CASES
+from tests.runtime.support import python_path, run_script
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_case(name: str) -> None:
+    """The case ends well, in a process of its own, and prints nothing."""
+    done = run_script(
+        "import sys; from tests.hostile.embedding import CASES; CASES[sys.argv[1]]()",
+        name,
+        env={"PYTHONPATH": f"{python_path()}:{ROOT}", "PYTHONFAULTHANDLER": "1"},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), f"{done.returncode}\n{done.stdout}\n{done.stderr[-6000:]}"

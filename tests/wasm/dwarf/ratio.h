@@ -1,0 +1,3 @@
+static inline int ratio(int a, int b) {
+  return a / b;
+}
