@@ -78,8 +78,6 @@ class WasmLoader:
             imports.update(world.imports())
         instance = figwasp.load(compiled, imports)
         exports = instance.exports
-        if world is not None and isinstance(memory := _export(exports, "memory"), figwasp.Memory):
-            world.attach(memory)
         if isinstance(initialize := _export(exports, "_initialize"), figwasp.Func):
             initialize()
         self._publish(module, instance)

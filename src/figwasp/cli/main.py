@@ -14,9 +14,10 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
-from figwasp import errors
+if TYPE_CHECKING:
+    from figwasp import errors
 
 __all__ = ["COMMANDS", "OPTIONS", "console", "main"]
 
@@ -58,11 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = "option" if words[0].startswith("-") else "command"
         print(f"figwasp: error: no {what} {words[0]!r}; try `figwasp --help`", file=sys.stderr)
         return USAGE_ERROR
-    return _guarded(words[0], words[1:])
+    try:
+        return _guarded(words[0], words[1:])
+    except KeyboardInterrupt:
+        return 130
 
 
 def console() -> NoReturn:
-    """Be the process: run one command and end with its exit status, without taking everything apart that goes with the process anyway."""
+    """Be the process: run one command and end with its exit status, taking nothing apart that goes with the process anyway."""
     status = main()
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -75,6 +79,8 @@ def console() -> NoReturn:
 
 def _guarded(command: str, words: list[str]) -> int:
     """Call a command and turn what it raises into an exit status."""
+    from figwasp import errors  # not before Ctrl-C would be noticed
+
     try:
         return _imported(command).main(words)
     except errors.Trap as trap:
@@ -85,8 +91,6 @@ def _guarded(command: str, words: list[str]) -> int:
     except errors.Error as error:
         print(f"figwasp: error: {_first_line(error)}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
 
 
 class _Command(Protocol):

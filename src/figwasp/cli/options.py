@@ -3,8 +3,8 @@
 In: the words after `run`. Out: `RunOptions`. Options end at the program's name: everything after it belongs to the
 program, whatever it looks like.
 
-One table says what options there are. The words are read by it without argparse, which cannot be told where options end, and which would
-take a tenth of the time of a small program; that is made of the table where help is wanted, and for the shells' completion.
+One table says what options there are. The words are read by it without argparse, which cannot be told where options end, and which
+would take a tenth of the time of a small program; that is made of the table where help is wanted, and for the shells' completion.
 """
 
 from __future__ import annotations
@@ -204,8 +204,8 @@ def parser() -> argparse.ArgumentParser:
         usage="figwasp run [options] PROGRAM [args ...]",
         description="Run a WASI program, binary or text. It sees nothing of this computer but its standard streams and what the "
         "options give it. Everything after PROGRAM belongs to the program.",
-        epilog="The exit status is the program's; 1 when it cannot be loaded, 2 for a wrong command line, 124 when its time is up, 130 "
-        "after Ctrl-C, 134 after a trap.",
+        epilog="The exit status is the program's; 1 when it cannot be loaded, 2 for a wrong command line, 124 when its time is up, "
+        "130 after Ctrl-C, 134 after a trap.",
     )
     made.add_argument("program", metavar="PROGRAM", help="the module; - for standard input")
     for title, options in _GROUPS.items():

@@ -85,7 +85,6 @@ class WASI:
         self._args = [_string(arg) for arg in args]
         self._env = [_variable(name, value) for name, value in (env or {}).items()]
         self._captured = [io.BytesIO() if file is CAPTURE else None for file in (stdout, stderr)]
-        self._memory: Buffer | None = None
         self._table = Table(max_descriptors)
         try:
             for number, file in enumerate((stdin, self._captured[0] or stdout, self._captured[1] or stderr)):
@@ -107,21 +106,12 @@ class WASI:
 
     def state_of(self, caller: Caller) -> State:
         """Return the state for the instance that calls (`functions` only)."""
-        memory = self._memory
-        if memory is None:
-            try:
-                memory = caller.memory
-            except AttributeError:
-                memory = bytearray()  # without a memory everything faults
+        memory: Buffer
+        try:
+            memory = caller.memory
+        except AttributeError:
+            memory = bytearray()  # without a memory everything faults
         return State(GuestMemory(memory), self._table, self._args, self._env)
-
-    def attach(self, memory: Buffer) -> None:
-        """Use this memory, whichever instance calls. There is hardly a need to: its own is found.
-
-        Args:
-            memory: a writable buffer whose base does not move; it may grow.
-        """
-        self._memory = memory
 
     @property
     def stdout(self) -> bytes | None:
