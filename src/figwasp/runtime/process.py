@@ -451,5 +451,11 @@ def get() -> Process:
     if _process is None:
         with _lock:
             if _process is None:
-                _process = Process()
+                collecting = gc.isenabled()
+                gc.disable()  # compiling the stubs leaves no garbage, and looking for some took a third of the time
+                try:
+                    _process = Process()
+                finally:
+                    if collecting:
+                        gc.enable()
     return _process
