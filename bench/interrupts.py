@@ -146,7 +146,6 @@ def main() -> None:
         f = figwasp.load(data, {"env": {"f": lambda x: x}, **imports}).exports
         builtin = figwasp.load(data, {"env": {"f": abs}, **imports}).exports
         waiting = figwasp.load(data, {"env": {"f": abs}, **imports}).exports
-        wasi.attach(waiting.memory)
         waiting.memory.write(64, SUBSCRIPTION.pack(7, 0, 1, 10**12, 0, 0))
         huge = figwasp.load(huge_module())
         size = room()

@@ -21,6 +21,7 @@ from figwasp.runtime import deadline
 from figwasp.wasi import WASI
 from figwasp.wasi.abi import SUBSCRIPTION
 from figwasp.wasm.leb128 import write_unsigned
+from tests.runtime.support import check_script, python_path
 
 SHORT = 0.1
 """A timeout that is to be reached."""
@@ -318,6 +319,26 @@ class TestCompilation:
         with soon(KeyboardInterrupt):
             inst.huge(3)
         assert inst.huge(3) == model(3, self.COUNT)
+
+    def test_tracing_goes_on_after_it(self) -> None:
+        """Nothing is left for CPython to look for, which would hang a traced function."""
+        printed = check_script(
+            """
+            import sys, figwasp
+            from tests.api.test_timeouts import huge_module
+            inst = figwasp.load(huge_module(400_000))
+            try:
+                inst.huge(1, timeout=0.1)
+            except figwasp.Timeout:
+                print("timeout")
+            def traced(x):
+                return x + 1
+            sys.settrace(lambda *_: None)
+            print(traced(1))
+            """,
+            env={"PYTHONPATH": os.pathsep.join([python_path(), str(Path(__file__).resolve().parents[2])])},
+        )
+        assert printed == "timeout\n2\n"
 
     def test_in_time(self) -> None:
         """A compilation that is done in time leaves no exception behind."""

@@ -109,9 +109,9 @@ def probe() -> None:
         raise Unsupported("this build of CPython lays objects out differently")
 
 
-def raise_in_thread(ident: int, kind: type[BaseException] | None) -> None:
-    """Have an exception raised in a thread as soon as it executes Python code, or with None take that back."""
-    _api.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object() if kind is None else ctypes.py_object(kind))
+def raise_in_thread(ident: int, kind: type[BaseException]) -> None:
+    """Have an exception raised in a thread as soon as it executes Python code."""
+    _api.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(kind))
 
 
 def int_layout() -> int:

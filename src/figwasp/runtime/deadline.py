@@ -171,9 +171,22 @@ class _Window:
         """End; to be repeated when an exception strikes in here."""
         with self._lock:
             if self._fired:
-                cpython.raise_in_thread(self._ident, None)
+                _flush(self._ident)
             self.closed = True
         self._done.set()
+
+
+def _flush(ident: int) -> None:
+    """Have what was to be raised in this thread raised now, if it has not been yet.
+
+    To take it back would leave CPython looking for it for ever: slow, and with a trace function on 3.11 it would never go on.
+    """
+    try:
+        cpython.raise_in_thread(ident, _Expired)  # in the place of the one before
+        while True:
+            pass
+    except _Expired:
+        pass
 
 
 def bounded(work: Callable[..., _T], *args: Any) -> _T:
