@@ -1,9 +1,10 @@
 """Compute kernels in figwasp and in wasmtime-py, on the same .wasm in the same run.
 
-    python bench/kernels.py [--rounds N] [--small] [--json] [NAME ...]
+    python bench/kernels.py [--rounds N] [--small] [--json] [--fuel] [NAME ...]
 
 Each kernel is one exported function i32 -> i32 of kernels/kernels.json. A first call on both sides compiles it and has its
 result checked (every later one too); then the sides take turns. The ratio is of the best rounds; the median's stands beside it.
+With --fuel figwasp's metered code takes turns with its other code instead.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ ISSUE_SET = ("fib", "sieve", "matmul", "sha256", "quicksort", "nbody")
 Kernel = Callable[[int], int]
 
 
-def figwasp_kernel(path: Path, export: str) -> Kernel:
-    """Load a kernel in figwasp."""
+def figwasp_kernel(path: Path, export: str, *, metered: bool = False) -> Kernel:
+    """Load a kernel in figwasp; with more fuel than it will use if its code is to count."""
     import figwasp
 
-    func: Kernel = figwasp.load(path).exports[export]
+    func: Kernel = figwasp.load(path, engine=figwasp.Engine(fuel=metered and 2**62)).exports[export]
     return func
 
 
@@ -54,23 +55,23 @@ def checked(kernel: Kernel, n: int, expected: int, who: str) -> Callable[[], Non
     return call
 
 
-def measure(name: str, case: dict[str, Any], *, small: bool, rounds: int) -> dict[str, float]:
+def measure(name: str, case: dict[str, Any], *, small: bool, rounds: int, fuel: bool) -> dict[str, float]:
     """Time one kernel; give milliseconds and ratios."""
     path = side.need_shared() / "kernels" / "wasm" / f"{name}.wasm"
     n, expected = (case["n_small"], case["expect_small"]) if small else (case["n"], case["expect"])
-    ours = checked(figwasp_kernel(path, case["export"]), n, expected, f"figwasp {name}")
-    theirs_kernel = peer_kernel(path, case["export"])
+    ours = checked(figwasp_kernel(path, case["export"], metered=fuel), n, expected, f"figwasp {name}")
+    theirs_kernel = (figwasp_kernel if fuel else peer_kernel)(path, case["export"])
     first = side.interleave([ours], 1)[0][0]
     if theirs_kernel is None:
         (mine,) = side.interleave([ours], rounds)
         return {"first_ms": first * 1e3, "figwasp_ms": min(mine) * 1e3}
-    theirs = checked(theirs_kernel, n, expected, f"wasmtime {name}")
+    theirs = checked(theirs_kernel, n, expected, f"peer of {name}")
     theirs()
     mine, other = side.interleave([ours, theirs], rounds)
     return {
         "first_ms": first * 1e3,
         "figwasp_ms": min(mine) * 1e3,
-        "wasmtime_ms": min(other) * 1e3,
+        "peer_ms": min(other) * 1e3,
         "ratio": min(mine) / min(other),
         "median_ratio": statistics.median(mine) / statistics.median(other),
     }
@@ -85,7 +86,7 @@ def report(name: str, row: dict[str, float]) -> None:
     """Print one kernel's line."""
     line = f"{name:12} {row['first_ms']:9.1f} {row['figwasp_ms']:9.2f}"
     if "ratio" in row:
-        line += f" {row['wasmtime_ms']:9.2f} {row['ratio']:7.2f} {row['median_ratio']:7.2f}"
+        line += f" {row['peer_ms']:9.2f} {row['ratio']:7.2f} {row['median_ratio']:7.2f}"
     print(line, flush=True)
 
 
@@ -107,6 +108,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--small", action="store_true", help="the small sizes, to see that everything runs")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--fuel", action="store_true", help="metered code beside other code, both figwasp's")
     options = parser.parse_args()
     cases = json.loads((side.need_shared() / "kernels" / "kernels.json").read_text(encoding="utf-8"))
     unknown = set(options.names) - set(cases)
@@ -115,9 +117,10 @@ def main() -> None:
     rows = {}
     if not options.json:
         print(side.machine())
-        print(f"{'best, ms':12} {'1st call':>9} {'figwasp':>9} {'wasmtime':>9} {'ratio':>7} {'median':>7}")
+        ours, theirs = ("metered", "figwasp") if options.fuel else ("figwasp", "wasmtime")
+        print(f"{'best, ms':12} {'1st call':>9} {ours:>9} {theirs:>9} {'ratio':>7} {'median':>7}")
     for name in options.names or cases:
-        rows[name] = measure(name, cases[name], small=options.small, rounds=options.rounds)
+        rows[name] = measure(name, cases[name], small=options.small, rounds=options.rounds, fuel=options.fuel)
         if not options.json:
             report(name, rows[name])
     if options.json:

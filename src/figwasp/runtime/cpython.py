@@ -18,7 +18,6 @@ symbols: Final[dict[int, str]] = {}
 _keep: Final[list[object]] = []  # specs, names and member tables that types refer to for ever
 
 OB_TYPE: Final = 8
-OBJECT_SIZE: Final = 16
 VECTORCALL_OFFSET_FLAG: Final = 1 << 63
 
 INT_SIZE: Final = 16  # of an int: the number of digits with the sign in it, as `INT_*` says

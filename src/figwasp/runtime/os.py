@@ -119,11 +119,6 @@ def commit_in(address: int, size: int) -> None:
     _map(address, size, _READ | _WRITE, _PRIVATE | _ANONYMOUS | _NORESERVE | _FIXED)
 
 
-def decommit(address: int, size: int) -> None:
-    """Give the pages back and make them inaccessible again; the reservation stays."""
-    _map(address, size, _PROT_NONE, _PRIVATE | _ANONYMOUS | _NORESERVE | _FIXED)
-
-
 def discard(address: int, size: int) -> None:
     """Give the contents of pages back to the system; they read as zero afterwards."""
     _libc.madvise(address, size, _MADV_DONTNEED)

@@ -131,12 +131,6 @@ class Store:
         """Whether a call has begun and not ended, suspended ones included."""
         return bool(self._chains) or self.running
 
-    @property
-    def sole_context(self) -> int:
-        """The context that is running when there is just one, else 0."""
-        running = [context for context in self.contexts if _is_running(context)]
-        return running[0] if len(running) == 1 else 0
-
     def check_thread(self) -> None:
         """Make sure that no other thread runs in this store.
 
@@ -237,6 +231,7 @@ class Store:
         if len(store._spare) < _MAX_SPARE:
             store._spare.append(context)
         else:
+            process.get().belongs_to(context, None)
             process.get().stacks.release_context(context)
         if store._pinned or store._externs.suspects:
             store.ask_for_cleanup()

@@ -121,7 +121,6 @@ class Source:
         return at >= 0 and "binary" in self._tokens.items[at + 2 : min(at + 5, self._end)]
 
 
-
 class Command:
     """One command of a script; what it does not have is None.
 
