@@ -6,6 +6,7 @@ import gc
 import math
 import sys
 import threading
+import time
 import weakref
 from typing import Any
 
@@ -96,7 +97,7 @@ def test_numbers_where_the_layout_is_not_known() -> None:
 import figwasp
 from figwasp.runtime import cpython, stubs
 assert cpython.int_layout() != cpython.INT_OPAQUE and cpython.float_layout()
-stubs._INT_LAYOUT, stubs._FLOATS = cpython.INT_OPAQUE, False
+stubs.INT_LAYOUT, stubs.FLOATS, stubs.TUPLES = cpython.INT_OPAQUE, False, False
 f = lambda x: x
 inst = figwasp.load(figwasp.wat("""{NUMBERS}"""), {{"host": dict(i=f, l=f, f=f, d=f, all=lambda *values: values)}})
 check(inst, figwasp)
@@ -114,6 +115,85 @@ def test_the_probe_of_the_layout_notices(monkeypatch: pytest.MonkeyPatch) -> Non
             assert cpython.int_layout() == cpython.INT_OPAQUE
     monkeypatch.setattr(cpython, "FLOAT_VALUE", 8)
     assert not cpython.float_layout()
+    assert cpython.tuple_layout()
+    for name, value in (("TUPLE_SIZE", 8), ("TUPLE_ITEMS", 32)):
+        with monkeypatch.context() as patch:
+            patch.setattr(cpython, name, value)
+            assert not cpython.tuple_layout()
+
+
+# Arguments of host functions in objects that are used again
+
+
+def test_arguments_that_are_kept_stay_as_they_were() -> None:
+    """Whoever keeps an argument keeps its value, whatever later calls pass; so does a call within a call."""
+    kept: list[tuple[Any, ...]] = []
+
+    def keep(*values: Any) -> tuple[Any, ...]:
+        kept.append(values)
+        return values
+
+    inst = load(NUMBERS, host(i=identity, l=identity, f=identity, d=identity, all=keep))
+    rounds = [(n * 1000, n << 40, n + 0.5, n + 0.25) for n in (*range(-300, 300), 1 << 20)]
+    for values in rounds:
+        inst.exports.all(*values)
+    assert kept == rounds
+
+
+def test_calls_within_calls_have_arguments_of_their_own() -> None:
+    """A host function that calls the guest again finds its own arguments unchanged afterwards, in every frame."""
+
+    def down(*values: Any) -> tuple[Any, ...]:
+        before = repr(values)
+        if values[0] > 1000:
+            inner = inst.exports.all(values[0] - 1, values[1] - 1, values[2] - 1, values[3] - 1)
+            assert inner == tuple(value - 1 for value in values)
+        assert repr(values) == before
+        return values
+
+    inst = load(NUMBERS, host(i=identity, l=identity, f=identity, d=identity, all=down))
+    assert inst.exports.all(1050, 1 << 45, 70000.5, 1e9) == (1050, 1 << 45, 70000.5, 1e9)
+
+
+def test_small_ints_are_the_ones_there_are() -> None:
+    """Ints of which CPython has one object each arrive as those objects: `is` goes on to work as it does."""
+    seen: list[tuple[int, bool]] = []
+    ours = {n: n for n in range(-5, 257)}
+
+    def look(number: int) -> int:
+        seen.append((number, number is ours[number]))
+        return number
+
+    inst = load(NUMBERS, host(i=look, l=identity, f=identity, d=identity, all=lambda *values: values))
+    for number in ours:
+        inst.exports.i(number)
+    assert seen == [(number, True) for number in ours]
+
+
+def test_arguments_are_not_shared_between_threads() -> None:
+    """Threads that call host functions at once see their own arguments, also when they lose the GIL in the middle."""
+    wrong: list[Any] = []
+
+    def look(*values: Any) -> tuple[Any, ...]:
+        before = repr(values)
+        time.sleep(0)
+        if repr(values) != before:
+            wrong.append((before, values))
+        return values
+
+    def work(base: int) -> None:
+        inst = load(NUMBERS, host(i=identity, l=identity, f=identity, d=identity, all=look))
+        for k in range(2000):
+            values = (base + k, (base + k) << 20, k + 0.5, base + k + 0.25)
+            if inst.exports.all(*values) != values:
+                wrong.append(values)
+
+    threads = [threading.Thread(target=work, args=(base,)) for base in (1_000_000, 500_000_000)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
 
 
 # Tuples of results from host functions

@@ -1,7 +1,7 @@
 """Floor 4: CPython: addresses of C API functions that stubs call, and heap types whose slots are emitted code.
 
-No field of a CPython struct is read but the type pointer of an object, and the values of small ints and of floats; where those
-are is probed at first use, and what is not as expected is left to the C API.
+No field of a CPython struct is touched but the type and the count of references of an object, the values of small ints and of
+floats, and the items of tuples; where those are is probed at first use, and what is not as expected is left to the C API.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ VECTORCALL_OFFSET_FLAG: Final = 1 << 63
 INT_SIZE: Final = 16  # of an int: the number of digits with the sign in it, as `INT_*` says
 INT_DIGIT: Final = 24  # of an int: the first digit of 30 bits, in 4 bytes; the next one follows
 FLOAT_VALUE: Final = 16
+TUPLE_SIZE: Final = 16
+TUPLE_ITEMS: Final = 24  # of a tuple: the first of its references
 INT_OPAQUE: Final = 0  # how ints are laid out: not as we know them
 INT_SIGNED: Final = 1  # the number of digits, negative for a negative int
 INT_TAGGED: Final = 2  # the number of digits above three bits, the lower two of which are 1 minus the sign
@@ -152,6 +154,16 @@ def plain_counts() -> bool:
 def float_layout() -> bool:
     """Return whether the value of a float is where we think."""
     return all(ctypes.c_double.from_address(id(sample) + FLOAT_VALUE).value == sample for sample in (0.0, -1.5, 1e300, 5e-324))
+
+
+def tuple_layout() -> bool:
+    """Return whether the length and the items of a tuple are where we think."""
+    things = [object() for _ in range(3)]
+    for sample in (tuple(things[:count]) for count in range(4)):
+        size = ctypes.c_ssize_t.from_address(id(sample) + TUPLE_SIZE).value
+        if size != len(sample) or list((ctypes.c_void_p * size).from_address(id(sample) + TUPLE_ITEMS)) != [*map(id, sample)]:
+            return False
+    return True
 
 
 def make_type(

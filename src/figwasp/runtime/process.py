@@ -50,6 +50,7 @@ from figwasp.runtime import (
 )
 from figwasp.runtime.stack import Stacks
 from figwasp.runtime.stubs import REF, ir_kinds
+from figwasp.runtime.stubs_box import Boxes
 
 if TYPE_CHECKING:
     from figwasp.runtime.store import Store
@@ -154,6 +155,7 @@ class Process:
         self.stubs = [0] * STUB_COUNT
         cells = self.space.data_chunk(8 * layout.BUILTIN_COUNT)
         self.builtin_cells = cells.start
+        self._boxes = Boxes(self.compile)
         self._general_body = 0
         self._async_body = 0
         self.hooks.failure = self.compile(stubs_leave.failure(self.hooks))
@@ -278,7 +280,7 @@ class Process:
         address = self._host.get(key)
         if address is None:
             if simple and REF not in results:
-                body = self.compile(stubs_host.body(params, results, self.hooks.dead))
+                body = self.compile(stubs_host.body(params, results, self.hooks.dead, self._boxes))
             else:
                 body = self._general()
             address = self._host[key] = self.compile(stubs_host.host(ir_kinds(params), ir_kinds(results), body))

@@ -33,14 +33,20 @@ LOAD_OP: Final = {I32: ops.I32_LOAD, I64: ops.I64_LOAD, F32: ops.F32_LOAD, F64: 
 MISMATCH: Final = (TypeError, OverflowError)
 """What C API conversions raise for an object that is no number of the kind, or too large a one."""
 
-_INT_LAYOUT: Final = cpython.int_layout()
-_FLOATS: Final = cpython.float_layout()
-_COUNTS: Final = cpython.plain_counts()
+INT_LAYOUT: Final = cpython.int_layout()
+FLOATS: Final = cpython.float_layout()
+COUNTS: Final = cpython.plain_counts()
+TUPLES: Final = cpython.tuple_layout()
 
 
 def _transparent(type_: int) -> bool:
     """Return whether stubs can read a Python number of the kind for an IR type themselves."""
-    return _FLOATS if type_ in (F32, F64) else _INT_LAYOUT != cpython.INT_OPAQUE
+    return FLOATS if type_ in (F32, F64) else INT_LAYOUT != cpython.INT_OPAQUE
+
+
+def overwritable() -> bool:
+    """Return whether stubs can tell that nobody else has a Python number, and give it another value."""
+    return COUNTS and FLOATS and INT_LAYOUT == cpython.INT_SIGNED
 
 
 REF: Final = 8
@@ -135,14 +141,14 @@ class Stub(Emitter):
 
     def incref(self, thing: Value) -> None:
         """Take a reference to an object."""
-        if not _COUNTS:
+        if not COUNTS:
             self.c("Py_IncRef", [thing], ops.VOID)
             return
         self.put(self.emit(ops.I64_ADD, [self.get(thing, 0), self.word(1)]), thing, 0)
 
     def decref(self, thing: Value) -> None:
         """Drop a reference to an object."""
-        if not _COUNTS:
+        if not COUNTS:
             self.c("Py_DecRef", [thing], ops.VOID)
             return
         alive = self.new()
@@ -259,7 +265,7 @@ class Stub(Emitter):
         high = self.load(ops.I64_LOAD32_U, thing, cpython.INT_DIGIT + 4)
         both = self.emit(ops.I64_OR, [digit, self.emit(ops.I64_SHL, [high, self.word(30)])])
         sign = self._sign(size)
-        if _INT_LAYOUT == cpython.INT_SIGNED:
+        if INT_LAYOUT == cpython.INT_SIGNED:
             sign = self.emit(ops.I64_OR, [self.emit(ops.I64_SHR_S, [size, self.word(63)]), self.word(1)])
         self.jump(done, [self.emit(ops.I64_MUL, [both, sign])])
         self.at(done)
@@ -267,13 +273,13 @@ class Stub(Emitter):
 
     def _longer(self, size: Value, digits: int) -> Value:
         """Whether an int has more digits than so many."""
-        if _INT_LAYOUT == cpython.INT_SIGNED:
+        if INT_LAYOUT == cpython.INT_SIGNED:
             return self.emit(ops.I64_GT_U, [self.emit(ops.I64_ADD, [size, self.word(digits)]), self.word(2 * digits)])
         return self.emit(ops.I64_GE_U, [size, self.word((digits + 1) << 3)])
 
     def _sign(self, size: Value) -> Value:
         """The sign of an int of at most one digit; anything for 0."""
-        if _INT_LAYOUT == cpython.INT_SIGNED:
+        if INT_LAYOUT == cpython.INT_SIGNED:
             return size
         return self.emit(ops.I64_SUB, [self.word(1), self.emit(ops.I64_AND, [size, self.word(3)])])
 
@@ -286,6 +292,22 @@ class Stub(Emitter):
         self.jump(clear)
         self.at(clear)
         self.c("PyErr_Clear", [], ops.VOID)
+
+    def tuple_items(self, thing: Value, count: int, otherwise: Block) -> list[Value]:
+        """The items of a tuple of so many (borrowed references); go to `otherwise` when it is none."""
+        self.split(self.emit(ops.I64_NE, [self.get(thing, cpython.OB_TYPE), self.word(id(tuple))]), otherwise)
+        size = self.get(thing, cpython.TUPLE_SIZE) if TUPLES else self.c("PyTuple_Size", [thing])
+        self.split(self.emit(ops.I64_NE, [size, self.word(count)]), otherwise)
+        if TUPLES:
+            return [self.get(thing, cpython.TUPLE_ITEMS + 8 * i) for i in range(count)]
+        return [self.c("PyTuple_GetItem", [thing, self.word(i)]) for i in range(count)]
+
+    def fill_tuple(self, full: Value, index: int, thing: Value) -> None:
+        """Give a reference to a new tuple."""
+        if TUPLES:
+            self.put(thing, full, cpython.TUPLE_ITEMS + 8 * index)
+        else:
+            self.c("PyTuple_SetItem", [full, self.word(index), thing])
 
     def box(self, value: Value) -> Value:
         """Turn a number into a Python object: a new reference, or 0."""

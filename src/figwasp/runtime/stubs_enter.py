@@ -285,21 +285,16 @@ def box_results(e: Stub, kinds: bytes, results: list[Value]) -> Value:
     if len(results) == 1:
         return e.box_kind(kinds[0], results[0])
     full = e.c("PyTuple_New", [e.word(len(results))])
-    done = e.new()
-    made = e.new()
-    hole = e.new()
-    e.brif(e.equals(full, 0), hole, made)
-    e.at(made)
+    hole, failed = e.new(), e.new()
+    e.split(e.equals(full, 0), hole)
     for i, result in enumerate(results):
-        # A failed box leaves a hole, which the tuple tolerates; the exception that is set is found below.
-        e.c("PyTuple_SetItem", [full, e.word(i), e.box_kind(kinds[i], result)])
-    failed = e.new()
-    good = e.new()
-    e.brif(e.emit(ops.I64_NE, [e.c("PyErr_Occurred", []), e.word(0)]), failed, good)
-    e.at(good)
+        thing = e.box_kind(kinds[i], result)
+        e.split(e.equals(thing, 0), failed)
+        e.fill_tuple(full, i, thing)
+    done = e.new()
     e.jump(done, [full])
     e.at(failed)
-    e.c("Py_DecRef", [full], ops.VOID)
+    e.c("Py_DecRef", [full], ops.VOID)  # a tuple may have holes where nothing has come yet
     e.jump(hole)
     e.at(hole)
     e.jump(done, [e.word(0)])

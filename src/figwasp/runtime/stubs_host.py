@@ -14,8 +14,9 @@ from figwasp.errors import TRAP_HOST, TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_FUE
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Block, Func, Value
 from figwasp.ir.ops import I32, I64
-from figwasp.runtime import cpython, os
+from figwasp.runtime import os
 from figwasp.runtime.stubs import LOAD_OP, REF, STORE_OP, Stub, ir_kinds
+from figwasp.runtime.stubs_box import Boxes
 
 HOST_CALLABLE: Final = 0  # fields of the pair of slots
 HOST_RECORD: Final = 8
@@ -65,12 +66,13 @@ def note_failure(e: Stub, context: Value, pointer: Value) -> None:
     e.put(e.emit(ops.I64_ADD, [pointer, e.word(16)]), context, layout.CTX_TRAP_SP)
 
 
-def body(params: bytes, results: bytes, dead: int) -> Func:
+def body(params: bytes, results: bytes, dead: int, boxes: Boxes) -> Func:
     """Build the C side of host functions of a type of numbers, and externref parameters: (pair, buffer, context) -> status.
 
     Args:
         params, results: kinds.
         dead: PyObject* of a callable that raises, called when the collector has cleared the pair.
+        boxes: what makes Python objects of numbers.
     """
     e = Stub("host.body", bytes([I64] * 3), bytes([I64]), CONV_C)
     pair, buffer, context = e.params
@@ -78,7 +80,7 @@ def body(params: bytes, results: bytes, dead: int) -> Func:
     e.take_gil(context)
     callable_ = _live(e, e.get(pair, HOST_CALLABLE), dead)
     loads = [e.load(LOAD_OP[type_], buffer, 8 * i) for i, type_ in enumerate(ir_kinds(params))]
-    boxed = [e.box_kind(kind, value) for kind, value in zip(params, loads, strict=True)]
+    boxed = [boxes.box(e, kind, value, k) for k, (kind, value) in enumerate(zip(params, loads, strict=True))]
     for kind, value in zip(params, boxed, strict=True):
         if kind != REF:
             e.split(e.equals(value, 0), failed)  # no memory for a number
@@ -88,7 +90,7 @@ def body(params: bytes, results: bytes, dead: int) -> Func:
     e.split(e.equals(answer, 0), failed)
     odd = e.new()
     if results:
-        things = [answer] if len(results) == 1 else _items(e, answer, len(results), odd)
+        things = [answer] if len(results) == 1 else e.tuple_items(answer, len(results), odd)
         for i, value in enumerate(e.unbox_all(results, things, odd)):
             e.store(STORE_OP[value.type], value, buffer, 8 * i)
     else:
@@ -99,13 +101,6 @@ def body(params: bytes, results: bytes, dead: int) -> Func:
     e.at(failed)
     _fail(e, context)
     return e.func
-
-
-def _items(e: Stub, answer: Value, count: int, odd: Block) -> list[Value]:
-    """The items of a tuple of so many (borrowed references); go to `odd` when it is none."""
-    e.split(e.emit(ops.I64_NE, [e.get(answer, cpython.OB_TYPE), e.word(id(tuple))]), odd)
-    e.split(e.emit(ops.I64_NE, [e.c("PyTuple_Size", [answer]), e.word(count)]), odd)
-    return [e.c("PyTuple_GetItem", [answer, e.word(i)]) for i in range(count)]
 
 
 def _convert_slowly(e: Stub, pair: Value, buffer: Value, answer: Value, odd: Block, failed: Block, dead: int) -> None:
