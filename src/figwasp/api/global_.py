@@ -84,6 +84,7 @@ def make(type_: GlobalType, content: int, value: Any) -> Global:
     # The first word of a block that is released is overwritten: the cell is the second.
     block: int = cpython.raw_calloc(1, 16)
     core = runtime.Global(type_, content, block + 8, store, keeper)
+    store.add_container(core)
     forget = core.releaser()
 
     def release() -> None:

@@ -42,6 +42,7 @@ class Table:
         keeper = runtime.host_keeper()
         store = Store()
         self.core = runtime.Table(TableType(_ELEMENTS[element], Limits(minimum, maximum)), _ELEMENTS[element], store, keeper)
+        store.add_container(self.core)
         self.owner = make_owner(self.core.record, self.core.releaser())
         self.owner.hold(keeper, store.owner)
         self.core.owner = self.owner

@@ -42,6 +42,10 @@ def evaluate(expr: ConstExpr, global_bits: Callable[[int], int], func_reference:
     Raises:
         Unsupported: it has an instruction that only validation knows.
     """
+    code, immediate = expr.instrs[0]
+    if len(expr.instrs) == 1 and code in _CONSTS:  # as nearly all are
+        assert isinstance(immediate, int)
+        return immediate & _CONSTS[code]
     stack: list[int] = []
     for code, immediate in expr.instrs:
         if code in _BINARY:

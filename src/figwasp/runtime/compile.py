@@ -55,6 +55,7 @@ class CompiledModule:
         compiled: addresses of the functions compiled so far, by index.
         listeners: what the engine's listener has answered, by function index.
         numbers: canonical numbers of its types, in `TYPES`.
+        number_words: the same, as they stand in an instance block.
         missing: the proposal without which it cannot be instantiated, or None.
     """
 
@@ -70,6 +71,7 @@ class CompiledModule:
             self._facts = validate(module)
         self.layout = layout_of(module)
         self.numbers = TYPES.intern(module.types, module.groups)
+        self.number_words = array("I", self.numbers).tobytes()
         self.missing = constants.missing_feature(module)
         self.compiled: dict[int, int] = {}
         self.listeners: listen.Listeners = {}

@@ -131,7 +131,6 @@ class Table:
         os.write_u64(self.record + layout.TABLE_BASE, base)
         os.write_u64(self.record + layout.TABLE_LENGTH, size)
         os.write_u64(self.record + 16, most)
-        store.add_table(self)
 
     def releaser(self) -> Callable[[], None]:
         """Return what frees the record and the array when nobody refers to them."""
@@ -177,6 +176,9 @@ class Table:
 
     def write(self, start: int, references: list[int]) -> None:
         """Set a run of elements from raw bits, which is in range. It may end at a deadline, in part."""
+        if len(references) <= _PIECE:
+            self._put(start, references)
+            return
         for first, size in _pieces(len(references)):
             self._put(start + first, references[first : first + size])
 
@@ -244,7 +246,6 @@ class Global:
         self.home = [weakref.ref(store)]  # for what outlives this object
         self.keeper = keeper
         self.owner: Owner | None = None
-        store.add_global(self)
 
     def releaser(self) -> Callable[[], None]:
         """Return what must be called before the cell goes."""
@@ -312,7 +313,10 @@ def _give_back_array(base: int, size: int, used: int) -> None:
     """Keep an array for the next table of the same size, or unmap it."""
     kept = _arrays.setdefault(size, [])
     if sum(map(len, _arrays.values())) < _MAX_ARRAYS:
-        os.discard(base, used)
+        if used <= os.PAGE:
+            os.zero(base, used)  # what is there stays: cheaper than having the system bring another page
+        else:
+            os.discard(base, used)
         kept.append(base)
     else:
         os.release(base, size)
@@ -339,7 +343,7 @@ def owner_of(reference: int) -> Owner:
 
 def keep(keeper: Owner, owner: Owner) -> None:
     """Keep the owner of a function as long as a container, unless the container goes with that owner anyway."""
-    if not any(keeper is one for one in owner.holds):
+    if keeper not in owner.holds:
         keeper.hold(owner)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 import weakref
-from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -86,15 +85,19 @@ class State:
     def leave(self) -> None:
         """Be forgotten by module and store: the block goes. A traceback may keep this object longer than that."""
         self.code.remove_state(self)
-        own = self.globals[self.code.module.num_imported_globals :]
-        self.store.remove(self, self.tables[self.code.module.num_imported_tables :], own)
+        self.store.remove(self)
         self.block = 0
 
     def join(self, store: Store) -> None:
-        """Run in another store from now on."""
+        """Run in another store from now on, with the tables and globals that the instance has made."""
         self.store = store
         self.home[0] = weakref.ref(store)
         os.write_u64(self.block + layout.INST_STORE, store.record)
+        module = self.code.module
+        for table in self.tables[module.num_imported_tables :]:
+            table.join(store)
+        for global_ in self.globals[module.num_imported_globals :]:
+            global_.join(store)
 
     def func_reference(self, index: int) -> int:
         """Return the address of the FuncRef of a function of the index space."""
@@ -325,6 +328,7 @@ class _Maker:
         os.write_u64(self.block + layout.INST_OWNER, id(self.owner))
         cpython.set_reference(self.slots, self.state)
         self.state.join(self.store)
+        self.store.add_state(self.state)
         self.keeper = host_keeper()
         self.owner.hold(code.owner, self.store.owner, self.keeper, *{id(o): o for _, o in externs if o is not None}.values())
         self._write_types()
@@ -334,7 +338,6 @@ class _Maker:
         self._define_memories()
         self._define_globals()
         self._define_tags()
-        self.store.add_state(self.state)
         code.add_state(self.state)
 
     def _release(self) -> Callable[[], None]:
@@ -366,7 +369,7 @@ class _Maker:
         return store.current
 
     def _write_types(self) -> None:
-        os.write(self.block + self.places.type_id(0), array("I", self.code.numbers).tobytes())
+        os.write(self.block + self.places.type_id(0), self.code.number_words)
 
     def _take_imports(self, externs: Sequence[tuple[Extern, Owner | None]]) -> None:
         func = host = 0

@@ -170,6 +170,11 @@ def write(address: int, data: bytes) -> None:
     ctypes.memmove(address, data, len(data))
 
 
+def zero(address: int, size: int) -> None:
+    """Set bytes at an address to 0."""
+    ctypes.memset(address, 0, size)
+
+
 def read(address: int, size: int) -> bytes:
     """Copy bytes from an address."""
     return ctypes.string_at(address, size)

@@ -32,7 +32,7 @@ class Owner:
     def hold(self, *others: Owner) -> None:
         """Keep other owners as long as this one."""
         present = self.holds
-        added = tuple(other for other in others if other is not self and not any(other is one for one in present))
+        added = tuple([other for other in others if other is not self and other not in present])
         if added:
             cpython.set_field(self, OWNER_HOLDS, 0)
             cpython.set_reference(id(self) + OWNER_HOLDS, present + added)
@@ -62,7 +62,8 @@ def make_owner(block: int, release: Callable[[], None] | None = None, slots: int
     """
     machine = process.get()
     if release is not None:
-        machine.reap()  # pending calls run on the main thread only, which may be waiting
+        if machine.dead.value:
+            machine.reap()  # pending calls run on the main thread only, which may be waiting
         machine.on_release(block, release)
     owner: Owner = machine.new_owner(id(_owner_type()), block, slots, count)
     return owner

@@ -120,6 +120,7 @@ class Process:
         stacks: contexts and stacks.
         stubs: address of each `code.STUB_*`.
         builtin_cells: address of the builtins' cells.
+        dead: the word that heads the list of blocks to be released; 0 for none.
         deadlines: the table of those that threads have (`deadline`).
         returned: the return address at which a walk over wasm frames ends.
         exchange: writes a word unless it has changed (`stubs_object.exchange`).
@@ -163,6 +164,7 @@ class Process:
         self.hooks.slow = self.compile(stubs_enter.slow(self.hooks))
         self._make_switches()
         self._make_builtins()
+        self.dead = os.word(self._statics + _REAP_LIST)
         self._next_dead: Callable[[], int] = _NEXT_DEAD(self.compile(stubs_object.next_dead(self._statics + _REAP_LIST)))
         self.exchange: Callable[[int, int, int], int] = _EXCHANGE(self.compile(stubs_object.exchange()))
         self.guard: Callable[[int, Callable[[], Any]], Any] = _GUARD(self.compile(stubs_enter.guard(self.hooks)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from figwasp import layout
@@ -75,17 +75,15 @@ class Store:
         self.fuel = Fuel()
         self.stack_size = 0
         self._contexts = [context]  # and those of stores merged into this one while a chain was running there, until it ends
-        self._states: weakref.WeakSet[State] = weakref.WeakSet()
-        self._tables: weakref.WeakSet[Table] = weakref.WeakSet()
-        self._globals: weakref.WeakSet[Global] = weakref.WeakSet()
+        self._members: weakref.WeakSet[State | Table | Global] = weakref.WeakSet()
         self._externs = Externs()
         self._pinned: list[Owner] = []
 
     # Members
 
     def add_state(self, state: State) -> None:
-        """Let an instance run in this store."""
-        self._states.add(state)
+        """Let an instance run in this store, and follow it with its tables and globals when it is merged into another."""
+        self._members.add(state)
         self._use_stack(state.code.config.stack_size)
 
     def _use_stack(self, size: int) -> None:
@@ -100,21 +98,13 @@ class Store:
     def _have_claimed_anew(self) -> None:
         os.write_u64(self.context + layout.CTX_THREAD_STATE, 0)
 
-    def add_table(self, table: Table) -> None:
-        """Let a table follow its store when that is merged into another."""
-        self._tables.add(table)
+    def add_container(self, container: Table | Global) -> None:
+        """Let a table or global that the host has made follow its store when that is merged into another."""
+        self._members.add(container)
 
-    def add_global(self, global_: Global) -> None:
-        """Let a global follow its store when that is merged into another."""
-        self._globals.add(global_)
-
-    def remove(self, state: State, tables: Sequence[Table], globals_: Sequence[Global]) -> None:
-        """Forget an instance whose block goes, and what it owns."""
-        self._states.discard(state)
-        for table in tables:
-            self._tables.discard(table)
-        for global_ in globals_:
-            self._globals.discard(global_)
+    def remove(self, state: State) -> None:
+        """Forget an instance whose block goes."""
+        self._members.discard(state)
 
     @property
     def running(self) -> bool:
@@ -171,7 +161,7 @@ class Store:
                 two._absorb(one)
 
     def _size(self) -> int:
-        return len(self._states) + len(self._tables) + len(self._globals)
+        return len(self._members)
 
     def _absorb(self, other: Store) -> None:
         other.owner.hold(self.owner)
@@ -191,15 +181,9 @@ class Store:
         if not _is_running(self.context):
             # Whoever claimed this chain must do so again: it has to look at the other's chain as well.
             self._have_claimed_anew()
-        for state in list(other._states):
-            state.join(self)
-            self._states.add(state)
-        for table in list(other._tables):
-            table.join(self)
-            self._tables.add(table)
-        for global_ in list(other._globals):
-            global_.join(self)
-            self._globals.add(global_)
+        for member in list(other._members):
+            member.join(self)
+            self._members.add(member)
         self._externs.absorb(other._externs, self.owner, self.record, other.record)
         self._pinned += other._pinned
         other._retire(self)
@@ -208,9 +192,7 @@ class Store:
 
     def _retire(self, successor: Store) -> None:
         self._successor = successor
-        self._states.clear()
-        self._tables.clear()
-        self._globals.clear()
+        self._members.clear()
         self._pinned = []
         self._chains = []
 
