@@ -76,6 +76,7 @@ class Store:
         self.stack_size = 0
         self._contexts = [context]  # and those of stores merged into this one while a chain was running there, until it ends
         self._members: weakref.WeakSet[State | Table | Global] = weakref.WeakSet()
+        self._joined = 0  # how many members there have been
         self._externs = Externs()
         self._pinned: list[Owner] = []
 
@@ -84,6 +85,7 @@ class Store:
     def add_state(self, state: State) -> None:
         """Let an instance run in this store, and follow it with its tables and globals when it is merged into another."""
         self._members.add(state)
+        self._joined += 1
         self._use_stack(state.code.config.stack_size)
 
     def _use_stack(self, size: int) -> None:
@@ -101,6 +103,7 @@ class Store:
     def add_container(self, container: Table | Global) -> None:
         """Let a table or global that the host has made follow its store when that is merged into another."""
         self._members.add(container)
+        self._joined += 1
 
     def remove(self, state: State) -> None:
         """Forget an instance whose block goes."""
@@ -154,14 +157,11 @@ class Store:
         if one is not two:
             one.check_thread()
             two.check_thread()
-            # The larger one stays, so that many small ones joining a lasting one leave nothing behind.
-            if one._size() >= two._size():
+            # The larger one stays, so that many small ones joining a lasting one leave nothing behind, even when they have gone.
+            if one._joined >= two._joined:
                 one._absorb(two)
             else:
                 two._absorb(one)
-
-    def _size(self) -> int:
-        return len(self._members)
 
     def _absorb(self, other: Store) -> None:
         other.owner.hold(self.owner)
@@ -176,6 +176,7 @@ class Store:
         self._chains += other._chains
         self.fuel.absorb(self, other)
         self._use_stack(other.stack_size)
+        self._joined += other._joined
         self._spare += other._spare
         other._spare.clear()
         if not _is_running(self.context):
