@@ -36,6 +36,13 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("run --env --", ""),
         ("run --env A=1 --max", "--max-memory"),
         ("run --env-inherit --max", "--max-memory"),
+        ("run --env A = 1 --max", "--max-memory"),
+        ("run --env = A = 1 --max", "--max-memory"),
+        ("run --dir a :: /b : ro --listen h : 80 --max", "--max-memory"),
+        ("run --env-inherit = A --max", "--max-memory"),
+        ("run --env A = 1 p.wasm --max", ""),
+        ("run --enable = th", "threads"),
+        ("run --unknown-imports =", "trap"),
         ("run --unknown-imports ", "trap"),
         ("run --enable th", "threads"),
         ("run p.wasm --ti", ""),
@@ -47,6 +54,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_bash(script: Path, words: str, offered: str) -> None:
+    """Words as bash takes them apart, at spaces, = and :."""
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("no bash")
@@ -60,12 +68,12 @@ def test_bash_offers_folders(script: Path, tmp_path: Path) -> None:
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("no bash")
-    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder of mine").mkdir()
     (tmp_path / "file").touch()
-    for option, offered in (("--dir", ["folder"]), ("--stdin", ["file", "folder"])):
+    for option, offered in (("--dir", ["folder of mine"]), ("--stdin", ["file", "folder of mine"])):
         command = [bash, "--norc", "-c", COMPLETE, "bash", str(script), "figwasp", "run", option, "f"]
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
-        assert sorted(done.stdout.split()) == offered
+        assert sorted(done.stdout.splitlines()) == offered
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -105,3 +113,25 @@ def test_every_command_has_help() -> None:
         status, told, err = outcome(command, "--help")
         assert (status, err) == (0, "")
         assert told.startswith(f"usage: figwasp {command} ".encode())
+
+
+IN_ZSH = """
+autoload -U compinit && compinit -u -D
+source "$1"
+_arguments() { print -rl -- "$@" }
+words=(figwasp run x); CURRENT=3
+_figwasp
+"""
+
+
+def test_zsh_knows_both_forms_of_an_option(tmp_path: Path) -> None:
+    """`--enable NAME` and `--enable=NAME`; after the program there are no options."""
+    zsh = shutil.which("zsh")
+    if zsh is None:
+        pytest.skip("no zsh")
+    (tmp_path / "script").write_bytes(outcome("completion", "zsh")[1])
+    done = subprocess.run([zsh, "-f", "-c", IN_ZSH, "zsh", str(tmp_path / "script")], capture_output=True, text=True, check=True, cwd=tmp_path)
+    given = done.stdout.splitlines()
+    assert given[:3] == ["-S", "-A", "-*"]
+    forms = {word.partition("[")[0] for word in given}
+    assert {"*--enable=", "*--dir=", "*--env-inherit=-", "*--perf-map", "*-h"} <= forms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from figwasp.cli.options import RunOptions, parse_run
+from figwasp.cli.options import LONGEST, RunOptions, parse_run
 from figwasp.features import DEFAULT
 
 
@@ -61,12 +61,14 @@ def test_limits() -> None:
     options = parse_run(["--timeout", "1.5", "--max-memory", "64K", "--fuel", "1000", "p"])
     assert (options.timeout, options.max_memory, options.fuel) == (1.5, 65536, 1000)
     assert [parse_run(["--timeout", text, "p"]).timeout for text in ("2s", "2m", "0.5h")] == [2, 120, 1800]
+    assert parse_run(["--timeout", "1e300", "p"]).timeout == LONGEST
     assert [parse_run(["--max-memory", text, "p"]).max_memory for text in ("100", "1m", "2G")] == [100, 1 << 20, 2 << 30]
 
 
 def test_streams_and_sockets() -> None:
     options = parse_run(["--stdin", "f", "--listen", "localhost:80", "--listen=[::1]:0", "-"])
     assert (options.program, options.stdin, options.listen) == ("-", "f", [("localhost", 80), ("::1", 0)])
+    assert parse_run(["--listen", "[::1:0", "p"]).listen == [("[::1", 0)]  # for the host to refuse
 
 
 def test_features() -> None:
@@ -93,6 +95,9 @@ def test_features() -> None:
         (["--max-memory", "-1", "p"], "--max-memory"),
         (["--max-memory", "K", "p"], "is not a number of bytes"),
         (["--fuel", "1e3", "p"], "is not a number"),
+        (["--fuel", "9" * 5000, "p"], "is not a number"),
+        (["--max-memory", "9" * 5000, "p"], "is not a number of bytes"),
+        (["--listen", "h:" + "9" * 5000, "p"], "is not HOST:PORT"),
         (["--enable", "thread", "p"], "did you mean threads?"),
         (["--unknown-imports", "ignore", "p"], "invalid choice"),
         (["--inv", "f", "p"], "PROGRAM"),

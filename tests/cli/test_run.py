@@ -197,6 +197,107 @@ def test_interrupt_while_waiting_for_input(echo: Path) -> None:
         assert process.stderr.read() == b""
 
 
+IN_A_COLLECTION = """
+import gc, signal, sys
+from figwasp.cli import main
+imported = main._imported
+def collecting(command):
+    gc.callbacks.append(lambda *_: signal.raise_signal(signal.SIGINT))
+    gc.collect()
+    return imported(command)
+main._imported = collecting
+main.console()
+"""
+
+
+def test_interrupt_where_python_lets_no_exception_out(loops: Path) -> None:
+    """What a callback of the garbage collector raises, or a finalizer, is lost; Ctrl-C must not be."""
+    words = [sys.executable, "-c", IN_A_COLLECTION, "run", "--timeout", "20", str(loops)]
+    done = subprocess.run(words, capture_output=True, env=environment(), check=False, timeout=HANG_GUARD)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+HELD = """
+import os, signal, sys
+from figwasp.cli import main
+from figwasp.wasm.source import SourceMap
+def places(*_):
+    print("looked for source lines", file=sys.stderr)
+    return []
+SourceMap.places = places
+main.console()
+"""
+
+
+def test_interrupt_does_not_look_for_source_lines(loops: Path) -> None:
+    """Which may take long in a large program, and nobody sees them."""
+    words = [sys.executable, "-c", HELD, "run", str(loops)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"hello\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(HANG_GUARD) == 130
+        assert process.stderr.read() == b""
+
+
+def shell(line: str, *words: object) -> tuple[int, str, str]:
+    """Run figwasp from a shell, with `$F` for it in the line."""
+    command = ["/bin/sh", "-c", line.replace("$F", '"$0" -m figwasp'), sys.executable, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False, timeout=HANG_GUARD)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_streams_that_are_closed_or_full(tmp_path: Path) -> None:
+    """A message for standard error goes nowhere else, and the exit status stays what it is."""
+    program = tmp_path / "traps.wat"
+    program.write_text('(module (func (export "_start") unreachable) (func (export "f") (result i32) (i32.const 7)))')
+    assert shell("$F run $1 2>&-", program) == (134, "", "")
+    assert shell("$F run $1 2>/dev/full", program) == (134, "", "")
+    assert shell("$F run $1 2>&-", tmp_path / "absent") == (1, "", "")
+    assert shell("$F nothing 2>&-") == (2, "", "")
+    assert shell("$F run - <&-") == (1, "", "figwasp: error: <stdin>: Bad file descriptor\n")
+    assert shell("$F run --invoke f $1 >&-", program) == (1, "", "figwasp: error: <stdout>: Bad file descriptor\n")
+    assert shell("$F run --invoke f $1 >/dev/full", program) == (1, "", "figwasp: error: <stdout>: No space left on device\n")
+
+
+ASKS = """(module
+  (import "wasi_snapshot_preview1" "fd_fdstat_get" (func $fdstat (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (func (export "_start") (call $exit (call $fdstat (i32.const 0) (i32.const 0)))))"""
+"""Exits with the error number of asking what its stdin is."""
+
+
+def test_what_is_opened_for_the_program_is_not_its_stdin(tmp_path: Path) -> None:
+    """Number 0 is free when the process begins without a stdin; the next thing to be opened gets it."""
+    program = tmp_path / "asks.wat"
+    program.write_text(ASKS)
+    assert shell("$F run --listen 127.0.0.1:0 $1 </dev/null", program) == (0, "", "")
+    assert shell("$F run --listen 127.0.0.1:0 $1 <&-", program) == (BADF, "", "")
+
+
+@pytest.mark.parametrize("program", [b'(module (func (export "_start")))', WORLD])
+def test_wrong_options_are_told_of_in_any_case(program: bytes, tmp_path: Path) -> None:
+    for option in ("--dir", "--stdin"):
+        complaint = f"figwasp: error: {option} {tmp_path / 'absent'}: No such file or directory\n"
+        assert run(option, tmp_path / "absent", "-", stdin=program) == (1, b"", complaint)
+    for host in ("é..x", "a" * 300):
+        status, _, err = run("--listen", f"{host}:0", "-", stdin=program)
+        assert (status, err.startswith(f"figwasp: error: --listen {host}:0: "), err.count("\n")) == (1, True, 1)
+        assert "while" not in err
+
+
+def test_names_that_a_terminal_would_obey() -> None:
+    program = rb'(module (import "\1b[2J" "f\0a" (func $f)) (func (export "_start") (call $f)))'
+    status, _, err = run("--unknown-imports", "trap", "-", stdin=program)
+    assert (status, err.splitlines()[0]) == (134, r"figwasp: trap: unknown import: \x1b[2J.f\n called")
+
+
+def test_as_much_time_as_one_likes(world: Path) -> None:
+    assert run("--timeout", "1e300", world)[:2] == (BADF, b"world.wasm\0")
+
+
 def test_results_to_a_closed_pipe(tmp_path: Path) -> None:
     """Whoever reads the output has gone: no traceback."""
     reader, writer = os.pipe()

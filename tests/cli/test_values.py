@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 
 import pytest
 
@@ -44,8 +45,8 @@ def test_nan() -> None:
         (["one"], [F64], "'one' is not of type f64"),
         (["0xg"], [F64], "'0xg' is not of type f64"),
         (["0x1p9999"], [F64], "'0x1p9999' is not of type f64"),
-        (["f"], [FUNCREF], "a funcref cannot be given on the command line"),
-        (["x"], [EXTERNREF], "a externref cannot be given on the command line"),
+        (["f"], [FUNCREF], "no funcref can be given on the command line"),
+        (["x"], [EXTERNREF], "no externref can be given on the command line"),
         ([], [I32, F64], r"0 arguments given, 2 expected \(i32 f64\)"),
         (["1"], [], r"1 arguments given, 0 expected \(none\)"),
     ],
@@ -56,6 +57,14 @@ def test_refused(words: list[str], params: list[int], complaint: str) -> None:
 
 
 def test_results() -> None:
-    assert show_results(None) == []
-    assert show_results(7) == ["7"]
-    assert show_results((1, -0.5)) == ["1", "-0.5"]
+    assert show_results(None, b"") == []
+    assert show_results(7, bytes([I32])) == ["7"]
+    assert show_results((1, -0.5), bytes([I64, F64])) == ["1", "-0.5"]
+    assert show_results(None, bytes([EXTERNREF])) == ["null"]
+    assert show_results((None, ()), bytes([FUNCREF, EXTERNREF])) == ["null", "()"]
+
+
+@pytest.mark.parametrize("word", ["0.1", "3.1415927", "16777216.0", "3.4028235e+38", "1e-45", "1.1754944e-38", "-0.0", "inf", "nan"])
+def test_an_f32_has_its_own_digits(word: str) -> None:
+    value = struct.unpack("<f", struct.pack("<f", float(word)))[0]
+    assert show_results(value, bytes([F32])) == [word]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import figwasp
 from figwasp.wasi import WASI
 from figwasp.wasi.abi import DIRECTORY_RIGHTS, ERRNO_NAMES, FILE_RIGHTS
 
@@ -33,6 +34,7 @@ class Guest:
         self.wasi = wasi
         self.is_old = module == SNAPSHOT0
         self.memory = bytearray(size)  # where the functions find it, as that of their `Caller`
+        self.module = figwasp.Module(b"\0asm\1\0\0\0")
         self.functions: dict[str, Callable[..., int]] = {
             name: functools.partial(function, self) for name, function in wasi.imports()[module].items()
         }

@@ -15,7 +15,7 @@ import pytest
 import figwasp
 from figwasp.wasi import CAPTURE, WASI, HostDirectory, MemoryDirectory
 from figwasp.wasi.abi import ERRNO_NAMES, MAX_PATH
-from tests.wasi.attempts import ATTEMPTS
+from tests.wasi.attempts_more import ATTEMPTS
 from tests.wasi.program import ALL, ANSWERS, BUFFER, READ_ONLY, Program
 
 CREAT = 1

@@ -11,6 +11,7 @@ import pytest
 import figwasp
 from figwasp.wasi import WASI
 from figwasp.wasi.abi import ERRNO_NAMES
+from tests.wasi.program import TYPES
 
 GROWS = """(module
   (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
@@ -55,6 +56,41 @@ def test_a_type_that_a_function_does_not_have() -> None:
         args: list[Any] = [{"i32": 1, "f64": 0.5, "externref": None}[type_] for type_ in params.split()]
         with WASI() as wasi, pytest.raises(figwasp.Unlinkable, match="fd_write"):
             figwasp.load(figwasp.wat(text), wasi.imports()).exports.run(*args)
+
+
+@pytest.mark.parametrize("module", ["wasi_snapshot_preview1", "wasi_unstable"])
+@pytest.mark.parametrize(
+    ("name", "type_", "call"),
+    [
+        ("fd_close", "(param i64) (result i32)", "(drop (call $it (i64.const 0)))"),
+        ("fd_close", "(param i32)", "(call $it (i32.const 99))"),
+        ("fd_close", "(param i32) (result i32 i32)", "(call $it (i32.const 99)) drop drop"),
+        ("fd_close", "(param i32) (result f32)", "(drop (call $it (i32.const 99)))"),
+        ("fd_close", "(param i32) (result externref)", "(drop (call $it (i32.const 99)))"),
+        ("fd_seek", "(param i32 i32 i32 i32) (result i32)", "(drop (call $it (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))"),
+        ("sched_yield", "", "(call $it)"),
+        ("proc_exit", "(param i32) (result i32)", "(drop (call $it (i32.const 0)))"),
+        ("proc_exit", "(param f64)", "(call $it (f64.const 0))"),
+    ],
+)
+def test_other_types_and_results(module: str, name: str, type_: str, call: str) -> None:
+    """Nor with parameters and results of types that would do, more or less."""
+    text = f'(module (import "{module}" "{name}" (func $it {type_})) (memory 1) (func (export "run") {call}))'
+    with WASI() as wasi, pytest.raises(figwasp.Unlinkable, match=rf"{module}\.{name} is no function \("):
+        figwasp.load(figwasp.wat(text), wasi.imports()).run()
+
+
+@pytest.mark.parametrize("module", ["wasi_snapshot_preview1", "wasi_unstable"])
+def test_types_that_they_have(module: str) -> None:
+    """As the interface's description has them."""
+    for name, types in {**TYPES, "sched_yield": "", "fd_sync": "i", "clock_res_get": "ii", "fd_advise": "iIIi", "fd_tell": "ii"}.items():
+        params = " ".join("i32" if kind == "i" else "i64" for kind in types)
+        values = "".join("(i32.const 99)" if kind == "i" else "(i64.const 0)" for kind in types)
+        if (module, name) != ("wasi_unstable", "sock_accept"):
+            text = f"""(module (import "{module}" "{name}" (func $it (param {params}) (result i32))) (memory 1)
+              (func (export "run") (result i32) (call $it {values})))"""
+            with WASI() as wasi:
+                assert figwasp.load(figwasp.wat(text), wasi.imports()).run() in range(77)
 
 
 def test_every_instance_has_its_own_memory() -> None:

@@ -35,12 +35,14 @@ class Option(NamedTuple):
         help: what it does, in the words of the parser.
         value: name of the value it takes, or "".
         values: FILES, FOLDERS, or the words it can be; "" for something else.
+        attached: it may also have a value that is attached by =.
     """
 
     names: tuple[str, ...]
     help: str
     value: str
     values: str
+    attached: bool
 
 
 def _values(action: argparse.Action) -> str:
@@ -61,7 +63,8 @@ def _options(parser: argparse.ArgumentParser) -> list[Option]:
             optional = str(action.metavar or "").startswith("[")  # such a value is attached by =
             takes = action.nargs is None and not optional
             value = str(action.metavar or action.dest.upper()) if takes else ""
-            found.append(Option(tuple(action.option_strings), action.help or "", value, _values(action) if takes else ""))
+            values = _values(action) if takes else ""
+            found.append(Option(tuple(action.option_strings), action.help or "", value, values, optional))
     return found
 
 
@@ -83,6 +86,9 @@ _BASH: Final = """\
 _figwasp() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} options= valued= words= i
     COMPREPLY=()
+    # bash takes a word apart at = and :
+    [[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}
+    [[ $cur == = ]] && cur=
     if (( COMP_CWORD == 1 )); then
         COMPREPLY=($(compgen -W "%(first)s" -- "$cur"))
         return
@@ -96,7 +102,8 @@ _figwasp() {
             case ${COMP_WORDS[i]} in
                 --) return ;;
                 -) return ;;
-                -*) [[ $valued == *" ${COMP_WORDS[i]} "* ]] && (( ++i )) ;;
+                -*) [[ $valued == *" ${COMP_WORDS[i]} "* && ${COMP_WORDS[i+1]} != = ]] && (( ++i ))
+                    while (( i + 1 < COMP_CWORD )) && [[ ${COMP_WORDS[i+1]} =~ ^[=:]+$ ]]; do (( i += 2 )); done ;;
                 *) return ;;
             esac
         done
@@ -134,10 +141,9 @@ def _bash_case(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _bash_values(values: str) -> str:
-    if values == FILES:
-        return 'COMPREPLY=($(compgen -f -- "$cur")); '
-    if values == FOLDERS:
-        return 'COMPREPLY=($(compgen -d -- "$cur")); '
+    if values in (FILES, FOLDERS):
+        kind = "f" if values == FILES else "d"
+        return f'mapfile -t COMPREPLY < <(compgen -{kind} -- "$cur"); compopt -o filenames 2>/dev/null; '
     return f'COMPREPLY=($(compgen -W "{values}" -- "$cur")); ' if values else ""
 
 
@@ -176,11 +182,13 @@ def zsh() -> str:
 
 
 def _zsh_case(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
-    yield f"        {name}) _arguments -S \\"
+    ends = " -A '-*'" if name == "run" else ""  # no options after the program
+    yield f"        {name}) _arguments -S{ends} \\"
     for option in _options(parser):
         for word in option.names:
-            value = f":{_zsh_text(option.value)}:{_zsh_values(option.values)}" if option.value else ""
-            yield f"            {_quoted(f'*{word}[{_zsh_text(option.help)}]{value}')} \\"
+            value = f":{_zsh_text(option.value)}:{_zsh_values(option.values)}" if option.value else "::value: " * option.attached
+            equals = "=-" if option.attached else "=" if option.value and word.startswith("--") else ""
+            yield f"            {_quoted(f'*{word}{equals}[{_zsh_text(option.help)}]{value}')} \\"
     rest = "*::argument:_files" if name == "run" else "*:file:_files"
     words = _positional(parser)
     yield f"            {_quoted(rest if words == FILES else f'1:{name}:({words})')} ;;"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "OPTIONS", "console", "main"]
 
 USAGE_ERROR: Final = 2
+INTERRUPTED: Final = 130
 
 COMMANDS: Final = {
     "run": "run a WASI program, or call a function of a module",
@@ -42,11 +43,15 @@ WebAssembly in pure Python.
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, is_process: bool = False) -> int:
     """Run one command and return the exit status of the process.
 
     Args:
         arguments: those after the program's name; the process's own unless given.
+        is_process: the process ends after it.
+
+    Raises:
+        Interrupted: Ctrl-C, perhaps, if the process ends with it.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
@@ -57,17 +62,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if words[0] not in COMMANDS:
         what = "option" if words[0].startswith("-") else "command"
-        print(f"figwasp: error: no {what} {words[0]!r}; try `figwasp --help`", file=sys.stderr)
+        complain(f"figwasp: error: no {what} {words[0]!r}; try `figwasp --help`\n")
         return USAGE_ERROR
     try:
-        return _guarded(words[0], words[1:])
-    except KeyboardInterrupt:
-        return 130
+        return _guarded(words[0], words[1:], is_process=is_process)
+    except KeyboardInterrupt as interrupt:
+        if isinstance(interrupt, Interrupted):
+            raise
+        return INTERRUPTED
+
+
+class Interrupted(KeyboardInterrupt, SystemExit):
+    """Ctrl-C as the end of the process, of which nobody wants a traceback: to place it in the guest's sources may take long."""
 
 
 def console() -> NoReturn:
     """Be the process: run one command and end with its exit status, taking nothing apart that goes with the process anyway."""
-    status = main()
+    sys.unraisablehook = _unraisable
+    try:
+        status = main(is_process=True)
+    except Interrupted as interrupted:  # held until the end, as taking apart what its frames hold would take long
+        _end(INTERRUPTED, interrupted)
+    _end(status)
+
+
+def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """End the process when Ctrl-C came where Python lets no exception out, such as a finalizer."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        os._exit(INTERRUPTED)
+    sys.__unraisablehook__(unraisable)
+
+
+def _end(status: int, _held: object = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
@@ -77,19 +103,34 @@ def console() -> NoReturn:
     os._exit(status & 0xFF)
 
 
-def _guarded(command: str, words: list[str]) -> int:
+def complain(message: str) -> None:
+    """Write to standard error, if somebody may read it there; never anywhere else."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.write(message)
+            sys.stderr.flush()
+    except (OSError, ValueError):
+        pass
+
+
+def _guarded(command: str, words: list[str], *, is_process: bool) -> int:
     """Call a command and turn what it raises into an exit status."""
     from figwasp import errors  # not before Ctrl-C would be noticed
 
     try:
-        return _imported(command).main(words)
+        module = _imported(command)
+        if is_process and "figwasp.runtime" in sys.modules:  # nothing else runs guests
+            from figwasp.runtime.interrupt import raise_on_interrupt
+
+            raise_on_interrupt(Interrupted(INTERRUPTED))
+        return module.main(words)
     except errors.Trap as trap:
         from figwasp.wasi.program import report
 
-        print(report(trap), end="", file=sys.stderr)
+        complain(report(trap))
         return 134
     except errors.Error as error:
-        print(f"figwasp: error: {_first_line(error)}", file=sys.stderr)
+        complain(f"figwasp: error: {_first_line(error)}\n")
         return 1
 
 

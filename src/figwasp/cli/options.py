@@ -77,9 +77,10 @@ def _directory(text: str) -> tuple[str, str, bool]:
 
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 0xFFFF:
+    number = _whole(port)
+    if not colon or number is None or number > 0xFFFF:
         raise WrongValue(f"{text!r} is not HOST:PORT")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    return (host[1:-1] if host.startswith("[") and host.endswith("]") else host), number
 
 
 def _seconds(text: str) -> float:
@@ -90,23 +91,32 @@ def _seconds(text: str) -> float:
         seconds = 0
     if not 0 < seconds < float("inf"):
         raise WrongValue(f"{text!r} is not a positive number of seconds, nor one with s, m or h")
-    return seconds
+    return min(seconds, LONGEST)
 
 
 def _size(text: str) -> int:
     factor = _BYTES.get(text[-1:].upper(), 0)
-    digits = text[:-1] if factor else text
-    if not (digits.isascii() and digits.isdigit()):
+    number = _whole(text[:-1] if factor else text)
+    if number is None:
         raise WrongValue(f"{text!r} is not a number of bytes, nor one with K, M or G")
-    return int(digits) * (factor or 1)
+    return number * (factor or 1)
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    number = _whole(text)
+    if number is None:
         raise WrongValue(f"{text!r} is not a number")
-    return int(text)
+    return number
 
 
+def _whole(digits: str) -> int | None:
+    """Return a number of plain digits, no more of them than anybody means."""
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= MOST_DIGITS else None
+
+
+LONGEST: Final = 1e9
+"""Seconds, thirty years: as good as no limit."""
+MOST_DIGITS: Final = 100
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 _BYTES: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 

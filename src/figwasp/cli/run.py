@@ -19,6 +19,7 @@ from figwasp.api.engine import Engine
 from figwasp.api.func import Func
 from figwasp.api.linker import load
 from figwasp.api.module import Module
+from figwasp.cli.main import complain
 from figwasp.cli.options import RunOptions, parse_run, parser, usage_error
 from figwasp.cli.streams import STREAM, binary_of, read, shown, write_stdout
 from figwasp.wasi.functions import MODULES
@@ -55,7 +56,7 @@ def main(words: list[str]) -> int:
     except errors.Exit as exit_:
         return status_of(exit_)
     except errors.Timeout:
-        print(f"figwasp: {shown(options.program)}: not done after {options.timeout:g} seconds", file=sys.stderr)
+        complain(f"figwasp: {shown(options.program)}: not done after {options.timeout:g} seconds\n")
         return LATE
 
 
@@ -120,7 +121,9 @@ class _Run:
 
     def _imports(self, module: Module, resources: ExitStack) -> Imports:
         imports: Imports = {}
-        if any(item.module in MODULES for item in module.decoded.imports):
+        options = self._options
+        given = options.dirs or options.listen or options.stdin is not None  # what is wrong with them is told in any case
+        if given or any(item.module in MODULES for item in module.decoded.imports):
             imports = resources.enter_context(_world(self._options, resources)).imports()
         if self._options.trap_unknown:
             imports = _with_traps(imports, module)
@@ -151,13 +154,14 @@ class _Run:
             values = parse_arguments(self._options.args, func.type.params)
         except BadArgument as error:
             usage_error(f"{self._options.invoke}: {error}")
-        return write_stdout(f"{line}\n".encode() for line in show_results(self._timed(func, *values)))
+        results = self._timed(func, *values)
+        return write_stdout(f"{line}\n".encode() for line in show_results(results, func.type.results))
 
     def _timed(self, func: Func, *args: int | float) -> Any:
         """Call a function in the time that is left."""
         left = self._left()
         # Not to give the keyword is faster, and what a backtrace or a trace shows.
-        return func(*args) if left is None else func(*args, timeout=left)  # type: ignore[call-arg]
+        return func(*args) if left is None else func(*args, timeout=left)
 
 
 def _world(options: RunOptions, resources: ExitStack) -> WASI:
@@ -181,11 +185,14 @@ def _listener(address: tuple[str, int], resources: ExitStack) -> socket.socket:
 
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     try:
+        address[0].encode("ascii" if address[0].isascii() else "idna")  # Python would find out with a socket in its hands
         return resources.enter_context(socket.create_server(address, family=family))
     except OSError as error:
         # Python appends the address to what the host says; names that cannot be resolved have numbers of their own.
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror).partition(" (while ")[0]
         raise errors.Error(f"--listen {address[0]}:{address[1]}: {reason}") from error
+    except UnicodeError as error:
+        raise errors.Error(f"--listen {address[0]}:{address[1]}: not a name of a host") from error
 
 
 def _with_traps(imports: Imports, module: Module) -> Imports:
@@ -194,7 +201,7 @@ def _with_traps(imports: Imports, module: Module) -> Imports:
     for item in module.imports:
         names = full.setdefault(item.module, {})
         if item.kind == "func" and item.name not in names:
-            names[item.name] = _trapping(f"{item.module}.{item.name}")
+            names[item.name] = _trapping(errors.printable(f"{item.module}.{item.name}"))
     return full
 
 

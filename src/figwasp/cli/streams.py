@@ -6,6 +6,7 @@ all: it is written under another name beside its place and then renamed.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -44,6 +45,8 @@ def read(name: str) -> bytes:
     """
     try:
         if name == STREAM:
+            if sys.stdin is None:  # closed by whoever started the process
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             return sys.stdin.buffer.read()
         with open(name, "rb") as file:
             return file.read()
@@ -109,6 +112,8 @@ def _replace(path: str, parts: Iterable[bytes]) -> None:
 
 def write_stdout(parts: Iterable[bytes]) -> int:
     """Write to standard output; as for `write`."""
+    if sys.stdout is None:
+        raise errors.Error(f"<stdout>: {os.strerror(errno.EBADF)}")
     out = sys.stdout.buffer
     try:
         for block in _blocks(parts):

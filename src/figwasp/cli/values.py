@@ -7,15 +7,20 @@ for its results. Literals are Python's and the text format's: `0x` integers, `0x
 from __future__ import annotations
 
 from collections.abc import Sequence
+from struct import Struct
 from typing import Final, NoReturn
 
 __all__ = ["BadArgument", "parse_arguments", "show_results"]
 
 INT_BITS: Final = {0x7F: 32, 0x7E: 64}
-FLOATS: Final = (0x7D, 0x7C)
+F32: Final = 0x7D
+FLOATS: Final = (F32, 0x7C)
 TYPE_NAMES: Final = {
     0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64", 0x7B: "v128", 0x70: "funcref", 0x6F: "externref",
 }  # fmt: skip
+
+
+_pack: Final = Struct("<f").pack
 
 
 class BadArgument(ValueError):
@@ -39,7 +44,7 @@ def _value(word: str, code: int, position: int) -> int | float:
         return _integer(word, code, position)
     if code in FLOATS:
         return _float(word, code, position)
-    raise BadArgument(f"argument {position}: a {_type_name(code)} cannot be given on the command line")
+    raise BadArgument(f"argument {position}: no {_type_name(code)} can be given on the command line")
 
 
 def _integer(word: str, code: int, position: int) -> int:
@@ -68,8 +73,30 @@ def _type_name(code: int) -> str:
     return TYPE_NAMES.get(code, f"type {code:#x}")
 
 
-def show_results(results: object) -> list[str]:
-    """Give one line for each result of a call: none, one value, or a tuple of several."""
-    if results is None:
-        return []
-    return [repr(value) for value in results] if isinstance(results, tuple) else [repr(results)]
+def show_results(results: object, types: Sequence[int]) -> list[str]:
+    """Give one line for each result of a call, which is None for no types, one value for one, and a tuple for several.
+
+    An f32 has as many digits as tell it from its neighbours.
+    """
+    values = results if len(types) != 1 and isinstance(results, tuple) else (results,)
+    return [_shown(value, code) for value, code in zip(values, types)]
+
+
+def _shown(value: object, code: int) -> str:
+    if value is None:
+        return "null"
+    if code != F32 or not isinstance(value, float):
+        return repr(value)
+    for digits in range(1, 9):
+        short = float(f"{value:.{digits}g}")
+        if _same(short, value):
+            return repr(short)
+    return repr(float(f"{value:.9g}"))
+
+
+def _same(one: float, other: float) -> bool:
+    """Return whether two numbers are the same as f32."""
+    try:
+        return _pack(one) == _pack(other)
+    except OverflowError:  # rounded to beyond the largest
+        return False

@@ -2,9 +2,9 @@
 
 In: the state and the guest's arguments as signed ints. Out: an error number; times in nanoseconds and events go to memory.
 
-`poll_oneoff` waits for the first of its subscriptions. Regular files, directories and Python's file objects are always ready;
-everything else is asked of the host with poll(2). Waits are Python's own, so other threads run and Ctrl-C interrupts;
-they end when the call that is running has no time left.
+`poll_oneoff` waits for the first of its subscriptions. Regular files and directories are always ready, and so are Python's file
+objects but for reading from a descriptor of the host that has nothing yet; everything else is asked of the host with poll(2). Waits
+are Python's own, so other threads run and Ctrl-C interrupts; they end when the call that is running has no time left.
 """
 
 from __future__ import annotations
@@ -107,11 +107,13 @@ class _Poll:
             self.timers.append((now + timeout, userdata))
 
     def add_descriptor(self, userdata: int, kind: int, descriptor: Descriptor) -> None:
-        if descriptor.filetype in (FILETYPE_REGULAR_FILE, FILETYPE_DIRECTORY) or descriptor.host < 0:
-            self.happened(userdata, kind, size=_file_bytes(descriptor) if kind == EVENT_FD_READ else 1)
+        reads = kind == EVENT_FD_READ
+        is_file = descriptor.filetype in (FILETYPE_REGULAR_FILE, FILETYPE_DIRECTORY)
+        host = -1 if is_file else descriptor.waits_for() if reads else descriptor.host
+        if host < 0:
+            self.happened(userdata, kind, size=_file_bytes(descriptor) if reads else 1)
         else:
-            mask = select.POLLIN if kind == EVENT_FD_READ else select.POLLOUT
-            self.waiting.append((descriptor.host, mask, kind, userdata))
+            self.waiting.append((host, select.POLLIN if reads else select.POLLOUT, kind, userdata))
 
     def wait(self) -> None:
         """Wait until something has happened.

@@ -102,6 +102,10 @@ class Descriptor:
     def flush(self) -> None:
         """Hand on what Python has buffered, if it has."""
 
+    def waits_for(self) -> int:
+        """Return the descriptor of the host that reading would wait for, -1 if there is none or it would not wait."""
+        return self.host
+
     def set_flags(self, flags: int) -> None:
         """Change the FDFLAG_* as far as can be.
 

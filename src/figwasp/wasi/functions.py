@@ -15,6 +15,8 @@ from figwasp.errors import Timeout, Unlinkable
 from figwasp.wasi import clocks, fdcalls, pathcalls, process, sockcalls
 from figwasp.wasi.abi import Fail, errno_of
 from figwasp.wasi.state import State
+from figwasp.wasm.module import FUNC
+from figwasp.wasm.types import I32, I64
 
 __all__ = ["MODULES", "Function", "World", "bind"]
 
@@ -78,6 +80,24 @@ SNAPSHOT0: Final[dict[str, Function]] = {
     "path_filestat_get": pathcalls.path_filestat_get_snapshot0,
     "poll_oneoff": clocks.poll_oneoff_snapshot0,
 }
+_PARAMS: Final = {
+    name: bytes(I64 if kind == "I" else I32 for kind in kinds)
+    for name, kinds in {
+        "clock_time_get": "iIi",
+        "fd_advise": "iIIi",
+        "fd_allocate": "iII",
+        "fd_fdstat_set_rights": "iII",
+        "fd_filestat_set_size": "iI",
+        "fd_filestat_set_times": "iIIi",
+        "fd_pread": "iiiIi",
+        "fd_pwrite": "iiiIi",
+        "fd_readdir": "iiiIi",
+        "fd_seek": "iIii",
+        "path_filestat_set_times": "iiiiIIi",
+        "path_open": "iiiiiIIii",
+    }.items()
+}
+"""The types of the parameters of functions that do not only have those of 32 bits."""
 MODULES: Final = {"wasi_snapshot_preview1": PREVIEW1, "wasi_unstable": SNAPSHOT0}
 """The functions by the module names that programs import."""
 
@@ -99,6 +119,7 @@ def bind(name: str, function: Function, world: World) -> Function:
         nonlocal known
         last, state = known
         if last is not caller or state is None:
+            _check_type(name, function, caller)
             state = world.state_of(caller)
             known = (caller, state)
         try:
@@ -118,6 +139,7 @@ def bind(name: str, function: Function, world: World) -> Function:
         nonlocal known
         last, state = known
         if last is not caller or state is None:
+            _check_type(name, function, caller)
             state = world.state_of(caller)
             known = (caller, state)
         try:
@@ -136,6 +158,22 @@ def bind(name: str, function: Function, world: World) -> Function:
     made.__name__ = made.__qualname__ = name
     made.__doc__ = function.__doc__
     return made
+
+
+def _check_type(name: str, function: Function, caller: Caller) -> None:
+    """Make sure that a guest has imported a function with the type that it has.
+
+    Raises:
+        Unlinkable: it has not.
+    """
+    params = _PARAMS.get(name) or bytes([I32]) * (function.__code__.co_argcount - 1)
+    results = bytes([I32] * (name != "proc_exit"))
+    decoded = caller.module.decoded
+    for item in decoded.imports:
+        if item.name == name and item.module in MODULES and item.kind == FUNC and isinstance(item.desc, int):
+            type_ = decoded.signature(item.desc)
+            if bytes(type_.params) != params or bytes(type_.results) != results:
+                raise Unlinkable(f"incompatible import type: {item.module}.{name} is no function {type_}")
 
 
 def _check_arguments(name: str, function: Function, args: tuple[object, ...]) -> None:

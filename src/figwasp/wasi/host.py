@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
+from figwasp.wasi import filesystem as how_to
 from figwasp.wasi.abi import (
     FILETYPE_DIRECTORY,
     FILETYPE_REGULAR_FILE,
@@ -21,22 +22,7 @@ from figwasp.wasi.abi import (
     FILETYPE_UNKNOWN,
     filetype_of,
 )
-from figwasp.wasi.filesystem import (
-    APPEND,
-    CREATE,
-    DSYNC,
-    EXCLUSIVE,
-    ONLY_DIRECTORY,
-    READ,
-    SYNC,
-    TRUNCATE,
-    WRITE,
-    Directory,
-    Entry,
-    File,
-    Status,
-    failure,
-)
+from figwasp.wasi.filesystem import Directory, Entry, File, Status, failure
 
 __all__ = ["HostDirectory", "HostFile", "status_of"]
 
@@ -45,12 +31,12 @@ _ALWAYS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 _ENTER: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BITS: Final = (
-    (CREATE, os.O_CREAT),
-    (TRUNCATE, os.O_TRUNC),
-    (ONLY_DIRECTORY, os.O_DIRECTORY),
-    (APPEND, os.O_APPEND),
-    (DSYNC, os.O_DSYNC),
-    (SYNC, os.O_SYNC),
+    (how_to.CREATE, os.O_CREAT),
+    (how_to.TRUNCATE, os.O_TRUNC),
+    (how_to.ONLY_DIRECTORY, os.O_DIRECTORY),
+    (how_to.APPEND, os.O_APPEND),
+    (how_to.DSYNC, os.O_DSYNC),
+    (how_to.SYNC, os.O_SYNC),
 )
 
 
@@ -184,12 +170,12 @@ class HostDirectory(Directory):
 
     def open(self, name: str, how: int) -> File | Directory:
         """Open a name."""
-        writes = how & (WRITE | TRUNCATE)
-        flags = _ALWAYS | (os.O_RDONLY if not writes else os.O_RDWR if how & READ else os.O_WRONLY)
+        writes = how & (how_to.WRITE | how_to.TRUNCATE)
+        flags = _ALWAYS | (os.O_RDONLY if not writes else os.O_RDWR if how & how_to.READ else os.O_WRONLY)
         for bit, host in _BITS:
             if how & bit:
                 flags |= host
-        if how & CREATE and how & EXCLUSIVE:
+        if how & how_to.CREATE and how & how_to.EXCLUSIVE:
             flags |= os.O_EXCL
         fd = os.open(name, flags, 0o666, dir_fd=self._fd)
         try:

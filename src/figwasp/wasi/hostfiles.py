@@ -18,8 +18,9 @@ from typing import Final
 from figwasp.api import deadline
 from figwasp.wasi.abi import (
     DIRECTORY_RIGHTS,
+    FD_ALLOCATE,
+    FD_FILESTAT_SET_SIZE,
     FD_READ,
-    FD_WRITE,
     FDFLAG_APPEND,
     FDFLAG_NONBLOCK,
     FILE_RIGHTS,
@@ -34,6 +35,8 @@ from figwasp.wasi.files import CHANGES, Descriptor, OpenDirectory, OpenFile, fir
 from figwasp.wasi.filesystem import Directory, File, Status, failure
 from figwasp.wasi.host import HostFile, status_of
 
+LONGEST_WAIT: Final = 3_600_000
+"""Milliseconds, an hour: waits go in such pieces, since poll(2) takes no more than 24 days."""
 _TIMED_CHUNK: Final = 1 << 24
 """As much as is moved at once between a file and the guest when the running call has not all the time in the world."""
 
@@ -198,11 +201,15 @@ def inherited(host: int) -> Descriptor:
     """Make the descriptor for the process's stdin, stdout or stderr.
 
     Raises:
-        OSError: when the process has none.
+        OSError: when the process has none, or began without: then its number may be that of something else by now.
     """
+    if (sys.__stdin__, sys.__stdout__, sys.__stderr__)[host] is None:
+        raise failure(errno.EBADF)
     mode = os.fstat(host).st_mode
-    other_way = FD_WRITE if host == 0 else FD_READ
+    other_way = CHANGES if host == 0 else FD_READ
     if stat.S_ISREG(mode):
+        if host and fcntl.fcntl(host, fcntl.F_GETFL) & os.O_APPEND:
+            other_way |= FD_ALLOCATE | FD_FILESTAT_SET_SIZE  # what was there before is no business of the guest's
         return Inherited(host, FILETYPE_REGULAR_FILE, FILE_RIGHTS & ~other_way)
     filetype = FILETYPE_CHARACTER_DEVICE if stat.S_ISCHR(mode) else FILETYPE_UNKNOWN
     return Inherited(host, filetype, STREAM_RIGHTS & ~other_way)
@@ -218,7 +225,7 @@ def from_path(path: str | os.PathLike[str], *, write: bool) -> Descriptor:
     fd = os.open(path, how | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
     filetype = filetype_of(os.fstat(fd).st_mode)
     rights = FILE_RIGHTS if filetype == FILETYPE_REGULAR_FILE else STREAM_RIGHTS
-    return Opened(fd, filetype, rights & ~(FD_READ if write else FD_WRITE))
+    return Opened(fd, filetype, rights & ~(FD_READ if write else CHANGES))
 
 
 def ready(host: int, events: int, milliseconds: float = 0) -> bool:
@@ -234,5 +241,5 @@ def wait(host: int, events: int) -> None:
     Raises:
         Timeout: the call that is running has no time left.
     """
-    while (left := deadline.left()) is not None and not ready(host, events, 1000 * left + 1):
+    while (left := deadline.left()) is not None and not ready(host, events, min(1000 * left + 1, LONGEST_WAIT)):
         pass

@@ -130,10 +130,10 @@ class _Link(_Inode):
     def __init__(self, volume: _Volume, target: str) -> None:
         self.target = target
         super().__init__(volume, FILETYPE_SYMBOLIC_LINK)
-        self.charge(len(target))
+        self.charge(self.size())
 
     def size(self) -> int:
-        return len(self.target)
+        return len(self.target.encode("utf-8", "surrogateescape"))
 
 
 class _Folder(_Inode):

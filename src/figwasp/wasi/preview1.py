@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from figwasp.api.caller import Caller
@@ -30,6 +30,8 @@ from figwasp.wasi.table import Table
 
 if TYPE_CHECKING:
     import socket
+
+    Text = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 __all__ = ["WASI"]
 
@@ -53,8 +55,8 @@ class WASI:
     def __init__(
         self,
         *,
-        args: Sequence[str | bytes] = (),
-        env: Mapping[str, str] | None = None,
+        args: Iterable[Text] = (),
+        env: Mapping[str, Text] | Mapping[bytes, Text] | None = None,
         dirs: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
         stdin: IO[bytes] | bytes | bytearray | memoryview | str | os.PathLike[str] | None = None,
         stdout: Any = None,
@@ -80,8 +82,11 @@ class WASI:
         Raises:
             OSError: when a directory cannot be opened.
             ValueError: for an argument or a variable that cannot be passed, as it has a NUL in it or `=` in its name.
+            TypeError: for an argument that is not what it must be.
         """
-        pairs = dirs.items() if isinstance(dirs, Mapping) else dirs
+        if isinstance(args, (str, bytes)):
+            raise TypeError(f"args must be a sequence of arguments, not {type(args).__name__}")
+        pairs = dirs.items() if isinstance(dirs, Mapping) else _pairs(dirs)
         self._args = [_string(arg) for arg in args]
         self._env = [_variable(name, value) for name, value in (env or {}).items()]
         self._captured = [io.BytesIO() if file is CAPTURE else None for file in (stdout, stderr)]
@@ -143,17 +148,32 @@ class WASI:
         self.close()
 
 
-def _string(text: str | bytes) -> bytes:
-    encoded = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+def _string(text: Text) -> bytes:
+    plain = os.fspath(text)
+    encoded = plain if isinstance(plain, bytes) else plain.encode("utf-8", "surrogateescape")
     if b"\0" in encoded:
         raise ValueError(f"cannot pass a string with a NUL in it: {text!r}")
     return encoded
 
 
-def _variable(name: str, value: str) -> bytes:
-    if not name or "=" in name:
+def _variable(name: Text, value: Text) -> bytes:
+    encoded = _string(name)
+    if not encoded or b"=" in encoded:
         raise ValueError(f"not a name for an environment variable: {name!r}")
-    return _string(f"{name}={value}")
+    return encoded + b"=" + _string(value)
+
+
+def _pairs(dirs: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Return names and directories given in pairs.
+
+    Raises:
+        TypeError: they are something else.
+    """
+    pairs: list[Any] = [dirs] if isinstance(dirs, (str, bytes, os.PathLike)) else list(dirs)
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"dirs must be a mapping of the guest's names to directories, or pairs of them, not {pair!r}")
+    return [(name, found) for name, found in pairs]
 
 
 def _socket(sock: socket.socket | tuple[str, int]) -> Descriptor:

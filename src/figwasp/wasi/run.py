@@ -24,17 +24,21 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
     from subprocess import CompletedProcess
 
+    from figwasp.wasi.preview1 import Text
+
     Program = str | os.PathLike[str] | bytes | bytearray | memoryview | Module | Traversable
 
 __all__ = ["run"]
 
 ABORTED: Final = 134
 _NAMELESS: Final = "main.wasm"
+_LONGEST: Final = 1e9
+"""Seconds, thirty years: as good as no limit, and no trouble to the clock."""
 
 
 def run(
     program: Program,
-    args: Iterable[str | bytes] = (),
+    args: Iterable[Text] = (),
     *,
     input: str | bytes | bytearray | memoryview | None = None,
     stdin: Any = None,
@@ -44,7 +48,7 @@ def run(
     text: bool | None = None,
     encoding: str | None = None,
     errors: str | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, Text] | Mapping[bytes, Text] | None = None,
     dirs: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
     check: bool = False,
     timeout: float | None = None,
@@ -106,6 +110,8 @@ def run(
     if isinstance(args, (str, bytes)):
         raise TypeError(f"args must be a sequence of arguments, not {type(args).__name__}")
     began = time.monotonic()
+    if timeout is not None and timeout > _LONGEST:
+        timeout = _LONGEST
     codec = Codec(encoding, errors) if text or encoding or errors else None
     words = [*args]
     name = _name(program) if argv0 is None else argv0

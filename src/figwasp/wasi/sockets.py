@@ -29,7 +29,7 @@ from figwasp.wasi.abi import (
     SOCK_SHUTDOWN,
 )
 from figwasp.wasi.filesystem import failure
-from figwasp.wasi.hostfiles import ready
+from figwasp.wasi.hostfiles import LONGEST_WAIT, ready
 from figwasp.wasi.sockcalls import RECV_PEEK, RECV_WAITALL, SocketDescriptor
 
 _COMMON: Final = FD_FDSTAT_SET_FLAGS | FD_FILESTAT_GET | POLL_FD_READWRITE | FD_READ
@@ -77,7 +77,7 @@ class Socket(SocketDescriptor):
             return
         while True:
             left = deadline.left()
-            if ready(self.host, events, 3_600_000 if left is None else min(1000 * left + 1, 3_600_000)):
+            if ready(self.host, events, LONGEST_WAIT if left is None else min(1000 * left + 1, LONGEST_WAIT)):
                 return
 
     def receive(self, buffers: Sequence[memoryview], flags: int) -> tuple[int, bool]:
@@ -88,6 +88,9 @@ class Socket(SocketDescriptor):
         return size, bool(cut)
 
     def _receive(self, buffers: Sequence[memoryview], flags: int) -> tuple[int, int]:
+        if not buffers and self.filetype == FILETYPE_SOCKET_STREAM:
+            return 0, 0  # nothing to wait for
+
         def work() -> tuple[int, int]:
             size, _, told, _ = self.socket.recvmsg_into(list(buffers), 0, flags | socket.MSG_DONTWAIT)
             return size, told & socket.MSG_TRUNC

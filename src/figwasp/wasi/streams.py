@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from typing import IO, Any, Final
 
 from figwasp.api import deadline
-from figwasp.wasi.abi import FD_READ, FD_WRITE, FILETYPE_UNKNOWN, STREAM_RIGHTS
+from figwasp.wasi.abi import FD_READ, FD_WRITE, FDFLAG_NONBLOCK, FILETYPE_UNKNOWN, STREAM_RIGHTS
 from figwasp.wasi.files import Descriptor, first
+from figwasp.wasi.filesystem import failure
 from figwasp.wasi.hostfiles import from_path, inherited, ready, wait
 
 _CHUNK: Final = 1 << 20
@@ -38,17 +39,22 @@ CAPTURE: Final = _Capture()
 class Stream(Descriptor):
     """A Python file object in binary mode."""
 
-    __slots__ = ("_file",)
+    __slots__ = ("_above", "_file")
 
     def __init__(self, file: Any, rights: int) -> None:
         self._file: IO[bytes] = getattr(file, "buffer", file)  # sys.stdout and the like have theirs below
+        self._above: Any = None if self._file is file or not rights & FD_WRITE else file
         super().__init__(-1, FILETYPE_UNKNOWN, STREAM_RIGHTS & rights)
 
     def read(self, buffers: Sequence[memoryview]) -> int:
         """Read what one call of the file object gives."""
         wanted = min(sum(map(len, buffers)), _CHUNK)
-        if wanted and deadline.due():
-            self._wait_for_input()
+        if wanted and (self.flags & FDFLAG_NONBLOCK or deadline.due()):
+            host = self.waits_for()
+            if host >= 0 and self.flags & FDFLAG_NONBLOCK:
+                raise failure(errno.EAGAIN)
+            if host >= 0:
+                wait(host, select.POLLIN)
         read = getattr(self._file, "read1", self._file.read)
         data = read(wanted) if wanted else b""
         if data is None:
@@ -66,6 +72,8 @@ class Stream(Descriptor):
     def write(self, buffers: Sequence[memoryview]) -> int:
         """Write one bytes object, of which the file object may take less."""
         data = b"".join(first(buffers, _CHUNK))
+        if self._above is not None:
+            self._above.flush()  # text that was written there before
         written: int | None = self._file.write(data)
         if written is None:
             if isinstance(self._file, io.RawIOBase):
@@ -73,15 +81,14 @@ class Stream(Descriptor):
             return len(data)  # a file object of the user's own making that does not count
         return min(max(written, 0), len(data))
 
-    def _wait_for_input(self) -> None:
-        """Wait no longer than the running call may, where the file object reads from a descriptor that one can wait for."""
+    def waits_for(self) -> int:
+        """Return the host's descriptor where the file object reads from one that has nothing to read yet, else -1."""
         try:
             host = self._file.fileno()
-            if stat.S_ISREG(os.fstat(host).st_mode) or ready(host, select.POLLIN) or self._has_buffered(host):
-                return
+            idle = not stat.S_ISREG(os.fstat(host).st_mode) and not ready(host, select.POLLIN) and not self._has_buffered(host)
         except (AttributeError, OSError, ValueError):
-            return
-        wait(host, select.POLLIN)
+            return -1
+        return host if idle else -1
 
     def _has_buffered(self, host: int) -> bool:
         """Return whether Python has bytes for the next read already."""

@@ -10,12 +10,15 @@ import calendar
 import errno
 import itertools
 import os
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
-from figwasp.wasi.abi import FILETYPE_DIRECTORY, FILETYPE_REGULAR_FILE
+from figwasp.wasi.abi import FILETYPE_DIRECTORY, FILETYPE_REGULAR_FILE, FILETYPE_SYMBOLIC_LINK
 from figwasp.wasi.filesystem import ONLY_DIRECTORY, Directory, Entry, File, Status, failure
-from figwasp.wasi.host import HostDirectory, HostFile, status_of
+from figwasp.wasi.host import HostDirectory
 
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["ResourceDirectory", "ZipDirectory"]
 
 _devices: Final = itertools.count(1 << 33)
+_UNREADABLE: Final = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+"""What `zipfile` raises for what is damaged, encrypted, or packed in a way that it does not know."""
 
 
 class _Bytes(File):
@@ -78,7 +83,7 @@ class ZipDirectory(Directory):
                 below._start(self._archive, self._status.device, self._inodes)
             place = below
         if name and not isinstance(place._names.get(name), ZipDirectory):
-            time = calendar.timegm((*info.date_time, 0, 0, 0)) * 10**9
+            time = _nanoseconds(info)
             status = Status(FILETYPE_REGULAR_FILE, info.file_size, next(self._inodes), 1, time, time, time, self._status.device)
             place._names[name] = status, info
 
@@ -102,7 +107,10 @@ class ZipDirectory(Directory):
             return found
         if how & ONLY_DIRECTORY:
             raise failure(errno.ENOTDIR, name)
-        return _Bytes(self._archive.read(found[1]), found[0])
+        try:
+            return _Bytes(self._archive.read(found[1]), found[0])
+        except _UNREADABLE:
+            raise failure(errno.EIO, name) from None
 
     def _find(self, name: str) -> ZipDirectory | tuple[Status, ZipInfo]:
         found = self._names.get(name)
@@ -111,14 +119,25 @@ class ZipDirectory(Directory):
         return found
 
 
+def _nanoseconds(info: ZipInfo) -> int:
+    """Return a time of an archive, where programs that want no times in it write zeros."""
+    year, month, day, *clock = info.date_time
+    return calendar.timegm((year, min(max(month, 1), 12), max(day, 1), *clock, 0, 0, 0)) * 10**9
+
+
 class ResourceDirectory(Directory):
     """A tree of resources, read-only: what `importlib.resources.files(package)` returns, or a `zipfile.Path`.
 
     Args:
         resources: the directory; listed once, when first something is looked for.
+
+    Raises:
+        OSError: it is none.
     """
 
     def __init__(self, resources: Any) -> None:
+        if not resources.is_dir():
+            raise failure(errno.ENOTDIR if resources.is_file() else errno.ENOENT, resources.name)
         self._start(resources, next(_devices), itertools.count(1))
 
     def _start(self, resources: Any, device: int, inodes: Iterator[int]) -> None:
@@ -133,8 +152,8 @@ class ResourceDirectory(Directory):
             self._found = {}
             for child in self._resources.iterdir():
                 name = child.name
-                if name not in ("", ".", "..") and "/" not in name and "\0" not in name:
-                    status = Status(FILETYPE_DIRECTORY if child.is_dir() else FILETYPE_REGULAR_FILE, -1)
+                if name not in ("", ".", "..") and "/" not in name and "\0" not in name and not _leads_elsewhere(child):
+                    status = Status(_filetype(child), -1)
                     self._found[name] = child, status._replace(inode=next(self._inodes), device=self._status.device)
         return self._found
 
@@ -156,10 +175,11 @@ class ResourceDirectory(Directory):
         """Return the attributes of a name."""
         child, status = self._find(name)
         if isinstance(child, os.PathLike):
-            return status_of(os.lstat(child))
+            with _place(child) as place:
+                return place.look(os.path.basename(child))
         if status.size >= 0:
             return status
-        size = 0 if status.filetype == FILETYPE_DIRECTORY else len(child.read_bytes())
+        size = 0 if status.filetype == FILETYPE_DIRECTORY else len(_read(child, name))
         status = status._replace(size=size)
         self._names()[name] = child, status
         return status
@@ -168,20 +188,45 @@ class ResourceDirectory(Directory):
         """Open a name."""
         child, status = self._find(name)
         if isinstance(child, os.PathLike):
-            return _of_host(child, how)
+            with _place(child) as place:
+                return place.open(os.path.basename(child), how)
         if status.filetype != FILETYPE_DIRECTORY:
             if how & ONLY_DIRECTORY:
                 raise failure(errno.ENOTDIR, name)
-            return _Bytes(child.read_bytes(), status)
+            return _Bytes(_read(child, name), status)
         below = ResourceDirectory.__new__(ResourceDirectory)
         below._start(child, self._status.device, self._inodes)
         below._status = status._replace(size=0)
         return below
 
+    def readlink(self, name: str) -> str:
+        """Read a symlink, which only the host has."""
+        child, _ = self._find(name)
+        if not isinstance(child, os.PathLike):
+            raise failure(errno.EINVAL, name)
+        with _place(child) as place:
+            return place.readlink(os.path.basename(child))
 
-def _of_host(path: os.PathLike[str], how: int) -> File | Directory:
-    """Open a resource that is a file or a directory of the host."""
-    if os.path.isdir(path):
-        return HostDirectory(path, writable=False)
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-    return HostFile(os.open(path, flags | (os.O_DIRECTORY if how & ONLY_DIRECTORY else 0)), False)
+
+def _filetype(resource: Any) -> int:
+    if isinstance(resource, os.PathLike) and os.path.islink(resource):
+        return FILETYPE_SYMBOLIC_LINK
+    return FILETYPE_DIRECTORY if resource.is_dir() else FILETYPE_REGULAR_FILE
+
+
+def _leads_elsewhere(resource: Any) -> bool:
+    """Return whether directories that `importlib` has merged are not all directories themselves: it follows symlinks."""
+    return any(map(os.path.islink, getattr(resource, "_paths", ())))
+
+
+def _place(path: os.PathLike[str]) -> closing[HostDirectory]:
+    """Open where a resource of the host lies: its own name may be a symlink, which is not for the host to follow."""
+    return closing(HostDirectory(os.path.dirname(path), writable=False))
+
+
+def _read(resource: Any, name: str) -> bytes:
+    """Read a resource that is no file of the host."""
+    try:
+        return bytes(resource.read_bytes())
+    except _UNREADABLE:
+        raise failure(errno.EIO, name) from None

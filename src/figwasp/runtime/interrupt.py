@@ -1,0 +1,22 @@
+"""Floor 4: what Ctrl-C raises, for a process that is figwasp's own.
+
+In: an exception. Out: nothing; from then on the main thread raises it where Python would raise KeyboardInterrupt.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import NoReturn
+
+__all__ = ["raise_on_interrupt"]
+
+
+def raise_on_interrupt(error: BaseException) -> None:
+    """Have Ctrl-C raise something else, unless somebody has seen to it already: a shell, for what runs in its background."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return
+
+    def interrupt(_number: int, _frame: object) -> NoReturn:
+        raise error
+
+    signal.signal(signal.SIGINT, interrupt)
