@@ -58,6 +58,14 @@ class ParseError(Malformed):
         self.line = line
         self.column = column
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _bare, (type(self), self.args), self.__dict__
+
+
+def _bare(kind: type[ParseError], args: tuple[object, ...]) -> ParseError:
+    """Make an error that has been pickled, whose text is put together already."""
+    return kind.__new__(kind, *args)
+
 
 class Invalid(Error):
     """The module is well-formed but does not validate (spec 3).
@@ -70,7 +78,7 @@ class Invalid(Error):
     def __init__(self, message: str, offset: int | None = None, func: int | None = None, name: str | None = None) -> None:
         where = ""
         if func is not None:
-            where = f" in function {func}" + (f" ({name})" if name else "")
+            where = f" in function {func}" + (f" ({printable(name)})" if name else "")
         if offset is not None:
             where += f" at byte offset {offset:#x}"
         super().__init__(message + where)

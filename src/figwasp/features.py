@@ -54,6 +54,9 @@ class Features:
 
     Attributes:
         enabled: names of the proposals that are on.
+
+    Raises:
+        ValueError: there is no proposal of such a name.
     """
 
     __slots__ = ("enabled",)
@@ -82,7 +85,7 @@ class Features:
 
     def excluding(self, *names: str) -> Features:
         """Return these features without the named proposals."""
-        return Features(self.enabled - set(names))
+        return Features(self.enabled - Features(names).enabled)
 
 
 ALL: Final = Features(PROPOSALS)

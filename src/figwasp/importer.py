@@ -3,7 +3,8 @@
     import figwasp.importer
     import plugin  # plugin.wasm, or plugin.wat, in a folder of sys.path
 
-Where it looks: in the folders of `sys.path`, and for submodules in the folders of their package, for NAME.wasm, then NAME.wat.
+Where it looks: in the folders and zip files of `sys.path`, and for submodules in those of their package, for NAME.wasm, then
+NAME.wat.
 Python's own finders are asked first, so that nothing of Python's is shadowed, wherever in `sys.path` it stands; that
 includes a mere folder called NAME, which Python takes for a package.
 
@@ -25,8 +26,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import FileFinder, ModuleSpec
+from importlib.util import spec_from_file_location
 from types import ModuleType
 from typing import Any, Final
 
@@ -50,9 +52,16 @@ class WasmLoader:
         path: of the file.
     """
 
-    def __init__(self, name: str, path: str) -> None:
+    def __init__(self, name: str, path: str, read: Callable[[str], bytes] | None = None) -> None:
+        """Make a loader.
+
+        Args:
+            name, path: the attributes.
+            read: returns the content of a file of an archive; None for files of the file system.
+        """
         self.name = name
         self.path = path
+        self._read = read
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """Leave the making of the module object to the import system."""
@@ -70,7 +79,7 @@ class WasmLoader:
             raise ImportError(f"cannot import {self.path}: {error}", name=self.name, path=self.path) from error
 
     def _fill(self, module: ModuleType) -> None:
-        compiled = figwasp.Module(self.path, engine=engine)
+        compiled = figwasp.Module(self._source(), engine=engine)
         wanted = {item.module for item in compiled.imports}
         world = wasi.WASI() if wanted.intersection(_WASI) else None
         imports: dict[str, Any] = {name: self._provider(name) for name in sorted(wanted.difference(_WASI))}
@@ -81,6 +90,13 @@ class WasmLoader:
         if isinstance(initialize := _export(exports, "_initialize"), figwasp.Func):
             initialize()
         self._publish(module, instance)
+
+    def _source(self) -> str | bytes:
+        """Return the path of a file, or the binary of one that lies in an archive."""
+        if self._read is None:
+            return self.path
+        data = self._read(self.path)
+        return figwasp.wat(data) if self.path.endswith(".wat") else data
 
     def _publish(self, module: ModuleType, instance: figwasp.Instance) -> None:
         names = [name for name in instance.exports if not (name.startswith("__") and name.endswith("__"))]
@@ -120,6 +136,8 @@ class WasmLoader:
 
     def get_data(self, path: str) -> bytes:
         """Return the content of a file."""
+        if self._read is not None:
+            return self._read(path)
         with open(path, "rb") as file:
             return file.read()
 
@@ -149,8 +167,26 @@ def _export(exports: figwasp.Exports, name: str) -> object:
         return None
 
 
+def _find_in_archive(name: str, folder: str, read: Callable[[str], bytes]) -> ModuleSpec | None:
+    """Return where a module is in a folder of an archive, or None.
+
+    Args:
+        name: its full name.
+        folder: path of the archive, and of the folder in it.
+        read: returns the content of a file by its path, or raises OSError.
+    """
+    for suffix in SUFFIXES:
+        path = os.path.join(folder, name.rpartition(".")[2] + suffix)
+        try:
+            read(path)
+        except OSError:
+            continue
+        return spec_from_file_location(name, path, loader=WasmLoader(name, path, read))  # type: ignore[arg-type]
+    return None
+
+
 class WasmFinder:
-    """Finds WebAssembly modules in folders: one at the end of `sys.meta_path`."""
+    """Finds WebAssembly modules in folders and zip files: one at the end of `sys.meta_path`."""
 
     def __init__(self) -> None:
         self._folders: dict[str, FileFinder] = {}
@@ -165,7 +201,9 @@ class WasmFinder:
         """
         for entry in sys.path if path is None else path:
             if isinstance(entry, str):
-                spec = self._folder(entry).find_spec(name)
+                # Python's own finders, which have been asked before, leave here what reads an archive.
+                read = getattr(sys.path_importer_cache.get(entry), "get_data", None)
+                spec = self._folder(entry).find_spec(name) if read is None else _find_in_archive(name, entry, read)
                 if spec is not None and spec.loader is not None:  # without a loader: a folder that might be a namespace package
                     return spec
         return None

@@ -327,6 +327,7 @@ def test_what_counts_as_async() -> None:
     for get, expected in (
         (Callable_(), 2 + 6),
         (functools.partial(Callable_().method, 10), 11 + 15),
+        (make().acall.sum, 12 + 20),
     ):
         assert asyncio.run(make(get).acall.sum(1)) == expected
 
@@ -410,7 +411,7 @@ def test_a_timeout_while_computing_and_while_waiting() -> None:
         asyncio.run(instance.acall.sum(2, timeout=0.05))
     assert asyncio.run(instance.acall.sum(1, timeout=60)) == 6
     with pytest.raises(TypeError, match="no keyword argument 'seconds'"):
-        asyncio.run(instance.acall.sum(1, seconds=2))
+        asyncio.run(instance.acall.sum(1, seconds=2))  # type: ignore[call-arg]
 
     # A timeout of the host function's own is an exception like any other.
     async def own(number: int) -> int:

@@ -1,10 +1,9 @@
-"""The examples in docstrings of the public modules and in the guide do what they say."""
+"""The examples in docstrings, wherever they stand, and in the pages do what they say."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
-import pkgutil
 import re
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,14 @@ from typing import Any
 import pytest
 
 import figwasp
-import figwasp.api
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = ["figwasp", "figwasp.types", "figwasp.wasi.preview1", "figwasp.wasi.run", *sorted(f"figwasp.api.{item.name}" for item in pkgutil.iter_modules(figwasp.api.__path__))]
+SOURCES = ROOT / "src"
+MODULES = sorted(
+    ".".join(path.relative_to(SOURCES).with_suffix("").parts).removesuffix(".__init__")
+    for path in (SOURCES / "figwasp").rglob("*.py")
+    if ">>> " in path.read_text(encoding="utf-8")
+)
 PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md") if ">>> " in path.read_text(encoding="utf-8"))
 FENCE = re.compile(r"^```.*$", re.MULTILINE)
 FLAGS = doctest.ELLIPSIS
@@ -36,7 +39,7 @@ def check(found: list[doctest.DocTest]) -> int:
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    check(doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name)))
+    assert check(doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name))) > 0
 
 
 @pytest.mark.parametrize("name", PAGES)

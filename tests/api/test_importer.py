@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import sys
 import textwrap
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,29 @@ def test_a_folder_is_no_module(folder: Folder) -> None:
     (folder.path / "plugin_g.wasm").mkdir()
     with pytest.raises(ModuleNotFoundError):
         get("plugin_g")
+
+
+def test_modules_in_a_zip_file(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zip file on the path is looked through too, and the packages in it, as for an application that is one file."""
+    archive = folder.path / "app.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("zip_a.wasm", figwasp.wat(ADD))
+        file.writestr("zip_pack/__init__.py", "")
+        file.writestr("zip_pack/host.py", "def seven(): return 7")
+        file.writestr("zip_pack/zip_b.wat", '(module (import "host" "seven" (func $f (result i32))) (export "seven" (func $f)))')
+        file.writestr("zip_bad.wasm", b"\0asm")
+    monkeypatch.setattr(sys, "path", [str(archive), *sys.path])
+    plugin = get("zip_a")
+    assert plugin.add(2, 3) == 5 and plugin.__file__ == str(archive / "zip_a.wasm")
+    assert plugin.__loader__.get_data(plugin.__file__) == figwasp.wat(ADD) and plugin.__loader__.get_source("zip_a") is None
+    assert get("zip_pack.zip_b").seven() == 7 and "seven" in get("zip_pack.zip_b").__loader__.get_source("zip_pack.zip_b")
+    assert importlib.reload(plugin).add(1, 1) == 2
+    with pytest.raises(ImportError, match="unexpected end") as caught:
+        get("zip_bad")
+    assert caught.value.path == str(archive / "zip_bad.wasm")
+    for name in ("zip_c", "zip_pack.zip_a"):
+        with pytest.raises(ModuleNotFoundError):
+            get(name)
 
 
 def test_the_working_directory_is_the_empty_name(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,13 +102,15 @@ def linker_with(**namespaces: Any) -> figwasp.Linker:
     [
         ("(func)", 5, r"must be a function \(\) -> \(\), not int"),
         ("(func)", figwasp.Memory(1), r"not a memory"),
-        ("(memory 1)", print, r"must be a memory, not a Python function"),
-        ("(memory 1)", figwasp.Table("funcref", 1), r"must be a memory, not a table"),
-        ("(table 1 funcref)", [], r"must be a table, not list"),
+        ("(memory 1)", print, r"must be memory 1, not a Python function"),
+        ("(memory 1)", figwasp.Table("funcref", 1), r"must be memory 1, not a table"),
+        ("(table 1 funcref)", [], r"must be table 1 funcref, not list"),
+        ("(memory 1)", int, r"must be memory 1, not the class int"),
+        ("(tag (param i32))", print, r"must be a tag \(i32\) -> \(\), not a Python function"),
         ("(global (mut i32))", 5, r"must be global \(mut i32\), not int"),
         ("(global i32)", print, r"must be global i32"),
         ("(global i32)", figwasp.Global("i64", 5), r"must be global i32, not global i64"),
-        ("(memory 2)", figwasp.Memory(1), r"must be memory 2, not memory 1 of 1 pages"),
+        ("(memory 2)", figwasp.Memory(1), r"must be memory 2, not memory 1 of 1 page$"),
     ],
 )
 def test_wrong_things(type_: str, value: object, text: str) -> None:

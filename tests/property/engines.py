@@ -19,7 +19,6 @@ from figwasp.ir.evaluate_module import Machine
 from figwasp.runtime import containers as runtime
 from figwasp.runtime import linear, os, process
 from figwasp.runtime.compile import CompiledModule
-from figwasp.runtime.config import Config
 from figwasp.runtime.func import Func, enter_raw, func_at, new_buffer
 from figwasp.runtime.instance import Extern, State, instantiate
 from figwasp.runtime.owner import Owner, make_owner
@@ -29,6 +28,7 @@ from tests.property.modules import Call
 from tests.property.outcomes import Outcome, OutOfTime, from_python, imported, imported_python, seen, to_python
 
 REFUEL: Final = "refuel"
+_MEMORY: Final = {linear.GUARD: "guard", linear.CHECKED: "checked"}
 STEPS: Final = 400_000
 """Values that the evaluator may evaluate for a module."""
 
@@ -93,7 +93,7 @@ def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Out
         mode: linear.GUARD or linear.CHECKED.
         raw: whether to pass bits instead of Python values, and to have ticks at entries.
     """
-    code = CompiledModule(module, lazy=False, config=Config(mode=mode))
+    code = CompiledModule(module, lazy=False, config=figwasp.Engine(memory=_MEMORY[mode]).config)
     outcome = Outcome()
     externs = [_extern(item, number, module, mode) for number, item in enumerate(module.imports)]
     try:

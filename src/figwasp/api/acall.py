@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from figwasp.api.func import Func
+from figwasp.api.module import Module, listed
+from figwasp.errors import printable
 from figwasp.runtime import suspend
+from figwasp.wasm.module import FUNC
 
 if TYPE_CHECKING:
+    from typing import TypedDict, Unpack
+
     from figwasp.api.instance import Exports
+
+    class _Names(TypedDict, total=False):
+        timeout: float | None
 
 __all__ = ["AsyncCalls", "AsyncFunc"]
 
 
 class AsyncFunc:
-    """An exported function to be awaited.
+    """An exported function to be awaited; also an async host function for other instances.
 
     Calling it gives a coroutine. Whenever wasm reaches a host function that is an `async def`, the call is suspended on a
     stack of its own until that has returned; the event loop, whichever it is, runs other things meanwhile, other calls of the
@@ -33,31 +41,32 @@ class AsyncFunc:
     def __init__(self, func: Func) -> None:
         self.func = func
 
-    def __call__(self, *args: object, **names: object) -> Coroutine[Any, Any, Any]:
-        """Return the coroutine of a call.
+    async def __call__(self, *args: object, **names: Unpack[_Names]) -> Any:
+        """Call the function, and await whatever it waits for.
 
         Args:
             args: as for the function.
             names: `timeout`, as for the function: seconds that the call may take, waiting included; it needs asyncio.
 
-        Raises (when it is awaited):
+        Raises:
             Trap: it trapped.
             Timeout: it took too long.
             RuntimeError: an async host function was reached with a Python function that had called wasm in between.
         """
-        return suspend.call(self.func, args, self.func.timeout(names))
+        return await suspend.call(self.func, args, self.func.timeout(dict(names)))
 
     def __repr__(self) -> str:
-        return f"<figwasp.AsyncFunc {self.func.name} {self.func.type}>"
+        return f"<figwasp.AsyncFunc {printable(self.func.name)} {self.func.type}>"
 
 
 class AsyncCalls:
     """The exported functions of an instance, to be awaited: by attribute, by item, iterable by name."""
 
-    __slots__ = ("_exports",)
+    __slots__ = ("_exports", "_module")
 
-    def __init__(self, exports: Exports) -> None:
+    def __init__(self, exports: Exports, module: Module) -> None:
         self._exports = exports
+        self._module = module
 
     def __getitem__(self, name: str) -> AsyncFunc:
         func = self._exports[name]
@@ -66,7 +75,7 @@ class AsyncCalls:
         return AsyncFunc(func)
 
     def __getattr__(self, name: str) -> AsyncFunc:
-        if name == "_exports":
+        if name in AsyncCalls.__slots__:
             raise AttributeError(name)  # of an object that copy or pickle has made without __init__
         try:
             return self[name]
@@ -74,10 +83,10 @@ class AsyncCalls:
             raise AttributeError(f"the instance has no export {name!r}") from None
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in self._exports if isinstance(self._exports[name], Func))
+        return (name for name, export in self._module.exports_by_name.items() if export.kind == FUNC)
 
     def __dir__(self) -> list[str]:
         return list(self)
 
     def __repr__(self) -> str:
-        return f"<async calls {', '.join(self)}>"
+        return f"<async calls {listed(self)}>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 
-from figwasp.api.instance import Exports, Instance, first_memory
+from figwasp.api.instance import Exports, Instance, first_memory, make_instance
 from figwasp.api.memory import Memory
 from figwasp.api.module import Module
 from figwasp.runtime.caller import owner_of
@@ -48,7 +48,7 @@ class Caller:
             return handle
         owner = owner_of(state)
         assert state is not None
-        return Instance(state, owner, self.module)
+        return make_instance(state, owner, self.module)
 
     @property
     def exports(self) -> Exports:

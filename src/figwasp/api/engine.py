@@ -9,10 +9,11 @@ from figwasp.runtime import deadline, linear
 from figwasp.runtime import stack as stacks
 from figwasp.runtime.config import Config
 from figwasp.runtime.fuel import checked
+from figwasp.runtime.limits import Slots
 from figwasp.runtime.listen import Listener
 from figwasp.runtime.stack import STACK_SIZE
 
-__all__ = ["Engine", "default_engine"]
+__all__ = ["Engine", "chosen", "default_engine"]
 
 _GIVEN: Final = frozenset({"fuel", "memory"})  # arguments that the configuration has in another form
 _MODES: Final = {"guard": linear.GUARD, "checked": linear.CHECKED}
@@ -69,19 +70,28 @@ class Engine:
         self._fuel = fuel or fuel is not False  # 0 is True: it is counted, and there is none at first
         if memory is not None and memory not in _MODES:
             raise ValueError(f'memory is "guard" or "checked", not {memory!r}')
-        self.config = Config(
-            features,
-            None if memory is None else _MODES[memory],
-            metered=fuel is not False,
-            fuel=0 if isinstance(fuel, bool) else checked(fuel, "fuel"),
-            stack_size=stacks.checked(stack_size),
-            max_memory=_limit(max_memory, "max_memory"),
-            max_table=_limit(max_table, "max_table"),
-            max_instances=_limit(max_instances, "max_instances"),
-            timeout=deadline.checked(timeout),
-            listener=listener,
-            perf_map=perf_map,
-        )
+        if not isinstance(features, Features):
+            raise TypeError(f"features must be figwasp.features.Features, not {type(features).__name__}")
+        if listener is not None and not callable(listener):
+            raise TypeError(f"listener must be callable or None, not {type(listener).__name__}")
+        config = self.config = Config()
+        config.features = features
+        config.mode = linear.choose_mode() if memory is None else _MODES[memory]
+        config.metered = fuel is not False
+        config.fuel = 0 if isinstance(fuel, bool) else checked(fuel, "fuel")
+        config.stack_size = stacks.checked(stack_size)
+        config.max_memory = _limit(max_memory, "max_memory")
+        config.max_table = _limit(max_table, "max_table")
+        config.max_instances = _limit(max_instances, "max_instances")
+        config.slots = Slots(config.max_instances)
+        config.timeout = deadline.checked(timeout)
+        config.listener = listener
+        config.perf_map = bool(perf_map)
+
+    @property
+    def features(self) -> Features:
+        """The proposals that modules may use; `including` and `excluding` give others from them."""
+        return self.config.features
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -132,3 +142,16 @@ def default_engine() -> Engine:
     if _default is None:
         _default = Engine()
     return _default
+
+
+def chosen(engine: Engine | None) -> Engine:
+    """Return the engine that somebody gave, the default for None.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if engine is None:
+        return default_engine()
+    if not isinstance(engine, Engine):
+        raise TypeError(f"engine must be a figwasp.Engine or None, not {type(engine).__name__}")
+    return engine

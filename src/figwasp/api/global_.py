@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from figwasp.runtime import containers as runtime
 from figwasp.runtime import cpython, os
@@ -15,7 +15,7 @@ _CONTENTS: Final = (*NUM_TYPES, FUNCREF, EXTERNREF)
 
 
 class Global:
-    """A global: a cell with a type, perhaps mutable.
+    """A global: a cell with a type, perhaps mutable. Objects for the same global are equal.
 
     >>> import figwasp
     >>> level = figwasp.Global("i32", 3, mutable=True)
@@ -37,7 +37,7 @@ class Global:
     def __init__(self, type: str, value: Any, mutable: bool = False) -> None:
         code = TYPE_CODES.get(type, V128)
         if code not in _CONTENTS:
-            raise ValueError(f"a global cannot hold {type}")
+            raise ValueError(f"a global holds {', '.join(map(type_name, _CONTENTS))}, not {type!r}")
         made = make(GlobalType(code, mutable), code, value)
         self.core, self.owner = made.core, made.owner
 
@@ -62,6 +62,15 @@ class Global:
             raise TypeError("the global is immutable")
         what = "the value of a global"
         self.core.store.run(lambda: self.core.set(to_bits(value, type_.type, self.core.store, what)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Global) and self.core is other.core
+
+    def __hash__(self) -> int:
+        return hash(self.core)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a global cannot be copied or pickled")
 
     def __repr__(self) -> str:
         type_ = self.core.type

@@ -13,10 +13,10 @@ from figwasp.api.func import Func
 from figwasp.api.global_ import Global
 from figwasp.api.instance import Exports, Instance
 from figwasp.api.memory import Memory
-from figwasp.api.module import KINDS, Module, show_import
+from figwasp.api.module import Module, show_import
 from figwasp.api.signature import fit
 from figwasp.api.table import Table
-from figwasp.errors import Closed, Unlinkable
+from figwasp.errors import Closed, Unlinkable, printable
 from figwasp.runtime import containers as runtime
 from figwasp.runtime.compile import TYPES, CompiledModule
 from figwasp.runtime.containers import Tag
@@ -27,13 +27,14 @@ from figwasp.wasm.module import KIND_NAMES, TAG, Import
 from figwasp.wasm.subtyping import canonical_type
 from figwasp.wasm.types import GlobalType, MemoryType, TableType
 
-__all__ = ["MISSING", "Imports", "Incompatible", "Late", "check_namespace", "look_up", "member", "resolve"]
+__all__ = ["MISSING", "Imports", "Incompatible", "Late", "check_imports", "check_namespace", "look_up", "member", "resolve"]
 
 Imports = Mapping[str, Any]
 """Module name -> a mapping, an instance, a Python module, or any object whose attributes are the imports."""
 
 MISSING: Final = object()
 _NO_NAMESPACES: Final = (Func, Memory, Table, Global, Tag, Module, str, bytes, bytearray, int, float, list, tuple, set, frozenset)
+_NO_IMPORTS: Final = (*_NO_NAMESPACES, Instance, Exports, type(None))
 _NOUNS: Final = ((Func, "a WebAssembly function"), (Memory, "a memory"), (Table, "a table"), (Global, "a global"), (Tag, "a tag"))
 
 
@@ -67,16 +68,34 @@ def look_up(imports: object, module: str, name: str) -> Any:
     return member(namespace, name)
 
 
+def check_imports(imports: object) -> None:
+    """Make sure that module names can be looked up in what has been given as imports.
+
+    Raises:
+        TypeError: it is a thing without names in it, or one that has the second names.
+    """
+    if not isinstance(imports, _NO_IMPORTS) or _is_namedtuple(imports):
+        return
+    hint = '{"MODULE": {"NAME": ...}}'
+    if isinstance(imports, (Instance, Exports)):
+        hint = '{"MODULE": instance}'
+    raise TypeError(f"imports must be a mapping of module names, not {type(imports).__name__}: give {hint}")
+
+
 def check_namespace(name: str, namespace: object) -> None:
     """Make sure that imports can be looked up in what stands under a module name.
 
     Raises:
         TypeError: it is a thing without names in it.
     """
-    if namespace is None or isinstance(namespace, _NO_NAMESPACES):
+    if namespace is None or (isinstance(namespace, _NO_NAMESPACES) and not _is_namedtuple(namespace)):
         hint = "instantiate it, or use a Linker" if isinstance(namespace, Module) else f'give {{"{name}": {{NAME: ...}}}}'
         wanted = "must be a mapping, an instance or an object with attributes"
         raise TypeError(f"imports from {name!r} {wanted}, not {type(namespace).__name__}: {hint}")
+
+
+def _is_namedtuple(thing: object) -> bool:
+    return isinstance(thing, tuple) and hasattr(thing, "_fields")
 
 
 def member(namespace: object, name: str) -> Any:
@@ -139,7 +158,7 @@ def _check(item: Import, value: Any, module: Module) -> tuple[Extern, Owner | No
         assert isinstance(desc, int)
         if isinstance(value, Tag) and value.number == code.numbers[desc]:
             return value, None
-        got = repr(value) if isinstance(value, Tag) else type(value).__name__
+        got = f"a tag {value.type}" if isinstance(value, Tag) else _described(value)
         raise _incompatible(item, f"a tag {code.module.signature(desc)}", got)
     if isinstance(desc, int):
         return _check_func(item, value, module, desc)
@@ -149,13 +168,13 @@ def _check(item: Import, value: Any, module: Module) -> tuple[Extern, Owner | No
         core = value.core
         if memory_matches(core.pages, core.type, desc):
             return core, value.owner
-        raise _incompatible(item, repr(desc), f"{core.type!r} of {core.pages} pages")
+        raise _incompatible(item, repr(desc), f"{core.type!r} of {core.pages} page{'s' * (core.pages != 1)}")
     if isinstance(desc, TableType) and isinstance(value, Table):
         table = value.core
         if table_matches(len(table), table.type, table.elem, desc, canonical_type(desc.elem, code.numbers)):
             return table, value.owner
-        raise _incompatible(item, repr(desc), f"{table.type!r} of {len(table)} elements")
-    raise _incompatible(item, f"a {KINDS[item.kind]}", _described(value))
+        raise _incompatible(item, repr(desc), f"{table.type!r} of {len(table)} element{'s' * (len(table) != 1)}")
+    raise _incompatible(item, repr(desc), _described(value))
 
 
 def _described(value: object) -> str:
@@ -163,7 +182,9 @@ def _described(value: object) -> str:
     for kind, noun in _NOUNS:
         if isinstance(value, kind):
             return noun
-    return "a Python function" if callable(value) and not isinstance(value, type) else type(value).__name__
+    if isinstance(value, type):
+        return f"the class {value.__qualname__}"
+    return "a Python function" if callable(value) else type(value).__name__
 
 
 def _incompatible(item: Import, expected: str, found: str) -> Incompatible:
@@ -175,9 +196,9 @@ def _check_func(item: Import, value: Any, module: Module, index: int) -> tuple[E
     type_ = code.module.signature(index)
     if isinstance(value, Func):
         if not TYPES.derives(value.type_number, code.numbers[index]):
-            raise _incompatible(item, f"a function {type_}", f"{value.type}")
+            raise _incompatible(item, f"a function {type_}", f"a function {value.type}")
         if value.state is not None and value.state.closed is not None:
-            raise Closed(f"{show_import(item)} is given as {value.name}(), whose instance has been closed")
+            raise Closed(f"{show_import(item)} is given as {printable(value.name)}(), whose instance has been closed")
         return value, value.owner
     if not callable(value) or isinstance(value, (Memory, Table, Global, Tag)):
         raise _incompatible(item, f"a function {type_}", _described(value))

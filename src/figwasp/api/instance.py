@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from figwasp.api import global_ as globals_
 from figwasp.api import memory as memories
 from figwasp.api import table as tables
 from figwasp.api.acall import AsyncCalls
 from figwasp.api.memory import Memory
-from figwasp.api.module import Module
-from figwasp.errors import Closed
+from figwasp.api.module import Module, listed
+from figwasp.errors import Closed, printable
 from figwasp.runtime import closing
 from figwasp.runtime.fuel import checked
 from figwasp.runtime.func import func_at
@@ -69,6 +69,9 @@ class Exports:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"cannot set {name!r}: exports are what the module says")
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"cannot delete {name!r}: exports are what the module says")
+
     def __contains__(self, name: object) -> bool:
         return name in self.__module.exports_by_name
 
@@ -82,7 +85,10 @@ class Exports:
         return list(self)
 
     def __repr__(self) -> str:
-        return f"<exports {', '.join(self)}>"
+        return f"<exports {listed(self) or 'of nothing'}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("exports cannot be copied or pickled")
 
 
 class Instance:
@@ -115,17 +121,8 @@ class Instance:
     owner: Owner
     first_memory: Memory | None
 
-    def __init__(self, state: State, owner: Owner, module: Module) -> None:
-        put = object.__setattr__
-        put(self, "state", state)
-        put(self, "owner", owner)
-        put(self, "module", module)
-        put(self, "closed", False)
-        put(self, "first_memory", None)
-        exports = Exports(state, owner, module)
-        put(self, "exports", exports)
-        put(self, "acall", AsyncCalls(exports))
-        state.handle = weakref.ref(self)
+    def __new__(cls, *args: object, **names: object) -> Instance:
+        raise TypeError("an instance is made by figwasp.load(module, imports), or by the method instantiate of a Linker")
 
     def close(self) -> None:
         """Close it: calls of its functions, also from other instances, raise `Closed` from now on.
@@ -147,6 +144,8 @@ class Instance:
         object.__delattr__(self, "owner")
 
     def __enter__(self) -> Instance:
+        if self.closed:
+            raise Closed(f"the instance of {self.module!r} has been closed")
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -207,11 +206,35 @@ class Instance:
             return
         raise AttributeError(f"cannot set {name!r}: an instance is what its module says")
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"cannot delete {name!r}: an instance is what its module says")
+
+    def __dir__(self) -> list[str]:
+        return sorted({*object.__dir__(self), *self.exports})
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an instance cannot be copied or pickled: pickle its module, and instantiate that where it is needed")
+
     def __repr__(self) -> str:
         name = self.module.name
-        if self.closed:
-            return f"<figwasp.Instance {name}, closed>" if name else "<figwasp.Instance, closed>"
-        return f"<figwasp.Instance {name or ''} exporting {', '.join(self.exports) or 'nothing'}>"
+        what = f"figwasp.Instance {printable(name)}" if name else "figwasp.Instance"
+        return f"<{what}, closed>" if self.closed else f"<{what} exporting {listed(self.exports) or 'nothing'}>"
+
+
+def make_instance(state: State, owner: Owner, module: Module) -> Instance:
+    """Return the Python object for an instance that `owner` keeps."""
+    made = object.__new__(Instance)
+    put = object.__setattr__
+    put(made, "state", state)
+    put(made, "owner", owner)
+    put(made, "module", module)
+    put(made, "closed", False)
+    put(made, "first_memory", None)
+    exports = Exports(state, owner, module)
+    put(made, "exports", exports)
+    put(made, "acall", AsyncCalls(exports, module))
+    state.handle = weakref.ref(made)
+    return made
 
 
 def first_memory(state: State, owner: Owner, module: Module) -> Memory | None:

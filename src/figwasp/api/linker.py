@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from figwasp.api.engine import Engine
-from figwasp.api.imports import MISSING, Imports, Late, check_namespace, look_up, member, resolve
-from figwasp.api.instance import Instance
+from figwasp.api.engine import Engine, chosen
+from figwasp.api.imports import MISSING, Imports, Late, check_imports, check_namespace, look_up, member, resolve
+from figwasp.api.instance import Instance, make_instance
 from figwasp.api.module import Module, Source
 from figwasp.errors import Unlinkable
 from figwasp.runtime.instance import Extern, instantiate
@@ -28,16 +28,22 @@ def load(source: Source | Module, imports: Imports | None = None, *, engine: Eng
         source: a path, the bytes of a binary, or a module.
         imports: per module name a mapping, an instance, a Python module, or an object with attributes; functions are WebAssembly
             functions or plain Python callables, an immutable global may be a plain number.
-        engine: what to compile it with, unless it is a module already.
+        engine: what to compile it with; that of a module, if it is one already.
 
     Raises:
         Malformed, Invalid: it is no valid module.
         Unlinkable: an import is missing or has another type.
         TypeError: something that is no namespace stands where imports should be.
+        ValueError: it is a module that has been made with another engine.
         Trap: a segment did not fit, or the start function trapped.
     """
     module = source if isinstance(source, Module) else Module(source, engine=engine)
+    if engine is not None and module.engine != engine:  # its limits would not hold
+        raise ValueError(f"{module!r} has been made with {module.engine!r}: give the engine to figwasp.Module")
+    if isinstance(imports, Linker):
+        raise TypeError("imports must be a mapping of module names, not a Linker: call linker.instantiate(module)")
     given = {} if imports is None else imports
+    check_imports(given)
     return _instance(module, resolve(module, lambda first, second: look_up(given, first, second)))
 
 
@@ -45,7 +51,7 @@ def _instance(module: Module, externs: list[tuple[Extern, Owner | None]]) -> Ins
     state, owner = instantiate(module.code, externs)
     # The start function may have called a host function that kept the instance.
     handle = None if state.handle is None else state.handle()
-    return handle if isinstance(handle, Instance) else Instance(state, owner, module)
+    return handle if isinstance(handle, Instance) else make_instance(state, owner, module)
 
 
 class Linker:
@@ -70,8 +76,10 @@ class Linker:
 
     __slots__ = ("_items", "_lock", "_namespaces", "_under_way", "allow_shadowing", "engine")
 
+    engine: Engine
+
     def __init__(self, engine: Engine | None = None, *, allow_shadowing: bool = False) -> None:
-        self.engine = engine
+        self.engine = chosen(engine)
         self.allow_shadowing = allow_shadowing
         self._items: dict[str, dict[str, Any]] = {}
         self._namespaces: dict[str, Any] = {}
@@ -88,6 +96,9 @@ class Linker:
         Raises:
             ValueError: it has been defined already.
         """
+        for given in (module, name):
+            if not isinstance(given, str):
+                raise TypeError(f"the names of an import are two str, not {type(given).__name__}")
         items = self._items.setdefault(module, {})
         if name in items and not self.allow_shadowing:
             raise ValueError(f"{module}.{name} has been defined already")
@@ -105,6 +116,8 @@ class Linker:
             ValueError: it has been defined already.
             TypeError: it has no names in it.
         """
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a namespace is a str, not {type(name).__name__}")
         if name in self._namespaces and not self.allow_shadowing:
             raise ValueError(f"the namespace {name!r} has been defined already")
         if not isinstance(namespace, Module):

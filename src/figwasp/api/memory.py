@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import operator
 import struct
-from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsIndex, overload
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsFloat, SupportsIndex, overload
 
 from figwasp import layout
 from figwasp.runtime import containers as runtime
@@ -40,7 +42,8 @@ class Memory:
     """A linear memory.
 
     `memoryview(memory)` is writable, has the length of the moment, and stays valid when the memory grows. `memory[i]` is a byte,
-    `memory[a:b]` a copy as bytes. Offsets that do not lie in the memory are an IndexError.
+    `memory[a:b]` a copy as bytes. Offsets that do not lie in the memory are an IndexError, numbers that do not fit where they are
+    written an OverflowError. Objects for the same memory are equal.
 
     >>> import figwasp
     >>> memory = figwasp.Memory(1, 10)
@@ -62,6 +65,7 @@ class Memory:
     __slots__ = ()
 
     def __new__(cls, minimum: int, maximum: int | None = None) -> Memory:
+        minimum, maximum = operator.index(minimum), None if maximum is None else operator.index(maximum)
         if not 0 <= minimum <= linear.MAX_PAGES or (maximum is not None and not minimum <= maximum <= linear.MAX_PAGES):
             raise ValueError(f"a memory has 0 to {linear.MAX_PAGES} pages, the maximum not below the minimum")
         core = runtime.new_memory(MemoryType(Limits(minimum, maximum)), linear.choose_mode())
@@ -99,11 +103,12 @@ class Memory:
             ValueError: `delta` is negative.
             MemoryError: it may not or cannot grow so far.
         """
+        delta = operator.index(delta)
         if delta < 0:
             raise ValueError("a memory cannot shrink")
         old = self.core.grow(delta)
         if old < 0:
-            raise MemoryError(f"cannot grow a memory of {self.pages} pages by {delta}")
+            raise MemoryError(f"cannot grow a memory of {_pages(self.pages)} by {delta}")
         return old
 
     def read(self, offset: int, size: int) -> bytes:
@@ -172,7 +177,7 @@ class Memory:
             IndexError: it does not fit.
             UnicodeEncodeError: the encoding cannot express it.
         """
-        data = text.encode(encoding, errors)
+        data = str.encode(text, encoding, errors)
         self.write(offset, data)
         return len(data)
 
@@ -305,7 +310,7 @@ class Memory:
                 return
             except (struct.error, OverflowError):
                 if offset + scalar.size <= len(self):
-                    raise  # it is the value
+                    raise _misfit(scalar, value) from None
         raise self._outside(offset, scalar.size)
 
     def _outside(self, offset: int, size: int) -> IndexError:
@@ -313,6 +318,15 @@ class Memory:
 
     def __len__(self) -> int:
         return memoryview(self).nbytes
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(memoryview(self))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Memory) and self.core is other.core
+
+    def __hash__(self) -> int:
+        return hash(self.core)
 
     @overload
     def __getitem__(self, key: SupportsIndex) -> int: ...
@@ -331,7 +345,20 @@ class Memory:
             """Give the buffer: the native type does, on every version of Python."""
 
     def __repr__(self) -> str:
-        return f"<figwasp.Memory of {self.pages} page{'s' * (self.pages != 1)}>"
+        return f"<figwasp.Memory of {_pages(self.pages)}>"
+
+
+def _pages(count: int) -> str:
+    return f"{count} page{'s' * (count != 1)}"
+
+
+def _misfit(scalar: struct.Struct, value: object) -> TypeError | OverflowError:
+    """Return what is wrong with a value that cannot be written as a scalar."""
+    name = next(name for name, one in _FORMATS.items() if one is scalar)
+    wanted, kind = ("a float", SupportsFloat) if name[0] == "f" else ("an int", SupportsIndex)
+    if isinstance(value, kind):
+        return OverflowError(f"{value} is out of range for {name}")
+    return TypeError(f"the value must be {wanted} ({name}), not {type(value).__name__}")
 
 
 def _flat(data: Buffer) -> memoryview | bytes:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterable
 from typing import Any, Final
 
-from figwasp.api.engine import Engine, default_engine
+from figwasp.api.engine import Engine, chosen, default_engine
+from figwasp.errors import Malformed, printable
+from figwasp.features import Features
 from figwasp.runtime.compile import CompiledModule
 from figwasp.wasm.decode import decode
 from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import
@@ -16,6 +20,9 @@ ExternType = FuncType | TableType | MemoryType | GlobalType
 """The type of an import or export; that of a tag is a function type without results."""
 
 KINDS: Final = {FUNC: "func", TABLE: "table", MEMORY: "memory", GLOBAL: "global", TAG: "tag"}
+
+_MOST_LISTED: Final = 20
+_HINT: Final = "a module in the text format is given as figwasp.wat(TEXT), or as the path of a .wat file"
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 """A path (of a binary, or of a text ending in .wat), or the bytes of a binary."""
@@ -42,7 +49,7 @@ class ImportType:
         return self.module, self.name, self.kind, self.type
 
     def __repr__(self) -> str:
-        return f"<import {self.module}.{self.name}: {_described(self.kind, self.type)}>"
+        return f"<import {printable(self.module)}.{printable(self.name)}: {_described(self.kind, self.type)}>"
 
 
 class ExportType:
@@ -65,7 +72,7 @@ class ExportType:
         return self.name, self.kind, self.type
 
     def __repr__(self) -> str:
-        return f"<export {self.name}: {_described(self.kind, self.type)}>"
+        return f"<export {printable(self.name)}: {_described(self.kind, self.type)}>"
 
 
 class Module:
@@ -94,10 +101,10 @@ class Module:
     __slots__ = ("__weakref__", "_exports_by_name", "code", "engine", "lazy")
 
     def __init__(self, source: Source, *, engine: Engine | None = None, lazy: bool = False) -> None:
-        self.engine = default_engine() if engine is None else engine
+        self.engine = chosen(engine)
         self.lazy = lazy
         config = self.engine.config
-        self.code = CompiledModule(decode(_read(source), config.features), lazy, config)
+        self.code = CompiledModule(_decode(_read(source), config.features), lazy, config)
         self._exports_by_name: dict[str, Export] | None = None
 
     @property
@@ -150,7 +157,7 @@ class Module:
     def __repr__(self) -> str:
         decoded = self.decoded
         counts = f"{_count(len(decoded.imports), 'import')}, {_count(len(decoded.exports), 'export')}, {len(decoded.data)} bytes"
-        return f"<figwasp.Module{' ' if decoded.name else ''}{decoded.name or ''}: {counts}>"
+        return f"<figwasp.Module{' ' if decoded.name else ''}{printable(decoded.name or '')}: {counts}>"
 
 
 def _load(data: bytes, engine: Engine | None, lazy: bool) -> Module:
@@ -184,12 +191,37 @@ def extern_type(module: Decoded, kind: int, index: int) -> ExternType:
     return module.memories[index] if kind == MEMORY else module.globals[index]
 
 
+def listed(names: Iterable[str]) -> str:
+    """Write the names of exports for a line of output: they are the guest's, as many and as odd as it likes."""
+    shown = [printable(name) for name in itertools.islice(names, _MOST_LISTED + 1)]
+    return ", ".join(shown if len(shown) <= _MOST_LISTED else [*shown[:-1], "..."])
+
+
+def _decode(data: bytes, features: Features) -> Decoded:
+    try:
+        return decode(data, features)
+    except Malformed as error:
+        if _is_text(data):
+            error.add_note(_HINT)
+        raise
+
+
+def _is_text(source: bytes | str) -> bool:
+    """Say whether it looks like a module in the text format."""
+    return source.lstrip()[:1] in (b"(", "(")
+
+
 def _read(source: Source) -> bytes:
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source)
     path = os.fspath(source)
-    with open(path, "rb") as file:
-        data = file.read()
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        if _is_text(path):
+            error.add_note(_HINT)
+        raise
     if not path.endswith(".wat"):
         return data
     from figwasp.wasm.parse import wat  # as much to import as the decoder and the validator

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NoReturn, SupportsIndex
 
 from figwasp.runtime import containers as runtime
 from figwasp.runtime.owner import Owner, make_owner
@@ -15,7 +16,7 @@ _ELEMENTS: Final = {"funcref": FUNCREF, "externref": EXTERNREF}
 
 
 class Table:
-    """A table of references: a sequence that can grow.
+    """A table of references: a sequence that can grow. Objects for the same table are equal.
 
     >>> import figwasp
     >>> table = figwasp.Table("externref", 2, maximum=4, value="nothing")
@@ -37,6 +38,7 @@ class Table:
     def __init__(self, element: str, minimum: int, maximum: int | None = None, value: object = None) -> None:
         if element not in _ELEMENTS:
             raise ValueError(f"a table holds funcref or externref, not {element}")
+        minimum, maximum = operator.index(minimum), None if maximum is None else operator.index(maximum)
         if minimum < 0 or (maximum is not None and maximum < minimum):
             raise ValueError("the maximum of a table must not be below the minimum, nor that below 0")
         keeper = runtime.host_keeper()
@@ -62,6 +64,7 @@ class Table:
             MemoryError: it may not or cannot grow so far.
             Busy: another thread is running in its store.
         """
+        delta = operator.index(delta)
         if delta < 0:
             raise ValueError("a table cannot shrink")
         old = self.core.store.run(lambda: self.core.grow(self._bits(value), delta))
@@ -72,7 +75,10 @@ class Table:
     def _bits(self, value: object) -> int:
         return to_bits(value, self.core.type.elem, self.core.store, "a table element")
 
-    def _index(self, index: int) -> int:
+    def _index(self, index: SupportsIndex) -> int:
+        if isinstance(index, slice):
+            raise TypeError("a table has no slices, only elements")
+        index = operator.index(index)
         size = len(self.core)
         if not -size <= index < size:
             raise IndexError(f"element {index} of a table of {size}")
@@ -81,7 +87,7 @@ class Table:
     def __len__(self) -> int:
         return len(self.core)
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: SupportsIndex) -> Any:
         place = self._index(index)
         elem = self.core.type.elem
         if not is_extern(elem):
@@ -92,9 +98,18 @@ class Table:
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
 
-    def __setitem__(self, index: int, value: object) -> None:
+    def __setitem__(self, index: SupportsIndex, value: object) -> None:
         place = self._index(index)
         self.core.store.run(lambda: self.core.set(place, self._bits(value)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Table) and self.core is other.core
+
+    def __hash__(self) -> int:
+        return hash(self.core)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a table cannot be copied or pickled")
 
     def __repr__(self) -> str:
         return f"<figwasp.Table of {len(self)} {type_name(self.core.type.elem)}>"

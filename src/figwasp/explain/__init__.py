@@ -1,8 +1,13 @@
 """Floor 6: the compiler's line with every product kept. Nothing is built for show: what it prints is what runs.
 
+    >>> import figwasp
     >>> from figwasp.explain import explain
-    >>> explanation = explain(figwasp.Module("program.wasm"), 3)
+    >>> text = "(module (func $add (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))"
+    >>> explanation = explain(figwasp.Module(figwasp.wat(text)), 0)
     >>> print(explanation.joined)
+    offset ...
+    >>> explanation.name, explanation.type
+    ('add', (i32, i32) -> i32)
 
 In: a decoded module and the index of a function. Out: an `Explanation`, which has the products of the stages as attributes.
 The program is not run.

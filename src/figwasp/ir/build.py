@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.errors import LimitExceeded, Unsupported
+from figwasp.errors import LimitExceeded, Unsupported, printable
 from figwasp.ir import build_calls, build_control, build_locals, build_memory, build_numeric, build_refs, ops, order
 from figwasp.ir.build_base import CHECKED, GUARD, Builder, Method, OutOfProportion, ir_types
 from figwasp.ir.func import Func, Value
@@ -148,7 +148,8 @@ def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, 
         Unsupported: it has an instruction or a type that only validation knows.
     """
     if facts.missing is not None:
-        raise Unsupported(f"function {index} ({module.func_name(index)}): no support for {facts.missing} yet", facts.missing)
+        name = printable(module.func_name(index) or "")
+        raise Unsupported(f"function {index} ({name}): no support for {facts.missing} yet", facts.missing)
     try:
         budget = _FREE_ARGS + _ARGS_PER_OP * facts.num_ops
         func = _build(module, index, facts, layout, mode, metered, budget, spilled=False)

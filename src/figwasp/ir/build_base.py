@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.errors import Unsupported
+from figwasp.errors import Unsupported, printable
 from figwasp.ir import ops
 from figwasp.ir.build_env import Env, State
 from figwasp.ir.func import Block, Call, Func, Value
@@ -209,7 +209,7 @@ class Builder:
     def unsupported(self, feature: str) -> Unsupported:
         """Return the error for something that only validation knows."""
         func = self.func
-        return Unsupported(f"function {func.index} ({func.name}): no support for {feature} yet", feature)
+        return Unsupported(f"function {func.index} ({printable(func.name)}): no support for {feature} yet", feature)
 
     def emit(self, op: int, args: list[Value], aux: int | Call = 0) -> Value:
         """Append an operation whose row gives the type of its result."""

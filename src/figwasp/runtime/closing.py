@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from figwasp import layout
 from figwasp.codegen.isa.x64.sequences import LAZY_FRAME
-from figwasp.errors import Closed
+from figwasp.errors import Closed, printable
 from figwasp.runtime import os, process
 from figwasp.runtime.owner import make_owner
 
@@ -62,4 +62,4 @@ def check(state: State, context: int) -> None:
         pointer = os.read_u64(context + layout.CTX_WASM_SP)
         if os.read_u64(pointer + 16 + LAZY_FRAME) != process.get().returned:
             return
-    raise Closed(f"the instance {state.code.module.name or ''} has been closed".replace("  ", " "))
+    raise Closed(f"the instance {printable(state.code.module.name or '')} has been closed".replace("  ", " "))

@@ -1,21 +1,19 @@
 """Floor 4: what an engine is configured with, as far as compiling and running needs to know it.
 
-In: the arguments of `figwasp.Engine`. Out: one object that a compiled module and everything made from it refers to.
+In: the arguments of `figwasp.Engine`, checked there. Out: one object that a compiled module and everything made from it refers to.
 """
 
 from __future__ import annotations
 
-from figwasp.features import DEFAULT, Features
-from figwasp.runtime import linear
+from figwasp.features import Features
 from figwasp.runtime.limits import Slots
 from figwasp.runtime.listen import Listener
-from figwasp.runtime.stack import STACK_SIZE
 
 __all__ = ["Config"]
 
 
 class Config:
-    """The settings of an engine; they do not change.
+    """The settings of an engine, which fills it in; they do not change.
 
     Attributes:
         features: the proposals that modules may use.
@@ -47,30 +45,15 @@ class Config:
         "timeout",
     )
 
-    def __init__(
-        self,
-        features: Features = DEFAULT,
-        mode: int | None = None,
-        *,
-        metered: bool = False,
-        fuel: int = 0,
-        stack_size: int = STACK_SIZE,
-        max_memory: int | None = None,
-        max_table: int | None = None,
-        max_instances: int | None = None,
-        timeout: float | None = None,
-        listener: Listener | None = None,
-        perf_map: bool = False,
-    ) -> None:
-        self.features = features
-        self.mode = linear.choose_mode() if mode is None else mode
-        self.metered = metered
-        self.fuel = fuel
-        self.stack_size = stack_size
-        self.max_memory = max_memory
-        self.max_table = max_table
-        self.max_instances = max_instances
-        self.slots = Slots(max_instances)
-        self.timeout = timeout
-        self.listener = listener
-        self.perf_map = perf_map
+    features: Features
+    mode: int
+    metered: bool
+    fuel: int
+    stack_size: int
+    max_memory: int | None
+    max_table: int | None
+    max_instances: int | None
+    slots: Slots
+    timeout: float | None
+    listener: Listener | None
+    perf_map: bool

@@ -27,6 +27,7 @@ from figwasp.runtime import cpython, os, process
 from figwasp.runtime.discard import discard
 
 _AGAIN: Final = 0.05  # seconds
+_LONGEST: Final = 2**33  # seconds: 272 years, whose nanoseconds are a signed 64-bit number
 _T = TypeVar("_T")
 
 
@@ -66,9 +67,9 @@ def checked(timeout: object) -> float | None:
         return None
     if not isinstance(timeout, (int, float)) or isinstance(timeout, bool):
         raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
-    if not (timeout > 0 and math.isfinite(timeout)):
+    if not (timeout > 0 and (isinstance(timeout, int) or math.isfinite(timeout))):
         raise ValueError(f"timeout must be positive and finite: {timeout}")
-    return float(timeout)
+    return float(min(timeout, _LONGEST))
 
 
 def after(timeout: float | None) -> int:

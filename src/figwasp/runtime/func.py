@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
+from figwasp.errors import printable
 from figwasp.ir.build_base import ir_types
 from figwasp.runtime import cpython, deadline, os, process
 from figwasp.runtime.owner import Owner
@@ -46,8 +47,8 @@ class Func:
 
     __slots__ = ()
 
-    def __new__(cls) -> Func:
-        raise TypeError("a figwasp.Func comes from an instance's exports")
+    def __new__(cls, *args: object, **names: object) -> Func:
+        raise TypeError("a figwasp.Func comes from an instance's exports; imports are given as plain Python functions")
 
     @property
     def _record(self) -> _Record:
@@ -114,8 +115,8 @@ class Func:
 
     if TYPE_CHECKING:
 
-        def __call__(self, *args: Any) -> Any:
-            """Call it: the native type does."""
+        def __call__(self, *args: Any, timeout: float | None = ...) -> Any:
+            """Call it: the native type does. The call ends after `timeout` seconds, or as its engine says if none is given."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Func) and other.address == self.address
@@ -124,7 +125,7 @@ class Func:
         return hash(self.address)
 
     def __repr__(self) -> str:
-        return f"<figwasp.Func {self._record.name} {self._record.type}>"
+        return f"<figwasp.Func {self._record.shown} {self._record.type}>"
 
 
 class _Record:
@@ -147,6 +148,11 @@ class _Record:
         self.address = address
         self.type = type_
         self.name = name
+
+    @property
+    def shown(self) -> str:
+        """The name in messages, which a guest has chosen."""
+        return printable(self.name)
 
     @property
     def store(self) -> Store:
@@ -172,20 +178,21 @@ class _Record:
         else:
             timeout = self.state.code.config.timeout if self.state is not None else None
         if names:
-            raise TypeError(f"{self.name}() takes no keyword argument {next(iter(names))!r}, only timeout")
+            raise TypeError(f"{self.shown}() takes no keyword argument {next(iter(names))!r}, only timeout")
         return timeout
 
     def __call__(self, *args: object, **names: object) -> Any:
         params = self.type.params
         timeout = self.timeout(names)
         if len(args) != len(params):
-            raise TypeError(f"{self.name}() takes {len(params)} arguments {self.type}, got {len(args)}")
+            raise TypeError(f"{self.shown}() takes {len(params)} arguments {self.type}, got {len(args)}")
         store = self.store
         if self.host is not None:
             return self.host.call_directly(args)
         buffer = new_buffer(max(len(params), len(self.type.results)))
+        shown = self.shown
         for i, (value, type_) in enumerate(zip(args, params, strict=True)):
-            buffer[i] = to_bits(value, type_, store, f"argument {i + 1} of {self.name}()")
+            buffer[i] = to_bits(value, type_, store, f"argument {i + 1} of {shown}()")
         enter_raw(self.type, self.address, buffer, store, deadline.after(timeout))
         results = [from_bits(buffer[i], type_, store) for i, type_ in enumerate(self.type.results)]
         return None if not results else results[0] if len(results) == 1 else tuple(results)
@@ -241,6 +248,11 @@ class HostFunc:
         self.block = block
         self._state_store = state_store
 
+    @property
+    def shown(self) -> str:
+        """The name in messages, which a guest has chosen."""
+        return printable(self.name)
+
     def state_store(self) -> Store:
         """Return the store of the importing instance."""
         return self._state_store()
@@ -261,15 +273,16 @@ class HostFunc:
             values: tuple[Any, ...] = (answer,)
         elif not types:
             if answer is not None:
-                raise TypeError(f"result of {self.name}() must be None, not {type(answer).__name__}")
+                raise TypeError(f"result of {self.shown}() must be None, not {type(answer).__name__}")
             return []
         else:
             if not isinstance(answer, (tuple, list)) or len(answer) != len(types):
                 found = f"{len(answer)}" if isinstance(answer, (tuple, list)) else type(answer).__name__
-                raise TypeError(f"{self.name}() must return a tuple of {len(types)} results, got {found}")
+                raise TypeError(f"{self.shown}() must return a tuple of {len(types)} results, got {found}")
             values = tuple(answer)
         many = len(types) > 1
-        named = [f"result {i + 1} of {self.name}()" if many else f"result of {self.name}()" for i in range(len(types))]
+        shown = self.shown
+        named = [f"result {i + 1} of {shown}()" if many else f"result of {shown}()" for i in range(len(types))]
         return [to_bits(value, t, store, what) for value, t, what in zip(values, types, named, strict=True)]
 
     def call_directly(self, args: tuple[object, ...]) -> Any:
@@ -279,8 +292,9 @@ class HostFunc:
     def _convert(self, args: tuple[object, ...]) -> list[Any]:
         """Convert arguments given from Python to what the callable would get from wasm."""
         store = self.state_store()
+        shown = self.shown
         return [
-            from_bits(to_bits(value, t, store, f"argument {i + 1} of {self.name}()"), t, store)
+            from_bits(to_bits(value, t, store, f"argument {i + 1} of {shown}()"), t, store)
             for i, (value, t) in enumerate(zip(args, self.type.params, strict=True))
         ]
 

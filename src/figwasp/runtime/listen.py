@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
+from figwasp.errors import printable
 from figwasp.ir import ops
 from figwasp.ir.build_base import ir_types
 from figwasp.ir.func import CONV_WASM, Call, Func, Value
@@ -55,7 +56,7 @@ class FuncInfo:
         self.type = type
 
     def __repr__(self) -> str:
-        return f"<function {self.module or '<module>'}!{self.name} {self.type}>"
+        return f"<function {printable(self.module) or '<module>'}!{printable(self.name)} {self.type}>"
 
 
 Listener = Callable[[FuncInfo], object]

@@ -9,12 +9,13 @@ from __future__ import annotations
 import ctypes
 import functools
 import time
-from collections.abc import Awaitable, Callable
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine
 from types import BuiltinFunctionType, FunctionType, MethodType, MethodWrapperType
 from typing import Any, Final
 
 from figwasp import layout
-from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Busy, Timeout
+from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Busy, Timeout, printable
 from figwasp.ir.build_base import ir_types
 from figwasp.runtime import deadline, os, process
 from figwasp.runtime.func import Func, HostFunc, new_buffer
@@ -57,9 +58,9 @@ class AsyncHostFunc(HostFunc):
         assert isinstance(context, int)
         chain = _chains.get(context)
         if chain is None:
-            raise RuntimeError(f"{self.name}() is async: call the exported function with `await instance.acall.name(...)`")
+            raise RuntimeError(f"{self.shown}() is async: call the exported function with `await instance.acall.name(...)`")
         if os.read_u64(context + layout.CTX_DEPTH) != 1:
-            raise RuntimeError(f"{self.name}() is async and cannot suspend: a Python function called wasm in between")
+            raise RuntimeError(f"{self.shown}() is async and cannot suspend: a Python function called wasm in between")
         store = self.state_store()
         args = [from_bits(os.read_u64(buffer + 8 * i), t, store) for i, t in enumerate(self.type.params)]
         chain.waiting = (self, self.function(*args), buffer)
@@ -76,7 +77,7 @@ class AsyncHostFunc(HostFunc):
 
     def call_directly(self, args: tuple[object, ...]) -> Any:
         """Refuse: there is no wasm to suspend."""
-        raise RuntimeError(f"{self.name}() is async: await it through `acall`")
+        raise RuntimeError(f"{self.shown}() is async: await it through `acall`")
 
 
 class _Chain:
@@ -87,7 +88,7 @@ class _Chain:
         waiting: the async host function that was called, the awaitable it returned, and where its results belong.
     """
 
-    __slots__ = ("_area", "_buffer", "_end", "_func", "_resume", "_start", "context", "waiting")
+    __slots__ = ("__weakref__", "_area", "_buffer", "_end", "_func", "_resume", "_start", "context", "waiting")
 
     def __init__(self, func: Func, buffer: ctypes.Array[ctypes.c_uint64], context: int, end: int) -> None:
         self._func = func
@@ -109,6 +110,13 @@ class _Chain:
         instance = os.read_u64(self._func.address + layout.FUNCREF_INSTANCE)
         return self._enter(self._resume, instance, 0 if error is None else id(error))
 
+    def abandon(self, error: GeneratorExit) -> bool:
+        """Go on as nobody waits for the call any more, unless another thread is running: the collector may close it on any."""
+        try:
+            return self.resume(error)
+        except Busy:
+            raise error from None
+
     def _enter(self, stub: Callable[..., int], target: int, *error: int) -> bool:
         store = self._func.store.current
         status = RAW_BUSY
@@ -125,8 +133,9 @@ class _Chain:
         raise Busy("another thread is running in this store")
 
 
-_chains: Final[dict[int, _Chain]] = {}
-"""The calls under way, by the addresses of their contexts."""
+_chains: Final[weakref.WeakValueDictionary[int, _Chain]] = weakref.WeakValueDictionary()
+"""The calls under way, by the addresses of their contexts. Only their coroutines keep them, so that those that nobody can resume
+are collected."""
 
 
 async def _answer_of(awaitable: Awaitable[object], end: int) -> object:
@@ -134,11 +143,18 @@ async def _answer_of(awaitable: Awaitable[object], end: int) -> object:
 
     Raises:
         Timeout: it took too long.
+        RuntimeError: there is a time, and the event loop is not asyncio's.
     """
     if not end:
         return await awaitable
     import asyncio  # a large module that few need
 
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        if isinstance(awaitable, Coroutine):
+            awaitable.close()  # it will never be awaited, and Python need not say so
+        raise RuntimeError("a timeout of a call that waits needs asyncio: give timeout=None in other event loops") from None
     limit = asyncio.timeout((end - time.monotonic_ns()) / 1e9)
     try:
         async with limit:
@@ -165,7 +181,7 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None = Non
     """
     type_ = func.type
     if len(args) != len(type_.params):
-        raise TypeError(f"{func.name}() takes {len(type_.params)} arguments {type_}, got {len(args)}")
+        raise TypeError(f"{printable(func.name)}() takes {len(type_.params)} arguments {type_}, got {len(args)}")
     if func.host is not None:
         return await func.host.await_directly(args) if isinstance(func.host, AsyncHostFunc) else func(*args)
     end = deadline.after(timeout)
@@ -174,8 +190,9 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None = Non
     try:
         cells = max(len(type_.params), len(type_.results))
         buffer = new_buffer(cells + len(type_.results))
+        shown = printable(func.name)
         for i, (value, t) in enumerate(zip(args, type_.params, strict=True)):
-            buffer[i] = to_bits(value, t, store, f"argument {i + 1} of {func.name}()")
+            buffer[i] = to_bits(value, t, store, f"argument {i + 1} of {shown}()")
         chain = _chains[context] = _Chain(func, buffer, context, end)
         suspended = chain.start()
         while suspended:
@@ -183,6 +200,8 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None = Non
             host, awaitable, place = chain.waiting
             try:
                 host.finish(place, await _answer_of(awaitable, end))
+            except GeneratorExit as error:
+                suspended = chain.abandon(error)
             except BaseException as error:
                 suspended = chain.resume(error)
             else:
