@@ -181,7 +181,7 @@ class CompiledModule:
 
     def _install(self, code: Code, module: Module | None) -> int:
         """Put code in place and make it known to backtraces; those leave out what belongs to no module."""
-        address = codespace.install(self._region, code, self._machine.builtin_cells, self._machine.stubs)
+        address = codespace.install(self._region, code, self._machine.builtin, self._machine.stub)
         placed = traps.Placed(address, code, module)
         self._placed.append(placed)
         traps.register(placed)
