@@ -44,8 +44,6 @@ from figwasp.runtime import (
     stubs_host,
     stubs_leave,
     stubs_object,
-    stubs_refs,
-    stubs_suspend,
     tracebacks,
     traps,
 )
@@ -288,6 +286,8 @@ class Process:
         address = self._enter.get(key)
         if address is None:
             if REF in params or REF in results:
+                from figwasp.runtime import stubs_refs
+
                 func = stubs_refs.enter(params, results, self.hooks)
             else:
                 func = stubs_enter.enter(params, results, self.hooks)
@@ -326,6 +326,8 @@ class Process:
         key = params + b"\xff" + results
         address = self._async_host.get(key)
         if address is None:
+            from figwasp.runtime import stubs_suspend
+
             if not self._async_body:
                 self._async_body = self.compile(stubs_suspend.body(self.hooks.dead))
             func = stubs_suspend.host(params, results, self._async_body, self._suspend)
@@ -337,6 +339,8 @@ class Process:
         key = params + b"\xff" + results
         both = self._suspendable.get(key)
         if both is None:
+            from figwasp.runtime import stubs_suspend
+
             start = _START(self.compile(stubs_suspend.start(params, results, self.hooks)))
             resume = _RESUME(self.compile(stubs_suspend.resume(params, results, self.hooks, self._resume)))
             both = self._suspendable[key] = (start, resume)
