@@ -241,6 +241,10 @@ def test_control_flow_passes_unharmed(kind: type[BaseException]) -> None:
 def test_failing_conversions_and_builtins_as_host_functions() -> None:
     """Host functions without a Python frame of their own, and results that are none: no frames of the runtime show."""
     assert shown(caught(load(TEXT, host(f=[].pop)).go, 0)) == ["go", "call"]
+    inst = load(TEXT, host(f=[*range(30)].pop))
+    for _ in range(30):
+        inst.go(0)  # after some calls they are made by code for the type
+    assert shown(caught(inst.go, 0)) == ["go", "call"]
     error = caught(load(TEXT, host(f=lambda x: "text")).go, 0)
     assert type(error) is TypeError and shown(error) == ["go", "call"]
     pair = load(

@@ -375,7 +375,7 @@ def view(core: runtime.Memory, owner: Owner) -> Memory:
     global _native
     if _native is None:
         machine = process.get()
-        traverse, clear, dealloc = machine.object_functions([VIEW_OWNER, VIEW_SIDE], [])
+        traverse, clear, dealloc = machine.object_functions([])
         _native = cpython.make_type(
             "figwasp.Memory",
             VIEW_SIZE,

@@ -91,6 +91,8 @@ class Module:
         source: a path, or the bytes of a binary.
         engine: what it is compiled with; None means the default.
         lazy: validate each function when it is first called instead of all of them now.
+        ahead: have a second process, forked here, compile functions that will probably be called next: if there is a processor for
+            it, this process has one thread, and `lazy` is asked for as well. It ends with `end_ahead`, or with this process.
 
     Raises:
         Malformed: it is not a module.
@@ -100,12 +102,16 @@ class Module:
 
     __slots__ = ("__weakref__", "_exports_by_name", "code", "engine", "lazy")
 
-    def __init__(self, source: Source, *, engine: Engine | None = None, lazy: bool = False) -> None:
+    def __init__(self, source: Source, *, engine: Engine | None = None, lazy: bool = False, ahead: bool = False) -> None:
         self.engine = chosen(engine)
         self.lazy = lazy
         config = self.engine.config
-        self.code = CompiledModule(_decode(_read(source), config.features), lazy, config)
+        self.code = CompiledModule(_decode(_read(source), config.features), lazy, config, ahead and lazy)
         self._exports_by_name: dict[str, Export] | None = None
+
+    def end_ahead(self) -> None:
+        """End the process that compiles functions ahead, if there is one; the others are compiled in this one."""
+        self.code.end_ahead()
 
     @property
     def decoded(self) -> Decoded:

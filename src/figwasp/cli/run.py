@@ -84,6 +84,7 @@ class _Run:
         try:
             module = self._load(data)
             with ExitStack() as resources:
+                resources.callback(module.end_ahead)
                 return self._call(module, self._imports(module, resources))
         finally:
             if self._progress is not None:
@@ -92,7 +93,7 @@ class _Run:
     def _load(self, data: bytes) -> Module:
         """Make a module of a binary or a text."""
         try:
-            return Module(binary_of(data), engine=self._engine(), lazy=True)
+            return Module(binary_of(data), engine=self._engine(), lazy=True, ahead=True)
         except (errors.Malformed, errors.Invalid) as error:
             raise errors.Error(f"{shown(self._options.program)}: {error}") from error
 

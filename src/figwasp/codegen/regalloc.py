@@ -23,7 +23,6 @@ import os
 from heapq import heappop, heappush
 from typing import Final
 
-from figwasp.codegen.check import Snapshot
 from figwasp.codegen.liveness import Ranges, live_ranges
 from figwasp.codegen.mach import NONE, VIRTUAL, MFunc
 from figwasp.codegen.moves import REGISTERS
@@ -52,7 +51,11 @@ def allocate(func: MFunc, target: Target, check: bool = False) -> None:
     Raises:
         CheckError: the allocation is wrong.
     """
-    before = Snapshot(func, target) if check or CHECK else None
+    before = None
+    if check or CHECK:
+        from figwasp.codegen.check import Snapshot  # programs do without
+
+        before = Snapshot(func, target)
     ranges = None if _wants_local(func) else live_ranges(func, target)
     if ranges is None:
         written = allocate_local(func, target)

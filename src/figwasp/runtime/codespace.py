@@ -12,6 +12,7 @@ new chunks, so neither can change the other's code.
 from __future__ import annotations
 
 import os as _os
+from collections.abc import Callable
 from typing import Final
 
 from figwasp.codegen.code import RELOC_BUILTIN, RELOC_CELL, Code
@@ -185,14 +186,14 @@ class Region:
         self._data = []
 
 
-def install(region: Region, code: Code, builtin_cells: int, stubs: list[int]) -> int:
+def install(region: Region, code: Code, builtin: Callable[[int], int], stub: Callable[[int], int]) -> int:
     """Relocate code and put it in place.
 
     Args:
         region: where it belongs.
         code: what to install.
-        builtin_cells: address of the cells of the builtins.
-        stubs: address of each `code.STUB_*`.
+        builtin: number -> address of the cell that leads to a builtin.
+        stub: `code.STUB_*` -> its address.
 
     Returns:
         Its address.
@@ -203,9 +204,9 @@ def install(region: Region, code: Code, builtin_cells: int, stubs: list[int]) ->
         if kind == RELOC_CELL:
             goal = region.cells + 8 * target
         elif kind == RELOC_BUILTIN:
-            goal = builtin_cells + 8 * target
+            goal = builtin(target)
         else:
-            goal = stubs[target]
+            goal = stub(target)
         data[offset : offset + 4] = (goal - (address + offset + 4)).to_bytes(4, "little", signed=True)
     region.write(address, bytes(data))
     return address

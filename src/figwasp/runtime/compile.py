@@ -16,11 +16,13 @@ from figwasp.layout import InstanceLayout
 from figwasp.runtime import codespace, cpython, deadline, discard, linear, listen, os, perfmap, process, traps
 from figwasp.runtime.config import Config
 from figwasp.runtime.owner import make_owner
+from figwasp.wasm.module import FUNC
 from figwasp.wasm.subtyping import TypeWorld
 from figwasp.wasm.validate import FuncFacts, validate, validate_func, validate_module
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
+    from figwasp.runtime.ahead import Ahead
     from figwasp.runtime.instance import State
     from figwasp.wasm.module import Module
 
@@ -43,6 +45,13 @@ def layout_of(module: Module) -> InstanceLayout:
     )
 
 
+def _ahead_of(code: CompiledModule) -> Ahead | None:
+    from figwasp.runtime import ahead  # most programs do without
+
+    exported = [export.index for export in code.module.exports if export.kind == FUNC]
+    return ahead.Ahead(code, exported) if ahead.possible() else None
+
+
 class CompiledModule:
     """A validated module and the code made of it so far.
 
@@ -59,7 +68,15 @@ class CompiledModule:
         missing: the proposal without which it cannot be instantiated, or None.
     """
 
-    def __init__(self, module: Module, lazy: bool, config: Config) -> None:
+    def __init__(self, module: Module, lazy: bool, config: Config, ahead: bool = False) -> None:
+        """Validate a module.
+
+        Args:
+            module: the decoded module.
+            lazy: validate functions when they are compiled.
+            config: what it is compiled with.
+            ahead: have another process compile functions that may be called next.
+        """
         self.module = module
         self.config = config
         self.mode = config.mode
@@ -70,6 +87,7 @@ class CompiledModule:
         else:
             self._facts = validate(module)
         self.layout = layout_of(module)
+        self._ahead = _ahead_of(self) if ahead else None
         self.numbers = TYPES.intern(module.types, module.groups)
         self.number_words = array("I", self.numbers).tobytes()
         self.missing = constants.missing_feature(module)
@@ -148,7 +166,7 @@ class CompiledModule:
         discard.at_work += 1
         try:
             gc.disable()
-            code = deadline.bounded(self._translate, index) if self._is_long(index) else self._translate(index)
+            code = self._made_ahead(index) or self._made_now(index)
         finally:
             discard.at_work -= 1
             if collecting:
@@ -168,20 +186,44 @@ class CompiledModule:
                     os.write_u64(state.block + self.layout.funcref(index) + layout.FUNCREF_CODE, address)
         return address
 
+    def _made_ahead(self, index: int) -> Code | None:
+        return None if self._ahead is None else self._ahead.take(index)
+
+    def _made_now(self, index: int) -> Code:
+        return deadline.bounded(self.translate, index) if self._is_long(index) else self.translate(index)
+
+    def callees(self, index: int) -> list[int]:
+        """Return which functions a defined function calls directly, one for each call; none of those validated all at once.
+
+        Raises:
+            Invalid, Malformed, LimitExceeded: its body is.
+        """
+        return [] if self._facts else validate_func(self.module, index).callees
+
+    def end_ahead(self) -> None:
+        """Have functions compiled here only, from now on."""
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
+
     def _is_long(self, index: int) -> bool:
         """Return whether compiling a function may take so long that a deadline has to be watched."""
         body = self.module.body(index)
         return body.end - body.start > _LONG_BODY
 
-    def _translate(self, index: int) -> Code:
-        """Validate a function, if that was left for now, and compile it, without any effect: a deadline may end it anywhere."""
+    def translate(self, index: int) -> Code:
+        """Validate a function, if that was left for now, and compile it, without any effect: a deadline may end it anywhere.
+
+        Raises:
+            Invalid, Malformed, LimitExceeded: as for `compile`.
+        """
         module = self.module
         facts = self._facts[index - module.num_imported_funcs] if self._facts else validate_func(module, index)
         return pipeline.compile(build(module, index, facts, self.layout, self.mode, self.config.metered), TARGET)
 
     def _install(self, code: Code, module: Module | None) -> int:
         """Put code in place and make it known to backtraces; those leave out what belongs to no module."""
-        address = codespace.install(self._region, code, self._machine.builtin_cells, self._machine.stubs)
+        address = codespace.install(self._region, code, self._machine.builtin, self._machine.stub)
         placed = traps.Placed(address, code, module)
         self._placed.append(placed)
         traps.register(placed)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from figwasp import layout
 from figwasp.errors import printable
 from figwasp.ir.build_base import ir_types
-from figwasp.runtime import cpython, deadline, os, process
+from figwasp.runtime import cpython, deadline, os, process, tracebacks
 from figwasp.runtime.owner import Owner
 from figwasp.runtime.stubs import kinds, simple
 from figwasp.runtime.stubs_enter import RAW_BUSY, RAW_DEEP
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from figwasp.runtime.store import Store
 
 _MISSING: Final = object()
+_FEW_CALLS: Final = 10  # many imports are called less often
 _buffer_types: Final[dict[int, type[ctypes.Array[ctypes.c_uint64]]]] = {}
 
 
@@ -237,16 +238,31 @@ class HostFunc:
         block: address of the importing instance's block.
     """
 
-    __slots__ = ("_state_store", "block", "function", "name", "type")
+    __slots__ = ("_calls", "_reference", "_state_store", "block", "function", "name", "type")
 
     def __init__(
-        self, function: Callable[..., Any], type_: FuncType, name: str, block: int, state_store: Callable[[], Store]
+        self,
+        function: Callable[..., Any],
+        type_: FuncType,
+        name: str,
+        block: int,
+        state_store: Callable[[], Store],
+        reference: int = 0,
     ) -> None:
+        """Serve an import.
+
+        Args:
+            function, type_, name, block: the attributes.
+            state_store: gives the store of the importing instance.
+            reference: address of the FuncRef, if it is to get code that converts the numbers itself after some calls.
+        """
         self.function = function
         self.type = type_
         self.name = name
         self.block = block
         self._state_store = state_store
+        self._reference = reference
+        self._calls = 0
 
     @property
     def shown(self) -> str:
@@ -259,14 +275,24 @@ class HostFunc:
 
     def __call__(self, buffer: int, answer: object = _MISSING) -> None:
         """Serve emitted code: call the callable with the operands in the buffer, or only put its answer there."""
-        store = self.state_store()
         if answer is _MISSING:
-            args = [from_bits(os.read_u64(buffer + 8 * i), t, store) for i, t in enumerate(self.type.params)]
-            answer = self.function(*args)
-        for i, bits in enumerate(self._results(answer, store)):
+            args = [from_bits(os.read_u64(buffer + 8 * i), t, self) for i, t in enumerate(self.type.params)]
+            self._calls += 1
+            if self._calls == _FEW_CALLS and self._reference:
+                self._have_code()
+            answer = self._ask(args)
+        for i, bits in enumerate(self._results(answer)):
             os.write_u64(buffer + 8 * i, bits)
 
-    def _results(self, answer: Any, store: Store) -> list[int]:
+    def _ask(self, args: list[Any]) -> Any:
+        return self.function(*args)
+
+    def _have_code(self) -> None:
+        """Have the next calls converted by code made for the type, which takes as long to make as some thousand calls."""
+        code = process.get().host_stub(kinds(self.type.params), kinds(self.type.results), direct=True)
+        os.write_u64(self._reference + layout.FUNCREF_CODE, code)
+
+    def _results(self, answer: Any) -> list[int]:
         """Check what the callable returned and turn it into bits."""
         types = self.type.results
         if len(types) == 1:
@@ -283,7 +309,25 @@ class HostFunc:
         many = len(types) > 1
         shown = self.shown
         named = [f"result {i + 1} of {shown}()" if many else f"result of {shown}()" for i in range(len(types))]
-        return [to_bits(value, t, store, what) for value, t, what in zip(values, types, named, strict=True)]
+        return [to_bits(value, t, self, what) for value, t, what in zip(values, types, named, strict=True)]
+
+    # It turns references into bits and back by its store, which may have gone when a finalizer calls: numbers need none.
+
+    def func_to_bits(self, value: object) -> int | None:
+        """Return the address of a callable's FuncRef and keep it for this chain; None when it is no wasm function."""
+        return self.state_store().func_to_bits(value)
+
+    def func_from_bits(self, bits: int) -> object:
+        """Return the callable of a FuncRef."""
+        return self.state_store().func_from_bits(bits)
+
+    def extern_to_bits(self, value: object) -> int:
+        """Return a cell for an object."""
+        return self.state_store().extern_to_bits(value)
+
+    def extern_from_bits(self, bits: int) -> object:
+        """Return the object of a cell."""
+        return self.state_store().extern_from_bits(bits)
 
     def call_directly(self, args: tuple[object, ...]) -> Any:
         """Call the callable from Python as wasm would: operands and results converted to the import's type."""
@@ -291,20 +335,19 @@ class HostFunc:
 
     def _convert(self, args: tuple[object, ...]) -> list[Any]:
         """Convert arguments given from Python to what the callable would get from wasm."""
-        store = self.state_store()
         shown = self.shown
         return [
-            from_bits(to_bits(value, t, store, f"argument {i + 1} of {shown}()"), t, store)
+            from_bits(to_bits(value, t, self, f"argument {i + 1} of {shown}()"), t, self)
             for i, (value, t) in enumerate(zip(args, self.type.params, strict=True))
         ]
 
     def _answer(self, answer: Any) -> Any:
         """Convert what the callable returned to what wasm would return to Python."""
-        store = self.state_store()
-        bits = self._results(answer, store)
-        results = [from_bits(b, t, store) for b, t in zip(bits, self.type.results, strict=True)]
+        results = [from_bits(bits, t, self) for bits, t in zip(self._results(answer), self.type.results, strict=True)]
         return None if not results else results[0] if len(results) == 1 else tuple(results)
 
+
+tracebacks.OUTSIDE.add(HostFunc._ask.__code__)
 
 _type: type | None = None
 
@@ -312,7 +355,7 @@ _type: type | None = None
 def _func_type() -> type:
     global _type
     if _type is None:
-        traverse, clear, dealloc = process.get().object_functions([FUNC_OWNER, FUNC_RECORD], [FUNC_RECORD])
+        traverse, clear, dealloc = process.get().object_functions([FUNC_RECORD])
         _type = cpython.make_type(
             "figwasp.Func",
             FUNC_SIZE,

@@ -405,7 +405,7 @@ class _Maker:
         if asynchronous:
             code = process.get().async_host_stub(ir_types(type_.params), ir_types(type_.results))
         else:
-            code = process.get().host_stub(kinds(type_.params), kinds(type_.results), simple(type_.params + type_.results))
+            code = process.get().host_stub(kinds(type_.params), kinds(type_.results), direct=False)
         state = weakref.ref(self.state)
 
         def store_of_state() -> Store:
@@ -415,8 +415,12 @@ class _Maker:
             return alive.store
 
         cpython.set_reference(pair, function)
-        kind = AsyncHostFunc if asynchronous else HostFunc
-        cpython.set_reference(pair + 8, kind(function, type_, name, self.block, store_of_state))
+        if asynchronous:
+            record: HostFunc = AsyncHostFunc(function, type_, name, self.block, store_of_state)
+        else:
+            direct = simple(type_.params + type_.results)
+            record = HostFunc(function, type_, name, self.block, store_of_state, reference if direct else 0)
+        cpython.set_reference(pair + 8, record)
         os.write(reference, struct.pack("<QQII", code, pair, self.code.numbers[type_index], layout.HOST_INDEX))
         return reference
 

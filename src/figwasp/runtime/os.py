@@ -7,6 +7,7 @@ whoever maps memory decides when it goes (see `owner`).
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import mmap
 import os
 import resource
@@ -30,6 +31,7 @@ _FIXED: Final = 0x10
 _ANONYMOUS: Final = 0x20
 _NORESERVE: Final = 0x4000
 _MADV_DONTNEED: Final = 4
+_PR_SET_PDEATHSIG: Final = 1
 _SA_SIGINFO: Final = 4
 _SA_ONSTACK: Final = 0x08000000
 _SA_NODEFER: Final = 0x40000000
@@ -239,6 +241,42 @@ def install_segv_handler(action: int) -> None:
     if _libc.sigaction(signal.SIGSEGV, action, None):
         error = ctypes.get_errno()
         raise OSError(error, f"sigaction: {os.strerror(error)}")
+
+
+def die_with(parent: int) -> None:
+    """Have this process killed when the thread that has forked it ends; at once, if its parent is not that process any more."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def pipe() -> tuple[int, int]:
+    """Make a pipe, its ends elsewhere than the standard streams belong, which may be closed."""
+    read, write_ = os.pipe()
+    return _above_streams(read), _above_streams(write_)
+
+
+def _above_streams(file: int) -> int:
+    if file > 2:
+        return file
+    moved = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(file)
+    return moved
+
+
+def widen_pipe(pipe: int, size: int) -> None:
+    """Let so many bytes be under way in a pipe, if the system allows it."""
+    try:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size)
+    except OSError:
+        pass
+
+
+def limit_data(size: int) -> None:
+    """Let this process have so many bytes of memory at most, for good."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = size if hard == resource.RLIM_INFINITY else min(size, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def start_thread(address: int, argument: int) -> None:

@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
@@ -43,8 +44,6 @@ from figwasp.runtime import (
     stubs_host,
     stubs_leave,
     stubs_object,
-    stubs_refs,
-    stubs_suspend,
     tracebacks,
     traps,
 )
@@ -67,7 +66,9 @@ _PREVIOUS_HANDLER: Final = 16
 _REAP_LIST: Final = 24
 _INTERVAL: Final = 32
 _HANDLER: Final = 48
-_DEFAULT_ACTION: Final = 64
+_TICK: Final = 56
+_FUEL: Final = 64
+_DEFAULT_ACTION: Final = 128
 _OUR_ACTION: Final = 512
 _PRESENT_ACTION: Final = 1024
 
@@ -118,14 +119,10 @@ class Process:
     Attributes:
         space: executable memory.
         stacks: contexts and stacks.
-        stubs: address of each `code.STUB_*`.
-        builtin_cells: address of the builtins' cells.
         dead: the word that heads the list of blocks to be released; 0 for none.
         deadlines: the table of those that threads have (`deadline`).
         returned: the return address at which a walk over wasm frames ends.
-        exchange: writes a word unless it has changed (`stubs_object.exchange`).
         new_owner: makes an owner (`stubs_object.new_owner`).
-        guard: calls something as a part of a chain (`stubs_enter.guard`).
         claim: binds a chain to the calling thread (`stubs_enter.claim`).
     """
 
@@ -153,24 +150,23 @@ class Process:
         self._releases: dict[int, Callable[[], None]] = {}
         self._pauses: list[None] = []  # one for each `no_releases` in force
         self.graveyard: list[object] = []
-        self.stubs = [0] * STUB_COUNT
-        cells = self.space.data_chunk(8 * layout.BUILTIN_COUNT)
-        self.builtin_cells = cells.start
+        self._stubs = [0] * STUB_COUNT
+        self._builtin_cells = self.space.data_chunk(8 * layout.BUILTIN_COUNT).start
+        self._builtins = [0] * layout.BUILTIN_COUNT
         self._boxes = Boxes(self.compile)
         self._general_body = 0
         self._async_body = 0
+        self.hooks.clean_up = self.compile(stubs_leave.clean_up(self.hooks))
+        self.hooks.tidying = self.compile(stubs_leave.tidy(self.hooks))
         self.hooks.failure = self.compile(stubs_leave.failure(self.hooks))
         self.hooks.settle = self.compile(stubs_enter.settle(self.hooks))
         self.hooks.slow = self.compile(stubs_enter.slow(self.hooks))
         self._make_switches()
-        self._make_builtins()
         self.dead = os.word(self._statics + _REAP_LIST)
         self._next_dead: Callable[[], int] = _NEXT_DEAD(self.compile(stubs_object.next_dead(self._statics + _REAP_LIST)))
-        self.exchange: Callable[[int, int, int], int] = _EXCHANGE(self.compile(stubs_object.exchange()))
-        self.guard: Callable[[int, Callable[[], Any]], Any] = _GUARD(self.compile(stubs_enter.guard(self.hooks)))
         self.claim: Callable[[int, int, int, int, int, int], int] = _CLAIM(self.compile(stubs_enter.claim()))
         self.new_owner: Callable[[int, int, int, int], Any] = _NEW_OWNER(self.compile(stubs_object.new_owner()))
-        self.stacks.strip = _STRIP(self.compile(stubs_enter.strip()))
+        self.stacks.strip = self._strip
         self._install_handler()
         gc.callbacks.append(self._after_collection)
         self._ticking = False
@@ -181,7 +177,7 @@ class Process:
     def compile(self, func: Func) -> int:
         """Compile and install a stub; return its address."""
         code = self.translate(func)
-        address = codespace.install(self._region, code, self.builtin_cells, self.stubs)
+        address = codespace.install(self._region, code, self.builtin, self.stub)
         traps.register(traps.Placed(address, code, None))
         perfmap.add_stub(address, len(code.data), func.name)
         return address
@@ -201,18 +197,17 @@ class Process:
         s = self._statics
         wake = self._put(sequences.wake(s + _PARKED, os.SYS_FUTEX))
         front = stubs_host.FaultFront(s + _HANDLER, s + _PREVIOUS_HANDLER, s + _OUR_ACTION, s + _PRESENT_ACTION)
-        tick = self.compile(stubs_host.tick(s + _PARKED, wake, front, self.deadlines))
+        os.write_u64(s + _TICK, self.compile(stubs_host.tick(s + _PARKED, wake, front, self.deadlines)))
         compile_ = self.compile(stubs_host.compile_hook(self.hooks.dead))
-        fuel = self.compile(stubs_host.fuel(id(self._hooks_kept[-2])))
-        switches = sequences.Switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, tick, fuel, compile_)
+        switches = sequences.Switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, s + _TICK, s + _FUEL, compile_)
         base = self._put(switches.data)
         perfmap.add_stub(base, len(switches.data), "switches")
-        self.stubs[STUB_TRAP] = base + switches.trap
-        self.stubs[STUB_TICK] = base + switches.tick
-        self.stubs[STUB_FUEL] = base + switches.fuel
-        self.stubs[STUB_UNWIND] = base + switches.unwind
-        self.stubs[STUB_TO_WASM] = base + switches.to_wasm
-        self.stubs[STUB_TO_NATIVE] = base + switches.to_native
+        self._stubs[STUB_TRAP] = base + switches.trap
+        self._stubs[STUB_TICK] = base + switches.tick
+        self._stubs[STUB_FUEL] = base + switches.fuel
+        self._stubs[STUB_UNWIND] = base + switches.unwind
+        self._stubs[STUB_TO_WASM] = base + switches.to_wasm
+        self._stubs[STUB_TO_NATIVE] = base + switches.to_native
         self.returned = base + switches.returned
         # Out of line calls that come to Python, on top of frames of the same size: walks over the stack pass them.
         saving = Code("saving", -1)
@@ -223,15 +218,45 @@ class Process:
         self._suspend = base + switches.suspend
         self._resume = base + switches.resume
 
-    def _make_builtins(self) -> None:
-        addresses = {
-            layout.BUILTIN_MEMORY_FILL: self.compile(stubs_host.memory_fill()),
-            layout.BUILTIN_MEMORY_COPY: self.compile(stubs_host.memory_copy()),
-        }
-        for number, (params, results) in BUILTIN_TYPES.items():
-            addresses[number] = self.compile(stubs_host.builtin(number, params, results, self.hook(len(params))))
-        for number, address in addresses.items():
-            os.write_u64(self.builtin_cells + 8 * number, address)
+    # What not every program needs is compiled when it is asked for.
+
+    def stub(self, number: int) -> int:
+        """Return the address of one of `code.STUB_*`."""
+        if number == STUB_FUEL and not os.read_u64(self._statics + _FUEL):
+            os.write_u64(self._statics + _FUEL, self.compile(stubs_host.fuel(id(self._hooks_kept[-2]))))
+        return self._stubs[number]
+
+    def builtin(self, number: int) -> int:
+        """Return the address of the cell that leads to a builtin."""
+        if not self._builtins[number]:
+            self._builtins[number] = self.compile(self._builtin(number))
+            os.write_u64(self._builtin_cells + 8 * number, self._builtins[number])
+        return self._builtin_cells + 8 * number
+
+    def _builtin(self, number: int) -> Func:
+        if number == layout.BUILTIN_MEMORY_FILL:
+            return stubs_host.memory_fill()
+        if number == layout.BUILTIN_MEMORY_COPY:
+            return stubs_host.memory_copy()
+        params, results = BUILTIN_TYPES[number]
+        return stubs_host.builtin(number, params, results, self.hook(len(params)))
+
+    @cached_property
+    def exchange(self) -> Callable[[int, int, int], int]:
+        """What writes a word unless it has changed (`stubs_object.exchange`)."""
+        return _EXCHANGE(self.compile(stubs_object.exchange()))
+
+    @cached_property
+    def guard(self) -> Callable[[int, Callable[[], Any]], Any]:
+        """What calls something as a part of a chain (`stubs_enter.guard`)."""
+        return _GUARD(self.compile(stubs_enter.guard(self.hooks)))
+
+    @cached_property
+    def _stripper(self) -> Callable[[int], int]:
+        return _STRIP(self.compile(stubs_enter.strip()))
+
+    def _strip(self, context: int) -> int:
+        return self._stripper(context)
 
     def hook(self, count: int) -> int:
         """Return the address of what asks an instance's hook with a number of operands."""
@@ -261,6 +286,8 @@ class Process:
         address = self._enter.get(key)
         if address is None:
             if REF in params or REF in results:
+                from figwasp.runtime import stubs_refs
+
                 func = stubs_refs.enter(params, results, self.hooks)
             else:
                 func = stubs_enter.enter(params, results, self.hooks)
@@ -276,12 +303,13 @@ class Process:
             entry = self._raw[key] = _RAW(address)
         return entry
 
-    def host_stub(self, params: bytes, results: bytes, simple: bool) -> int:
-        """Return the code of host functions of a type (kinds); `simple`: `stubs.simple` of all its types."""
-        key = params + b"\xff" + results + (b"n" if simple else b"")
+    def host_stub(self, params: bytes, results: bytes, direct: bool) -> int:
+        """Return the code of host functions of a type (kinds); `direct`: code that converts numbers itself, if it can."""
+        direct = direct and REF not in results
+        key = params + b"\xff" + results + (b"n" if direct else b"")
         address = self._host.get(key)
         if address is None:
-            if simple and REF not in results:
+            if direct:
                 body = self.compile(stubs_host.body(params, results, self.hooks.dead, self._boxes))
             else:
                 body = self._general()
@@ -298,6 +326,8 @@ class Process:
         key = params + b"\xff" + results
         address = self._async_host.get(key)
         if address is None:
+            from figwasp.runtime import stubs_suspend
+
             if not self._async_body:
                 self._async_body = self.compile(stubs_suspend.body(self.hooks.dead))
             func = stubs_suspend.host(params, results, self._async_body, self._suspend)
@@ -309,6 +339,8 @@ class Process:
         key = params + b"\xff" + results
         both = self._suspendable.get(key)
         if both is None:
+            from figwasp.runtime import stubs_suspend
+
             start = _START(self.compile(stubs_suspend.start(params, results, self.hooks)))
             resume = _RESUME(self.compile(stubs_suspend.resume(params, results, self.hooks, self._resume)))
             both = self._suspendable[key] = (start, resume)
@@ -316,11 +348,15 @@ class Process:
 
     # Native types
 
-    def object_functions(self, visited: list[int], cleared: list[int]) -> tuple[int, int, int]:
-        """Compile traverse, clear and dealloc of a native type; fields in `visited` are dropped when it goes."""
-        traverse = self.compile(stubs_object.traverse(visited, slots=False))
-        clear = self.compile(stubs_object.clear(cleared, slots=False))
-        return traverse, clear, self.compile(stubs_object.dealloc(visited, slots=False))
+    def object_functions(self, cleared: list[int]) -> tuple[int, int, int]:
+        """Return traverse, clear and dealloc of a native type with the fields of `stubs_object.HELD`."""
+        traverse, dealloc = self._held_functions
+        return traverse, self.compile(stubs_object.clear(cleared, slots=False)), dealloc
+
+    @cached_property
+    def _held_functions(self) -> tuple[int, int]:
+        traverse = self.compile(stubs_object.traverse(stubs_object.HELD, slots=False))
+        return traverse, self.compile(stubs_object.dealloc(stubs_object.HELD, slots=False))
 
     def owner_functions(self) -> tuple[int, int, int]:
         """Compile traverse, clear and dealloc of the owners of native blocks."""
@@ -397,7 +433,7 @@ class Process:
         p.contexts_start = self.stacks.contexts
         p.contexts_size = self.stacks.contexts_size
         p.previous = s + _PREVIOUS_HANDLER
-        p.back = self.stubs[STUB_UNWIND]
+        p.back = self._stubs[STUB_UNWIND]
         p.default_action = s + _DEFAULT_ACTION
         p.rip, p.rsp, p.r15 = os.UCONTEXT_RIP, os.UCONTEXT_RSP, os.UCONTEXT_R15
         p.si_addr = os.SIGINFO_ADDRESS

@@ -33,23 +33,30 @@ _SINGLETONS: Final = (-5, 256)  # ints of which CPython has one object each
 class Boxes:
     """The cells, and the code that fills them: one for a process."""
 
-    __slots__ = ("_cells", "_float", "_int")
+    __slots__ = ("_cells", "_compile", "_float", "_int")
 
     def __init__(self, compile_: Callable[[Func], int]) -> None:
+        self._compile = compile_
         self._cells = 0
-        if overwritable():
-            self._cells = os.allocate(_CELLS * _POSITIONS)
-            for position in range(_POSITIONS):
-                # In use by the tuple of constants of this code, so the first call replaces them.
-                cpython.set_reference(self._cells + _CELLS * position + _INTS, 1 << _DIGIT)
-                cpython.set_reference(self._cells + _CELLS * position + _FLOATS, 1.5)
-            self._int = compile_(box_int())
-            self._float = compile_(box_float())
+        self._float = 0
+        self._int = 0
+
+    def _begin(self) -> None:
+        self._int = self._compile(box_int())
+        self._float = self._compile(box_float())
+        cells = os.allocate(_CELLS * _POSITIONS)
+        for position in range(_POSITIONS):
+            # In use by the tuple of constants of this code, so the first call replaces them.
+            cpython.set_reference(cells + _CELLS * position + _INTS, 1 << _DIGIT)
+            cpython.set_reference(cells + _CELLS * position + _FLOATS, 1.5)
+        self._cells = cells
 
     def box(self, e: Stub, kind: int, value: Value, position: int) -> Value:
         """Turn the value of a parameter into a Python object: a new reference, or 0."""
-        if kind == REF or position >= _POSITIONS or not self._cells:
+        if kind == REF or position >= _POSITIONS or not overwritable():
             return e.box_kind(kind, value)
+        if not self._cells:
+            self._begin()
         cell = self._cells + _CELLS * position
         if kind in (F32, F64):
             number = e.emit(ops.F64_PROMOTE_F32, [value]) if kind == F32 else value

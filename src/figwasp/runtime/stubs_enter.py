@@ -13,7 +13,6 @@ from figwasp.ir.func import CONV_C, Block, Call, Func, Value
 from figwasp.ir.ops import I64
 from figwasp.runtime import stack
 from figwasp.runtime.stubs import LOAD_OP, STORE_OP, Stub
-from figwasp.runtime.stubs_leave import clean_up, tidy
 from figwasp.runtime.stubs_object import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
 
 RAW_DEEP: Final = 1  # what `raw` answers when the native stack is too deep
@@ -32,10 +31,13 @@ class Hooks:
         busy: raises Busy: ().
         abandon: tells listeners of the calls that an exception ends: (context address, exception), returns None or raises.
         tidy: takes the runtime's own functions out of the traceback of an exception (`tracebacks.tidy`).
-        failure, settle, slow: addresses of the code of `stubs_leave.failure`, `settle` and `slow`.
+        clean_up, tidying, failure: addresses of the code of `stubs_leave.clean_up`, `tidy` and `failure`.
+        settle, slow: of `settle` and `slow`.
     """
 
-    __slots__ = ("abandon", "busy", "claim", "cleanup", "dead", "failure", "settle", "slow", "tidy", "trap")
+    __slots__ = (
+        "abandon", "busy", "claim", "clean_up", "cleanup", "dead", "failure", "settle", "slow", "tidy", "tidying", "trap",
+    )  # fmt: skip
 
     def __init__(self, trap: int, cleanup: int, dead: int, claim: int, busy: int, abandon: int, tidy: int) -> None:
         self.trap = trap
@@ -45,6 +47,8 @@ class Hooks:
         self.busy = busy
         self.abandon = abandon
         self.tidy = tidy
+        self.clean_up = 0
+        self.tidying = 0
         self.failure = 0
         self.settle = 0
         self.slow = 0
@@ -82,22 +86,7 @@ def context_of(e: Stub, callable_: Value) -> Value:
 def _leave(e: Stub, context: Value, result: Value, hooks: Hooks) -> None:
     """End an entry that was counted before: return the result, a new reference, or 0 with an exception set."""
     e.add_depth(context, -1)
-    end(e, context, result, hooks)
-
-
-def end(e: Stub, context: Value, result: Value, hooks: Hooks) -> None:
-    """Clean up if that is asked for; return the result, a new reference, or 0 with an exception set."""
-    clean_up(e, context, hooks)
-    good = e.new()
-    nothing = e.new()
-    e.split(e.equals(e.c("PyErr_Occurred", []), 0), good)
-    e.unless_zero(result, nothing)
-    e.c("Py_DecRef", [result], ops.VOID)
-    e.jump(nothing)
-    e.at(nothing)
-    e.ret([e.word(0)])
-    e.at(good)
-    e.ret([result])
+    e.ret([e.c(hooks.clean_up, [context, result])])
 
 
 def guard(hooks: Hooks) -> Func:
@@ -151,7 +140,7 @@ def slow(hooks: Hooks) -> Func:
     result = e.c("PyObject_Vectorcall", [record, args, count, names])
     whole = e.new()
     e.when(e.equals(result, 0), whole)
-    tidy(e, hooks)
+    e.c(hooks.tidying, [])
     e.jump(whole)
     e.at(whole)
     _leave(e, context, result, hooks)
@@ -160,8 +149,7 @@ def slow(hooks: Hooks) -> Func:
     e.at(dead)
     e.ret([e.vectorcall(e.word(hooks.dead), [])])
     e.at(broken)
-    tidy(e, hooks)
-    e.ret([e.word(0)])
+    e.ret([e.c(hooks.tidying, [])])
     return e.func
 
 
@@ -316,7 +304,7 @@ def settle(hooks: Hooks) -> Func:
     set_exception(e, context, trap, hooks)
     e.ret([e.word(1)])
     e.at(sound)
-    clean_up(e, context, hooks)
+    e.c(hooks.clean_up, [context, e.word(0)])
     e.ret([e.emit(ops.I64_EXTEND_I32_U, [e.emit(ops.I64_NE, [e.c("PyErr_Occurred", []), e.word(0)])])])
     return e.func
 

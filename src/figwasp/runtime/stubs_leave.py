@@ -77,8 +77,7 @@ def failure(hooks: Hooks) -> Func:
     e.jump(done)
     e.at(done)
     _tell_listeners(e, context, hooks)
-    clean_up(e, context, hooks)
-    e.ret([e.word(0)])
+    e.ret([e.c(hooks.clean_up, [context, e.word(0)])])
     return e.func
 
 
@@ -116,18 +115,19 @@ def _prefer(e: Stub, pending: _Error) -> None:
     e.at(rest)
 
 
-def tidy(e: Stub, hooks: Hooks) -> None:
-    """Have the hook look after the traceback of the exception that is set."""
-    broken, done = e.new(), e.new()
+def tidy(hooks: Hooks) -> Func:
+    """Build () -> 0: have the hook look after the traceback of the exception that is set."""
+    e = Stub("tidy", b"", bytes([I64]), CONV_C)
+    broken = e.new()
     pending = _Error(e)
     answer = e.vectorcall(e.word(hooks.tidy), [pending.value])
     e.split(e.equals(answer, 0), broken)
     pending.replace(answer)
-    e.jump(done)
+    e.ret([e.word(0)])
     e.at(broken)
     _prefer(e, pending)
-    e.jump(done)
-    e.at(done)
+    e.ret([e.word(0)])
+    return e.func
 
 
 def _tell_listeners(e: Stub, context: Value, hooks: Hooks) -> None:
@@ -151,11 +151,14 @@ def _tell_listeners(e: Stub, context: Value, hooks: Hooks) -> None:
     e.at(done)
 
 
-def clean_up(e: Stub, context: Value, hooks: Hooks) -> None:
-    """Call the cleanup hook when the outermost entry is leaving and the flag asks for it.
+def clean_up(hooks: Hooks) -> Func:
+    """Build (context, result) -> result, or 0 when an exception is set: what every entry ends with that was not plain.
 
-    An exception that is set stays set; an interrupt may set one. Other threads find the chain running meanwhile.
+    It calls the cleanup hook when the outermost entry is leaving and the flag asks for it. An exception that is set stays set; an
+    interrupt may set one. Other threads find the chain running meanwhile. The result is a reference, or 0.
     """
+    e = Stub("clean_up", bytes([I64] * 2), bytes([I64]), CONV_C)
+    context, result = e.params
     done = e.new()
     flags = e.get32(context, layout.CTX_FLAGS)
     e.when(e.emit(ops.I32_AND, [flags, e.const(I32, layout.FLAG_CLEANUP)]), done)
@@ -175,3 +178,13 @@ def clean_up(e: Stub, context: Value, hooks: Hooks) -> None:
     e.c("PyErr_Restore", [e.get(saved, offset) for offset in (0, 8, 16)], ops.VOID)
     e.jump(done)
     e.at(done)
+    good, nothing = e.new(), e.new()
+    e.split(e.equals(e.c("PyErr_Occurred", []), 0), good)
+    e.unless_zero(result, nothing)
+    e.c("Py_DecRef", [result], ops.VOID)
+    e.jump(nothing)
+    e.at(nothing)
+    e.ret([e.word(0)])
+    e.at(good)
+    e.ret([result])
+    return e.func

@@ -26,9 +26,12 @@ FUNC_SIZE: Final = 56
 
 # Fields of a memory
 VIEW_RECORD: Final = 16  # address of the memory record
-VIEW_OWNER: Final = 24
-VIEW_SIDE: Final = 32  # PyObject*: the Python side
-VIEW_SIZE: Final = 40
+VIEW_OWNER: Final = FUNC_OWNER
+VIEW_SIDE: Final = FUNC_RECORD  # PyObject*: the Python side
+VIEW_SIZE: Final = FUNC_SIZE
+
+HELD: Final = (FUNC_OWNER, FUNC_RECORD)
+"""The references in both."""
 
 # Fields of an owner of a native block
 OWNER_BLOCK: Final = 16

@@ -20,7 +20,6 @@ from figwasp.runtime.stubs_enter import (
     check_native_stack,
     context_of,
     cross,
-    end,
     leave_to_record,
     set_exception,
 )
@@ -74,7 +73,7 @@ def _end_oddly(e: Stub, context: Value, results: bytes, outcome: list[Value], ce
     e.split(trap, trapped)
     result = box_results(e, results, outcome)  # before the cells of its references are swept
     cells.give_back()
-    end(e, context, result, hooks)
+    e.ret([e.c(hooks.clean_up, [context, result])])
     e.at(trapped)
     # The objects stay until the frames have been read: dropping them may run Python code.
     set_exception(e, context, trap, hooks)

@@ -61,13 +61,12 @@ class AsyncHostFunc(HostFunc):
             raise RuntimeError(f"{self.shown}() is async: call the exported function with `await instance.acall.name(...)`")
         if os.read_u64(context + layout.CTX_DEPTH) != 1:
             raise RuntimeError(f"{self.shown}() is async and cannot suspend: a Python function called wasm in between")
-        store = self.state_store()
-        args = [from_bits(os.read_u64(buffer + 8 * i), t, store) for i, t in enumerate(self.type.params)]
+        args = [from_bits(os.read_u64(buffer + 8 * i), t, self) for i, t in enumerate(self.type.params)]
         chain.waiting = (self, self.function(*args), buffer)
 
     def finish(self, buffer: int, answer: object) -> None:
         """Put what the callable's coroutine returned where compiled code takes it from."""
-        for i, bits in enumerate(self._results(answer, self.state_store())):
+        for i, bits in enumerate(self._results(answer)):
             os.write_u64(buffer + 8 * i, bits)
 
     async def await_directly(self, args: tuple[object, ...]) -> Any:

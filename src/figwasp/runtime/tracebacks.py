@@ -25,6 +25,9 @@ INNER: Final = 20  # entries of a long traceback that are made
 OUTER: Final = 10
 
 _INTERNAL: Final = "figwasp.runtime."
+OUTSIDE: Final[set[CodeType]] = set()
+"""Functions of the runtime that do nothing but call what others have written: what is raised there is none of ours."""
+
 _EXPECTED: Final = (Error, TypeError, OverflowError, ReferenceError, RuntimeError, KeyboardInterrupt)
 _TEMPLATE: Final = compile("", "<wasm>", "exec")
 _NO_POSITION: Final = -1  # as index of the last instruction: the line is what the traceback says, no column
@@ -65,10 +68,13 @@ def tidy(error: BaseException) -> BaseException:
 def _peel(error: BaseException) -> TracebackType | None:
     """Return a traceback without the runtime's own functions at its beginning."""
     entries = error.__traceback__
+    innermost = None
     while entries is not None and str(entries.tb_frame.f_globals.get("__name__")).startswith(_INTERNAL):
+        innermost = entries.tb_frame.f_code
         entries = entries.tb_next
     # What the runtime raises because of a caller or a guest says enough; anything else that comes from there is a mistake of ours.
-    return error.__traceback__ if entries is None and not isinstance(error, _EXPECTED) else entries
+    ours = entries is None and innermost not in OUTSIDE and not isinstance(error, _EXPECTED)
+    return error.__traceback__ if ours else entries
 
 
 def _entry(placed: Placed, pc: int, rest: TracebackType | None) -> TracebackType | None:

@@ -1,6 +1,6 @@
 """The instruction table: one row per instruction (spec 5.4, appendix A.7). Floor 1.
 
-Decoder, encoder, validator, text parser and printer, and the SSA builder are driven by these rows. Columns, separated by two spaces or more:
+Decoder, encoder, validator, text parser and printer, and the SSA builder are driven by these rows. Columns, of which only `type` has spaces in it:
 
     name        as in the text format, where `select_t`, `ref.test_null` and `ref.cast_null` are written without what follows "_"
     code        the opcode in hex, or prefix:sub-opcode
@@ -17,7 +17,6 @@ A prefixed opcode is one int, `pack(prefix, sub)`: 0xFC08 for fc:08, with the bi
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from figwasp.features import PROPOSALS
@@ -359,22 +358,22 @@ def illegal(code: int) -> str:
     return f"illegal opcode {show(code)}"
 
 
-def _types(text: str) -> Types:
-    return tuple(ADDRESS if name == "addr" else TYPE_CODES[name] for name in text.split())
+def _types(names: list[str]) -> Types:
+    return tuple([ADDRESS if name == "addr" else TYPE_CODES[name] for name in names])
 
 
 def _row(line: str) -> Opcode:
-    name, code, immediates, type_, proposal, ir = re.split(" {2,}", line.strip())
+    name, code, immediates, *type_, proposal, ir = line.split()
     kind, _, align = immediates.partition(":")
     prefix, _, sub = code.rpartition(":")
     packed = pack(int(prefix, 16), int(sub, 16)) if prefix else int(sub, 16)
     if proposal != "mvp" and proposal not in PROPOSALS:
         raise ValueError(f"{name}: unknown proposal {proposal}")
     row = Opcode(name, packed, KINDS[kind], int(align or 0), proposal, ir)
-    if type_ != "*":
-        params, _, results = type_.partition("->")
-        row.params = _types(params)
-        row.results = _types(results)
+    if type_ != ["*"]:
+        arrow = type_.index("->")
+        row.params = _types(type_[:arrow])
+        row.results = _types(type_[arrow + 1 :])
     return row
 
 

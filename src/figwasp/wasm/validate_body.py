@@ -80,6 +80,7 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
     context = checker.context
     plain = context.plain
     callees = context.callees
+    called = facts.callees
     func_types = module.func_types
     globals_ = module.globals
     action = tables.action
@@ -323,6 +324,7 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                     index, pos = unsigned(data, base + pos - 1, 32)
                     pos -= base
                 callee = callees[index]
+                called.append(index)
                 facts.has_calls = True
                 if not plain:
                     checker.note_callee(func_types[index])

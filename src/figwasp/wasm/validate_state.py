@@ -52,13 +52,16 @@ class FuncFacts:
         max_stack: an upper bound of the operands on the stack at once; every open block counts as one more.
         num_ops: number of instructions, the final `end` included.
         uses_memory: an instruction reads or writes a memory, or asks for its size.
+        callees: the function of each `call`, in order; empty when all functions of a module have been validated at once.
         has_calls: a `call`, `call_indirect` or `call_ref` occurs, or one of their tail calls.
         has_loops: a `loop` occurs.
         missing: the first proposal found that the function needs and that figwasp does not execute, or None.
         size: about how many bytes `locals` and `written` take.
     """
 
-    __slots__ = ("has_calls", "has_loops", "locals", "max_stack", "missing", "num_ops", "size", "uses_memory", "written")
+    __slots__ = (
+        "callees", "has_calls", "has_loops", "locals", "max_stack", "missing", "num_ops", "size", "uses_memory", "written",
+    )  # fmt: skip
 
     def __init__(self, locals: Types) -> None:
         self.locals = locals
@@ -66,6 +69,7 @@ class FuncFacts:
         self.max_stack = 0
         self.num_ops = 0
         self.uses_memory = False
+        self.callees: list[int] = []
         self.has_calls = False
         self.has_loops = False
         self.missing: str | None = None

@@ -125,14 +125,14 @@ class Switches:
     __slots__ = ("data", "fuel", "lazy", "resume", "returned", "suspend", "tick", "to_native", "to_wasm", "trap", "unwind")
 
     def __init__(
-        self, trap_unreachable: int, trap_suspended: int, tick_address: int, fuel_address: int, compile_address: int
+        self, trap_unreachable: int, trap_suspended: int, tick_cell: int, fuel_cell: int, compile_address: int
     ) -> None:
         a = Assembler()
         _to_wasm(a)
         _to_native(a)
         _trap(a, trap_unreachable)
-        _slow_path(a, "tick", tick_address)
-        _slow_path(a, "fuel", fuel_address)
+        _slow_path(a, "tick", tick_cell)
+        _slow_path(a, "fuel", fuel_cell)
         _lazy(a, compile_address)
         _suspend(a, trap_suspended)
         _resume(a)
@@ -235,10 +235,11 @@ LAZY_FRAME: Final = _SAVED + 8
 """Bytes between the stack pointer at which `lazy` calls `to_native` and the return address of the call that led to it."""
 
 
-def _slow_path(a: Assembler, name: str, function: int) -> None:
+def _slow_path(a: Assembler, name: str, cell: int) -> None:
     """The slow path of a stack check or of fuel: preserves every register. Called from wasm, out of line.
 
-    The function gets context and stack pointer; when it answers anything but 0 that place is where wasm has been left.
+    The function whose address is in the cell gets context and stack pointer; when it answers anything but 0 that place is where
+    wasm has been left.
     """
     a.label(name)
     a.store(x.POP_M, R15, layout.CTX_TRAP_PC)
@@ -252,7 +253,8 @@ def _slow_path(a: Assembler, name: str, function: int) -> None:
         a.store(x.MOVUPS_MR, RSP, _SAVED_INTS + 16 * i, XMM0 + i)
     a.move(RDI, R15)
     a.load(x.MOV64_RM, RSI, R15, layout.CTX_TRAP_SP)
-    a.op(x.MOV64_RI, rd=R11, imm=function)
+    a.op(x.MOV64_RI, rd=R11, imm=cell)
+    a.load(x.MOV64_RM, R11, R11, 0)
     a.call("to_native")
     a.test(RAX)
     a.branch(CC_NE, name + ".leave")

@@ -9,7 +9,6 @@ from figwasp.codegen.emit import emit
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.assemble import RETURN_BYTES, X64Assembler
-from figwasp.codegen.isa.x64.decode import decode
 from figwasp.codegen.isa.x64.select import select
 from figwasp.codegen.mach import NONE, MFunc, MInst
 from figwasp.codegen.target import Target
@@ -44,6 +43,12 @@ def _emit(func: MFunc) -> Code:
     return emit(func, TARGET)
 
 
+def _decode(data: bytes, offset: int) -> tuple[int, str]:
+    from figwasp.codegen.isa.x64.decode import decode  # programs do without
+
+    return decode(data, offset)
+
+
 def _target() -> Target:
     """Fill in the record."""
     target = Target()
@@ -74,7 +79,7 @@ def _target() -> Target:
     target.select = _select
     target.emit = _emit
     target.assembler = X64Assembler
-    target.decode = decode
+    target.decode = _decode
     return target
 
 

@@ -1,0 +1,291 @@
+"""Floor 4: compiling ahead: a second process compiles what will probably be called next, where there is a processor for it.
+
+In: a compiled module, before anything of it runs, and from then on which functions are called. Out: machine code of others.
+
+Theory of operation. Functions are compiled when they are first called, which for a large program is most of what it does in its
+first seconds. The compiler has no effects, so a forked process can do some of the work: what it makes comes back through a pipe and
+is installed when its time comes, as if it had been made here. Here a message goes out for every function that is called. There
+the functions that can be reached from those by direct calls are compiled, the largest first, which save most: each step away from
+what has been called makes one count less. It may do as much as has been called for, and a little in advance, so that little is
+done for nothing. Who wants a function that is just being made there waits for it; what cannot be compiled there is compiled here,
+and raises what is to be raised. When one process ends, however it ends, so does the other's part in this.
+"""
+
+from __future__ import annotations
+
+import gc
+import heapq
+import marshal
+import os as _os
+import select
+import signal
+import struct
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from figwasp.codegen.code import Code
+from figwasp.errors import Error
+from figwasp.runtime import deadline, os
+
+if TYPE_CHECKING:
+    from figwasp.runtime.compile import CompiledModule
+
+__all__ = ["Ahead", "possible"]
+
+_CALLED: Final = struct.Struct("<I")  # to the other process: the index of a function that is called
+_ANSWER: Final = struct.Struct("<III")  # from there: what follows, the index, the size of what follows
+_BEGUN: Final = 0
+_MADE: Final = 1
+_REFUSED: Final = 2
+
+_ADVANCE: Final = 1 << 16  # bytes of bodies that may be compiled before anything has been called
+_SURVEY: Final = 1 << 16  # bytes of bodies that are looked through before one is chosen
+_STEP: Final = 0.7  # what a function counts that is called by another, beside that
+_LARGEST: Final = 1 << 18  # bytes of a body: what is larger may take the memory of the machine
+_MEMORY: Final = 2 << 30  # bytes that the other process may have
+_PIPE: Final = 1 << 20  # bytes that may be under way
+_PATIENCE: Final = 0.05  # seconds between looks at whether the other process is still there
+
+
+def possible() -> bool:
+    """Return whether a second process can and should be had: there is a processor for it, and no other thread in this one."""
+    return hasattr(_os, "fork") and len(_os.sched_getaffinity(0)) > 1 and threading.active_count() == 1
+
+
+class Ahead:
+    """The other process, seen from here."""
+
+    __slots__ = ("_at_work", "_called", "_data", "_made", "_made_pipe", "_pid")
+
+    def __init__(self, code: CompiledModule, roots: list[int]) -> None:
+        """Begin.
+
+        Args:
+            code: the module; nothing has been compiled yet.
+            roots: indexes of functions that will be called first.
+        """
+        self._made: dict[int, Code] = {}
+        self._data = bytearray()
+        self._at_work = -1
+        self._pid = 0
+        self._made_pipe = self._called = -1
+        theirs: list[int] = []
+        try:
+            self._made_pipe, made = os.pipe()
+            theirs.append(made)
+            called, self._called = os.pipe()
+            theirs.append(called)
+            for pipe in (self._made_pipe, self._called):
+                _os.set_blocking(pipe, False)
+            os.widen_pipe(made, _PIPE)
+            parent = _os.getpid()
+            self._pid = _os.fork()
+        except OSError:  # it goes without
+            self.close()
+        if self._pid == 0 and self._called >= 0:
+            _be_it(code, roots, called, made, parent)
+        for pipe in theirs:
+            _os.close(pipe)
+
+    def take(self, index: int) -> Code | None:
+        """Say that a function is called, and return its code if it has been made, or is being made, in the other process.
+
+        Raises:
+            Timeout: the deadline has passed meanwhile.
+        """
+        if self._called < 0:
+            return None
+        try:
+            _os.write(self._called, _CALLED.pack(index))
+        except BlockingIOError:
+            pass  # it is busy, and will hear of others
+        except OSError:
+            self.close()
+            return None
+        try:
+            self._receive()
+            while self._at_work == index:
+                deadline.check()
+                select.select([self._made_pipe], [], [], _PATIENCE)
+                self._receive()
+        except BaseException:
+            self.close()  # an interrupt may have come between reading a message and understanding it
+            raise
+        return self._made.pop(index, None)
+
+    def _receive(self) -> None:
+        """Take what has come."""
+        while True:
+            try:
+                piece = _os.read(self._made_pipe, _PIPE)
+            except BlockingIOError:
+                break
+            except OSError:
+                piece = b""
+            if not piece:
+                self.close()
+                return
+            self._data += piece
+        data = self._data
+        place = 0
+        while place + _ANSWER.size <= len(data):
+            kind, index, size = _ANSWER.unpack_from(data, place)
+            if place + _ANSWER.size + size > len(data):
+                break
+            place += _ANSWER.size
+            self._at_work = index if kind == _BEGUN else -1
+            if kind == _MADE:
+                self._made[index] = _unpack(bytes(data[place : place + size]))
+            place += size
+        del data[:place]
+
+    def close(self) -> None:
+        """End the other process. Closing twice is fine."""
+        for pipe in (self._made_pipe, self._called):
+            if pipe >= 0:
+                _os.close(pipe)
+        self._made_pipe = self._called = -1
+        self._at_work = -1
+        pid, self._pid = self._pid, 0
+        if pid:
+            try:
+                _os.kill(pid, signal.SIGKILL)
+                _os.waitpid(pid, 0)
+            except OSError:
+                pass  # somebody else has waited for it
+
+
+def _pack(code: Code) -> bytes:
+    fields = (code.name, code.index, code.data, code.text_size, code.relocs)
+    return marshal.dumps((*fields, code.traps, code.positions, code.frame_size, code.odd_frames))
+
+
+def _unpack(data: bytes) -> Code:
+    fields = marshal.loads(data)  # which this process's own child has written
+    code = Code(fields[0], fields[1])
+    code.data, code.text_size, code.relocs, code.traps, code.positions, code.frame_size, code.odd_frames = fields[2:]
+    return code
+
+
+def _be_it(code: CompiledModule, roots: list[int], called: int, made: int, parent: int) -> NoReturn:
+    """Be the other process."""
+    status = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to both
+        os.die_with(parent)
+        os.limit_data(_MEMORY)
+        _keep_only(called, made)
+        gc.disable()
+        _Other(code, called, made).run(roots)
+        status = 0
+    except (OSError, MemoryError, KeyboardInterrupt):
+        pass
+    finally:
+        _os._exit(status)
+
+
+def _keep_only(*kept: int) -> None:
+    """Close all files but these: others are waiting for their ends."""
+    nothing = _os.open(_os.devnull, _os.O_RDWR)
+    for stream in range(3):
+        if stream not in kept:
+            _os.dup2(nothing, stream)
+    first = 3
+    for file in sorted(kept):
+        _os.closerange(first, file)
+        first = max(first, file + 1)
+    _os.closerange(first, _os.sysconf("SC_OPEN_MAX"))
+
+
+class _Other:
+    """The work of the other process.
+
+    Attributes:
+        called, made: the pipes.
+        credit: bytes of bodies that may still be compiled.
+    """
+
+    __slots__ = ("_best", "_code", "_depth", "_seen", "_sizes", "_to_survey", "called", "credit", "made")
+
+    def __init__(self, code: CompiledModule, called: int, made: int) -> None:
+        module = code.module
+        first = module.num_imported_funcs
+        self._code = code
+        self._sizes = {first + i: body.end - body.start for i, body in enumerate(module.bodies)}
+        self._depth: dict[int, int] = {}  # of a function: calls between it and one that has been called
+        self._seen: set[int] = set()  # what has been called or tried
+        self._to_survey: deque[int] = deque()
+        self._best: list[tuple[float, int]] = []
+        self.called = called
+        self.made = made
+        self.credit = _ADVANCE
+
+    def run(self, roots: list[int]) -> None:
+        """Compile until there is nobody to do it for.
+
+        Raises:
+            OSError: there is nobody any more.
+        """
+        for index in roots:
+            self._reach(index, 0)
+        while self._listen():
+            index = self._choose()
+            if index >= 0:
+                self.credit -= self._sizes[index]
+                self._seen.add(index)
+                self._send(_BEGUN, index)
+                self._make(index)
+
+    def _listen(self) -> bool:
+        """Hear what has been called since, waiting if there is nothing to do; return whether there is still somebody there."""
+        idle = self.credit < 0 or not (self._to_survey or self._best)
+        if idle or select.select([self.called], [], [], 0)[0]:
+            data = _os.read(self.called, _PIPE)
+            # Messages are written whole, and so are they read: their size divides that of the buffer.
+            for (index,) in _CALLED.iter_unpack(data):
+                self.credit += self._sizes.get(index, 0)
+                self._seen.add(index)
+                self._reach(index, 0)
+            return bool(data)
+        return True
+
+    def _reach(self, index: int, depth: int) -> None:
+        """Note that a function is so many calls away from one that has been called."""
+        if index in self._sizes and depth < self._depth.get(index, 1 << 30):
+            self._depth[index] = depth
+            (self._to_survey.append if depth else self._to_survey.appendleft)(index)
+            heapq.heappush(self._best, (-self._sizes[index] * _STEP**depth, index))
+
+    def _choose(self) -> int:
+        """Return the function to compile next, or -1; before that look a little further."""
+        room = _SURVEY
+        while self._to_survey and room > 0:
+            index = self._to_survey.popleft()
+            room -= self._sizes[index]
+            for callee in self._callees(index):
+                self._reach(callee, self._depth[index] + 1)
+        while self._best:
+            _, index = heapq.heappop(self._best)
+            if index not in self._seen and self._sizes[index] <= _LARGEST:
+                return index
+        return -1
+
+    def _callees(self, index: int) -> list[int]:
+        try:
+            return self._code.callees(index)
+        except Error:
+            return []  # whoever calls it will hear of that
+
+    def _make(self, index: int) -> None:
+        try:
+            data = _pack(self._code.translate(index))
+        except (Error, MemoryError):
+            self._send(_REFUSED, index)
+        else:
+            self._send(_MADE, index, data)
+
+    def _send(self, kind: int, index: int, data: bytes = b"") -> None:
+        message = memoryview(_ANSWER.pack(kind, index, len(data)) + data)
+        while message:
+            message = message[_os.write(self.made, message) :]

@@ -1,0 +1,203 @@
+"""Functions compiled ahead in a second process: the same code, and nothing that depends on that process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import figwasp
+from figwasp.runtime import ahead
+from figwasp.runtime.ahead import Ahead
+from tests.runtime.support import check_script
+
+GUARD = 60.0  # seconds
+
+
+def chain(length: int, body: int = 40) -> str:
+    """The text of a module: `f0` calls `f1`, which calls `f2`, and so on; each also does some sums."""
+    sums = " ".join(f"(local.set 0 (i32.add (i32.mul (local.get 0) (i32.const {k + 3})) (i32.const {k})))" for k in range(body))
+    functions = [
+        f'(func $f{i} (export "f{i}") (param i32) (result i32) {sums} (call $f{i + 1} (local.get 0)))' for i in range(length - 1)
+    ]
+    return f'(module {" ".join(functions)} (func $f{length - 1} (export "f{length - 1}") (param i32) (result i32) (local.get 0)))'
+
+
+def other(module: figwasp.Module) -> Ahead:
+    """The other process of a module."""
+    found = module.code._ahead
+    assert found is not None
+    return found
+
+
+def wait_for(module: figwasp.Module, count: int) -> None:
+    """Wait until so many functions have come from the other process."""
+    end = time.monotonic() + GUARD
+    while len(other(module)._made) < count:
+        assert time.monotonic() < end
+        other(module)._receive()
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def possible(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have a second process whatever the machine and the other tests are like; see that none is left."""
+    monkeypatch.setattr(ahead, "possible", lambda: True)
+    yield
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.parametrize("engine", [{}, {"fuel": 10**9}])
+def test_what_is_made_there_is_what_would_be_made_here(possible: None, engine: dict[str, Any]) -> None:
+    """Functions come from the other process, byte for byte as they are made in this one, and do the same."""
+    data = figwasp.wat(chain(12))
+    expected = figwasp.load(figwasp.Module(data)).f0(5)
+    module = figwasp.Module(data, engine=figwasp.Engine(**engine), lazy=True, ahead=True)
+    wait_for(module, 12)
+    for index, code in other(module)._made.items():
+        here = module.code.translate(index)
+        for name in ("name", "index", "data", "text_size", "relocs", "traps", "positions", "frame_size", "odd_frames"):
+            assert getattr(code, name) == getattr(here, name), (index, name)
+    instance = figwasp.load(module)
+    assert instance.f0(5) == expected
+    assert not other(module)._made
+    module.end_ahead()
+    module.end_ahead()
+    assert instance.f3(5) == figwasp.load(figwasp.Module(data)).f3(5)
+
+
+def test_code_larger_than_the_pipe_arrives(possible: None) -> None:
+    module = figwasp.Module(figwasp.wat(chain(2, 5000)), lazy=True, ahead=True)
+    function = figwasp.load(module).f0
+    end = time.monotonic() + GUARD
+    while other(module)._at_work < 0 and not other(module)._made:
+        assert time.monotonic() < end
+        other(module)._receive()
+    function(1)
+    assert len(module.code.compiled) == 2
+    module.end_ahead()
+
+
+def test_what_cannot_be_compiled_raises_where_it_is_called(possible: None) -> None:
+    """An invalid function is refused there, and here when it is called; others are not affected."""
+    text = """(module (func $bad (export "bad") (result i32) (i64.const 0))
+      (func (export "good") (result i32) (if (i32.const 0) (then (drop (call $bad)))) (i32.const 7)))"""
+    module = figwasp.Module(figwasp.wat(text), lazy=True, ahead=True)
+    wait_for(module, 1)
+    instance = figwasp.load(module)
+    assert instance.good() == 7
+    for _ in range(2):
+        with pytest.raises(figwasp.Invalid):
+            instance.bad()
+    assert instance.good() == 7
+    module.end_ahead()
+
+
+def test_it_goes_on_when_the_other_process_is_killed(possible: None) -> None:
+    module = figwasp.Module(figwasp.wat(chain(12)), lazy=True, ahead=True)
+    os.kill(other(module)._pid, signal.SIGKILL)
+    assert figwasp.load(module).f0(5) == figwasp.load(figwasp.Module(figwasp.wat(chain(12)))).f0(5)
+    module.end_ahead()
+
+
+def test_a_deadline_ends_the_wait(possible: None) -> None:
+    """A call that waits for what is being made there ends at its deadline, and can be repeated."""
+    module = figwasp.Module(figwasp.wat(chain(2, 10_000)), lazy=True, ahead=True)
+    function = figwasp.load(module).f0
+    end = time.monotonic() + GUARD
+    while other(module)._at_work < 0:
+        assert time.monotonic() < end
+        other(module)._receive()
+    os.kill(other(module)._pid, signal.SIGSTOP)
+    with pytest.raises(figwasp.Timeout):
+        function(1, timeout=0.1)
+    assert function(1) == figwasp.load(figwasp.Module(figwasp.wat(chain(2, 10_000)))).f0(1)
+    module.end_ahead()
+
+
+def test_it_has_no_files_of_others_and_ends_with_its_parent(tmp_path: Path) -> None:
+    """Nobody waits for the end of a file because of it, and it does not survive whoever it works for."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"""
+import os, signal, sys
+import figwasp
+from figwasp.runtime import ahead
+ahead.possible = lambda: True
+module = figwasp.Module(figwasp.wat({chain(12)!r}), lazy=True, ahead=True)
+other = module.code._ahead
+while not other._made:
+    other._receive()
+pid = other._pid
+print(pid, sorted(os.readlink(f"/proc/{{pid}}/fd/{{fd}}").partition(":")[0] for fd in os.listdir(f"/proc/{{pid}}/fd")), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    )
+    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, timeout=GUARD, check=False)
+    assert done.returncode == -signal.SIGKILL
+    pid, _, files = done.stdout.partition(" ")
+    assert files.strip() == "['/dev/null', '/dev/null', '/dev/null', 'pipe', 'pipe']"
+    end = time.monotonic() + GUARD
+    while _runs(int(pid)):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_when_there_is_one() -> None:
+    """Only where there is a processor for it and nothing else in the process that a fork would leave behind."""
+    check_script(
+        """
+import os, threading
+from figwasp.runtime import ahead
+os.sched_getaffinity = lambda pid: {0, 1}
+assert ahead.possible()
+os.sched_getaffinity = lambda pid: {0}
+assert not ahead.possible()
+os.sched_getaffinity = lambda pid: {0, 1}
+event = threading.Event()
+thread = threading.Thread(target=event.wait)
+thread.start()
+assert not ahead.possible()
+event.set()
+thread.join()
+assert ahead.possible()
+"""
+    )
+
+
+def test_it_does_not_run_far_ahead() -> None:
+    """What is compiled for nothing is in proportion to what is called: the largest first, and near ones before distant ones."""
+    text = chain(200, 100)
+    code = figwasp.Module(figwasp.wat(text), lazy=True).code
+    read, write = os.pipe()
+    try:
+        worker = ahead._Other(code, read, write)
+        worker._reach(0, 0)
+        made = []
+        while worker.credit >= 0:
+            made.append(worker._choose())
+            worker._seen.add(made[-1])
+            worker.credit -= worker._sizes[made[-1]]
+        assert made == list(range(len(made))) and len(made) < 150
+        os.write(write, ahead._CALLED.pack(0) * 3)
+        assert worker._listen() and worker.credit > 0 and worker._choose() == len(made)
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
