@@ -14,8 +14,7 @@ import figwasp
 from figwasp import Engine, OutOfFuel
 from figwasp.codegen import pipeline
 from figwasp.codegen.isa.x64.target import TARGET
-from figwasp.ir.build import build
-from figwasp.runtime.compile import layout_of
+from figwasp.ir.build import build, layout_of
 from figwasp.wasm.decode import decode
 from figwasp.wasm.validate import validate
 

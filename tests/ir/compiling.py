@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import os
 
-from figwasp.ir.build import GUARD, build
+from figwasp.ir.build import GUARD, build, layout_of
 from figwasp.ir.func import Func
-from figwasp.layout import InstanceLayout
 from figwasp.wasm.decode import decode
 from figwasp.wasm.module import Module
 from figwasp.wasm.parse import wat
 from figwasp.wasm.validate import validate
 
 os.environ["FIGWASP_CHECK"] = "1"
-
-
-def layout_of(module: Module) -> InstanceLayout:
-    """Return the layout of a module's instances."""
-    return InstanceLayout(
-        len(module.types),
-        module.num_imported_funcs,
-        len(module.bodies),
-        len(module.memories),
-        len(module.tables),
-        len(module.globals),
-    )
 
 
 def module_of(source: str | bytes) -> Module:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from figwasp.ir import ops, pipeline, text
-from figwasp.ir.build import build
+from figwasp.ir.build import build, layout_of
 from figwasp.ir.evaluate import Environment, Evaluator, Space, Trapped
 from figwasp.ir.func import Func
 from figwasp.ir.verify import BrokenFunc, verify
 from figwasp.wasm.validate import validate
-from tests.ir.compiling import layout_of, module_of
+from tests.ir.compiling import module_of
 
 BODIES = {
     "straight": "(i32.add (local.get 0) (i32.const 1))",

@@ -17,7 +17,7 @@ from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.ir import evaluate, pipeline
 from figwasp.ir.evaluate_module import Machine
 from figwasp.runtime import containers as runtime
-from figwasp.runtime import linear, os, process
+from figwasp.runtime import linear, modes, os, process
 from figwasp.runtime.compile import CompiledModule
 from figwasp.runtime.func import Func, enter_raw, func_at, new_buffer
 from figwasp.runtime.instance import Extern, State, instantiate
@@ -28,7 +28,7 @@ from tests.property.modules import Call
 from tests.property.outcomes import Outcome, OutOfTime, from_python, imported, imported_python, seen, to_python
 
 REFUEL: Final = "refuel"
-_MEMORY: Final = {linear.GUARD: "guard", linear.CHECKED: "checked"}
+_MEMORY: Final = {modes.GUARD: "guard", modes.CHECKED: "checked"}
 STEPS: Final = 400_000
 """Values that the evaluator may evaluate for a module."""
 
@@ -90,7 +90,7 @@ def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Out
     Args:
         module: decoded.
         calls: what to call.
-        mode: linear.GUARD or linear.CHECKED.
+        mode: modes.GUARD or modes.CHECKED.
         raw: whether to pass bits instead of Python values, and to have ticks at entries.
     """
     code = CompiledModule(module, lazy=False, config=figwasp.Engine(memory=_MEMORY[mode]).config)
@@ -126,12 +126,12 @@ def _memory(state: State, owner: Owner) -> figwasp.Memory:
 
 def guard(module: Module, calls: list[Call]) -> Outcome:
     """Run with guard pages, called as Python calls."""
-    return run_compiled(module, calls, linear.GUARD, raw=False)
+    return run_compiled(module, calls, modes.GUARD, raw=False)
 
 
 def checked(module: Module, calls: list[Call]) -> Outcome:
     """Run with bounds checks, called with bits."""
-    return run_compiled(module, calls, linear.CHECKED, raw=True)
+    return run_compiled(module, calls, modes.CHECKED, raw=True)
 
 
 FEW: Final = [x64.RAX, x64.RCX, x64.RDX, x64.RSI, x64.RBX, x64.R14]
@@ -205,9 +205,9 @@ def _cell(machine: Machine, index: int) -> int:
 
 def evaluator(module: Module, calls: list[Call]) -> Outcome:
     """Evaluate what the builder makes."""
-    return run_evaluator(module, calls, linear.GUARD, passes=False)
+    return run_evaluator(module, calls, modes.GUARD, passes=False)
 
 
 def evaluator_optimised(module: Module, calls: list[Call]) -> Outcome:
     """Evaluate what the passes make of it, with bounds checks."""
-    return run_evaluator(module, calls, linear.CHECKED, passes=True)
+    return run_evaluator(module, calls, modes.CHECKED, passes=True)

@@ -14,11 +14,15 @@ from typing import Any
 import pytest
 
 import figwasp
+from figwasp.api.module import of_decoded
 from figwasp.runtime import ahead
 from figwasp.runtime.ahead import Ahead
+from figwasp.runtime.modes import GUARD
+from figwasp.runtime.translate import Translator
+from figwasp.wasm.decode import decode
 from tests.runtime.support import check_script
 
-GUARD = 60.0  # seconds
+PATIENCE = 60.0  # seconds until something is taken to hang
 
 
 def chain(length: int, body: int = 40) -> str:
@@ -30,6 +34,13 @@ def chain(length: int, body: int = 40) -> str:
     return f'(module {" ".join(functions)} (func $f{length - 1} (export "f{length - 1}") (param i32) (result i32) (local.get 0)))'
 
 
+def begin(text: str, **settings: Any) -> figwasp.Module:
+    """A module of which functions are compiled ahead."""
+    engine = figwasp.Engine(**settings)
+    decoded = decode(figwasp.wat(text), engine.features)
+    return of_decoded(decoded, engine, Ahead(Translator(decoded, engine.config.mode, engine.config.metered)))
+
+
 def other(module: figwasp.Module) -> Ahead:
     """The other process of a module."""
     found = module.code._ahead
@@ -39,7 +50,7 @@ def other(module: figwasp.Module) -> Ahead:
 
 def wait_for(module: figwasp.Module, count: int) -> None:
     """Wait until so many functions have come from the other process."""
-    end = time.monotonic() + GUARD
+    end = time.monotonic() + PATIENCE
     while len(other(module)._made) < count:
         assert time.monotonic() < end
         other(module)._receive()
@@ -47,50 +58,49 @@ def wait_for(module: figwasp.Module, count: int) -> None:
 
 
 @pytest.fixture
-def possible(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have a second process whatever the machine and the other tests are like; see that none is left."""
-    monkeypatch.setattr(ahead, "possible", lambda: True)
+def none_left() -> Iterator[None]:
+    """See that the other process is gone in the end."""
     yield
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
 
 
 @pytest.mark.parametrize("engine", [{}, {"fuel": 10**9}])
-def test_what_is_made_there_is_what_would_be_made_here(possible: None, engine: dict[str, Any]) -> None:
+def test_what_is_made_there_is_what_would_be_made_here(none_left: None, engine: dict[str, Any]) -> None:
     """Functions come from the other process, byte for byte as they are made in this one, and do the same."""
     data = figwasp.wat(chain(12))
     expected = figwasp.load(figwasp.Module(data)).f0(5)
-    module = figwasp.Module(data, engine=figwasp.Engine(**engine), lazy=True, ahead=True)
+    module = begin(chain(12), **engine)
     wait_for(module, 12)
     for index, code in other(module)._made.items():
-        here = module.code.translate(index)
+        here = module.code._translator.translate(index)
         for name in ("name", "index", "data", "text_size", "relocs", "traps", "positions", "frame_size", "odd_frames"):
             assert getattr(code, name) == getattr(here, name), (index, name)
     instance = figwasp.load(module)
     assert instance.f0(5) == expected
     assert not other(module)._made
-    module.end_ahead()
-    module.end_ahead()
+    other(module).close()
+    other(module).close()
     assert instance.f3(5) == figwasp.load(figwasp.Module(data)).f3(5)
 
 
-def test_code_larger_than_the_pipe_arrives(possible: None) -> None:
-    module = figwasp.Module(figwasp.wat(chain(2, 5000)), lazy=True, ahead=True)
+def test_code_larger_than_the_pipe_arrives(none_left: None) -> None:
+    module = begin(chain(2, 5000))
     function = figwasp.load(module).f0
-    end = time.monotonic() + GUARD
+    end = time.monotonic() + PATIENCE
     while other(module)._at_work < 0 and not other(module)._made:
         assert time.monotonic() < end
         other(module)._receive()
     function(1)
     assert len(module.code.compiled) == 2
-    module.end_ahead()
+    other(module).close()
 
 
-def test_what_cannot_be_compiled_raises_where_it_is_called(possible: None) -> None:
+def test_what_cannot_be_compiled_raises_where_it_is_called(none_left: None) -> None:
     """An invalid function is refused there, and here when it is called; others are not affected."""
     text = """(module (func $bad (export "bad") (result i32) (i64.const 0))
       (func (export "good") (result i32) (if (i32.const 0) (then (drop (call $bad)))) (i32.const 7)))"""
-    module = figwasp.Module(figwasp.wat(text), lazy=True, ahead=True)
+    module = begin(text)
     wait_for(module, 1)
     instance = figwasp.load(module)
     assert instance.good() == 7
@@ -98,21 +108,21 @@ def test_what_cannot_be_compiled_raises_where_it_is_called(possible: None) -> No
         with pytest.raises(figwasp.Invalid):
             instance.bad()
     assert instance.good() == 7
-    module.end_ahead()
+    other(module).close()
 
 
-def test_it_goes_on_when_the_other_process_is_killed(possible: None) -> None:
-    module = figwasp.Module(figwasp.wat(chain(12)), lazy=True, ahead=True)
+def test_it_goes_on_when_the_other_process_is_killed(none_left: None) -> None:
+    module = begin(chain(12))
     os.kill(other(module)._pid, signal.SIGKILL)
     assert figwasp.load(module).f0(5) == figwasp.load(figwasp.Module(figwasp.wat(chain(12)))).f0(5)
-    module.end_ahead()
+    other(module).close()
 
 
-def test_a_deadline_ends_the_wait(possible: None) -> None:
+def test_a_deadline_ends_the_wait(none_left: None) -> None:
     """A call that waits for what is being made there ends at its deadline, and can be repeated."""
-    module = figwasp.Module(figwasp.wat(chain(2, 10_000)), lazy=True, ahead=True)
+    module = begin(chain(2, 10_000))
     function = figwasp.load(module).f0
-    end = time.monotonic() + GUARD
+    end = time.monotonic() + PATIENCE
     while other(module)._at_work < 0:
         assert time.monotonic() < end
         other(module)._receive()
@@ -120,7 +130,7 @@ def test_a_deadline_ends_the_wait(possible: None) -> None:
     with pytest.raises(figwasp.Timeout):
         function(1, timeout=0.1)
     assert function(1) == figwasp.load(figwasp.Module(figwasp.wat(chain(2, 10_000)))).f0(1)
-    module.end_ahead()
+    other(module).close()
 
 
 def test_it_has_no_files_of_others_and_ends_with_its_parent(tmp_path: Path) -> None:
@@ -130,10 +140,12 @@ def test_it_has_no_files_of_others_and_ends_with_its_parent(tmp_path: Path) -> N
         f"""
 import os, signal, sys
 import figwasp
-from figwasp.runtime import ahead
-ahead.possible = lambda: True
-module = figwasp.Module(figwasp.wat({chain(12)!r}), lazy=True, ahead=True)
-other = module.code._ahead
+from figwasp.api.module import of_decoded
+from figwasp.runtime.ahead import Ahead
+from figwasp.runtime.modes import choose_mode
+from figwasp.runtime.translate import Translator
+from figwasp.wasm.decode import decode
+other = Ahead(Translator(decode(figwasp.wat({chain(12)!r})), choose_mode(), False))
 while not other._made:
     other._receive()
 pid = other._pid
@@ -141,11 +153,11 @@ print(pid, sorted(os.readlink(f"/proc/{{pid}}/fd/{{fd}}").partition(":")[0] for 
 os.kill(os.getpid(), signal.SIGKILL)
 """
     )
-    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, timeout=GUARD, check=False)
+    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == -signal.SIGKILL
     pid, _, files = done.stdout.partition(" ")
     assert files.strip() == "['/dev/null', '/dev/null', '/dev/null', 'pipe', 'pipe']"
-    end = time.monotonic() + GUARD
+    end = time.monotonic() + PATIENCE
     while _runs(int(pid)):
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -176,10 +188,10 @@ assert ahead.possible()
 def test_it_does_not_run_far_ahead() -> None:
     """What is compiled for nothing is in proportion to what is called: the largest first, and near ones before distant ones."""
     text = chain(200, 100)
-    code = figwasp.Module(figwasp.wat(text), lazy=True).code
+    translator = Translator(decode(figwasp.wat(text)), GUARD, False)
     read, write = os.pipe()
     try:
-        worker = ahead._Other(code, read, write)
+        worker = ahead._Other(translator, read, write)
         worker._reach(0, 0)
         made = []
         while worker.credit >= 0:

@@ -162,10 +162,10 @@ def test_little_address_space_means_checked_mode() -> None:
         import resource
         resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
         import figwasp
-        from figwasp.runtime import linear
+        from figwasp.runtime import modes
         inst = figwasp.load(figwasp.wat('''(module (memory (export "memory") 1) (func (export "get") (param i32) (result i32)
           (i32.load offset=4 (local.get 0))) (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))'''))
-        assert linear.choose_mode() == linear.CHECKED
+        assert modes.choose_mode() == modes.CHECKED
         assert inst.get(65528) == 0
         for bad in (65529, 65536, 2**31, 2**32 - 1, 2**32 - 4):
             try:

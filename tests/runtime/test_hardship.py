@@ -360,11 +360,11 @@ def test_environment_variable_of_another_mode_is_read_once() -> None:
     """The mode of memories is fixed at first use: changing the environment later does not mix modes."""
     check_script("""
         import os, figwasp
-        from figwasp.runtime import linear
+        from figwasp.runtime import modes
         figwasp.Memory(1)
-        mode = linear.choose_mode()
-        os.environ["FIGWASP_MEMORY"] = "checked" if mode == linear.GUARD else "guard"
-        assert linear.choose_mode() == mode
+        mode = modes.choose_mode()
+        os.environ["FIGWASP_MEMORY"] = "checked" if mode == modes.GUARD else "guard"
+        assert modes.choose_mode() == mode
         figwasp.load(figwasp.wat('(module (import "m" "x" (memory 1)))'), {"m": {"x": figwasp.Memory(1)}})
         """)
 
@@ -379,9 +379,9 @@ PROCESS = os.getpid()
 
 def test_more_live_instances_than_guard_areas_fit() -> None:
     """Twenty thousand instances live at once; those for which there is no guard area left check bounds, which nobody sees."""
-    from figwasp.runtime import linear
+    from figwasp.runtime import modes
 
-    if linear.choose_mode() != linear.GUARD:
+    if modes.choose_mode() != modes.GUARD:
         pytest.skip("this process compiles bounds checks")
     out = check_script("""
         import figwasp

@@ -422,15 +422,15 @@ def test_one_module_many_instances() -> None:
 def test_code_for_a_memory_without_guard_area_checks_bounds() -> None:
     """Code without bounds checks never gets a memory without guard area: the module is compiled with checks for it."""
     from figwasp.api import memory as memories
-    from figwasp.runtime import containers, linear
+    from figwasp.runtime import containers, linear, modes
     from figwasp.runtime.owner import make_owner
     from figwasp.wasm.types import Limits, MemoryType
 
-    core = containers.Memory(MemoryType(Limits(1, 1)), linear.CHECKED)
+    core = containers.Memory(MemoryType(Limits(1, 1)), modes.CHECKED)
     memory = memories.view(core, make_owner(core.record, linear.releaser(core.record)))
     module = figwasp.Module(figwasp.wat('(module (import "m" "x" (memory 1)) (func (export "get") (param i32) (result i32) (i32.load (local.get 0))))'))
     inst = figwasp.load(module, {"m": {"x": memory}})
-    assert inst.state.code.mode == linear.CHECKED and inst.get(65532) == 0
+    assert inst.state.code.mode == modes.CHECKED and inst.get(65532) == 0
     for bad in (65533, 65536, 2**31, -1):
         with pytest.raises(figwasp.Trap, match="out of bounds memory access"):
             inst.get(bad)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from figwasp.features import DEFAULT, Features
-from figwasp.runtime import deadline, linear
+from figwasp.runtime import deadline, modes
 from figwasp.runtime import stack as stacks
 from figwasp.runtime.config import Config
 from figwasp.runtime.fuel import checked
@@ -16,7 +16,7 @@ from figwasp.runtime.stack import STACK_SIZE
 __all__ = ["Engine", "chosen", "default_engine"]
 
 _GIVEN: Final = frozenset({"fuel", "memory"})  # arguments that the configuration has in another form
-_MODES: Final = {"guard": linear.GUARD, "checked": linear.CHECKED}
+_MODES: Final = {"guard": modes.GUARD, "checked": modes.CHECKED}
 
 
 class Engine:
@@ -76,7 +76,7 @@ class Engine:
             raise TypeError(f"listener must be callable or None, not {type(listener).__name__}")
         config = self.config = Config()
         config.features = features
-        config.mode = linear.choose_mode() if memory is None else _MODES[memory]
+        config.mode = modes.choose_mode() if memory is None else _MODES[memory]
         config.metered = fuel is not False
         config.fuel = 0 if isinstance(fuel, bool) else checked(fuel, "fuel")
         config.stack_size = stacks.checked(stack_size)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsFloat, SupportsI
 
 from figwasp import layout
 from figwasp.runtime import containers as runtime
-from figwasp.runtime import cpython, linear, process
+from figwasp.runtime import cpython, linear, modes, process
 from figwasp.runtime.owner import Owner, make_owner
 from figwasp.runtime.stubs_object import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, VIEW_SIZE, getbuffer
 from figwasp.wasm.types import Limits, MemoryType
@@ -68,7 +68,7 @@ class Memory:
         minimum, maximum = operator.index(minimum), None if maximum is None else operator.index(maximum)
         if not 0 <= minimum <= linear.MAX_PAGES or (maximum is not None and not minimum <= maximum <= linear.MAX_PAGES):
             raise ValueError(f"a memory has 0 to {linear.MAX_PAGES} pages, the maximum not below the minimum")
-        core = runtime.new_memory(MemoryType(Limits(minimum, maximum)), linear.choose_mode())
+        core = runtime.new_memory(MemoryType(Limits(minimum, maximum)), modes.choose_mode())
         core.owner = make_owner(core.record, linear.releaser(core.record))
         return view(core, core.owner)
 

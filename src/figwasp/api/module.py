@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from figwasp.api.engine import Engine, chosen, default_engine
 from figwasp.errors import Malformed, printable
@@ -15,6 +15,9 @@ from figwasp.wasm.decode import decode
 from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import
 from figwasp.wasm.module import Module as Decoded
 from figwasp.wasm.types import FuncType, GlobalType, MemoryType, TableType
+
+if TYPE_CHECKING:
+    from figwasp.runtime.ahead import Ahead
 
 ExternType = FuncType | TableType | MemoryType | GlobalType
 """The type of an import or export; that of a tag is a function type without results."""
@@ -91,8 +94,6 @@ class Module:
         source: a path, or the bytes of a binary.
         engine: what it is compiled with; None means the default.
         lazy: validate each function when it is first called instead of all of them now.
-        ahead: have a second process, forked here, compile functions that will probably be called next: if there is a processor for
-            it, this process has one thread, and `lazy` is asked for as well. It ends with `end_ahead`, or with this process.
 
     Raises:
         Malformed: it is not a module.
@@ -102,16 +103,15 @@ class Module:
 
     __slots__ = ("__weakref__", "_exports_by_name", "code", "engine", "lazy")
 
-    def __init__(self, source: Source, *, engine: Engine | None = None, lazy: bool = False, ahead: bool = False) -> None:
-        self.engine = chosen(engine)
-        self.lazy = lazy
-        config = self.engine.config
-        self.code = CompiledModule(_decode(_read(source), config.features), lazy, config, ahead and lazy)
-        self._exports_by_name: dict[str, Export] | None = None
+    def __init__(self, source: Source, *, engine: Engine | None = None, lazy: bool = False) -> None:
+        engine = chosen(engine)
+        self._make(_decode(_read(source), engine.config.features), engine, lazy, None)
 
-    def end_ahead(self) -> None:
-        """End the process that compiles functions ahead, if there is one; the others are compiled in this one."""
-        self.code.end_ahead()
+    def _make(self, decoded: Decoded, engine: Engine, lazy: bool, ahead: Ahead | None) -> None:
+        self.engine = engine
+        self.lazy = lazy
+        self.code = CompiledModule(decoded, lazy, engine.config, ahead)
+        self._exports_by_name: dict[str, Export] | None = None
 
     @property
     def decoded(self) -> Decoded:
@@ -201,6 +201,19 @@ def listed(names: Iterable[str]) -> str:
     """Write the names of exports for a line of output: they are the guest's, as many and as odd as it likes."""
     shown = [printable(name) for name in itertools.islice(names, _MOST_LISTED + 1)]
     return ", ".join(shown if len(shown) <= _MOST_LISTED else [*shown[:-1], "..."])
+
+
+def of_decoded(decoded: Decoded, engine: Engine, ahead: Ahead | None) -> Module:
+    """Return the module that has been decoded; its functions are validated as they are compiled.
+
+    Args:
+        decoded: with the features of the engine.
+        engine: what it is compiled with.
+        ahead: the process that compiles functions ahead, which the caller ends, or None.
+    """
+    module = Module.__new__(Module)
+    module._make(decoded, engine, True, ahead)
+    return module
 
 
 def _decode(data: bytes, features: Features) -> Decoded:

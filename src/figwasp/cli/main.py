@@ -13,7 +13,8 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 if TYPE_CHECKING:
@@ -142,12 +143,19 @@ class _Command(Protocol):
 
 
 def _imported(command: str) -> _Command:
-    """Import a command; looking for garbage in what has just been imported would be a tenth of the work."""
+    """Import a command."""
+    with not_collecting():
+        module: _Command = importlib.import_module(f"figwasp.cli.{command}")
+        return module
+
+
+@contextmanager
+def not_collecting() -> Iterator[None]:
+    """Import something: looking for garbage in what has just been imported would be a tenth of the work."""
     collecting = gc.isenabled()
     gc.disable()
     try:
-        module: _Command = importlib.import_module(f"figwasp.cli.{command}")
-        return module
+        yield
     finally:
         if collecting:
             gc.enable()

@@ -1,47 +1,28 @@
-"""Floor 6: `figwasp run`.
+"""Floor 6: `figwasp run`, up to where a second process can begin to compile.
 
-In: the words after `run`. Out: the exit status; the program's output has gone to the process's own streams. A command
-module is run through `_start`, a reactor through `_initialize` (WASI preview 1, application ABI); `--invoke` calls one
-export instead. Functions are validated as they are compiled, so a large program need not wait for what it never calls.
+In: the words after `run`. Out: the exit status, which `execute` finds out. Much of what that needs is imported while the
+other process (`runtime.ahead`) is at work already.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from figwasp import errors
-from figwasp.api.engine import Engine
-from figwasp.api.func import Func
-from figwasp.api.linker import load
-from figwasp.api.module import Module
-from figwasp.cli.main import complain
-from figwasp.cli.options import RunOptions, parse_run, parser, usage_error
-from figwasp.cli.streams import STREAM, binary_of, read, shown, write_stdout
-from figwasp.wasi.functions import MODULES
-from figwasp.wasi.host import HostDirectory
-from figwasp.wasi.preview1 import WASI
-from figwasp.wasi.program import start, status_of
+from figwasp.cli.main import not_collecting
+from figwasp.cli.options import parse_run, parser
+from figwasp.cli.streams import binary_of, read, shown
+from figwasp.runtime.ahead import Ahead, possible
+from figwasp.runtime.modes import choose_mode
+from figwasp.runtime.translate import Translator
+from figwasp.wasm.decode import decode
 
 if TYPE_CHECKING:
-    import socket
-
-    from figwasp.cli.progress import Progress
-    from figwasp.cli.trace import Tracer
-
-# What a plain run does not need is imported where it is needed: starting takes most of the time of a small program.
+    from figwasp.cli.options import RunOptions
+    from figwasp.wasm.module import Module
 
 __all__ = ["main", "parser"]
-
-Imports = dict[str, dict[str, Any]]
-
-LATE: Final = 124
-"""Exit status of a program whose time was up, as of timeout(1)."""
-_NAMELESS: Final = "main.wasm"
 
 
 def main(words: list[str]) -> int:
@@ -51,163 +32,21 @@ def main(words: list[str]) -> int:
         Error: it cannot be loaded, or it trapped.
     """
     options = parse_run(words)
+    began = time.monotonic()
+    decoded = _decode(options)
+    ahead = Ahead(Translator(decoded, choose_mode(), options.fuel is not None)) if possible() else None
     try:
-        return _Run(options).run()
-    except errors.Exit as exit_:
-        return status_of(exit_)
-    except errors.Timeout:
-        complain(f"figwasp: {shown(options.program)}: not done after {options.timeout:g} seconds\n")
-        return LATE
+        with not_collecting():
+            from figwasp.cli.execute import execute
+        return execute(options, decoded, ahead, began)
+    finally:
+        if ahead is not None:
+            ahead.close()
 
 
-class _Run:
-    """One run of a program."""
-
-    def __init__(self, options: RunOptions) -> None:
-        self._options = options
-        self._end = None if options.timeout is None else time.monotonic() + options.timeout
-        self._tracer: Tracer | None = None
-        self._progress: Progress | None = None
-
-    def run(self) -> int:
-        """Run it and return its exit status."""
-        options = self._options
-        data = read(options.program)
-        if options.trace:
-            from figwasp.cli.trace import Tracer
-
-            self._tracer = Tracer(options.trace)
-        elif sys.stderr is not None and sys.stderr.isatty():
-            from figwasp.cli.progress import for_module
-
-            self._progress = for_module(os.path.basename(options.program), len(data))
-        try:
-            module = self._load(data)
-            with ExitStack() as resources:
-                resources.callback(module.end_ahead)
-                return self._call(module, self._imports(module, resources))
-        finally:
-            if self._progress is not None:
-                self._progress.stop()
-
-    def _load(self, data: bytes) -> Module:
-        """Make a module of a binary or a text."""
-        try:
-            return Module(binary_of(data), engine=self._engine(), lazy=True, ahead=True)
-        except (errors.Malformed, errors.Invalid) as error:
-            raise errors.Error(f"{shown(self._options.program)}: {error}") from error
-
-    def _engine(self) -> Engine:
-        options = self._options
-        heard = self._tracer or self._progress
-        return Engine(
-            features=options.features,
-            fuel=False if options.fuel is None else options.fuel,
-            max_memory=options.max_memory,
-            timeout=options.timeout,
-            listener=None if heard is None else heard.listen,
-            perf_map=options.perf_map,
-        )
-
-    def _left(self) -> float | None:
-        """Return how many seconds are left, None for any number.
-
-        Raises:
-            Timeout: none.
-        """
-        left = None if self._end is None else self._end - time.monotonic()
-        if left is not None and left <= 0:
-            raise errors.Timeout("timeout")
-        return left
-
-    def _imports(self, module: Module, resources: ExitStack) -> Imports:
-        imports: Imports = {}
-        options = self._options
-        given = options.dirs or options.listen or options.stdin is not None  # what is wrong with them is told in any case
-        if given or any(item.module in MODULES for item in module.decoded.imports):
-            imports = resources.enter_context(_world(self._options, resources)).imports()
-        if self._options.trap_unknown:
-            imports = _with_traps(imports, module)
-        if self._tracer is not None:
-            self._tracer.name_locals(module)
-            imports = self._tracer.imports(imports)
-        return imports if self._progress is None else self._progress.imports(imports)
-
-    def _call(self, module: Module, imports: Imports) -> int:
-        options = self._options
-        exports = module.exports_by_name
-        if options.invoke is None:
-            if "_start" not in exports and "_initialize" not in exports:
-                name = shown(options.program)
-                raise errors.Error(f"{name}: exports neither _start nor _initialize; call one with --invoke FUNC")
-            return start(module, imports, self._left())
-        with load(module, imports) as instance:
-            if "_initialize" in exports and options.invoke != "_initialize":
-                self._timed(instance.exports["_initialize"])
-            if options.invoke not in exports or not isinstance(instance.exports[options.invoke], Func):
-                raise errors.Error(f"no exported function {options.invoke!r}")
-            return self._invoke(instance.exports[options.invoke])
-
-    def _invoke(self, func: Func) -> int:
-        from figwasp.cli.values import BadArgument, parse_arguments, show_results
-
-        try:
-            values = parse_arguments(self._options.args, func.type.params)
-        except BadArgument as error:
-            usage_error(f"{self._options.invoke}: {error}")
-        results = self._timed(func, *values)
-        return write_stdout(f"{line}\n".encode() for line in show_results(results, func.type.results))
-
-    def _timed(self, func: Func, *args: int | float) -> Any:
-        """Call a function in the time that is left."""
-        left = self._left()
-        # Not to give the keyword is faster, and what a backtrace or a trace shows.
-        return func(*args) if left is None else func(*args, timeout=left)
-
-
-def _world(options: RunOptions, resources: ExitStack) -> WASI:
-    """Make what the program gets of this computer."""
-    name = _NAMELESS if options.program == STREAM else os.path.basename(options.program)
+def _decode(options: RunOptions) -> Module:
+    """Read and decode a module, binary or text."""
     try:
-        return WASI(
-            args=[name if options.argv0 is None else options.argv0, *options.args],
-            env=options.env,
-            dirs=[(guest, host if writable else HostDirectory(host, writable=False)) for guest, host, writable in options.dirs],
-            stdin=options.stdin,
-            sockets=[_listener(address, resources) for address in options.listen],
-        )
-    except OSError as error:
-        option = "--stdin" if options.stdin is not None and error.filename == options.stdin else "--dir"
-        raise errors.Error(f"{option} {error.filename}: {error.strerror}") from error
-
-
-def _listener(address: tuple[str, int], resources: ExitStack) -> socket.socket:
-    import socket  # slow to import
-
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    try:
-        address[0].encode("ascii" if address[0].isascii() else "idna")  # Python would find out with a socket in its hands
-        return resources.enter_context(socket.create_server(address, family=family))
-    except OSError as error:
-        # Python appends the address to what the host says; names that cannot be resolved have numbers of their own.
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror).partition(" (while ")[0]
-        raise errors.Error(f"--listen {address[0]}:{address[1]}: {reason}") from error
-    except UnicodeError as error:
-        raise errors.Error(f"--listen {address[0]}:{address[1]}: not a name of a host") from error
-
-
-def _with_traps(imports: Imports, module: Module) -> Imports:
-    """Add a function that traps for every imported function that nobody provides."""
-    full = {name: dict(names) for name, names in imports.items()}
-    for item in module.imports:
-        names = full.setdefault(item.module, {})
-        if item.kind == "func" and item.name not in names:
-            names[item.name] = _trapping(errors.printable(f"{item.module}.{item.name}"))
-    return full
-
-
-def _trapping(name: str) -> Callable[..., None]:
-    def unknown_import(*_args: object) -> None:
-        raise errors.Trap(f"unknown import: {name} called")
-
-    return unknown_import
+        return decode(binary_of(read(options.program)), options.features)
+    except errors.Malformed as error:
+        raise errors.Error(f"{shown(options.program)}: {error}") from error

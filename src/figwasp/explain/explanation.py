@@ -18,10 +18,9 @@ from figwasp.explain.joined import joined
 from figwasp.explain.products import Compilation, Line, Product, compile
 from figwasp.explain.symbols import Symbols
 from figwasp.ir import order, pipeline
-from figwasp.ir.build import CHECKED, GUARD, build
+from figwasp.ir.build import CHECKED, GUARD, build, layout_of
 from figwasp.ir.build_base import ir_types
-from figwasp.runtime import cpython, linear, process, stubs, stubs_enter
-from figwasp.runtime.compile import layout_of
+from figwasp.runtime import cpython, modes, process, stubs, stubs_enter
 from figwasp.runtime.values import numbers_only
 from figwasp.wasm.module import FUNC
 from figwasp.wasm.module import Module as Decoded
@@ -141,7 +140,7 @@ def explain(module: Module | Decoded, index: int, mode: int | None = None) -> Ex
     collecting = gc.isenabled()  # as when a function is compiled to be run
     gc.disable()
     try:
-        return _explain(decoded, index, linear.choose_mode() if mode is None else mode)
+        return _explain(decoded, index, modes.choose_mode() if mode is None else mode)
     finally:
         if collecting:
             gc.enable()

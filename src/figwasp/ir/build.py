@@ -28,7 +28,7 @@ from figwasp.wasm.type_binary import read_value_type
 from figwasp.wasm.types import F32, F64, I32, I64
 from figwasp.wasm.validate import FuncFacts
 
-__all__ = ["CHECKED", "GUARD", "build"]
+__all__ = ["CHECKED", "GUARD", "build", "layout_of"]
 
 _TYPES: Final = {I32: ops.I32, I64: ops.I64, F32: ops.F32, F64: ops.F64}
 
@@ -130,6 +130,18 @@ _SINGLE: Final = _Columns(SINGLE)
 _SPILLED: Final = _Columns(SINGLE, build_locals.METHODS)
 for _prefix in _PREFIXED:
     _SINGLE.methods[_prefix] = _SPILLED.methods[_prefix] = _prefixed
+
+
+def layout_of(module: Module) -> InstanceLayout:
+    """Return where things stand in the instance blocks of a module."""
+    return InstanceLayout(
+        len(module.types),
+        module.num_imported_funcs,
+        len(module.bodies),
+        len(module.memories),
+        len(module.tables),
+        len(module.globals),
+    )
 
 
 def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, mode: int, metered: bool = False) -> Func:

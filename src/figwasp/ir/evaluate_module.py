@@ -12,7 +12,7 @@ from typing import Final
 
 from figwasp import errors, layout
 from figwasp.ir import constants, ops
-from figwasp.ir.build import GUARD, build
+from figwasp.ir.build import GUARD, build, layout_of
 from figwasp.ir.evaluate import Environment, Evaluator, Space, Trapped, Undefined
 from figwasp.ir.func import Call, Func
 from figwasp.wasm import types as wasm
@@ -20,7 +20,7 @@ from figwasp.wasm.module import ACTIVE, DECLARATIVE, FUNC, PASSIVE, ConstExpr, M
 from figwasp.wasm.subtyping import TypeWorld
 from figwasp.wasm.validate import validate_func, validate_module
 
-__all__ = ["Host", "Machine", "layout_of"]
+__all__ = ["Host", "Machine"]
 
 Host = Callable[..., list[int]]
 """An imported function: parameters as bits -> results as bits."""
@@ -38,18 +38,6 @@ _GUARD: Final = 8 << 30
 _MAX_DEPTH: Final = 120
 _MAX_PAGES: Final = 1024
 _FAILED: Final = 0xFFFF_FFFF
-
-
-def layout_of(module: Module) -> layout.InstanceLayout:
-    """Return the layout of a module's instance block."""
-    return layout.InstanceLayout(
-        len(module.types),
-        module.num_imported_funcs,
-        len(module.bodies),
-        len(module.memories),
-        len(module.tables),
-        len(module.globals),
-    )
 
 
 class Machine(Environment):

@@ -1,6 +1,6 @@
 """Floor 4: compiling ahead: a second process compiles what will probably be called next, where there is a processor for it.
 
-In: a compiled module, before anything of it runs, and from then on which functions are called. Out: machine code of others.
+In: a module, before anything of it runs, and from then on which functions are called. Out: machine code of others.
 
 Theory of operation. Functions are compiled when they are first called, which for a large program is most of what it does in its
 first seconds. The compiler has no effects, so a forked process can do some of the work: what it makes comes back through a pipe and
@@ -22,14 +22,16 @@ import signal
 import struct
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from figwasp.codegen.code import Code
 from figwasp.errors import Error
-from figwasp.runtime import deadline, os
+from figwasp.runtime import os
+from figwasp.wasm.module import FUNC
 
 if TYPE_CHECKING:
-    from figwasp.runtime.compile import CompiledModule
+    from figwasp.runtime.translate import Translator
 
 __all__ = ["Ahead", "possible"]
 
@@ -58,13 +60,8 @@ class Ahead:
 
     __slots__ = ("_at_work", "_called", "_data", "_made", "_made_pipe", "_pid")
 
-    def __init__(self, code: CompiledModule, roots: list[int]) -> None:
-        """Begin.
-
-        Args:
-            code: the module; nothing has been compiled yet.
-            roots: indexes of functions that will be called first.
-        """
+    def __init__(self, translator: Translator) -> None:
+        """Begin: what is exported will be called first."""
         self._made: dict[int, Code] = {}
         self._data = bytearray()
         self._at_work = -1
@@ -84,15 +81,16 @@ class Ahead:
         except OSError:  # it goes without
             self.close()
         if self._pid == 0 and self._called >= 0:
-            _be_it(code, roots, called, made, parent)
+            _be_it(translator, called, made, parent)
         for pipe in theirs:
             _os.close(pipe)
 
-    def take(self, index: int) -> Code | None:
+    def take(self, index: int, check: Callable[[], None]) -> Code | None:
         """Say that a function is called, and return its code if it has been made, or is being made, in the other process.
 
-        Raises:
-            Timeout: the deadline has passed meanwhile.
+        Args:
+            index: of the function.
+            check: called now and then while this waits; what it raises ends it.
         """
         if self._called < 0:
             return None
@@ -106,7 +104,7 @@ class Ahead:
         try:
             self._receive()
             while self._at_work == index:
-                deadline.check()
+                check()
                 select.select([self._made_pipe], [], [], _PATIENCE)
                 self._receive()
         except BaseException:
@@ -168,7 +166,7 @@ def _unpack(data: bytes) -> Code:
     return code
 
 
-def _be_it(code: CompiledModule, roots: list[int], called: int, made: int, parent: int) -> NoReturn:
+def _be_it(translator: Translator, called: int, made: int, parent: int) -> NoReturn:
     """Be the other process."""
     status = 1
     try:
@@ -177,7 +175,7 @@ def _be_it(code: CompiledModule, roots: list[int], called: int, made: int, paren
         os.limit_data(_MEMORY)
         _keep_only(called, made)
         gc.disable()
-        _Other(code, called, made).run(roots)
+        _Other(translator, called, made).run()
         status = 0
     except (OSError, MemoryError, KeyboardInterrupt):
         pass
@@ -206,12 +204,12 @@ class _Other:
         credit: bytes of bodies that may still be compiled.
     """
 
-    __slots__ = ("_best", "_code", "_depth", "_seen", "_sizes", "_to_survey", "called", "credit", "made")
+    __slots__ = ("_best", "_depth", "_seen", "_sizes", "_to_survey", "_translator", "called", "credit", "made")
 
-    def __init__(self, code: CompiledModule, called: int, made: int) -> None:
-        module = code.module
+    def __init__(self, translator: Translator, called: int, made: int) -> None:
+        module = translator.module
         first = module.num_imported_funcs
-        self._code = code
+        self._translator = translator
         self._sizes = {first + i: body.end - body.start for i, body in enumerate(module.bodies)}
         self._depth: dict[int, int] = {}  # of a function: calls between it and one that has been called
         self._seen: set[int] = set()  # what has been called or tried
@@ -221,14 +219,15 @@ class _Other:
         self.made = made
         self.credit = _ADVANCE
 
-    def run(self, roots: list[int]) -> None:
+    def run(self) -> None:
         """Compile until there is nobody to do it for.
 
         Raises:
             OSError: there is nobody any more.
         """
-        for index in roots:
-            self._reach(index, 0)
+        for export in self._translator.module.exports:
+            if export.kind == FUNC:
+                self._reach(export.index, 0)
         while self._listen():
             index = self._choose()
             if index >= 0:
@@ -273,13 +272,13 @@ class _Other:
 
     def _callees(self, index: int) -> list[int]:
         try:
-            return self._code.callees(index)
+            return self._translator.callees(index)
         except Error:
             return []  # whoever calls it will hear of that
 
     def _make(self, index: int) -> None:
         try:
-            data = _pack(self._code.translate(index))
+            data = _pack(self._translator.translate(index))
         except (Error, MemoryError):
             self._send(_REFUSED, index)
         else:

@@ -8,17 +8,13 @@ from array import array
 from typing import TYPE_CHECKING, Final
 
 from figwasp import layout
-from figwasp.codegen import pipeline
-from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.ir import constants
-from figwasp.ir.build import build
-from figwasp.layout import InstanceLayout
-from figwasp.runtime import codespace, cpython, deadline, discard, linear, listen, os, perfmap, process, traps
+from figwasp.runtime import codespace, cpython, deadline, discard, listen, modes, os, perfmap, process, traps
 from figwasp.runtime.config import Config
 from figwasp.runtime.owner import make_owner
-from figwasp.wasm.module import FUNC
+from figwasp.runtime.translate import Translator
 from figwasp.wasm.subtyping import TypeWorld
-from figwasp.wasm.validate import FuncFacts, validate, validate_func, validate_module
+from figwasp.wasm.validate import FuncFacts, validate, validate_module
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
@@ -33,25 +29,6 @@ TYPES: Final = TypeWorld()
 """What tells the types of different modules apart: shared by all, since any two instances may meet."""
 
 
-def layout_of(module: Module) -> InstanceLayout:
-    """Return where things stand in the instance blocks of a module."""
-    return InstanceLayout(
-        len(module.types),
-        module.num_imported_funcs,
-        len(module.bodies),
-        len(module.memories),
-        len(module.tables),
-        len(module.globals),
-    )
-
-
-def _ahead_of(code: CompiledModule) -> Ahead | None:
-    from figwasp.runtime import ahead  # most programs do without
-
-    exported = [export.index for export in code.module.exports if export.kind == FUNC]
-    return ahead.Ahead(code, exported) if ahead.possible() else None
-
-
 class CompiledModule:
     """A validated module and the code made of it so far.
 
@@ -59,7 +36,7 @@ class CompiledModule:
         module: the decoded module.
         layout: where things stand in its instances' blocks.
         config: what it is compiled with, and what its instances may use.
-        mode: how memory accesses are made safe: linear.GUARD or linear.CHECKED.
+        mode: how memory accesses are made safe: modes.GUARD or modes.CHECKED.
         owner: keeps the code.
         compiled: addresses of the functions compiled so far, by index.
         listeners: what the engine's listener has answered, by function index.
@@ -68,26 +45,27 @@ class CompiledModule:
         missing: the proposal without which it cannot be instantiated, or None.
     """
 
-    def __init__(self, module: Module, lazy: bool, config: Config, ahead: bool = False) -> None:
+    def __init__(self, module: Module, lazy: bool, config: Config, ahead: Ahead | None = None) -> None:
         """Validate a module.
 
         Args:
             module: the decoded module.
             lazy: validate functions when they are compiled.
             config: what it is compiled with.
-            ahead: have another process compile functions that may be called next.
+            ahead: the process that compiles functions that may be called next, if there is one.
         """
+        facts: list[FuncFacts] | None = None
+        if lazy:
+            validate_module(module)
+        else:
+            facts = validate(module)
         self.module = module
         self.config = config
         self.mode = config.mode
         self._checked: CompiledModule | None = None
-        self._facts: list[FuncFacts] | None = None
-        if lazy:
-            validate_module(module)
-        else:
-            self._facts = validate(module)
-        self.layout = layout_of(module)
-        self._ahead = _ahead_of(self) if ahead else None
+        self._translator = Translator(module, config.mode, config.metered, facts)
+        self.layout = self._translator.layout
+        self._ahead = ahead
         self.numbers = TYPES.intern(module.types, module.groups)
         self.number_words = array("I", self.numbers).tobytes()
         self.missing = constants.missing_feature(module)
@@ -116,15 +94,15 @@ class CompiledModule:
 
     def checked(self) -> CompiledModule:
         """Return the same module compiled for memories without a guard area."""
-        if self.mode == linear.CHECKED:
+        if self.mode == modes.CHECKED:
             return self
         if self._checked is None:
             from copy import copy  # seldom needed, and slow to import
 
             config = copy(self.config)
-            config.mode = linear.CHECKED
+            config.mode = modes.CHECKED
             other = CompiledModule(self.module, True, config)
-            other._facts = self._facts
+            other._translator.facts = self._translator.facts
             other.listeners = self.listeners
             self._checked = other
         return self._checked
@@ -187,39 +165,17 @@ class CompiledModule:
         return address
 
     def _made_ahead(self, index: int) -> Code | None:
-        return None if self._ahead is None else self._ahead.take(index)
+        return None if self._ahead is None else self._ahead.take(index, deadline.check)
 
     def _made_now(self, index: int) -> Code:
-        return deadline.bounded(self.translate, index) if self._is_long(index) else self.translate(index)
-
-    def callees(self, index: int) -> list[int]:
-        """Return which functions a defined function calls directly, one for each call; none of those validated all at once.
-
-        Raises:
-            Invalid, Malformed, LimitExceeded: its body is.
-        """
-        return [] if self._facts else validate_func(self.module, index).callees
-
-    def end_ahead(self) -> None:
-        """Have functions compiled here only, from now on."""
-        if self._ahead is not None:
-            self._ahead.close()
-            self._ahead = None
+        """Compile a function, but not beyond the deadline."""
+        translate = self._translator.translate
+        return deadline.bounded(translate, index) if self._is_long(index) else translate(index)
 
     def _is_long(self, index: int) -> bool:
         """Return whether compiling a function may take so long that a deadline has to be watched."""
         body = self.module.body(index)
         return body.end - body.start > _LONG_BODY
-
-    def translate(self, index: int) -> Code:
-        """Validate a function, if that was left for now, and compile it, without any effect: a deadline may end it anywhere.
-
-        Raises:
-            Invalid, Malformed, LimitExceeded: as for `compile`.
-        """
-        module = self.module
-        facts = self._facts[index - module.num_imported_funcs] if self._facts else validate_func(module, index)
-        return pipeline.compile(build(module, index, facts, self.layout, self.mode, self.config.metered), TARGET)
 
     def _install(self, code: Code, module: Module | None) -> int:
         """Put code in place and make it known to backtraces; those leave out what belongs to no module."""

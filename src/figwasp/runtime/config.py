@@ -17,7 +17,7 @@ class Config:
 
     Attributes:
         features: the proposals that modules may use.
-        mode: how memory accesses are made safe: linear.GUARD or linear.CHECKED.
+        mode: how memory accesses are made safe: modes.GUARD or modes.CHECKED.
         metered: whether code counts fuel.
         fuel: how much of it each instance begins with.
         stack_size: bytes of a chain's wasm stack.

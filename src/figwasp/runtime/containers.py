@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded, Unsupported
-from figwasp.runtime import cpython, deadline, linear, os
+from figwasp.runtime import cpython, deadline, linear, modes, os
 from figwasp.runtime.limits import Budget
 from figwasp.runtime.owner import Owner, make_owner
 from figwasp.wasm.types import I64, FuncType, GlobalType, MemoryType, TableType, is_extern, is_ref
@@ -35,7 +35,7 @@ class Memory:
     Attributes:
         record: address of its record.
         type: with the limits it was made with.
-        mode: linear.GUARD or linear.CHECKED.
+        mode: modes.GUARD or modes.CHECKED.
         owner: keeps the record and the pages, for a memory made by the host; None for one that its instance owns.
     """
 
@@ -90,7 +90,7 @@ def new_memory(type_: MemoryType, mode: int) -> Memory:
     try:
         return Memory(type_, mode)
     except linear.NoGuard:
-        return Memory(type_, linear.CHECKED)
+        return Memory(type_, modes.CHECKED)
 
 
 class Table:

@@ -20,7 +20,7 @@ from figwasp.errors import (
 )
 from figwasp.ir import constants
 from figwasp.ir.build_base import ir_types
-from figwasp.runtime import closing, cpython, linear, listen, os, process, traps
+from figwasp.runtime import closing, cpython, linear, listen, modes, os, process, traps
 from figwasp.runtime.caller import WithCaller
 from figwasp.runtime.compile import CompiledModule
 from figwasp.runtime.containers import Global, Memory, Table, Tag, forget_externs, host_keeper
@@ -271,7 +271,7 @@ def instantiate(code: CompiledModule, externs: Sequence[tuple[Extern, Owner | No
     """
     if code.missing is not None:
         raise Unsupported(f"the module cannot be instantiated: no support for {code.missing} yet", code.missing)
-    if code.mode == linear.GUARD and any(isinstance(extern, Memory) and extern.mode != linear.GUARD for extern, _ in externs):
+    if code.mode == modes.GUARD and any(isinstance(extern, Memory) and extern.mode != modes.GUARD for extern, _ in externs):
         code = code.checked()
     slots = code.config.slots
     slots.take()

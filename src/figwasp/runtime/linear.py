@@ -11,7 +11,6 @@ checked, with reservations that become smaller as the rest fills up. Module code
 
 from __future__ import annotations
 
-import os as _os
 from collections.abc import Callable
 from typing import Final
 
@@ -19,11 +18,8 @@ from figwasp import layout
 from figwasp.errors import LimitExceeded
 from figwasp.layout import PAGE_SIZE
 from figwasp.runtime import cpython, os, process
+from figwasp.runtime.modes import GUARD, GUARD_SIZE
 
-GUARD: Final = 0
-CHECKED: Final = 1
-
-_GUARD_SIZE: Final = (8 << 30) + PAGE_SIZE
 _CHECKED_SIZES: Final = (4 << 30, 1 << 30, 256 << 20, 64 << 20, 16 << 20, 4 << 20)
 _REC_RESERVED: Final = 16  # further fields of a memory record, for the runtime alone
 MAX_PAGES: Final = 65536
@@ -36,34 +32,12 @@ _MAX_POOLED: Final = 64
 
 _pool: Final[dict[int, list[int]]] = {}
 """Reserved bytes << 33 | committed bytes -> the bases of the reservations that are kept."""
-_live: Final[dict[int, dict[int, None]]] = {size: {} for size in (_GUARD_SIZE, *_CHECKED_SIZES)}
+_live: Final[dict[int, dict[int, None]]] = {size: {} for size in (GUARD_SIZE, *_CHECKED_SIZES)}
 """Size -> the bases of the reservations of at most that size; adding and removing one is one step for other threads."""
 
 
 class NoGuard(LimitExceeded):
     """No address space for a guarded memory; a checked one may do."""
-
-
-_mode: int | None = None
-
-
-def choose_mode() -> int:
-    """Return the mode of this process: FIGWASP_MEMORY=guard|checked, else guard if address space allows at first use."""
-    global _mode
-    if _mode is None:
-        _mode = _find_mode()
-    return _mode
-
-
-def _find_mode() -> int:
-    wanted = _os.environ.get("FIGWASP_MEMORY", "")
-    if wanted == "checked":
-        return CHECKED
-    try:
-        os.release(os.reserve(_GUARD_SIZE), _GUARD_SIZE)
-    except OSError:
-        return CHECKED
-    return GUARD
 
 
 def create(minimum: int, maximum: int | None, mode: int) -> int:
@@ -95,10 +69,10 @@ def create(minimum: int, maximum: int | None, mode: int) -> int:
 
 def _reserve_guarded(minimum: int) -> tuple[int, int, int]:
     """Return the base, the size and the class of a reservation with a guard area, `minimum` bytes of it committed."""
-    if len(_live[_GUARD_SIZE]) >= _MOST_GUARDED:
+    if len(_live[GUARD_SIZE]) >= _MOST_GUARDED:
         raise NoGuard(_no_space())
     try:
-        return _take(_GUARD_SIZE, minimum), _GUARD_SIZE, _GUARD_SIZE
+        return _take(GUARD_SIZE, minimum), GUARD_SIZE, GUARD_SIZE
     except OSError:
         raise NoGuard(_no_space()) from None
 

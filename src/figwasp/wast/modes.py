@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.features import DEFAULT, Features
-from figwasp.runtime import linear
+from figwasp.runtime import modes
 from figwasp.wast.compiled import CompiledEngine
 from figwasp.wast.engine import Engine
 from figwasp.wast.evaluated import EvaluatedEngine
 
 __all__ = ["MODES", "default_mode", "new_engine"]
 
-_MEMORY: Final = {"guard": linear.GUARD, "checked": linear.CHECKED}
+_MEMORY: Final = {"guard": modes.GUARD, "checked": modes.CHECKED}
 MODES: Final = (*_MEMORY, "evaluate")
 """Machine code with guard pages, machine code with checks, the evaluator of the optimised IR."""
 
@@ -29,4 +29,4 @@ def new_engine(mode: str, features: Features = DEFAULT) -> Engine:
 
 def default_mode() -> str:
     """Return the name of the mode that this process uses for its memories."""
-    return next(name for name, mode in _MEMORY.items() if mode == linear.choose_mode())
+    return next(name for name, mode in _MEMORY.items() if mode == modes.choose_mode())
