@@ -499,3 +499,27 @@ def test_reference_cycle_through_exports_cache() -> None:
         assert watch() is None
     finally:
         Plugin.__del__ = saved  # type: ignore[method-assign]
+
+
+def test_a_collection_does_not_swallow_an_interrupt() -> None:
+    """Ctrl-C that comes while the collector runs is raised where the program goes on, not in a callback that ignores it."""
+    check_script(
+        """
+        import ctypes, gc
+        import figwasp
+        figwasp.load(figwasp.wat('(module (func (export "f")))')).f()
+        interrupt = ctypes.pythonapi.PyErr_SetInterrupt  # in C, or this callback would be where it is noticed
+        interrupt.argtypes, interrupt.restype = [ctypes.py_object, ctypes.py_object], None
+        gc.disable()
+        gc.callbacks.insert(0, interrupt)
+        caught = False
+        try:
+            gc.collect()
+            for _ in range(1000):
+                pass
+        except KeyboardInterrupt:
+            caught = True
+        gc.callbacks.remove(interrupt)
+        assert caught
+        """
+    )

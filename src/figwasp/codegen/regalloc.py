@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 from heapq import heappop, heappush
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from figwasp.codegen.liveness import Ranges, live_ranges
 from figwasp.codegen.mach import NONE, VIRTUAL, MFunc
@@ -32,6 +32,9 @@ from figwasp.codegen.spill import Spiller
 from figwasp.codegen.target import Target
 from figwasp.ir.func import CONV_C
 from figwasp.ir.ops import F32
+
+if TYPE_CHECKING:
+    from figwasp.codegen.check import Snapshot
 
 MAX_POINTS: Final = 60_000  # where an `&` of two ranges takes most of a microsecond
 SAVE_COST: Final = 2  # of a callee-saved register: a store and a load
@@ -51,11 +54,7 @@ def allocate(func: MFunc, target: Target, check: bool = False) -> None:
     Raises:
         CheckError: the allocation is wrong.
     """
-    before = None
-    if check or CHECK:
-        from figwasp.codegen.check import Snapshot  # programs do without
-
-        before = Snapshot(func, target)
+    before = _snapshot(func, target) if check or CHECK else None
     ranges = None if _wants_local(func) else live_ranges(func, target)
     if ranges is None:
         written = allocate_local(func, target)
@@ -69,6 +68,19 @@ def allocate(func: MFunc, target: Target, check: bool = False) -> None:
     func.saved = [r for r in range(REGISTERS) if written & kept & 1 << r]
     if before is not None:
         before.verify()
+
+
+_Snapshot: type[Snapshot] | None = None
+
+
+def _snapshot(func: MFunc, target: Target) -> Snapshot:
+    """Make what programs do without; the class is kept, since nothing can be imported when the interpreter is shutting down."""
+    global _Snapshot
+    if _Snapshot is None:
+        from figwasp.codegen import check
+
+        _Snapshot = check.Snapshot
+    return _Snapshot(func, target)
 
 
 def callee_saved(func: MFunc, target: Target) -> int:

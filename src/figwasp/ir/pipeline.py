@@ -35,8 +35,7 @@ def run(func: Func, trace: Trace | None = None) -> None:
     """
     check = os.environ.get("FIGWASP_CHECK") == "1"
     if check:
-        from figwasp.ir.verify import verify  # programs do without
-
+        verify = _verifier()
         verify(func)
     for name, function in PASSES:
         function(func)
@@ -44,3 +43,16 @@ def run(func: Func, trace: Trace | None = None) -> None:
             verify(func, name)
         if trace is not None:
             trace(name, func)
+
+
+_verify: Callable[..., None] | None = None
+
+
+def _verifier() -> Callable[..., None]:
+    """Return `verify`, which programs do without; it is kept, since nothing can be imported when the interpreter is shutting down."""
+    global _verify
+    if _verify is None:
+        from figwasp.ir.verify import verify
+
+        _verify = verify
+    return _verify

@@ -44,6 +44,8 @@ from figwasp.runtime import (
     stubs_host,
     stubs_leave,
     stubs_object,
+    stubs_refs,
+    stubs_suspend,
     tracebacks,
     traps,
 )
@@ -113,6 +115,12 @@ def _busy() -> None:
     raise Busy("another thread is running in this store")
 
 
+class _Sweeper:
+    """What the collector calls (`stubs_object.sweep`)."""
+
+    __slots__ = ()
+
+
 class Process:
     """The process-wide state.
 
@@ -168,7 +176,7 @@ class Process:
         self.new_owner: Callable[[int, int, int, int], Any] = _NEW_OWNER(self.compile(stubs_object.new_owner()))
         self.stacks.strip = self._strip
         self._install_handler()
-        gc.callbacks.append(self._after_collection)
+        gc.callbacks.append(self._make_sweeper())
         self._ticking = False
         _os.register_at_fork(after_in_child=self._restart_ticker)
 
@@ -286,8 +294,6 @@ class Process:
         address = self._enter.get(key)
         if address is None:
             if REF in params or REF in results:
-                from figwasp.runtime import stubs_refs
-
                 func = stubs_refs.enter(params, results, self.hooks)
             else:
                 func = stubs_enter.enter(params, results, self.hooks)
@@ -326,8 +332,6 @@ class Process:
         key = params + b"\xff" + results
         address = self._async_host.get(key)
         if address is None:
-            from figwasp.runtime import stubs_suspend
-
             if not self._async_body:
                 self._async_body = self.compile(stubs_suspend.body(self.hooks.dead))
             func = stubs_suspend.host(params, results, self._async_body, self._suspend)
@@ -339,8 +343,6 @@ class Process:
         key = params + b"\xff" + results
         both = self._suspendable.get(key)
         if both is None:
-            from figwasp.runtime import stubs_suspend
-
             start = _START(self.compile(stubs_suspend.start(params, results, self.hooks)))
             resume = _RESUME(self.compile(stubs_suspend.resume(params, results, self.hooks, self._resume)))
             both = self._suspendable[key] = (start, resume)
@@ -393,12 +395,22 @@ class Process:
             self._pauses.pop()
             self.reap()
 
-    def _after_collection(self, phase: str, _info: Any) -> None:
-        """Drop what cleared owners held, once the collection is over."""
-        if phase == "stop" and self.graveyard:
-            held = self.graveyard[:]
-            self.graveyard.clear()
-            del held
+    def _make_sweeper(self) -> Any:
+        """Return what drops what cleared owners held, to be called when no collection is under way."""
+        traverse, clear, dealloc = self.object_functions([])
+        offset = stubs_object.FUNC_VECTORCALL
+        kind = cpython.make_type(
+            "figwasp._Sweeper",
+            stubs_object.FUNC_SIZE,
+            _Sweeper,
+            traverse=traverse,
+            clear=clear,
+            dealloc=dealloc,
+            vectorcall_offset=offset,
+        )
+        made = cpython.new_object(kind)
+        cpython.set_field(made, offset, self.compile(stubs_object.sweep(id(self.graveyard))))
+        return made
 
     def on_cleanup(self, context: int, function: Callable[[int], None] | None) -> None:
         """Have `function` called with the context when the outermost entry of a context leaves with the flag set; None: no more."""

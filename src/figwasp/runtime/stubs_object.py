@@ -140,6 +140,25 @@ def clear(fields: Sequence[int], slots: bool, graveyard: int = 0) -> Func:
     return e.func
 
 
+def sweep(graveyard: int) -> Func:
+    """Build the vectorcall function that drops what lies in the graveyard: (callable, args, nargsf, kwnames) -> None.
+
+    The collector calls it when a collection begins and when it is over. It is no Python function: there Python would notice Ctrl-C,
+    and what that raises would be lost.
+    """
+    e = Stub("object.sweep", bytes([I64] * 4), bytes([I64]), CONV_C)
+    rest = e.new()
+    size = e.c("PyList_Size", [e.word(graveyard)])
+    e.unless_zero(size, rest)
+    e.c("PyList_SetSlice", [e.word(graveyard), e.word(0), size, e.word(0)])
+    e.jump(rest)
+    e.at(rest)
+    none = e.word(id(None))
+    e.incref(none)
+    e.ret([none])
+    return e.func
+
+
 def _drop_slots(e: Stub, self: Value) -> None:
     loop = _SlotLoop(e, self)
     _drop(e, loop.pointer, 0)
