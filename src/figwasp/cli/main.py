@@ -37,6 +37,9 @@ COMMANDS: Final = {
 }
 OPTIONS: Final = {"-h, --help": "show this help", "--version": "show the version"}
 
+_for_good = False
+"""Whether what is imported stays until the process ends."""
+
 _WHAT: Final = """\
 usage: figwasp [-h] [--version] COMMAND ...
 
@@ -79,7 +82,9 @@ class Interrupted(KeyboardInterrupt, SystemExit):
 
 def console() -> NoReturn:
     """Be the process: run one command and end with its exit status, taking nothing apart that goes with the process anyway."""
+    global _for_good
     sys.unraisablehook = _unraisable
+    _for_good = True
     try:
         status = main(is_process=True)
     except Interrupted as interrupted:  # held until the end, as taking apart what its frames hold would take long
@@ -158,6 +163,8 @@ def not_collecting() -> Iterator[None]:
         yield
     finally:
         if collecting:
+            if _for_good:
+                gc.freeze()  # it would be looked at as soon as collecting begins again
             gc.enable()
 
 

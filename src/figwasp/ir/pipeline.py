@@ -49,7 +49,7 @@ _verify: Callable[..., None] | None = None
 
 
 def _verifier() -> Callable[..., None]:
-    """Return `verify`, which programs do without; it is kept, since nothing can be imported when the interpreter is shutting down."""
+    """Return `verify`, which programs do without. It is kept: nothing can be imported when the interpreter is shutting down."""
     global _verify
     if _verify is None:
         from figwasp.ir.verify import verify

@@ -139,7 +139,7 @@ class Ahead:
         del data[:place]
 
     def close(self) -> None:
-        """End the other process. Closing twice is fine."""
+        """End the other process, without waiting until it is gone. Closing twice is fine."""
         for pipe in (self._made_pipe, self._called):
             if pipe >= 0:
                 _os.close(pipe)
@@ -149,7 +149,7 @@ class Ahead:
         if pid:
             try:
                 _os.kill(pid, signal.SIGKILL)
-                _os.waitpid(pid, 0)
+                _os.waitpid(pid, _os.WNOHANG)
             except OSError:
                 pass  # somebody else has waited for it
 
