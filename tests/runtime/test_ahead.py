@@ -62,8 +62,7 @@ def none_left() -> Iterator[None]:
     """See that the other process is gone in the end."""
     yield
     with pytest.raises(ChildProcessError):
-        while True:
-            os.waitpid(-1, 0)
+        os.waitpid(-1, os.WNOHANG)
 
 
 @pytest.mark.parametrize("engine", [{}, {"fuel": 10**9}])
@@ -214,3 +213,34 @@ def _runs(pid: int) -> bool:
     except OSError:
         return False
 
+
+
+def test_run_has_it_when_it_is_asked_for() -> None:
+    """`figwasp.run` compiles ahead while the program runs and leaves no process behind, however the program ends."""
+    check_script(
+        """
+        import os
+        import figwasp
+        from figwasp.runtime import ahead
+        begun = []
+        class Counting(ahead.Ahead):
+            def __init__(self, translator):
+                begun.append(translator)
+                super().__init__(translator)
+        ahead.Ahead = Counting
+        ahead.possible = lambda: True
+        good = figwasp.wat('(module (memory (export "memory") 1) (func $f) (func (export "_start") (call $f)))')
+        bad = figwasp.wat('(module (memory (export "memory") 1) (func $f unreachable) (func (export "_start") (call $f)))')
+        for program, status in ((good, 0), (bad, 134), (figwasp.Module(good), 0)):
+            assert figwasp.run(program, capture_output=True, compile_ahead=True).returncode == status
+            try:
+                os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                pass
+            else:
+                raise SystemExit("a process is left")
+        assert len(begun) == 3
+        figwasp.run(good)
+        assert len(begun) == 3
+        """
+    )

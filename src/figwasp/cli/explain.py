@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from figwasp import errors
-from figwasp.cli.program import read_binary
+from figwasp.cli.streams import binary_of, read
 from figwasp.explain import STAGES, explain, find, functions
 from figwasp.explain.functions import HEADING
 from figwasp.wasm.decode import decode
@@ -73,7 +73,7 @@ def main(words: list[str]) -> int:
 def _load(path: str) -> Module:
     """Read a module; its functions are validated when they are asked for."""
     try:
-        module = decode(read_binary(path))
+        module = decode(binary_of(read(path)))
         validate_module(module)
     except (errors.Malformed, errors.Invalid) as error:
         raise errors.Error(f"{path}: {error}") from error

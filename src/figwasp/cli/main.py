@@ -38,7 +38,7 @@ COMMANDS: Final = {
 OPTIONS: Final = {"-h, --help": "show this help", "--version": "show the version"}
 
 _for_good = False
-"""Whether what is imported stays until the process ends."""
+"""Whether the process ends with the command."""
 
 _WHAT: Final = """\
 usage: figwasp [-h] [--version] COMMAND ...
@@ -166,6 +166,11 @@ def not_collecting() -> Iterator[None]:
             if _for_good:
                 gc.freeze()  # it would be looked at as soon as collecting begins again
             gc.enable()
+
+
+def for_good() -> bool:
+    """Return whether the process ends with the command."""
+    return _for_good
 
 
 def _first_line(error: errors.Error) -> str:

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from figwasp import errors
-from figwasp.cli.main import not_collecting
+from figwasp.cli.main import for_good, not_collecting
 from figwasp.cli.options import parse_run, parser
 from figwasp.cli.streams import binary_of, read, shown
 from figwasp.runtime.ahead import Ahead, possible
@@ -41,7 +41,7 @@ def main(words: list[str]) -> int:
         return execute(options, decoded, ahead, began)
     finally:
         if ahead is not None:
-            ahead.close()
+            ahead.close(wait=not for_good())
 
 
 def _decode(options: RunOptions) -> Module:

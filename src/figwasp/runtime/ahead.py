@@ -138,8 +138,12 @@ class Ahead:
             place += size
         del data[:place]
 
-    def close(self) -> None:
-        """End the other process, without waiting until it is gone. Closing twice is fine."""
+    def close(self, wait: bool = True) -> None:
+        """End the other process. Closing twice is fine.
+
+        Args:
+            wait: until it is gone, which takes some milliseconds; otherwise it remains as a zombie until this process ends.
+        """
         for pipe in (self._made_pipe, self._called):
             if pipe >= 0:
                 _os.close(pipe)
@@ -149,7 +153,7 @@ class Ahead:
         if pid:
             try:
                 _os.kill(pid, signal.SIGKILL)
-                _os.waitpid(pid, _os.WNOHANG)
+                _os.waitpid(pid, 0 if wait else _os.WNOHANG)
             except OSError:
                 pass  # somebody else has waited for it
 

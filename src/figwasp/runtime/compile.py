@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import weakref
 from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from figwasp import layout
@@ -163,6 +165,20 @@ class CompiledModule:
                 if state.block:
                     os.write_u64(state.block + self.layout.funcref(index) + layout.FUNCREF_CODE, address)
         return address
+
+    @contextmanager
+    def ahead(self) -> Iterator[None]:
+        """Have functions compiled ahead in a second process meanwhile, where that is possible."""
+        from figwasp.runtime import ahead  # most programs do without
+
+        if self._ahead is None and ahead.possible():
+            self._ahead = ahead.Ahead(self._translator)
+        try:
+            yield
+        finally:
+            self._ahead, other = None, self._ahead
+            if other is not None:
+                other.close()
 
     def _made_ahead(self, index: int) -> Code | None:
         return None if self._ahead is None else self._ahead.take(index, deadline.check)

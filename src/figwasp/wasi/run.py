@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from figwasp.api.engine import Engine, default_engine
@@ -56,6 +57,7 @@ def run(
     fuel: int | None = None,
     argv0: str | None = None,
     engine: Engine | None = None,
+    compile_ahead: bool = False,
 ) -> CompletedProcess[Any]:
     r"""Run a WASI program to its end, with the names and results of `subprocess.run`.
 
@@ -88,6 +90,9 @@ def run(
         fuel: how much it may execute, see `Engine`.
         argv0: the name it knows itself by; the last part of the path unless given.
         engine: what it is compiled with; a module has its own.
+        compile_ahead: have a second process compile functions that will probably be called next, if there is a processor for it.
+            It is forked from this one, which therefore must not have other threads; where Python knows of any there is none. For
+            scripts that do nothing but run a program.
 
     Returns:
         `args` is the program (its name where bytes were given) and its arguments; `returncode` is the exit status, 134 when it
@@ -124,7 +129,8 @@ def run(
         with WASI(args=arguments, env=env, dirs=dirs, stdin=streams.stdin, stdout=streams.stdout, stderr=streams.stderr) as world:
             try:
                 module = _module(program, engine, {key: value for key, value in limits.items() if value is not None})
-                code = start(module, world.imports(), None if timeout is None else timeout - (time.monotonic() - began))
+                with module.code.ahead() if compile_ahead else nullcontext():
+                    code = start(module, world.imports(), None if timeout is None else timeout - (time.monotonic() - began))
             except Trap as trap:
                 if isinstance(trap, Timeout) and timeout is not None:
                     _expire(command, timeout, streams)
