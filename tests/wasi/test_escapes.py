@@ -5,6 +5,7 @@ What lies beside the directories that they were given must stay unseen and as it
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import figwasp
-from figwasp.wasi import CAPTURE, WASI, HostDirectory, MemoryDirectory
+from figwasp.wasi import CAPTURE, WASI, HostDirectory, MemoryDirectory, host
 from figwasp.wasi.abi import ERRNO_NAMES, MAX_PATH
 from tests.wasi.attempts_more import ATTEMPTS
 from tests.wasi.program import ALL, ANSWERS, BUFFER, READ_ONLY, Program
@@ -62,13 +63,20 @@ def outside(world: Path) -> dict[str, object]:
     return found
 
 
-@pytest.fixture
-def wasi(world: Path) -> Iterator[WASI]:
+@pytest.fixture(params=["openat2", "openat"])
+def wasi(world: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[WASI]:
+    if request.param == "openat":
+        monkeypatch.setattr(host, "enter_beneath", no_openat2)
     dirs = [("/", world / "in"), ("/other", world / "other"), ("/given", HostDirectory(world / "given", writable=False))]
     before = outside(world)
     with WASI(dirs=dirs, stdin=b"input", stdout=CAPTURE, stderr=CAPTURE) as wasi:
         yield wasi
     assert outside(world) == before
+
+
+def no_openat2(directory: int, path: str) -> int:
+    """Be a kernel of before 5.6."""
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
 
 def test_there_are_enough() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from figwasp.wasi import WASI
+from figwasp.wasi import WASI, HostDirectory
+from figwasp.wasi.filesystem import Directory
 from tests.wasi.guest import ALL, ROOT, Guest, tree
 
 CREAT, DIRECTORY, EXCL, TRUNC = 1, 2, 4, 8
@@ -47,8 +48,10 @@ def world(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def guest(world: Path) -> Iterator[Guest]:
+@pytest.fixture(params=["openat2", "openat"])
+def guest(world: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guest]:
+    if request.param == "openat":
+        monkeypatch.setattr(HostDirectory, "descend", Directory.descend)
     with WASI(dirs={"/": world / "in"}) as wasi:
         yield Guest(wasi)
 
@@ -381,3 +384,20 @@ def test_rights_of_the_directory_count(guest: Guest) -> None:
     file = guest.fd("inner", 0, 1 << 1, fd=narrow)
     assert guest.open("x", fd=file) == "notdir"
     assert guest.open(".", DIRECTORY, ALL) == "isdir"
+
+
+def test_the_kernel_walks_through_plain_directories_only(world: Path) -> None:
+    """The shortcut of the host enters what is there as named, and nothing that a symlink, dots or a slash lead to."""
+    (world / "in/dir/deep/deeper").mkdir()
+    root = HostDirectory(world / "in")
+    below = root.descend(["dir", "deep", "deeper"])
+    if below is None:
+        pytest.skip("this kernel has no openat2")
+    (world / "in/dir/deep/deeper/found").write_bytes(b"")
+    reopened = below.reopen()
+    assert [entry.name for entry in reopened.entries()] == ["found"]
+    for names in (["up"], ["dir", ".."], ["dir", "..", ".."], ["good-dir", "deep"], ["absolute-root", "etc"], ["/", "etc"], ["file", "x"]):
+        found = root.descend(names)
+        assert found is None or names == ["dir", ".."], names
+    for names in (["nothing", "x"], ["dir", "chain3"], ["dir", "x" * 300], ["dir", "a\0b"]):
+        assert root.descend(names) is None, names

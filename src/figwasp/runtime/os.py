@@ -32,6 +32,8 @@ _ANONYMOUS: Final = 0x20
 _NORESERVE: Final = 0x4000
 _MADV_DONTNEED: Final = 4
 _PR_SET_PDEATHSIG: Final = 1
+_SYS_OPENAT2: Final = 437
+_BENEATH: Final = 0x02 | 0x04 | 0x08  # RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH
 _SA_SIGINFO: Final = 4
 _SA_ONSTACK: Final = 0x08000000
 _SA_NODEFER: Final = 0x40000000
@@ -248,6 +250,20 @@ def die_with(parent: int) -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def enter_beneath(directory: int, path: str) -> int:
+    """Open a directory below another one for nothing but names (openat2), following no link on the way.
+
+    Raises:
+        OSError: it cannot be opened like this; ENOSYS where the system cannot.
+    """
+    how = struct.pack("<QQQ", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _BENEATH)
+    fd: int = _libc.syscall(_SYS_OPENAT2, directory, os.fsencode(path), how, len(how))
+    if fd < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error), path)
+    return fd
 
 
 def pipe() -> tuple[int, int]:

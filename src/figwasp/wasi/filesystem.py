@@ -41,7 +41,7 @@ from __future__ import annotations
 import errno
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from figwasp.wasi.abi import (
@@ -174,6 +174,13 @@ class Directory(Node):
             return found
         found.close()
         raise failure(errno.ENOTDIR, name)
+
+    def descend(self, names: Sequence[str]) -> Directory | None:
+        """Enter directories one below the other in one step, if there is a way: nothing must be followed or left for it.
+
+        None says that there is none or that it failed; they are entered one by one then, which finds out why.
+        """
+        return None
 
     def reopen(self) -> Directory:
         """Return an object for the same directory, to be closed on its own."""

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+from figwasp.runtime.os import enter_beneath
 from figwasp.wasi import filesystem as how_to
 from figwasp.wasi.abi import (
     FILETYPE_DIRECTORY,
@@ -187,6 +188,13 @@ class HostDirectory(Directory):
     def enter(self, name: str) -> Directory:
         """Open a directory for nothing but its names."""
         return self._below(os.open(name, _ENTER, dir_fd=self._fd))
+
+    def descend(self, names: Sequence[str]) -> Directory | None:
+        """Let the kernel do it, if it can."""
+        try:
+            return self._below(enter_beneath(self._fd, "/".join(names)))
+        except (OSError, ValueError):
+            return None
 
     def reopen(self) -> Directory:
         """Open it once more."""

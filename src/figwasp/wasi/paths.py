@@ -9,7 +9,8 @@ without following it. When a name turns out to be a symlink (entering failed, an
 target takes its place in the path. `..` is never given to a file system: the walk remembers the names it has come by,
 drops the last one, and, when it next needs a directory, walks down from the start again. So going up can be counted and
 stops at the start, and a directory moved away meanwhile cannot be climbed out of. It needs two descriptors of the host
-at a time whatever the length of the path.
+at a time whatever the length of the path. Where nothing but plain names is left, a file system may have a shortcut
+(`Directory.descend`), which follows nothing either.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from figwasp.wasi.abi import LOOP, MAX_PATH, NAMETOOLONG, NOENT, NOTCAPABLE, Fai
 from figwasp.wasi.filesystem import Directory
 
 MAX_LINKS: Final = 40
+_NO_NAMES: Final = ("", ".", "..")
 
 
 class Walk:
@@ -105,17 +107,34 @@ class Walk:
             pending.pop()
         pending.reverse()
         self.name = ""
+        steep = True
         while pending:
             part = pending.pop()
-            if part in ("", "."):
-                continue
-            if part == "..":
-                self._up()
-            elif pending:
-                self._down(part, pending)
-            else:
+            if part in _NO_NAMES:
+                if part == "..":
+                    self._up()
+            elif not pending:
                 self.name = part
+            elif not (steep and self._descend(part, pending)):
+                steep = False  # there is a symlink or the like on the way, or no such shortcut
+                self._down(part, pending)
         self._ready()
+
+    def _descend(self, first: str, pending: list[str]) -> bool:
+        """Enter all directories up to the next dots, or to the last name, in one step; answer False when that cannot be."""
+        names = [first]
+        for part in reversed(pending[1:]):
+            if part in _NO_NAMES:
+                break
+            names.append(part)
+        below = self._ready().descend(names) if len(names) > 1 else None
+        if below is None:
+            return False
+        self.close()
+        self._here = below
+        self._names += names
+        del pending[len(pending) - len(names) + 1 :]
+        return True
 
     def _up(self) -> None:
         """Drop the name last entered; the directory is found again when needed."""
