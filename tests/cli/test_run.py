@@ -338,8 +338,8 @@ sys.exit(main(sys.argv[1:]))
 
 def test_progress_at_a_terminal(tmp_path: Path) -> None:
     """It is shown while functions are compiled, fits in a line, and is gone when the program begins to speak."""
-    functions = "".join(f'(func $f{i} (result i32) {"(i32.add (i32.const 1) " * 200}(i32.const 1){")" * 200})' for i in range(40))
-    calls = "".join(f"(drop (call $f{i}))" for i in range(40))
+    functions = "".join(f'(func $f{i} (result i32) {"(i32.add (i32.const 1) " * 200}(i32.const 1){")" * 200})' for i in range(200))
+    calls = "".join(f"(drop (call $f{i}))" for i in range(200))
     program = tmp_path / f"a{'very' * 20}long.wasm"
     program.write_bytes(figwasp.wat(HELLO.replace("(call $speak) %s)", f"{calls} (call $speak)) {functions}")))
     status, shown = on_terminal(["-c", IMPATIENT, "run", str(program)])

@@ -23,6 +23,7 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from figwasp.codegen.code import Code
@@ -77,11 +78,12 @@ class Ahead:
                 _os.set_blocking(pipe, False)
             os.widen_pipe(made, _PIPE)
             parent = _os.getpid()
+            elsewhere = _os.sched_getaffinity(0) - {os.processor()}
             self._pid = _os.fork()
         except OSError:  # it goes without
             self.close()
         if self._pid == 0 and self._called >= 0:
-            _be_it(translator, called, made, parent)
+            _be_it(translator, called, made, parent, elsewhere)
         for pipe in theirs:
             _os.close(pipe)
 
@@ -170,12 +172,14 @@ def _unpack(data: bytes) -> Code:
     return code
 
 
-def _be_it(translator: Translator, called: int, made: int, parent: int) -> NoReturn:
+def _be_it(translator: Translator, called: int, made: int, parent: int, elsewhere: set[int]) -> NoReturn:
     """Be the other process."""
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to both
         os.die_with(parent)
+        with suppress(OSError):  # left alone, the kernel may leave both on one processor for as long as all this takes
+            _os.sched_setaffinity(0, elsewhere)
         os.limit_data(_MEMORY)
         _keep_only(called, made)
         gc.disable()

@@ -288,6 +288,12 @@ def widen_pipe(pipe: int, size: int) -> None:
         pass
 
 
+def processor() -> int:
+    """Return the number of the processor that this thread runs on."""
+    number: int = _libc.sched_getcpu()
+    return number
+
+
 def limit_data(size: int) -> None:
     """Let this process have so many bytes of memory at most, for good."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
