@@ -19,7 +19,7 @@ from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.codegen.regalloc import allocate
 from figwasp.errors import Error
 from figwasp.ir import pipeline
-from figwasp.ir.build import GUARD, build
+from figwasp.ir.build import GUARD, build, layout_of
 from figwasp.layout import InstanceLayout
 from figwasp.wasm.decode import decode
 from figwasp.wasm.module import Module
@@ -49,14 +49,7 @@ class Times:
 
 def compile_module(module: Module) -> Times:
     """Compile all functions of a module."""
-    layout = InstanceLayout(
-        len(module.types),
-        module.num_imported_funcs,
-        len(module.bodies),
-        len(module.memories),
-        len(module.tables),
-        len(module.globals),
-    )
+    layout = layout_of(module)
     times = Times()
     for place in range(len(module.bodies)):
         try:
