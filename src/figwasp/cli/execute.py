@@ -99,7 +99,7 @@ class _Run:
         """Make a module."""
         try:
             return of_decoded(decoded, self._engine(), ahead)
-        except errors.Invalid as error:
+        except (errors.Malformed, errors.Invalid) as error:
             raise errors.Error(f"{shown(self._options.program)}: {error}") from error
 
     def _engine(self) -> Engine:

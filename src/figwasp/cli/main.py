@@ -57,6 +57,8 @@ def main(arguments: Sequence[str] | None = None, *, is_process: bool = False) ->
     Raises:
         Interrupted: Ctrl-C, perhaps, if the process ends with it.
     """
+    global _for_good
+    _for_good = is_process
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
         print(_help(), end="")
@@ -69,7 +71,7 @@ def main(arguments: Sequence[str] | None = None, *, is_process: bool = False) ->
         complain(f"figwasp: error: no {what} {words[0]!r}; try `figwasp --help`\n")
         return USAGE_ERROR
     try:
-        return _guarded(words[0], words[1:], is_process=is_process)
+        return _guarded(words[0], words[1:])
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, Interrupted):
             raise
@@ -82,9 +84,7 @@ class Interrupted(KeyboardInterrupt, SystemExit):
 
 def console() -> NoReturn:
     """Be the process: run one command and end with its exit status, taking nothing apart that goes with the process anyway."""
-    global _for_good
     sys.unraisablehook = _unraisable
-    _for_good = True
     try:
         status = main(is_process=True)
     except Interrupted as interrupted:  # held until the end, as taking apart what its frames hold would take long
@@ -119,13 +119,13 @@ def complain(message: str) -> None:
         pass
 
 
-def _guarded(command: str, words: list[str], *, is_process: bool) -> int:
+def _guarded(command: str, words: list[str]) -> int:
     """Call a command and turn what it raises into an exit status."""
     from figwasp import errors  # not before Ctrl-C would be noticed
 
     try:
         module = _imported(command)
-        if is_process and "figwasp.runtime" in sys.modules:  # nothing else runs guests
+        if _for_good and "figwasp.runtime" in sys.modules:  # nothing else runs guests
             from figwasp.runtime.interrupt import raise_on_interrupt
 
             raise_on_interrupt(Interrupted(INTERRUPTED))
