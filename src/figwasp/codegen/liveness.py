@@ -5,9 +5,9 @@ for its entry, where its parameters are defined. A live range is an int with one
 register" is one `&` at C speed. `uses` are the ends of ranges: 2k for an early use (the value need not survive into the
 instruction), 2k + 1 for a late one.
 
-One walk over the code collects uses and definitions. Most values live in one block and are done with that. The others are
-followed backwards from each block that uses them to the one that defines them, which takes time linear in the size of the
-answer; since that may be quadratic, `live_ranges` gives up at a bound and the caller allocates block by block.
+One walk over the code collects uses and definitions. Most values live in one block and are done with that. Where the others are
+live is found a set of blocks at a time: `_Reach` says which blocks lead to which, as ints with one bit per block. Since all of
+that may be quadratic, `live_ranges` gives up at a bound and the caller allocates block by block.
 
 Physical registers are busy where selection names them (in operands, implicitly, or around calls).
 """
@@ -42,6 +42,7 @@ WEIGHTS: Final = [1, 10, 100, 1000, 10_000, 100_000]
 URGENT: Final = 10**9
 """Weight of what must get a register."""
 
+MAX_BLOCKS: Final = 1 << 14  # of which the sets take 32 MB
 MAX_PAIRS: Final = 40
 """Bound on values live at block entries, counted per instruction; large real functions have 3 to 7."""
 
@@ -328,6 +329,8 @@ class _Collector:
 def _follow(func: MFunc, ranges: Ranges) -> bool:
     """Make masks and weights from uses and definitions; return False if too many values are live across blocks."""
     blocks = func.blocks
+    if len(blocks) > MAX_BLOCKS:
+        return False
     starts = ranges.starts
     ends = ranges.ends
     weights = ranges.block_weights
@@ -335,12 +338,10 @@ def _follow(func: MFunc, ranges: Ranges) -> bool:
     mask = ranges.mask
     weight = ranges.weight
     defs = ranges.defs
-    numbers: list[int] = [0] * (max(block.id for block in blocks) + 1)
-    for number, block in enumerate(blocks):
-        numbers[block.id] = number
-    preds: list[list[int]] = [[numbers[pred.id] for pred in block.preds] for block in blocks]
-    entered: list[int] = [-1] * len(blocks)  # the value last found live at the block's entry
-    left: list[int] = [-1] * len(blocks)  # the value last found live at its end
+    reach = _Reach(blocks)
+    before = reach.before
+    after = reach.after
+    succs = reach.succs
     budget = MAX_PAIRS * len(block_of) + 1000
     for v in range(VIRTUAL, len(defs)):
         start = defs[v]
@@ -360,42 +361,97 @@ def _follow(func: MFunc, ranges: Ranges) -> bool:
             mask[v] = (1 << end) - (1 << start)
             weight[v] = weights[home] * (len(uses) + 1)
             continue
-        # live across blocks: find the blocks it enters, backwards from those that use it
+        # Live across blocks: in those on the way to a use, and, where such a one begins a loop, in the whole loop.
         total = weights[home]
         last: dict[int, int] = {}
-        work: list[int] = []
-        entries: list[int] = []
+        live = 0
         for end in uses:
             number = block_of[end >> 1]
             total += weights[number]
             last[number] = end
-            if number != home and entered[number] != v:
-                entered[number] = v
-                work.append(number)
+            live |= before[number]
         weight[v] = total
-        while work:
-            number = work.pop()
-            entries.append(number)
-            for pred in preds[number]:
-                left[pred] = v
-                if pred != home and entered[pred] != v:
-                    entered[pred] = v
-                    work.append(pred)
-        budget -= len(entries)
+        live &= after[home]
+        heads = live & reach.heads
+        while heads:
+            body = reach.loops[(heads & -heads).bit_length() - 1]
+            live |= body
+            heads &= ~body
+        budget -= live.bit_count()
         if budget < 0:
             return False
-        entries.sort()
-        run = start
-        run_end = ends[home] if left[home] == v else last.get(home, start + 1)
-        bits = 0
-        for number in entries:
-            start = starts[number]
-            if start != run_end:
-                bits += (1 << run_end) - (1 << run)
-                run = start
-            run_end = ends[number] if left[number] == v else last[number]
-        mask[v] = bits + (1 << run_end) - (1 << run)
+        end = ends[home] if succs[home] & live else last.get(home, start + 1)
+        points = (1 << end) - (1 << start)
+        rest = live
+        while rest:  # a run of blocks at a time
+            low = rest & -rest
+            above = rest + low
+            points |= (1 << ends[(above & -above).bit_length() - 2]) - (1 << starts[low.bit_length() - 1])
+            rest &= above
+        for number, end in last.items():
+            if number != home and not succs[number] & live:
+                points ^= (1 << ends[number]) - (1 << end)
+        mask[v] = points
     return True
+
+
+class _Reach:
+    """Which blocks lead to which without going back, as ints with one bit per block, by places in the layout.
+
+    Every edge leads forward, or back to the first block of a loop, from where every block of the loop can be reached and through
+    which it is entered.
+
+    Attributes, indexed by the place of a block:
+        before: the blocks that lead to it, itself among them.
+        after: those that it leads to.
+        succs: those that follow it at once, also back.
+        heads: the first blocks of loops.
+        loops: first block of a loop -> the blocks of it.
+    """
+
+    __slots__ = ("after", "before", "heads", "loops", "succs")
+
+    def __init__(self, blocks: list[MBlock]) -> None:
+        numbers = {block.id: number for number, block in enumerate(blocks)}
+        self.before: list[int] = []
+        self.after: list[int] = [0] * len(blocks)
+        self.succs: list[int] = []
+        self.heads = 0
+        self.loops: dict[int, int] = {}
+        returns: dict[int, int] = {}  # first block of a loop -> what leads to where it goes back
+        for number, block in enumerate(blocks):
+            leading = 1 << number
+            for pred in block.preds:
+                place = numbers[pred.id]
+                if place < number:
+                    leading |= self.before[place]
+            self.before.append(leading)
+            following = 0
+            for succ in block.succs:
+                place = numbers[succ.id]
+                following |= 1 << place
+                if place <= number:
+                    returns[place] = returns.get(place, 0) | leading
+            self.succs.append(following)
+        for number in range(len(blocks) - 1, -1, -1):
+            led = following = self.succs[number] >> number + 1 << number + 1
+            while following:
+                low = following & -following
+                led |= self.after[low.bit_length() - 1]
+                following ^= low
+            self.after[number] = led
+            if number in returns:
+                self._add_loop(number, returns[number] & (led | 1 << number))
+
+    def _add_loop(self, number: int, body: int) -> None:
+        """Note a loop; those in it are known already, and may have blocks that lead nowhere but back."""
+        inner = body & self.heads
+        while inner:
+            loop = self.loops[(inner & -inner).bit_length() - 1]
+            body |= loop
+            inner &= ~loop
+        self.heads |= 1 << number
+        self.loops[number] = body
 
 
 def _droppable(func: MFunc, start: int, home: int, starts: list[int]) -> bool:

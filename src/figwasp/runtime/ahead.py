@@ -53,7 +53,7 @@ _PATIENCE: Final = 0.05  # seconds between looks at whether the other process is
 
 def possible() -> bool:
     """Return whether a second process can and should be had: there is a processor for it, and no other thread in this one."""
-    return hasattr(_os, "fork") and len(_os.sched_getaffinity(0)) > 1 and threading.active_count() == 1
+    return hasattr(_os, "sched_getaffinity") and len(_os.sched_getaffinity(0)) > 1 and threading.active_count() == 1
 
 
 class Ahead:
