@@ -19,8 +19,8 @@ from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.codegen.regalloc import allocate
 from figwasp.errors import Error
 from figwasp.ir import pipeline
-from figwasp.ir.build import GUARD, build, layout_of
-from figwasp.layout import InstanceLayout
+from figwasp.ir.build import build, layout_of
+from figwasp.layout import GUARD, InstanceLayout
 from figwasp.wasm.decode import decode
 from figwasp.wasm.module import Module
 from figwasp.wasm.validate import validate_func

@@ -11,6 +11,10 @@ from typing import Final
 PAGE_SIZE: Final = 65536
 """Bytes in a page of linear memory (spec 4.2.8)."""
 
+GUARD: Final = 0
+CHECKED: Final = 1
+"""Memory modes: accesses out of bounds fault on guard pages, or are compared with the length first."""
+
 # Context: one per chain of execution. Its address is the pinned register. The ticker thread writes CTX_STACK_LIMIT.
 CTX_STACK_LIMIT: Final = 0  # compared with the stack pointer at function entries and loop headers
 CTX_REAL_LIMIT: Final = 8  # what CTX_STACK_LIMIT is when no tick is pending

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from figwasp.explain import Explanation, explain
-from figwasp.ir.build import GUARD
+from figwasp.layout import GUARD
 from tests.explain.programs import module_of
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,8 +16,9 @@ from figwasp.errors import Error, Invalid
 from figwasp.explain import STAGES, Explanation, explain
 from figwasp.ir import pipeline
 from figwasp.ir import text as ir_text
-from figwasp.ir.build import CHECKED, GUARD, build, layout_of
+from figwasp.ir.build import build, layout_of
 from figwasp.ir.func import Func
+from figwasp.layout import CHECKED, GUARD
 from figwasp.wasm.decode import decode
 from figwasp.wasm.module import Module
 from figwasp.wasm.print import show_func

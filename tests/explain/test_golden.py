@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from figwasp.explain import STAGES, explain
-from figwasp.ir.build import GUARD
+from figwasp.layout import GUARD
 from tests.explain.programs import module_of
 from tests.golden import runner
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from figwasp.ir.build import GUARD, build, layout_of
+from figwasp.ir.build import build, layout_of
 from figwasp.ir.func import Func
+from figwasp.layout import GUARD
 from figwasp.wasm.decode import decode
 from figwasp.wasm.module import Module
 from figwasp.wasm.parse import wat

@@ -13,11 +13,11 @@ from figwasp import errors
 from figwasp.errors import LimitExceeded
 from figwasp.ir import build as build_module
 from figwasp.ir import ops, order, params, pipeline
-from figwasp.ir.build import CHECKED, GUARD
 from figwasp.ir.evaluate import Trapped
 from figwasp.ir.evaluate_module import Machine
 from figwasp.ir.text import show
 from figwasp.ir.verify import verify
+from figwasp.layout import CHECKED, GUARD
 from figwasp.wasm.opcodes import BY_PREFIX
 from tests.golden import runner
 from tests.ir import programs

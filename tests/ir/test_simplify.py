@@ -7,11 +7,11 @@ import time
 import pytest
 
 from figwasp.ir import ops, order, params, pipeline
-from figwasp.ir.build import CHECKED, GUARD
 from figwasp.ir.func import CONV_C, PARAM, Emitter, Func
 from figwasp.ir.simplify import simplify
 from figwasp.ir.text import parse, show
 from figwasp.ir.verify import verify
+from figwasp.layout import CHECKED, GUARD
 from tests.golden import runner
 from tests.ir.compiling import build_all, module_of
 

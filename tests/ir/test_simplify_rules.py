@@ -7,10 +7,10 @@ import random
 import pytest
 
 from figwasp.ir import ops, pipeline
-from figwasp.ir.build import GUARD
 from figwasp.ir.evaluate import Trapped
 from figwasp.ir.evaluate_module import Machine
 from figwasp.ir.func import PARAM, Value
+from figwasp.layout import GUARD
 from tests.ir.compiling import build_one, module_of
 
 # x, y are i32; p, q i64; f f32; d f64. On the right is what the function returns after simplification.

@@ -12,13 +12,13 @@ import hypothesis.strategies as st
 import pytest
 
 from figwasp.ir import ops, order, params, pipeline
-from figwasp.ir.build import CHECKED, GUARD
 from figwasp.ir.evaluate import Environment, Evaluator, Space, Undefined
 from figwasp.ir.evaluate_module import Machine
 from figwasp.ir.func import CONV_C, Emitter, Func, Value
 from figwasp.ir.simplify import simplify
 from figwasp.ir.text import show, show_value
 from figwasp.ir.verify import verify
+from figwasp.layout import CHECKED, GUARD
 from tests.ir.compiling import module_of
 
 _PURE = [op for op in range(ops.COUNT) if ops.FLAGS[op] & ops.PURE and ops.OPERANDS[op] and op != ops.SELECT]

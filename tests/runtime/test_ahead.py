@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import figwasp
-from figwasp.api.module import of_decoded
+from figwasp.api.module import with_ahead
 from figwasp.runtime import ahead
 from figwasp.runtime.ahead import Ahead
 from figwasp.runtime.modes import GUARD
@@ -37,8 +37,9 @@ def chain(length: int, body: int = 40) -> str:
 def begin(text: str, **settings: Any) -> figwasp.Module:
     """A module of which functions are compiled ahead."""
     engine = figwasp.Engine(**settings)
-    decoded = decode(figwasp.wat(text), engine.features)
-    return of_decoded(decoded, engine, Ahead(Translator(decoded, engine.config.mode, engine.config.metered)))
+    data = figwasp.wat(text)
+    config = engine.config
+    return with_ahead(data, engine, Ahead(lambda: Translator(decode(data, config.features), config.mode, config.metered)))
 
 
 def other(module: figwasp.Module) -> Ahead:
@@ -140,12 +141,12 @@ def test_it_has_no_files_of_others_and_ends_with_its_parent(tmp_path: Path) -> N
         f"""
 import os, signal, sys
 import figwasp
-from figwasp.api.module import of_decoded
+from figwasp.api.module import with_ahead
 from figwasp.runtime.ahead import Ahead
 from figwasp.runtime.modes import choose_mode
 from figwasp.runtime.translate import Translator
 from figwasp.wasm.decode import decode
-other = Ahead(Translator(decode(figwasp.wat({chain(12)!r})), choose_mode(), False))
+other = Ahead(lambda: Translator(decode(figwasp.wat({chain(12)!r})), choose_mode(), False))
 while not other._made:
     other._receive()
 pid = other._pid
@@ -224,9 +225,9 @@ def test_run_has_it_when_it_is_asked_for() -> None:
         from figwasp.runtime import ahead
         begun = []
         class Counting(ahead.Ahead):
-            def __init__(self, translator):
-                begun.append(translator)
-                super().__init__(translator)
+            def __init__(self, make):
+                begun.append(make)
+                super().__init__(make)
         ahead.Ahead = Counting
         ahead.possible = lambda: True
         good = figwasp.wat('(module (memory (export "memory") 1) (func $f) (func (export "_start") (call $f)))')

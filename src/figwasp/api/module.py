@@ -203,16 +203,19 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(shown if len(shown) <= _MOST_LISTED else [*shown[:-1], "..."])
 
 
-def of_decoded(decoded: Decoded, engine: Engine, ahead: Ahead | None) -> Module:
-    """Return the module that has been decoded; its functions are validated as they are compiled.
+def with_ahead(data: bytes, engine: Engine, ahead: Ahead | None) -> Module:
+    """Return the module of a binary, its functions validated as they are compiled.
 
     Args:
-        decoded: with the features of the engine.
+        data: the binary.
         engine: what it is compiled with.
         ahead: the process that compiles functions ahead, which the caller ends, or None.
+
+    Raises:
+        Malformed, Invalid: as of a `Module`.
     """
     module = Module.__new__(Module)
-    module._make(decoded, engine, True, ahead)
+    module._make(_decode(data, engine.config.features), engine, True, ahead)
     return module
 
 

@@ -1,6 +1,6 @@
 """Floor 6: what `figwasp run` does with a module.
 
-In: the module, decoded, and the options. Out: the exit status; the program's output has gone to the process's own streams. A
+In: the module's bytes and the options. Out: the exit status; the program's output has gone to the process's own streams. A
 command module is run through `_start`, a reactor through `_initialize` (WASI preview 1, application ABI); `--invoke` calls one
 export instead. Functions are validated as they are compiled, so a large program need not wait for what it never calls.
 """
@@ -18,7 +18,7 @@ from figwasp import errors
 from figwasp.api.engine import Engine
 from figwasp.api.func import Func
 from figwasp.api.linker import load
-from figwasp.api.module import Module, of_decoded
+from figwasp.api.module import Module, with_ahead
 from figwasp.cli.main import complain
 from figwasp.cli.options import RunOptions, usage_error
 from figwasp.cli.streams import STREAM, shown, write_stdout
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from figwasp.cli.progress import Progress
     from figwasp.cli.trace import Tracer
     from figwasp.runtime.ahead import Ahead
-    from figwasp.wasm.module import Module as Decoded
 
 # What a plain run does not need is imported where it is needed: starting takes most of the time of a small program.
 
@@ -46,12 +45,12 @@ LATE: Final = 124
 _NAMELESS: Final = "main.wasm"
 
 
-def execute(options: RunOptions, decoded: Decoded, ahead: Ahead | None, began: float) -> int:
+def execute(options: RunOptions, data: bytes, ahead: Ahead | None, began: float) -> int:
     """Run a program and return its exit status.
 
     Args:
         options: what is to be done.
-        decoded: the module.
+        data: the binary of the module.
         ahead: what compiles functions ahead, or None.
         began: when the time of the program began, of the monotonic clock, in seconds.
 
@@ -59,7 +58,7 @@ def execute(options: RunOptions, decoded: Decoded, ahead: Ahead | None, began: f
         Error: it is not valid, or it trapped.
     """
     try:
-        return _Run(options, began).run(decoded, ahead)
+        return _Run(options, began).run(data, ahead)
     except errors.Exit as exit_:
         return status_of(exit_)
     except errors.Timeout:
@@ -76,7 +75,7 @@ class _Run:
         self._tracer: Tracer | None = None
         self._progress: Progress | None = None
 
-    def run(self, decoded: Decoded, ahead: Ahead | None) -> int:
+    def run(self, data: bytes, ahead: Ahead | None) -> int:
         """Run it and return its exit status."""
         options = self._options
         if options.trace:
@@ -86,19 +85,19 @@ class _Run:
         elif sys.stderr is not None and sys.stderr.isatty():
             from figwasp.cli.progress import for_module
 
-            self._progress = for_module(os.path.basename(options.program), len(decoded.data))
+            self._progress = for_module(os.path.basename(options.program), len(data))
         try:
-            module = self._load(decoded, ahead)
+            module = self._load(data, ahead)
             with ExitStack() as resources:
                 return self._call(module, self._imports(module, resources))
         finally:
             if self._progress is not None:
                 self._progress.stop()
 
-    def _load(self, decoded: Decoded, ahead: Ahead | None) -> Module:
+    def _load(self, data: bytes, ahead: Ahead | None) -> Module:
         """Make a module."""
         try:
-            return of_decoded(decoded, self._engine(), ahead)
+            return with_ahead(data, self._engine(), ahead)
         except (errors.Malformed, errors.Invalid) as error:
             raise errors.Error(f"{shown(self._options.program)}: {error}") from error
 

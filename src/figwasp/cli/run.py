@@ -1,7 +1,8 @@
 """Floor 6: `figwasp run`, up to where a second process can begin to compile.
 
-In: the words after `run`. Out: the exit status, which `execute` finds out. Much of what that needs is imported while the
-other process (`runtime.ahead`) is at work already.
+In: the words after `run`. Out: the exit status, which `execute` finds out. What compiling and running need is imported while the
+other process (`runtime.ahead`) is at work already, and does the same: a process that has little in memory is forked fast, and has
+few pages to be copied afterwards.
 """
 
 from __future__ import annotations
@@ -15,12 +16,10 @@ from figwasp.cli.options import parse_run, parser
 from figwasp.cli.streams import binary_of, read, shown
 from figwasp.runtime.ahead import Ahead, possible
 from figwasp.runtime.modes import choose_mode
-from figwasp.runtime.translate import Translator
-from figwasp.wasm.decode import decode
 
 if TYPE_CHECKING:
     from figwasp.cli.options import RunOptions
-    from figwasp.wasm.module import Module
+    from figwasp.runtime.translate import Translator
 
 __all__ = ["main", "parser"]
 
@@ -33,20 +32,28 @@ def main(words: list[str]) -> int:
     """
     options = parse_run(words)
     began = time.monotonic()
-    decoded = _decode(options)
-    ahead = Ahead(Translator(decoded, choose_mode(), options.fuel is not None)) if possible() else None
+    data = _read(options.program)
+    mode = choose_mode()  # here, and not in each process for itself: code for guard pages is for memories that have them
+    ahead = Ahead(lambda: _translator(data, mode, options)) if possible() else None
     try:
         with not_collecting():
             from figwasp.cli.execute import execute
-        return execute(options, decoded, ahead, began)
+        return execute(options, data, ahead, began)
     finally:
         if ahead is not None:
             ahead.close(wait=not for_good())
 
 
-def _decode(options: RunOptions) -> Module:
-    """Read and decode a module, binary or text."""
+def _read(program: str) -> bytes:
+    """Read a module, binary or text."""
     try:
-        return decode(binary_of(read(options.program)), options.features)
+        return binary_of(read(program))
     except errors.Malformed as error:
-        raise errors.Error(f"{shown(options.program)}: {error}") from error
+        raise errors.Error(f"{shown(program)}: {error}") from error
+
+
+def _translator(data: bytes, mode: int, options: RunOptions) -> Translator:
+    from figwasp.runtime.translate import Translator
+    from figwasp.wasm.decode import decode
+
+    return Translator(decode(data, options.features), mode, options.fuel is not None)

@@ -18,8 +18,9 @@ from figwasp.explain.joined import joined
 from figwasp.explain.products import Compilation, Line, Product, compile
 from figwasp.explain.symbols import Symbols
 from figwasp.ir import order, pipeline
-from figwasp.ir.build import CHECKED, GUARD, build, layout_of
+from figwasp.ir.build import build, layout_of
 from figwasp.ir.build_base import ir_types
+from figwasp.layout import CHECKED, GUARD
 from figwasp.runtime import cpython, modes, process, stubs, stubs_enter
 from figwasp.runtime.values import numbers_only
 from figwasp.wasm.module import FUNC

@@ -18,7 +18,7 @@ from typing import Final
 
 from figwasp.errors import LimitExceeded, Unsupported, printable
 from figwasp.ir import build_calls, build_control, build_locals, build_memory, build_numeric, build_refs, ops, order
-from figwasp.ir.build_base import CHECKED, GUARD, Builder, Method, OutOfProportion, ir_types
+from figwasp.ir.build_base import Builder, Method, OutOfProportion, ir_types
 from figwasp.ir.func import Func, Value
 from figwasp.layout import InstanceLayout
 from figwasp.wasm.immediates import NONE
@@ -28,7 +28,7 @@ from figwasp.wasm.type_binary import read_value_type
 from figwasp.wasm.types import F32, F64, I32, I64
 from figwasp.wasm.validate import FuncFacts
 
-__all__ = ["CHECKED", "GUARD", "build", "layout_of"]
+__all__ = ["build", "layout_of"]
 
 _TYPES: Final = {I32: ops.I32, I64: ops.I64, F32: ops.F32, F64: ops.F64}
 

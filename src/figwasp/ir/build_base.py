@@ -19,11 +19,7 @@ from figwasp.wasm import types as wasm
 from figwasp.wasm.module import Module
 from figwasp.wasm.types import Types
 
-__all__ = ["CHECKED", "GUARD", "Builder", "Edge", "Label", "Method", "OutOfProportion", "ir_types"]
-
-GUARD: Final = 0
-CHECKED: Final = 1
-"""Memory modes: accesses out of bounds fault on guard pages, or are compared with the length first."""
+__all__ = ["Builder", "Edge", "Label", "Method", "OutOfProportion", "ir_types"]
 
 _IR: Final = {wasm.I32: ops.I32, wasm.I64: ops.I64, wasm.F32: ops.F32, wasm.F64: ops.F64}
 _RESULTS: Final = ops.RESULTS

@@ -11,7 +11,7 @@ from typing import Final
 
 from figwasp import errors, layout
 from figwasp.ir import ops
-from figwasp.ir.build_base import GUARD, Builder, Method, ir_types
+from figwasp.ir.build_base import Builder, Method, ir_types
 from figwasp.ir.func import Call, Value
 from figwasp.wasm import types as wasm
 from figwasp.wasm.immediates import MEMARG, MEMORY_INDEX_FLAG
@@ -45,7 +45,7 @@ def open_memory(b: Builder) -> None:
             raise b.unsupported("memory64")
         if memory.shared or memory.page != _PAGE_BITS:
             raise b.unsupported("threads" if memory.shared else "custom-page-sizes")
-    if b.mode == GUARD:
+    if b.mode == layout.GUARD:
         b.base = _base(b, 0)
     else:
         b.record = _record(b, 0)
@@ -87,7 +87,7 @@ def _address(b: Builder, aux: int, size: int) -> list[Value]:
     """Pop the index of an access; return the operands that address it, after the check that the mode asks for."""
     index = b.stack.pop()
     memory = ops.aux_region(aux) - ops.REGION_MEMORY
-    if b.mode != GUARD:
+    if b.mode != layout.GUARD:
         wide = b.emit(ops.I64_EXTEND_I32_U, [index])
         end = b.emit(ops.I64_ADD, [wide, b.const(ops.I64, ops.aux_offset(aux) + size)])
         beyond = b.emit(ops.I64_LT_U, [_length(b, memory), end])
@@ -99,7 +99,7 @@ def _build_load(b: Builder, pos: int) -> int:
     opcode = b.data[b.pos]
     aux, pos = _memarg(b, pos)
     base = b.base
-    if base is not None and b.mode == GUARD and aux < _OTHER_MEMORY:
+    if base is not None and b.mode == layout.GUARD and aux < _OTHER_MEMORY:
         stack = b.stack
         stack[-1] = b.emit(_OPS[opcode], [base, stack[-1]], aux)
     else:
@@ -112,7 +112,7 @@ def _build_store(b: Builder, pos: int) -> int:
     aux, pos = _memarg(b, pos)
     value = b.stack.pop()
     base = b.base
-    if base is not None and b.mode == GUARD and aux < _OTHER_MEMORY:
+    if base is not None and b.mode == layout.GUARD and aux < _OTHER_MEMORY:
         b.emit(_OPS[opcode], [value, base, b.stack.pop()], aux)
     else:
         b.emit(_OPS[opcode], [value, *_address(b, aux, _SIZES[opcode])], aux)

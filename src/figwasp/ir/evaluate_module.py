@@ -12,7 +12,7 @@ from typing import Final
 
 from figwasp import errors, layout
 from figwasp.ir import constants, ops
-from figwasp.ir.build import GUARD, build, layout_of
+from figwasp.ir.build import build, layout_of
 from figwasp.ir.evaluate import Environment, Evaluator, Space, Trapped, Undefined
 from figwasp.ir.func import Call, Func
 from figwasp.wasm import types as wasm
@@ -54,7 +54,7 @@ class Machine(Environment):
     def __init__(
         self,
         module: Module,
-        mode: int = GUARD,
+        mode: int = layout.GUARD,
         passes: Callable[[Func], None] | None = None,
         imports: list[Host] | None = None,
         steps: int = 10_000_000,
@@ -99,7 +99,7 @@ class Machine(Environment):
         for index, memory in enumerate(module.memories):
             self.memories.append(bytearray(memory.limits.min * layout.PAGE_SIZE))
             base = _MEMORIES + index * _APART
-            self.space.map(base, self.memories[index], _GUARD if self.mode == GUARD else 0)
+            self.space.map(base, self.memories[index], _GUARD if self.mode == layout.GUARD else 0)
             self._put(self._layout.memory_base(index), base)
             self._put(self._layout.memory_record(index), self._record(index))
             self.space.write(self._record(index) + layout.MEM_BASE, base)

@@ -1,6 +1,6 @@
 """Floor 4: compiling ahead: a second process compiles what will probably be called next, where there is a processor for it.
 
-In: a module, before anything of it runs, and from then on which functions are called. Out: machine code of others.
+In: what translates a module, before anything of it runs, and from then on which functions are called. Out: machine code of others.
 
 Theory of operation. Functions are compiled when they are first called, which for a large program is most of what it does in its
 first seconds. The compiler has no effects, so a forked process can do some of the work: what it makes comes back through a pipe and
@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from figwasp.codegen.code import Code
 from figwasp.errors import Error
 from figwasp.runtime import os
-from figwasp.wasm.module import FUNC
 
 if TYPE_CHECKING:
     from figwasp.runtime.translate import Translator
@@ -61,8 +60,12 @@ class Ahead:
 
     __slots__ = ("_at_work", "_called", "_data", "_made", "_made_pipe", "_pid")
 
-    def __init__(self, translator: Translator) -> None:
-        """Begin: what is exported will be called first."""
+    def __init__(self, make: Callable[[], Translator]) -> None:
+        """Begin: what is exported will be called first.
+
+        Args:
+            make: makes what translates, in the other process: whatever that needs and this one does not yet is best imported there.
+        """
         self._made: dict[int, Code] = {}
         self._data = bytearray()
         self._at_work = -1
@@ -83,7 +86,7 @@ class Ahead:
         except OSError:  # it goes without
             self.close()
         if self._pid == 0 and self._called >= 0:
-            _be_it(translator, called, made, parent, elsewhere)
+            _be_it(make, called, made, parent, elsewhere)
         for pipe in theirs:
             _os.close(pipe)
 
@@ -172,7 +175,7 @@ def _unpack(data: bytes) -> Code:
     return code
 
 
-def _be_it(translator: Translator, called: int, made: int, parent: int, elsewhere: set[int]) -> NoReturn:
+def _be_it(make: Callable[[], Translator], called: int, made: int, parent: int, elsewhere: set[int]) -> NoReturn:
     """Be the other process."""
     status = 1
     try:
@@ -183,9 +186,9 @@ def _be_it(translator: Translator, called: int, made: int, parent: int, elsewher
         os.limit_data(_MEMORY)
         _keep_only(called, made)
         gc.disable()
-        _Other(translator, called, made).run()
+        _Other(make(), called, made).run()
         status = 0
-    except (OSError, MemoryError, KeyboardInterrupt):
+    except (Error, OSError, MemoryError, KeyboardInterrupt):
         pass
     finally:
         _os._exit(status)
@@ -233,6 +236,8 @@ class _Other:
         Raises:
             OSError: there is nobody any more.
         """
+        from figwasp.wasm.module import FUNC  # by now it is there
+
         for export in self._translator.module.exports:
             if export.kind == FUNC:
                 self._reach(export.index, 0)

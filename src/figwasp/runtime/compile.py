@@ -172,7 +172,7 @@ class CompiledModule:
         from figwasp.runtime import ahead  # most programs do without
 
         if self._ahead is None and ahead.possible():
-            self._ahead = ahead.Ahead(self._translator)
+            self._ahead = ahead.Ahead(lambda: self._translator)
         try:
             yield
         finally:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os as _os
 from typing import Final
 
-from figwasp.ir.build import CHECKED, GUARD
-from figwasp.layout import PAGE_SIZE
+from figwasp.layout import CHECKED, GUARD, PAGE_SIZE
 from figwasp.runtime import os
 
 __all__ = ["CHECKED", "GUARD", "GUARD_SIZE", "choose_mode"]

@@ -12,8 +12,8 @@ from typing import Final
 
 from figwasp import errors, layout
 from figwasp.features import ALL, DEFAULT, Features
-from figwasp.ir.build import GUARD
 from figwasp.ir.evaluate import Trapped
+from figwasp.layout import GUARD
 from figwasp.wasm.decode import decode
 from figwasp.wasm.matching import global_matches, memory_matches, table_matches
 from figwasp.wasm.module import FUNC, MEMORY, TABLE, TAG, Import, Module

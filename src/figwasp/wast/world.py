@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from figwasp import errors, layout
 from figwasp.ir import constants, ops, pipeline
-from figwasp.ir.build import GUARD, build
+from figwasp.ir.build import build
 from figwasp.ir.evaluate import Environment, Evaluator, Space, Trapped, Undefined
 from figwasp.ir.func import Call, Func
-from figwasp.layout import PAGE_SIZE, InstanceLayout
+from figwasp.layout import GUARD, PAGE_SIZE, InstanceLayout
 from figwasp.wasm.module import Module
 from figwasp.wasm.subtyping import TypeWorld
 from figwasp.wasm.types import I64, FuncType, GlobalType, MemoryType, TableType
