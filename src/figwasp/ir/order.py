@@ -26,8 +26,8 @@ def run(func: Func) -> None:
     link(func)
     if _bypass(func):
         link(func)
-    _merge(func)
-    link(func)
+    if _merge(func):
+        link(func)
     _layout(func)
     dominators(func)
 
@@ -91,8 +91,11 @@ def _unbranch(func: Func, block: Block) -> bool:
     return True
 
 
-def _merge(func: Func) -> None:
-    """Append to each block the one it jumps to when nothing else goes there; update which blocks are loop headers."""
+def _merge(func: Func) -> bool:
+    """Append to each block the one it jumps to when nothing else goes there; update which blocks are loop headers.
+
+    Return whether any was appended.
+    """
     entries = [0] * len(func.blocks)
     repeats = [False] * len(func.blocks)
     for block in func.blocks:
@@ -104,17 +107,20 @@ def _merge(func: Func) -> None:
         if block.loop and not repeats[block.id] and block.code[0].op == ops.POLL:
             del block.code[0]
         block.loop = repeats[block.id]
+    merged = False
     for block in func.blocks:
         while block.code and block.code[-1].op == ops.JUMP:
             succ = block.succs[0]
             if entries[succ.id] != 1 or succ.params or succ is block:
                 break
+            merged = True
             block.code.pop()
             block.code += succ.code
             block.succs = succ.succs
             block.args = succ.args
             succ.code = []
             succ.succs = []
+    return merged
 
 
 def _layout(func: Func) -> None:

@@ -47,15 +47,20 @@ class Plan:
 
     def __init__(self, row: Opcode) -> None:
         params = row.params
-        results = row.results
-        addressed = ADDRESS in (params or ()) + (results or ())
+        results = row.results or ()
         self.row = row
         self.check: Check | None = CHECKS.get(row.immediates)
-        self.address: Address | None = ADDRESSES[row.immediates] if addressed else None
-        self.params = None if params is None else _addressed(params, I32)
-        self.results = _addressed(results or (), I32)
-        self.params_64 = _addressed(params or (), I64)
-        self.results_64 = _addressed(results or (), I64)
+        self.address: Address | None = None
+        self.params = params
+        self.results = results
+        self.params_64 = params or ()
+        self.results_64 = results
+        if ADDRESS in self.params_64 or ADDRESS in results:
+            self.address = ADDRESSES[row.immediates]
+            self.params = None if params is None else _addressed(params, I32)
+            self.results = _addressed(results, I32)
+            self.params_64 = _addressed(params or (), I64)
+            self.results_64 = _addressed(results, I64)
         self.rule = _RULES.get(row.name)
         self.reader: Reader | None = READERS[row.immediates] if row.immediates else None
         self.missing = row.proposal if row.ir == LATER else None
