@@ -72,7 +72,8 @@ def test_what_is_made_there_is_what_would_be_made_here(none_left: None, engine: 
     data = figwasp.wat(chain(12))
     expected = figwasp.load(figwasp.Module(data)).f0(5)
     module = begin(chain(12), **engine)
-    wait_for(module, 12)
+    os.write(other(module)._called, ahead._CALLED.pack(0) * 20)  # so much is to be done ahead
+    wait_for(module, 11)
     for index, code in other(module)._made.items():
         here = module.code._translator.translate(index)
         for name in ("name", "index", "data", "text_size", "relocs", "traps", "positions", "frame_size", "odd_frames"):
@@ -199,9 +200,14 @@ def test_it_does_not_run_far_ahead() -> None:
             made.append(worker._choose())
             worker._seen.add(made[-1])
             worker.credit -= worker._sizes[made[-1]]
-        assert made == list(range(len(made))) and len(made) < 150
+        assert made == [0]
         os.write(write, ahead._CALLED.pack(0) * 3)
-        assert worker._listen() and worker.credit > 0 and worker._choose() == len(made)
+        assert worker._listen()
+        while worker.credit >= 0:
+            made.append(worker._choose())
+            worker._seen.add(made[-1])
+            worker.credit -= worker._sizes[made[-1]]
+        assert made == list(range(len(made))) and 5 < len(made) < 10
     finally:
         os.close(read)
         os.close(write)

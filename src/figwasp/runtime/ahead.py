@@ -6,9 +6,9 @@ Theory of operation. Functions are compiled when they are first called, which fo
 first seconds. The compiler has no effects, so a forked process can do some of the work: what it makes comes back through a pipe and
 is installed when its time comes, as if it had been made here. Here a message goes out for every function that is called. There
 the functions that can be reached from those by direct calls are compiled, the largest first, which save most: each step away from
-what has been called makes one count less. It may do as much as has been called for, and a little in advance, so that little is
-done for nothing. Who wants a function that is just being made there waits for it; what cannot be compiled there is compiled here,
-and raises what is to be raised. When one process ends, however it ends, so does the other's part in this.
+what has been called makes one count less. It does twice as much as has been called for, so that little is done for nothing. Who
+wants a function that is just being made there waits for it; what cannot be compiled there is compiled here, and raises what is to
+be raised. When one process ends, however it ends, so does the other's part in this.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _BEGUN: Final = 0
 _MADE: Final = 1
 _REFUSED: Final = 2
 
-_ADVANCE: Final = 1 << 16  # bytes of bodies that may be compiled before anything has been called
+_PER_BYTE: Final = 2  # bytes that may be compiled for each byte of a body that is called
 _SURVEY: Final = 1 << 16  # bytes of bodies that are looked through before one is chosen
 _STEP: Final = 0.7  # what a function counts that is called by another, beside that
 _LARGEST: Final = 1 << 18  # bytes of a body: what is larger may take the memory of the machine
@@ -228,7 +228,7 @@ class _Other:
         self._best: list[tuple[float, int]] = []
         self.called = called
         self.made = made
-        self.credit = _ADVANCE
+        self.credit = 0
 
     def run(self) -> None:
         """Compile until there is nobody to do it for.
@@ -256,7 +256,7 @@ class _Other:
             data = _os.read(self.called, _PIPE)
             # Messages are written whole, and so are they read: their size divides that of the buffer.
             for (index,) in _CALLED.iter_unpack(data):
-                self.credit += self._sizes.get(index, 0)
+                self.credit += _PER_BYTE * self._sizes.get(index, 0)
                 self._seen.add(index)
                 self._reach(index, 0)
             return bool(data)
