@@ -36,12 +36,22 @@ def check_types(module: Module) -> ModuleTypes:
         end = groups[place + 1] if place + 1 < len(groups) else len(types)
         for index in range(start, end):
             _check_indices(types[index], index, end)
+    _check_depths(types)
     known = ModuleTypes(types, groups)
+    for index, type_ in enumerate(types):
+        if type_.supers:
+            _check_super(known, types, index)
+    return known
+
+
+def _check_depths(types: list[SubType]) -> None:
+    """Refuse long chains of supertypes, before anything is made of them that would take long or much."""
     depths = [0] * len(types)
     for index, type_ in enumerate(types):
         if type_.supers:
-            _check_super(known, types, index, depths)
-    return known
+            depths[index] = depths[type_.supers[0]] + 1
+            if depths[index] > limits.MAX_SUBTYPE_DEPTH:
+                raise LimitExceeded(f"type {index} has more than {limits.MAX_SUBTYPE_DEPTH} supertypes")
 
 
 def _check_arity(module: Module) -> None:
@@ -70,16 +80,13 @@ def _parts(type_: SubType) -> Types:
     return (comp.field.storage,)
 
 
-def _check_super(known: ModuleTypes, types: list[SubType], index: int, depths: list[int]) -> None:
+def _check_super(known: ModuleTypes, types: list[SubType], index: int) -> None:
     """Check that a type may be a subtype of the one it names."""
     above = types[index].supers[0]
     if types[above].final:
         raise Invalid(f"sub type {index} of type {above}, which is final")
     if not known.comp_matches(types[index].comp, types[above].comp):
         raise Invalid(f"sub type {index} does not match type {above}: expected {types[above].comp}, found {types[index].comp}")
-    depths[index] = depths[above] + 1
-    if depths[index] > limits.MAX_SUBTYPE_DEPTH:
-        raise LimitExceeded(f"type {index} has more than {limits.MAX_SUBTYPE_DEPTH} supertypes")
 
 
 def known_type(module: Module, code: int, what: str) -> None:
