@@ -317,7 +317,7 @@ async def fetch(caller: Caller, x: int) -> int:
     return await Fetcher()(caller, x)
 
 
-@pytest.mark.parametrize("function", [fetch, Fetcher().method, Fetcher(), functools.partial(fetch)], ids=repr)
+@pytest.mark.parametrize("function", [fetch, Fetcher().method, Fetcher(), functools.partial(fetch)], ids=["function", "method", "object", "partial"])
 def test_async_functions_get_it_too(function: Callable[..., Any]) -> None:
     instance = load(TEXT, host(f=function))
 

@@ -27,7 +27,8 @@ TEXT = DOCUMENT.read_text(encoding="utf-8")
 PART = re.compile(r"<!-- (explain|files): (.*?) -->\n(.*?)<!-- end -->", re.DOTALL)
 PROGRAM = re.compile(r"<!-- program -->\n```wat\n(.*?)```\n", re.DOTALL)
 SENTENCE = re.compile(r"(.*?)\.(?=\s+[A-Z]|\s*\n\n|\s*$)", re.DOTALL)
-FOLDERS = ["", *sorted(path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("__init__.py"))[1:]]
+FOLDERS = ["", *sorted({path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("[!_]*.py")} - {"."})]
+"""Of the package, those with modules."""
 
 
 def program() -> str:
@@ -53,10 +54,11 @@ def listing(words: str) -> str:
 
 
 def files(folder: str) -> str:
-    """Return the table of a folder's files: name and the first sentence of the docstring."""
+    """Return what an inner folder is for, and the table of the files: name and the first sentence of the docstring."""
     paths = sorted((PACKAGE / folder).glob("*.py"), key=lambda path: path.stem)
     rows = [f"| `{path.name}` | {summary(path)} |\n" for path in paths if path.name != "__init__.py" or not folder]
-    return "".join(["| | |\n", "|---|---|\n", *rows])
+    lead = f"`{folder}/`: {summary(PACKAGE / folder / '__init__.py')}.\n\n" if "/" in folder else ""
+    return "".join([lead, "| | |\n", "|---|---|\n", *rows])
 
 
 def summary(path: Path) -> str:

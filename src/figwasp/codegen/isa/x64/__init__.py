@@ -1,0 +1,1 @@
+"""Floor 3: all that is known of x86-64."""
