@@ -22,7 +22,7 @@ from figwasp.ir import pipeline
 from figwasp.ir.build import build, layout_of
 from figwasp.layout import GUARD, InstanceLayout
 from figwasp.wasm.decode import decode
-from figwasp.wasm.module import Module
+from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.validate import validate_func
 
 STAGES = ("validate", "build", "passes", "select", "allocate", "emit")

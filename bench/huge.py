@@ -15,8 +15,8 @@ import side  # puts the tree's own src first
 
 from figwasp.wasm.encode import encode, locals_vector
 from figwasp.wasm.leb128 import write_unsigned
-from figwasp.wasm.module import FUNC, Export, Module
-from figwasp.wasm.types import I32, FuncType
+from figwasp.wasm.syntax.module import FUNC, Export, Module
+from figwasp.wasm.syntax.types import I32, FuncType
 
 LOCALS = 49_999  # beside the parameter: the limit is 50,000
 INSTRUCTIONS = 200_000

@@ -15,7 +15,7 @@ A value type is an int, `I32` for example; `type_name` says how the text format 
 from __future__ import annotations
 
 from figwasp.api.module import ExportType, ExternType, ImportType
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax.types import (
     EXTERNREF,
     F32,
     F64,

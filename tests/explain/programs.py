@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from figwasp.wasm.decode import decode
-from figwasp.wasm.module import Module
 from figwasp.wasm.parse import wat
+from figwasp.wasm.syntax.module import Module
 
 SUM = """(module
   (memory (export "memory") 1)

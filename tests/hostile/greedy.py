@@ -12,8 +12,8 @@ from typing import Final
 import figwasp
 from figwasp.wasm.encode import encode, locals_vector
 from figwasp.wasm.leb128 import write_signed, write_unsigned
-from figwasp.wasm.module import ACTIVE, FUNC, PASSIVE, ConstExpr, Data, Elem, Export, Module
-from figwasp.wasm.types import FUNCREF, I32, FuncType, GlobalType, Limits, MemoryType, SubType, TableType
+from figwasp.wasm.syntax.module import ACTIVE, FUNC, PASSIVE, ConstExpr, Data, Elem, Export, Module
+from figwasp.wasm.syntax.types import FUNCREF, I32, FuncType, GlobalType, Limits, MemoryType, SubType, TableType
 from tests.hostile.mutants import bounded
 
 MANY: Final = 1000

@@ -16,7 +16,7 @@ import figwasp
 from figwasp.api.module import ImportType
 from figwasp.features import ALL, Features
 from figwasp.runtime.func import func_at
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax.types import (
     EXTERNREF,
     F32,
     F64,

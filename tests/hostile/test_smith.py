@@ -21,8 +21,8 @@ import figwasp
 from figwasp import errors
 from figwasp.features import DEFAULT, EXECUTED, Features
 from figwasp.wasm.decode import decode
-from figwasp.wasm.module import FUNC
-from figwasp.wasm.types import F32, F64, NUM_TYPES, FuncType
+from figwasp.wasm.syntax.module import FUNC
+from figwasp.wasm.syntax.types import F32, F64, NUM_TYPES, FuncType
 from figwasp.wasm.validate import validate
 from tests.hostile.mutants import load
 from tests.property.constants import float_bits

@@ -18,7 +18,7 @@ from figwasp.ir.evaluate_module import Machine
 from figwasp.ir.text import show
 from figwasp.ir.verify import verify
 from figwasp.layout import CHECKED, GUARD
-from figwasp.wasm.opcodes import BY_PREFIX
+from figwasp.wasm.syntax.opcodes import BY_PREFIX
 from tests.golden import runner
 from tests.ir import programs
 from tests.ir.compiling import build_all, build_one, module_of

@@ -10,7 +10,7 @@ import struct
 from random import Random
 from typing import Final
 
-from figwasp.wasm.types import F32, F64, I32, I64
+from figwasp.wasm.syntax.types import F32, F64, I32, I64
 
 _SMALL: Final = [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 31, 32, 33, 63, 64, 100, 127, 128, 255, 256, -1, -2, -8, -127, -128, -129, -256]
 INTS: Final[dict[int, list[int]]] = {

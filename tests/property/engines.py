@@ -22,8 +22,8 @@ from figwasp.runtime.compile import CompiledModule
 from figwasp.runtime.func import Func, enter_raw, func_at, new_buffer
 from figwasp.runtime.instance import Extern, State, instantiate
 from figwasp.runtime.owner import Owner, make_owner
-from figwasp.wasm.module import FUNC, Import, Module
-from figwasp.wasm.types import EXTERNREF, FuncType, GlobalType, MemoryType, TableType
+from figwasp.wasm.syntax.module import FUNC, Import, Module
+from figwasp.wasm.syntax.types import EXTERNREF, FuncType, GlobalType, MemoryType, TableType
 from tests.property.modules import Call
 from tests.property.outcomes import Outcome, OutOfTime, from_python, imported, imported_python, seen, to_python
 

@@ -11,8 +11,20 @@ from typing import Final
 
 from figwasp.wasm.encode import write_instr
 from figwasp.wasm.immediates import MEMARG, Immediate
-from figwasp.wasm.opcodes import BY_NAME, LATER, ROWS, Opcode
-from figwasp.wasm.types import EMPTY, EXTERNREF, F32, F64, FUNCREF, I32, I64, NUM_TYPES, FuncType, Types, type_name
+from figwasp.wasm.syntax.opcodes import BY_NAME, LATER, ROWS, Opcode
+from figwasp.wasm.syntax.types import (
+    EMPTY,
+    EXTERNREF,
+    F32,
+    F64,
+    FUNCREF,
+    I32,
+    I64,
+    NUM_TYPES,
+    FuncType,
+    Types,
+    type_name,
+)
 from tests.property.constants import CANONICAL_NAN, IDIOMS, constant, float_bits
 from tests.property.world import World
 

@@ -6,7 +6,7 @@ from random import Random
 from typing import Final
 
 from figwasp.wasm.encode import encode
-from figwasp.wasm.module import (
+from figwasp.wasm.syntax.module import (
     ACTIVE,
     DECLARATIVE,
     FUNC,
@@ -21,8 +21,8 @@ from figwasp.wasm.module import (
     Import,
     Module,
 )
-from figwasp.wasm.opcodes import BY_NAME
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax.opcodes import BY_NAME
+from figwasp.wasm.syntax.types import (
     EXTERNREF,
     FUNCREF,
     I32,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from figwasp.wasm.types import F32, F64, I32, FuncType, is_ref
+from figwasp.wasm.syntax.types import F32, F64, I32, FuncType, is_ref
 from tests.property.constants import CANONICAL_NAN, bits_float, float_bits, is_nan
 
 Result = tuple[str, str, tuple[int, ...]]

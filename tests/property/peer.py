@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any, Final
 
-from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE, Import, Module
-from figwasp.wasm.types import F32, F64, FUNCREF, I32, I64, GlobalType, MemoryType, TableType
+from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, Import, Module
+from figwasp.wasm.syntax.types import F32, F64, FUNCREF, I32, I64, GlobalType, MemoryType, TableType
 from tests.property.modules import Call
 from tests.property.outcomes import Outcome, OutOfTime, from_python, imported_python, seen, to_python
 

@@ -9,7 +9,19 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.wasm.encode import locals_vector
-from figwasp.wasm.types import EMPTY, EXTERNREF, F32, F64, FUNCREF, I32, I64, NUM_TYPES, FuncType, Types, type_name
+from figwasp.wasm.syntax.types import (
+    EMPTY,
+    EXTERNREF,
+    F32,
+    F64,
+    FUNCREF,
+    I32,
+    I64,
+    NUM_TYPES,
+    FuncType,
+    Types,
+    type_name,
+)
 from tests.property.constants import constant
 from tests.property.expressions import STORES, Expressions, Frame, block_type
 from tests.property.world import CALL_COST, World

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from figwasp.wasm.decode import decode
-from figwasp.wasm.module import Module
-from figwasp.wasm.opcodes import LATER, ROWS
+from figwasp.wasm.syntax.module import Module
+from figwasp.wasm.syntax.opcodes import LATER, ROWS
 from figwasp.wasm.validate import validate
 from tests.hostile.mutations import instructions
 from tests.hostile.workers import Watch

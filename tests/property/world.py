@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from figwasp.wasm.types import F32, F64, I32, I64, NUM_TYPES, FuncType, GlobalType, TableType, Types
+from figwasp.wasm.syntax.types import F32, F64, I32, I64, NUM_TYPES, FuncType, GlobalType, TableType, Types
 
 FUEL: Final = 700
 """Loop turns that a call from outside may make; a call costs CALL_COST of them."""

@@ -424,7 +424,7 @@ def test_code_for_a_memory_without_guard_area_checks_bounds() -> None:
     from figwasp.api import memory as memories
     from figwasp.runtime import containers, linear, modes
     from figwasp.runtime.owner import make_owner
-    from figwasp.wasm.types import Limits, MemoryType
+    from figwasp.wasm.syntax.types import Limits, MemoryType
 
     core = containers.Memory(MemoryType(Limits(1, 1)), modes.CHECKED)
     memory = memories.view(core, make_owner(core.record, linear.releaser(core.record)))

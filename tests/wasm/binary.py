@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from figwasp.wasm.encode import MAGIC, locals_vector, write_instr
 from figwasp.wasm.immediates import Immediate
 from figwasp.wasm.leb128 import write_signed, write_unsigned
-from figwasp.wasm.opcodes import BY_NAME
+from figwasp.wasm.syntax.opcodes import BY_NAME
 
 END = b"\x0b"
 

@@ -15,11 +15,11 @@ from figwasp.wasm.decode import decode
 from figwasp.wasm.immediates import KIND_NAMES, READERS, Immediate
 from figwasp.wasm.leb128 import read_u32
 from figwasp.wasm.lexer import Tokens, tokenize
-from figwasp.wasm.module import FUNC, TAG, ConstExpr, Module
-from figwasp.wasm.opcodes import BY_CODE, BY_PREFIX, pack
 from figwasp.wasm.reader import Reader
 from figwasp.wasm.script import Command
-from figwasp.wasm.types import CONCRETE, EMPTY, INDEX_SHIFT, FuncType, GlobalType, StructType, SubType, TableType
+from figwasp.wasm.syntax.module import FUNC, TAG, ConstExpr, Module
+from figwasp.wasm.syntax.opcodes import BY_CODE, BY_PREFIX, pack
+from figwasp.wasm.syntax.types import CONCRETE, EMPTY, INDEX_SHIFT, FuncType, GlobalType, StructType, SubType, TableType
 
 SCALAR_SCRIPTS = """
     address align block br br_if call call_indirect comments const conversions data elem endianness exports f32 f64_cmp

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from figwasp.wasm import limits
+from figwasp.wasm.syntax import limits
 from tests.wasm.binary import binary, entry, func_type, s, section, u, vec
 
 Row = tuple[str, Callable[[], bytes | str], str]

@@ -11,8 +11,8 @@ from figwasp.errors import LimitExceeded, Malformed
 from figwasp.features import ALL, DEFAULT, MVP
 from figwasp.wasm.decode import decode
 from figwasp.wasm.encode import encode_decoded
-from figwasp.wasm.module import ACTIVE, PASSIVE, TAG, Module
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax.module import ACTIVE, PASSIVE, TAG, Module
+from figwasp.wasm.syntax.types import (
     ANYREF,
     EQREF,
     EXNREF,

@@ -16,7 +16,7 @@ import figwasp
 from figwasp.wasm.decode import decode
 from figwasp.wasm.dwarf import LineTable
 from figwasp.wasm.dwarf_reader import BUDGET
-from figwasp.wasm.module import Module
+from figwasp.wasm.syntax.module import Module
 from tests.wasm.dwarf_maker import LENGTHS, code_start, custom, program, sequence, sleb, uleb, unit, with_sections
 
 HERE = Path(__file__).parent / "dwarf"

@@ -8,7 +8,7 @@ import pytest
 
 from figwasp.wasm.decode import decode
 from figwasp.wasm.encode import encode, locals_vector
-from figwasp.wasm.module import (
+from figwasp.wasm.syntax.module import (
     ACTIVE,
     DECLARATIVE,
     FUNC,
@@ -23,9 +23,9 @@ from figwasp.wasm.module import (
     Import,
     Module,
 )
-from figwasp.wasm.names import Names
-from figwasp.wasm.opcodes import BY_NAME
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax.names import Names
+from figwasp.wasm.syntax.opcodes import BY_NAME
+from figwasp.wasm.syntax.types import (
     EXTERNREF,
     F32,
     F64,

@@ -13,15 +13,15 @@ import pytest
 
 from figwasp.features import PROPOSALS
 from figwasp.wasm.immediates import KIND_NAMES
-from figwasp.wasm.opcodes import ADDRESS, LATER, ROWS, Opcode, show
-from figwasp.wasm.types import Types, type_name
+from figwasp.wasm.syntax.opcodes import ADDRESS, LATER, ROWS, Opcode, show
+from figwasp.wasm.syntax.types import Types, type_name
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "instructions.md"
 
 INTRODUCTION = """\
 # Instructions
 
-<!-- Written by tests/wasm/test_instructions.py from the rows of figwasp.wasm.opcodes: run it with FIGWASP_GOLDEN=update. -->
+<!-- Written by tests/wasm/test_instructions.py from the rows of figwasp.wasm.syntax.opcodes: run it with FIGWASP_GOLDEN=update. -->
 
 The {rows} instructions that figwasp decodes, validates, prints and writes; it executes {executed} of them so far. Proposals are
 switched by name in `figwasp.features`, and with `--enable` and `--disable` on the command line.

@@ -6,7 +6,18 @@ import pytest
 
 from figwasp.wasm.matching import global_matches, limits_match, memory_matches, table_matches
 from figwasp.wasm.subtyping import TypeWorld
-from figwasp.wasm.types import ANYREF, FUNCREF, I31REF, I32, I64, NON_NULL, GlobalType, Limits, MemoryType, TableType
+from figwasp.wasm.syntax.types import (
+    ANYREF,
+    FUNCREF,
+    I31REF,
+    I32,
+    I64,
+    NON_NULL,
+    GlobalType,
+    Limits,
+    MemoryType,
+    TableType,
+)
 
 
 @pytest.mark.parametrize(

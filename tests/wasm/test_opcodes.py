@@ -10,11 +10,24 @@ from hypothesis import given
 
 from figwasp.errors import Error, LimitExceeded, Malformed
 from figwasp.features import ALL, DEFAULT, EXECUTED, MVP, PROPOSALS, Features
-from figwasp.wasm import immediates, opcodes
+from figwasp.wasm import immediates
 from figwasp.wasm.encode import write_instr
 from figwasp.wasm.immediates import KIND_NAMES, READERS, SKIPPERS, Immediate
-from figwasp.wasm.opcodes import ADDRESS, BY_CODE, BY_NAME, BY_PREFIX, LATER, ROWS, SINGLE, Opcode, pack, show, subcode
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax import opcodes
+from figwasp.wasm.syntax.opcodes import (
+    ADDRESS,
+    BY_CODE,
+    BY_NAME,
+    BY_PREFIX,
+    LATER,
+    ROWS,
+    SINGLE,
+    Opcode,
+    pack,
+    show,
+    subcode,
+)
+from figwasp.wasm.syntax.types import (
     EMPTY,
     EQREF,
     EXTERNREF,

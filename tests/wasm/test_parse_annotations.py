@@ -6,9 +6,9 @@ import pytest
 
 from figwasp.errors import Error, Invalid, ParseError
 from figwasp.wasm.decode import decode
-from figwasp.wasm.module import Custom
 from figwasp.wasm.parse import parse, wat
 from figwasp.wasm.script import parse_script
+from figwasp.wasm.syntax.module import Custom
 
 # Names
 

@@ -10,7 +10,7 @@ from figwasp.errors import ParseError
 from figwasp.wasm.decode import decode
 from figwasp.wasm.parse import parse, wat
 from figwasp.wasm.script import parse_script
-from figwasp.wasm.types import I64, FuncType, concrete
+from figwasp.wasm.syntax.types import I64, FuncType, concrete
 from tests.wasm.comparison import canonical_bytes, peer_modules, tool, without_names
 
 AROUND = """

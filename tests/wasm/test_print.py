@@ -16,12 +16,12 @@ from figwasp.features import ALL
 from figwasp.wasm.decode import decode
 from figwasp.wasm.encode import encode, encode_decoded, locals_vector, write_instr
 from figwasp.wasm.immediates import KIND_NAMES, Immediate
-from figwasp.wasm.module import Elem, Module
-from figwasp.wasm.opcodes import BY_NAME, ROWS, Opcode
 from figwasp.wasm.parse import wat
 from figwasp.wasm.print import func_lines, module_lines, show, show_func
-from figwasp.wasm.stack_effect import CLOSERS, DIVIDERS, OPENERS
-from figwasp.wasm.types import EXTERNREF, FUNCREF, I32, NON_NULL, FuncType, SubType, concrete
+from figwasp.wasm.syntax.module import Elem, Module
+from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, Opcode
+from figwasp.wasm.syntax.stack_effect import CLOSERS, DIVIDERS, OPENERS
+from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, I32, NON_NULL, FuncType, SubType, concrete
 from tests.wasm.sameness import difference
 
 PRINTED = Path(__file__).parent / "printed"

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from figwasp.wasm.decode import decode
 from figwasp.wasm.encode import Section, encode
-from figwasp.wasm.names import Names, write_names
 from figwasp.wasm.parse import parse, wat
 from figwasp.wasm.print import show
 from figwasp.wasm.print_names import MAX_NAME
+from figwasp.wasm.syntax.names import Names, write_names
 from tests.wasm.binary import section
 from tests.wasm.sameness import difference, meaning
 

@@ -9,7 +9,7 @@ from figwasp.api.func import Func
 from figwasp.api.module import Module, listed
 from figwasp.errors import printable
 from figwasp.runtime import suspend
-from figwasp.wasm.module import FUNC
+from figwasp.wasm.syntax.module import FUNC
 
 if TYPE_CHECKING:
     from typing import TypedDict, Unpack

@@ -9,7 +9,7 @@ from figwasp.runtime import cpython, os
 from figwasp.runtime.owner import Owner, make_owner
 from figwasp.runtime.store import Store
 from figwasp.runtime.values import from_bits, to_bits
-from figwasp.wasm.types import EXTERNREF, FUNCREF, NUM_TYPES, TYPE_CODES, V128, GlobalType, is_extern, type_name
+from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, NUM_TYPES, TYPE_CODES, V128, GlobalType, is_extern, type_name
 
 _CONTENTS: Final = (*NUM_TYPES, FUNCREF, EXTERNREF)
 

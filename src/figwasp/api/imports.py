@@ -23,9 +23,9 @@ from figwasp.runtime.containers import Tag
 from figwasp.runtime.instance import Extern
 from figwasp.runtime.owner import Owner
 from figwasp.wasm.matching import global_matches, memory_matches, table_matches
-from figwasp.wasm.module import KIND_NAMES, TAG, Import
 from figwasp.wasm.subtyping import canonical_type
-from figwasp.wasm.types import GlobalType, MemoryType, TableType
+from figwasp.wasm.syntax.module import KIND_NAMES, TAG, Import
+from figwasp.wasm.syntax.types import GlobalType, MemoryType, TableType
 
 __all__ = ["MISSING", "Imports", "Incompatible", "Late", "check_imports", "check_namespace", "look_up", "member", "resolve"]
 

@@ -20,7 +20,7 @@ from figwasp.runtime.func import func_at
 from figwasp.runtime.instance import State
 from figwasp.runtime.owner import Owner
 from figwasp.runtime.store import Store
-from figwasp.wasm.module import FUNC, MEMORY, TABLE, TAG
+from figwasp.wasm.syntax.module import FUNC, MEMORY, TABLE, TAG
 
 _MISSING: Final = object()
 _closing: Final = threading.Lock()

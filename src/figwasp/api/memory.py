@@ -13,7 +13,7 @@ from figwasp.runtime import containers as runtime
 from figwasp.runtime import cpython, linear, modes, process
 from figwasp.runtime.owner import Owner, make_owner
 from figwasp.runtime.stubs_object import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, VIEW_SIZE, getbuffer
-from figwasp.wasm.types import Limits, MemoryType
+from figwasp.wasm.syntax.types import Limits, MemoryType
 
 _FORMATS: Final = {
     "i8": struct.Struct("<b"),

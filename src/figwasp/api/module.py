@@ -12,9 +12,9 @@ from figwasp.errors import Malformed, printable
 from figwasp.features import Features
 from figwasp.runtime.compile import CompiledModule
 from figwasp.wasm.decode import decode
-from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import
-from figwasp.wasm.module import Module as Decoded
-from figwasp.wasm.types import FuncType, GlobalType, MemoryType, TableType
+from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import
+from figwasp.wasm.syntax.module import Module as Decoded
+from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, TableType
 
 if TYPE_CHECKING:
     from figwasp.runtime.ahead import Ahead

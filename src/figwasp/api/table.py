@@ -10,7 +10,7 @@ from figwasp.runtime import containers as runtime
 from figwasp.runtime.owner import Owner, make_owner
 from figwasp.runtime.store import Store
 from figwasp.runtime.values import from_bits, to_bits
-from figwasp.wasm.types import EXTERNREF, FUNCREF, Limits, TableType, is_extern, type_name
+from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, Limits, TableType, is_extern, type_name
 
 _ELEMENTS: Final = {"funcref": FUNCREF, "externref": EXTERNREF}
 

@@ -18,7 +18,7 @@ from figwasp.cli.streams import binary_of, read
 from figwasp.explain import STAGES, explain, find, functions
 from figwasp.explain.functions import HEADING
 from figwasp.wasm.decode import decode
-from figwasp.wasm.module import Module
+from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.validate import validate_module
 
 __all__ = ["PARSER", "main"]

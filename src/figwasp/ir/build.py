@@ -22,10 +22,10 @@ from figwasp.ir.build_base import Builder, Method, OutOfProportion, ir_types
 from figwasp.ir.func import Func, Value
 from figwasp.layout import InstanceLayout
 from figwasp.wasm.immediates import NONE
-from figwasp.wasm.module import Module
-from figwasp.wasm.opcodes import BY_NAME, BY_PREFIX, LATER, SINGLE, Opcode
+from figwasp.wasm.syntax.module import Module
+from figwasp.wasm.syntax.opcodes import BY_NAME, BY_PREFIX, LATER, SINGLE, Opcode
+from figwasp.wasm.syntax.types import F32, F64, I32, I64
 from figwasp.wasm.type_binary import read_value_type
-from figwasp.wasm.types import F32, F64, I32, I64
 from figwasp.wasm.validate import FuncFacts
 
 __all__ = ["build", "layout_of"]

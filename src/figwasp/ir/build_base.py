@@ -15,9 +15,9 @@ from figwasp.ir import ops
 from figwasp.ir.build_env import Env, State
 from figwasp.ir.func import Block, Call, Func, Value
 from figwasp.layout import CTX_FUEL, InstanceLayout
-from figwasp.wasm import types as wasm
-from figwasp.wasm.module import Module
-from figwasp.wasm.types import Types
+from figwasp.wasm.syntax import types as wasm
+from figwasp.wasm.syntax.module import Module
+from figwasp.wasm.syntax.types import Types
 
 __all__ = ["Builder", "Edge", "Label", "Method", "OutOfProportion", "ir_types"]
 

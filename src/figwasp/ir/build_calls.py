@@ -14,7 +14,7 @@ from figwasp.ir import ops
 from figwasp.ir.build_base import Builder, Method, ir_types
 from figwasp.ir.build_refs import element, table_index
 from figwasp.ir.func import Call, Value
-from figwasp.wasm.types import FuncType
+from figwasp.wasm.syntax.types import FuncType
 
 __all__ = ["METHODS"]
 

@@ -21,9 +21,9 @@ from figwasp.ir import ops
 from figwasp.ir.build_base import Builder, Edge, Label, Method, ir_types
 from figwasp.ir.func import Block, Value
 from figwasp.wasm.immediates import SKIPPERS, Skipper
-from figwasp.wasm.opcodes import BY_CODE, BY_NAME, SINGLE, pack
+from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, SINGLE, pack
+from figwasp.wasm.syntax.types import EMPTY
 from figwasp.wasm.type_binary import read_value_type
-from figwasp.wasm.types import EMPTY
 
 __all__ = ["METHODS", "open_body"]
 

@@ -13,9 +13,9 @@ from figwasp import errors, layout
 from figwasp.ir import ops
 from figwasp.ir.build_base import Builder, Method, ir_types
 from figwasp.ir.func import Call, Value
-from figwasp.wasm import types as wasm
 from figwasp.wasm.immediates import MEMARG, MEMORY_INDEX_FLAG
-from figwasp.wasm.opcodes import BY_NAME, ROWS, SINGLE
+from figwasp.wasm.syntax import types as wasm
+from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, SINGLE
 
 __all__ = ["METHODS", "call_builtin", "open_memory"]
 

@@ -13,7 +13,7 @@ from figwasp import errors
 from figwasp.ir import ops
 from figwasp.ir.build_base import Builder, Method
 from figwasp.ir.func import Value
-from figwasp.wasm.opcodes import ROWS
+from figwasp.wasm.syntax.opcodes import ROWS
 
 __all__ = ["METHODS"]
 

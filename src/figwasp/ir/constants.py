@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.errors import Unsupported
-from figwasp.wasm.module import ConstExpr, Module
-from figwasp.wasm.opcodes import BY_CODE, BY_NAME, LATER
+from figwasp.wasm.syntax.module import ConstExpr, Module
+from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, LATER
 
 __all__ = ["evaluate", "missing_feature"]
 

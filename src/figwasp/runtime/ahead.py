@@ -236,7 +236,7 @@ class _Other:
         Raises:
             OSError: there is nobody any more.
         """
-        from figwasp.wasm.module import FUNC  # by now it is there
+        from figwasp.wasm.syntax.module import FUNC  # by now it is there
 
         for export in self._translator.module.exports:
             if export.kind == FUNC:

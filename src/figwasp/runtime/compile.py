@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from figwasp.codegen.code import Code
     from figwasp.runtime.ahead import Ahead
     from figwasp.runtime.instance import State
-    from figwasp.wasm.module import Module
+    from figwasp.wasm.syntax.module import Module
 
 _RUN: Final = 4096
 _LONG_BODY: Final = 1000  # bytes, of which each is a good 5 us

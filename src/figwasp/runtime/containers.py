@@ -16,7 +16,7 @@ from figwasp.errors import LimitExceeded, Unsupported
 from figwasp.runtime import cpython, deadline, linear, modes, os
 from figwasp.runtime.limits import Budget
 from figwasp.runtime.owner import Owner, make_owner
-from figwasp.wasm.types import I64, FuncType, GlobalType, MemoryType, TableType, is_extern, is_ref
+from figwasp.wasm.syntax.types import I64, FuncType, GlobalType, MemoryType, TableType, is_extern, is_ref
 
 if TYPE_CHECKING:
     from figwasp.runtime.store import Store

@@ -19,7 +19,7 @@ from figwasp.runtime.stubs import kinds, simple
 from figwasp.runtime.stubs_enter import RAW_BUSY, RAW_DEEP
 from figwasp.runtime.stubs_object import FUNC_FUNCREF, FUNC_OWNER, FUNC_RECORD, FUNC_SIZE, FUNC_STORE, FUNC_VECTORCALL
 from figwasp.runtime.values import from_bits, to_bits
-from figwasp.wasm.types import FuncType, type_name
+from figwasp.wasm.syntax.types import FuncType, type_name
 
 if TYPE_CHECKING:
     import inspect

@@ -26,11 +26,11 @@ from figwasp.ir.ops import I64
 from figwasp.runtime import os
 from figwasp.runtime.stubs import STORE_OP, Stub
 from figwasp.runtime.values import from_bits
-from figwasp.wasm.types import FuncType, Types
+from figwasp.wasm.syntax.types import FuncType, Types
 
 if TYPE_CHECKING:
     from figwasp.runtime.instance import State
-    from figwasp.wasm.module import Module
+    from figwasp.wasm.syntax.module import Module
 
 __all__ = ["FuncInfo", "Listener"]
 

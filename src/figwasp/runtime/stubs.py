@@ -25,7 +25,7 @@ from figwasp.ir.build_base import ir_types
 from figwasp.ir.func import Block, Call, Emitter, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
 from figwasp.runtime import cpython
-from figwasp.wasm.types import EXTERNREF, Types, is_ref
+from figwasp.wasm.syntax.types import EXTERNREF, Types, is_ref
 
 STORE_OP: Final = {I32: ops.I32_STORE, I64: ops.I64_STORE, F32: ops.F32_STORE, F64: ops.F64_STORE}
 LOAD_OP: Final = {I32: ops.I32_LOAD, I64: ops.I64_LOAD, F32: ops.F32_LOAD, F64: ops.F64_LOAD}

@@ -11,7 +11,7 @@ from figwasp.wasm.validate import validate_func
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
-    from figwasp.wasm.module import Module
+    from figwasp.wasm.syntax.module import Module
     from figwasp.wasm.validate import FuncFacts
 
 __all__ = ["Translator"]

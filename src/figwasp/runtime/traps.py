@@ -30,7 +30,7 @@ from figwasp.runtime import os, tracebacks
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
     from figwasp.runtime.tracebacks import Entry
-    from figwasp.wasm.module import Module
+    from figwasp.wasm.syntax.module import Module
 
 _MAX_FRAMES: Final = 1 << 20
 _PIECE: Final = 512  # bytes of the stack that are read at first

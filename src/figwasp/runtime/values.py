@@ -12,7 +12,7 @@ import struct
 from typing import Any, Final, Protocol
 
 from figwasp.errors import Unsupported
-from figwasp.wasm.types import F32, F64, FUNCREF, I32, I64, NON_NULL, Types, is_extern, is_ref, type_name
+from figwasp.wasm.syntax.types import F32, F64, FUNCREF, I32, I64, NON_NULL, Types, is_extern, is_ref, type_name
 
 _f32: Final = struct.Struct("<f")
 _f64: Final = struct.Struct("<d")

@@ -15,8 +15,8 @@ from figwasp.errors import Timeout, Unlinkable
 from figwasp.wasi import clocks, fdcalls, pathcalls, process, sockcalls
 from figwasp.wasi.abi import Fail, errno_of
 from figwasp.wasi.state import State
-from figwasp.wasm.module import FUNC
-from figwasp.wasm.types import I32, I64
+from figwasp.wasm.syntax.module import FUNC
+from figwasp.wasm.syntax.types import I32, I64
 
 __all__ = ["MODULES", "Function", "World", "bind"]
 

@@ -13,9 +13,10 @@ from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
 from figwasp.features import DEFAULT, Features
-from figwasp.wasm import limits, opcodes
 from figwasp.wasm.immediates import BLOCK, READERS, TRY_TABLE, Immediate
-from figwasp.wasm.module import (
+from figwasp.wasm.reader import Reader
+from figwasp.wasm.syntax import limits, opcodes
+from figwasp.wasm.syntax.module import (
     ACTIVE,
     DECLARATIVE,
     FUNC,
@@ -33,8 +34,7 @@ from figwasp.wasm.module import (
     Import,
     Module,
 )
-from figwasp.wasm.reader import Reader
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax.types import (
     FUNCREF,
     I8,
     I16,

@@ -12,7 +12,7 @@ from typing import Final
 
 from figwasp.wasm.immediates import WRITERS, Immediate
 from figwasp.wasm.leb128 import write_unsigned
-from figwasp.wasm.module import (
+from figwasp.wasm.syntax.module import (
     ACTIVE,
     DECLARATIVE,
     PASSIVE,
@@ -23,10 +23,9 @@ from figwasp.wasm.module import (
     Import,
     Module,
 )
-from figwasp.wasm.names import Names, write_names
-from figwasp.wasm.opcodes import BY_CODE, subcode
-from figwasp.wasm.type_binary import value_type_bytes, value_types_bytes
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax.names import Names, write_names
+from figwasp.wasm.syntax.opcodes import BY_CODE, subcode
+from figwasp.wasm.syntax.types import (
     FUNCREF,
     I8,
     I16,
@@ -43,6 +42,7 @@ from figwasp.wasm.types import (
     TableType,
     Types,
 )
+from figwasp.wasm.type_binary import value_type_bytes, value_types_bytes
 
 __all__ = ["MAGIC", "Section", "encode", "encode_decoded", "locals_vector", "write_instr", "write_name"]
 

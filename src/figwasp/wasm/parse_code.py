@@ -32,11 +32,11 @@ from typing import Final
 from figwasp.wasm.cursor import INSTRS
 from figwasp.wasm.immediates import KIND_NAMES, READERS, WRITERS, Immediate
 from figwasp.wasm.leb128 import read_u32, write_unsigned
-from figwasp.wasm.module import ConstExpr
-from figwasp.wasm.opcodes import BY_CODE, BY_NAME, BY_PREFIX, ROWS, Opcode, pack, subcode
 from figwasp.wasm.parse_operands import TEXT_READERS, Operands
 from figwasp.wasm.parse_types import TypeCursor
-from figwasp.wasm.types import NON_NULL
+from figwasp.wasm.syntax.module import ConstExpr
+from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, BY_PREFIX, ROWS, Opcode, pack, subcode
+from figwasp.wasm.syntax.types import NON_NULL
 
 __all__ = ["Code"]
 

@@ -14,14 +14,14 @@ from typing import Final, NamedTuple
 
 from figwasp.wasm.cursor import DATA
 from figwasp.wasm.encode import Section, locals_vector
-from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import, Module
-from figwasp.wasm.names import NameMap, Names
 from figwasp.wasm.parse_annotations import Annotations, hint_section
 from figwasp.wasm.parse_code import Code
 from figwasp.wasm.parse_numbering import KINDS, number
 from figwasp.wasm.parse_segments import Segments
 from figwasp.wasm.parse_types import TypeCursor
-from figwasp.wasm.types import GlobalType, MemoryType, SubType, TableType
+from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import, Module
+from figwasp.wasm.syntax.names import NameMap, Names
+from figwasp.wasm.syntax.types import GlobalType, MemoryType, SubType, TableType
 
 __all__ = ["Fields", "Parsed"]
 

@@ -12,11 +12,11 @@ from typing import Final
 from figwasp.wasm.cursor import DATA, ELEM, TYPE, U32, U64, is_index
 from figwasp.wasm.immediates import CATCH, CATCH_ALL, CATCH_ALL_REF, CATCH_REF, KIND_NAMES, Clause, Immediate
 from figwasp.wasm.literals import RANGE_ERROR, float_bits, integer
-from figwasp.wasm.module import FUNC, GLOBAL, MEMORY, TABLE, TAG
-from figwasp.wasm.opcodes import ROWS
 from figwasp.wasm.parse_types import TypeCursor
 from figwasp.wasm.parse_vectors import lane, lanes, vector
-from figwasp.wasm.types import Types
+from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG
+from figwasp.wasm.syntax.opcodes import ROWS
+from figwasp.wasm.syntax.types import Types
 
 __all__ = ["TEXT_READERS", "Operands", "TextReader"]
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from figwasp.wasm.cursor import TYPE, U32, U64, Cursor, is_index
 from figwasp.wasm.lexer import Tokens
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax.types import (
     EMPTY,
     HEAP_NAMES,
     I8,

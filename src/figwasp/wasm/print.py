@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from figwasp.wasm.module import (
+from figwasp.wasm.print_code import CodePrinter, as_string
+from figwasp.wasm.print_customs import custom_sections, string_lines, used_names, with_strings
+from figwasp.wasm.print_names import Space
+from figwasp.wasm.syntax.module import (
     ACTIVE,
     DECLARATIVE,
     FUNC,
@@ -23,11 +26,8 @@ from figwasp.wasm.module import (
     Import,
     Module,
 )
-from figwasp.wasm.opcodes import BY_NAME
-from figwasp.wasm.print_code import CodePrinter, as_string
-from figwasp.wasm.print_customs import custom_sections, string_lines, used_names, with_strings
-from figwasp.wasm.print_names import Space
-from figwasp.wasm.types import FUNCREF, NON_NULL, MemoryType, TableType
+from figwasp.wasm.syntax.opcodes import BY_NAME
+from figwasp.wasm.syntax.types import FUNCREF, NON_NULL, MemoryType, TableType
 
 __all__ = ["func_lines", "module_lines", "show", "show_func"]
 

@@ -11,12 +11,12 @@ from typing import Final
 
 from figwasp.wasm.immediates import KIND_NAMES, Immediate
 from figwasp.wasm.literals import float_text
-from figwasp.wasm.module import Module
-from figwasp.wasm.names import Names
-from figwasp.wasm.opcodes import BY_NAME, Opcode
 from figwasp.wasm.print_names import Space
 from figwasp.wasm.print_types import TypePrinter
-from figwasp.wasm.types import EMPTY, NON_NULL
+from figwasp.wasm.syntax.module import Module
+from figwasp.wasm.syntax.names import Names
+from figwasp.wasm.syntax.opcodes import BY_NAME, Opcode
+from figwasp.wasm.syntax.types import EMPTY, NON_NULL
 
 __all__ = ["ImmediatePrinter", "Label"]
 

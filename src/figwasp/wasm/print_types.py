@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from figwasp.wasm.module import Module
-from figwasp.wasm.names import Names
 from figwasp.wasm.print_names import Space
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax.module import Module
+from figwasp.wasm.syntax.names import Names
+from figwasp.wasm.syntax.types import (
     CONCRETE,
     I64,
     INDEX_SHIFT,

@@ -10,10 +10,9 @@ from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
 from figwasp.features import Features
-from figwasp.wasm import limits
 from figwasp.wasm.leb128 import unsigned
-from figwasp.wasm.type_binary import read_ref_type, read_value_type
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax import limits
+from figwasp.wasm.syntax.types import (
     CONCRETE,
     FUNCREF,
     I32,
@@ -28,6 +27,7 @@ from figwasp.wasm.types import (
     missing_proposal,
     type_name,
 )
+from figwasp.wasm.type_binary import read_ref_type, read_value_type
 
 __all__ = ["Reader"]
 

@@ -13,7 +13,7 @@ from figwasp.wasm.demangle import demangle
 
 if TYPE_CHECKING:
     from figwasp.wasm.dwarf import LineTable
-    from figwasp.wasm.module import Module
+    from figwasp.wasm.syntax.module import Module
 
 __all__ = ["SourceMap"]
 

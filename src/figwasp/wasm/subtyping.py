@@ -21,7 +21,7 @@ from array import array
 from threading import Lock
 from typing import Final
 
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax.types import (
     ANYREF,
     ARRAYREF,
     CONCRETE,

@@ -10,7 +10,7 @@ from typing import Final
 
 from figwasp.errors import Malformed
 from figwasp.wasm.leb128 import read_s33, write_signed
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax.types import (
     CONCRETE,
     HEAP_NAMES,
     INDEX_SHIFT,

@@ -9,9 +9,9 @@ The rules for bodies begin in `validate_body.py`, those for types in `validate_t
 from __future__ import annotations
 
 from figwasp.errors import Invalid, LimitExceeded
-from figwasp.wasm import limits
-from figwasp.wasm.module import ACTIVE, FUNC, GLOBAL, KIND_NAMES, MEMORY, TABLE, Module
-from figwasp.wasm.types import NON_NULL, FuncType, is_ref, type_name
+from figwasp.wasm.syntax import limits
+from figwasp.wasm.syntax.module import ACTIVE, FUNC, GLOBAL, KIND_NAMES, MEMORY, TABLE, Module
+from figwasp.wasm.syntax.types import NON_NULL, FuncType, is_ref, type_name
 from figwasp.wasm.validate_body import check_body
 from figwasp.wasm.validate_const import check_const
 from figwasp.wasm.validate_context import Context

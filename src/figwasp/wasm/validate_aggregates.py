@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import LimitExceeded
-from figwasp.wasm import limits
 from figwasp.wasm.immediates import Immediate
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax import limits
+from figwasp.wasm.syntax.types import (
     I8,
     I16,
     I32,

@@ -23,9 +23,9 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
-from figwasp.wasm import limits
 from figwasp.wasm.leb128 import signed, unsigned
-from figwasp.wasm.types import I32, Types
+from figwasp.wasm.syntax import limits
+from figwasp.wasm.syntax.types import I32, Types
 from figwasp.wasm.validate_context import Context, memory_needs
 from figwasp.wasm.validate_control import close_with_delegate, divide
 from figwasp.wasm.validate_state import BARRIER, Checker, FuncFacts, Mismatch, show

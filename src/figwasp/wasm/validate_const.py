@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import Invalid, LimitExceeded
-from figwasp.wasm.module import ConstExpr
-from figwasp.wasm.opcodes import BY_CODE, BY_NAME
-from figwasp.wasm.types import FUNCREF, type_name
+from figwasp.wasm.syntax.module import ConstExpr
+from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME
+from figwasp.wasm.syntax.types import FUNCREF, type_name
 from figwasp.wasm.validate_context import Context
 from figwasp.wasm.validate_rules import PLANS, apply
 from figwasp.wasm.validate_state import Checker, Mismatch, number, show

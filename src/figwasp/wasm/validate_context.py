@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.features import EXECUTED
-from figwasp.wasm import limits
-from figwasp.wasm.module import Module
 from figwasp.wasm.subtyping import ModuleTypes
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax import limits
+from figwasp.wasm.syntax.module import Module
+from figwasp.wasm.syntax.types import (
     CONCRETE,
     I64,
     INDEX_SHIFT,

@@ -9,7 +9,7 @@ from typing import Final
 
 from figwasp.errors import Malformed
 from figwasp.wasm.immediates import CATCH_ALL_REF, CATCH_REF, Immediate
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax.types import (
     EXNREF,
     FUNCREF,
     I32,

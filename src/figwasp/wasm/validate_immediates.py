@@ -12,8 +12,8 @@ from typing import Final
 from figwasp.errors import Malformed
 from figwasp.wasm import immediates
 from figwasp.wasm.immediates import CATCH_REF, Clause, Immediate
-from figwasp.wasm.opcodes import Opcode
-from figwasp.wasm.types import I32, I64, Types
+from figwasp.wasm.syntax.opcodes import Opcode
+from figwasp.wasm.syntax.types import I32, I64, Types
 from figwasp.wasm.validate_context import memory_needs, table_needs
 from figwasp.wasm.validate_state import Checker, Mismatch, number, numbers, pair
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from figwasp.wasm.immediates import Immediate
 from figwasp.wasm.subtyping import top_of
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax.types import (
     ANYREF,
     EXTERNREF,
     FUNCREF,

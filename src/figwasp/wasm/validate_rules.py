@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.wasm import opcodes
 from figwasp.wasm.immediates import READERS, Immediate, Reader
-from figwasp.wasm.opcodes import ADDRESS, LATER, Opcode
-from figwasp.wasm.types import I32, I64, Types
+from figwasp.wasm.syntax import opcodes
+from figwasp.wasm.syntax.opcodes import ADDRESS, LATER, Opcode
+from figwasp.wasm.syntax.types import I32, I64, Types
 from figwasp.wasm.validate_aggregates import AGGREGATES
 from figwasp.wasm.validate_control import CONTROL
 from figwasp.wasm.validate_immediates import ADDRESSES, CHECKS, Address, Check

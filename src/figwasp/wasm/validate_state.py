@@ -11,12 +11,12 @@ from typing import Final
 
 from figwasp.errors import Invalid, LimitExceeded, Malformed
 from figwasp.features import EXECUTED
-from figwasp.wasm import immediates, limits, opcodes
+from figwasp.wasm import immediates
 from figwasp.wasm.immediates import READERS, Immediate
 from figwasp.wasm.leb128 import unsigned
-from figwasp.wasm.module import ConstExpr
-from figwasp.wasm.type_binary import read_value_type
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax import limits, opcodes
+from figwasp.wasm.syntax.module import ConstExpr
+from figwasp.wasm.syntax.types import (
     CONCRETE,
     EMPTY,
     INDEX_SHIFT,
@@ -27,6 +27,7 @@ from figwasp.wasm.types import (
     missing_proposal,
     type_name,
 )
+from figwasp.wasm.type_binary import read_value_type
 from figwasp.wasm.validate_context import Context, needed
 
 __all__ = ["ANY", "ANY_REF", "BARRIER", "Checker", "FuncFacts", "Mismatch", "number", "numbers", "pair", "show"]

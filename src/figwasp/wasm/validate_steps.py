@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import Error, Malformed
-from figwasp.wasm import immediates, opcodes
+from figwasp.wasm import immediates
+from figwasp.wasm.syntax import opcodes
 from figwasp.wasm.validate_control import enter_try_table
 from figwasp.wasm.validate_immediates import CHECKS, check_memarg
 from figwasp.wasm.validate_rules import apply

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.features import EXECUTED, Features
-from figwasp.wasm import immediates, opcodes
-from figwasp.wasm.opcodes import LATER, Opcode
-from figwasp.wasm.types import EMPTY, TYPE_CODES, Types, missing_proposal
+from figwasp.wasm import immediates
+from figwasp.wasm.syntax import opcodes
+from figwasp.wasm.syntax.opcodes import LATER, Opcode
+from figwasp.wasm.syntax.types import EMPTY, TYPE_CODES, Types, missing_proposal
 from figwasp.wasm.validate_rules import PLANS, Plan
 
 __all__ = [

@@ -6,10 +6,10 @@ Goes in: a decoded module. Comes out: its `ModuleTypes`, or the error.
 from __future__ import annotations
 
 from figwasp.errors import Invalid, LimitExceeded
-from figwasp.wasm import limits
-from figwasp.wasm.module import Module
 from figwasp.wasm.subtyping import ModuleTypes
-from figwasp.wasm.types import (
+from figwasp.wasm.syntax import limits
+from figwasp.wasm.syntax.module import Module
+from figwasp.wasm.syntax.types import (
     CONCRETE,
     I64,
     INDEX_SHIFT,

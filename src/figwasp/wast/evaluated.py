@@ -16,10 +16,10 @@ from figwasp.ir.evaluate import Trapped
 from figwasp.layout import GUARD
 from figwasp.wasm.decode import decode
 from figwasp.wasm.matching import global_matches, memory_matches, table_matches
-from figwasp.wasm.module import FUNC, MEMORY, TABLE, TAG, Import, Module
 from figwasp.wasm.script import Value
 from figwasp.wasm.subtyping import canonical_type
-from figwasp.wasm.types import MemoryType, TableType, is_extern, is_ref, type_name
+from figwasp.wasm.syntax.module import FUNC, MEMORY, TABLE, TAG, Import, Module
+from figwasp.wasm.syntax.types import MemoryType, TableType, is_extern, is_ref, type_name
 from figwasp.wast.cell import Cell
 from figwasp.wast.engine import SPECTEST, Found, ScriptError, argument_bits, number
 from figwasp.wast.world import Built, Extern, FuncRef, Global, Memory, Table, Tag, World

@@ -15,9 +15,9 @@ from figwasp.ir.build import build
 from figwasp.ir.evaluate import Environment, Evaluator, Space, Trapped, Undefined
 from figwasp.ir.func import Call, Func
 from figwasp.layout import GUARD, PAGE_SIZE, InstanceLayout
-from figwasp.wasm.module import Module
 from figwasp.wasm.subtyping import TypeWorld
-from figwasp.wasm.types import I64, FuncType, GlobalType, MemoryType, TableType
+from figwasp.wasm.syntax.module import Module
+from figwasp.wasm.syntax.types import I64, FuncType, GlobalType, MemoryType, TableType
 from figwasp.wasm.validate import FuncFacts, validate
 
 if TYPE_CHECKING:

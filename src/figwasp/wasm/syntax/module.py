@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from figwasp.features import DEFAULT, Features
 from figwasp.wasm.immediates import Immediate
-from figwasp.wasm.names import Names, read_names
 from figwasp.wasm.source import SourceMap
-from figwasp.wasm.types import FuncType, GlobalType, MemoryType, SubType, TableType
+from figwasp.wasm.syntax.names import Names, read_names
+from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, SubType, TableType
 
 if TYPE_CHECKING:
     from figwasp.wasm.validate_context import Context

@@ -20,9 +20,9 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.features import PROPOSALS
-from figwasp.wasm import opcodes_atomic, opcodes_vector
 from figwasp.wasm.immediates import KIND_NAMES, KINDS
-from figwasp.wasm.types import TYPE_CODES, Types
+from figwasp.wasm.syntax import opcodes_atomic, opcodes_vector
+from figwasp.wasm.syntax.types import TYPE_CODES, Types
 
 __all__ = ["ADDRESS", "BY_CODE", "BY_NAME", "BY_PREFIX", "LATER", "ROWS", "SINGLE", "Opcode", "illegal", "pack", "show", "subcode"]
 

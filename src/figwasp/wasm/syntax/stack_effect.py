@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.wasm.immediates import Immediate
-from figwasp.wasm.module import Module
-from figwasp.wasm.opcodes import BY_NAME, ROWS, Opcode
-from figwasp.wasm.types import FuncType, StructType
+from figwasp.wasm.syntax.module import Module
+from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, Opcode
+from figwasp.wasm.syntax.types import FuncType, StructType
 
 __all__ = ["CLOSERS", "DIVIDERS", "OPENERS", "Effect", "block_effect", "effect"]
 
