@@ -21,7 +21,7 @@ from figwasp.errors import Error
 from figwasp.ir import pipeline
 from figwasp.ir.build import build, layout_of
 from figwasp.layout import GUARD, InstanceLayout
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.validate import validate_func
 

@@ -21,7 +21,7 @@ from figwasp.codegen.code import Code
 from figwasp.errors import Error
 from figwasp.layout import CHECKED, GUARD
 from figwasp.runtime.translate import Translator
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 
 PIECE = 400  # functions that a process compiles at a time
 MODES = {"guard": GUARD, "checked": CHECKED}

@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 import side  # puts the tree's own src first
 
-from figwasp.wasm.encode import encode, locals_vector
-from figwasp.wasm.leb128 import write_unsigned
+from figwasp.wasm.binary.encode import encode, locals_vector
+from figwasp.wasm.binary.leb128 import write_unsigned
 from figwasp.wasm.syntax.module import FUNC, Export, Module
 from figwasp.wasm.syntax.types import I32, FuncType
 
@@ -85,7 +85,7 @@ def module(name: str) -> bytes:
 def measure(name: str) -> None:
     """Compile and call one case; print a line."""
     import figwasp
-    from figwasp.wasm.decode import decode
+    from figwasp.wasm.binary.decode import decode
     from figwasp.wasm.validate import validate
 
     data = module(name)

@@ -18,7 +18,7 @@ import side  # puts the tree's own src first
 import figwasp
 from figwasp.wasi import WASI
 from figwasp.wasi.abi import SUBSCRIPTION
-from figwasp.wasm.leb128 import write_unsigned
+from figwasp.wasm.binary.leb128 import write_unsigned
 
 TEXT = """
 (module

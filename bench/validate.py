@@ -16,7 +16,7 @@ from time import perf_counter
 from side import machine, need_shared, peer
 
 from figwasp.errors import Error
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.validate import validate
 
 ROUNDS = 3

@@ -115,18 +115,18 @@ def test_module_stays_on_its_floor(module: str) -> None:
     assert violations(module, path.read_text(encoding="utf-8"), is_package=path.name == "__init__.py") == []
 
 
-KNOWN = {"figwasp", "figwasp.errors", "figwasp.wasm.decode", "figwasp.ir.func", "figwasp.codegen.emit",
+KNOWN = {"figwasp", "figwasp.errors", "figwasp.wasm.binary.decode", "figwasp.ir.func", "figwasp.codegen.emit",
          "figwasp.runtime.link", "figwasp.api.engine", "figwasp.wasi.paths", "figwasp.explain.page"}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("module", "source", "complaint"),
     [
-        ("figwasp.wasm.decode", "from figwasp.ir import func", "figwasp.ir.func is on floor 2, above floor 1"),
-        ("figwasp.wasm.decode", "import figwasp.runtime.link", "on floor 4, above floor 1"),
-        ("figwasp.wasm.decode", "from ..api.engine import Engine", "on floor 5, above floor 1"),
-        ("figwasp.wasm.decode", "from figwasp import load", "figwasp is on floor 5, above floor 1"),
-        ("figwasp.errors", "from figwasp.wasm.decode import decode", "on floor 1, above floor 0"),
+        ("figwasp.wasm.binary.decode", "from figwasp.ir import func", "figwasp.ir.func is on floor 2, above floor 1"),
+        ("figwasp.wasm.binary.decode", "import figwasp.runtime.link", "on floor 4, above floor 1"),
+        ("figwasp.wasm.binary.decode", "from ..api.engine import Engine", "on floor 5, above floor 1"),
+        ("figwasp.wasm.binary.decode", "from figwasp import load", "figwasp is on floor 5, above floor 1"),
+        ("figwasp.errors", "from figwasp.wasm.binary.decode import decode", "on floor 1, above floor 0"),
         ("figwasp.ir.func", "def f():\n    import figwasp.codegen.emit", "figwasp.ir.func:2: "),
         ("figwasp.ir.func", "import importlib\nimportlib.import_module('figwasp.runtime.link')", "above floor 2"),
         ("figwasp.codegen.emit", "import ctypes", "ctypes belongs to floor 4"),
@@ -148,7 +148,7 @@ def test_checker_catches(module: str, source: str, complaint: str) -> None:
     ("module", "source"),
     [
         ("figwasp.runtime.link", "import ctypes, mmap, signal, os\nfrom figwasp.codegen.emit import emit"),
-        ("figwasp.wasm.decode", "from figwasp import errors\nfrom figwasp.errors import Malformed\nfrom . import types"),
+        ("figwasp.wasm.binary.decode", "from figwasp import errors\nfrom figwasp.errors import Malformed\nfrom . import types"),
         ("figwasp.cli.main", "import figwasp\nfrom figwasp.explain.page import render"),
         ("figwasp.wasi.paths", "from figwasp.api.engine import Engine"),
         ("figwasp.__main__", "from figwasp.cli.main import main"),

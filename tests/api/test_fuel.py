@@ -15,7 +15,7 @@ from figwasp import Engine, OutOfFuel
 from figwasp.codegen import pipeline
 from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.ir.build import build, layout_of
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.validate import validate
 
 TEXT = """(module (import "host" "f" (func $f (param i32) (result i32)))

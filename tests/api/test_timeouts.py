@@ -20,7 +20,7 @@ from figwasp import Engine, Timeout
 from figwasp.runtime import deadline
 from figwasp.wasi import WASI
 from figwasp.wasi.abi import SUBSCRIPTION
-from figwasp.wasm.leb128 import write_unsigned
+from figwasp.wasm.binary.leb128 import write_unsigned
 from tests.runtime.support import check_script, python_path
 
 SHORT = 0.1

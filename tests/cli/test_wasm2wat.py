@@ -10,7 +10,7 @@ import pytest
 
 import figwasp
 from figwasp.features import ALL
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.print import show
 from tests.cli.commands import ADD, INVALID, MALFORMED, SHARED_MEMORY, outcome
 from tests.cli.process import environment, figwasp_command

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.parse import wat
 from figwasp.wasm.syntax.module import Module
 

@@ -19,7 +19,7 @@ from figwasp.ir import text as ir_text
 from figwasp.ir.build import build, layout_of
 from figwasp.ir.func import Func
 from figwasp.layout import CHECKED, GUARD
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.print import show_func
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.validate import validate_func, validate_module

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 import figwasp
-from figwasp.wasm.encode import encode, locals_vector
-from figwasp.wasm.leb128 import write_signed, write_unsigned
+from figwasp.wasm.binary.encode import encode, locals_vector
+from figwasp.wasm.binary.leb128 import write_signed, write_unsigned
 from figwasp.wasm.syntax.module import ACTIVE, FUNC, PASSIVE, ConstExpr, Data, Elem, Export, Module
 from figwasp.wasm.syntax.types import FUNCREF, I32, FuncType, GlobalType, Limits, MemoryType, SubType, TableType
 from tests.hostile.mutants import bounded

@@ -15,13 +15,13 @@ from random import Random
 from typing import Final
 
 from figwasp.features import ALL
-from figwasp.wasm.decode import decode
-from figwasp.wasm.immediates import SKIPPERS
-from figwasp.wasm.leb128 import read_u32
+from figwasp.wasm.binary.decode import decode
+from figwasp.wasm.binary.immediates import SKIPPERS
+from figwasp.wasm.binary.leb128 import read_u32
+from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.script import parse_script
 from figwasp.wasm.syntax.module import Body, Module
 from figwasp.wasm.syntax.opcodes import BY_PREFIX, ROWS, SINGLE, Opcode, subcode
-from figwasp.wasm.type_binary import read_value_type
 from tests.hostile.workers import ROOT
 from tests.property.modules import generate
 

@@ -20,7 +20,7 @@ import pytest
 import figwasp
 from figwasp import errors
 from figwasp.features import DEFAULT, EXECUTED, Features
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import FUNC
 from figwasp.wasm.syntax.types import F32, F64, NUM_TYPES, FuncType
 from figwasp.wasm.validate import validate

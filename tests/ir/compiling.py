@@ -7,7 +7,7 @@ import os
 from figwasp.ir.build import build, layout_of
 from figwasp.ir.func import Func
 from figwasp.layout import GUARD
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.parse import wat
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.validate import validate

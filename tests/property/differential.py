@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from tests.property import engines, peer
 from tests.property.modules import calls, generate
 from tests.property.outcomes import Outcome, OutOfTime

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.wasm.encode import write_instr
-from figwasp.wasm.immediates import MEMARG, Immediate
+from figwasp.wasm.binary.encode import write_instr
+from figwasp.wasm.binary.immediates import MEMARG, Immediate
 from figwasp.wasm.syntax.opcodes import BY_NAME, LATER, ROWS, Opcode
 from figwasp.wasm.syntax.types import (
     EMPTY,

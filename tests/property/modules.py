@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from figwasp.wasm.encode import encode
+from figwasp.wasm.binary.encode import encode
 from figwasp.wasm.syntax.module import (
     ACTIVE,
     DECLARATIVE,

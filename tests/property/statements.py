@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.wasm.encode import locals_vector
+from figwasp.wasm.binary.encode import locals_vector
 from figwasp.wasm.syntax.types import (
     EMPTY,
     EXTERNREF,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.opcodes import LATER, ROWS
 from figwasp.wasm.validate import validate

@@ -19,7 +19,7 @@ from figwasp.runtime import ahead
 from figwasp.runtime.ahead import Ahead
 from figwasp.runtime.modes import GUARD
 from figwasp.runtime.translate import Translator
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from tests.runtime.support import check_script
 
 PATIENCE = 60.0  # seconds until something is taken to hang
@@ -146,7 +146,7 @@ from figwasp.api.module import with_ahead
 from figwasp.runtime.ahead import Ahead
 from figwasp.runtime.modes import choose_mode
 from figwasp.runtime.translate import Translator
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 other = Ahead(lambda: Translator(decode(figwasp.wat({chain(12)!r})), choose_mode(), False))
 while not other._made:
     other._receive()

@@ -9,7 +9,7 @@ import pytest
 
 from figwasp import errors
 from figwasp.features import DEFAULT, PROPOSALS, Features
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.script import parse_script
 from figwasp.wasm.validate import validate
 from figwasp.wast.modes import MODES, new_engine

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from figwasp.features import ALL
+from figwasp.wasm.binary.decode import decode
+from figwasp.wasm.binary.immediates import KIND_NAMES, READERS, Immediate
+from figwasp.wasm.binary.leb128 import read_u32
+from figwasp.wasm.binary.reader import Reader
 from figwasp.wasm.cursor import Cursor
-from figwasp.wasm.decode import decode
-from figwasp.wasm.immediates import KIND_NAMES, READERS, Immediate
-from figwasp.wasm.leb128 import read_u32
 from figwasp.wasm.lexer import Tokens, tokenize
-from figwasp.wasm.reader import Reader
 from figwasp.wasm.script import Command
 from figwasp.wasm.syntax.module import FUNC, TAG, ConstExpr, Module
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_PREFIX, pack

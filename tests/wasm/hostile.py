@@ -16,8 +16,8 @@ from typing import Final
 
 from figwasp.errors import Error
 from figwasp.features import ALL
-from figwasp.wasm.decode import decode
-from figwasp.wasm.encode import encode_decoded
+from figwasp.wasm.binary.decode import decode
+from figwasp.wasm.binary.encode import encode_decoded
 from figwasp.wasm.parse import wat
 from figwasp.wasm.print import module_lines
 from figwasp.wasm.script import parse_script

@@ -7,8 +7,8 @@ instructions, and the same custom sections in the same order.
 from __future__ import annotations
 
 from figwasp.features import ALL, Features
-from figwasp.wasm.decode import decode
-from figwasp.wasm.immediates import Immediate
+from figwasp.wasm.binary.decode import decode
+from figwasp.wasm.binary.immediates import Immediate
 from figwasp.wasm.print_code import instructions, read_locals
 from figwasp.wasm.syntax.module import ConstExpr, Module
 from figwasp.wasm.syntax.names import Names

@@ -11,7 +11,7 @@ from hypothesis import given
 
 from figwasp.errors import Error, LimitExceeded, Malformed
 from figwasp.features import ALL, MVP
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, MEMORY, PASSIVE, TABLE
 from figwasp.wasm.syntax.opcodes import BY_NAME
 from figwasp.wasm.syntax.types import (

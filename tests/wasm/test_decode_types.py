@@ -9,8 +9,8 @@ import pytest
 
 from figwasp.errors import LimitExceeded, Malformed
 from figwasp.features import ALL, DEFAULT, MVP
-from figwasp.wasm.decode import decode
-from figwasp.wasm.encode import encode_decoded
+from figwasp.wasm.binary.decode import decode
+from figwasp.wasm.binary.encode import encode_decoded
 from figwasp.wasm.syntax.module import ACTIVE, PASSIVE, TAG, Module
 from figwasp.wasm.syntax.types import (
     ANYREF,

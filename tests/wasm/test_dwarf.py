@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import figwasp
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.dwarf import LineTable
 from figwasp.wasm.dwarf_reader import BUDGET
 from figwasp.wasm.syntax.module import Module

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from figwasp.wasm.decode import decode
-from figwasp.wasm.encode import encode, locals_vector
+from figwasp.wasm.binary.decode import decode
+from figwasp.wasm.binary.encode import encode, locals_vector
 from figwasp.wasm.syntax.module import (
     ACTIVE,
     DECLARATIVE,

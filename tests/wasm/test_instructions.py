@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from figwasp.features import PROPOSALS
-from figwasp.wasm.immediates import KIND_NAMES
+from figwasp.wasm.binary.immediates import KIND_NAMES
 from figwasp.wasm.syntax.opcodes import ADDRESS, LATER, ROWS, Opcode, show
 from figwasp.wasm.syntax.types import Types, type_name
 
@@ -27,7 +27,7 @@ The {rows} instructions that figwasp decodes, validates, prints and writes; it e
 switched by name in `figwasp.features`, and with `--enable` and `--disable` on the command line.
 
 * *opcode*: in hex; after a prefix byte comes the sub-opcode, which the binary writes as a LEB128.
-* *immediates*: of which kind they are; the kinds are described in `src/figwasp/wasm/immediates.py`.
+* *immediates*: of which kind they are; the kinds are described in `src/figwasp/wasm/binary/immediates.py`.
 * *type*: operands -> results, `addr` being the address type of the memory or table; `*` where they depend on the context.
 * *runs*: whether figwasp executes it, or only judges it.
 """

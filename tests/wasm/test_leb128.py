@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from figwasp.errors import Malformed
-from figwasp.wasm import leb128
+from figwasp.wasm.binary import leb128
 from tests.wasm.binary import s, u
 
 

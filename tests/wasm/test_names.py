@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from figwasp.wasm.decode import decode
-from figwasp.wasm.leb128 import read_u32
+from figwasp.wasm.binary.decode import decode
+from figwasp.wasm.binary.leb128 import read_u32
 from figwasp.wasm.syntax.names import Names, read_names, write_names
 from tests.wasm.binary import binary, func_type, one_func, section, u, vec
 

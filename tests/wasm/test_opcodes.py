@@ -10,9 +10,9 @@ from hypothesis import given
 
 from figwasp.errors import Error, LimitExceeded, Malformed
 from figwasp.features import ALL, DEFAULT, EXECUTED, MVP, PROPOSALS, Features
-from figwasp.wasm import immediates
-from figwasp.wasm.encode import write_instr
-from figwasp.wasm.immediates import KIND_NAMES, READERS, SKIPPERS, Immediate
+from figwasp.wasm.binary import immediates
+from figwasp.wasm.binary.encode import write_instr
+from figwasp.wasm.binary.immediates import KIND_NAMES, READERS, SKIPPERS, Immediate
 from figwasp.wasm.syntax import opcodes
 from figwasp.wasm.syntax.opcodes import (
     ADDRESS,

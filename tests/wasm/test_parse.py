@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from figwasp.errors import LimitExceeded, Malformed, ParseError
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.lexer import tokenize
 from figwasp.wasm.parse import parse, parse_form, wat
 from figwasp.wasm.print import show

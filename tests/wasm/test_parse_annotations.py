@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from figwasp.errors import Error, Invalid, ParseError
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.parse import parse, wat
 from figwasp.wasm.script import parse_script
 from figwasp.wasm.syntax.module import Custom

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from figwasp.errors import ParseError
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.parse import parse, wat
 from figwasp.wasm.script import parse_script
 from figwasp.wasm.syntax.types import I64, FuncType, concrete

@@ -13,9 +13,9 @@ import pytest
 
 from figwasp.errors import Error, LimitExceeded, Malformed
 from figwasp.features import ALL
-from figwasp.wasm.decode import decode
-from figwasp.wasm.encode import encode, encode_decoded, locals_vector, write_instr
-from figwasp.wasm.immediates import KIND_NAMES, Immediate
+from figwasp.wasm.binary.decode import decode
+from figwasp.wasm.binary.encode import encode, encode_decoded, locals_vector, write_instr
+from figwasp.wasm.binary.immediates import KIND_NAMES, Immediate
 from figwasp.wasm.parse import wat
 from figwasp.wasm.print import func_lines, module_lines, show, show_func
 from figwasp.wasm.syntax.module import Elem, Module

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from figwasp.wasm.decode import decode
-from figwasp.wasm.encode import Section, encode
+from figwasp.wasm.binary.decode import decode
+from figwasp.wasm.binary.encode import Section, encode
 from figwasp.wasm.parse import parse, wat
 from figwasp.wasm.print import show
 from figwasp.wasm.print_names import MAX_NAME

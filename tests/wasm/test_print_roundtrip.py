@@ -13,8 +13,8 @@ import pytest
 
 from figwasp.errors import Error, LimitExceeded, Malformed
 from figwasp.features import ALL
-from figwasp.wasm.decode import decode
-from figwasp.wasm.encode import encode_decoded
+from figwasp.wasm.binary.decode import decode
+from figwasp.wasm.binary.encode import encode_decoded
 from figwasp.wasm.lexer import tokenize
 from figwasp.wasm.parse import parse_form, wat
 from figwasp.wasm.print import show

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from figwasp.errors import Invalid, LimitExceeded
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.parse import wat
 from figwasp.wasm.subtyping import ModuleTypes, TypeWorld, canonical_type, top_of
 from figwasp.wasm.syntax.module import Module

@@ -12,7 +12,7 @@ import pytest
 
 from figwasp.errors import Error, Malformed
 from figwasp.features import ALL
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.parse import wat
 from figwasp.wasm.print import show
 from figwasp.wasm.script import Command, parse_script

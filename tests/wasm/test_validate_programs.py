@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from figwasp.features import EXECUTED
-from figwasp.wasm import leb128
-from figwasp.wasm.decode import decode
-from figwasp.wasm.immediates import READERS
+from figwasp.wasm.binary import leb128
+from figwasp.wasm.binary.decode import decode
+from figwasp.wasm.binary.immediates import READERS
+from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_PREFIX, pack
-from figwasp.wasm.type_binary import read_value_type
 from figwasp.wasm.validate import validate
 
 KERNELS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from figwasp.errors import LimitExceeded
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.types import I32
 from figwasp.wasm.validate import FuncFacts, validate
 from tests.wasm.binary import binary, entry, func_type, one_func, section, u, vec

@@ -11,7 +11,7 @@ from figwasp.api.engine import Engine, chosen, default_engine
 from figwasp.errors import Malformed, printable
 from figwasp.features import Features
 from figwasp.runtime.compile import CompiledModule
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import
 from figwasp.wasm.syntax.module import Module as Decoded
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, TableType

@@ -17,7 +17,7 @@ from figwasp import errors
 from figwasp.cli.streams import binary_of, read
 from figwasp.explain import STAGES, explain, find, functions
 from figwasp.explain.functions import HEADING
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.validate import validate_module
 

@@ -14,8 +14,8 @@ from figwasp import errors
 from figwasp.cli.features import add_switches, chosen
 from figwasp.cli.streams import STREAM, binary_of, failure, read, shown, write_stdout
 from figwasp.features import ALL
-from figwasp.wasm.decode import SECTIONS, decode
-from figwasp.wasm.leb128 import read_u32
+from figwasp.wasm.binary.decode import SECTIONS, decode
+from figwasp.wasm.binary.leb128 import read_u32
 from figwasp.wasm.print_code import as_identifier, as_string
 from figwasp.wasm.syntax.module import FUNC, KIND_NAMES, TAG, Export, Import, Module
 

@@ -54,6 +54,6 @@ def _read(program: str) -> bytes:
 
 def _translator(data: bytes, mode: int, options: RunOptions) -> Translator:
     from figwasp.runtime.translate import Translator
-    from figwasp.wasm.decode import decode
+    from figwasp.wasm.binary.decode import decode
 
     return Translator(decode(data, options.features), mode, options.fuel is not None)

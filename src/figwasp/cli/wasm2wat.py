@@ -14,7 +14,7 @@ from figwasp import errors
 from figwasp.cli.features import add_switches, chosen
 from figwasp.cli.streams import STREAM, binary_of, failure, read, write
 from figwasp.features import ALL
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.print import module_lines
 from figwasp.wasm.syntax.module import Module
 

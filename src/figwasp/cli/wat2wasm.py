@@ -13,7 +13,7 @@ from figwasp import errors
 from figwasp.cli.features import add_switches, chosen
 from figwasp.cli.streams import STREAM, binary_of, failure, read, write
 from figwasp.features import DEFAULT
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.validate import validate
 
 __all__ = ["PARSER", "main"]

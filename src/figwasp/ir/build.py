@@ -21,11 +21,11 @@ from figwasp.ir import build_calls, build_control, build_locals, build_memory, b
 from figwasp.ir.build_base import Builder, Method, OutOfProportion, ir_types
 from figwasp.ir.func import Func, Value
 from figwasp.layout import InstanceLayout
-from figwasp.wasm.immediates import NONE
+from figwasp.wasm.binary.immediates import NONE
+from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.opcodes import BY_NAME, BY_PREFIX, LATER, SINGLE, Opcode
 from figwasp.wasm.syntax.types import F32, F64, I32, I64
-from figwasp.wasm.type_binary import read_value_type
 from figwasp.wasm.validate import FuncFacts
 
 __all__ = ["build", "layout_of"]

@@ -20,10 +20,10 @@ from figwasp import errors
 from figwasp.ir import ops
 from figwasp.ir.build_base import Builder, Edge, Label, Method, ir_types
 from figwasp.ir.func import Block, Value
-from figwasp.wasm.immediates import SKIPPERS, Skipper
+from figwasp.wasm.binary.immediates import SKIPPERS, Skipper
+from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, SINGLE, pack
 from figwasp.wasm.syntax.types import EMPTY
-from figwasp.wasm.type_binary import read_value_type
 
 __all__ = ["METHODS", "open_body"]
 

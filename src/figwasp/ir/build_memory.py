@@ -13,7 +13,7 @@ from figwasp import errors, layout
 from figwasp.ir import ops
 from figwasp.ir.build_base import Builder, Method, ir_types
 from figwasp.ir.func import Call, Value
-from figwasp.wasm.immediates import MEMARG, MEMORY_INDEX_FLAG
+from figwasp.wasm.binary.immediates import MEMARG, MEMORY_INDEX_FLAG
 from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, SINGLE
 

@@ -12,7 +12,7 @@ from figwasp.ir import ops
 from figwasp.ir.build_base import Builder, Method
 from figwasp.ir.build_memory import call_builtin
 from figwasp.ir.func import Value
-from figwasp.wasm.immediates import HEAPTYPE, SELECT_TYPES, SKIPPERS
+from figwasp.wasm.binary.immediates import HEAPTYPE, SELECT_TYPES, SKIPPERS
 from figwasp.wasm.syntax.types import I64
 
 __all__ = ["METHODS", "element", "table_index"]

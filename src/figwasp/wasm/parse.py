@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import LimitExceeded, ParseError
+from figwasp.wasm.binary.encode import encode
 from figwasp.wasm.cursor import Cursor
-from figwasp.wasm.encode import encode
 from figwasp.wasm.lexer import Tokens, tokenize
 from figwasp.wasm.parse_fields import Fields, Parsed
 from figwasp.wasm.parse_types import TypeCursor

@@ -29,9 +29,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from figwasp.wasm.binary.immediates import KIND_NAMES, READERS, WRITERS, Immediate
+from figwasp.wasm.binary.leb128 import read_u32, write_unsigned
 from figwasp.wasm.cursor import INSTRS
-from figwasp.wasm.immediates import KIND_NAMES, READERS, WRITERS, Immediate
-from figwasp.wasm.leb128 import read_u32, write_unsigned
 from figwasp.wasm.parse_operands import TEXT_READERS, Operands
 from figwasp.wasm.parse_types import TypeCursor
 from figwasp.wasm.syntax.module import ConstExpr

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from figwasp.wasm.binary.encode import Section, locals_vector
 from figwasp.wasm.cursor import DATA
-from figwasp.wasm.encode import Section, locals_vector
 from figwasp.wasm.parse_annotations import Annotations, hint_section
 from figwasp.wasm.parse_code import Code
 from figwasp.wasm.parse_numbering import KINDS, number

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from figwasp.wasm.binary.immediates import CATCH, CATCH_ALL, CATCH_ALL_REF, CATCH_REF, KIND_NAMES, Clause, Immediate
 from figwasp.wasm.cursor import DATA, ELEM, TYPE, U32, U64, is_index
-from figwasp.wasm.immediates import CATCH, CATCH_ALL, CATCH_ALL_REF, CATCH_REF, KIND_NAMES, Clause, Immediate
 from figwasp.wasm.literals import RANGE_ERROR, float_bits, integer
 from figwasp.wasm.parse_types import TypeCursor
 from figwasp.wasm.parse_vectors import lane, lanes, vector

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from figwasp.errors import Malformed
-from figwasp.wasm.leb128 import read_u32
+from figwasp.wasm.binary.leb128 import read_u32
 from figwasp.wasm.print_code import instructions, read_locals
 from figwasp.wasm.print_names import as_string
 from figwasp.wasm.syntax.module import Custom, Module

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from figwasp.wasm.immediates import Immediate
+from figwasp.wasm.binary.immediates import Immediate
 from figwasp.wasm.print_immediates import ImmediatePrinter, Label
 from figwasp.wasm.syntax.opcodes import BY_NAME, Opcode
 from figwasp.wasm.syntax.stack_effect import CLOSERS, DIVIDERS, OPENERS, Effect, block_effect, effect

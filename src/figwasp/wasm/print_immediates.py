@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.wasm.immediates import KIND_NAMES, Immediate
+from figwasp.wasm.binary.immediates import KIND_NAMES, Immediate
 from figwasp.wasm.literals import float_text
 from figwasp.wasm.print_names import Space
 from figwasp.wasm.print_types import TypePrinter

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import LimitExceeded
-from figwasp.wasm.immediates import Immediate
+from figwasp.wasm.binary.immediates import Immediate
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.types import (
     I8,

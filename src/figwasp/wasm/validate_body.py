@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
-from figwasp.wasm.leb128 import signed, unsigned
+from figwasp.wasm.binary.leb128 import signed, unsigned
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.types import I32, Types
 from figwasp.wasm.validate_context import Context, memory_needs

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import Malformed
-from figwasp.wasm.immediates import CATCH_ALL_REF, CATCH_REF, Immediate
+from figwasp.wasm.binary.immediates import CATCH_ALL_REF, CATCH_REF, Immediate
 from figwasp.wasm.syntax.types import (
     EXNREF,
     FUNCREF,

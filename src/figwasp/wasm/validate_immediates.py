@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.errors import Malformed
-from figwasp.wasm import immediates
-from figwasp.wasm.immediates import CATCH_REF, Clause, Immediate
+from figwasp.wasm.binary import immediates
+from figwasp.wasm.binary.immediates import CATCH_REF, Clause, Immediate
 from figwasp.wasm.syntax.opcodes import Opcode
 from figwasp.wasm.syntax.types import I32, I64, Types
 from figwasp.wasm.validate_context import memory_needs, table_needs

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.wasm.immediates import Immediate
+from figwasp.wasm.binary.immediates import Immediate
 from figwasp.wasm.subtyping import top_of
 from figwasp.wasm.syntax.types import (
     ANYREF,

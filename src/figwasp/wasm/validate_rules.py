@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.wasm.immediates import READERS, Immediate, Reader
+from figwasp.wasm.binary.immediates import READERS, Immediate, Reader
 from figwasp.wasm.syntax import opcodes
 from figwasp.wasm.syntax.opcodes import ADDRESS, LATER, Opcode
 from figwasp.wasm.syntax.types import I32, I64, Types

@@ -11,9 +11,10 @@ from typing import Final
 
 from figwasp.errors import Invalid, LimitExceeded, Malformed
 from figwasp.features import EXECUTED
-from figwasp.wasm import immediates
-from figwasp.wasm.immediates import READERS, Immediate
-from figwasp.wasm.leb128 import unsigned
+from figwasp.wasm.binary import immediates
+from figwasp.wasm.binary.immediates import READERS, Immediate
+from figwasp.wasm.binary.leb128 import unsigned
+from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax import limits, opcodes
 from figwasp.wasm.syntax.module import ConstExpr
 from figwasp.wasm.syntax.types import (
@@ -27,7 +28,6 @@ from figwasp.wasm.syntax.types import (
     missing_proposal,
     type_name,
 )
-from figwasp.wasm.type_binary import read_value_type
 from figwasp.wasm.validate_context import Context, needed
 
 __all__ = ["ANY", "ANY_REF", "BARRIER", "Checker", "FuncFacts", "Mismatch", "number", "numbers", "pair", "show"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import Error, Malformed
-from figwasp.wasm import immediates
+from figwasp.wasm.binary import immediates
 from figwasp.wasm.syntax import opcodes
 from figwasp.wasm.validate_control import enter_try_table
 from figwasp.wasm.validate_immediates import CHECKS, check_memarg

@@ -14,7 +14,7 @@ from figwasp import errors, layout
 from figwasp.features import ALL, DEFAULT, Features
 from figwasp.ir.evaluate import Trapped
 from figwasp.layout import GUARD
-from figwasp.wasm.decode import decode
+from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.matching import global_matches, memory_matches, table_matches
 from figwasp.wasm.script import Value
 from figwasp.wasm.subtyping import canonical_type

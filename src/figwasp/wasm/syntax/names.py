@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import Malformed
-from figwasp.wasm.leb128 import read_u32, write_unsigned
+from figwasp.wasm.binary.leb128 import read_u32, write_unsigned
 
 __all__ = ["NameMap", "Names", "read_names", "write_names"]
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.features import PROPOSALS
-from figwasp.wasm.immediates import KIND_NAMES, KINDS
+from figwasp.wasm.binary.immediates import KIND_NAMES, KINDS
 from figwasp.wasm.syntax import opcodes_atomic, opcodes_vector
 from figwasp.wasm.syntax.types import TYPE_CODES, Types
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.wasm.immediates import Immediate
+from figwasp.wasm.binary.immediates import Immediate
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, Opcode
 from figwasp.wasm.syntax.types import FuncType, StructType

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from figwasp.wasm.immediates import WRITERS, Immediate
-from figwasp.wasm.leb128 import write_unsigned
+from figwasp.wasm.binary.immediates import WRITERS, Immediate
+from figwasp.wasm.binary.leb128 import write_unsigned
+from figwasp.wasm.binary.types import value_type_bytes, value_types_bytes
 from figwasp.wasm.syntax.module import (
     ACTIVE,
     DECLARATIVE,
@@ -42,7 +43,6 @@ from figwasp.wasm.syntax.types import (
     TableType,
     Types,
 )
-from figwasp.wasm.type_binary import value_type_bytes, value_types_bytes
 
 __all__ = ["MAGIC", "Section", "encode", "encode_decoded", "locals_vector", "write_instr", "write_name"]
 

@@ -10,7 +10,8 @@ from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
 from figwasp.features import Features
-from figwasp.wasm.leb128 import unsigned
+from figwasp.wasm.binary.leb128 import unsigned
+from figwasp.wasm.binary.types import read_ref_type, read_value_type
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.types import (
     CONCRETE,
@@ -27,7 +28,6 @@ from figwasp.wasm.syntax.types import (
     missing_proposal,
     type_name,
 )
-from figwasp.wasm.type_binary import read_ref_type, read_value_type
 
 __all__ = ["Reader"]
 

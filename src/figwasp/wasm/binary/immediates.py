@@ -29,17 +29,17 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
-from figwasp.wasm import leb128
-from figwasp.wasm.leb128 import read_u32
-from figwasp.wasm.syntax import limits
-from figwasp.wasm.syntax.types import EMPTY, NON_NULL
-from figwasp.wasm.type_binary import (
+from figwasp.wasm.binary import leb128
+from figwasp.wasm.binary.leb128 import read_u32
+from figwasp.wasm.binary.types import (
     heap_type_bytes,
     read_heap_type,
     read_value_type,
     value_type_bytes,
     value_types_bytes,
 )
+from figwasp.wasm.syntax import limits
+from figwasp.wasm.syntax.types import EMPTY, NON_NULL
 
 __all__ = ["KINDS", "KIND_NAMES", "READERS", "SKIPPERS", "WRITERS", "Immediate", "Reader", "Skipper", "Writer"]
 

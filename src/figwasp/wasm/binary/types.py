@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import Malformed
-from figwasp.wasm.leb128 import read_s33, write_signed
+from figwasp.wasm.binary.leb128 import read_s33, write_signed
 from figwasp.wasm.syntax.types import (
     CONCRETE,
     HEAP_NAMES,
