@@ -23,7 +23,7 @@ from figwasp.ir.build import build, layout_of
 from figwasp.layout import GUARD, InstanceLayout
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
-from figwasp.wasm.validate import validate_func
+from figwasp.wasm.valid.module import validate_func
 
 STAGES = ("validate", "build", "passes", "select", "allocate", "emit")
 PROGRAMS = ("quickjs", "hello-wasi-rs", "mandel", "smallpt-ex", "mal", "brotli")

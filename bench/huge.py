@@ -86,7 +86,7 @@ def measure(name: str) -> None:
     """Compile and call one case; print a line."""
     import figwasp
     from figwasp.wasm.binary.decode import decode
-    from figwasp.wasm.validate import validate
+    from figwasp.wasm.valid.module import validate
 
     data = module(name)
     count = validate(decode(data))[0].num_ops

@@ -17,7 +17,7 @@ from side import machine, need_shared, peer
 
 from figwasp.errors import Error
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.validate import validate
+from figwasp.wasm.valid.module import validate
 
 ROUNDS = 3
 

@@ -16,7 +16,7 @@ from figwasp.codegen import pipeline
 from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.ir.build import build, layout_of
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.validate import validate
+from figwasp.wasm.valid.module import validate
 
 TEXT = """(module (import "host" "f" (func $f (param i32) (result i32)))
   (memory (export "memory") 4)

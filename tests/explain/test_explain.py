@@ -22,7 +22,7 @@ from figwasp.layout import CHECKED, GUARD
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.print import show_func
 from figwasp.wasm.syntax.module import Module
-from figwasp.wasm.validate import validate_func, validate_module
+from figwasp.wasm.valid.module import validate_func, validate_module
 from tests.explain.programs import MIXED, SUM, module_of
 
 KERNELS = ["sha256", "quicksort", "vmloop", "nbody", "indirect", "fib"]

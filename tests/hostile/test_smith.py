@@ -23,7 +23,7 @@ from figwasp.features import DEFAULT, EXECUTED, Features
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import FUNC
 from figwasp.wasm.syntax.types import F32, F64, NUM_TYPES, FuncType
-from figwasp.wasm.validate import validate
+from figwasp.wasm.valid.module import validate
 from tests.hostile.mutants import load
 from tests.property.constants import float_bits
 from tests.property.outcomes import from_python, seen

@@ -10,7 +10,7 @@ from figwasp.layout import GUARD
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.parse import wat
 from figwasp.wasm.syntax.module import Module
-from figwasp.wasm.validate import validate
+from figwasp.wasm.valid.module import validate
 
 os.environ["FIGWASP_CHECK"] = "1"
 

@@ -10,7 +10,7 @@ from figwasp.ir.constants import evaluate, missing_feature
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.parse import wat
 from figwasp.wasm.syntax.module import Module
-from figwasp.wasm.validate import validate
+from figwasp.wasm.valid.module import validate
 
 
 def module(text: str) -> Module:

@@ -9,7 +9,7 @@ from figwasp.ir.build import build, layout_of
 from figwasp.ir.evaluate import Environment, Evaluator, Space, Trapped
 from figwasp.ir.func import Func
 from figwasp.ir.verify import BrokenFunc, verify
-from figwasp.wasm.validate import validate
+from figwasp.wasm.valid.module import validate
 from tests.ir.compiling import module_of
 
 BODIES = {

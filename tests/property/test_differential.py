@@ -14,7 +14,7 @@ import pytest
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.opcodes import LATER, ROWS
-from figwasp.wasm.validate import validate
+from figwasp.wasm.valid.module import validate
 from tests.hostile.mutations import instructions
 from tests.hostile.workers import Watch
 from tests.property import engines, outcomes

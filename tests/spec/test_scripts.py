@@ -11,7 +11,7 @@ from figwasp import errors
 from figwasp.features import DEFAULT, PROPOSALS, Features
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.script import parse_script
-from figwasp.wasm.validate import validate
+from figwasp.wasm.valid.module import validate
 from figwasp.wast.modes import MODES, new_engine
 from figwasp.wast.runner import Report, run_script
 

@@ -21,7 +21,7 @@ from figwasp.wasm.binary.encode import encode_decoded
 from figwasp.wasm.parse import wat
 from figwasp.wasm.print import module_lines
 from figwasp.wasm.script import parse_script
-from figwasp.wasm.validate import validate
+from figwasp.wasm.valid.module import validate
 from tests.wasm import hostile_bodies, hostile_sections, hostile_texts
 
 Row = tuple[str, Callable[[], bytes | str], str]

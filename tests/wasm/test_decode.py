@@ -28,7 +28,7 @@ from figwasp.wasm.syntax.types import (
     SubType,
     TableType,
 )
-from figwasp.wasm.validate import validate
+from figwasp.wasm.valid.module import validate
 from tests.wasm.binary import binary, entry, func_type, one_func, section, u, vec
 
 TYPES = section(1, vec([func_type()]))

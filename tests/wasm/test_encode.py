@@ -39,7 +39,7 @@ from figwasp.wasm.syntax.types import (
     SubType,
     TableType,
 )
-from figwasp.wasm.validate import validate
+from figwasp.wasm.valid.module import validate
 
 NOTHING = b"\0\x0b"
 

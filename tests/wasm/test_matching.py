@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from figwasp.wasm.matching import global_matches, limits_match, memory_matches, table_matches
-from figwasp.wasm.subtyping import TypeWorld
 from figwasp.wasm.syntax.types import (
     ANYREF,
     FUNCREF,
@@ -18,6 +16,8 @@ from figwasp.wasm.syntax.types import (
     MemoryType,
     TableType,
 )
+from figwasp.wasm.valid.matching import global_matches, limits_match, memory_matches, table_matches
+from figwasp.wasm.valid.subtyping import TypeWorld
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.lexer import tokenize
 from figwasp.wasm.parse import parse, parse_form, wat
 from figwasp.wasm.print import show
-from figwasp.wasm.validate import validate
+from figwasp.wasm.valid.module import validate
 from tests.wasm.comparison import forms, instructions, without_names
 
 MAGIC = "0061736d01000000"

@@ -16,7 +16,7 @@ from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.parse import wat
 from figwasp.wasm.print import show
 from figwasp.wasm.script import Command, parse_script
-from figwasp.wasm.validate import validate
+from figwasp.wasm.valid.module import validate
 from tests.wasm.comparison import canonical_bytes, peer_modules, scripts, tool, with_modules
 
 PARTS = 4

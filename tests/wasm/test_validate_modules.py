@@ -8,7 +8,7 @@ from figwasp.errors import Invalid
 from figwasp.features import ALL, MVP
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.types import I32
-from figwasp.wasm.validate import validate_module
+from figwasp.wasm.valid.module import validate_module
 from tests.wasm.binary import binary, entry, func_type, one_func, section, u, vec
 
 EMPTY_TYPE = section(1, vec([func_type()]))

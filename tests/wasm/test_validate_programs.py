@@ -13,7 +13,7 @@ from figwasp.wasm.binary.immediates import READERS
 from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_PREFIX, pack
-from figwasp.wasm.validate import validate
+from figwasp.wasm.valid.module import validate
 
 KERNELS = (
     "chase collatz64 fib host indirect mandel matmul matmul_ikj membytes nbody quicksort sha256 sieve spin tiny vmloop"

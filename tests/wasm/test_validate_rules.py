@@ -8,7 +8,7 @@ from figwasp.errors import Invalid, Malformed
 from figwasp.features import ALL, DEFAULT, EXECUTED, PROPOSALS
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.parse import wat
-from figwasp.wasm.validate import FuncFacts, validate
+from figwasp.wasm.valid.module import FuncFacts, validate
 from tests.wasm.binary import one_func
 
 AROUND = """

@@ -7,7 +7,7 @@ import pytest
 from figwasp.errors import LimitExceeded
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.types import I32
-from figwasp.wasm.validate import FuncFacts, validate
+from figwasp.wasm.valid.module import FuncFacts, validate
 from tests.wasm.binary import binary, entry, func_type, one_func, section, u, vec
 
 

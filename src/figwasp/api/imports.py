@@ -22,10 +22,10 @@ from figwasp.runtime.compile import TYPES, CompiledModule
 from figwasp.runtime.containers import Tag
 from figwasp.runtime.instance import Extern
 from figwasp.runtime.owner import Owner
-from figwasp.wasm.matching import global_matches, memory_matches, table_matches
-from figwasp.wasm.subtyping import canonical_type
 from figwasp.wasm.syntax.module import KIND_NAMES, TAG, Import
 from figwasp.wasm.syntax.types import GlobalType, MemoryType, TableType
+from figwasp.wasm.valid.matching import global_matches, memory_matches, table_matches
+from figwasp.wasm.valid.subtyping import canonical_type
 
 __all__ = ["MISSING", "Imports", "Incompatible", "Late", "check_imports", "check_namespace", "look_up", "member", "resolve"]
 

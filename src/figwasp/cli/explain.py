@@ -19,7 +19,7 @@ from figwasp.explain import STAGES, explain, find, functions
 from figwasp.explain.functions import HEADING
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
-from figwasp.wasm.validate import validate_module
+from figwasp.wasm.valid.module import validate_module
 
 __all__ = ["PARSER", "main"]
 

@@ -15,7 +15,7 @@ from figwasp.cli.features import add_switches, chosen
 from figwasp.cli.streams import STREAM, binary_of, failure, read
 from figwasp.features import DEFAULT, Features
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.validate import validate
+from figwasp.wasm.valid.module import validate
 
 __all__ = ["PARSER", "main"]
 

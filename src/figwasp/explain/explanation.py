@@ -28,7 +28,7 @@ from figwasp.wasm.print_code import as_string
 from figwasp.wasm.syntax.module import FUNC
 from figwasp.wasm.syntax.module import Module as Decoded
 from figwasp.wasm.syntax.types import FuncType
-from figwasp.wasm.validate import validate_func, validate_module
+from figwasp.wasm.valid.module import validate_func, validate_module
 
 PASSES: Final = [name.replace(" ", "-") for name, _ in pipeline.PASSES]
 STAGES: Final = ["wat", "ssa", *PASSES, "select", "allocate", "frame", "code", "entry", "joined", "times"]

@@ -26,7 +26,7 @@ from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.opcodes import BY_NAME, BY_PREFIX, LATER, SINGLE, Opcode
 from figwasp.wasm.syntax.types import F32, F64, I32, I64
-from figwasp.wasm.validate import FuncFacts
+from figwasp.wasm.valid.module import FuncFacts
 
 __all__ = ["build", "layout_of"]
 

@@ -15,10 +15,10 @@ from figwasp.ir import constants, ops
 from figwasp.ir.build import build, layout_of
 from figwasp.ir.evaluate import Environment, Evaluator, Space, Trapped, Undefined
 from figwasp.ir.func import Call, Func
-from figwasp.wasm.subtyping import TypeWorld
 from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, FUNC, PASSIVE, ConstExpr, Module
-from figwasp.wasm.validate import validate_func, validate_module
+from figwasp.wasm.valid.module import validate_func, validate_module
+from figwasp.wasm.valid.subtyping import TypeWorld
 
 __all__ = ["Host", "Machine"]
 

@@ -15,8 +15,8 @@ from figwasp.runtime import codespace, cpython, deadline, discard, listen, modes
 from figwasp.runtime.config import Config
 from figwasp.runtime.owner import make_owner
 from figwasp.runtime.translate import Translator
-from figwasp.wasm.subtyping import TypeWorld
-from figwasp.wasm.validate import FuncFacts, validate, validate_module
+from figwasp.wasm.valid.module import FuncFacts, validate, validate_module
+from figwasp.wasm.valid.subtyping import TypeWorld
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code

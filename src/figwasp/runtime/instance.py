@@ -30,9 +30,9 @@ from figwasp.runtime.owner import Owner, make_owner
 from figwasp.runtime.store import Store
 from figwasp.runtime.stubs import kinds, simple
 from figwasp.runtime.suspend import AsyncHostFunc, is_async
-from figwasp.wasm.subtyping import canonical_type
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, FUNC, ConstExpr
 from figwasp.wasm.syntax.types import is_extern, is_ref
+from figwasp.wasm.valid.subtyping import canonical_type
 
 Extern = Func | Callable[..., Any] | Memory | Table | Global | Tag
 """What an import can be: a wasm function, a Python callable, or an instance of the other kinds."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from figwasp.codegen import pipeline
 from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.ir.build import build, layout_of
-from figwasp.wasm.validate import validate_func
+from figwasp.wasm.valid.module import validate_func
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
     from figwasp.wasm.syntax.module import Module
-    from figwasp.wasm.validate import FuncFacts
+    from figwasp.wasm.valid.module import FuncFacts
 
 __all__ = ["Translator"]
 

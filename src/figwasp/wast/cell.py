@@ -14,8 +14,8 @@ from figwasp import errors, layout
 from figwasp.ir import constants
 from figwasp.ir.evaluate import Trapped
 from figwasp.layout import PAGE_SIZE
-from figwasp.wasm.subtyping import canonical_type
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, ConstExpr
+from figwasp.wasm.valid.subtyping import canonical_type
 from figwasp.wast.world import MAX_ELEMENTS, MAX_PAGES, Built, Extern, FuncRef, Global, Memory, Table, Tag, World
 
 __all__ = ["Cell"]

@@ -15,10 +15,10 @@ from figwasp.ir.build import build
 from figwasp.ir.evaluate import Environment, Evaluator, Space, Trapped, Undefined
 from figwasp.ir.func import Call, Func
 from figwasp.layout import GUARD, PAGE_SIZE, InstanceLayout
-from figwasp.wasm.subtyping import TypeWorld
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.types import I64, FuncType, GlobalType, MemoryType, TableType
-from figwasp.wasm.validate import FuncFacts, validate
+from figwasp.wasm.valid.module import FuncFacts, validate
+from figwasp.wasm.valid.subtyping import TypeWorld
 
 if TYPE_CHECKING:
     from figwasp.wast.cell import Cell

@@ -15,7 +15,7 @@ from figwasp.wasm.syntax.names import Names, read_names
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, SubType, TableType
 
 if TYPE_CHECKING:
-    from figwasp.wasm.validate_context import Context
+    from figwasp.wasm.valid.context import Context
 
 __all__ = [
     "ACTIVE",

@@ -26,11 +26,11 @@ from figwasp.errors import LimitExceeded, Malformed
 from figwasp.wasm.binary.leb128 import signed, unsigned
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.types import I32, Types
-from figwasp.wasm.validate_context import Context, memory_needs
-from figwasp.wasm.validate_control import close_with_delegate, divide
-from figwasp.wasm.validate_state import BARRIER, Checker, FuncFacts, Mismatch, show
-from figwasp.wasm.validate_steps import UNSET, enter_try, explain, memarg, other, take_back
-from figwasp.wasm.validate_tables import (
+from figwasp.wasm.valid.context import Context, memory_needs
+from figwasp.wasm.valid.control import close_with_delegate, divide
+from figwasp.wasm.valid.state import BARRIER, Checker, FuncFacts, Mismatch, show
+from figwasp.wasm.valid.steps import UNSET, enter_try, explain, memarg, other, take_back
+from figwasp.wasm.valid.tables import (
     BINARY,
     BLOCK,
     BRANCH,

@@ -6,8 +6,8 @@ Indices in value types stand for canonical numbers of a world that both modules 
 
 from __future__ import annotations
 
-from figwasp.wasm.subtyping import TypeWorld
 from figwasp.wasm.syntax.types import GlobalType, Limits, MemoryType, TableType
+from figwasp.wasm.valid.subtyping import TypeWorld
 
 __all__ = ["global_matches", "limits_match", "memory_matches", "table_matches"]
 

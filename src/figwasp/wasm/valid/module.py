@@ -2,8 +2,8 @@
 
 Goes in: a decoded `Module`. Comes out: one `FuncFacts` per defined function, or the error. `validate` does everything;
 `validate_module` and `validate_func` are its two halves, for callers that check a body only when they come to compile it.
-The rules for bodies begin in `validate_body.py`, those for types in `validate_types.py` and for constant expressions in
-`validate_const.py`; here stands what holds a module together (spec 3.5).
+The rules for bodies begin in `valid/body.py`, those for types in `valid/types.py` and for constant expressions in
+`valid/const.py`; here stands what holds a module together (spec 3.5).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from figwasp.errors import Invalid, LimitExceeded
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.module import ACTIVE, FUNC, GLOBAL, KIND_NAMES, MEMORY, TABLE, Module
 from figwasp.wasm.syntax.types import NON_NULL, FuncType, is_ref, type_name
-from figwasp.wasm.validate_body import check_body
-from figwasp.wasm.validate_const import check_const
-from figwasp.wasm.validate_context import Context
-from figwasp.wasm.validate_state import FuncFacts
-from figwasp.wasm.validate_types import check_func_types, check_memory, check_table, check_types, known_type
+from figwasp.wasm.valid.body import check_body
+from figwasp.wasm.valid.const import check_const
+from figwasp.wasm.valid.context import Context
+from figwasp.wasm.valid.state import FuncFacts
+from figwasp.wasm.valid.types import check_func_types, check_memory, check_table, check_types, known_type
 
 __all__ = ["FuncFacts", "validate", "validate_func", "validate_module"]
 

@@ -1,7 +1,7 @@
 """The instruction table as the validator's loop wants it. Floor 1.
 
 Goes in: the rows of `opcodes.py` and a set of proposals. Comes out: `Tables`, lists indexed by the opcode byte, with an
-action for every instruction that has a fast path in `validate_body.py`. A row whose proposal is off has neither action nor plan.
+action for every instruction that has a fast path in `valid/body.py`. A row whose proposal is off has neither action nor plan.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from figwasp.wasm.binary import immediates
 from figwasp.wasm.syntax import opcodes
 from figwasp.wasm.syntax.opcodes import LATER, Opcode
 from figwasp.wasm.syntax.types import EMPTY, TYPE_CODES, Types, missing_proposal
-from figwasp.wasm.validate_rules import PLANS, Plan
+from figwasp.wasm.valid.rules import PLANS, Plan
 
 __all__ = [
     "BINARY",

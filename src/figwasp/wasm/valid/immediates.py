@@ -14,8 +14,8 @@ from figwasp.wasm.binary import immediates
 from figwasp.wasm.binary.immediates import CATCH_REF, Clause, Immediate
 from figwasp.wasm.syntax.opcodes import Opcode
 from figwasp.wasm.syntax.types import I32, I64, Types
-from figwasp.wasm.validate_context import memory_needs, table_needs
-from figwasp.wasm.validate_state import Checker, Mismatch, number, numbers, pair
+from figwasp.wasm.valid.context import memory_needs, table_needs
+from figwasp.wasm.valid.state import Checker, Mismatch, number, numbers, pair
 
 __all__ = ["ADDRESSES", "CHECKS", "Address", "Check", "check_memarg", "clauses_of", "smaller"]
 

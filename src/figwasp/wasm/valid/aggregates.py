@@ -1,6 +1,6 @@
 """Rules of structures and arrays (spec 3.4.6 and 3.4.7). Floor 1.
 
-`validate_rules.py` says what a rule is.
+`valid/rules.py` says what a rule is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from figwasp.wasm.syntax.types import (
     storage_name,
     type_name,
 )
-from figwasp.wasm.validate_state import Checker, Mismatch, number, pair
+from figwasp.wasm.valid.state import Checker, Mismatch, number, pair
 
 __all__ = ["AGGREGATES"]
 

@@ -6,7 +6,6 @@ Goes in: a decoded module. Comes out: its `ModuleTypes`, or the error.
 from __future__ import annotations
 
 from figwasp.errors import Invalid, LimitExceeded
-from figwasp.wasm.subtyping import ModuleTypes
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.types import (
@@ -22,6 +21,7 @@ from figwasp.wasm.syntax.types import (
     Types,
     type_names,
 )
+from figwasp.wasm.valid.subtyping import ModuleTypes
 
 __all__ = ["check_func_types", "check_memory", "check_table", "check_types", "known_type"]
 

@@ -14,11 +14,11 @@ from figwasp.wasm.binary.immediates import READERS, Immediate, Reader
 from figwasp.wasm.syntax import opcodes
 from figwasp.wasm.syntax.opcodes import ADDRESS, LATER, Opcode
 from figwasp.wasm.syntax.types import I32, I64, Types
-from figwasp.wasm.validate_aggregates import AGGREGATES
-from figwasp.wasm.validate_control import CONTROL
-from figwasp.wasm.validate_immediates import ADDRESSES, CHECKS, Address, Check
-from figwasp.wasm.validate_refs import REFS
-from figwasp.wasm.validate_state import Checker
+from figwasp.wasm.valid.aggregates import AGGREGATES
+from figwasp.wasm.valid.control import CONTROL
+from figwasp.wasm.valid.immediates import ADDRESSES, CHECKS, Address, Check
+from figwasp.wasm.valid.refs import REFS
+from figwasp.wasm.valid.state import Checker
 
 __all__ = ["PLANS", "Plan", "Rule", "apply"]
 

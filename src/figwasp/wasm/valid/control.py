@@ -1,6 +1,6 @@
 """Rules of control, parametric and variable instructions whose row does not say everything (spec 3.4.1 to 3.4.3). Floor 1.
 
-`validate_rules.py` says what a rule is. Blocks and what closes or divides them are the loop's own, except for their immediates.
+`valid/rules.py` says what a rule is. Blocks and what closes or divides them are the loop's own, except for their immediates.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from figwasp.wasm.syntax.types import (
     type_name,
     type_names,
 )
-from figwasp.wasm.validate_immediates import clauses_of
-from figwasp.wasm.validate_state import ANY, ANY_REF, Checker, Mismatch, number, numbers, pair, show
+from figwasp.wasm.valid.immediates import clauses_of
+from figwasp.wasm.valid.state import ANY, ANY_REF, Checker, Mismatch, number, numbers, pair, show
 
 __all__ = ["CONTROL", "close_with_delegate", "divide", "enter_try_table", "tag_params"]
 

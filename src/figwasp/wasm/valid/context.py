@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.features import EXECUTED
-from figwasp.wasm.subtyping import ModuleTypes
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.types import (
@@ -24,6 +23,7 @@ from figwasp.wasm.syntax.types import (
     known_codes,
     missing_proposal,
 )
+from figwasp.wasm.valid.subtyping import ModuleTypes
 
 __all__ = ["Context", "memory_needs", "needed", "table_needs"]
 

@@ -1,6 +1,6 @@
 """The state of checking one function body or constant expression, and what validation learns from it. Floor 1.
 
-`validate_body.py` walks the instructions and owns the theory of operation; here stand the operand stack with matching of
+`valid/body.py` walks the instructions and owns the theory of operation; here stand the operand stack with matching of
 types, the reading of locals and block types, and the errors with the place where they arose.
 """
 
@@ -28,7 +28,7 @@ from figwasp.wasm.syntax.types import (
     missing_proposal,
     type_name,
 )
-from figwasp.wasm.validate_context import Context, needed
+from figwasp.wasm.valid.context import Context, needed
 
 __all__ = ["ANY", "ANY_REF", "BARRIER", "Checker", "FuncFacts", "Mismatch", "number", "numbers", "pair", "show"]
 

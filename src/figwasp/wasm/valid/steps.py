@@ -1,6 +1,6 @@
 """Steps of the walk over a body that have no fast path. Floor 1.
 
-Goes in: the state of the walk. Comes out: the position after the instruction, or the error. `validate_body.py` is the walk.
+Goes in: the state of the walk. Comes out: the position after the instruction, or the error. `valid/body.py` is the walk.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Final
 from figwasp.errors import Error, Malformed
 from figwasp.wasm.binary import immediates
 from figwasp.wasm.syntax import opcodes
-from figwasp.wasm.validate_control import enter_try_table
-from figwasp.wasm.validate_immediates import CHECKS, check_memarg
-from figwasp.wasm.validate_rules import apply
-from figwasp.wasm.validate_state import Checker, Mismatch, numbers
-from figwasp.wasm.validate_tables import Tables
+from figwasp.wasm.valid.control import enter_try_table
+from figwasp.wasm.valid.immediates import CHECKS, check_memarg
+from figwasp.wasm.valid.rules import apply
+from figwasp.wasm.valid.state import Checker, Mismatch, numbers
+from figwasp.wasm.valid.tables import Tables
 
 __all__ = ["UNSET", "enter_try", "explain", "memarg", "other", "take_back"]
 

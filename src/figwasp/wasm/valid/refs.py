@@ -1,6 +1,6 @@
 """Rules of references, casts, tables and copies whose row does not say everything (spec 3.4.4 to 3.4.10). Floor 1.
 
-`validate_rules.py` says what a rule is.
+`valid/rules.py` says what a rule is.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.wasm.binary.immediates import Immediate
-from figwasp.wasm.subtyping import top_of
 from figwasp.wasm.syntax.types import (
     ANYREF,
     EXTERNREF,
@@ -19,8 +18,9 @@ from figwasp.wasm.syntax.types import (
     concrete,
     type_name,
 )
-from figwasp.wasm.validate_immediates import smaller
-from figwasp.wasm.validate_state import ANY, Checker, Mismatch, number, pair
+from figwasp.wasm.valid.immediates import smaller
+from figwasp.wasm.valid.state import ANY, Checker, Mismatch, number, pair
+from figwasp.wasm.valid.subtyping import top_of
 
 __all__ = ["REFS"]
 

@@ -12,9 +12,9 @@ from figwasp.errors import Invalid, LimitExceeded
 from figwasp.wasm.syntax.module import ConstExpr
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME
 from figwasp.wasm.syntax.types import FUNCREF, type_name
-from figwasp.wasm.validate_context import Context
-from figwasp.wasm.validate_rules import PLANS, apply
-from figwasp.wasm.validate_state import Checker, Mismatch, number, show
+from figwasp.wasm.valid.context import Context
+from figwasp.wasm.valid.rules import PLANS, apply
+from figwasp.wasm.valid.state import Checker, Mismatch, number, show
 
 __all__ = ["check_const"]
 
