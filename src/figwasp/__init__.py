@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from figwasp.runtime.listen import FuncInfo
     from figwasp.wasi.preview1 import WASI
     from figwasp.wasi.run import run
-    from figwasp.wasm.parse import wat
+    from figwasp.wasm.text.parse.module import wat
 
 __all__ = [
     "Busy",
@@ -100,7 +100,7 @@ _HOMES: Final = {
     "figwasp.api.tag": "Tag",
     "figwasp.wasi.preview1": "WASI",
     "figwasp.wasi.run": "run",
-    "figwasp.wasm.parse": "wat",
+    "figwasp.wasm.text.parse.module": "wat",
 }
 """Modules, and the names that come from them."""
 _MODULES: Final = ("errors", "types", "wasi")

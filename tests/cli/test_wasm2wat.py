@@ -11,7 +11,7 @@ import pytest
 import figwasp
 from figwasp.features import ALL
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.print import show
+from figwasp.wasm.text.print.module import show
 from tests.cli.commands import ADD, INVALID, MALFORMED, SHARED_MEMORY, outcome
 from tests.cli.process import environment, figwasp_command
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.parse import wat
 from figwasp.wasm.syntax.module import Module
+from figwasp.wasm.text.parse.module import wat
 
 SUM = """(module
   (memory (export "memory") 1)

@@ -20,8 +20,8 @@ from figwasp.ir.build import build, layout_of
 from figwasp.ir.func import Func
 from figwasp.layout import CHECKED, GUARD
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.print import show_func
 from figwasp.wasm.syntax.module import Module
+from figwasp.wasm.text.print.module import show_func
 from figwasp.wasm.valid.module import validate_func, validate_module
 from tests.explain.programs import MIXED, SUM, module_of
 

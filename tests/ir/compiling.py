@@ -8,8 +8,8 @@ from figwasp.ir.build import build, layout_of
 from figwasp.ir.func import Func
 from figwasp.layout import GUARD
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.parse import wat
 from figwasp.wasm.syntax.module import Module
+from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.valid.module import validate
 
 os.environ["FIGWASP_CHECK"] = "1"

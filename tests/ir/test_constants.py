@@ -8,8 +8,8 @@ from figwasp.errors import Unsupported
 from figwasp.features import ALL
 from figwasp.ir.constants import evaluate, missing_feature
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.parse import wat
 from figwasp.wasm.syntax.module import Module
+from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.valid.module import validate
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from figwasp.ir import ops
 from figwasp.ir.fold import FOLD, UNDEFINED
-from figwasp.wasm.parse import wat
 from figwasp.wasm.syntax.opcodes import ROWS
+from figwasp.wasm.text.parse.module import wat
 from tests.ir import numeric_model as model
 
 _RANDOM = random.Random(20)

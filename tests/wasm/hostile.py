@@ -18,9 +18,9 @@ from figwasp.errors import Error
 from figwasp.features import ALL
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.binary.encode import encode_decoded
-from figwasp.wasm.parse import wat
-from figwasp.wasm.print import module_lines
 from figwasp.wasm.script import parse_script
+from figwasp.wasm.text.parse.module import wat
+from figwasp.wasm.text.print.module import module_lines
 from figwasp.wasm.valid.module import validate
 from tests.wasm import hostile_bodies, hostile_sections, hostile_texts
 

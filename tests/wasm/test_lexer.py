@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from figwasp.errors import ParseError
-from figwasp.wasm.lexer import identifier, string_bytes, tokenize
+from figwasp.wasm.text.lexer import identifier, string_bytes, tokenize
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from figwasp.wasm.literals import RANGE_ERROR, float_bits, float_text, integer
+from figwasp.wasm.text.literals import RANGE_ERROR, float_bits, float_text, integer
 
 INFINITY_32 = 0x7F80_0000
 

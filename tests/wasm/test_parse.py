@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from figwasp.errors import LimitExceeded, Malformed, ParseError
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.lexer import tokenize
-from figwasp.wasm.parse import parse, parse_form, wat
-from figwasp.wasm.print import show
+from figwasp.wasm.text.lexer import tokenize
+from figwasp.wasm.text.parse.module import parse, parse_form, wat
+from figwasp.wasm.text.print.module import show
 from figwasp.wasm.valid.module import validate
 from tests.wasm.comparison import forms, instructions, without_names
 

@@ -16,12 +16,12 @@ from figwasp.features import ALL
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.binary.encode import encode, encode_decoded, locals_vector, write_instr
 from figwasp.wasm.binary.immediates import KIND_NAMES, Immediate
-from figwasp.wasm.parse import wat
-from figwasp.wasm.print import func_lines, module_lines, show, show_func
 from figwasp.wasm.syntax.module import Elem, Module
 from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, Opcode
 from figwasp.wasm.syntax.stack_effect import CLOSERS, DIVIDERS, OPENERS
 from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, I32, NON_NULL, FuncType, SubType, concrete
+from figwasp.wasm.text.parse.module import wat
+from figwasp.wasm.text.print.module import func_lines, module_lines, show, show_func
 from tests.wasm.sameness import difference
 
 PRINTED = Path(__file__).parent / "printed"

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.binary.encode import Section, encode
-from figwasp.wasm.parse import parse, wat
-from figwasp.wasm.print import show
-from figwasp.wasm.print_names import MAX_NAME
 from figwasp.wasm.syntax.names import Names, write_names
+from figwasp.wasm.text.parse.module import parse, wat
+from figwasp.wasm.text.print.module import show
+from figwasp.wasm.text.print.names import MAX_NAME
 from tests.wasm.binary import section
 from tests.wasm.sameness import difference, meaning
 

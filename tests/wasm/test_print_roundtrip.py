@@ -15,9 +15,9 @@ from figwasp.errors import Error, LimitExceeded, Malformed
 from figwasp.features import ALL
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.binary.encode import encode_decoded
-from figwasp.wasm.lexer import tokenize
-from figwasp.wasm.parse import parse_form, wat
-from figwasp.wasm.print import show
+from figwasp.wasm.text.lexer import tokenize
+from figwasp.wasm.text.parse.module import parse_form, wat
+from figwasp.wasm.text.print.module import show
 from tests.wasm.sameness import difference
 
 EVERYTHING = os.environ.get("FIGWASP_ROUNDTRIP") == "all"

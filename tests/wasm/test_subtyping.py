@@ -8,9 +8,9 @@ import pytest
 
 from figwasp.errors import Invalid, LimitExceeded
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.parse import wat
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.types import EXTERNREF, F64, FUNCREF, HEAP_NAMES, I8, I16, I32, NON_NULL, V128, concrete
+from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.valid.module import validate_module
 from figwasp.wasm.valid.subtyping import ModuleTypes, TypeWorld, canonical_type, top_of
 from tests.wasm.binary import binary, section, vec

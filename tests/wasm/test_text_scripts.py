@@ -13,9 +13,9 @@ import pytest
 from figwasp.errors import Error, Malformed
 from figwasp.features import ALL
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.parse import wat
-from figwasp.wasm.print import show
 from figwasp.wasm.script import Command, parse_script
+from figwasp.wasm.text.parse.module import wat
+from figwasp.wasm.text.print.module import show
 from figwasp.wasm.valid.module import validate
 from tests.wasm.comparison import canonical_bytes, peer_modules, scripts, tool, with_modules
 

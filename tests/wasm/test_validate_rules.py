@@ -7,7 +7,7 @@ import pytest
 from figwasp.errors import Invalid, Malformed
 from figwasp.features import ALL, DEFAULT, EXECUTED, PROPOSALS
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.parse import wat
+from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.valid.module import FuncFacts, validate
 from tests.wasm.binary import one_func
 

@@ -246,6 +246,6 @@ def _read(source: Source) -> bytes:
         raise
     if not path.endswith(".wat"):
         return data
-    from figwasp.wasm.parse import wat  # as much to import as the decoder and the validator
+    from figwasp.wasm.text.parse.module import wat  # as much to import as the decoder and the validator
 
     return wat(data)

@@ -16,8 +16,8 @@ from figwasp.cli.streams import STREAM, binary_of, failure, read, shown, write_s
 from figwasp.features import ALL
 from figwasp.wasm.binary.decode import SECTIONS, decode
 from figwasp.wasm.binary.leb128 import read_u32
-from figwasp.wasm.print_code import as_identifier, as_string
 from figwasp.wasm.syntax.module import FUNC, KIND_NAMES, TAG, Export, Import, Module
+from figwasp.wasm.text.print.code import as_identifier, as_string
 
 __all__ = ["PARSER", "main"]
 

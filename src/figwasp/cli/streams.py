@@ -64,7 +64,7 @@ def binary_of(data: bytes) -> bytes:
         return data
     if b"\0" in data[:BEGINNING]:
         raise errors.Malformed("neither a WebAssembly binary nor text")
-    from figwasp.wasm.parse import wat  # as much to import as the decoder and the validator
+    from figwasp.wasm.text.parse.module import wat  # as much to import as the decoder and the validator
 
     return wat(data)
 

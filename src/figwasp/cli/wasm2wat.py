@@ -15,8 +15,8 @@ from figwasp.cli.features import add_switches, chosen
 from figwasp.cli.streams import STREAM, binary_of, failure, read, write
 from figwasp.features import ALL
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.print import module_lines
 from figwasp.wasm.syntax.module import Module
+from figwasp.wasm.text.print.module import module_lines
 
 __all__ = ["PARSER", "main"]
 

@@ -23,11 +23,11 @@ from figwasp.ir.build_base import ir_types
 from figwasp.layout import CHECKED, GUARD
 from figwasp.runtime import cpython, modes, process, stubs, stubs_enter
 from figwasp.runtime.values import numbers_only
-from figwasp.wasm.print import func_lines, show_func
-from figwasp.wasm.print_code import as_string
 from figwasp.wasm.syntax.module import FUNC
 from figwasp.wasm.syntax.module import Module as Decoded
 from figwasp.wasm.syntax.types import FuncType
+from figwasp.wasm.text.print.code import as_string
+from figwasp.wasm.text.print.module import func_lines, show_func
 from figwasp.wasm.valid.module import validate_func, validate_module
 
 PASSES: Final = [name.replace(" ", "-") for name, _ in pipeline.PASSES]

@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from typing import Final
 
 from figwasp.errors import Error
-from figwasp.wasm.print_code import as_identifier, as_string
 from figwasp.wasm.syntax.module import FUNC, Module
+from figwasp.wasm.text.print.code import as_identifier, as_string
 
 MAX_NAMED: Final = 5  # functions that an error names
 _TYPE_WIDTH: Final = 30

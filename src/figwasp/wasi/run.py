@@ -183,7 +183,7 @@ def _module(program: Program, engine: Engine | None, limits: dict[str, Any]) -> 
         raise TypeError(f"program must be a path, bytes, a Module or a resource, not {type(program).__name__}")
     data = program.read_bytes()
     if program.name.endswith(".wat"):
-        from figwasp.wasm.parse import wat
+        from figwasp.wasm.text.parse.module import wat
 
         data = wat(data)
     return Module(data, engine=chosen, lazy=True)

@@ -13,12 +13,12 @@ import re
 from bisect import bisect_right
 from typing import Final, NamedTuple
 
-from figwasp.wasm.cursor import Cursor
-from figwasp.wasm.lexer import Tokens, tokenize
-from figwasp.wasm.literals import RANGE_ERROR, float_bits, integer
-from figwasp.wasm.parse import parse_form, wat
-from figwasp.wasm.parse_numbering import FIELDS
-from figwasp.wasm.parse_vectors import SHAPES
+from figwasp.wasm.text.cursor import Cursor
+from figwasp.wasm.text.lexer import Tokens, tokenize
+from figwasp.wasm.text.literals import RANGE_ERROR, float_bits, integer
+from figwasp.wasm.text.parse.module import parse_form, wat
+from figwasp.wasm.text.parse.numbering import FIELDS
+from figwasp.wasm.text.parse.vectors import SHAPES
 
 __all__ = ["Action", "Command", "Source", "Value", "parse_script"]
 

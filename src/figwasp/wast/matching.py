@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from figwasp.wasm.literals import float_text
 from figwasp.wasm.script import Value
+from figwasp.wasm.text.literals import float_text
 from figwasp.wast.engine import Found
 
 __all__ = ["matches", "show", "show_patterns"]

@@ -31,12 +31,12 @@ from typing import Final
 
 from figwasp.wasm.binary.immediates import KIND_NAMES, READERS, WRITERS, Immediate
 from figwasp.wasm.binary.leb128 import read_u32, write_unsigned
-from figwasp.wasm.cursor import INSTRS
-from figwasp.wasm.parse_operands import TEXT_READERS, Operands
-from figwasp.wasm.parse_types import TypeCursor
 from figwasp.wasm.syntax.module import ConstExpr
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, BY_PREFIX, ROWS, Opcode, pack, subcode
 from figwasp.wasm.syntax.types import NON_NULL
+from figwasp.wasm.text.cursor import INSTRS
+from figwasp.wasm.text.parse.operands import TEXT_READERS, Operands
+from figwasp.wasm.text.parse.types import TypeCursor
 
 __all__ = ["Code"]
 

@@ -4,7 +4,7 @@ In: a `TypeCursor` on the first field. Out: `Parsed`: the module, the code entri
 annotations give, and the custom sections, as `encode` takes them.
 
 Fields are walked three times, since any of them may refer to what follows: to number the items of every index space
-(`parse_numbering.py`), to read the types, to read everything else in the order of the text. Types implied by type uses are
+(`parse/numbering.py`), to read the types, to read everything else in the order of the text. Types implied by type uses are
 appended in that order.
 """
 
@@ -13,15 +13,15 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from figwasp.wasm.binary.encode import Section, locals_vector
-from figwasp.wasm.cursor import DATA
-from figwasp.wasm.parse_annotations import Annotations, hint_section
-from figwasp.wasm.parse_code import Code
-from figwasp.wasm.parse_numbering import KINDS, number
-from figwasp.wasm.parse_segments import Segments
-from figwasp.wasm.parse_types import TypeCursor
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import, Module
 from figwasp.wasm.syntax.names import NameMap, Names
 from figwasp.wasm.syntax.types import GlobalType, MemoryType, SubType, TableType
+from figwasp.wasm.text.cursor import DATA
+from figwasp.wasm.text.parse.annotations import Annotations, hint_section
+from figwasp.wasm.text.parse.code import Code
+from figwasp.wasm.text.parse.numbering import KINDS, number
+from figwasp.wasm.text.parse.segments import Segments
+from figwasp.wasm.text.parse.types import TypeCursor
 
 __all__ = ["Fields", "Parsed"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from figwasp.wasm.print_names import Space
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.names import Names
 from figwasp.wasm.syntax.types import (
@@ -29,6 +28,7 @@ from figwasp.wasm.syntax.types import (
     storage_name,
     type_name,
 )
+from figwasp.wasm.text.print.names import Space
 
 __all__ = ["TypePrinter"]
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.wasm.cursor import TYPE, U32, U64, Cursor, is_index
-from figwasp.wasm.lexer import Tokens
 from figwasp.wasm.syntax.types import (
     EMPTY,
     HEAP_NAMES,
@@ -33,6 +31,8 @@ from figwasp.wasm.syntax.types import (
     concrete,
     is_ref,
 )
+from figwasp.wasm.text.cursor import TYPE, U32, U64, Cursor, is_index
+from figwasp.wasm.text.lexer import Tokens
 
 __all__ = ["TypeCursor"]
 

@@ -10,9 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from figwasp.wasm.print_code import CodePrinter, as_string
-from figwasp.wasm.print_customs import custom_sections, string_lines, used_names, with_strings
-from figwasp.wasm.print_names import Space
 from figwasp.wasm.syntax.module import (
     ACTIVE,
     DECLARATIVE,
@@ -28,6 +25,9 @@ from figwasp.wasm.syntax.module import (
 )
 from figwasp.wasm.syntax.opcodes import BY_NAME
 from figwasp.wasm.syntax.types import FUNCREF, NON_NULL, MemoryType, TableType
+from figwasp.wasm.text.print.code import CodePrinter, as_string
+from figwasp.wasm.text.print.customs import custom_sections, string_lines, used_names, with_strings
+from figwasp.wasm.text.print.names import Space
 
 __all__ = ["func_lines", "module_lines", "show", "show_func"]
 

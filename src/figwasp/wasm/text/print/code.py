@@ -12,15 +12,15 @@ from figwasp.errors import LimitExceeded, Malformed
 from figwasp.wasm.binary.immediates import READERS, Immediate
 from figwasp.wasm.binary.leb128 import read_u32
 from figwasp.wasm.binary.types import read_value_type
-from figwasp.wasm.print_folded import MAX_INDENT, Folder, folded_lines, on_one_line
-from figwasp.wasm.print_immediates import ImmediatePrinter
-from figwasp.wasm.print_names import Space, as_identifier, as_string
 from figwasp.wasm.syntax.limits import MAX_LOCALS
 from figwasp.wasm.syntax.module import ConstExpr, Module
 from figwasp.wasm.syntax.names import Names
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, BY_PREFIX, Opcode, illegal, pack
 from figwasp.wasm.syntax.stack_effect import CLOSERS, DIVIDERS, OPENERS
 from figwasp.wasm.syntax.types import Types
+from figwasp.wasm.text.print.folded import MAX_INDENT, Folder, folded_lines, on_one_line
+from figwasp.wasm.text.print.immediates import ImmediatePrinter
+from figwasp.wasm.text.print.names import Space, as_identifier, as_string
 
 __all__ = ["CodePrinter", "as_identifier", "as_string", "instructions", "read_locals"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.wasm.lexer import identifier
+from figwasp.wasm.text.lexer import identifier
 
 __all__ = ["Space", "as_identifier", "as_string"]
 

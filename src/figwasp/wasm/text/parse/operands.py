@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.wasm.binary.immediates import CATCH, CATCH_ALL, CATCH_ALL_REF, CATCH_REF, KIND_NAMES, Clause, Immediate
-from figwasp.wasm.cursor import DATA, ELEM, TYPE, U32, U64, is_index
-from figwasp.wasm.literals import RANGE_ERROR, float_bits, integer
-from figwasp.wasm.parse_types import TypeCursor
-from figwasp.wasm.parse_vectors import lane, lanes, vector
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG
 from figwasp.wasm.syntax.opcodes import ROWS
 from figwasp.wasm.syntax.types import Types
+from figwasp.wasm.text.cursor import DATA, ELEM, TYPE, U32, U64, is_index
+from figwasp.wasm.text.literals import RANGE_ERROR, float_bits, integer
+from figwasp.wasm.text.parse.types import TypeCursor
+from figwasp.wasm.text.parse.vectors import lane, lanes, vector
 
 __all__ = ["TEXT_READERS", "Operands", "TextReader"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.wasm.cursor import DATA, ELEM, TYPE, Cursor
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, KIND_NAMES, MEMORY, TABLE, TAG
+from figwasp.wasm.text.cursor import DATA, ELEM, TYPE, Cursor
 
 __all__ = ["FIELDS", "KINDS", "number"]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.features import ALL
-from figwasp.wasm.cursor import DATA, ELEM, is_index
-from figwasp.wasm.parse_code import Code
-from figwasp.wasm.parse_types import TypeCursor
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, FUNC, MEMORY, PASSIVE, TABLE, ConstExpr, Data, Elem, Module
 from figwasp.wasm.syntax.names import Names
 from figwasp.wasm.syntax.opcodes import BY_NAME
 from figwasp.wasm.syntax.types import FUNCREF, I64, NON_NULL, Limits, MemoryType, TableType
+from figwasp.wasm.text.cursor import DATA, ELEM, is_index
+from figwasp.wasm.text.parse.code import Code
+from figwasp.wasm.text.parse.types import TypeCursor
 
 __all__ = ["Segments"]
 

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.wasm.binary.immediates import KIND_NAMES, Immediate
-from figwasp.wasm.literals import float_text
-from figwasp.wasm.print_names import Space
-from figwasp.wasm.print_types import TypePrinter
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.names import Names
 from figwasp.wasm.syntax.opcodes import BY_NAME, Opcode
 from figwasp.wasm.syntax.types import EMPTY, NON_NULL
+from figwasp.wasm.text.literals import float_text
+from figwasp.wasm.text.print.names import Space
+from figwasp.wasm.text.print.types import TypePrinter
 
 __all__ = ["ImmediatePrinter", "Label"]
 

@@ -12,12 +12,12 @@ from typing import Final
 
 from figwasp.errors import Malformed
 from figwasp.wasm.binary.leb128 import read_u32
-from figwasp.wasm.print_code import instructions, read_locals
-from figwasp.wasm.print_names import as_string
 from figwasp.wasm.syntax.module import Custom, Module
 from figwasp.wasm.syntax.names import FIELDS, LABELS, LOCALS, MODULE, TAGS, NameMap, Names
 from figwasp.wasm.syntax.stack_effect import OPENERS
 from figwasp.wasm.syntax.types import FuncType, StructType
+from figwasp.wasm.text.print.code import instructions, read_locals
+from figwasp.wasm.text.print.names import as_string
 
 __all__ = ["custom_sections", "string_lines", "used_names"]
 

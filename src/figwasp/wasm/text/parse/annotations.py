@@ -13,8 +13,8 @@ from typing import Final, NoReturn
 from figwasp.errors import Invalid, ParseError
 from figwasp.wasm.binary.encode import PLACES, Section
 from figwasp.wasm.binary.leb128 import write_unsigned
-from figwasp.wasm.cursor import Cursor
-from figwasp.wasm.lexer import Note, string_bytes, tokenize
+from figwasp.wasm.text.cursor import Cursor
+from figwasp.wasm.text.lexer import Note, string_bytes, tokenize
 
 __all__ = ["Annotations", "hint_section"]
 

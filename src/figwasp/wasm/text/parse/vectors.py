@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final, NoReturn
 
-from figwasp.wasm.cursor import Cursor
-from figwasp.wasm.literals import RANGE_ERROR, float_bits, integer
+from figwasp.wasm.text.cursor import Cursor
+from figwasp.wasm.text.literals import RANGE_ERROR, float_bits, integer
 
 __all__ = ["SHAPES", "lane", "lanes", "vector"]
 

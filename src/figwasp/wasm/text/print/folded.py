@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from figwasp.wasm.binary.immediates import Immediate
-from figwasp.wasm.print_immediates import ImmediatePrinter, Label
 from figwasp.wasm.syntax.opcodes import BY_NAME, Opcode
 from figwasp.wasm.syntax.stack_effect import CLOSERS, DIVIDERS, OPENERS, Effect, block_effect, effect
+from figwasp.wasm.text.print.immediates import ImmediatePrinter, Label
 
 __all__ = ["Folder", "Node", "folded_lines", "on_one_line"]
 

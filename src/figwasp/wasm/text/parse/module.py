@@ -9,10 +9,10 @@ from typing import Final
 
 from figwasp.errors import LimitExceeded, ParseError
 from figwasp.wasm.binary.encode import encode
-from figwasp.wasm.cursor import Cursor
-from figwasp.wasm.lexer import Tokens, tokenize
-from figwasp.wasm.parse_fields import Fields, Parsed
-from figwasp.wasm.parse_types import TypeCursor
+from figwasp.wasm.text.cursor import Cursor
+from figwasp.wasm.text.lexer import Tokens, tokenize
+from figwasp.wasm.text.parse.fields import Fields, Parsed
+from figwasp.wasm.text.parse.types import TypeCursor
 
 __all__ = ["Form", "Parsed", "parse", "parse_form", "wat"]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import Final, NoReturn
 
-from figwasp.wasm.lexer import Tokens, identifier, string_bytes
-from figwasp.wasm.literals import float_bits, integer
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG
 from figwasp.wasm.syntax.opcodes import ROWS, Opcode
 from figwasp.wasm.syntax.types import HEAP_NAMES, TYPE_CODES
+from figwasp.wasm.text.lexer import Tokens, identifier, string_bytes
+from figwasp.wasm.text.literals import float_bits, integer
 
 __all__ = ["DATA", "ELEM", "INSTRS", "TYPE", "U32", "U64", "Cursor", "is_index"]
 
