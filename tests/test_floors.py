@@ -27,7 +27,7 @@ FACE_FLOOR = 5  # `figwasp` itself gives out the names of api
 EXEMPT = {"figwasp", "figwasp.__main__"}
 NATIVE = {"ctypes", "_ctypes", "mmap", "signal", "_signal"}
 NATIVE_FLOOR = 4
-OPTIONAL = {"figwasp.wasm.demangle": {"demangle"}, "figwasp.api.memory": {"numpy"}}
+OPTIONAL = {"figwasp.wasm.debug.demangle": {"demangle"}, "figwasp.api.memory": {"numpy"}}
 """Modules that use a package from outside when it is installed."""
 WATCHED_BY = {"explain": {"explain", "cli"}}
 """Parts that only these parts may import."""

@@ -220,7 +220,7 @@ def test_interrupt_where_python_lets_no_exception_out(loops: Path) -> None:
 HELD = """
 import os, signal, sys
 from figwasp.cli import main
-from figwasp.wasm.source import SourceMap
+from figwasp.wasm.debug.source import SourceMap
 def places(*_):
     print("looked for source lines", file=sys.stderr)
     return []

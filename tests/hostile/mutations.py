@@ -19,9 +19,9 @@ from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.binary.immediates import SKIPPERS
 from figwasp.wasm.binary.leb128 import read_u32
 from figwasp.wasm.binary.types import read_value_type
-from figwasp.wasm.script import parse_script
 from figwasp.wasm.syntax.module import Body, Module
 from figwasp.wasm.syntax.opcodes import BY_PREFIX, ROWS, SINGLE, Opcode, subcode
+from figwasp.wast.script import parse_script
 from tests.hostile.workers import ROOT
 from tests.property.modules import generate
 

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 import figwasp
-from figwasp.wasm import demangle
+from figwasp.wasm.debug import demangle
 from tests.runtime.support import check_script, host, load, python_path, run_script
 from tests.wasm.dwarf_maker import with_lines
 

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from figwasp.wasm.script import Value
 from figwasp.wast.engine import Found
 from figwasp.wast.matching import matches, show, show_patterns
 from figwasp.wast.modes import MODES, new_engine
 from figwasp.wast.runner import Report, run_script
+from figwasp.wast.script import Value
 
 ANY_MODE = pytest.mark.parametrize("mode", MODES)
 

@@ -10,10 +10,10 @@ import pytest
 from figwasp import errors
 from figwasp.features import DEFAULT, PROPOSALS, Features
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.script import parse_script
 from figwasp.wasm.valid.module import validate
 from figwasp.wast.modes import MODES, new_engine
 from figwasp.wast.runner import Report, run_script
+from figwasp.wast.script import parse_script
 
 WAITING: Final = {
     "core": "exceptions function-references gc memory64 tail-calls simd",

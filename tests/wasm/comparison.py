@@ -14,12 +14,12 @@ from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.binary.immediates import KIND_NAMES, READERS, Immediate
 from figwasp.wasm.binary.leb128 import read_u32
 from figwasp.wasm.binary.reader import Reader
-from figwasp.wasm.script import Command
 from figwasp.wasm.syntax.module import FUNC, TAG, ConstExpr, Module
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_PREFIX, pack
 from figwasp.wasm.syntax.types import CONCRETE, EMPTY, INDEX_SHIFT, FuncType, GlobalType, StructType, SubType, TableType
 from figwasp.wasm.text.cursor import Cursor
 from figwasp.wasm.text.lexer import Tokens, tokenize
+from figwasp.wast.script import Command
 
 SCALAR_SCRIPTS = """
     address align block br br_if call call_indirect comments const conversions data elem endianness exports f32 f64_cmp

@@ -18,10 +18,10 @@ from figwasp.errors import Error
 from figwasp.features import ALL
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.binary.encode import encode_decoded
-from figwasp.wasm.script import parse_script
 from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.text.print.module import module_lines
 from figwasp.wasm.valid.module import validate
+from figwasp.wast.script import parse_script
 from tests.wasm import hostile_bodies, hostile_sections, hostile_texts
 
 Row = tuple[str, Callable[[], bytes | str], str]

@@ -14,8 +14,8 @@ import pytest
 
 import figwasp
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.dwarf import LineTable
-from figwasp.wasm.dwarf_reader import BUDGET
+from figwasp.wasm.debug.dwarf import LineTable
+from figwasp.wasm.debug.reader import BUDGET
 from figwasp.wasm.syntax.module import Module
 from tests.wasm.dwarf_maker import LENGTHS, code_start, custom, program, sequence, sleb, uleb, unit, with_sections
 

@@ -6,9 +6,9 @@ import pytest
 
 from figwasp.errors import Error, Invalid, ParseError
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.script import parse_script
 from figwasp.wasm.syntax.module import Custom
 from figwasp.wasm.text.parse.module import parse, wat
+from figwasp.wast.script import parse_script
 
 # Names
 

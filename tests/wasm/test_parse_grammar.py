@@ -8,9 +8,9 @@ import pytest
 
 from figwasp.errors import ParseError
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.script import parse_script
 from figwasp.wasm.syntax.types import I64, FuncType, concrete
 from figwasp.wasm.text.parse.module import parse, wat
+from figwasp.wast.script import parse_script
 from tests.wasm.comparison import canonical_bytes, peer_modules, tool, without_names
 
 AROUND = """

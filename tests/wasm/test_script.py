@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from figwasp.errors import Malformed, ParseError
-from figwasp.wasm.script import Action, Command, Value, parse_script
 from figwasp.wasm.text.parse.module import wat
+from figwasp.wast.script import Action, Command, Value, parse_script
 
 
 def one(text: str) -> Command:

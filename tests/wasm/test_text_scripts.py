@@ -13,10 +13,10 @@ import pytest
 from figwasp.errors import Error, Malformed
 from figwasp.features import ALL
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.script import Command, parse_script
 from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.text.print.module import show
 from figwasp.wasm.valid.module import validate
+from figwasp.wast.script import Command, parse_script
 from tests.wasm.comparison import canonical_bytes, peer_modules, scripts, tool, with_modules
 
 PARTS = 4

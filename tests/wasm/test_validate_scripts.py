@@ -9,8 +9,8 @@ import pytest
 from figwasp.errors import Error, Invalid, Malformed
 from figwasp.features import DEFAULT, Features
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.script import Command, parse_script
 from figwasp.wasm.valid.module import validate
+from figwasp.wast.script import Command, parse_script
 from tests.wasm.comparison import scripts, with_modules
 
 PARTS = 6

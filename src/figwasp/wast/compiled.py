@@ -9,9 +9,9 @@ import figwasp
 from figwasp.features import ALL, DEFAULT, Features
 from figwasp.runtime.func import enter_raw, new_buffer
 from figwasp.runtime.store import Store
-from figwasp.wasm.script import Value
 from figwasp.wasm.syntax.types import is_extern, is_ref, type_name
 from figwasp.wast.engine import HOST_FUNCS, SPECTEST, Found, ScriptError, argument_bits, number
+from figwasp.wast.script import Value
 
 __all__ = ["CompiledEngine", "CompiledInstance"]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from figwasp.wasm.script import Value
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.types import CONCRETE, F32, I32, Types, is_ref, type_name
 from figwasp.wasm.text.parse.module import wat
+from figwasp.wast.script import Value
 
 __all__ = [
     "HOST_FUNCS",

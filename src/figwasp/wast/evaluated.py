@@ -15,13 +15,13 @@ from figwasp.features import ALL, DEFAULT, Features
 from figwasp.ir.evaluate import Trapped
 from figwasp.layout import GUARD
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.script import Value
 from figwasp.wasm.syntax.module import FUNC, MEMORY, TABLE, TAG, Import, Module
 from figwasp.wasm.syntax.types import MemoryType, TableType, is_extern, is_ref, type_name
 from figwasp.wasm.valid.matching import global_matches, memory_matches, table_matches
 from figwasp.wasm.valid.subtyping import canonical_type
 from figwasp.wast.cell import Cell
 from figwasp.wast.engine import SPECTEST, Found, ScriptError, argument_bits, number
+from figwasp.wast.script import Value
 from figwasp.wast.world import Built, Extern, FuncRef, Global, Memory, Table, Tag, World
 
 __all__ = ["EvaluatedEngine", "EvaluatedInstance"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from figwasp.wasm.script import Value
 from figwasp.wasm.text.literals import float_text
 from figwasp.wast.engine import Found
+from figwasp.wast.script import Value
 
 __all__ = ["matches", "show", "show_patterns"]
 

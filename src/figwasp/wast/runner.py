@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
 from figwasp import errors
-from figwasp.wasm.script import Action, Command, Source, parse_script
 from figwasp.wast.engine import Definition, Engine, Found, Instance
 from figwasp.wast.matching import matches, show, show_patterns
+from figwasp.wast.script import Action, Command, Source, parse_script
 
 __all__ = ["Failure", "Report", "Tally", "run_script"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from figwasp.features import DEFAULT, Features
 from figwasp.wasm.binary.immediates import Immediate
-from figwasp.wasm.source import SourceMap
+from figwasp.wasm.debug.source import SourceMap
 from figwasp.wasm.syntax.names import Names, read_names
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, SubType, TableType
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final
 
-from figwasp.wasm.dwarf_reader import Broken, Reader
-from figwasp.wasm.dwarf_units import Attributes, Fields, Sections, Unit, fixed_size, read_fields, read_form
+from figwasp.wasm.debug.reader import Broken, Reader
+from figwasp.wasm.debug.units import Attributes, Fields, Sections, Unit, fixed_size, read_fields, read_form
 
 __all__ = ["Inlined", "Inlines"]
 

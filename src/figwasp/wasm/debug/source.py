@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from figwasp.errors import Place, printable
-from figwasp.wasm.demangle import demangle
+from figwasp.wasm.debug.demangle import demangle
 
 if TYPE_CHECKING:
-    from figwasp.wasm.dwarf import LineTable
+    from figwasp.wasm.debug.dwarf import LineTable
     from figwasp.wasm.syntax.module import Module
 
 __all__ = ["SourceMap"]
@@ -37,7 +37,7 @@ class SourceMap:
         """
         if self._lines is None:
             try:
-                from figwasp.wasm.dwarf import LineTable  # a reader that only backtraces need
+                from figwasp.wasm.debug.dwarf import LineTable  # a reader that only backtraces need
             except ImportError:  # Python is shutting down
                 return ()
             self._lines = LineTable(self._module.data, {custom.name: (custom.start, custom.end) for custom in self._module.customs})

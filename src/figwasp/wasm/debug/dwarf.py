@@ -14,10 +14,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final
 
-from figwasp.wasm.dwarf_inline import Inlines
-from figwasp.wasm.dwarf_lines import LAST_LINE, LineProgram, Strings, read_program
-from figwasp.wasm.dwarf_reader import BUDGET, Broken, Budget, Reader, Span
-from figwasp.wasm.dwarf_units import Sections, Unit, read_units
+from figwasp.wasm.debug.inline import Inlines
+from figwasp.wasm.debug.lines import LAST_LINE, LineProgram, Strings, read_program
+from figwasp.wasm.debug.reader import BUDGET, Broken, Budget, Reader, Span
+from figwasp.wasm.debug.units import Sections, Unit, read_units
 
 __all__ = ["LineTable", "Place"]
 

@@ -10,7 +10,7 @@ from array import array
 from bisect import bisect_right
 from typing import Final
 
-from figwasp.wasm.dwarf_reader import Broken, Reader, Span
+from figwasp.wasm.debug.reader import Broken, Reader, Span
 
 __all__ = ["LAST_LINE", "LineProgram", "Strings", "join", "read_program"]
 

@@ -1,13 +1,13 @@
 """Floor 1: the units of `.debug_info`: which line program belongs to which addresses (DWARF 5, sections 3.1, 2.17, 7.5).
 
-In: the sections. Out: one `Unit` per compilation unit, from its first entry alone; `dwarf_inline` reads the others.
+In: the sections. Out: one `Unit` per compilation unit, from its first entry alone; `debug.inline` reads the others.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from figwasp.wasm.dwarf_reader import Broken, Budget, Reader, Span
+from figwasp.wasm.debug.reader import Broken, Budget, Reader, Span
 
 __all__ = ["Attributes", "Fields", "Sections", "Unit", "fixed_size", "read_fields", "read_form", "read_units"]
 
