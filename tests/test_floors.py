@@ -124,7 +124,7 @@ KNOWN = {"figwasp", "figwasp.errors", "figwasp.wasm.binary.decode", "figwasp.ir.
     [
         ("figwasp.wasm.binary.decode", "from figwasp.ir import func", "figwasp.ir.func is on floor 2, above floor 1"),
         ("figwasp.wasm.binary.decode", "import figwasp.runtime.link", "on floor 4, above floor 1"),
-        ("figwasp.wasm.binary.decode", "from ..api.engine import Engine", "on floor 5, above floor 1"),
+        ("figwasp.wasm.binary.decode", "from ...api.engine import Engine", "on floor 5, above floor 1"),
         ("figwasp.wasm.binary.decode", "from figwasp import load", "figwasp is on floor 5, above floor 1"),
         ("figwasp.errors", "from figwasp.wasm.binary.decode import decode", "on floor 1, above floor 0"),
         ("figwasp.ir.func", "def f():\n    import figwasp.codegen.emit", "figwasp.ir.func:2: "),
