@@ -19,7 +19,7 @@ from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.codegen.regalloc import allocate
 from figwasp.errors import Error
 from figwasp.ir import pipeline
-from figwasp.ir.build import build, layout_of
+from figwasp.ir.build.builder import build, layout_of
 from figwasp.layout import GUARD, InstanceLayout
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module

@@ -42,7 +42,7 @@ finally:
     sys.setprofile(None)
     print(built, file=sys.stderr)
 """
-"""Runs the command line and counts the entries into ir.build, one for each function that is compiled."""
+"""Runs the command line and counts the entries into ir.build.builder, one for each function that is compiled."""
 
 SCRIPT = "from figwasp.cli.main import console; console()"
 """What an installer makes of the entry point."""

@@ -14,7 +14,7 @@ import figwasp
 from figwasp import Engine, OutOfFuel
 from figwasp.codegen import pipeline
 from figwasp.codegen.isa.x64.target import TARGET
-from figwasp.ir.build import build, layout_of
+from figwasp.ir.build.builder import build, layout_of
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.valid.module import validate
 

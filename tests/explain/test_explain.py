@@ -16,7 +16,7 @@ from figwasp.errors import Error, Invalid
 from figwasp.explain import STAGES, Explanation, explain
 from figwasp.ir import pipeline
 from figwasp.ir import text as ir_text
-from figwasp.ir.build import build, layout_of
+from figwasp.ir.build.builder import build, layout_of
 from figwasp.ir.func import Func
 from figwasp.layout import CHECKED, GUARD
 from figwasp.wasm.binary.decode import decode

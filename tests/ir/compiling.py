@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from figwasp.ir.build import build, layout_of
+from figwasp.ir.build.builder import build, layout_of
 from figwasp.ir.func import Func
 from figwasp.layout import GUARD
 from figwasp.wasm.binary.decode import decode

@@ -11,8 +11,8 @@ import pytest
 
 from figwasp import errors
 from figwasp.errors import LimitExceeded
-from figwasp.ir import build as build_module
 from figwasp.ir import ops, order, params, pipeline
+from figwasp.ir.build import builder as build_module
 from figwasp.ir.evaluate import Trapped
 from figwasp.ir.evaluate_module import Machine
 from figwasp.ir.text import show

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from figwasp.ir import ops, pipeline, text
-from figwasp.ir.build import build, layout_of
+from figwasp.ir.build.builder import build, layout_of
 from figwasp.ir.evaluate import Environment, Evaluator, Space, Trapped
 from figwasp.ir.func import Func
 from figwasp.ir.verify import BrokenFunc, verify

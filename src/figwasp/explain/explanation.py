@@ -1,7 +1,7 @@
 """Floor 6: everything about one function: the wasm text, each form on the way to machine code, the code, and what enters it.
 
 In: a decoded module, the index of a function. Out: an `Explanation`. The stages are those that run when the function is first
-called: validation, `ir.build`, `codegen.pipeline`, with the memory mode of this process; the entry is the stub that the runtime
+called: validation, `ir.build.builder`, `codegen.pipeline`, with the memory mode of this process; the entry is the stub that the runtime
 would make for the function's type. Only the last step is left out: nothing is installed, and nothing is run.
 """
 
@@ -18,8 +18,8 @@ from figwasp.explain.joined import joined
 from figwasp.explain.products import Compilation, Line, Product, compile
 from figwasp.explain.symbols import Symbols
 from figwasp.ir import order, pipeline
-from figwasp.ir.build import build, layout_of
-from figwasp.ir.build_base import ir_types
+from figwasp.ir.build.base import ir_types
+from figwasp.ir.build.builder import build, layout_of
 from figwasp.layout import CHECKED, GUARD
 from figwasp.runtime import cpython, modes, process, stubs, stubs_enter
 from figwasp.runtime.values import numbers_only
@@ -128,7 +128,7 @@ def explain(module: Module | Decoded, index: int, mode: int | None = None) -> Ex
     Args:
         module: the module; it need not be validated.
         index: of the function among all functions.
-        mode: how memory accesses are made safe, `ir.build.GUARD` or `CHECKED`; the process's own choice unless given.
+        mode: how memory accesses are made safe, `ir.build.builder.GUARD` or `CHECKED`; the process's own choice unless given.
 
     Raises:
         Error: the function is imported, or there is none of this index.

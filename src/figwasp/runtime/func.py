@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
 from figwasp.errors import printable
-from figwasp.ir.build_base import ir_types
+from figwasp.ir.build.base import ir_types
 from figwasp.runtime import cpython, deadline, os, process, tracebacks
 from figwasp.runtime.owner import Owner
 from figwasp.runtime.stubs import kinds, simple

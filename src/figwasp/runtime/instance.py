@@ -19,7 +19,7 @@ from figwasp.errors import (
     Unsupported,
 )
 from figwasp.ir import constants
-from figwasp.ir.build_base import ir_types
+from figwasp.ir.build.base import ir_types
 from figwasp.runtime import closing, cpython, linear, listen, modes, os, process, traps
 from figwasp.runtime.caller import WithCaller
 from figwasp.runtime.compile import CompiledModule

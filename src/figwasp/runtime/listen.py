@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from figwasp import layout
 from figwasp.errors import printable
 from figwasp.ir import ops
-from figwasp.ir.build_base import ir_types
+from figwasp.ir.build.base import ir_types
 from figwasp.ir.func import CONV_WASM, Call, Func, Value
 from figwasp.ir.ops import I64
 from figwasp.runtime import os

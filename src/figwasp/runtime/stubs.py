@@ -21,7 +21,7 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.ir import ops
-from figwasp.ir.build_base import ir_types
+from figwasp.ir.build.base import ir_types
 from figwasp.ir.func import Block, Call, Emitter, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
 from figwasp.runtime import cpython

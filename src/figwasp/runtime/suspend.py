@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from figwasp import layout
 from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Busy, Timeout, printable
-from figwasp.ir.build_base import ir_types
+from figwasp.ir.build.base import ir_types
 from figwasp.runtime import deadline, os, process
 from figwasp.runtime.func import Func, HostFunc, new_buffer
 from figwasp.runtime.stubs_enter import RAW_BUSY, RAW_DEEP

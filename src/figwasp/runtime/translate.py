@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from figwasp.codegen import pipeline
 from figwasp.codegen.isa.x64.target import TARGET
-from figwasp.ir.build import build, layout_of
+from figwasp.ir.build.builder import build, layout_of
 from figwasp.wasm.valid.module import validate_func
 
 if TYPE_CHECKING:

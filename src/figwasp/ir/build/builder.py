@@ -17,8 +17,9 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import LimitExceeded, Unsupported, printable
-from figwasp.ir import build_calls, build_control, build_locals, build_memory, build_numeric, build_refs, ops, order
-from figwasp.ir.build_base import Builder, Method, OutOfProportion, ir_types
+from figwasp.ir import ops, order
+from figwasp.ir.build import calls, control, locals, memory, numeric, refs
+from figwasp.ir.build.base import Builder, Method, OutOfProportion, ir_types
 from figwasp.ir.func import Func, Value
 from figwasp.layout import InstanceLayout
 from figwasp.wasm.binary.immediates import NONE
@@ -70,7 +71,7 @@ def _unknown(b: Builder, pos: int) -> int:
 def _methods() -> dict[str, Method]:
     """Collect the methods of all modules."""
     methods: dict[str, Method] = {}
-    for part in (build_control, build_memory, build_calls, build_refs, build_numeric):
+    for part in (control, memory, calls, refs, numeric):
         methods.update(part.METHODS)
     unknown = methods.keys() - BY_NAME.keys()
     if unknown:
@@ -127,7 +128,7 @@ def _prefixed(b: Builder, pos: int) -> int:
 _METHODS: Final = _methods()
 _PREFIXED: Final = {prefix: _Columns(rows) for prefix, rows in BY_PREFIX.items()}
 _SINGLE: Final = _Columns(SINGLE)
-_SPILLED: Final = _Columns(SINGLE, build_locals.METHODS)
+_SPILLED: Final = _Columns(SINGLE, locals.METHODS)
 for _prefix in _PREFIXED:
     _SINGLE.methods[_prefix] = _SPILLED.methods[_prefix] = _prefixed
 
@@ -153,7 +154,7 @@ def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, 
         facts: what validation of this function returned.
         layout: where things lie in the instance block.
         mode: GUARD or CHECKED memory.
-        metered: whether the code counts fuel, as `build_control` says.
+        metered: whether the code counts fuel, as `build.control` says.
 
     Raises:
         LimitExceeded: for a body whose SSA form would be out of all proportion to it.
@@ -186,11 +187,11 @@ def _build(
     b = Builder(module, layout, mode, func, ir_types(facts.locals), facts.written, budget, spilled, metered)
     b.call_values = _FREE_ARGS + _CALL_VALUES_PER_OP * facts.num_ops
     if spilled:
-        build_locals.open_locals(b)
+        locals.open_locals(b)
     if facts.uses_memory and module.memories:
-        build_memory.open_memory(b)
+        memory.open_memory(b)
     b.pos = pos = _skip_locals(b, body.start)
-    build_control.open_body(b, results)
+    control.open_body(b, results)
     _walk(b, _SPILLED if spilled else _SINGLE, pos, body.end)
     func.blocks += b.tail
     if metered:

@@ -9,8 +9,8 @@ from typing import Final
 
 from figwasp import errors, layout
 from figwasp.ir import ops
-from figwasp.ir.build_base import Builder, Method
-from figwasp.ir.build_memory import call_builtin
+from figwasp.ir.build.base import Builder, Method
+from figwasp.ir.build.memory import call_builtin
 from figwasp.ir.func import Value
 from figwasp.wasm.binary.immediates import HEAPTYPE, SELECT_TYPES, SKIPPERS
 from figwasp.wasm.syntax.types import I64

@@ -18,7 +18,7 @@ from typing import Final
 
 from figwasp import errors
 from figwasp.ir import ops
-from figwasp.ir.build_base import Builder, Edge, Label, Method, ir_types
+from figwasp.ir.build.base import Builder, Edge, Label, Method, ir_types
 from figwasp.ir.func import Block, Value
 from figwasp.wasm.binary.immediates import SKIPPERS, Skipper
 from figwasp.wasm.binary.types import read_value_type

@@ -1,6 +1,6 @@
 """What the parts of the builder share: its state, emission of values, reading of immediates. Floor 2.
 
-`build.py` walks the body; `build_control`, `build_memory`, `build_calls`, `build_refs` and `build_numeric` hold a method for
+`build.py` walks the body; `build.control`, `build.memory`, `build.calls`, `build.refs` and `build.numeric` hold a method for
 every instruction that is more than a row of the tables. A method takes the builder and the position after the opcode and
 returns the position after the immediates; bytes have been validated and are not checked again.
 """
@@ -12,7 +12,7 @@ from typing import Final
 
 from figwasp.errors import Unsupported, printable
 from figwasp.ir import ops
-from figwasp.ir.build_env import Env, State
+from figwasp.ir.build.env import Env, State
 from figwasp.ir.func import Block, Call, Func, Value
 from figwasp.layout import CTX_FUEL, InstanceLayout
 from figwasp.wasm.syntax import types as wasm
@@ -70,7 +70,7 @@ class Label:
     """An entry of the control stack.
 
     Attributes:
-        kind: one of build_control.FUNC, BLOCK, LOOP, IF.
+        kind: one of build.control.FUNC, BLOCK, LOOP, IF.
         height: values on the stack below the block's own.
         types: IR types of what a branch to it carries.
         edges: branches to its end so far.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.ir import ops
-from figwasp.ir.build_base import Builder, Method
+from figwasp.ir.build.base import Builder, Method
 from figwasp.ir.func import Value
 
 __all__ = ["METHODS", "open_locals"]

@@ -11,7 +11,7 @@ from typing import Final
 
 from figwasp import errors, layout
 from figwasp.ir import ops
-from figwasp.ir.build_base import Builder, Method, ir_types
+from figwasp.ir.build.base import Builder, Method, ir_types
 from figwasp.ir.func import Call, Value
 from figwasp.wasm.binary.immediates import MEMARG, MEMORY_INDEX_FLAG
 from figwasp.wasm.syntax import types as wasm

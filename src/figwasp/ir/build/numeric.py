@@ -11,7 +11,7 @@ from typing import Final
 
 from figwasp import errors
 from figwasp.ir import ops
-from figwasp.ir.build_base import Builder, Method
+from figwasp.ir.build.base import Builder, Method
 from figwasp.ir.func import Value
 from figwasp.wasm.syntax.opcodes import ROWS
 

@@ -11,8 +11,8 @@ from typing import Final
 
 from figwasp import errors, layout
 from figwasp.ir import ops
-from figwasp.ir.build_base import Builder, Method, ir_types
-from figwasp.ir.build_refs import element, table_index
+from figwasp.ir.build.base import Builder, Method, ir_types
+from figwasp.ir.build.refs import element, table_index
 from figwasp.ir.func import Call, Value
 from figwasp.wasm.syntax.types import FuncType
 

@@ -1,0 +1,1 @@
+"""Floor 2: from validated bytes to SSA form."""
