@@ -8,7 +8,7 @@ import pytest
 
 from figwasp.ir import ops, order, params, pipeline
 from figwasp.ir.func import CONV_C, PARAM, Emitter, Func
-from figwasp.ir.simplify import simplify
+from figwasp.ir.simplify.walk import simplify
 from figwasp.ir.text import parse, show
 from figwasp.ir.verify import verify
 from figwasp.layout import CHECKED, GUARD

@@ -15,7 +15,7 @@ from figwasp.ir import ops, order, params, pipeline
 from figwasp.ir.evaluate import Environment, Evaluator, Space, Undefined
 from figwasp.ir.evaluate_module import Machine
 from figwasp.ir.func import CONV_C, Emitter, Func, Value
-from figwasp.ir.simplify import simplify
+from figwasp.ir.simplify.walk import simplify
 from figwasp.ir.text import show, show_value
 from figwasp.ir.verify import verify
 from figwasp.layout import CHECKED, GUARD

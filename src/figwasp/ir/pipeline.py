@@ -13,7 +13,7 @@ from typing import Final
 
 from figwasp.ir import order, params
 from figwasp.ir.func import Func
-from figwasp.ir.simplify import simplify
+from figwasp.ir.simplify.walk import simplify
 
 __all__ = ["PASSES", "Trace", "run"]
 

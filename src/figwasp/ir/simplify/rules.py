@@ -1,6 +1,6 @@
 """What the rules of `simplify` share: their tables, constants, what is known of a value from its operation. Floor 2.
 
-`simplify_compare` and `simplify_numeric` fill the tables. A rule gets the value and its operands, which have been simplified
+`simplify.compare` and `simplify.numeric` fill the tables. A rule gets the value and its operands, which have been simplified
 and are not all constants; it returns the value, perhaps turned into another operation in place, or the one that takes its
 place. It makes no values but constants and never touches an operand, since others may use that too. A constant operand is
 found on the right wherever operands can be exchanged (`SWAPPED`).

@@ -7,7 +7,7 @@ from typing import Final
 from figwasp.ir import ops
 from figwasp.ir.fold import FOLD
 from figwasp.ir.func import Value
-from figwasp.ir.simplify_rules import (
+from figwasp.ir.simplify.rules import (
     INVERSE,
     MASKS,
     NARROW,

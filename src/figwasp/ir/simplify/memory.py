@@ -11,7 +11,7 @@ from typing import Final
 
 from figwasp.ir import ops
 from figwasp.ir.func import Value
-from figwasp.ir.simplify_rules import int_aux
+from figwasp.ir.simplify.rules import int_aux
 
 __all__ = ["Loads"]
 

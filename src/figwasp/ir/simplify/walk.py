@@ -3,7 +3,7 @@
 Goes in: a function in order (`order.run`). Comes out: the same function, in order again, with
 
     * constants folded, and each constant once, in the entry block (a machine instruction makes it where it is used);
-    * the rules of `simplify_compare` and `simplify_numeric` applied;
+    * the rules of `simplify.compare` and `simplify.numeric` applied;
     * pure operations, and loads of what never changes, computed once where a place that computes them dominates;
     * loads of globals, table and memory records computed once per block, as long as no call and no store comes between;
     * branches and traps on constants decided, traps on a condition that has been tested before dropped.
@@ -20,17 +20,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.ir import ops, order, simplify_compare, simplify_numeric
+from figwasp.ir import ops, order
 from figwasp.ir.fold import FOLD, UNDEFINED
 from figwasp.ir.func import Block, Func, Value
-from figwasp.ir.simplify_compare import select, truth
-from figwasp.ir.simplify_memory import Loads
-from figwasp.ir.simplify_rules import IS_TEST, SWAPPED, UNARY, WITH_ANY, WITH_CONST, WITH_ITSELF, Constants, int_aux
+from figwasp.ir.simplify import compare, numeric
+from figwasp.ir.simplify.compare import select, truth
+from figwasp.ir.simplify.memory import Loads
+from figwasp.ir.simplify.rules import IS_TEST, SWAPPED, UNARY, WITH_ANY, WITH_CONST, WITH_ITSELF, Constants, int_aux
 
 __all__ = ["simplify"]
 
-simplify_compare.add_rules()
-simplify_numeric.add_rules()
+compare.add_rules()
+numeric.add_rules()
 
 NOP: Final = ops.NOP
 CONST: Final = ops.CONST

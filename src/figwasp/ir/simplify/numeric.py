@@ -10,8 +10,8 @@ from typing import Final
 from figwasp.ir import ops
 from figwasp.ir.fold import FOLD
 from figwasp.ir.func import Value
-from figwasp.ir.simplify_compare import eqz
-from figwasp.ir.simplify_rules import (
+from figwasp.ir.simplify.compare import eqz
+from figwasp.ir.simplify.rules import (
     MASKS,
     UNARY,
     WIDTHS,

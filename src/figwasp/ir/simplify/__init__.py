@@ -1,0 +1,1 @@
+"""Floor 2: simplification and value numbering, and its rules."""
