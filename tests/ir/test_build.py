@@ -13,8 +13,8 @@ from figwasp import errors
 from figwasp.errors import LimitExceeded
 from figwasp.ir import ops, order, params, pipeline
 from figwasp.ir.build import builder as build_module
-from figwasp.ir.evaluate import Trapped
-from figwasp.ir.evaluate_module import Machine
+from figwasp.ir.evaluate.func import Trapped
+from figwasp.ir.evaluate.module import Machine
 from figwasp.ir.text import show
 from figwasp.ir.verify import verify
 from figwasp.layout import CHECKED, GUARD

@@ -9,8 +9,8 @@ import pytest
 
 from figwasp import errors, layout
 from figwasp.ir import ops
-from figwasp.ir.evaluate import Environment, Evaluator, OutOfSteps, Space, Trapped, Undefined, Unwound
-from figwasp.ir.evaluate_module import Host, Machine
+from figwasp.ir.evaluate.func import Environment, Evaluator, OutOfSteps, Space, Trapped, Undefined, Unwound
+from figwasp.ir.evaluate.module import Host, Machine
 from figwasp.ir.func import CONV_C, Call, Emitter, Func
 from figwasp.ir.text import parse
 from figwasp.layout import CHECKED, GUARD

@@ -6,7 +6,7 @@ import pytest
 
 from figwasp.ir import ops, pipeline, text
 from figwasp.ir.build.builder import build, layout_of
-from figwasp.ir.evaluate import Environment, Evaluator, Space, Trapped
+from figwasp.ir.evaluate.func import Environment, Evaluator, Space, Trapped
 from figwasp.ir.func import Func
 from figwasp.ir.verify import BrokenFunc, verify
 from figwasp.wasm.valid.module import validate

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from figwasp.ir import ops, pipeline
-from figwasp.ir.evaluate import Trapped
-from figwasp.ir.evaluate_module import Machine
+from figwasp.ir.evaluate.func import Trapped
+from figwasp.ir.evaluate.module import Machine
 from figwasp.ir.func import PARAM, Value
 from figwasp.layout import GUARD
 from tests.ir.compiling import build_one, module_of

@@ -12,8 +12,8 @@ import hypothesis.strategies as st
 import pytest
 
 from figwasp.ir import ops, order, params, pipeline
-from figwasp.ir.evaluate import Environment, Evaluator, Space, Undefined
-from figwasp.ir.evaluate_module import Machine
+from figwasp.ir.evaluate.func import Environment, Evaluator, Space, Undefined
+from figwasp.ir.evaluate.module import Machine
 from figwasp.ir.func import CONV_C, Emitter, Func, Value
 from figwasp.ir.simplify.walk import simplify
 from figwasp.ir.text import show, show_value

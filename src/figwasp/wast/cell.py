@@ -12,7 +12,7 @@ from typing import Final
 
 from figwasp import errors, layout
 from figwasp.ir import constants
-from figwasp.ir.evaluate import Trapped
+from figwasp.ir.evaluate.func import Trapped
 from figwasp.layout import PAGE_SIZE
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, ConstExpr
 from figwasp.wasm.valid.subtyping import canonical_type

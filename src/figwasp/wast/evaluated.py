@@ -12,7 +12,7 @@ from typing import Final
 
 from figwasp import errors, layout
 from figwasp.features import ALL, DEFAULT, Features
-from figwasp.ir.evaluate import Trapped
+from figwasp.ir.evaluate.func import Trapped
 from figwasp.layout import GUARD
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import FUNC, MEMORY, TABLE, TAG, Import, Module

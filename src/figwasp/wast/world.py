@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from figwasp import errors, layout
 from figwasp.ir import constants, ops, pipeline
 from figwasp.ir.build.builder import build
-from figwasp.ir.evaluate import Environment, Evaluator, Space, Trapped, Undefined
+from figwasp.ir.evaluate.func import Environment, Evaluator, Space, Trapped, Undefined
 from figwasp.ir.func import Call, Func
 from figwasp.layout import GUARD, PAGE_SIZE, InstanceLayout
 from figwasp.wasm.syntax.module import Module

@@ -13,7 +13,7 @@ from typing import Final
 from figwasp import errors, layout
 from figwasp.ir import constants, ops
 from figwasp.ir.build.builder import build, layout_of
-from figwasp.ir.evaluate import Environment, Evaluator, Space, Trapped, Undefined
+from figwasp.ir.evaluate.func import Environment, Evaluator, Space, Trapped, Undefined
 from figwasp.ir.func import Call, Func
 from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, FUNC, PASSIVE, ConstExpr, Module

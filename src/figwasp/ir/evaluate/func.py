@@ -2,7 +2,7 @@
 
 Goes in: a function in any state of its way through the passes, arguments as bits, an `Environment`. Comes out: the results as
 bits, or `Trapped`. It is the oracle of tests: passes must not change what it answers, and machine code must answer the same.
-`evaluate_module` is the environment of a whole module.
+`evaluate.module` is the environment of a whole module.
 
 It is stricter than machines: an operation outside of its domain, an access to no memory, and a value that does not fit its
 type are `Undefined`, since the builder and the passes promise that they do not happen.
