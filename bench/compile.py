@@ -16,7 +16,7 @@ from side import machine, need_shared
 from figwasp.codegen import frame
 from figwasp.codegen.emit import emit
 from figwasp.codegen.isa.x64.target import TARGET
-from figwasp.codegen.regalloc import allocate
+from figwasp.codegen.regalloc.allocate import allocate
 from figwasp.errors import Error
 from figwasp.ir import pipeline
 from figwasp.ir.build.builder import build, layout_of

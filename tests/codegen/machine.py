@@ -19,7 +19,7 @@ from figwasp.codegen.code import (
     Code,
 )
 from figwasp.codegen.isa.x64.target import TARGET
-from figwasp.codegen.regalloc import allocate
+from figwasp.codegen.regalloc.allocate import allocate
 from figwasp.ir.func import Func
 
 SIZE = 1 << 22

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from figwasp.codegen import regalloc
-from figwasp.codegen.check import CheckError, Snapshot
 from figwasp.codegen.mach import CALL, FIRST_ROW, RET, SLOT, CallSite, MFunc, MInst
-from figwasp.codegen.regalloc import allocate
+from figwasp.codegen.regalloc import allocate as regalloc
+from figwasp.codegen.regalloc.allocate import allocate
+from figwasp.codegen.regalloc.check import CheckError, Snapshot
 from figwasp.codegen.target import Target
 
 from . import regalloc_target as t

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from figwasp.codegen import liveness
-from figwasp.codegen.liveness import Ranges, live_ranges
 from figwasp.codegen.mach import COPY, FIRST_ROW, JUMP, RET, SWITCH, VIRTUAL, CallSite, MBlock, MFunc, MInst
+from figwasp.codegen.regalloc import liveness
+from figwasp.codegen.regalloc.liveness import Ranges, live_ranges
 from figwasp.codegen.target import Target
 from figwasp.ir.ops import I64
 

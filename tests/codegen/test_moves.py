@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from figwasp.codegen.mach import INCOMING, OUTGOING, SLOT, CallSite, MFunc, MInst
-from figwasp.codegen.moves import CONSTANT, REGISTERS, Mover, cell, cell_mem
+from figwasp.codegen.regalloc.moves import CONSTANT, REGISTERS, Mover, cell, cell_mem
 from figwasp.ir.ops import F32, F64, I32, I64
 
 from . import regalloc_target as t

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from figwasp.codegen import regalloc
 from figwasp.codegen.mach import (
     BRANCH,
     CALL,
@@ -28,8 +27,9 @@ from figwasp.codegen.mach import (
     MFunc,
     MInst,
 )
-from figwasp.codegen.regalloc import allocate
-from figwasp.codegen.regalloc_local import allocate_local
+from figwasp.codegen.regalloc import allocate as regalloc
+from figwasp.codegen.regalloc.allocate import allocate
+from figwasp.codegen.regalloc.local import allocate_local
 from figwasp.codegen.target import Target
 from figwasp.ir.func import CONV_C
 from figwasp.ir.ops import F64, I64
@@ -398,7 +398,7 @@ def test_local_slots_are_shared() -> None:
 def test_environment_turns_the_checker_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(regalloc, "CHECK", True)
     asked = []
-    monkeypatch.setattr("figwasp.codegen.check.Snapshot.verify", lambda self: asked.append(self))
+    monkeypatch.setattr("figwasp.codegen.regalloc.check.Snapshot.verify", lambda self: asked.append(self))
     target = t.make_target()
     allocate(generate(1, target, 10), target)
     assert len(asked) == 1

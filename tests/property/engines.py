@@ -11,9 +11,9 @@ from typing import Final
 
 import figwasp
 from figwasp import errors, layout
-from figwasp.codegen import regalloc
 from figwasp.codegen.isa.x64 import registers as x64
 from figwasp.codegen.isa.x64.target import TARGET
+from figwasp.codegen.regalloc import allocate as regalloc
 from figwasp.ir import pipeline
 from figwasp.ir.evaluate import func
 from figwasp.ir.evaluate.module import Machine

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import figwasp
-from figwasp.codegen import regalloc
+from figwasp.codegen.regalloc import allocate as regalloc
 from figwasp.wasi import CAPTURE, WASI, Directory, HostDirectory, MemoryDirectory, OverlayDirectory
 
 SUITE = Path("wasi/preview1")

@@ -6,7 +6,7 @@ from figwasp.codegen import frame
 from figwasp.codegen.code import Code
 from figwasp.codegen.emit import Origin, emit
 from figwasp.codegen.mach import MFunc
-from figwasp.codegen.regalloc import allocate
+from figwasp.codegen.regalloc.allocate import allocate
 from figwasp.codegen.target import Target
 from figwasp.ir import pipeline
 from figwasp.ir.func import Func

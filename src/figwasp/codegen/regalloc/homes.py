@@ -31,7 +31,7 @@ from figwasp.codegen.mach import (
     MBlock,
     MFunc,
 )
-from figwasp.codegen.moves import REGISTERS, cell
+from figwasp.codegen.regalloc.moves import REGISTERS, cell
 from figwasp.codegen.target import Target
 
 FOREVER: Final = 1 << 60

@@ -13,7 +13,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final
 
-from figwasp.codegen.borrow import Borrow, implicit_registers
 from figwasp.codegen.mach import (
     CALL,
     COPY,
@@ -33,7 +32,8 @@ from figwasp.codegen.mach import (
     MFunc,
     MInst,
 )
-from figwasp.codegen.moves import CONSTANT, REGISTERS, Mover, cell, cell_mem
+from figwasp.codegen.regalloc.borrow import Borrow, implicit_registers
+from figwasp.codegen.regalloc.moves import CONSTANT, REGISTERS, Mover, cell, cell_mem
 from figwasp.codegen.target import Rows, Target
 from figwasp.ir.ops import I32, I64
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.codegen.borrow import implicit_registers
-from figwasp.codegen.homes import Homes
 from figwasp.codegen.mach import CALL, COPY, FIRST_ROW, NONE, RET, SLOT, SWITCH, TAIL, VIRTUAL, CallSite, MBlock, MFunc
-from figwasp.codegen.moves import REGISTERS, Mover, cell
+from figwasp.codegen.regalloc.borrow import implicit_registers
+from figwasp.codegen.regalloc.homes import Homes
+from figwasp.codegen.regalloc.moves import REGISTERS, Mover, cell
 from figwasp.codegen.target import Rows, Target
 from figwasp.ir.ops import F32
 

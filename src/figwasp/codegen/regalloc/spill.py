@@ -15,11 +15,11 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import Final
 
-from figwasp.codegen.borrow import reads_flags_only
-from figwasp.codegen.liveness import Ranges
 from figwasp.codegen.mach import AREA, ENTRY, FIRST_ROW, INCOMING, JUMP, NONE, POOL, SLOT, STACK, CallSite, MFunc, MInst
-from figwasp.codegen.moves import CONSTANT, REGISTERS, cell
-from figwasp.codegen.rewrite import Assignment
+from figwasp.codegen.regalloc.borrow import reads_flags_only
+from figwasp.codegen.regalloc.liveness import Ranges
+from figwasp.codegen.regalloc.moves import CONSTANT, REGISTERS, cell
+from figwasp.codegen.regalloc.rewrite import Assignment
 from figwasp.codegen.target import Rows
 from figwasp.ir.ops import F32
 

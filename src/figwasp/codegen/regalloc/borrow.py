@@ -7,12 +7,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from figwasp.codegen.mach import NONE
-from figwasp.codegen.moves import REGISTERS, Mover
+from figwasp.codegen.regalloc.moves import REGISTERS, Mover
 from figwasp.codegen.target import Rows, Target
 from figwasp.ir.ops import F32, F64, I64
 
 if TYPE_CHECKING:
-    from figwasp.codegen.rewrite import Rewriter
+    from figwasp.codegen.regalloc.rewrite import Rewriter
 
 _IMPLICIT: Final[dict[int, tuple[Rows, list[int]]]] = {}
 

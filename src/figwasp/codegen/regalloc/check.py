@@ -9,20 +9,6 @@ This trusts nothing of the allocator: not its live ranges, nor its idea of free 
 
 from __future__ import annotations
 
-from figwasp.codegen.borrow import reads_flags_only
-from figwasp.codegen.check_state import (
-    LOW,
-    NOTHING,
-    REGISTERS,
-    CheckError,
-    Original,
-    State,
-    bits,
-    kill,
-    meet,
-    place_text,
-    widths_of,
-)
 from figwasp.codegen.mach import (
     AREA,
     CALL,
@@ -44,6 +30,20 @@ from figwasp.codegen.mach import (
     CallSite,
     MFunc,
     MInst,
+)
+from figwasp.codegen.regalloc.borrow import reads_flags_only
+from figwasp.codegen.regalloc.check_state import (
+    LOW,
+    NOTHING,
+    REGISTERS,
+    CheckError,
+    Original,
+    State,
+    bits,
+    kill,
+    meet,
+    place_text,
+    widths_of,
 )
 from figwasp.codegen.target import Target
 from figwasp.ir.func import CONV_C

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.codegen.homes import Homes
-from figwasp.codegen.local_registers import NEVER, LocalRegisters, bits
 from figwasp.codegen.mach import (
     CALL,
     COPY,
@@ -30,7 +28,9 @@ from figwasp.codegen.mach import (
     MFunc,
     MInst,
 )
-from figwasp.codegen.moves import REGISTERS, cell_mem
+from figwasp.codegen.regalloc.homes import Homes
+from figwasp.codegen.regalloc.local_registers import NEVER, LocalRegisters, bits
+from figwasp.codegen.regalloc.moves import REGISTERS, cell_mem
 from figwasp.codegen.target import Target
 from figwasp.ir.ops import F32, I32
 

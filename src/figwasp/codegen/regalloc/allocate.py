@@ -14,7 +14,7 @@ a register will do if `busy[r] & range == 0`, and taking it is `busy[r] |= range
    What is made by an instruction without operands is made again instead. (`spill`)
 5. `rewrite` carries it out.
 
-Functions with more than MAX_POINTS points go to `regalloc_local`, and those with too much live across blocks.
+Functions with more than MAX_POINTS points go to `regalloc.local`, and those with too much live across blocks.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ import os
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from figwasp.codegen.liveness import Ranges, live_ranges
 from figwasp.codegen.mach import NONE, VIRTUAL, MFunc
-from figwasp.codegen.moves import REGISTERS
-from figwasp.codegen.regalloc_local import allocate_local
-from figwasp.codegen.rewrite import Assignment, Rewriter
-from figwasp.codegen.spill import Spiller
+from figwasp.codegen.regalloc.liveness import Ranges, live_ranges
+from figwasp.codegen.regalloc.local import allocate_local
+from figwasp.codegen.regalloc.moves import REGISTERS
+from figwasp.codegen.regalloc.rewrite import Assignment, Rewriter
+from figwasp.codegen.regalloc.spill import Spiller
 from figwasp.codegen.target import Target
 from figwasp.ir.func import CONV_C
 from figwasp.ir.ops import F32
 
 if TYPE_CHECKING:
-    from figwasp.codegen.check import Snapshot
+    from figwasp.codegen.regalloc.check import Snapshot
 
 MAX_POINTS: Final = 60_000  # where an `&` of two ranges takes most of a microsecond
 SAVE_COST: Final = 2  # of a callee-saved register: a store and a load
@@ -77,7 +77,7 @@ def _snapshot(func: MFunc, target: Target) -> Snapshot:
     """Make what programs do without; the class is kept, since nothing can be imported when the interpreter is shutting down."""
     global _Snapshot
     if _Snapshot is None:
-        from figwasp.codegen import check
+        from figwasp.codegen.regalloc import check
 
         _Snapshot = check.Snapshot
     return _Snapshot(func, target)

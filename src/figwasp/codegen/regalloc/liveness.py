@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.codegen.borrow import implicit_registers
 from figwasp.codegen.mach import (
     CALL,
     COPY,
@@ -33,7 +32,8 @@ from figwasp.codegen.mach import (
     MFunc,
     MInst,
 )
-from figwasp.codegen.moves import REGISTERS
+from figwasp.codegen.regalloc.borrow import implicit_registers
+from figwasp.codegen.regalloc.moves import REGISTERS
 from figwasp.codegen.target import Rows, Target
 
 WEIGHTS: Final = [1, 10, 100, 1000, 10_000, 100_000]
