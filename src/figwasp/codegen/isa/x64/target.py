@@ -9,7 +9,7 @@ from figwasp.codegen.emit import emit
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.assemble import RETURN_BYTES, X64Assembler
-from figwasp.codegen.isa.x64.select import select
+from figwasp.codegen.isa.x64.select.rules import select
 from figwasp.codegen.mach import NONE, MFunc, MInst
 from figwasp.codegen.target import Target
 from figwasp.ir.func import Func

@@ -10,8 +10,8 @@ from typing import Final
 
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
-from figwasp.codegen.isa.x64.select_flags import float_operand
-from figwasp.codegen.isa.x64.select_memory import fold, foldable, low, wide
+from figwasp.codegen.isa.x64.select.flags import float_operand
+from figwasp.codegen.isa.x64.select.memory import fold, foldable, low, wide
 from figwasp.codegen.mach import COPY, NONE, POOL, MInst
 from figwasp.codegen.select import Rule, Selector
 from figwasp.ir import ops

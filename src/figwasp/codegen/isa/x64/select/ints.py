@@ -6,7 +6,7 @@ from typing import Final
 
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
-from figwasp.codegen.isa.x64.select_memory import NO_IMM, fold, foldable, imm32, low, wide
+from figwasp.codegen.isa.x64.select.memory import NO_IMM, fold, foldable, imm32, low, wide
 from figwasp.codegen.mach import COPY, NONE, MInst
 from figwasp.codegen.select import Rule, Selector
 from figwasp.ir import ops

@@ -1,4 +1,4 @@
-"""Floor 3: x86-64 selection: conditions, that is what sets the flags. Their consumers are in `select_branch`.
+"""Floor 3: x86-64 selection: conditions, that is what sets the flags. Their consumers are in `select.branch`.
 
 `condition` appends the instruction that sets the flags for an i32 value and returns the condition code that stands for "not
 zero". Nothing between it and the consumer may write flags; constants and loads, which operands may still ask for, do not.
@@ -10,7 +10,7 @@ from typing import Final
 
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
-from figwasp.codegen.isa.x64.select_memory import NO_IMM, fold, foldable, imm32, low, pool_mem, wide
+from figwasp.codegen.isa.x64.select.memory import NO_IMM, fold, foldable, imm32, low, pool_mem, wide
 from figwasp.codegen.mach import NONE, POOL, MInst
 from figwasp.codegen.select import NO_COLOR, Selector
 from figwasp.ir import ops

@@ -12,7 +12,7 @@ from figwasp.codegen import abi
 from figwasp.codegen.code import STUB_TO_NATIVE, STUB_TO_WASM
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
-from figwasp.codegen.isa.x64.select_memory import fold, foldable
+from figwasp.codegen.isa.x64.select.memory import fold, foldable
 from figwasp.codegen.mach import (
     AREA,
     CALL,

@@ -6,8 +6,8 @@ from typing import Final
 
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
-from figwasp.codegen.isa.x64.select_flags import CODE, FLOAT, KIND, PLAIN, condition, flags, float_operand
-from figwasp.codegen.isa.x64.select_memory import fold, foldable, imm32, low, wide
+from figwasp.codegen.isa.x64.select.flags import CODE, FLOAT, KIND, PLAIN, condition, flags, float_operand
+from figwasp.codegen.isa.x64.select.memory import fold, foldable, imm32, low, wide
 from figwasp.codegen.mach import BRANCH, JUMP, NONE, SWITCH, TRAPIF, MBlock, MInst
 from figwasp.codegen.select import FOLDED, Rule, Selector
 from figwasp.ir import ops

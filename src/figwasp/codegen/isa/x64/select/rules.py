@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.codegen.isa.x64 import select_branch, select_call, select_float, select_int, select_memory
+from figwasp.codegen.isa.x64.select import branch, call, floats, ints, memory
 from figwasp.codegen.mach import MFunc
 from figwasp.codegen.select import Rule, Selector
 from figwasp.codegen.target import Target
@@ -19,7 +19,7 @@ def _nothing(_s: Selector, _value: Value, _rd: int) -> None:
 def _table() -> list[Rule]:
     """Join the rules; every operation must have one."""
     rules: dict[int, Rule] = {ops.NOP: _nothing}
-    for part in (select_memory, select_branch, select_int, select_float, select_call):
+    for part in (memory, branch, ints, floats, call):
         rules.update(part.RULES)
     missing = [ops.NAMES[op] for op in range(ops.COUNT) if op not in rules]
     assert not missing, missing
@@ -31,4 +31,4 @@ RULES: Final = _table()
 
 def select(func: Func, target: Target) -> MFunc:
     """Select instructions for a function in SSA form, which is left as it is."""
-    return Selector(target, RULES, select_call.entry, func).run()
+    return Selector(target, RULES, call.entry, func).run()
