@@ -15,7 +15,7 @@ from figwasp.codegen.isa.x64 import registers as x64
 from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.codegen.regalloc import allocate as regalloc
 from figwasp.ir import pipeline
-from figwasp.ir.evaluate import func
+from figwasp.ir.evaluate.func import OutOfSteps, Trapped
 from figwasp.ir.evaluate.module import Machine
 from figwasp.runtime import containers as runtime
 from figwasp.runtime import linear, modes, os, process
@@ -175,12 +175,12 @@ def run_evaluator(module: Module, calls: list[Call], mode: int, passes: bool) ->
     try:
         try:
             machine = Machine(module, mode, pipeline.run if passes else None, hosts, STEPS)
-        except func.Trapped as trap:
+        except Trapped as trap:
             outcome.results.append(("start", errors.TRAP_MESSAGES[trap.code], ()))
             return outcome
         for name, args in calls:
             _evaluate(machine, name, args, outcome)
-    except func.OutOfSteps:
+    except OutOfSteps:
         raise OutOfTime("the evaluator has taken too many steps") from None
     outcome.memory = bytes(machine.memories[0]) if machine.memories else b""
     outcome.globals = [seen(one.type, _cell(machine, k)) for k, one in enumerate(module.globals)]
@@ -194,7 +194,7 @@ def _evaluate(machine: Machine, name: str, args: list[int], outcome: Outcome) ->
         machine.invoke(machine.export(REFUEL), [])
     try:
         results = machine.invoke(index, args)
-    except func.Trapped as trap:
+    except Trapped as trap:
         outcome.results.append((name, errors.TRAP_MESSAGES[trap.code], ()))
     else:
         outcome.results.append((name, "ok", tuple(map(seen, machine.module.func_type(index).results, results))))

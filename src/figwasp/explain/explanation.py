@@ -1,8 +1,8 @@
 """Floor 6: everything about one function: the wasm text, each form on the way to machine code, the code, and what enters it.
 
 In: a decoded module, the index of a function. Out: an `Explanation`. The stages are those that run when the function is first
-called: validation, `ir.build.builder`, `codegen.pipeline`, with the memory mode of this process; the entry is the stub that the runtime
-would make for the function's type. Only the last step is left out: nothing is installed, and nothing is run.
+called: validation, `ir.build.builder`, `codegen.pipeline`, with the memory mode of this process; the entry is the stub that the
+runtime would make for the function's type. Only the last step is left out: nothing is installed, and nothing is run.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 In: the contexts of a store, each of which holds a part. Out: more for the chain that has run out, or nothing, which traps. Compiled
 code takes fuel from the context it runs on and asks here when there is less than nothing left; the other contexts' parts and what
-the embedder gives are moved there then. What code costs is said in `ir.build.builder.control`.
+the embedder gives are moved there then. What code costs is said in `ir.build.control`.
 """
 
 from __future__ import annotations
