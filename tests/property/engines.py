@@ -18,11 +18,12 @@ from figwasp.ir import pipeline
 from figwasp.ir.evaluate.func import OutOfSteps, Trapped
 from figwasp.ir.evaluate.module import Machine
 from figwasp.runtime import containers as runtime
-from figwasp.runtime import linear, modes, os, process
+from figwasp.runtime import linear, process
 from figwasp.runtime.compile import CompiledModule
 from figwasp.runtime.func import Func, enter_raw, func_at, new_buffer
 from figwasp.runtime.instance import Extern, State, instantiate
 from figwasp.runtime.owner import Owner, make_owner
+from figwasp.runtime.platform import linux, modes
 from figwasp.wasm.syntax.module import FUNC, Import, Module
 from figwasp.wasm.syntax.types import EXTERNREF, FuncType, GlobalType, MemoryType, TableType
 from tests.property.modules import Call
@@ -82,7 +83,7 @@ def quick_ticks() -> None:
 
 def _tick(state: State) -> None:
     """Have the next poll find a tick."""
-    os.write_u64(state.store.context + layout.CTX_STACK_LIMIT, (1 << 64) - 1)
+    linux.write_u64(state.store.context + layout.CTX_STACK_LIMIT, (1 << 64) - 1)
 
 
 def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Outcome:

@@ -17,7 +17,7 @@ import figwasp
 from figwasp.api.module import with_ahead
 from figwasp.runtime import ahead
 from figwasp.runtime.ahead import Ahead
-from figwasp.runtime.modes import GUARD
+from figwasp.runtime.platform.modes import GUARD
 from figwasp.runtime.translate import Translator
 from figwasp.wasm.binary.decode import decode
 from tests.runtime.support import check_script
@@ -144,7 +144,7 @@ import os, signal, sys
 import figwasp
 from figwasp.api.module import with_ahead
 from figwasp.runtime.ahead import Ahead
-from figwasp.runtime.modes import choose_mode
+from figwasp.runtime.platform.modes import choose_mode
 from figwasp.runtime.translate import Translator
 from figwasp.wasm.binary.decode import decode
 other = Ahead(lambda: Translator(decode(figwasp.wat({chain(12)!r})), choose_mode(), False))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import figwasp
-from figwasp.runtime import codespace, os, process
+from figwasp.runtime import process
+from figwasp.runtime.platform import codespace, linux
 from tests.runtime.support import check_script, load
 
 COUNT = 8
@@ -194,5 +195,5 @@ def test_region_write_finds_its_chunk() -> None:
     second = region.place(60_000)
     region.write(first, b"\xcc" * 16)
     region.write(second, b"\xc3" * 16)
-    assert os.read(first, 16) == b"\xcc" * 16 and os.read(second, 16) == b"\xc3" * 16
+    assert linux.read(first, 16) == b"\xcc" * 16 and linux.read(second, 16) == b"\xc3" * 16
     region.release()

@@ -15,7 +15,7 @@ import pytest
 
 import figwasp
 from figwasp import layout
-from figwasp.runtime.os import read_u64
+from figwasp.runtime.platform.linux import read_u64
 from tests.runtime.support import check_script, count_mappings, host, load, resident_bytes
 
 MIXED = """(module (import "host" "f" (func $f (param externref) (result externref))) (memory (export "memory") 1)
@@ -379,7 +379,7 @@ PROCESS = os.getpid()
 
 def test_more_live_instances_than_guard_areas_fit() -> None:
     """Twenty thousand instances live at once; those for which there is no guard area left check bounds, which nobody sees."""
-    from figwasp.runtime import modes
+    from figwasp.runtime.platform import modes
 
     if modes.choose_mode() != modes.GUARD:
         pytest.skip("this process compiles bounds checks")

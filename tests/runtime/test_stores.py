@@ -11,7 +11,7 @@ import pytest
 
 import figwasp
 from figwasp.runtime import process
-from figwasp.runtime.os import read_u64
+from figwasp.runtime.platform.linux import read_u64
 from tests.runtime.support import host, load
 
 REFS = """(module

@@ -14,8 +14,8 @@ import pytest
 
 import figwasp
 from figwasp import layout
-from figwasp.runtime import cpython
-from figwasp.runtime.os import read_u64, write_u64
+from figwasp.runtime.platform import cpython
+from figwasp.runtime.platform.linux import read_u64, write_u64
 from tests.runtime.support import check_script, host, load
 
 NUMBERS = """(module

@@ -14,7 +14,7 @@ import pytest
 
 import figwasp
 from figwasp import layout
-from figwasp.runtime.os import read_u64
+from figwasp.runtime.platform.linux import read_u64
 from tests.runtime.support import host, load
 
 SECONDS = 1.0
@@ -311,14 +311,15 @@ def test_drop_in_another_thread_while_compiling() -> None:
 
 def test_release_waits_for_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """The block of an instance that goes just when compiled code is about to be written there is released afterwards."""
-    from figwasp.runtime import cpython, os, process
+    from figwasp.runtime import process
+    from figwasp.runtime.platform import cpython, linux
 
     module = figwasp.Module(figwasp.wat('(module (func (export "f") (result i32) (i32.const 9)))'))
     instances = [figwasp.load(module) for _ in range(4)]
     blocks = {inst.state.block for inst in instances}
     machine = process.get()
     released: list[int] = []
-    free, real = cpython.raw_free, os.write_u64
+    free, real = cpython.raw_free, linux.write_u64
     calling = instances[2].exports.f
 
     def write(address: int, value: int) -> None:
@@ -334,7 +335,7 @@ def test_release_waits_for_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None
         free(block)
 
     monkeypatch.setattr(cpython, "raw_free", note)
-    monkeypatch.setattr(os, "write_u64", write)
+    monkeypatch.setattr(linux, "write_u64", write)
     assert calling() == 9
     monkeypatch.undo()
     machine.reap()
@@ -343,7 +344,8 @@ def test_release_waits_for_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_stacks_are_lent_among_many_stores() -> None:
     """Of very many stores that have run, those idle for longest give up their stacks, and get others when they run again."""
-    from figwasp.runtime import process, stack
+    from figwasp.runtime import process
+    from figwasp.runtime.platform import stack
 
     stacks = process.get().stacks
     instances = [make() for _ in range(stack._MAX_LENT + 200)]

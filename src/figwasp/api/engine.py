@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from figwasp.features import DEFAULT, Features
-from figwasp.runtime import deadline, modes
-from figwasp.runtime import stack as stacks
+from figwasp.runtime import deadline
 from figwasp.runtime.config import Config
 from figwasp.runtime.fuel import checked
 from figwasp.runtime.limits import Slots
 from figwasp.runtime.listen import Listener
-from figwasp.runtime.stack import STACK_SIZE
+from figwasp.runtime.platform import modes
+from figwasp.runtime.platform import stack as stacks
+from figwasp.runtime.platform.stack import STACK_SIZE
 
 __all__ = ["Engine", "chosen", "default_engine"]
 

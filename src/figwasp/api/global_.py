@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final, NoReturn
 
 from figwasp.runtime import containers as runtime
-from figwasp.runtime import cpython, os
 from figwasp.runtime.owner import Owner, make_owner
+from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store import Store
 from figwasp.runtime.values import from_bits, to_bits
 from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, NUM_TYPES, TYPE_CODES, V128, GlobalType, is_extern, type_name
@@ -105,7 +105,7 @@ def make(type_: GlobalType, content: int, value: Any) -> Global:
     core.owner = owner
     bits = to_bits(value, type_.type, store, "the value of a global")
     core.set(bits)
-    os.write_u64(core.address, bits)
+    linux.write_u64(core.address, bits)
     return view(core, owner)
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsFloat, SupportsI
 
 from figwasp import layout
 from figwasp.runtime import containers as runtime
-from figwasp.runtime import cpython, linear, modes, process
+from figwasp.runtime import linear, process
 from figwasp.runtime.owner import Owner, make_owner
+from figwasp.runtime.platform import cpython, modes
 from figwasp.runtime.stubs_object import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, VIEW_SIZE, getbuffer
 from figwasp.wasm.syntax.types import Limits, MemoryType
 

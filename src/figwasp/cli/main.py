@@ -126,7 +126,7 @@ def _guarded(command: str, words: list[str]) -> int:
     try:
         module = _imported(command)
         if _for_good and "figwasp.runtime" in sys.modules:  # nothing else runs guests
-            from figwasp.runtime.interrupt import raise_on_interrupt
+            from figwasp.runtime.platform.interrupt import raise_on_interrupt
 
             raise_on_interrupt(Interrupted(INTERRUPTED))
         return module.main(words)

@@ -15,7 +15,7 @@ from figwasp.cli.main import for_good, not_collecting
 from figwasp.cli.options import parse_run, parser
 from figwasp.cli.streams import binary_of, read, shown
 from figwasp.runtime.ahead import Ahead, possible
-from figwasp.runtime.modes import choose_mode
+from figwasp.runtime.platform.modes import choose_mode
 
 if TYPE_CHECKING:
     from figwasp.cli.options import RunOptions

@@ -21,7 +21,8 @@ from figwasp.ir import order, pipeline
 from figwasp.ir.build.base import ir_types
 from figwasp.ir.build.builder import build, layout_of
 from figwasp.layout import CHECKED, GUARD
-from figwasp.runtime import cpython, modes, process, stubs, stubs_enter
+from figwasp.runtime import process, stubs, stubs_enter
+from figwasp.runtime.platform import cpython, modes
 from figwasp.runtime.values import numbers_only
 from figwasp.wasm.syntax.module import FUNC
 from figwasp.wasm.syntax.module import Module as Decoded

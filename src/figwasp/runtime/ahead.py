@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from figwasp.codegen.code import Code
 from figwasp.errors import Error
-from figwasp.runtime import os
+from figwasp.runtime.platform import linux
 
 if TYPE_CHECKING:
     from figwasp.runtime.translate import Translator
@@ -73,15 +73,15 @@ class Ahead:
         self._made_pipe = self._called = -1
         theirs: list[int] = []
         try:
-            self._made_pipe, made = os.pipe()
+            self._made_pipe, made = linux.pipe()
             theirs.append(made)
-            called, self._called = os.pipe()
+            called, self._called = linux.pipe()
             theirs.append(called)
             for pipe in (self._made_pipe, self._called):
                 _os.set_blocking(pipe, False)
-            os.widen_pipe(made, _PIPE)
+            linux.widen_pipe(made, _PIPE)
             parent = _os.getpid()
-            elsewhere = _os.sched_getaffinity(0) - {os.processor()}
+            elsewhere = _os.sched_getaffinity(0) - {linux.processor()}
             self._pid = _os.fork()
         except OSError:  # it goes without
             self.close()
@@ -180,10 +180,10 @@ def _be_it(make: Callable[[], Translator], called: int, made: int, parent: int, 
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to both
-        os.die_with(parent)
+        linux.die_with(parent)
         with suppress(OSError):  # left alone, the kernel may leave both on one processor for as long as all this takes
             _os.sched_setaffinity(0, elsewhere)
-        os.limit_data(_MEMORY)
+        linux.limit_data(_MEMORY)
         _keep_only(called, made)
         gc.disable()
         _Other(make(), called, made).run()

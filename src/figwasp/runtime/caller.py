@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from figwasp import layout
-from figwasp.runtime import cpython, os
 from figwasp.runtime.owner import Owner
+from figwasp.runtime.platform import cpython, linux
 
 if TYPE_CHECKING:
     from figwasp.runtime.instance import State
@@ -50,7 +50,7 @@ def owner_of(state: State | None) -> Owner:
     Raises:
         ReferenceError: the instance has gone.
     """
-    if state is None or not state.block or not os.read_u64(os.read_u64(state.block + layout.INST_HOOK)):
+    if state is None or not state.block or not linux.read_u64(linux.read_u64(state.block + layout.INST_HOOK)):
         raise ReferenceError("the instance this belongs to has been collected")
     owner: Owner = cpython.object_at(state.block + layout.INST_OWNER)
     return owner

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final
 from figwasp import layout
 from figwasp.codegen.isa.x64.sequences import LAZY_FRAME
 from figwasp.errors import Closed, printable
-from figwasp.runtime import os, process
+from figwasp.runtime import process
 from figwasp.runtime.owner import make_owner
+from figwasp.runtime.platform import linux
 
 if TYPE_CHECKING:
     from figwasp.runtime.instance import State
@@ -41,9 +42,9 @@ def close(state: State) -> None:
         return
     machine = process.get()
     start = state.block + state.code.layout.funcref(first)
-    words = array("Q", os.read(start, layout.FUNCREF_SIZE * len(module.bodies)))
+    words = array("Q", linux.read(start, layout.FUNCREF_SIZE * len(module.bodies)))
     words[layout.FUNCREF_CODE // 8 :: _WORDS] = array("Q", map(machine.lazy_entry, range(first, first + len(module.bodies))))
-    os.write(start, words.tobytes())
+    linux.write(start, words.tobytes())
 
 
 def check(state: State, context: int) -> None:
@@ -59,7 +60,7 @@ def check(state: State, context: int) -> None:
     assert state.closed is not None
     if state.store.is_pinned(state.closed):
         # Where `to_native` left the wasm stack: the pointer it saved, its return address, the frame of the lazy entry.
-        pointer = os.read_u64(context + layout.CTX_WASM_SP)
-        if os.read_u64(pointer + 16 + LAZY_FRAME) != process.get().returned:
+        pointer = linux.read_u64(context + layout.CTX_WASM_SP)
+        if linux.read_u64(pointer + 16 + LAZY_FRAME) != process.get().returned:
             return
     raise Closed(f"the instance {printable(state.code.module.name or '')} has been closed".replace("  ", " "))

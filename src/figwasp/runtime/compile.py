@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from figwasp import layout
 from figwasp.ir import constants
-from figwasp.runtime import codespace, cpython, deadline, discard, listen, modes, os, perfmap, process, traps
+from figwasp.runtime import deadline, discard, listen, process, traps
 from figwasp.runtime.config import Config
 from figwasp.runtime.owner import make_owner
+from figwasp.runtime.platform import codespace, cpython, linux, modes, perfmap
 from figwasp.runtime.translate import Translator
 from figwasp.wasm.valid.module import FuncFacts, validate, validate_module
 from figwasp.wasm.valid.subtyping import TypeWorld
@@ -116,7 +117,7 @@ class CompiledModule:
             entry = self._machine.lazy_entry(first)
             step = self._machine.lazy_entry_size
             run = min(_RUN, count - first)
-            os.write(self._region.cells + 8 * first, array("Q", range(entry, entry + step * run, step)).tobytes())
+            linux.write(self._region.cells + 8 * first, array("Q", range(entry, entry + step * run, step)).tobytes())
 
     def add_state(self, state: State) -> None:
         """Have an instance's FuncRefs follow what gets compiled."""
@@ -159,11 +160,11 @@ class CompiledModule:
             stub = listen.wrapper(self.module.func_type(index), index, address, self._machine.hook(3))
             address = self._install(self._machine.translate(stub), None)
         self.compiled[index] = address
-        os.write_u64(self._region.cells + 8 * index, address)
+        linux.write_u64(self._region.cells + 8 * index, address)
         with self._machine.no_releases():  # a pending call could release an instance between finding it and writing to it
             for state in list(self._states):
                 if state.block:
-                    os.write_u64(state.block + self.layout.funcref(index) + layout.FUNCREF_CODE, address)
+                    linux.write_u64(state.block + self.layout.funcref(index) + layout.FUNCREF_CODE, address)
         return address
 
     @contextmanager

@@ -27,7 +27,7 @@ class Config:
         slots: room for them.
         timeout: seconds that a call from Python may take unless it says otherwise, or None.
         listener: asked about each function that is compiled (see `runtime.listen`), or None.
-        perf_map: whether `perf` is told where functions stand (see `runtime.perfmap`).
+        perf_map: whether `perf` is told where functions stand (see `runtime.platform.perfmap`).
     """
 
     __slots__ = (

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded, Unsupported
-from figwasp.runtime import cpython, deadline, linear, modes, os
+from figwasp.runtime import deadline, linear
 from figwasp.runtime.limits import Budget
 from figwasp.runtime.owner import Owner, make_owner
+from figwasp.runtime.platform import cpython, linux, modes
 from figwasp.wasm.syntax.types import I64, FuncType, GlobalType, MemoryType, TableType, is_extern, is_ref
 
 if TYPE_CHECKING:
@@ -56,18 +57,18 @@ class Memory:
             self.limit = min(self.limit, budget.limit >> type_.page)
         most = None if type_.limits.max is None and budget is None else self.limit
         self.record = linear.create(-(-size // layout.PAGE_SIZE), most, mode)
-        os.write_u64(self.record + layout.MEM_LENGTH, size)
+        linux.write_u64(self.record + layout.MEM_LENGTH, size)
         self.owner: Owner | None = None
 
     @property
     def pages(self) -> int:
         """The present size in pages."""
-        return os.read_u64(self.record + layout.MEM_LENGTH) >> self.type.page
+        return linux.read_u64(self.record + layout.MEM_LENGTH) >> self.type.page
 
     @property
     def base(self) -> int:
         """The address of its first byte."""
-        return os.read_u64(self.record + layout.MEM_BASE)
+        return linux.read_u64(self.record + layout.MEM_BASE)
 
     def grow(self, delta: int) -> int:
         """Grow by pages; return the old size or -1."""
@@ -128,27 +129,27 @@ class Table:
         except OSError as error:
             raise LimitExceeded(f"no memory for a table that may have {most} elements: {error}") from None
         self.record: int = cpython.raw_calloc(1, layout.TABLE_RECORD_SIZE)
-        os.write_u64(self.record + layout.TABLE_BASE, base)
-        os.write_u64(self.record + layout.TABLE_LENGTH, size)
-        os.write_u64(self.record + 16, most)
+        linux.write_u64(self.record + layout.TABLE_BASE, base)
+        linux.write_u64(self.record + layout.TABLE_LENGTH, size)
+        linux.write_u64(self.record + 16, most)
 
     def releaser(self) -> Callable[[], None]:
         """Return what frees the record and the array when nobody refers to them."""
         record = self.record
-        base = os.read_u64(record + layout.TABLE_BASE)
-        size = 8 * os.read_u64(record + 16) or 8
+        base = linux.read_u64(record + layout.TABLE_BASE)
+        size = 8 * linux.read_u64(record + 16) or 8
         home = self.home if is_extern(self.elem) else None
 
         def release() -> None:
             if home is not None:
-                forget_externs(home, _words(base, os.read_u64(record + layout.TABLE_LENGTH)))
-            _give_back_array(base, size, 8 * os.read_u64(record + layout.TABLE_LENGTH))
+                forget_externs(home, _words(base, linux.read_u64(record + layout.TABLE_LENGTH)))
+            _give_back_array(base, size, 8 * linux.read_u64(record + layout.TABLE_LENGTH))
             cpython.raw_free(record)
 
         return release
 
     def __len__(self) -> int:
-        return os.read_u64(self.record + layout.TABLE_LENGTH)
+        return linux.read_u64(self.record + layout.TABLE_LENGTH)
 
     def join(self, store: Store) -> None:
         """Belong to another store from now on."""
@@ -157,12 +158,12 @@ class Table:
 
     def get(self, index: int) -> int:
         """Return the raw bits of an element; the index is in range."""
-        return os.read_u64(os.read_u64(self.record + layout.TABLE_BASE) + 8 * index)
+        return linux.read_u64(linux.read_u64(self.record + layout.TABLE_BASE) + 8 * index)
 
     def set(self, index: int, bits: int) -> None:
         """Set an element from raw bits; the index is in range."""
         self._replace(index, 1, [bits])
-        os.write_u64(os.read_u64(self.record + layout.TABLE_BASE) + 8 * index, bits)
+        linux.write_u64(linux.read_u64(self.record + layout.TABLE_BASE) + 8 * index, bits)
 
     def fill(self, start: int, bits: int, count: int) -> None:
         """Set a run of elements, which is in range. It may end at a deadline, in part."""
@@ -172,7 +173,7 @@ class Table:
     def _fill_piece(self, start: int, bits: int, count: int) -> None:
         deadline.check()
         self._replace(start, count, [bits] * count if is_extern(self.elem) else [bits])
-        os.write(os.read_u64(self.record + layout.TABLE_BASE) + 8 * start, bits.to_bytes(8, "little") * count)
+        linux.write(linux.read_u64(self.record + layout.TABLE_BASE) + 8 * start, bits.to_bytes(8, "little") * count)
 
     def write(self, start: int, references: list[int]) -> None:
         """Set a run of elements from raw bits, which is in range. It may end at a deadline, in part."""
@@ -192,12 +193,12 @@ class Table:
         """Set a piece."""
         deadline.check()
         self._replace(start, len(references), references)
-        base = os.read_u64(self.record + layout.TABLE_BASE)
-        os.write(base + 8 * start, array("Q", references).tobytes())
+        base = linux.read_u64(self.record + layout.TABLE_BASE)
+        linux.write(base + 8 * start, array("Q", references).tobytes())
 
     def read(self, start: int, count: int) -> list[int]:
         """Return the raw bits of a run of elements, which is in range."""
-        base = os.read_u64(self.record + layout.TABLE_BASE)
+        base = linux.read_u64(self.record + layout.TABLE_BASE)
         return _words(base + 8 * start, count)
 
     def _replace(self, start: int, count: int, references: list[int]) -> None:
@@ -212,12 +213,12 @@ class Table:
     def grow(self, bits: int, delta: int) -> int:
         """Grow; return the old size or -1. It may end at a deadline, in part."""
         old = len(self)
-        if old + delta > os.read_u64(self.record + 16) or (self._budget is not None and not self._budget.take(delta)):
+        if old + delta > linux.read_u64(self.record + 16) or (self._budget is not None and not self._budget.take(delta)):
             return -1
         try:
             for first, size in _pieces(delta):
                 self._fill_piece(old + first, bits, size)
-                os.write_u64(self.record + layout.TABLE_LENGTH, old + first + size)
+                linux.write_u64(self.record + layout.TABLE_LENGTH, old + first + size)
         finally:
             if self._budget is not None:
                 self._budget.give_back(old + delta - len(self))
@@ -254,7 +255,7 @@ class Global:
 
         def release() -> None:
             if home is not None:
-                forget_externs(home, [os.read_u64(address)])
+                forget_externs(home, [linux.read_u64(address)])
 
         return release
 
@@ -265,7 +266,7 @@ class Global:
 
     def get(self) -> int:
         """Return its raw bits."""
-        return os.read_u64(self.address)
+        return linux.read_u64(self.address)
 
     def set(self, bits: int) -> None:
         """Set its raw bits, and keep alive what they refer to."""
@@ -273,7 +274,7 @@ class Global:
             self.store.replace_externs([self.get()], [bits])
         elif bits and is_ref(self.content):
             keep(self.keeper, owner_of(bits))
-        os.write_u64(self.address, bits)
+        linux.write_u64(self.address, bits)
 
 
 class Tag:
@@ -304,22 +305,22 @@ def _take_array(size: int) -> int:
     """Return the address of an array of zeros for a table."""
     kept = _arrays.get(size)
     try:
-        return kept.pop() if kept else os.allocate(size)
+        return kept.pop() if kept else linux.allocate(size)
     except IndexError:
-        return os.allocate(size)
+        return linux.allocate(size)
 
 
 def _give_back_array(base: int, size: int, used: int) -> None:
     """Keep an array for the next table of the same size, or unmap it."""
     kept = _arrays.setdefault(size, [])
     if sum(map(len, _arrays.values())) < _MAX_ARRAYS:
-        if used <= os.PAGE:
-            os.zero(base, used)  # what is there stays: cheaper than having the system bring another page
+        if used <= linux.PAGE:
+            linux.zero(base, used)  # what is there stays: cheaper than having the system bring another page
         else:
-            os.discard(base, used)
+            linux.discard(base, used)
         kept.append(base)
     else:
-        os.release(base, size)
+        linux.release(base, size)
 
 
 def _pieces(count: int) -> list[tuple[int, int]]:
@@ -328,13 +329,13 @@ def _pieces(count: int) -> list[tuple[int, int]]:
 
 
 def _words(address: int, count: int) -> list[int]:
-    return memoryview(os.read(address, 8 * count)).cast("Q").tolist()
+    return memoryview(linux.read(address, 8 * count)).cast("Q").tolist()
 
 
 def owner_of(reference: int) -> Owner:
     """Return the owner of the instance that a FuncRef belongs to."""
-    block = os.read_u64(reference + layout.FUNCREF_INSTANCE)
-    if os.read_u32(reference + layout.FUNCREF_INDEX) == layout.HOST_INDEX:
+    block = linux.read_u64(reference + layout.FUNCREF_INSTANCE)
+    if linux.read_u32(reference + layout.FUNCREF_INDEX) == layout.HOST_INDEX:
         record: Any = cpython.object_at(block + 8)
         block = record.block
     owner: Owner = cpython.object_at(block + layout.INST_OWNER)

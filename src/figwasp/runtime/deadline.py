@@ -23,8 +23,9 @@ from typing import Any, Final, TypeVar
 
 from figwasp import layout
 from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Timeout
-from figwasp.runtime import cpython, os, process
+from figwasp.runtime import process
 from figwasp.runtime.discard import discard
+from figwasp.runtime.platform import cpython, linux
 
 _AGAIN: Final = 0.05  # seconds
 _LONGEST: Final = 2**33  # seconds: 272 years, whose nanoseconds are a signed 64-bit number
@@ -49,8 +50,8 @@ class _Current(threading.local):
         """Find the cell."""
         self.thread = cpython.thread_state()
         place = process.get().deadlines.cell_of(self.thread)
-        self.owner = os.word(place)
-        self.until = os.word(place + 8)
+        self.owner = linux.word(place)
+        self.until = linux.word(place + 8)
 
 
 _current: Final = _Current()
@@ -106,7 +107,7 @@ def enter(context: int, end: int, entry: Callable[..., int], *args: int) -> int:
     if not current.thread:
         current.bind()
     owner, until, thread = current.owner, current.until, current.thread
-    local = os.word(context + layout.CTX_DEADLINE)
+    local = linux.word(context + layout.CTX_DEADLINE)
     before = local.value
     taken = owner.value
     mine = taken == 0 or taken == thread

@@ -16,8 +16,8 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime import cpython, os
 from figwasp.runtime.owner import Owner, clear_slot, make_owner, set_slots
+from figwasp.runtime.platform import cpython, linux
 
 _MAX_CELLS: Final = layout.EXTERN_CELLS
 _SIZE: Final = _MAX_CELLS * 16  # bytes of an array: cells and states
@@ -36,7 +36,7 @@ class _Cells:
 
     def __init__(self) -> None:
         try:
-            base = self._base = os.allocate(_SIZE)
+            base = self._base = linux.allocate(_SIZE)
         except OSError as error:
             raise LimitExceeded(f"no memory for externref values: {error}") from None
         self._free: list[int] = []
@@ -45,7 +45,7 @@ class _Cells:
         block = cpython.raw_calloc(1, 16)
 
         def release() -> None:
-            os.release(base, _SIZE)
+            linux.release(base, _SIZE)
             cpython.raw_free(block)
 
         self.owner = make_owner(block, release)
@@ -59,7 +59,7 @@ class _Cells:
         if cell is not None:
             return cell
         cell = self._free_cell()
-        os.write_u64(cell + layout.EXTERN_STATE, _MANAGED)
+        linux.write_u64(cell + layout.EXTERN_STATE, _MANAGED)
         cpython.set_reference(cell, value)
         self._by_object[id(value)] = cell
         return cell
@@ -78,12 +78,12 @@ class _Cells:
         """Put free cells on the list of a store's record, from which stubs take them."""
         for _ in range(min(_LENT, _MAX_CELLS - self._used + len(self._free))):
             cell = self._free_cell()
-            os.write_u64(cell + layout.EXTERN_STATE, os.read_u64(record + layout.STORE_FREE_EXTERN))
-            os.write_u64(record + layout.STORE_FREE_EXTERN, cell)
+            linux.write_u64(cell + layout.EXTERN_STATE, linux.read_u64(record + layout.STORE_FREE_EXTERN))
+            linux.write_u64(record + layout.STORE_FREE_EXTERN, cell)
 
     def take_out(self, cell: int) -> None:
         """Release the object in a cell. Its finalizer may put others in."""
-        thing = os.read_u64(cell)
+        thing = linux.read_u64(cell)
         if self._by_object.get(thing) == cell:  # an object that a stub put in may have this cell beside its own
             del self._by_object[thing]
         clear_slot(cell)
@@ -117,7 +117,7 @@ class Externs:
             store_owner.hold(self._arrays[0].owner)
         cell = self._arrays[0].put(value)
         self.suspects.add(cell)
-        if not os.read_u64(record + layout.STORE_FREE_EXTERN):
+        if not linux.read_u64(record + layout.STORE_FREE_EXTERN):
             self._arrays[0].lend(record)
         return cell
 
@@ -128,7 +128,7 @@ class Externs:
             if cell:
                 count = holders[cell] = holders.get(cell, 0) + 1
                 if count == 1:
-                    os.write_u64(cell + layout.EXTERN_STATE, _MANAGED)  # from now on no stub takes it back
+                    linux.write_u64(cell + layout.EXTERN_STATE, _MANAGED)  # from now on no stub takes it back
         for cell in old:
             if cell:
                 count = holders[cell] - 1
@@ -140,10 +140,10 @@ class Externs:
 
     def absorb(self, other: Externs, store_owner: Owner, record: int, other_record: int) -> None:
         """Take over the cells of a store that is merged into this one."""
-        while cell := os.read_u64(other_record + layout.STORE_FREE_EXTERN):
-            os.write_u64(other_record + layout.STORE_FREE_EXTERN, os.read_u64(cell + layout.EXTERN_STATE))
-            os.write_u64(cell + layout.EXTERN_STATE, os.read_u64(record + layout.STORE_FREE_EXTERN))
-            os.write_u64(record + layout.STORE_FREE_EXTERN, cell)
+        while cell := linux.read_u64(other_record + layout.STORE_FREE_EXTERN):
+            linux.write_u64(other_record + layout.STORE_FREE_EXTERN, linux.read_u64(cell + layout.EXTERN_STATE))
+            linux.write_u64(cell + layout.EXTERN_STATE, linux.read_u64(record + layout.STORE_FREE_EXTERN))
+            linux.write_u64(record + layout.STORE_FREE_EXTERN, cell)
         self._arrays += other._arrays
         store_owner.hold(*[cells.owner for cells in other._arrays])
         self._holders |= other._holders

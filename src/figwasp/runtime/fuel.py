@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
-from figwasp.runtime import deadline, os
+from figwasp.runtime import deadline
+from figwasp.runtime.platform import linux
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,9 +115,9 @@ def _hold(store: Store, amount: int, context: int) -> None:
 
 
 def _part(context: int) -> int:
-    amount = os.read_u64(context + layout.CTX_FUEL)
+    amount = linux.read_u64(context + layout.CTX_FUEL)
     return amount - _WORD if amount > MOST else amount
 
 
 def _put(context: int, amount: int) -> None:
-    os.write_u64(context + layout.CTX_FUEL, min(amount, MOST))
+    linux.write_u64(context + layout.CTX_FUEL, min(amount, MOST))

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from figwasp import layout
 from figwasp.errors import printable
 from figwasp.ir.build.base import ir_types
-from figwasp.runtime import cpython, deadline, os, process, tracebacks
+from figwasp.runtime import deadline, process, tracebacks
 from figwasp.runtime.owner import Owner
+from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.stubs import kinds, simple
 from figwasp.runtime.stubs_enter import RAW_BUSY, RAW_DEEP
 from figwasp.runtime.stubs_object import FUNC_FUNCREF, FUNC_OWNER, FUNC_RECORD, FUNC_SIZE, FUNC_STORE, FUNC_VECTORCALL
@@ -93,7 +94,7 @@ class Func:
     @property
     def type_number(self) -> int:
         """The canonical number of its type (runtime only)."""
-        return os.read_u32(self.address + layout.FUNCREF_TYPE)
+        return linux.read_u32(self.address + layout.FUNCREF_TYPE)
 
     @property
     def store(self) -> Store:
@@ -276,13 +277,13 @@ class HostFunc:
     def __call__(self, buffer: int, answer: object = _MISSING) -> None:
         """Serve emitted code: call the callable with the operands in the buffer, or only put its answer there."""
         if answer is _MISSING:
-            args = [from_bits(os.read_u64(buffer + 8 * i), t, self) for i, t in enumerate(self.type.params)]
+            args = [from_bits(linux.read_u64(buffer + 8 * i), t, self) for i, t in enumerate(self.type.params)]
             self._calls += 1
             if self._calls == _FEW_CALLS and self._reference:
                 self._have_code()
             answer = self._ask(args)
         for i, bits in enumerate(self._results(answer)):
-            os.write_u64(buffer + 8 * i, bits)
+            linux.write_u64(buffer + 8 * i, bits)
 
     def _ask(self, args: list[Any]) -> Any:
         return self.function(*args)
@@ -290,7 +291,7 @@ class HostFunc:
     def _have_code(self) -> None:
         """Have the next calls converted by code made for the type, which takes as long to make as some thousand calls."""
         code = process.get().host_stub(kinds(self.type.params), kinds(self.type.results), direct=True)
-        os.write_u64(self._reference + layout.FUNCREF_CODE, code)
+        linux.write_u64(self._reference + layout.FUNCREF_CODE, code)
 
     def _results(self, answer: Any) -> list[int]:
         """Check what the callable returned and turn it into bits."""
@@ -383,14 +384,14 @@ def _make(owner: Owner, record: _Record, block: int, simple: bool) -> Func:
 
 def func_at(reference: int) -> Func:
     """Return a callable for the FuncRef at an address."""
-    block = os.read_u64(reference + layout.FUNCREF_INSTANCE)
-    index = os.read_u32(reference + layout.FUNCREF_INDEX)
+    block = linux.read_u64(reference + layout.FUNCREF_INSTANCE)
+    index = linux.read_u32(reference + layout.FUNCREF_INDEX)
     if index == layout.HOST_INDEX:
         host: HostFunc = cpython.object_at(block + 8)
         owner: Owner = cpython.object_at(host.block + layout.INST_OWNER)
         return _make(owner, _Record(None, host, reference, host.type, host.name), host.block, simple=False)
     owner = cpython.object_at(block + layout.INST_OWNER)
-    state: State = cpython.object_at(os.read_u64(block + layout.INST_HOOK))
+    state: State = cpython.object_at(linux.read_u64(block + layout.INST_HOOK))
     module = state.code.module
     type_ = module.func_type(index)
     name = module.func_name(index) or f"func[{index}]"

@@ -20,13 +20,14 @@ from figwasp.errors import (
 )
 from figwasp.ir import constants
 from figwasp.ir.build.base import ir_types
-from figwasp.runtime import closing, cpython, linear, listen, modes, os, process, traps
+from figwasp.runtime import closing, linear, listen, process, traps
 from figwasp.runtime.caller import WithCaller
 from figwasp.runtime.compile import CompiledModule
 from figwasp.runtime.containers import Global, Memory, Table, Tag, forget_externs, host_keeper
 from figwasp.runtime.func import Func, HostFunc, func_at
 from figwasp.runtime.limits import budget
 from figwasp.runtime.owner import Owner, make_owner
+from figwasp.runtime.platform import cpython, linux, modes
 from figwasp.runtime.store import Store
 from figwasp.runtime.stubs import kinds, simple
 from figwasp.runtime.suspend import AsyncHostFunc, is_async
@@ -92,7 +93,7 @@ class State:
         """Run in another store from now on, with the tables and globals that the instance has made."""
         self.store = store
         self.home[0] = weakref.ref(store)
-        os.write_u64(self.block + layout.INST_STORE, store.record)
+        linux.write_u64(self.block + layout.INST_STORE, store.record)
         module = self.code.module
         for table in self.tables[module.num_imported_tables :]:
             table.join(store)
@@ -103,7 +104,7 @@ class State:
         """Return the address of the FuncRef of a function of the index space."""
         places = self.code.layout
         if index < places.num_imported_funcs:
-            return os.read_u64(self.block + places.imported_func(index))
+            return linux.read_u64(self.block + places.imported_func(index))
         return self.block + places.funcref(index)
 
     # What compiled code asks for: the hook
@@ -124,11 +125,11 @@ class State:
         """memory.init."""
         start, end = self._datas[segment]
         record = self.memories[memory].record
-        if source + count > end - start or target + count > os.read_u64(record + layout.MEM_LENGTH):
+        if source + count > end - start or target + count > linux.read_u64(record + layout.MEM_LENGTH):
             raise traps.trap(TRAP_OUT_OF_BOUNDS_MEMORY)
         if count:
             data = self.code.module.data
-            os.write(self.memories[memory].base + target, data[start + source : start + source + count])
+            linux.write(self.memories[memory].base + target, data[start + source : start + source + count])
 
     def data_drop(self, segment: int) -> None:
         """data.drop."""
@@ -324,8 +325,8 @@ class _Maker:
         self.state = State(code, self.block, self.store)
         self.states.append(weakref.ref(self.state))
         self.releases.append(self.state.segments_releaser())
-        os.write_u64(self.block + layout.INST_HOOK, self.slots)
-        os.write_u64(self.block + layout.INST_OWNER, id(self.owner))
+        linux.write_u64(self.block + layout.INST_HOOK, self.slots)
+        linux.write_u64(self.block + layout.INST_OWNER, id(self.owner))
         cpython.set_reference(self.slots, self.state)
         self.state.join(self.store)
         self.store.add_state(self.state)
@@ -369,7 +370,7 @@ class _Maker:
         return store.current
 
     def _write_types(self) -> None:
-        os.write(self.block + self.places.type_id(0), self.code.number_words)
+        linux.write(self.block + self.places.type_id(0), self.code.number_words)
 
     def _take_imports(self, externs: Sequence[tuple[Extern, Owner | None]]) -> None:
         func = host = 0
@@ -384,14 +385,14 @@ class _Maker:
                     assert callable(extern)
                     reference = self._host_func(host, extern, item.desc, f"{item.module}.{item.name}")
                     host += 1
-                os.write_u64(self.block + self.places.imported_func(func), reference)
+                linux.write_u64(self.block + self.places.imported_func(func), reference)
                 func += 1
             elif isinstance(extern, Table):
                 self._add_table(extern)
             elif isinstance(extern, Memory):
                 self._add_memory(extern)
             elif isinstance(extern, Global):
-                os.write_u64(self.block + self.places.global_cell(len(self.state.globals)), extern.address)
+                linux.write_u64(self.block + self.places.global_cell(len(self.state.globals)), extern.address)
                 self.state.globals.append(extern)
 
     def _host_func(self, number: int, function: Callable[..., Any], type_index: int, name: str) -> int:
@@ -421,7 +422,7 @@ class _Maker:
             direct = simple(type_.params + type_.results)
             record = HostFunc(function, type_, name, self.block, store_of_state, reference if direct else 0)
         cpython.set_reference(pair + 8, record)
-        os.write(reference, struct.pack("<QQII", code, pair, self.code.numbers[type_index], layout.HOST_INDEX))
+        linux.write(reference, struct.pack("<QQII", code, pair, self.code.numbers[type_index], layout.HOST_INDEX))
         return reference
 
     def _define_funcs(self) -> None:
@@ -434,16 +435,16 @@ class _Maker:
             pack(code.code_of(first + i), block, ids[module.func_types[first + i]], first + i) for i in range(len(module.bodies))
         ]
         if references:
-            os.write(block + self.places.funcref(first), b"".join(references))
+            linux.write(block + self.places.funcref(first), b"".join(references))
 
     def _add_table(self, table: Table) -> None:
-        os.write_u64(self.block + self.places.table_record(len(self.state.tables)), table.record)
+        linux.write_u64(self.block + self.places.table_record(len(self.state.tables)), table.record)
         self.state.tables.append(table)
 
     def _add_memory(self, memory: Memory) -> None:
         index = len(self.state.memories)
-        os.write_u64(self.block + self.places.memory_record(index), memory.record)
-        os.write_u64(self.block + self.places.memory_base(index), memory.base)
+        linux.write_u64(self.block + self.places.memory_record(index), memory.record)
+        linux.write_u64(self.block + self.places.memory_base(index), memory.base)
         self.state.memories.append(memory)
 
     def _define_tables(self) -> None:
@@ -473,7 +474,7 @@ class _Maker:
             if is_ref(type_.type):
                 global_.set(bits)
             else:
-                os.write_u64(address, bits)
+                linux.write_u64(address, bits)
             state.globals.append(global_)
 
     def _define_tags(self) -> None:

@@ -17,8 +17,9 @@ from typing import Final
 from figwasp import layout
 from figwasp.errors import LimitExceeded
 from figwasp.layout import PAGE_SIZE
-from figwasp.runtime import cpython, os, process
-from figwasp.runtime.modes import GUARD, GUARD_SIZE
+from figwasp.runtime import process
+from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.platform.modes import GUARD, GUARD_SIZE
 
 _CHECKED_SIZES: Final = (4 << 30, 1 << 30, 256 << 20, 64 << 20, 16 << 20, 4 << 20)
 _REC_RESERVED: Final = 16  # further fields of a memory record, for the runtime alone
@@ -58,11 +59,11 @@ def create(minimum: int, maximum: int | None, mode: int) -> int:
         base, reserved, class_ = _reserve_checked(minimum * PAGE_SIZE, limit * PAGE_SIZE)
     record = cpython.raw_calloc(1, layout.MEM_RECORD_SIZE)
     if not record:
-        os.release(base, reserved)
+        linux.release(base, reserved)
         raise MemoryError
-    os.write_u64(record + layout.MEM_BASE, base)
-    os.write_u64(record + layout.MEM_LENGTH, minimum * PAGE_SIZE)
-    os.write_u64(record + _REC_RESERVED, reserved)
+    linux.write_u64(record + layout.MEM_BASE, base)
+    linux.write_u64(record + layout.MEM_LENGTH, minimum * PAGE_SIZE)
+    linux.write_u64(record + _REC_RESERVED, reserved)
     _live[class_][base] = None
     return int(record)
 
@@ -81,7 +82,7 @@ def _reserve_checked(minimum: int, limit: int) -> tuple[int, int, int]:
     """Return the base, the size and the class of a reservation of `minimum` to `limit` bytes, `minimum` of them committed."""
     left = _CHECKED_SPACE - sum([size * len(_live[size]) for size in _CHECKED_SIZES])
     for class_ in _CHECKED_SIZES:
-        size = max(min(class_, limit), minimum, os.PAGE)
+        size = max(min(class_, limit), minimum, linux.PAGE)
         if class_ > left // _SHARE and class_ != _CHECKED_SIZES[-1]:
             continue
         try:
@@ -107,14 +108,14 @@ def _take(size: int, committed: int) -> int:
 
 def _map(size: int, committed: int) -> int:
     try:
-        base = os.reserve(size)
+        base = linux.reserve(size)
     except OSError:
         drain()
-        base = os.reserve(size)
+        base = linux.reserve(size)
     try:
-        os.commit(base, committed)
+        linux.commit(base, committed)
     except OSError as error:
-        os.release(base, size)
+        linux.release(base, size)
         raise LimitExceeded(f"no memory for {committed // PAGE_SIZE} pages: {error} ({_HINT})") from error
     return base
 
@@ -123,17 +124,17 @@ def _give_back(base: int, size: int, committed: int) -> None:
     """Take back a reservation."""
     kept = _pool.setdefault(size << 33 | committed, [])
     if sum(map(len, _pool.values())) < _MAX_POOLED:
-        os.discard(base, committed)
+        linux.discard(base, committed)
         kept.append(base)
     else:
-        os.release(base, size)
+        linux.release(base, size)
 
 
 def drain() -> None:
     """Unmap the reservations that are kept."""
     for key, kept in list(_pool.items()):
         while kept:
-            os.release(kept.pop(), key >> 33)
+            linux.release(kept.pop(), key >> 33)
 
 
 def _no_space() -> str:
@@ -151,13 +152,13 @@ def grow(record: int, delta: int, limit: int) -> int:
     """
     exchange = process.get().exchange
     while True:
-        length = os.read_u64(record + layout.MEM_LENGTH)
+        length = linux.read_u64(record + layout.MEM_LENGTH)
         old = length // PAGE_SIZE
         new = old + delta
-        if new > min(limit, MAX_PAGES) or new * PAGE_SIZE > os.read_u64(record + _REC_RESERVED):
+        if new > min(limit, MAX_PAGES) or new * PAGE_SIZE > linux.read_u64(record + _REC_RESERVED):
             return -1
         try:
-            os.commit(os.read_u64(record + layout.MEM_BASE) + length, delta * PAGE_SIZE)
+            linux.commit(linux.read_u64(record + layout.MEM_BASE) + length, delta * PAGE_SIZE)
         except OSError:
             return -1
         # Another thread that shares the memory may have grown it meanwhile.
@@ -167,13 +168,13 @@ def grow(record: int, delta: int, limit: int) -> int:
 
 def releaser(record: int) -> Callable[[], None]:
     """Return what unmaps a memory and frees its record when nobody refers to it any more."""
-    base = os.read_u64(record + layout.MEM_BASE)
-    reserved = os.read_u64(record + _REC_RESERVED)
+    base = linux.read_u64(record + layout.MEM_BASE)
+    reserved = linux.read_u64(record + _REC_RESERVED)
 
     def release() -> None:
         for class_ in _live.values():
             class_.pop(base, None)
-        _give_back(base, reserved, -(-os.read_u64(record + layout.MEM_LENGTH) // PAGE_SIZE) * PAGE_SIZE)
+        _give_back(base, reserved, -(-linux.read_u64(record + layout.MEM_LENGTH) // PAGE_SIZE) * PAGE_SIZE)
         cpython.raw_free(record)
 
     return release

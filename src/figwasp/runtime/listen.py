@@ -23,7 +23,7 @@ from figwasp.ir import ops
 from figwasp.ir.build.base import ir_types
 from figwasp.ir.func import CONV_WASM, Call, Func, Value
 from figwasp.ir.ops import I64
-from figwasp.runtime import os
+from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs import STORE_OP, Stub
 from figwasp.runtime.values import from_bits
 from figwasp.wasm.syntax.types import FuncType, Types
@@ -189,7 +189,7 @@ def after(state: State, index: int, address: int, context: int) -> None:
 def _read(address: int, types: Types, state: State) -> tuple[Any, ...]:
     """Return the Python objects for raw bits in cells."""
     store = state.store
-    return tuple([from_bits(os.read_u64(address + 8 * i), type_, store) for i, type_ in enumerate(types)])
+    return tuple([from_bits(linux.read_u64(address + 8 * i), type_, store) for i, type_ in enumerate(types)])
 
 
 def _cut(context: int, chain: _Chain, depth: int) -> None:
@@ -201,7 +201,7 @@ def _cut(context: int, chain: _Chain, depth: int) -> None:
 
 
 def _set_listened(context: int, listened: bool) -> None:
-    os.write_u8(context + layout.CTX_FLAGS + 2, listened * (layout.FLAG_LISTENED >> 16))
+    linux.write_u8(context + layout.CTX_FLAGS + 2, listened * (layout.FLAG_LISTENED >> 16))
 
 
 # Calls that do not return
@@ -213,7 +213,7 @@ def abandon(context: int, error: BaseException) -> None:
     Raises:
         BaseException: what a listener raised, which takes the place of the exception.
     """
-    _end_calls(context, os.read_u64(context + layout.CTX_WASM_SP), error)
+    _end_calls(context, linux.read_u64(context + layout.CTX_WASM_SP), error)
 
 
 def _end_calls(context: int, limit: int, error: BaseException | None) -> None:

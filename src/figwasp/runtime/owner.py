@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from figwasp.runtime import cpython, os, process
+from figwasp.runtime import process
+from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.stubs_object import OWNER_COUNT, OWNER_HOLDS, OWNER_SIZE, OWNER_SLOTS
 
 
@@ -78,8 +79,8 @@ def set_slots(owner: Owner, slots: int, count: int) -> None:
 
 def clear_slot(address: int) -> None:
     """Drop the reference in a slot."""
-    value = os.read_u64(address)
+    value = linux.read_u64(address)
     if value:
         thing = cpython.object_at(address)
-        os.write_u64(address, 0)
+        linux.write_u64(address, 0)
         cpython.drop_reference(thing)

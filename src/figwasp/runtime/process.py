@@ -35,11 +35,7 @@ from figwasp.ir import order
 from figwasp.ir.func import Func
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime import (
-    codespace,
-    cpython,
     listen,
-    os,
-    perfmap,
     stubs_enter,
     stubs_host,
     stubs_leave,
@@ -49,7 +45,8 @@ from figwasp.runtime import (
     tracebacks,
     traps,
 )
-from figwasp.runtime.stack import Stacks
+from figwasp.runtime.platform import codespace, cpython, linux, perfmap
+from figwasp.runtime.platform.stack import Stacks
 from figwasp.runtime.stubs import REF, ir_kinds
 from figwasp.runtime.stubs_box import Boxes
 
@@ -135,7 +132,7 @@ class Process:
     """
 
     def __init__(self) -> None:
-        os.check_platform()
+        linux.check_platform()
         cpython.probe()
         hooks = (traps.failed, self._clean_up, _dead, _claim, _busy, listen.abandon, tracebacks.tidy)
         self.hooks = stubs_enter.Hooks(*[id(hook) for hook in hooks])
@@ -143,11 +140,11 @@ class Process:
         self._finalizing = sys.is_finalizing
         self._cleanups: dict[int, Callable[[int], None]] = {}
         self._stores: dict[int, weakref.ref[Store]] = {}
-        self._statics = os.allocate(os.PAGE)
+        self._statics = linux.allocate(linux.PAGE)
         self.stacks = Stacks(self._statics + _CONTEXTS_USED)
         self.space = codespace.Space()
         self._region = codespace.Region(self.space, 0)
-        self.deadlines = stubs_host.Deadlines(os.allocate(16 * _DEADLINES), _DEADLINES, _THREAD_SHIFT)
+        self.deadlines = stubs_host.Deadlines(linux.allocate(16 * _DEADLINES), _DEADLINES, _THREAD_SHIFT)
         self._enter: dict[bytes, int] = {}
         self._raw: dict[bytes, Callable[[int, int], int]] = {}
         self._host: dict[bytes, int] = {}
@@ -170,7 +167,7 @@ class Process:
         self.hooks.settle = self.compile(stubs_enter.settle(self.hooks))
         self.hooks.slow = self.compile(stubs_enter.slow(self.hooks))
         self._make_switches()
-        self.dead = os.word(self._statics + _REAP_LIST)
+        self.dead = linux.word(self._statics + _REAP_LIST)
         self._next_dead: Callable[[], int] = _NEXT_DEAD(self.compile(stubs_object.next_dead(self._statics + _REAP_LIST)))
         self.claim: Callable[[int, int, int, int, int, int], int] = _CLAIM(self.compile(stubs_enter.claim()))
         self.new_owner: Callable[[int, int, int, int], Any] = _NEW_OWNER(self.compile(stubs_object.new_owner()))
@@ -203,9 +200,9 @@ class Process:
 
     def _make_switches(self) -> None:
         s = self._statics
-        wake = self._put(sequences.wake(s + _PARKED, os.SYS_FUTEX))
+        wake = self._put(sequences.wake(s + _PARKED, linux.SYS_FUTEX))
         front = stubs_host.FaultFront(s + _HANDLER, s + _PREVIOUS_HANDLER, s + _OUR_ACTION, s + _PRESENT_ACTION)
-        os.write_u64(s + _TICK, self.compile(stubs_host.tick(s + _PARKED, wake, front, self.deadlines)))
+        linux.write_u64(s + _TICK, self.compile(stubs_host.tick(s + _PARKED, wake, front, self.deadlines)))
         compile_ = self.compile(stubs_host.compile_hook(self.hooks.dead))
         switches = sequences.Switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, s + _TICK, s + _FUEL, compile_)
         base = self._put(switches.data)
@@ -230,15 +227,15 @@ class Process:
 
     def stub(self, number: int) -> int:
         """Return the address of one of `code.STUB_*`."""
-        if number == STUB_FUEL and not os.read_u64(self._statics + _FUEL):
-            os.write_u64(self._statics + _FUEL, self.compile(stubs_host.fuel(id(self._hooks_kept[-2]))))
+        if number == STUB_FUEL and not linux.read_u64(self._statics + _FUEL):
+            linux.write_u64(self._statics + _FUEL, self.compile(stubs_host.fuel(id(self._hooks_kept[-2]))))
         return self._stubs[number]
 
     def builtin(self, number: int) -> int:
         """Return the address of the cell that leads to a builtin."""
         if not self._builtins[number]:
             self._builtins[number] = self.compile(self._builtin(number))
-            os.write_u64(self._builtin_cells + 8 * number, self._builtins[number])
+            linux.write_u64(self._builtin_cells + 8 * number, self._builtins[number])
         return self._builtin_cells + 8 * number
 
     def _builtin(self, number: int) -> Func:
@@ -447,20 +444,20 @@ class Process:
         p.previous = s + _PREVIOUS_HANDLER
         p.back = self._stubs[STUB_UNWIND]
         p.default_action = s + _DEFAULT_ACTION
-        p.rip, p.rsp, p.r15 = os.UCONTEXT_RIP, os.UCONTEXT_RSP, os.UCONTEXT_R15
-        p.si_addr = os.SIGINFO_ADDRESS
-        p.sys_sigaction = os.SYS_RT_SIGACTION
+        p.rip, p.rsp, p.r15 = linux.UCONTEXT_RIP, linux.UCONTEXT_RSP, linux.UCONTEXT_R15
+        p.si_addr = linux.SIGINFO_ADDRESS
+        p.sys_sigaction = linux.SYS_RT_SIGACTION
         self._handler = self._put(sequences.fault_handler(p, TRAP_OUT_OF_BOUNDS_MEMORY))
-        os.write(s + _OUR_ACTION, os.handler_action(self._handler))
+        linux.write(s + _OUR_ACTION, linux.handler_action(self._handler))
         self.check_handler()
-        os.write_u64(s + _HANDLER, self._handler)
+        linux.write_u64(s + _HANDLER, self._handler)
 
     def check_handler(self) -> None:
         """Put our fault handler in front of one that was installed after it."""
-        present = os.segv_handler()
+        present = linux.segv_handler()
         if present != self._handler:
-            os.write_u64(self._statics + _PREVIOUS_HANDLER, present)
-            os.install_segv_handler(self._statics + _OUR_ACTION)
+            linux.write_u64(self._statics + _PREVIOUS_HANDLER, present)
+            linux.install_segv_handler(self._statics + _OUR_ACTION)
 
     # Ticks
 
@@ -469,24 +466,24 @@ class Process:
         if self._ticking:
             return
         s = self._statics
-        os.write_u64(s + _INTERVAL, 0)
-        os.write_u64(s + _INTERVAL + 8, TICK_NS)
+        linux.write_u64(s + _INTERVAL, 0)
+        linux.write_u64(s + _INTERVAL + 8, TICK_NS)
         p = sequences.TickerPlaces()
         p.contexts = self.stacks.contexts
         p.used = self.stacks.used
         p.parked = s + _PARKED
         p.interval = s + _INTERVAL
         p.idle_rounds = _IDLE_ROUNDS
-        p.sys_futex, p.sys_nanosleep = os.SYS_FUTEX, os.SYS_NANOSLEEP
+        p.sys_futex, p.sys_nanosleep = linux.SYS_FUTEX, linux.SYS_NANOSLEEP
         self._ticker = self._put(sequences.ticker(p))
-        os.start_thread(self._ticker, 0)
+        linux.start_thread(self._ticker, 0)
         self._ticking = True
 
     def _restart_ticker(self) -> None:
         self.stacks.disown_idle()
         if self._ticking:
-            os.write_u64(self._statics + _PARKED, 0)
-            os.start_thread(self._ticker, 0)
+            linux.write_u64(self._statics + _PARKED, 0)
+            linux.start_thread(self._ticker, 0)
 
 
 _lock = threading.Lock()

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from figwasp import layout
 from figwasp.errors import Busy
-from figwasp.runtime import cpython, os, process
+from figwasp.runtime import process
 from figwasp.runtime.externs import Externs
 from figwasp.runtime.fuel import Fuel
 from figwasp.runtime.owner import Owner, make_owner
-from figwasp.runtime.stack import STACK_SIZE
+from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.platform.stack import STACK_SIZE
 from figwasp.runtime.stubs_enter import CLAIM_BUSY
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Store:
         context = machine.stacks.new_context()
         self.context = context
         record = cpython.raw_calloc(1, layout.STORE_SIZE)
-        os.write_u64(record + layout.STORE_CONTEXT, context)
+        linux.write_u64(record + layout.STORE_CONTEXT, context)
         self.record: int = record
 
         spare: list[int] = []
@@ -98,7 +99,7 @@ class Store:
                 self._have_claimed_anew()
 
     def _have_claimed_anew(self) -> None:
-        os.write_u64(self.context + layout.CTX_THREAD_STATE, 0)
+        linux.write_u64(self.context + layout.CTX_THREAD_STATE, 0)
 
     def add_container(self, container: Table | Global) -> None:
         """Let a table or global that the host has made follow its store when that is merged into another."""
@@ -131,13 +132,13 @@ class Store:
             Busy: one does.
         """
         for context in self.contexts:
-            if _is_running(context) and os.read_u64(context + layout.CTX_THREAD_STATE) != cpython.thread_state():
+            if _is_running(context) and linux.read_u64(context + layout.CTX_THREAD_STATE) != cpython.thread_state():
                 raise Busy("another thread is running in this store")
 
     @property
     def running_context(self) -> int:
         """The context that a call would run on now."""
-        return os.read_u64(self.current.record + layout.STORE_CONTEXT)
+        return linux.read_u64(self.current.record + layout.STORE_CONTEXT)
 
     @property
     def current(self) -> Store:
@@ -201,7 +202,7 @@ class Store:
         """Return a new context, for a call that may be suspended: until `remove_chain` all that any call brought in stays."""
         store = self.current
         context = store._spare.pop() if store._spare else process.get().stacks.new_context()
-        os.write_u64(context + layout.CTX_WASM_SP, os.read_u64(context + layout.CTX_STACK_TOP))
+        linux.write_u64(context + layout.CTX_WASM_SP, linux.read_u64(context + layout.CTX_STACK_TOP))
         process.get().belongs_to(context, store)
         store._chains.append(context)
         return context
@@ -246,17 +247,17 @@ class Store:
         machine = process.get()
         machine.check_handler()
         machine.start_ticker()
-        lowest, size = os.native_stack()
+        lowest, size = linux.native_stack()
         on_main = threading.current_thread() is threading.main_thread()
         room = self.current.stack_size or STACK_SIZE
-        present = machine.stacks.size_of(os.read_u64(context + layout.CTX_STACK_BASE))
+        present = machine.stacks.size_of(linux.read_u64(context + layout.CTX_STACK_BASE))
         # The stack of a call that may be suspended stays what it is.
         wanted = present == 0 or (present < room and context == self.context and not _is_running(context))
         stack = machine.stacks.take_stack(room) if wanted else 0
         limit, above = lowest + _NATIVE_MARGIN, max(size - _NATIVE_MARGIN, 0)
         before = machine.claim(context, stack, room if wanted else 0, limit, above, int(on_main))
         if stack:
-            unused = before if os.read_u64(context + layout.CTX_STACK_BASE) == stack else stack
+            unused = before if linux.read_u64(context + layout.CTX_STACK_BASE) == stack else stack
             if unused:
                 machine.stacks.give_back_stack(unused)
         if before == CLAIM_BUSY:
@@ -298,7 +299,7 @@ class Store:
     def clean_up_if_asked(self) -> None:
         """Release what can go now, unless a call is running, which will do so."""
         context = self.current.context
-        if os.read_u32(context + layout.CTX_FLAGS) & layout.FLAG_CLEANUP and not self.current.running:
+        if linux.read_u32(context + layout.CTX_FLAGS) & layout.FLAG_CLEANUP and not self.current.running:
             try:
                 self.run(_nothing)
             except Busy:
@@ -317,7 +318,7 @@ class Store:
         if self._chains or any(context != leaving and _is_running(context) for context in self._contexts):
             return
         _set_cleanup(self.context, False)
-        if process.get().stacks.size_of(os.read_u64(self.context + layout.CTX_STACK_BASE)) < self.stack_size:
+        if process.get().stacks.size_of(linux.read_u64(self.context + layout.CTX_STACK_BASE)) < self.stack_size:
             self._have_claimed_anew()
         self._pinned.clear()
         self._externs.release_unheld()
@@ -362,9 +363,9 @@ def _nothing() -> None:
 
 
 def _is_running(context: int) -> bool:
-    return os.read_u64(context + layout.CTX_DEPTH) != 0
+    return linux.read_u64(context + layout.CTX_DEPTH) != 0
 
 
 def _set_cleanup(context: int, wanted: bool) -> None:
     # One byte: compiled code of another thread may be changing the flags beside it.
-    os.write_u8(context + layout.CTX_FLAGS + 1, wanted * (layout.FLAG_CLEANUP >> 8))
+    linux.write_u8(context + layout.CTX_FLAGS + 1, wanted * (layout.FLAG_CLEANUP >> 8))

@@ -24,7 +24,7 @@ from figwasp.ir import ops
 from figwasp.ir.build.base import ir_types
 from figwasp.ir.func import Block, Call, Emitter, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
-from figwasp.runtime import cpython
+from figwasp.runtime.platform import cpython
 from figwasp.wasm.syntax.types import EXTERNREF, Types, is_ref
 
 STORE_OP: Final = {I32: ops.I32_STORE, I64: ops.I64_STORE, F32: ops.F32_STORE, F64: ops.F64_STORE}

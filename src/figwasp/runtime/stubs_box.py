@@ -17,7 +17,7 @@ from typing import Final
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
-from figwasp.runtime import cpython, os
+from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.stubs import REF, Stub, overwritable
 
 _POSITIONS: Final = 16  # parameters further behind get new objects
@@ -44,7 +44,7 @@ class Boxes:
     def _begin(self) -> None:
         self._int = self._compile(box_int())
         self._float = self._compile(box_float())
-        cells = os.allocate(_CELLS * _POSITIONS)
+        cells = linux.allocate(_CELLS * _POSITIONS)
         for position in range(_POSITIONS):
             # In use by the tuple of constants of this code, so the first call replaces them.
             cpython.set_reference(cells + _CELLS * position + _INTS, 1 << _DIGIT)

@@ -11,7 +11,7 @@ from figwasp.codegen.mach import NONE, STACK
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Call, Func, Value
 from figwasp.ir.ops import I64
-from figwasp.runtime import stack
+from figwasp.runtime.platform import stack
 from figwasp.runtime.stubs import LOAD_OP, STORE_OP, Stub
 from figwasp.runtime.stubs_object import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
 

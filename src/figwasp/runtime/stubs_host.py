@@ -14,7 +14,7 @@ from figwasp.errors import TRAP_HOST, TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_FUE
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Block, Func, Value
 from figwasp.ir.ops import I32, I64
-from figwasp.runtime import os
+from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs import LOAD_OP, REF, STORE_OP, Stub, ir_kinds
 from figwasp.runtime.stubs_box import Boxes
 
@@ -253,7 +253,7 @@ def memory_fill() -> Func:
     first = _bounds(e, memory, start, length)
     strides = _Strides(e, length)
     target = e.emit(ops.I64_ADD, [first, strides.done])
-    e.native(os.symbol("memset"), [target, e.emit(ops.I64_EXTEND_I32_U, [value]), strides.piece])
+    e.native(linux.symbol("memset"), [target, e.emit(ops.I64_EXTEND_I32_U, [value]), strides.piece])
     strides.close()
     e.ret([])
     return e.func
@@ -284,7 +284,7 @@ def memory_copy() -> Func:
 
 def _move(e: Stub, target: Value, source: Value, offset: Value, size: Value) -> None:
     to = e.emit(ops.I64_ADD, [target, offset])
-    e.native(os.symbol("memmove"), [to, e.emit(ops.I64_ADD, [source, offset]), size])
+    e.native(linux.symbol("memmove"), [to, e.emit(ops.I64_ADD, [source, offset]), size])
 
 
 class FaultFront:
@@ -328,8 +328,8 @@ class Deadlines:
 
 
 def _keep_in_front(e: Stub, front: FaultFront) -> None:
-    sigaction = os.symbol("sigaction")
-    number = e.const(I32, os.SIGSEGV)
+    sigaction = linux.symbol("sigaction")
+    number = e.const(I32, linux.SIGSEGV)
     room = e.word(front.present)
     e.c(sigaction, [number, e.word(0), room])
     present = e.get(room, 0)
@@ -374,7 +374,7 @@ def tick(parked: int, wake: int, front: FaultFront, deadlines: Deadlines) -> Fun
     e.store(ops.I32_STORE, flags, context, layout.CTX_FLAGS)
     e.c("PyEval_SaveThread", [])
     # A host call may come within nanoseconds: whoever waits for the GIL has to wake up first, or waits for the next tick.
-    e.c(os.symbol("usleep"), [e.const(I32, YIELD_MICROSECONDS)])
+    e.c(linux.symbol("usleep"), [e.const(I32, YIELD_MICROSECONDS)])
     e.ret([e.word(0)])
     e.at(failed)
     _fail(e, context)
@@ -400,7 +400,7 @@ def _check_deadline(e: Stub, context: Value, deadlines: Deadlines, expired: Bloc
     deadline = e.emit(ops.SELECT, [e.get(cell, 8), e.get(context, layout.CTX_DEADLINE), own], 0, I64)
     e.unless_zero(deadline, none)
     time = e.emit(ops.FRAME_AREA, [], 16)
-    e.c(os.symbol("clock_gettime"), [e.const(I32, os.CLOCK_MONOTONIC), time])
+    e.c(linux.symbol("clock_gettime"), [e.const(I32, linux.CLOCK_MONOTONIC), time])
     now = e.emit(ops.I64_ADD, [e.emit(ops.I64_MUL, [e.get(time, 0), e.word(10**9)]), e.get(time, 8)])
     e.split(e.emit(ops.I64_GE_S, [now, deadline]), expired)
     e.jump(none)

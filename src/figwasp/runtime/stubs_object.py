@@ -13,7 +13,7 @@ from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.ops import I32, I64
-from figwasp.runtime import cpython
+from figwasp.runtime.platform import cpython
 from figwasp.runtime.stubs import Stub
 
 # Fields of a callable

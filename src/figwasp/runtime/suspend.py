@@ -17,8 +17,9 @@ from typing import Any, Final
 from figwasp import layout
 from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Busy, Timeout, printable
 from figwasp.ir.build.base import ir_types
-from figwasp.runtime import deadline, os, process
+from figwasp.runtime import deadline, process
 from figwasp.runtime.func import Func, HostFunc, new_buffer
+from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs_enter import RAW_BUSY, RAW_DEEP
 from figwasp.runtime.stubs_suspend import RAW_SUSPENDED
 from figwasp.runtime.values import from_bits, to_bits
@@ -59,15 +60,15 @@ class AsyncHostFunc(HostFunc):
         chain = _chains.get(context)
         if chain is None:
             raise RuntimeError(f"{self.shown}() is async: call the exported function with `await instance.acall.name(...)`")
-        if os.read_u64(context + layout.CTX_DEPTH) != 1:
+        if linux.read_u64(context + layout.CTX_DEPTH) != 1:
             raise RuntimeError(f"{self.shown}() is async and cannot suspend: a Python function called wasm in between")
-        args = [from_bits(os.read_u64(buffer + 8 * i), t, self) for i, t in enumerate(self.type.params)]
+        args = [from_bits(linux.read_u64(buffer + 8 * i), t, self) for i, t in enumerate(self.type.params)]
         chain.waiting = (self, self.function(*args), buffer)
 
     def finish(self, buffer: int, answer: object) -> None:
         """Put what the callable's coroutine returned where compiled code takes it from."""
         for i, bits in enumerate(self._results(answer)):
-            os.write_u64(buffer + 8 * i, bits)
+            linux.write_u64(buffer + 8 * i, bits)
 
     async def await_directly(self, args: tuple[object, ...]) -> Any:
         """Call and await the callable from Python as wasm would: operands and results converted to the import's type."""
@@ -106,7 +107,7 @@ class _Chain:
     def resume(self, error: BaseException | None) -> bool:
         """Go on, raising an exception where the async host function was called; return whether it has been suspended again."""
         self.waiting = None
-        instance = os.read_u64(self._func.address + layout.FUNCREF_INSTANCE)
+        instance = linux.read_u64(self._func.address + layout.FUNCREF_INSTANCE)
         return self._enter(self._resume, instance, 0 if error is None else id(error))
 
     def abandon(self, error: GeneratorExit) -> bool:

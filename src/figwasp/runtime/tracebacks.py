@@ -13,7 +13,7 @@ from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp.errors import Error, printable
-from figwasp.runtime import cpython
+from figwasp.runtime.platform import cpython
 
 if TYPE_CHECKING:
     from figwasp.runtime.traps import Placed, Site

@@ -25,7 +25,8 @@ from figwasp.errors import (
     Timeout,
     Trap,
 )
-from figwasp.runtime import os, tracebacks
+from figwasp.runtime import tracebacks
+from figwasp.runtime.platform import linux
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
@@ -152,7 +153,7 @@ def walk(pc: int, sp: int, top: int) -> list[Site]:
             break
         at = sp - start >> 3
         if at >= len(words):
-            words = array("Q", os.read(sp, min(top - sp, max(_PIECE, 16 * len(words)))))
+            words = array("Q", linux.read(sp, min(top - sp, max(_PIECE, 16 * len(words)))))
             start, at = sp, 0
         pc = words[at]
         sp += 8
@@ -176,7 +177,7 @@ def failed(context: int, code: int, pc: int, sp: int, raised: BaseException | No
     if raised is not None and isinstance(raised, (SystemExit, GeneratorExit)):
         return raised
     try:
-        sites = walk(pc, sp, os.read_u64(context + layout.CTX_STACK_TOP))
+        sites = walk(pc, sp, linux.read_u64(context + layout.CTX_STACK_TOP))
         if raised is None:
             raised = _trap(code, pc, sites)
         elif isinstance(raised, Trap):

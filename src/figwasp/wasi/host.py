@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from figwasp.runtime.os import enter_beneath
+from figwasp.runtime.platform.linux import enter_beneath
 from figwasp.wasi import filesystem as how_to
 from figwasp.wasi.abi import (
     FILETYPE_DIRECTORY,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.features import DEFAULT, Features
-from figwasp.runtime import modes
+from figwasp.runtime.platform import modes
 from figwasp.wast.compiled import CompiledEngine
 from figwasp.wast.engine import Engine
 from figwasp.wast.evaluated import EvaluatedEngine

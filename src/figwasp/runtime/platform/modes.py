@@ -6,7 +6,7 @@ import os as _os
 from typing import Final
 
 from figwasp.layout import CHECKED, GUARD, PAGE_SIZE
-from figwasp.runtime import os
+from figwasp.runtime.platform import linux
 
 __all__ = ["CHECKED", "GUARD", "GUARD_SIZE", "choose_mode"]
 
@@ -29,7 +29,7 @@ def _find_mode() -> int:
     if wanted == "checked":
         return CHECKED
     try:
-        os.release(os.reserve(GUARD_SIZE), GUARD_SIZE)
+        linux.release(linux.reserve(GUARD_SIZE), GUARD_SIZE)
     except OSError:
         return CHECKED
     return GUARD

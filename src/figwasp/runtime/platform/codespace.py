@@ -17,7 +17,7 @@ from typing import Final
 
 from figwasp.codegen.code import RELOC_BUILTIN, RELOC_CELL, Code
 from figwasp.errors import LimitExceeded, Unsupported
-from figwasp.runtime import os
+from figwasp.runtime.platform import linux
 
 RANGE_SIZE: Final = 1 << 30
 _CHUNK: Final = 1 << 16
@@ -75,7 +75,7 @@ class Space:
     """
 
     def __init__(self) -> None:
-        self.start = os.reserve(RANGE_SIZE)
+        self.start = linux.reserve(RANGE_SIZE)
         self._next = self.start
         self._free_code: list[_Chunk] = []
         self._free_data: list[_Chunk] = []
@@ -107,10 +107,10 @@ class Space:
 
     def _writable_view(self, start: int, size: int) -> int:
         try:
-            return os.dual_map(start, size)
+            return linux.dual_map(start, size)
         except OSError as error:
             try:
-                os.map_then_protect(start, b"\xcc")
+                linux.map_then_protect(start, b"\xcc")
             except OSError as last:
                 raise Unsupported(f"no executable memory: {error}; {last}") from last
             return 0
@@ -123,12 +123,12 @@ class Space:
         """
         free = _take_free(self._free_data, size)
         if free is not None:
-            os.discard(free.start, free.size)
+            linux.discard(free.start, free.size)
             return free
-        size = (size + os.PAGE - 1) & -os.PAGE
+        size = (size + linux.PAGE - 1) & -linux.PAGE
         start = self._take_addresses(size)
         try:
-            os.commit_in(start, size)
+            linux.commit_in(start, size)
         except OSError as error:
             raise LimitExceeded(f"no memory for the cells of a module: {error}") from None
         return _Chunk(start, size, start)
@@ -166,7 +166,7 @@ class Region:
             chunk = self._space.code_chunk(max(size, min(_CHUNK << len(self._code), 1 << 22)))
             self._code.append(chunk)
         address = chunk.start + chunk.used
-        alignment = _ALIGNMENT if chunk.writable else os.PAGE
+        alignment = _ALIGNMENT if chunk.writable else linux.PAGE
         chunk.used = (chunk.used + size + alignment - 1) & -alignment
         return address
 
@@ -175,9 +175,9 @@ class Region:
         # Seldom not the last: when another thread, or a finalizer, compiled a function since.
         chunk = next(chunk for chunk in reversed(self._code) if chunk.start <= address < chunk.start + chunk.size)
         if not chunk.writable:
-            os.map_then_protect(address, data)
+            linux.map_then_protect(address, data)
             return
-        os.write(chunk.writable + address - chunk.start, data)
+        linux.write(chunk.writable + address - chunk.start, data)
 
     def release(self) -> None:
         """Give everything back. Nobody may refer to it."""

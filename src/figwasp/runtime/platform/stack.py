@@ -13,7 +13,8 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime import cpython, listen, os
+from figwasp.runtime import listen
+from figwasp.runtime.platform import cpython, linux
 
 STACK_SIZE: Final = 1 << 20
 MIN_STACK: Final = 128 << 10
@@ -37,15 +38,15 @@ def checked(size: object) -> int:
     """
     if not isinstance(size, int) or isinstance(size, bool):
         raise TypeError(f"stack_size must be an int, not {type(size).__name__}")
-    if not MIN_STACK <= size <= MAX_STACK or size % os.PAGE:
-        raise ValueError(f"stack_size must be a multiple of {os.PAGE} from {MIN_STACK} to {MAX_STACK}: {size}")
+    if not MIN_STACK <= size <= MAX_STACK or size % linux.PAGE:
+        raise ValueError(f"stack_size must be a multiple of {linux.PAGE} from {MIN_STACK} to {MAX_STACK}: {size}")
     return size
 
 
 def _make_stack(size: int) -> int:
     try:
-        base = os.reserve(_GUARD + size) + _GUARD
-        os.commit(base, size)
+        base = linux.reserve(_GUARD + size) + _GUARD
+        linux.commit(base, size)
     except OSError as error:
         raise LimitExceeded(f"no memory for a wasm stack: {error}") from None
     return base
@@ -65,7 +66,7 @@ class Stacks:
 
     def __init__(self, used: int) -> None:
         self.contexts_size = _MAX_CONTEXTS * layout.CTX_SIZE
-        self.contexts = os.allocate(self.contexts_size)
+        self.contexts = linux.allocate(self.contexts_size)
         self.used = used
         self._numbers = itertools.count()
         self._free: list[int] = []
@@ -87,9 +88,9 @@ class Stacks:
             if number >= _MAX_CONTEXTS:
                 raise LimitExceeded(f"more than {_MAX_CONTEXTS} stores at once") from None
             if number % _AHEAD == 0:
-                os.write_u64(self.used, min(number + _AHEAD, _MAX_CONTEXTS))
+                linux.write_u64(self.used, min(number + _AHEAD, _MAX_CONTEXTS))
             context = self.contexts + number * layout.CTX_SIZE
-        os.write(context, bytes(layout.CTX_SIZE))
+        linux.write(context, bytes(layout.CTX_SIZE))
         return context
 
     def take_stack(self, size: int) -> int:
@@ -114,11 +115,11 @@ class Stacks:
         size = self._sizes[base]
         pool = self._pools.setdefault(size, [])
         if len(pool) < _MAX_POOLED:
-            os.discard(base, size)
+            linux.discard(base, size)
             pool.append(base)
         else:
             del self._sizes[base]
-            os.release(base - _GUARD, _GUARD + size)
+            linux.release(base - _GUARD, _GUARD + size)
 
     def note(self, context: int) -> None:
         """Note that a store's context has been claimed; when very many have a stack, take back one that is not in use.
@@ -141,22 +142,22 @@ class Stacks:
     def disown_idle(self) -> None:
         """In a forked child: end the chains of the threads that are no more, and have every idle chain claimed anew."""
         thread = cpython.thread_state()
-        for number in range(os.read_u64(self.used)):
+        for number in range(linux.read_u64(self.used)):
             context = self.contexts + number * layout.CTX_SIZE
-            owner = os.read_u64(context + layout.CTX_THREAD_STATE)
-            if owner != thread and os.read_u64(context + layout.CTX_DEPTH):
-                os.write_u64(context + layout.CTX_DEPTH, 0)
-                os.write_u64(context + layout.CTX_STATUS, layout.FLAG_CLEANUP << 32)
-                os.write_u64(context + layout.CTX_WASM_SP, os.read_u64(context + layout.CTX_STACK_TOP))
+            owner = linux.read_u64(context + layout.CTX_THREAD_STATE)
+            if owner != thread and linux.read_u64(context + layout.CTX_DEPTH):
+                linux.write_u64(context + layout.CTX_DEPTH, 0)
+                linux.write_u64(context + layout.CTX_STATUS, layout.FLAG_CLEANUP << 32)
+                linux.write_u64(context + layout.CTX_WASM_SP, linux.read_u64(context + layout.CTX_STACK_TOP))
                 listen.forget(context)
-            if not os.read_u64(context + layout.CTX_DEPTH):
-                os.write_u64(context + layout.CTX_THREAD_STATE, 0)
+            if not linux.read_u64(context + layout.CTX_DEPTH):
+                linux.write_u64(context + layout.CTX_THREAD_STATE, 0)
 
     def release_context(self, context: int) -> None:
         """Take back a context that nobody can enter any more, and its stack."""
-        if os.read_u64(context + layout.CTX_STACK_TOP):
-            self.give_back_stack(os.read_u64(context + layout.CTX_STACK_BASE))
+        if linux.read_u64(context + layout.CTX_STACK_TOP):
+            self.give_back_stack(linux.read_u64(context + layout.CTX_STACK_BASE))
         self._lent.pop(context, None)
-        os.write(context, bytes(layout.CTX_SIZE))
+        linux.write(context, bytes(layout.CTX_SIZE))
         listen.forget(context)
         self._free.append(context)
