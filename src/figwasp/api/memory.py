@@ -13,7 +13,7 @@ from figwasp.runtime import containers as runtime
 from figwasp.runtime import linear, process
 from figwasp.runtime.owner import Owner, make_owner
 from figwasp.runtime.platform import cpython, modes
-from figwasp.runtime.stubs_object import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, VIEW_SIZE, getbuffer
+from figwasp.runtime.stubs.objects import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, VIEW_SIZE, getbuffer
 from figwasp.wasm.syntax.types import Limits, MemoryType
 
 _FORMATS: Final = {

@@ -1,6 +1,6 @@
 """Floor 4: deadlines: when a call from Python has to end.
 
-In: seconds. Out: a time of the monotonic clock, where the ticks of compiled code (`stubs_host.tick`) and whatever is Python and may
+In: seconds. Out: a time of the monotonic clock, where the ticks of compiled code (`stubs.host.tick`) and whatever is Python and may
 take long (the compiler, the waits of WASI) find it.
 
 Theory of operation. A deadline is the thread's: it holds for all that a call brings about, also in stores that a host function

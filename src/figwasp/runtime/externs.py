@@ -5,7 +5,7 @@ comes in. Whatever wasm keeps beyond a call is in a table, a global or an elemen
 which counts here how many of them hold each cell. A cell that came in, or whose count fell to zero, is a suspect: when the
 outermost call has ended no frame can hold it, and it goes unless the count says that something keeps it.
 
-Stubs have some cells for the objects that calls from Python bring (see `stubs_refs`): such a cell is unknown here until a table,
+Stubs have some cells for the objects that calls from Python bring (see `stubs.refs`): such a cell is unknown here until a table,
 a global or a segment holds it.
 """
 

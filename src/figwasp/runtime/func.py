@@ -1,6 +1,6 @@
 """Floor 4: functions as Python sees them: `Func` for wasm functions, `HostFunc` for Python callables that wasm calls.
 
-A `Func` is a native object whose vectorcall slot is emitted code (`stubs_enter`). What that code does not handle comes to its
+A `Func` is a native object whose vectorcall slot is emitted code (`stubs.enter`). What that code does not handle comes to its
 `_Record`, which converts the arguments, claims the chain for the thread and goes in through the raw entry.
 """
 
@@ -16,9 +16,9 @@ from figwasp.ir.build.base import ir_types
 from figwasp.runtime import deadline, process, tracebacks
 from figwasp.runtime.owner import Owner
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.stubs import kinds, simple
-from figwasp.runtime.stubs_enter import RAW_BUSY, RAW_DEEP
-from figwasp.runtime.stubs_object import FUNC_FUNCREF, FUNC_OWNER, FUNC_RECORD, FUNC_SIZE, FUNC_STORE, FUNC_VECTORCALL
+from figwasp.runtime.stubs.builder import kinds, simple
+from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP
+from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_OWNER, FUNC_RECORD, FUNC_SIZE, FUNC_STORE, FUNC_VECTORCALL
 from figwasp.runtime.values import from_bits, to_bits
 from figwasp.wasm.syntax.types import FuncType, type_name
 

@@ -29,7 +29,7 @@ from figwasp.runtime.limits import budget
 from figwasp.runtime.owner import Owner, make_owner
 from figwasp.runtime.platform import cpython, linux, modes
 from figwasp.runtime.store import Store
-from figwasp.runtime.stubs import kinds, simple
+from figwasp.runtime.stubs.builder import kinds, simple
 from figwasp.runtime.suspend import AsyncHostFunc, is_async
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, FUNC, ConstExpr
 from figwasp.wasm.syntax.types import is_extern, is_ref

@@ -24,7 +24,7 @@ from figwasp.ir.build.base import ir_types
 from figwasp.ir.func import CONV_WASM, Call, Func, Value
 from figwasp.ir.ops import I64
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs import STORE_OP, Stub
+from figwasp.runtime.stubs.builder import STORE_OP, Stub
 from figwasp.runtime.values import from_bits
 from figwasp.wasm.syntax.types import FuncType, Types
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from figwasp.runtime import process
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.stubs_object import OWNER_COUNT, OWNER_HOLDS, OWNER_SIZE, OWNER_SLOTS
+from figwasp.runtime.stubs.objects import OWNER_COUNT, OWNER_HOLDS, OWNER_SIZE, OWNER_SLOTS
 
 
 class Owner:

@@ -34,21 +34,17 @@ from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_SUSPENDED, TRAP_UNREA
 from figwasp.ir import order
 from figwasp.ir.func import Func
 from figwasp.ir.ops import I32, I64
-from figwasp.runtime import (
-    listen,
-    stubs_enter,
-    stubs_host,
-    stubs_leave,
-    stubs_object,
-    stubs_refs,
-    stubs_suspend,
-    tracebacks,
-    traps,
-)
+from figwasp.runtime import listen, tracebacks, traps
 from figwasp.runtime.platform import codespace, cpython, linux, perfmap
 from figwasp.runtime.platform.stack import Stacks
-from figwasp.runtime.stubs import REF, ir_kinds
-from figwasp.runtime.stubs_box import Boxes
+from figwasp.runtime.stubs import enter as stubs_enter
+from figwasp.runtime.stubs import host as stubs_host
+from figwasp.runtime.stubs import leave as stubs_leave
+from figwasp.runtime.stubs import objects as stubs_object
+from figwasp.runtime.stubs import refs as stubs_refs
+from figwasp.runtime.stubs import suspend as stubs_suspend
+from figwasp.runtime.stubs.box import Boxes
+from figwasp.runtime.stubs.builder import REF, ir_kinds
 
 if TYPE_CHECKING:
     from figwasp.runtime.store import Store
@@ -113,7 +109,7 @@ def _busy() -> None:
 
 
 class _Sweeper:
-    """What the collector calls (`stubs_object.sweep`)."""
+    """What the collector calls (`stubs.objects.sweep`)."""
 
     __slots__ = ()
 
@@ -127,8 +123,8 @@ class Process:
         dead: the word that heads the list of blocks to be released; 0 for none.
         deadlines: the table of those that threads have (`deadline`).
         returned: the return address at which a walk over wasm frames ends.
-        new_owner: makes an owner (`stubs_object.new_owner`).
-        claim: binds a chain to the calling thread (`stubs_enter.claim`).
+        new_owner: makes an owner (`stubs.objects.new_owner`).
+        claim: binds a chain to the calling thread (`stubs.enter.claim`).
     """
 
     def __init__(self) -> None:
@@ -248,12 +244,12 @@ class Process:
 
     @cached_property
     def exchange(self) -> Callable[[int, int, int], int]:
-        """What writes a word unless it has changed (`stubs_object.exchange`)."""
+        """What writes a word unless it has changed (`stubs.objects.exchange`)."""
         return _EXCHANGE(self.compile(stubs_object.exchange()))
 
     @cached_property
     def guard(self) -> Callable[[int, Callable[[], Any]], Any]:
-        """What calls something as a part of a chain (`stubs_enter.guard`)."""
+        """What calls something as a part of a chain (`stubs.enter.guard`)."""
         return _GUARD(self.compile(stubs_enter.guard(self.hooks)))
 
     @cached_property
@@ -336,7 +332,7 @@ class Process:
         return address
 
     def suspendable(self, params: bytes, results: bytes) -> tuple[Callable[..., int], Callable[..., int]]:
-        """Return `stubs_suspend.start` and `.resume` of a function type (IR types)."""
+        """Return `stubs.suspend.start` and `.resume` of a function type (IR types)."""
         key = params + b"\xff" + results
         both = self._suspendable.get(key)
         if both is None:
@@ -348,7 +344,7 @@ class Process:
     # Native types
 
     def object_functions(self, cleared: list[int]) -> tuple[int, int, int]:
-        """Return traverse, clear and dealloc of a native type with the fields of `stubs_object.HELD`."""
+        """Return traverse, clear and dealloc of a native type with the fields of `stubs.objects.HELD`."""
         traverse, dealloc = self._held_functions
         return traverse, self.compile(stubs_object.clear(cleared, slots=False)), dealloc
 

@@ -19,7 +19,7 @@ from figwasp.runtime.fuel import Fuel
 from figwasp.runtime.owner import Owner, make_owner
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.platform.stack import STACK_SIZE
-from figwasp.runtime.stubs_enter import CLAIM_BUSY
+from figwasp.runtime.stubs.enter import CLAIM_BUSY
 
 if TYPE_CHECKING:
     from figwasp.runtime.containers import Global, Table

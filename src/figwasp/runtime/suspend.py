@@ -1,4 +1,4 @@
-"""Floor 4: calls that may be suspended in an async host function (theory of operation in `stubs_suspend`).
+"""Floor 4: calls that may be suspended in an async host function (theory of operation in `stubs.suspend`).
 
 `call` is a coroutine function: it enters wasm, and whenever an async host function has been called it leaves wasm, awaits what that
 function returned, and goes on. Other calls into the same instance may be made meanwhile.
@@ -20,8 +20,8 @@ from figwasp.ir.build.base import ir_types
 from figwasp.runtime import deadline, process
 from figwasp.runtime.func import Func, HostFunc, new_buffer
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs_enter import RAW_BUSY, RAW_DEEP
-from figwasp.runtime.stubs_suspend import RAW_SUSPENDED
+from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP
+from figwasp.runtime.stubs.suspend import RAW_SUSPENDED
 from figwasp.runtime.values import from_bits, to_bits
 
 __all__ = ["AsyncHostFunc", "call", "is_async"]

@@ -166,7 +166,7 @@ def trap(code: int) -> Trap:
 
 
 def failed(context: int, code: int, pc: int, sp: int, raised: BaseException | None) -> BaseException:
-    """Return the exception with which an entry fails, the wasm frames in its traceback. Called by emitted code (`stubs_leave`).
+    """Return the exception with which an entry fails, the wasm frames in its traceback. Called by emitted code (`stubs.leave`).
 
     Args:
         context: address of the context.

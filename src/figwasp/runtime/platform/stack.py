@@ -59,7 +59,7 @@ class Stacks:
         contexts: address of the first context.
         contexts_size: bytes of the mapping.
         used: address of the word that holds the number of contexts that may be in use.
-        strip: takes the stack of a context that is idle (`stubs_enter.strip`).
+        strip: takes the stack of a context that is idle (`stubs.enter.strip`).
     """
 
     strip: Callable[[int], int]

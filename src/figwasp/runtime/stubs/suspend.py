@@ -17,15 +17,15 @@ from figwasp.errors import TRAP_SUSPENDED
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Func, Value
 from figwasp.ir.ops import I32, I64
-from figwasp.runtime import stubs_host
-from figwasp.runtime.stubs import LOAD_OP, STORE_OP, Stub
-from figwasp.runtime.stubs_enter import RAW_BUSY, RAW_DEEP, Hooks, check_native_stack, cross, fail, go_on
+from figwasp.runtime.stubs import host as stubs_host
+from figwasp.runtime.stubs.builder import LOAD_OP, STORE_OP, Stub
+from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP, Hooks, check_native_stack, cross, fail, go_on
 
 RAW_SUSPENDED: Final = 3  # beside the answers of `raw`
 
 
 def start(params: bytes, results: bytes, hooks: Hooks) -> Func:
-    """Build (reference, buffer, area, context) -> status: as `stubs_enter.raw`, but on another context; may be suspended.
+    """Build (reference, buffer, area, context) -> status: as `stubs.enter.raw`, but on another context; may be suspended.
 
     Results that come in memory go to `area`, from where they are put into the buffer as well.
     """

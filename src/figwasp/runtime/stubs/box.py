@@ -18,7 +18,7 @@ from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.stubs import REF, Stub, overwritable
+from figwasp.runtime.stubs.builder import REF, Stub, overwritable
 
 _POSITIONS: Final = 16  # parameters further behind get new objects
 _INTS: Final = 0  # offsets of the cells of a position

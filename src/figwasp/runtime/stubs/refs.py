@@ -1,4 +1,4 @@
-"""Floor 4: Python -> wasm for function types with externrefs: `stubs_enter.enter` and cells for the objects.
+"""Floor 4: Python -> wasm for function types with externrefs: `stubs.enter.enter` and cells for the objects.
 
 Theory of operation. An object that comes in needs a cell (see `externs`). The stub takes one from the store's list of free cells
 and gives it back when the call has ended, unless its state says that a table, a global or a segment has come to hold it: from
@@ -12,8 +12,8 @@ from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.ops import I64
-from figwasp.runtime.stubs import REF, Stub, ir_kinds
-from figwasp.runtime.stubs_enter import (
+from figwasp.runtime.stubs.builder import REF, Stub, ir_kinds
+from figwasp.runtime.stubs.enter import (
     Hooks,
     box_results,
     check_count,
@@ -23,7 +23,7 @@ from figwasp.runtime.stubs_enter import (
     leave_to_record,
     set_exception,
 )
-from figwasp.runtime.stubs_object import FUNC_FUNCREF, FUNC_STORE
+from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_STORE
 
 
 def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:

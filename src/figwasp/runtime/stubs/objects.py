@@ -14,7 +14,7 @@ from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime.platform import cpython
-from figwasp.runtime.stubs import Stub
+from figwasp.runtime.stubs.builder import Stub
 
 # Fields of a callable
 FUNC_VECTORCALL: Final = 16  # address of its code

@@ -8,10 +8,10 @@ from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.ops import I32, I64
-from figwasp.runtime.stubs import Stub
+from figwasp.runtime.stubs.builder import Stub
 
 if TYPE_CHECKING:
-    from figwasp.runtime.stubs_enter import Hooks
+    from figwasp.runtime.stubs.enter import Hooks
 
 _DEAD_ZONE: Final = 256  # bytes kept between the frames of a trap and what runs while they are read
 

@@ -12,8 +12,8 @@ from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Call, Func, Value
 from figwasp.ir.ops import I64
 from figwasp.runtime.platform import stack
-from figwasp.runtime.stubs import LOAD_OP, STORE_OP, Stub
-from figwasp.runtime.stubs_object import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
+from figwasp.runtime.stubs.builder import LOAD_OP, STORE_OP, Stub
+from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
 
 RAW_DEEP: Final = 1  # what `raw` answers when the native stack is too deep
 CLAIM_BUSY: Final = 1  # what `claim` answers when another thread runs
@@ -31,7 +31,7 @@ class Hooks:
         busy: raises Busy: ().
         abandon: tells listeners of the calls that an exception ends: (context address, exception), returns None or raises.
         tidy: takes the runtime's own functions out of the traceback of an exception (`tracebacks.tidy`).
-        clean_up, tidying, failure: addresses of the code of `stubs_leave.clean_up`, `tidy` and `failure`.
+        clean_up, tidying, failure: addresses of the code of `stubs.leave.clean_up`, `tidy` and `failure`.
         settle, slow: of `settle` and `slow`.
     """
 

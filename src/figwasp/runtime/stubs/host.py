@@ -15,8 +15,8 @@ from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Block, Func, Value
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs import LOAD_OP, REF, STORE_OP, Stub, ir_kinds
-from figwasp.runtime.stubs_box import Boxes
+from figwasp.runtime.stubs.box import Boxes
+from figwasp.runtime.stubs.builder import LOAD_OP, REF, STORE_OP, Stub, ir_kinds
 
 HOST_CALLABLE: Final = 0  # fields of the pair of slots
 HOST_RECORD: Final = 8

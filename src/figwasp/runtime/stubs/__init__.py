@@ -1,0 +1,1 @@
+"""Floor 4: the code between Python and WebAssembly, as IR."""
