@@ -391,7 +391,7 @@ def test_nothing_is_left_behind() -> None:
             await asyncio.gather(*[instance.acall.sum(n) for n in range(40)])
 
     asyncio.run(run(3))
-    from figwasp.runtime import suspend
+    from figwasp.runtime.objects import suspend
 
     assert not suspend._chains
     assert not instance.state.store.current._chains

@@ -15,7 +15,7 @@ from typing import Any, Final
 import figwasp
 from figwasp.api.module import ImportType
 from figwasp.features import ALL, Features
-from figwasp.runtime.func import func_at
+from figwasp.runtime.objects.func import func_at
 from figwasp.wasm.syntax.types import (
     EXTERNREF,
     F32,

@@ -17,12 +17,13 @@ from figwasp.codegen.regalloc import allocate as regalloc
 from figwasp.ir import pipeline
 from figwasp.ir.evaluate.func import OutOfSteps, Trapped
 from figwasp.ir.evaluate.module import Machine
-from figwasp.runtime import containers as runtime
-from figwasp.runtime import linear, process
+from figwasp.runtime import process
 from figwasp.runtime.compile import CompiledModule
-from figwasp.runtime.func import Func, enter_raw, func_at, new_buffer
-from figwasp.runtime.instance import Extern, State, instantiate
-from figwasp.runtime.owner import Owner, make_owner
+from figwasp.runtime.objects import containers as runtime
+from figwasp.runtime.objects import linear
+from figwasp.runtime.objects.func import Func, enter_raw, func_at, new_buffer
+from figwasp.runtime.objects.instance import Extern, State, instantiate
+from figwasp.runtime.objects.owner import Owner, make_owner
 from figwasp.runtime.platform import linux, modes
 from figwasp.wasm.syntax.module import FUNC, Import, Module
 from figwasp.wasm.syntax.types import EXTERNREF, FuncType, GlobalType, MemoryType, TableType

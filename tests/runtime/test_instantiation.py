@@ -422,8 +422,8 @@ def test_one_module_many_instances() -> None:
 def test_code_for_a_memory_without_guard_area_checks_bounds() -> None:
     """Code without bounds checks never gets a memory without guard area: the module is compiled with checks for it."""
     from figwasp.api import memory as memories
-    from figwasp.runtime import containers, linear
-    from figwasp.runtime.owner import make_owner
+    from figwasp.runtime.objects import containers, linear
+    from figwasp.runtime.objects.owner import make_owner
     from figwasp.runtime.platform import modes
     from figwasp.wasm.syntax.types import Limits, MemoryType
 

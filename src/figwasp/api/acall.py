@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from figwasp.api.func import Func
 from figwasp.api.module import Module, listed
 from figwasp.errors import printable
-from figwasp.runtime import suspend
+from figwasp.runtime.objects import suspend
 from figwasp.wasm.syntax.module import FUNC
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import weakref
 from figwasp.api.instance import Exports, Instance, first_memory, make_instance
 from figwasp.api.memory import Memory
 from figwasp.api.module import Module
-from figwasp.runtime.caller import owner_of
-from figwasp.runtime.instance import State
+from figwasp.runtime.objects.caller import owner_of
+from figwasp.runtime.objects.instance import State
 
 __all__ = ["Caller"]
 

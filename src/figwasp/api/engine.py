@@ -7,9 +7,9 @@ from typing import Any, Final
 from figwasp.features import DEFAULT, Features
 from figwasp.runtime import deadline
 from figwasp.runtime.config import Config
-from figwasp.runtime.fuel import checked
-from figwasp.runtime.limits import Slots
 from figwasp.runtime.listen import Listener
+from figwasp.runtime.objects.fuel import checked
+from figwasp.runtime.objects.limits import Slots
 from figwasp.runtime.platform import modes
 from figwasp.runtime.platform import stack as stacks
 from figwasp.runtime.platform.stack import STACK_SIZE

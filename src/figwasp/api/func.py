@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from figwasp.runtime.func import Func
+from figwasp.runtime.objects.func import Func
 
 __all__ = ["Func"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final, NoReturn
 
-from figwasp.runtime import containers as runtime
-from figwasp.runtime.owner import Owner, make_owner
+from figwasp.runtime.objects import containers as runtime
+from figwasp.runtime.objects.owner import Owner, make_owner
+from figwasp.runtime.objects.store import Store
+from figwasp.runtime.objects.values import from_bits, to_bits
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.store import Store
-from figwasp.runtime.values import from_bits, to_bits
 from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, NUM_TYPES, TYPE_CODES, V128, GlobalType, is_extern, type_name
 
 _CONTENTS: Final = (*NUM_TYPES, FUNCREF, EXTERNREF)

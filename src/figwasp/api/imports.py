@@ -17,11 +17,11 @@ from figwasp.api.module import Module, show_import
 from figwasp.api.signature import fit
 from figwasp.api.table import Table
 from figwasp.errors import Closed, Unlinkable, printable
-from figwasp.runtime import containers as runtime
 from figwasp.runtime.compile import TYPES, CompiledModule
-from figwasp.runtime.containers import Tag
-from figwasp.runtime.instance import Extern
-from figwasp.runtime.owner import Owner
+from figwasp.runtime.objects import containers as runtime
+from figwasp.runtime.objects.containers import Tag
+from figwasp.runtime.objects.instance import Extern
+from figwasp.runtime.objects.owner import Owner
 from figwasp.wasm.syntax.module import KIND_NAMES, TAG, Import
 from figwasp.wasm.syntax.types import GlobalType, MemoryType, TableType
 from figwasp.wasm.valid.matching import global_matches, memory_matches, table_matches

@@ -14,12 +14,12 @@ from figwasp.api.acall import AsyncCalls
 from figwasp.api.memory import Memory
 from figwasp.api.module import Module, listed
 from figwasp.errors import Closed, printable
-from figwasp.runtime import closing
-from figwasp.runtime.fuel import checked
-from figwasp.runtime.func import func_at
-from figwasp.runtime.instance import State
-from figwasp.runtime.owner import Owner
-from figwasp.runtime.store import Store
+from figwasp.runtime.objects import closing
+from figwasp.runtime.objects.fuel import checked
+from figwasp.runtime.objects.func import func_at
+from figwasp.runtime.objects.instance import State
+from figwasp.runtime.objects.owner import Owner
+from figwasp.runtime.objects.store import Store
 from figwasp.wasm.syntax.module import FUNC, MEMORY, TABLE, TAG
 
 _MISSING: Final = object()

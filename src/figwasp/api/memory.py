@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsFloat, SupportsIndex, overload
 
 from figwasp import layout
-from figwasp.runtime import containers as runtime
-from figwasp.runtime import linear, process
-from figwasp.runtime.owner import Owner, make_owner
+from figwasp.runtime import process
+from figwasp.runtime.objects import containers as runtime
+from figwasp.runtime.objects import linear
+from figwasp.runtime.objects.owner import Owner, make_owner
 from figwasp.runtime.platform import cpython, modes
 from figwasp.runtime.stubs.objects import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, VIEW_SIZE, getbuffer
 from figwasp.wasm.syntax.types import Limits, MemoryType

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from figwasp.api.caller import Caller
 from figwasp.api.module import Module
-from figwasp.runtime.caller import WithCaller
+from figwasp.runtime.objects.caller import WithCaller
 
 if TYPE_CHECKING:
     import inspect

@@ -6,10 +6,10 @@ import operator
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn, SupportsIndex
 
-from figwasp.runtime import containers as runtime
-from figwasp.runtime.owner import Owner, make_owner
-from figwasp.runtime.store import Store
-from figwasp.runtime.values import from_bits, to_bits
+from figwasp.runtime.objects import containers as runtime
+from figwasp.runtime.objects.owner import Owner, make_owner
+from figwasp.runtime.objects.store import Store
+from figwasp.runtime.objects.values import from_bits, to_bits
 from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, Limits, TableType, is_extern, type_name
 
 _ELEMENTS: Final = {"funcref": FUNCREF, "externref": EXTERNREF}

@@ -22,10 +22,10 @@ from figwasp.ir.build.base import ir_types
 from figwasp.ir.build.builder import build, layout_of
 from figwasp.layout import CHECKED, GUARD
 from figwasp.runtime import process
+from figwasp.runtime.objects.values import numbers_only
 from figwasp.runtime.platform import cpython, modes
 from figwasp.runtime.stubs import builder as stubs
 from figwasp.runtime.stubs import enter as stubs_enter
-from figwasp.runtime.values import numbers_only
 from figwasp.wasm.syntax.module import FUNC
 from figwasp.wasm.syntax.module import Module as Decoded
 from figwasp.wasm.syntax.types import FuncType

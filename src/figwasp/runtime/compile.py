@@ -13,7 +13,7 @@ from figwasp import layout
 from figwasp.ir import constants
 from figwasp.runtime import deadline, discard, listen, process, traps
 from figwasp.runtime.config import Config
-from figwasp.runtime.owner import make_owner
+from figwasp.runtime.objects.owner import make_owner
 from figwasp.runtime.platform import codespace, cpython, linux, modes, perfmap
 from figwasp.runtime.translate import Translator
 from figwasp.wasm.valid.module import FuncFacts, validate, validate_module
@@ -22,7 +22,7 @@ from figwasp.wasm.valid.subtyping import TypeWorld
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
     from figwasp.runtime.ahead import Ahead
-    from figwasp.runtime.instance import State
+    from figwasp.runtime.objects.instance import State
     from figwasp.wasm.syntax.module import Module
 
 _RUN: Final = 4096

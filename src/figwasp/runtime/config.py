@@ -6,8 +6,8 @@ In: the arguments of `figwasp.Engine`, checked there. Out: one object that a com
 from __future__ import annotations
 
 from figwasp.features import Features
-from figwasp.runtime.limits import Slots
 from figwasp.runtime.listen import Listener
+from figwasp.runtime.objects.limits import Slots
 
 __all__ = ["Config"]
 

@@ -23,13 +23,13 @@ from figwasp.ir import ops
 from figwasp.ir.build.base import ir_types
 from figwasp.ir.func import CONV_WASM, Call, Func, Value
 from figwasp.ir.ops import I64
+from figwasp.runtime.objects.values import from_bits
 from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.builder import STORE_OP, Stub
-from figwasp.runtime.values import from_bits
 from figwasp.wasm.syntax.types import FuncType, Types
 
 if TYPE_CHECKING:
-    from figwasp.runtime.instance import State
+    from figwasp.runtime.objects.instance import State
     from figwasp.wasm.syntax.module import Module
 
 __all__ = ["FuncInfo", "Listener"]

@@ -47,7 +47,7 @@ from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, ir_kinds
 
 if TYPE_CHECKING:
-    from figwasp.runtime.store import Store
+    from figwasp.runtime.objects.store import Store
 
 TICK_NS: Final = 5_000_000
 _IDLE_ROUNDS: Final = 10

@@ -15,11 +15,11 @@ from figwasp import layout
 from figwasp.codegen.isa.x64.sequences import LAZY_FRAME
 from figwasp.errors import Closed, printable
 from figwasp.runtime import process
-from figwasp.runtime.owner import make_owner
+from figwasp.runtime.objects.owner import make_owner
 from figwasp.runtime.platform import linux
 
 if TYPE_CHECKING:
-    from figwasp.runtime.instance import State
+    from figwasp.runtime.objects.instance import State
 
 __all__ = ["check", "close"]
 

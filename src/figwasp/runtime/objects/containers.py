@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded, Unsupported
-from figwasp.runtime import deadline, linear
-from figwasp.runtime.limits import Budget
-from figwasp.runtime.owner import Owner, make_owner
+from figwasp.runtime import deadline
+from figwasp.runtime.objects import linear
+from figwasp.runtime.objects.limits import Budget
+from figwasp.runtime.objects.owner import Owner, make_owner
 from figwasp.runtime.platform import cpython, linux, modes
 from figwasp.wasm.syntax.types import I64, FuncType, GlobalType, MemoryType, TableType, is_extern, is_ref
 
 if TYPE_CHECKING:
-    from figwasp.runtime.store import Store
+    from figwasp.runtime.objects.store import Store
 
 _TABLE_LIMIT: Final = 10_000_000
 _PIECE: Final = 1 << 14

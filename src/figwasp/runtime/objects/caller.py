@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from figwasp import layout
-from figwasp.runtime.owner import Owner
+from figwasp.runtime.objects.owner import Owner
 from figwasp.runtime.platform import cpython, linux
 
 if TYPE_CHECKING:
-    from figwasp.runtime.instance import State
+    from figwasp.runtime.objects.instance import State
 
 __all__ = ["WithCaller", "owner_of"]
 

@@ -20,17 +20,18 @@ from figwasp.errors import (
 )
 from figwasp.ir import constants
 from figwasp.ir.build.base import ir_types
-from figwasp.runtime import closing, linear, listen, process, traps
-from figwasp.runtime.caller import WithCaller
+from figwasp.runtime import listen, process, traps
 from figwasp.runtime.compile import CompiledModule
-from figwasp.runtime.containers import Global, Memory, Table, Tag, forget_externs, host_keeper
-from figwasp.runtime.func import Func, HostFunc, func_at
-from figwasp.runtime.limits import budget
-from figwasp.runtime.owner import Owner, make_owner
+from figwasp.runtime.objects import closing, linear
+from figwasp.runtime.objects.caller import WithCaller
+from figwasp.runtime.objects.containers import Global, Memory, Table, Tag, forget_externs, host_keeper
+from figwasp.runtime.objects.func import Func, HostFunc, func_at
+from figwasp.runtime.objects.limits import budget
+from figwasp.runtime.objects.owner import Owner, make_owner
+from figwasp.runtime.objects.store import Store
+from figwasp.runtime.objects.suspend import AsyncHostFunc, is_async
 from figwasp.runtime.platform import cpython, linux, modes
-from figwasp.runtime.store import Store
 from figwasp.runtime.stubs.builder import kinds, simple
-from figwasp.runtime.suspend import AsyncHostFunc, is_async
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, FUNC, ConstExpr
 from figwasp.wasm.syntax.types import is_extern, is_ref
 from figwasp.wasm.valid.subtyping import canonical_type

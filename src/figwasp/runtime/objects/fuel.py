@@ -16,7 +16,7 @@ from figwasp.runtime.platform import linux
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from figwasp.runtime.store import Store
+    from figwasp.runtime.objects.store import Store
 
 MOST: Final = 2**63 - 1
 """As much fuel as a store can have; more counts as this much."""

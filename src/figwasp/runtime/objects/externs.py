@@ -16,7 +16,7 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime.owner import Owner, clear_slot, make_owner, set_slots
+from figwasp.runtime.objects.owner import Owner, clear_slot, make_owner, set_slots
 from figwasp.runtime.platform import cpython, linux
 
 _MAX_CELLS: Final = layout.EXTERN_CELLS

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from figwasp import layout
 from figwasp.errors import Busy
 from figwasp.runtime import process
-from figwasp.runtime.externs import Externs
-from figwasp.runtime.fuel import Fuel
-from figwasp.runtime.owner import Owner, make_owner
+from figwasp.runtime.objects.externs import Externs
+from figwasp.runtime.objects.fuel import Fuel
+from figwasp.runtime.objects.owner import Owner, make_owner
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.platform.stack import STACK_SIZE
 from figwasp.runtime.stubs.enter import CLAIM_BUSY
 
 if TYPE_CHECKING:
-    from figwasp.runtime.containers import Global, Table
-    from figwasp.runtime.instance import State
+    from figwasp.runtime.objects.containers import Global, Table
+    from figwasp.runtime.objects.instance import State
 
 _T = TypeVar("_T")
 _NATIVE_MARGIN: Final = 128 << 10
@@ -343,7 +343,7 @@ class Store:
 
     def func_to_bits(self, value: object) -> int | None:
         """Return the address of a callable's FuncRef, kept for the running chain; None when it is no wasm function."""
-        from figwasp.runtime.func import Func
+        from figwasp.runtime.objects.func import Func
 
         if not isinstance(value, Func):
             return None
@@ -353,7 +353,7 @@ class Store:
 
     def func_from_bits(self, bits: int) -> object:
         """Return the callable of a FuncRef."""
-        from figwasp.runtime.func import func_at
+        from figwasp.runtime.objects.func import func_at
 
         return func_at(bits)
 

@@ -14,19 +14,19 @@ from figwasp import layout
 from figwasp.errors import printable
 from figwasp.ir.build.base import ir_types
 from figwasp.runtime import deadline, process, tracebacks
-from figwasp.runtime.owner import Owner
+from figwasp.runtime.objects.owner import Owner
+from figwasp.runtime.objects.values import from_bits, to_bits
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.stubs.builder import kinds, simple
 from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP
 from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_OWNER, FUNC_RECORD, FUNC_SIZE, FUNC_STORE, FUNC_VECTORCALL
-from figwasp.runtime.values import from_bits, to_bits
 from figwasp.wasm.syntax.types import FuncType, type_name
 
 if TYPE_CHECKING:
     import inspect
 
-    from figwasp.runtime.instance import State
-    from figwasp.runtime.store import Store
+    from figwasp.runtime.objects.instance import State
+    from figwasp.runtime.objects.store import Store
 
 _MISSING: Final = object()
 _FEW_CALLS: Final = 10  # many imports are called less often
