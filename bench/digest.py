@@ -20,7 +20,7 @@ from side import need_shared
 from figwasp.codegen.code import Code
 from figwasp.errors import Error
 from figwasp.layout import CHECKED, GUARD
-from figwasp.runtime.translate import Translator
+from figwasp.runtime.code.translate import Translator
 from figwasp.wasm.binary.decode import decode
 
 PIECE = 400  # functions that a process compiles at a time

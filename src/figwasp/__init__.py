@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         Unlinkable,
         Unsupported,
     )
-    from figwasp.runtime.listen import FuncInfo
+    from figwasp.runtime.code.listen import FuncInfo
     from figwasp.wasi.preview1 import WASI
     from figwasp.wasi.run import run
     from figwasp.wasm.text.parse.module import wat
@@ -91,7 +91,7 @@ _HOMES: Final = {
     "figwasp.api.engine": "Engine",
     "figwasp.api.instance": "Exports Instance",
     "figwasp.api.func": "Func",
-    "figwasp.runtime.listen": "FuncInfo",
+    "figwasp.runtime.code.listen": "FuncInfo",
     "figwasp.api.global_": "Global",
     "figwasp.api.linker": "Linker load",
     "figwasp.api.memory": "Memory",

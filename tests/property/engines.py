@@ -18,7 +18,7 @@ from figwasp.ir import pipeline
 from figwasp.ir.evaluate.func import OutOfSteps, Trapped
 from figwasp.ir.evaluate.module import Machine
 from figwasp.runtime import process
-from figwasp.runtime.compile import CompiledModule
+from figwasp.runtime.code.compile import CompiledModule
 from figwasp.runtime.objects import containers as runtime
 from figwasp.runtime.objects import linear
 from figwasp.runtime.objects.func import Func, enter_raw, func_at, new_buffer

@@ -15,10 +15,10 @@ import pytest
 
 import figwasp
 from figwasp.api.module import with_ahead
-from figwasp.runtime import ahead
-from figwasp.runtime.ahead import Ahead
+from figwasp.runtime.code import ahead
+from figwasp.runtime.code.ahead import Ahead
+from figwasp.runtime.code.translate import Translator
 from figwasp.runtime.platform.modes import GUARD
-from figwasp.runtime.translate import Translator
 from figwasp.wasm.binary.decode import decode
 from tests.runtime.support import check_script
 
@@ -143,9 +143,9 @@ def test_it_has_no_files_of_others_and_ends_with_its_parent(tmp_path: Path) -> N
 import os, signal, sys
 import figwasp
 from figwasp.api.module import with_ahead
-from figwasp.runtime.ahead import Ahead
+from figwasp.runtime.code.ahead import Ahead
 from figwasp.runtime.platform.modes import choose_mode
-from figwasp.runtime.translate import Translator
+from figwasp.runtime.code.translate import Translator
 from figwasp.wasm.binary.decode import decode
 other = Ahead(lambda: Translator(decode(figwasp.wat({chain(12)!r})), choose_mode(), False))
 while not other._made:

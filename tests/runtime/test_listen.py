@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import figwasp
-from figwasp.runtime import listen
+from figwasp.runtime.code import listen
 from figwasp.runtime.platform import codespace
 from tests.runtime.listening import DEEP, FAC, Log, deep, load
 

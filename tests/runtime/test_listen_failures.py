@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import figwasp
-from figwasp.runtime import listen
+from figwasp.runtime.code import listen
 from tests.runtime.listening import FAC, Log, deep, load
 
 

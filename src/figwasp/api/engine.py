@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from figwasp.features import DEFAULT, Features
 from figwasp.runtime import deadline
+from figwasp.runtime.code.listen import Listener
 from figwasp.runtime.config import Config
-from figwasp.runtime.listen import Listener
 from figwasp.runtime.objects.fuel import checked
 from figwasp.runtime.objects.limits import Slots
 from figwasp.runtime.platform import modes

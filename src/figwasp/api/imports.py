@@ -17,7 +17,7 @@ from figwasp.api.module import Module, show_import
 from figwasp.api.signature import fit
 from figwasp.api.table import Table
 from figwasp.errors import Closed, Unlinkable, printable
-from figwasp.runtime.compile import TYPES, CompiledModule
+from figwasp.runtime.code.compile import TYPES, CompiledModule
 from figwasp.runtime.objects import containers as runtime
 from figwasp.runtime.objects.containers import Tag
 from figwasp.runtime.objects.instance import Extern

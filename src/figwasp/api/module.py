@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 from figwasp.api.engine import Engine, chosen, default_engine
 from figwasp.errors import Malformed, printable
 from figwasp.features import Features
-from figwasp.runtime.compile import CompiledModule
+from figwasp.runtime.code.compile import CompiledModule
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import
 from figwasp.wasm.syntax.module import Module as Decoded
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, TableType
 
 if TYPE_CHECKING:
-    from figwasp.runtime.ahead import Ahead
+    from figwasp.runtime.code.ahead import Ahead
 
 ExternType = FuncType | TableType | MemoryType | GlobalType
 """The type of an import or export; that of a tag is a function type without results."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from figwasp.cli.progress import Progress
     from figwasp.cli.trace import Tracer
-    from figwasp.runtime.ahead import Ahead
+    from figwasp.runtime.code.ahead import Ahead
 
 # What a plain run does not need is imported where it is needed: starting takes most of the time of a small program.
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from figwasp.errors import printable
-from figwasp.runtime.listen import FuncInfo
+from figwasp.runtime.code.listen import FuncInfo
 
 __all__ = ["Progress", "for_module"]
 

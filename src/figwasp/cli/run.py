@@ -1,7 +1,7 @@
 """Floor 6: `figwasp run`, up to where a second process can begin to compile.
 
 In: the words after `run`. Out: the exit status, which `execute` finds out. What compiling and running need is imported while the
-other process (`runtime.ahead`) is at work already, and does the same: a process that has little in memory is forked fast, and has
+other process (`runtime.code.ahead`) is at work already, and does the same: a process that has little in memory is forked fast, and has
 few pages to be copied afterwards.
 """
 
@@ -14,12 +14,12 @@ from figwasp import errors
 from figwasp.cli.main import for_good, not_collecting
 from figwasp.cli.options import parse_run, parser
 from figwasp.cli.streams import binary_of, read, shown
-from figwasp.runtime.ahead import Ahead, possible
+from figwasp.runtime.code.ahead import Ahead, possible
 from figwasp.runtime.platform.modes import choose_mode
 
 if TYPE_CHECKING:
     from figwasp.cli.options import RunOptions
-    from figwasp.runtime.translate import Translator
+    from figwasp.runtime.code.translate import Translator
 
 __all__ = ["main", "parser"]
 
@@ -53,7 +53,7 @@ def _read(program: str) -> bytes:
 
 
 def _translator(data: bytes, mode: int, options: RunOptions) -> Translator:
-    from figwasp.runtime.translate import Translator
+    from figwasp.runtime.code.translate import Translator
     from figwasp.wasm.binary.decode import decode
 
     return Translator(decode(data, options.features), mode, options.fuel is not None)

@@ -22,7 +22,7 @@ from typing import Any
 from figwasp import errors
 from figwasp.api.caller import Caller
 from figwasp.api.module import Module
-from figwasp.runtime.listen import FuncInfo
+from figwasp.runtime.code.listen import FuncInfo
 
 __all__ = ["Tracer"]
 

@@ -6,7 +6,7 @@ In: the arguments of `figwasp.Engine`, checked there. Out: one object that a com
 from __future__ import annotations
 
 from figwasp.features import Features
-from figwasp.runtime.listen import Listener
+from figwasp.runtime.code.listen import Listener
 from figwasp.runtime.objects.limits import Slots
 
 __all__ = ["Config"]
@@ -26,7 +26,7 @@ class Config:
         max_instances: most instances that may live at once, or None.
         slots: room for them.
         timeout: seconds that a call from Python may take unless it says otherwise, or None.
-        listener: asked about each function that is compiled (see `runtime.listen`), or None.
+        listener: asked about each function that is compiled (see `runtime.code.listen`), or None.
         perf_map: whether `perf` is told where functions stand (see `runtime.platform.perfmap`).
     """
 

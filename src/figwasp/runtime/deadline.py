@@ -24,7 +24,7 @@ from typing import Any, Final, TypeVar
 from figwasp import layout
 from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Timeout
 from figwasp.runtime import process
-from figwasp.runtime.discard import discard
+from figwasp.runtime.code.discard import discard
 from figwasp.runtime.platform import cpython, linux
 
 _AGAIN: Final = 0.05  # seconds

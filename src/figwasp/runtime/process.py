@@ -34,7 +34,8 @@ from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_SUSPENDED, TRAP_UNREA
 from figwasp.ir import order
 from figwasp.ir.func import Func
 from figwasp.ir.ops import I32, I64
-from figwasp.runtime import listen, tracebacks, traps
+from figwasp.runtime import tracebacks, traps
+from figwasp.runtime.code import listen
 from figwasp.runtime.platform import codespace, cpython, linux, perfmap
 from figwasp.runtime.platform.stack import Stacks
 from figwasp.runtime.stubs import enter as stubs_enter

@@ -20,8 +20,9 @@ from figwasp.errors import (
 )
 from figwasp.ir import constants
 from figwasp.ir.build.base import ir_types
-from figwasp.runtime import listen, process, traps
-from figwasp.runtime.compile import CompiledModule
+from figwasp.runtime import process, traps
+from figwasp.runtime.code import listen
+from figwasp.runtime.code.compile import CompiledModule
 from figwasp.runtime.objects import closing, linear
 from figwasp.runtime.objects.caller import WithCaller
 from figwasp.runtime.objects.containers import Global, Memory, Table, Tag, forget_externs, host_keeper

@@ -13,7 +13,7 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime import listen
+from figwasp.runtime.code import listen
 from figwasp.runtime.platform import cpython, linux
 
 STACK_SIZE: Final = 1 << 20

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Final
 
 from figwasp import layout
 from figwasp.ir import constants
-from figwasp.runtime import deadline, discard, listen, process, traps
+from figwasp.runtime import deadline, process, traps
+from figwasp.runtime.code import discard, listen
+from figwasp.runtime.code.translate import Translator
 from figwasp.runtime.config import Config
 from figwasp.runtime.objects.owner import make_owner
 from figwasp.runtime.platform import codespace, cpython, linux, modes, perfmap
-from figwasp.runtime.translate import Translator
 from figwasp.wasm.valid.module import FuncFacts, validate, validate_module
 from figwasp.wasm.valid.subtyping import TypeWorld
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
-    from figwasp.runtime.ahead import Ahead
+    from figwasp.runtime.code.ahead import Ahead
     from figwasp.runtime.objects.instance import State
     from figwasp.wasm.syntax.module import Module
 
@@ -170,7 +171,7 @@ class CompiledModule:
     @contextmanager
     def ahead(self) -> Iterator[None]:
         """Have functions compiled ahead in a second process meanwhile, where that is possible."""
-        from figwasp.runtime import ahead  # most programs do without
+        from figwasp.runtime.code import ahead  # most programs do without
 
         if self._ahead is None and ahead.possible():
             self._ahead = ahead.Ahead(lambda: self._translator)

@@ -31,7 +31,7 @@ from figwasp.errors import Error
 from figwasp.runtime.platform import linux
 
 if TYPE_CHECKING:
-    from figwasp.runtime.translate import Translator
+    from figwasp.runtime.code.translate import Translator
 
 __all__ = ["Ahead", "possible"]
 
