@@ -17,7 +17,7 @@ import pytest
 
 import figwasp
 from figwasp import Engine, Timeout
-from figwasp.runtime import deadline
+from figwasp.runtime.trap import deadline
 from figwasp.wasi import WASI
 from figwasp.wasi.abi import SUBSCRIPTION
 from figwasp.wasm.binary.leb128 import write_unsigned

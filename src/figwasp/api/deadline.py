@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from figwasp.runtime.deadline import check, due
+from figwasp.runtime.trap.deadline import check, due
 
 __all__ = ["check", "due", "left"]
 

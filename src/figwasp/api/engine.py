@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from figwasp.features import DEFAULT, Features
-from figwasp.runtime import deadline
 from figwasp.runtime.code.listen import Listener
 from figwasp.runtime.config import Config
 from figwasp.runtime.objects.fuel import checked
@@ -13,6 +12,7 @@ from figwasp.runtime.objects.limits import Slots
 from figwasp.runtime.platform import modes
 from figwasp.runtime.platform import stack as stacks
 from figwasp.runtime.platform.stack import STACK_SIZE
+from figwasp.runtime.trap import deadline
 
 __all__ = ["Engine", "chosen", "default_engine"]
 

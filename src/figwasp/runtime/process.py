@@ -34,7 +34,6 @@ from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_SUSPENDED, TRAP_UNREA
 from figwasp.ir import order
 from figwasp.ir.func import Func
 from figwasp.ir.ops import I32, I64
-from figwasp.runtime import tracebacks, traps
 from figwasp.runtime.code import listen
 from figwasp.runtime.platform import codespace, cpython, linux, perfmap
 from figwasp.runtime.platform.stack import Stacks
@@ -46,6 +45,7 @@ from figwasp.runtime.stubs import refs as stubs_refs
 from figwasp.runtime.stubs import suspend as stubs_suspend
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, ir_kinds
+from figwasp.runtime.trap import tracebacks, traps
 
 if TYPE_CHECKING:
     from figwasp.runtime.objects.store import Store

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from figwasp import layout
 from figwasp.ir import constants
-from figwasp.runtime import deadline, process, traps
+from figwasp.runtime import process
 from figwasp.runtime.code import discard, listen
 from figwasp.runtime.code.translate import Translator
 from figwasp.runtime.config import Config
 from figwasp.runtime.objects.owner import make_owner
 from figwasp.runtime.platform import codespace, cpython, linux, modes, perfmap
+from figwasp.runtime.trap import deadline, traps
 from figwasp.wasm.valid.module import FuncFacts, validate, validate_module
 from figwasp.wasm.valid.subtyping import TypeWorld
 

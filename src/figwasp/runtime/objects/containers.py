@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded, Unsupported
-from figwasp.runtime import deadline
 from figwasp.runtime.objects import linear
 from figwasp.runtime.objects.limits import Budget
 from figwasp.runtime.objects.owner import Owner, make_owner
 from figwasp.runtime.platform import cpython, linux, modes
+from figwasp.runtime.trap import deadline
 from figwasp.wasm.syntax.types import I64, FuncType, GlobalType, MemoryType, TableType, is_extern, is_ref
 
 if TYPE_CHECKING:

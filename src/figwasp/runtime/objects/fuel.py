@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
-from figwasp.runtime import deadline
 from figwasp.runtime.platform import linux
+from figwasp.runtime.trap import deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable

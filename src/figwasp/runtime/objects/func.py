@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 from figwasp import layout
 from figwasp.errors import printable
 from figwasp.ir.build.base import ir_types
-from figwasp.runtime import deadline, process, tracebacks
+from figwasp.runtime import process
 from figwasp.runtime.objects.owner import Owner
 from figwasp.runtime.objects.values import from_bits, to_bits
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.stubs.builder import kinds, simple
 from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP
 from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_OWNER, FUNC_RECORD, FUNC_SIZE, FUNC_STORE, FUNC_VECTORCALL
+from figwasp.runtime.trap import deadline, tracebacks
 from figwasp.wasm.syntax.types import FuncType, type_name
 
 if TYPE_CHECKING:

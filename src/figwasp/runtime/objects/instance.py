@@ -20,7 +20,7 @@ from figwasp.errors import (
 )
 from figwasp.ir import constants
 from figwasp.ir.build.base import ir_types
-from figwasp.runtime import process, traps
+from figwasp.runtime import process
 from figwasp.runtime.code import listen
 from figwasp.runtime.code.compile import CompiledModule
 from figwasp.runtime.objects import closing, linear
@@ -33,6 +33,7 @@ from figwasp.runtime.objects.store import Store
 from figwasp.runtime.objects.suspend import AsyncHostFunc, is_async
 from figwasp.runtime.platform import cpython, linux, modes
 from figwasp.runtime.stubs.builder import kinds, simple
+from figwasp.runtime.trap import traps
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, FUNC, ConstExpr
 from figwasp.wasm.syntax.types import is_extern, is_ref
 from figwasp.wasm.valid.subtyping import canonical_type

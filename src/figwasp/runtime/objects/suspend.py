@@ -17,12 +17,13 @@ from typing import Any, Final
 from figwasp import layout
 from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Busy, Timeout, printable
 from figwasp.ir.build.base import ir_types
-from figwasp.runtime import deadline, process
+from figwasp.runtime import process
 from figwasp.runtime.objects.func import Func, HostFunc, new_buffer
 from figwasp.runtime.objects.values import from_bits, to_bits
 from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP
 from figwasp.runtime.stubs.suspend import RAW_SUSPENDED
+from figwasp.runtime.trap import deadline
 
 __all__ = ["AsyncHostFunc", "call", "is_async"]
 

@@ -25,12 +25,12 @@ from figwasp.errors import (
     Timeout,
     Trap,
 )
-from figwasp.runtime import tracebacks
 from figwasp.runtime.platform import linux
+from figwasp.runtime.trap import tracebacks
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
-    from figwasp.runtime.tracebacks import Entry
+    from figwasp.runtime.trap.tracebacks import Entry
     from figwasp.wasm.syntax.module import Module
 
 _MAX_FRAMES: Final = 1 << 20

@@ -16,7 +16,7 @@ from figwasp.errors import Error, printable
 from figwasp.runtime.platform import cpython
 
 if TYPE_CHECKING:
-    from figwasp.runtime.traps import Placed, Site
+    from figwasp.runtime.trap.traps import Placed, Site
 
 Entry = tuple[CodeType, dict[str, Any], int, int]
 """What an entry is made from: code, globals, line, byte offset. A place in code has several where functions were inlined."""

@@ -1,0 +1,1 @@
+"""Floor 4: how calls end early: traps, their backtraces, deadlines."""
