@@ -116,7 +116,7 @@ def test_module_stays_on_its_floor(module: str) -> None:
 
 
 KNOWN = {"figwasp", "figwasp.errors", "figwasp.wasm.binary.decode", "figwasp.ir.func", "figwasp.codegen.emit",
-         "figwasp.runtime.link", "figwasp.api.engine", "figwasp.wasi.paths", "figwasp.explain.page"}  # fmt: skip
+         "figwasp.runtime.link", "figwasp.api.engine", "figwasp.wasi.directories.paths", "figwasp.explain.page"}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -131,11 +131,11 @@ KNOWN = {"figwasp", "figwasp.errors", "figwasp.wasm.binary.decode", "figwasp.ir.
         ("figwasp.ir.func", "import importlib\nimportlib.import_module('figwasp.runtime.link')", "above floor 2"),
         ("figwasp.codegen.emit", "import ctypes", "ctypes belongs to floor 4"),
         ("figwasp.codegen.emit", "from ctypes.util import find_library", "ctypes belongs to floor 4"),
-        ("figwasp.wasi.paths", "import signal", "signal belongs to floor 4"),
+        ("figwasp.wasi.directories.paths", "import signal", "signal belongs to floor 4"),
         ("figwasp.api.engine", "from mmap import mmap", "mmap belongs to floor 4"),
         ("figwasp.runtime.link", "import numpy", "numpy is not in the standard library"),
         ("figwasp.runtime.link", "from figwasp.wasi import paths", "on floor 6, above floor 4"),
-        ("figwasp.wasi.paths", "from figwasp.explain.page import render", "nothing but cli imports explain"),
+        ("figwasp.wasi.directories.paths", "from figwasp.explain.page import render", "nothing but cli imports explain"),
     ],
 )
 def test_checker_catches(module: str, source: str, complaint: str) -> None:
@@ -150,7 +150,7 @@ def test_checker_catches(module: str, source: str, complaint: str) -> None:
         ("figwasp.runtime.link", "import ctypes, mmap, signal, os\nfrom figwasp.codegen.emit import emit"),
         ("figwasp.wasm.binary.decode", "from figwasp import errors\nfrom figwasp.errors import Malformed\nfrom . import types"),
         ("figwasp.cli.main", "import figwasp\nfrom figwasp.explain.page import render"),
-        ("figwasp.wasi.paths", "from figwasp.api.engine import Engine"),
+        ("figwasp.wasi.directories.paths", "from figwasp.api.engine import Engine"),
         ("figwasp.__main__", "from figwasp.cli.main import main"),
     ],
 )

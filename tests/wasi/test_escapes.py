@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 import figwasp
-from figwasp.wasi import CAPTURE, WASI, HostDirectory, MemoryDirectory, host
+from figwasp.wasi import CAPTURE, WASI, HostDirectory, MemoryDirectory
 from figwasp.wasi.abi import ERRNO_NAMES, MAX_PATH
+from figwasp.wasi.directories import host
 from tests.wasi.attempts_more import ATTEMPTS
 from tests.wasi.program import ALL, ANSWERS, BUFFER, READ_ONLY, Program
 

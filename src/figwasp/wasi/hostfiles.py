@@ -31,9 +31,9 @@ from figwasp.wasi.abi import (
     STREAM_RIGHTS,
     filetype_of,
 )
+from figwasp.wasi.directories.host import HostFile, status_of
 from figwasp.wasi.files import CHANGES, Descriptor, OpenDirectory, OpenFile, first
 from figwasp.wasi.filesystem import Directory, File, Status, failure
-from figwasp.wasi.host import HostFile, status_of
 
 LONGEST_WAIT: Final = 3_600_000
 """Milliseconds, an hour: waits go in such pieces, since poll(2) takes no more than 24 days."""

@@ -61,6 +61,7 @@ from figwasp.wasi.abi import (
     SUCCESS,
     Fail,
 )
+from figwasp.wasi.directories.paths import Walk
 from figwasp.wasi.fdcalls import check_time_flags, new_times, store_filestat
 from figwasp.wasi.filesystem import (
     APPEND,
@@ -78,7 +79,6 @@ from figwasp.wasi.filesystem import (
     failure,
 )
 from figwasp.wasi.hostfiles import opened
-from figwasp.wasi.paths import Walk
 from figwasp.wasi.state import State
 
 

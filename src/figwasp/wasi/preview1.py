@@ -19,10 +19,10 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from figwasp.api.caller import Caller
 from figwasp.wasi.abi import DIRECTORY_RIGHTS, FILE_RIGHTS
+from figwasp.wasi.directories.host import HostDirectory
 from figwasp.wasi.files import Descriptor, OpenDirectory
 from figwasp.wasi.filesystem import Directory
 from figwasp.wasi.functions import MODULES, Function, bind
-from figwasp.wasi.host import HostDirectory
 from figwasp.wasi.memory import Buffer, GuestMemory
 from figwasp.wasi.state import State
 from figwasp.wasi.streams import CAPTURE, stdio
@@ -190,11 +190,11 @@ def _preopen(guest: str, given: Any) -> Descriptor:
     elif isinstance(given, (str, os.PathLike)):
         found = HostDirectory(given)
     elif hasattr(given, "infolist"):
-        from figwasp.wasi.tree import ZipDirectory  # which few need
+        from figwasp.wasi.directories.tree import ZipDirectory  # which few need
 
         found = ZipDirectory(given)
     elif hasattr(given, "iterdir"):
-        from figwasp.wasi.tree import ResourceDirectory
+        from figwasp.wasi.directories.tree import ResourceDirectory
 
         found = ResourceDirectory(given)
     else:

@@ -17,8 +17,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp.wasi.abi import FILETYPE_DIRECTORY, FILETYPE_REGULAR_FILE, FILETYPE_SYMBOLIC_LINK
+from figwasp.wasi.directories.host import HostDirectory
 from figwasp.wasi.filesystem import ONLY_DIRECTORY, Directory, Entry, File, Status, failure
-from figwasp.wasi.host import HostDirectory
 
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
