@@ -9,13 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from figwasp.wasi.descriptors.streams import CAPTURE
     from figwasp.wasi.directories.host import HostDirectory
     from figwasp.wasi.directories.inmemory import MemoryDirectory
     from figwasp.wasi.directories.overlay import OverlayDirectory
     from figwasp.wasi.directories.tree import ResourceDirectory, ZipDirectory
     from figwasp.wasi.filesystem import Directory, Entry, File, Status
     from figwasp.wasi.preview1 import WASI
-    from figwasp.wasi.streams import CAPTURE
 
 __all__ = [
     "CAPTURE",

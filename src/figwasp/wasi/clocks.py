@@ -45,7 +45,7 @@ from figwasp.wasi.abi import (
     Fail,
     errno_of,
 )
-from figwasp.wasi.files import Descriptor
+from figwasp.wasi.descriptors.files import Descriptor
 from figwasp.wasi.state import State
 
 _CLOCKS: Final[tuple[Callable[[], int], ...]] = (

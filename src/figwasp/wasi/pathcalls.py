@@ -61,6 +61,7 @@ from figwasp.wasi.abi import (
     SUCCESS,
     Fail,
 )
+from figwasp.wasi.descriptors.hostfiles import opened
 from figwasp.wasi.directories.paths import Walk
 from figwasp.wasi.fdcalls import check_time_flags, new_times, store_filestat
 from figwasp.wasi.filesystem import (
@@ -78,7 +79,6 @@ from figwasp.wasi.filesystem import (
     Status,
     failure,
 )
-from figwasp.wasi.hostfiles import opened
 from figwasp.wasi.state import State
 
 

@@ -19,14 +19,14 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from figwasp.api.caller import Caller
 from figwasp.wasi.abi import DIRECTORY_RIGHTS, FILE_RIGHTS
+from figwasp.wasi.descriptors.files import Descriptor, OpenDirectory
+from figwasp.wasi.descriptors.streams import CAPTURE, stdio
+from figwasp.wasi.descriptors.table import Table
 from figwasp.wasi.directories.host import HostDirectory
-from figwasp.wasi.files import Descriptor, OpenDirectory
 from figwasp.wasi.filesystem import Directory
 from figwasp.wasi.functions import MODULES, Function, bind
 from figwasp.wasi.memory import Buffer, GuestMemory
 from figwasp.wasi.state import State
-from figwasp.wasi.streams import CAPTURE, stdio
-from figwasp.wasi.table import Table
 
 if TYPE_CHECKING:
     import socket
@@ -177,7 +177,7 @@ def _pairs(dirs: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
 
 
 def _socket(sock: socket.socket | tuple[str, int]) -> Descriptor:
-    from figwasp.wasi.sockets import given  # which few need, and takes long to import
+    from figwasp.wasi.descriptors.sockets import given  # which few need, and takes long to import
 
     return given(sock)
 

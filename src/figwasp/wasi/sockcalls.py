@@ -21,7 +21,7 @@ from figwasp.wasi.abi import (
     U16,
     Fail,
 )
-from figwasp.wasi.files import Descriptor
+from figwasp.wasi.descriptors.files import Descriptor
 from figwasp.wasi.filesystem import failure
 from figwasp.wasi.state import State
 

@@ -15,9 +15,9 @@ from typing import IO, Any, Final
 
 from figwasp.api import deadline
 from figwasp.wasi.abi import FD_READ, FD_WRITE, FDFLAG_NONBLOCK, FILETYPE_UNKNOWN, STREAM_RIGHTS
-from figwasp.wasi.files import Descriptor, first
+from figwasp.wasi.descriptors.files import Descriptor, first
+from figwasp.wasi.descriptors.hostfiles import from_path, inherited, ready, wait
 from figwasp.wasi.filesystem import failure
-from figwasp.wasi.hostfiles import from_path, inherited, ready, wait
 
 _CHUNK: Final = 1 << 20
 """As much as is moved at once between a Python file object and the guest."""

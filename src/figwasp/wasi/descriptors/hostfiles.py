@@ -31,8 +31,8 @@ from figwasp.wasi.abi import (
     STREAM_RIGHTS,
     filetype_of,
 )
+from figwasp.wasi.descriptors.files import CHANGES, Descriptor, OpenDirectory, OpenFile, first
 from figwasp.wasi.directories.host import HostFile, status_of
-from figwasp.wasi.files import CHANGES, Descriptor, OpenDirectory, OpenFile, first
 from figwasp.wasi.filesystem import Directory, File, Status, failure
 
 LONGEST_WAIT: Final = 3_600_000

@@ -6,7 +6,7 @@ In: descriptors. Out: numbers for them, the lowest free one first, as POSIX has 
 from __future__ import annotations
 
 from figwasp.wasi.abi import BADF, MASK32, MFILE, Fail
-from figwasp.wasi.files import Descriptor
+from figwasp.wasi.descriptors.files import Descriptor
 
 
 class Table:
