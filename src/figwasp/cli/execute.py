@@ -22,8 +22,8 @@ from figwasp.api.module import Module, with_ahead
 from figwasp.cli.main import complain
 from figwasp.cli.options import RunOptions, usage_error
 from figwasp.cli.streams import STREAM, shown, write_stdout
+from figwasp.wasi.calls.functions import MODULES
 from figwasp.wasi.directories.host import HostDirectory
-from figwasp.wasi.functions import MODULES
 from figwasp.wasi.preview1 import WASI
 from figwasp.wasi.program import start, status_of
 

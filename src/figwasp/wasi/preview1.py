@@ -19,14 +19,14 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from figwasp.api.caller import Caller
 from figwasp.wasi.abi import DIRECTORY_RIGHTS, FILE_RIGHTS
+from figwasp.wasi.calls.functions import MODULES, Function, bind
+from figwasp.wasi.calls.memory import Buffer, GuestMemory
+from figwasp.wasi.calls.state import State
 from figwasp.wasi.descriptors.files import Descriptor, OpenDirectory
 from figwasp.wasi.descriptors.streams import CAPTURE, stdio
 from figwasp.wasi.descriptors.table import Table
 from figwasp.wasi.directories.host import HostDirectory
 from figwasp.wasi.filesystem import Directory
-from figwasp.wasi.functions import MODULES, Function, bind
-from figwasp.wasi.memory import Buffer, GuestMemory
-from figwasp.wasi.state import State
 
 if TYPE_CHECKING:
     import socket

@@ -28,9 +28,9 @@ from figwasp.wasi.abi import (
     SOCK_ACCEPT,
     SOCK_SHUTDOWN,
 )
+from figwasp.wasi.calls.sock import RECV_PEEK, RECV_WAITALL, SocketDescriptor
 from figwasp.wasi.descriptors.hostfiles import LONGEST_WAIT, ready
 from figwasp.wasi.filesystem import failure
-from figwasp.wasi.sockcalls import RECV_PEEK, RECV_WAITALL, SocketDescriptor
 
 _COMMON: Final = FD_FDSTAT_SET_FLAGS | FD_FILESTAT_GET | POLL_FD_READWRITE | FD_READ
 _LISTENER: Final = _COMMON | SOCK_ACCEPT

@@ -21,9 +21,9 @@ from figwasp.wasi.abi import (
     U16,
     Fail,
 )
+from figwasp.wasi.calls.state import State
 from figwasp.wasi.descriptors.files import Descriptor
 from figwasp.wasi.filesystem import failure
-from figwasp.wasi.state import State
 
 RECV_PEEK: Final = 1
 RECV_WAITALL: Final = 2

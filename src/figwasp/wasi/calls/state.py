@@ -23,9 +23,9 @@ from figwasp.wasi.abi import (
     STREAM_RIGHTS,
     Fail,
 )
+from figwasp.wasi.calls.memory import GuestMemory
 from figwasp.wasi.descriptors.files import Descriptor, OpenDirectory
 from figwasp.wasi.descriptors.table import Table
-from figwasp.wasi.memory import GuestMemory
 
 
 class State:

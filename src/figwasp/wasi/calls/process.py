@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 from figwasp.api import deadline
 from figwasp.errors import Exit
 from figwasp.wasi.abi import MASK32, NOTSUP, SUCCESS, U32
-from figwasp.wasi.state import State
+from figwasp.wasi.calls.state import State
 
 _RANDOM_CHUNK: Final = 1 << 16
 

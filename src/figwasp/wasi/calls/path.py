@@ -61,9 +61,10 @@ from figwasp.wasi.abi import (
     SUCCESS,
     Fail,
 )
+from figwasp.wasi.calls.fd import check_time_flags, new_times, store_filestat
+from figwasp.wasi.calls.state import State
 from figwasp.wasi.descriptors.hostfiles import opened
 from figwasp.wasi.directories.paths import Walk
-from figwasp.wasi.fdcalls import check_time_flags, new_times, store_filestat
 from figwasp.wasi.filesystem import (
     APPEND,
     CREATE,
@@ -79,7 +80,6 @@ from figwasp.wasi.filesystem import (
     Status,
     failure,
 )
-from figwasp.wasi.state import State
 
 
 def _walk(state: State, fd: int, rights: int, path: int, length: int) -> Walk:

@@ -45,8 +45,8 @@ from figwasp.wasi.abi import (
     Fail,
     errno_of,
 )
+from figwasp.wasi.calls.state import State
 from figwasp.wasi.descriptors.files import Descriptor
-from figwasp.wasi.state import State
 
 _CLOCKS: Final[tuple[Callable[[], int], ...]] = (
     time.time_ns,

@@ -48,9 +48,9 @@ from figwasp.wasi.abi import (
     WHENCE_SNAPSHOT0,
     Fail,
 )
+from figwasp.wasi.calls.memory import GuestMemory
+from figwasp.wasi.calls.state import State
 from figwasp.wasi.filesystem import Status
-from figwasp.wasi.memory import GuestMemory
-from figwasp.wasi.state import State
 
 _ADVICE: Final = tuple(
     getattr(os, "POSIX_FADV_" + name, 0)

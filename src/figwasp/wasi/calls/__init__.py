@@ -1,0 +1,1 @@
+"""Floor 6: the functions of WASI preview 1."""
