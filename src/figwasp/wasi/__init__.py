@@ -32,17 +32,17 @@ __all__ = [
 ]
 
 _PLACES: Final = {
-    "CAPTURE": "streams",
+    "CAPTURE": "descriptors.streams",
     "WASI": "preview1",
     "Directory": "filesystem",
     "Entry": "filesystem",
     "File": "filesystem",
-    "HostDirectory": "host",
-    "MemoryDirectory": "inmemory",
-    "OverlayDirectory": "overlay",
-    "ResourceDirectory": "tree",
+    "HostDirectory": "directories.host",
+    "MemoryDirectory": "directories.inmemory",
+    "OverlayDirectory": "directories.overlay",
+    "ResourceDirectory": "directories.tree",
     "Status": "filesystem",
-    "ZipDirectory": "tree",
+    "ZipDirectory": "directories.tree",
 }
 
 
