@@ -44,6 +44,10 @@ FLAG_CLEANUP: Final = 0x100  # the outermost entry must call Python on its way o
 # in a byte of its own, since any thread may set it
 FLAG_LISTENED: Final = 0x10000  # in a byte of its own too: an entry that fails must tell listeners of the calls that end with it
 
+# Wasm stack
+STACK_ABOVE: Final = 64  # bytes above the first frame
+STACK_HEADROOM: Final = 64 << 10  # bytes between the lowest address and CTX_REAL_LIMIT: for signal frames and stubs
+
 # Memory record
 MEM_BASE: Final = 0  # never moves while the memory lives
 MEM_LENGTH: Final = 8  # bytes
@@ -73,7 +77,7 @@ EXTERN_STATE: Final = 8 * EXTERN_CELLS  # from a cell to its state: the next fre
 
 # Instance block, fixed part
 INST_STORE: Final = 0  # store record
-INST_HOOK: Final = 8  # address of the slot that holds the callable which serves what compiled code asks of Python
+INST_STATE: Final = 8  # address of the slot that holds the instance's Python side, which builtins work on
 INST_OWNER: Final = 16  # PyObject* (borrowed) of the owner of this block
 INST_FIXED: Final = 32
 
@@ -150,7 +154,3 @@ BUILTIN_TABLE_INIT: Final = 9  # (table i32, segment i32, dst i32, src i32, leng
 BUILTIN_ELEM_DROP: Final = 10  # (segment i32)
 BUILTIN_GLOBAL_SET_REF: Final = 11  # (global i32, reference i64)
 BUILTIN_COUNT: Final = 12
-
-HOOK_COMPILE: Final = 64  # the hook is also asked to compile a function: (HOOK_COMPILE, index) -> address
-HOOK_BEFORE: Final = 65  # and to report a call to a listener: (HOOK_BEFORE, index, address of operands in 8-byte cells, context)
-HOOK_AFTER: Final = 66  # and its results

@@ -128,7 +128,7 @@ def _call(instance: figwasp.Instance, index: int, random: Random) -> str:
     args = [to_python(code, argument(random, code)) for code in params]
     try:
         with interrupt(PATIENCE):
-            func_at(instance.state.func_reference(index))(*args)
+            func_at(instance.state.code.native, instance.state.func_reference(index))(*args)
     except KeyboardInterrupt:
         return "interrupted"
     except figwasp.Unsupported as error:

@@ -17,16 +17,18 @@ from figwasp.codegen.regalloc import allocate as regalloc
 from figwasp.ir import pipeline
 from figwasp.ir.evaluate.func import OutOfSteps, Trapped
 from figwasp.ir.evaluate.module import Machine
-from figwasp.runtime import process
 from figwasp.runtime.code.compile import CompiledModule
-from figwasp.runtime.objects import containers as runtime
-from figwasp.runtime.objects import linear
+from figwasp.runtime.native import ticker
+from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.func import Func, enter_raw, func_at, new_buffer
-from figwasp.runtime.objects.instance import Extern, State, instantiate
-from figwasp.runtime.objects.owner import Owner, make_owner
+from figwasp.runtime.objects.instance import InstanceState
+from figwasp.runtime.objects.instantiate import Extern, instantiate
+from figwasp.runtime.objects.memory import new_memory
 from figwasp.runtime.platform import linux, modes
+from figwasp.runtime.start import native_runtime
 from figwasp.wasm.syntax.module import FUNC, Import, Module
 from figwasp.wasm.syntax.types import EXTERNREF, FuncType, GlobalType, MemoryType, TableType
+from figwasp.wasm.valid.module import validate
 from tests.property.modules import Call
 from tests.property.outcomes import Outcome, OutOfTime, from_python, imported, imported_python, seen, to_python
 
@@ -47,8 +49,7 @@ def _extern(item: Import, number: int, module: Module, mode: int) -> tuple[Exter
     if isinstance(desc, int):
         return imported_python(number, module.signature(desc)), None
     if isinstance(desc, MemoryType):
-        memory = runtime.Memory(desc, mode)
-        memory.owner = make_owner(memory.record, linear.releaser(memory.record))
+        memory = new_memory(native_runtime(), desc, mode)
         return memory, memory.owner
     if isinstance(desc, TableType):
         table = figwasp.Table("externref" if desc.elem == EXTERNREF else "funcref", desc.limits.min, desc.limits.max)
@@ -58,15 +59,15 @@ def _extern(item: Import, number: int, module: Module, mode: int) -> tuple[Exter
     return global_.core, global_.owner
 
 
-def _call_boxed(state: State, index: int, type_: FuncType, args: list[int]) -> tuple[int, ...]:
+def _call_boxed(state: InstanceState, index: int, type_: FuncType, args: list[int]) -> tuple[int, ...]:
     """Call a function as Python does."""
-    func: Func = func_at(state.func_reference(index))
+    func: Func = func_at(state.code.native, state.func_reference(index))
     answer = func(*[to_python(param, bits) for param, bits in zip(type_.params, args, strict=True)])
     values = () if not type_.results else (answer,) if len(type_.results) == 1 else answer
     return tuple(from_python(result, value) for result, value in zip(type_.results, values, strict=True))
 
 
-def _call_raw(state: State, index: int, type_: FuncType, args: list[int]) -> tuple[int, ...]:
+def _call_raw(state: InstanceState, index: int, type_: FuncType, args: list[int]) -> tuple[int, ...]:
     """Call a function with bits."""
     buffer = new_buffer(max(len(type_.params), len(type_.results)))
     for place, bits in enumerate(args):
@@ -79,10 +80,10 @@ def _call_raw(state: State, index: int, type_: FuncType, args: list[int]) -> tup
 
 def quick_ticks() -> None:
     """Have the ticker tick as fast as it can, if it does not run yet, so that polls take their slow path again and again."""
-    vars(process)["TICK_NS"] = 1_000
+    vars(ticker)["TICK_NS"] = 1_000
 
 
-def _tick(state: State) -> None:
+def _tick(state: InstanceState) -> None:
     """Have the next poll find a tick."""
     linux.write_u64(state.store.context + layout.CTX_STACK_LIMIT, (1 << 64) - 1)
 
@@ -96,7 +97,8 @@ def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Out
         mode: modes.GUARD or modes.CHECKED.
         raw: whether to pass bits instead of Python values, and to have ticks at entries.
     """
-    code = CompiledModule(module, lazy=False, config=figwasp.Engine(memory=_MEMORY[mode]).config)
+    config = figwasp.Engine(memory=_MEMORY[mode]).config
+    code = CompiledModule(native_runtime(), module, validate(module), config)
     outcome = Outcome()
     externs = [_extern(item, number, module, mode) for number, item in enumerate(module.imports)]
     try:
@@ -121,7 +123,7 @@ def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Out
     return outcome
 
 
-def _memory(state: State, owner: Owner) -> figwasp.Memory:
+def _memory(state: InstanceState, owner: Owner) -> figwasp.Memory:
     from figwasp.api.memory import view
 
     return view(state.memories[0], owner)
@@ -149,7 +151,7 @@ def allocation(few: bool, local: bool) -> Iterator[None]:
         few: give functions a few registers only.
         local: have all functions allocated block by block, as it is done for huge ones.
     """
-    process.get()  # its own stubs keep all registers
+    native_runtime()  # its own stubs keep all registers
     points, ints, floats = regalloc.MAX_POINTS, TARGET.int_regs, TARGET.float_regs
     try:
         if few:

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 import figwasp
-from figwasp.api.module import with_ahead
 from figwasp.runtime.code import ahead
-from figwasp.runtime.code.ahead import Ahead
+from figwasp.runtime.code.ahead import BackgroundCompiler
 from figwasp.runtime.code.translate import Translator
 from figwasp.runtime.platform.modes import GUARD
 from figwasp.wasm.binary.decode import decode
@@ -39,13 +38,16 @@ def begin(text: str, **settings: Any) -> figwasp.Module:
     engine = figwasp.Engine(**settings)
     data = figwasp.wat(text)
     config = engine.config
-    return with_ahead(data, engine, Ahead(lambda: Translator(decode(data, config.features), config.mode, config.metered)))
+    module = figwasp.Module(data, engine=engine, lazy=True)
+    translator = lambda: Translator(decode(data, config.features), config.mode, config.metered)  # noqa: E731
+    module.code.sources.insert(0, BackgroundCompiler(translator))
+    return module
 
 
-def other(module: figwasp.Module) -> Ahead:
+def other(module: figwasp.Module) -> BackgroundCompiler:
     """The other process of a module."""
-    found = module.code._ahead
-    assert found is not None
+    found = module.code.sources[0]
+    assert isinstance(found, BackgroundCompiler)
     return found
 
 
@@ -142,12 +144,11 @@ def test_it_has_no_files_of_others_and_ends_with_its_parent(tmp_path: Path) -> N
         f"""
 import os, signal, sys
 import figwasp
-from figwasp.api.module import with_ahead
-from figwasp.runtime.code.ahead import Ahead
+from figwasp.runtime.code.ahead import BackgroundCompiler
 from figwasp.runtime.platform.modes import choose_mode
 from figwasp.runtime.code.translate import Translator
 from figwasp.wasm.binary.decode import decode
-other = Ahead(lambda: Translator(decode(figwasp.wat({chain(12)!r})), choose_mode(), False))
+other = BackgroundCompiler(lambda: Translator(decode(figwasp.wat({chain(12)!r})), choose_mode(), False))
 while not other._made:
     other._receive()
 pid = other._pid
@@ -170,7 +171,7 @@ def test_when_there_is_one() -> None:
     check_script(
         """
 import os, threading
-from figwasp.runtime import ahead
+from figwasp.runtime.code import ahead
 os.sched_getaffinity = lambda pid: {0, 1}
 assert ahead.possible()
 os.sched_getaffinity = lambda pid: {0}
@@ -193,7 +194,7 @@ def test_it_does_not_run_far_ahead() -> None:
     translator = Translator(decode(figwasp.wat(text)), GUARD, False)
     read, write = os.pipe()
     try:
-        worker = ahead._Other(translator, read, write)
+        worker = ahead.CompileWorker(translator, read, write)
         worker._reach(0, 0)
         made = []
         while worker.credit >= 0:
@@ -228,13 +229,13 @@ def test_run_has_it_when_it_is_asked_for() -> None:
         """
         import os
         import figwasp
-        from figwasp.runtime import ahead
+        from figwasp.runtime.code import ahead
         begun = []
-        class Counting(ahead.Ahead):
+        class Counting(ahead.BackgroundCompiler):
             def __init__(self, make):
                 begun.append(make)
                 super().__init__(make)
-        ahead.Ahead = Counting
+        ahead.BackgroundCompiler = Counting
         ahead.possible = lambda: True
         good = figwasp.wat('(module (memory (export "memory") 1) (func $f) (func (export "_start") (call $f)))')
         bad = figwasp.wat('(module (memory (export "memory") 1) (func $f unreachable) (func (export "_start") (call $f)))')

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import figwasp
-from figwasp.runtime import process
 from figwasp.runtime.platform import codespace, linux
+from figwasp.runtime.start import native_runtime
 from tests.runtime.support import check_script, load
 
 COUNT = 8
@@ -46,14 +46,15 @@ def test_no_page_is_writable_and_executable() -> None:
     check_script(
         """
         import gc
-        from figwasp.runtime import codespace, process
+        from figwasp.runtime.platform import codespace
+        from figwasp.runtime.start import native_runtime
         from tests.runtime.support import load
         from tests.runtime.test_codespace import BIG, mappings, run_all
         insts = [load(BIG) for _ in range(3)]
         for inst in insts:
             run_all(inst)
             assert not [entry for entry in mappings() if "w" in entry[2] and "x" in entry[2]]
-        space = process.get().space
+        space = native_runtime().space
         inside = [entry for entry in mappings() if space.start <= entry[0] < space.start + codespace.RANGE_SIZE]
         assert any("x" in entry[2] for entry in inside) and any("w" in entry[2] for entry in inside)
         insts.clear()
@@ -66,7 +67,7 @@ def test_no_page_is_writable_and_executable() -> None:
 
 def test_code_of_dropped_modules_is_reused() -> None:
     """Loading and dropping modules for ever does not use up the range for code."""
-    space = process.get().space
+    space = native_runtime().space
     for _ in range(3):
         run_all(load(BIG))
     gc.collect()
@@ -82,7 +83,7 @@ def test_range_used_up_is_an_error_and_not_a_crash(monkeypatch: pytest.MonkeyPat
     inst = load(BIG)
     inst.f1(1)
     kept = []
-    space = process.get().space
+    space = native_runtime().space
     monkeypatch.setattr(space, "_next", space.start + codespace.RANGE_SIZE)
     monkeypatch.setattr(space, "_free_code", [])
     monkeypatch.setattr(space, "_free_data", [])
@@ -96,10 +97,10 @@ def test_range_used_up_is_an_error_and_not_a_crash(monkeypatch: pytest.MonkeyPat
 FALLBACK = """
     import errno, figwasp
     from pathlib import Path
-    from figwasp.runtime import os
+    from figwasp.runtime.platform import linux
     def refuse(address, size):
         raise OSError(errno.EPERM, "memfd_create: not permitted here")
-    os.dual_map = refuse
+    linux.dual_map = refuse
 """
 
 
@@ -108,7 +109,7 @@ def test_write_then_protect_where_memfd_is_not_to_be_had() -> None:
     check_script(
         FALLBACK
         + """
-    import os as _os
+    import os
     inst = figwasp.load(figwasp.wat('''(module (memory 1) (import "h" "f" (func $f (param i32) (result i32)))
       (func (export "a") (result i32) (i32.const 1)) (func (export "b") (result i32) (i32.const 2))
       (func (export "get") (param i32) (result i32) (i32.load (local.get 0)))
@@ -123,11 +124,11 @@ def test_write_then_protect_where_memfd_is_not_to_be_had() -> None:
             pass
         else:
             raise SystemExit("no trap")
-    pid = _os.fork()
+    pid = os.fork()
     assert inst.b() == 2
     if pid == 0:
-        _os._exit(0)
-    assert _os.waitpid(pid, 0)[1] == 0
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
     for k in range(30):
         other = figwasp.load(figwasp.wat(f'(module (func (export "f") (result i32) (i32.const {k})))'))
         assert other.f() == k
@@ -145,7 +146,7 @@ def test_no_executable_memory_at_all() -> None:
         + """
     def never(address, data):
         raise OSError(errno.EACCES, "executable memory is not to be had: mprotect: Permission denied")
-    os.map_then_protect = never
+    linux.map_then_protect = never
     for _ in range(2):
         try:
             figwasp.load(figwasp.wat("(module)"))
@@ -163,7 +164,7 @@ def test_little_address_space_means_checked_mode() -> None:
         import resource
         resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
         import figwasp
-        from figwasp.runtime import modes
+        from figwasp.runtime.platform import modes
         inst = figwasp.load(figwasp.wat('''(module (memory (export "memory") 1) (func (export "get") (param i32) (result i32)
           (i32.load offset=4 (local.get 0))) (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))'''))
         assert modes.choose_mode() == modes.CHECKED
@@ -189,7 +190,7 @@ def test_little_address_space_means_checked_mode() -> None:
 
 def test_region_write_finds_its_chunk() -> None:
     """Code written after another chunk was begun meanwhile goes where it was placed."""
-    space = process.get().space
+    space = native_runtime().space
     region = codespace.Region(space, 0)
     first = region.place(60_000)
     second = region.place(60_000)

@@ -218,7 +218,7 @@ def test_too_many_stores() -> None:
     """When the number of chains is used up, that is an error; after some have gone, it works again."""
     check_script("""
         import figwasp
-        from figwasp.runtime import stack
+        from figwasp.runtime.platform import stack
         stack._MAX_CONTEXTS = 3072
         kept = []
         try:
@@ -360,7 +360,7 @@ def test_environment_variable_of_another_mode_is_read_once() -> None:
     """The mode of memories is fixed at first use: changing the environment later does not mix modes."""
     check_script("""
         import os, figwasp
-        from figwasp.runtime import modes
+        from figwasp.runtime.platform import modes
         figwasp.Memory(1)
         mode = modes.choose_mode()
         os.environ["FIGWASP_MEMORY"] = "checked" if mode == modes.GUARD else "guard"

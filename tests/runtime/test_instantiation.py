@@ -422,13 +422,14 @@ def test_one_module_many_instances() -> None:
 def test_code_for_a_memory_without_guard_area_checks_bounds() -> None:
     """Code without bounds checks never gets a memory without guard area: the module is compiled with checks for it."""
     from figwasp.api import memory as memories
-    from figwasp.runtime.objects import containers, linear
-    from figwasp.runtime.objects.owner import make_owner
+    from figwasp.runtime.objects.memory import new_memory
     from figwasp.runtime.platform import modes
+    from figwasp.runtime.start import native_runtime
     from figwasp.wasm.syntax.types import Limits, MemoryType
 
-    core = containers.Memory(MemoryType(Limits(1, 1)), modes.CHECKED)
-    memory = memories.view(core, make_owner(core.record, linear.releaser(core.record)))
+    core = new_memory(native_runtime(), MemoryType(Limits(1, 1)), modes.CHECKED)
+    assert core.owner is not None
+    memory = memories.view(core, core.owner)
     module = figwasp.Module(figwasp.wat('(module (import "m" "x" (memory 1)) (func (export "get") (param i32) (result i32) (i32.load (local.get 0))))'))
     inst = figwasp.load(module, {"m": {"x": memory}})
     assert inst.state.code.mode == modes.CHECKED and inst.get(65532) == 0

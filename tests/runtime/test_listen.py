@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 import figwasp
-from figwasp.runtime.code import listen
 from figwasp.runtime.platform import codespace
+from figwasp.runtime.store import listened
 from tests.runtime.listening import DEEP, FAC, Log, deep, load
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> Any:
     yield
-    assert listen._chains == {}
+    assert listened._chains == {}
 
 
 # What is reported

@@ -26,7 +26,7 @@ def run(code: str) -> None:
 
 def test_functions_are_named_where_they_stand() -> None:
     run("""
-        from figwasp.runtime import traps
+        from figwasp.runtime.start import native_runtime
         load(perf_map=False).f(1)
         assert not os.path.exists(PATH)
         exports = load(perf_map=True)
@@ -36,7 +36,7 @@ def test_functions_are_named_where_they_stand() -> None:
         found = {name: (int(start, 16), int(size, 16)) for start, size, name in lines() if name.startswith("m::")}
         assert set(found) == {"m::f", "m::odd?name", "m::x", "m::func[3]"}, found
         for name, (start, size) in found.items():
-            placed = traps.find(start + 1)
+            placed = native_runtime().table.find(start + 1)
             assert (placed.start, placed.end) == (start, start + size)
         assert len(lines()) == len({(start, name) for start, _, name in lines()})
         load().f(1)

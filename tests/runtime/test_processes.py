@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 import figwasp
-from figwasp.runtime.platform import linux
+from figwasp.runtime import platform
 from tests.runtime.support import check_script, run_script
 
 WAT = """(module (import "host" "f" (func $f (param i32) (result i32))) (memory (export "memory") 4) (table (export "refs") 4 externref)
@@ -404,14 +404,14 @@ def test_subinterpreter_is_refused() -> None:
 
 def test_free_threaded_build_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A build without the GIL is refused even where the GIL has been enabled: objects are laid out differently there."""
-    linux.check_platform()
+    platform.check()
     monkeypatch.setattr(sys, "abiflags", "t")
     with pytest.raises(figwasp.Unsupported, match="free-threaded"):
-        linux.check_platform()
+        platform.check()
     monkeypatch.setattr(sys, "abiflags", "")
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     with pytest.raises(figwasp.Unsupported, match="free-threaded"):
-        linux.check_platform()
+        platform.check()
 
 
 def test_other_platforms_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -424,4 +424,4 @@ def test_other_platforms_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(target, name, value)
             with pytest.raises(figwasp.Unsupported, match=words):
-                linux.check_platform()
+                platform.check()

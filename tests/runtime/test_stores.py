@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import figwasp
-from figwasp.runtime import process
 from figwasp.runtime.platform.linux import read_u64
+from figwasp.runtime.start import native_runtime
 from tests.runtime.support import host, load
 
 REFS = """(module
@@ -210,7 +210,6 @@ def test_joining_many_leaves_no_contexts_behind() -> None:
             (func (export "go") (param externref) (result externref) (call $id (local.get 0))))"""
         )
     )
-    machine = process.get()
 
     def once() -> None:
         own = {"t": figwasp.Table("funcref", 1), "g": figwasp.Global("externref", None, mutable=True)}
@@ -220,7 +219,7 @@ def test_joining_many_leaves_no_contexts_behind() -> None:
     for _ in range(20):
         once()
     gc.collect()
-    stacks = machine.stacks
+    stacks = native_runtime().stacks
     before = read_u64(stacks.used), len(stacks._free)
     for _ in range(1000):
         once()

@@ -95,7 +95,8 @@ def test_numbers_where_the_layout_is_not_known() -> None:
         CHECKS
         + f'''
 import figwasp
-from figwasp.runtime import cpython, stubs
+from figwasp.runtime.platform import cpython
+from figwasp.runtime.stubs import builder as stubs
 assert cpython.int_layout() != cpython.INT_OPAQUE and cpython.float_layout()
 stubs.INT_LAYOUT, stubs.FLOATS, stubs.TUPLES = cpython.INT_OPAQUE, False, False
 f = lambda x: x

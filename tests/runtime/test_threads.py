@@ -311,13 +311,13 @@ def test_drop_in_another_thread_while_compiling() -> None:
 
 def test_release_waits_for_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """The block of an instance that goes just when compiled code is about to be written there is released afterwards."""
-    from figwasp.runtime import process
     from figwasp.runtime.platform import cpython, linux
+    from figwasp.runtime.start import native_runtime
 
     module = figwasp.Module(figwasp.wat('(module (func (export "f") (result i32) (i32.const 9)))'))
     instances = [figwasp.load(module) for _ in range(4)]
     blocks = {inst.state.block for inst in instances}
-    machine = process.get()
+    owners = native_runtime().owners
     released: list[int] = []
     free, real = cpython.raw_free, linux.write_u64
     calling = instances[2].exports.f
@@ -325,7 +325,7 @@ def test_release_waits_for_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None
     def write(address: int, value: int) -> None:
         if instances and any(block <= address < block + 1024 for block in blocks):
             instances.clear()
-            machine.reap()
+            owners.reap()
         assert not any(block <= address < block + 1024 for block in released), "written to a block that was released"
         real(address, value)
 
@@ -338,16 +338,16 @@ def test_release_waits_for_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(linux, "write_u64", write)
     assert calling() == 9
     monkeypatch.undo()
-    machine.reap()
+    owners.reap()
     assert not instances and calling() == 9
 
 
 def test_stacks_are_lent_among_many_stores() -> None:
     """Of very many stores that have run, those idle for longest give up their stacks, and get others when they run again."""
-    from figwasp.runtime import process
     from figwasp.runtime.platform import stack
+    from figwasp.runtime.start import native_runtime
 
-    stacks = process.get().stacks
+    stacks = native_runtime().stacks
     instances = [make() for _ in range(stack._MAX_LENT + 200)]
     running = make(g=lambda x: sum(inst.host(0) == 1 or inst.num(2) for inst in instances) if x else 0)
     assert running.host(1) == len(instances)  # its own stack stays while it runs

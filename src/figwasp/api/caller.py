@@ -8,7 +8,7 @@ from figwasp.api.instance import Exports, Instance, first_memory, make_instance
 from figwasp.api.memory import Memory
 from figwasp.api.module import Module
 from figwasp.runtime.objects.caller import owner_of
-from figwasp.runtime.objects.instance import State
+from figwasp.runtime.objects.instance import InstanceState
 
 __all__ = ["Caller"]
 
@@ -35,7 +35,7 @@ class Caller:
     module: Module
     """The module of the instance."""
 
-    def __init__(self, state: weakref.ref[State], module: Module) -> None:
+    def __init__(self, state: weakref.ref[InstanceState], module: Module) -> None:
         self._state = state
         self.module = module
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from figwasp.features import DEFAULT, Features
-from figwasp.runtime.code.listen import Listener
+from figwasp.layout import CHECKED, GUARD
+from figwasp.runtime import arguments
+from figwasp.runtime.arguments import STACK_SIZE
 from figwasp.runtime.config import Config
-from figwasp.runtime.objects.fuel import checked
-from figwasp.runtime.objects.limits import Slots
-from figwasp.runtime.platform import modes
-from figwasp.runtime.platform import stack as stacks
-from figwasp.runtime.platform.stack import STACK_SIZE
-from figwasp.runtime.trap import deadline
+
+if TYPE_CHECKING:
+    from figwasp.runtime.code.listen import Listener
 
 __all__ = ["Engine", "chosen", "default_engine"]
 
 _GIVEN: Final = frozenset({"fuel", "memory"})  # arguments that the configuration has in another form
-_MODES: Final = {"guard": modes.GUARD, "checked": modes.CHECKED}
+_MODES: Final = {"guard": GUARD, "checked": CHECKED}
 
 
 class Engine:
@@ -75,19 +74,18 @@ class Engine:
             raise TypeError(f"features must be figwasp.features.Features, not {type(features).__name__}")
         if listener is not None and not callable(listener):
             raise TypeError(f"listener must be callable or None, not {type(listener).__name__}")
-        config = self.config = Config()
-        config.features = features
-        config.mode = modes.choose_mode() if memory is None else _MODES[memory]
-        config.metered = fuel is not False
-        config.fuel = 0 if isinstance(fuel, bool) else checked(fuel, "fuel")
-        config.stack_size = stacks.checked(stack_size)
-        config.max_memory = _limit(max_memory, "max_memory")
-        config.max_table = _limit(max_table, "max_table")
-        config.max_instances = _limit(max_instances, "max_instances")
-        config.slots = Slots(config.max_instances)
-        config.timeout = deadline.checked(timeout)
-        config.listener = listener
-        config.perf_map = bool(perf_map)
+        self.config = Config(
+            features=features,
+            mode=None if memory is None else _MODES[memory],
+            fuel=_fuel(fuel),
+            stack_size=arguments.stack_size(stack_size),
+            max_memory=arguments.limit(max_memory, "max_memory"),
+            max_table=arguments.limit(max_table, "max_table"),
+            max_instances=arguments.limit(max_instances, "max_instances"),
+            timeout=arguments.timeout(timeout),
+            listener=listener,
+            perf_map=bool(perf_map),
+        )
 
     @property
     def features(self) -> Features:
@@ -123,15 +121,11 @@ def _make(settings: dict[str, Any]) -> Engine:
     return Engine(**settings)
 
 
-def _limit(value: int | None, name: str) -> int | None:
-    """Return a limit that was given."""
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an int or None, not {type(value).__name__}")
-    if value < 0:
-        raise ValueError(f"{name} must not be negative: {value}")
-    return value
+def _fuel(value: bool | int) -> int | None:
+    """Return how much fuel each instance begins with, None when it is not counted."""
+    if isinstance(value, bool):
+        return 0 if value else None
+    return arguments.fuel(value, "fuel")
 
 
 _default: Engine | None = None

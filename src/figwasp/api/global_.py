@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final, NoReturn
 
-from figwasp.runtime.objects import containers as runtime
-from figwasp.runtime.objects.owner import Owner, make_owner
-from figwasp.runtime.objects.store import Store
+from figwasp.runtime.native.owner import Owner
+from figwasp.runtime.objects import global_ as runtime
+from figwasp.runtime.objects.func import References
 from figwasp.runtime.objects.values import from_bits, to_bits
 from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.start import native_runtime
+from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, NUM_TYPES, TYPE_CODES, V128, GlobalType, is_extern, type_name
 
 _CONTENTS: Final = (*NUM_TYPES, FUNCREF, EXTERNREF)
@@ -51,9 +53,9 @@ class Global:
         """What it holds; assigning to an immutable one is a TypeError."""
         type_ = self.core.type.type
         if not is_extern(type_):
-            return from_bits(self.core.get(), type_, self.core.store)
+            return from_bits(self.core.get(), type_, References(self.core.store))
         # Another thread must not assign it, and with that release the object, in between.
-        return self.core.store.run(lambda: from_bits(self.core.get(), type_, self.core.store))
+        return self.core.store.run(lambda: from_bits(self.core.get(), type_, References(self.core.store)))
 
     @value.setter
     def value(self, value: Any) -> None:
@@ -61,7 +63,7 @@ class Global:
         if not type_.mutable:
             raise TypeError("the global is immutable")
         what = "the value of a global"
-        self.core.store.run(lambda: self.core.set(to_bits(value, type_.type, self.core.store, what)))
+        self.core.store.run(lambda: self.core.set(to_bits(value, type_.type, References(self.core.store), what)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Global) and self.core is other.core
@@ -88,22 +90,23 @@ def make(type_: GlobalType, content: int, value: Any) -> Global:
     Raises:
         TypeError, OverflowError: the value is not of the type.
     """
-    store = Store()
-    keeper = runtime.host_keeper()
+    native = native_runtime()
+    store = Store(native)
+    keeper = native.owners.make(0)
     # The first word of a block that is released is overwritten: the cell is the second.
     block: int = cpython.raw_calloc(1, 16)
     core = runtime.Global(type_, content, block + 8, store, keeper)
-    store.add_container(core)
+    store.add(core)
     forget = core.releaser()
 
     def release() -> None:
         forget()
         cpython.raw_free(block)
 
-    owner = make_owner(block, release)
+    owner = native.owners.make(block, release)
     owner.hold(keeper, store.owner)
     core.owner = owner
-    bits = to_bits(value, type_.type, store, "the value of a global")
+    bits = to_bits(value, type_.type, References(store), "the value of a global")
     core.set(bits)
     linux.write_u64(core.address, bits)
     return view(core, owner)

@@ -18,10 +18,10 @@ from figwasp.api.signature import fit
 from figwasp.api.table import Table
 from figwasp.errors import Closed, Unlinkable, printable
 from figwasp.runtime.code.compile import TYPES, CompiledModule
-from figwasp.runtime.objects import containers as runtime
-from figwasp.runtime.objects.containers import Tag
-from figwasp.runtime.objects.instance import Extern
-from figwasp.runtime.objects.owner import Owner
+from figwasp.runtime.native.owner import Owner
+from figwasp.runtime.objects import global_ as runtime
+from figwasp.runtime.objects.instantiate import Extern
+from figwasp.runtime.objects.tag import Tag
 from figwasp.wasm.syntax.module import KIND_NAMES, TAG, Import
 from figwasp.wasm.syntax.types import GlobalType, MemoryType, TableType
 from figwasp.wasm.valid.matching import global_matches, memory_matches, table_matches

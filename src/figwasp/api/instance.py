@@ -14,12 +14,12 @@ from figwasp.api.acall import AsyncCalls
 from figwasp.api.memory import Memory
 from figwasp.api.module import Module, listed
 from figwasp.errors import Closed, printable
+from figwasp.runtime import arguments
+from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import closing
-from figwasp.runtime.objects.fuel import checked
 from figwasp.runtime.objects.func import func_at
-from figwasp.runtime.objects.instance import State
-from figwasp.runtime.objects.owner import Owner
-from figwasp.runtime.objects.store import Store
+from figwasp.runtime.objects.instance import InstanceState
+from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.module import FUNC, MEMORY, TABLE, TAG
 
 _MISSING: Final = object()
@@ -41,10 +41,10 @@ class Exports:
     # What has been asked for once is in __dict__, so that getting it again as an attribute runs no code of ours.
     __slots__ = ("__dict__", "__instance", "__module")
 
-    __instance: tuple[State, Owner] | None
+    __instance: tuple[InstanceState, Owner] | None
     __module: Module
 
-    def __init__(self, state: State, owner: Owner, module: Module) -> None:
+    def __init__(self, state: InstanceState, owner: Owner, module: Module) -> None:
         object.__setattr__(self, "_Exports__instance", (state, owner))
         object.__setattr__(self, "_Exports__module", module)
 
@@ -117,7 +117,7 @@ class Instance:
     closed: bool
     exports: Exports
     module: Module
-    state: State
+    state: InstanceState
     owner: Owner
     first_memory: Memory | None
 
@@ -178,7 +178,7 @@ class Instance:
     @fuel.setter
     def fuel(self, amount: int) -> None:
         store = self._metered_store()
-        store.fuel.set(store, checked(amount, "fuel"))
+        store.fuel.set(store, arguments.fuel(amount, "fuel"))
 
     @property
     def on_out_of_fuel(self) -> Callable[[], int | None] | None:
@@ -221,7 +221,7 @@ class Instance:
         return f"<{what}, closed>" if self.closed else f"<{what} exporting {listed(self.exports) or 'nothing'}>"
 
 
-def make_instance(state: State, owner: Owner, module: Module) -> Instance:
+def make_instance(state: InstanceState, owner: Owner, module: Module) -> Instance:
     """Return the Python object for an instance that `owner` keeps."""
     made = object.__new__(Instance)
     put = object.__setattr__
@@ -237,14 +237,14 @@ def make_instance(state: State, owner: Owner, module: Module) -> Instance:
     return made
 
 
-def first_memory(state: State, owner: Owner, module: Module) -> Memory | None:
+def first_memory(state: InstanceState, owner: Owner, module: Module) -> Memory | None:
     """Return the memory of an instance that is meant when none is named: the one exported as "memory", or else the first."""
     export = module.exports_by_name.get("memory")
     index = export.index if export is not None and export.kind == MEMORY else 0
     return memories.view(state.memories[index], owner) if index < len(state.memories) else None
 
 
-def _export(state: State, owner: Owner, module: Module, name: str) -> Any:
+def _export(state: InstanceState, owner: Owner, module: Module, name: str) -> Any:
     """Return the Python object for an export.
 
     Raises:
@@ -252,7 +252,7 @@ def _export(state: State, owner: Owner, module: Module, name: str) -> Any:
     """
     export = module.exports_by_name[name]
     if export.kind == FUNC:
-        return func_at(state.func_reference(export.index))
+        return func_at(state.code.native, state.func_reference(export.index))
     if export.kind == TABLE:
         return tables.view(state.tables[export.index], owner)
     if export.kind == MEMORY:

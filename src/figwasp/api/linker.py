@@ -10,8 +10,8 @@ from figwasp.api.imports import MISSING, Imports, Late, check_imports, check_nam
 from figwasp.api.instance import Instance, make_instance
 from figwasp.api.module import Module, Source
 from figwasp.errors import Unlinkable
-from figwasp.runtime.objects.instance import Extern, instantiate
-from figwasp.runtime.objects.owner import Owner
+from figwasp.runtime.native.owner import Owner
+from figwasp.runtime.objects.instantiate import Extern, instantiate
 
 __all__ = ["Imports", "Linker", "load"]
 

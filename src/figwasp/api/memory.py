@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsFloat, SupportsIndex, overload
 
 from figwasp import layout
-from figwasp.runtime import process
-from figwasp.runtime.objects import containers as runtime
-from figwasp.runtime.objects import linear
-from figwasp.runtime.objects.owner import Owner, make_owner
-from figwasp.runtime.platform import cpython, modes
-from figwasp.runtime.stubs.objects import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, VIEW_SIZE, getbuffer
+from figwasp.runtime.native.owner import Owner
+from figwasp.runtime.objects import memory as runtime
+from figwasp.runtime.platform import cpython, linear, modes
+from figwasp.runtime.start import native_runtime
+from figwasp.runtime.stubs.objects import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, getbuffer
 from figwasp.wasm.syntax.types import Limits, MemoryType
 
 _FORMATS: Final = {
@@ -70,21 +69,21 @@ class Memory:
         minimum, maximum = operator.index(minimum), None if maximum is None else operator.index(maximum)
         if not 0 <= minimum <= linear.MAX_PAGES or (maximum is not None and not minimum <= maximum <= linear.MAX_PAGES):
             raise ValueError(f"a memory has 0 to {linear.MAX_PAGES} pages, the maximum not below the minimum")
-        core = runtime.new_memory(MemoryType(Limits(minimum, maximum)), modes.choose_mode())
-        core.owner = make_owner(core.record, linear.releaser(core.record))
+        core = runtime.new_memory(native_runtime(), MemoryType(Limits(minimum, maximum)), modes.choose_mode())
+        assert core.owner is not None
         return view(core, core.owner)
 
     @property
     def core(self) -> runtime.Memory:
         """The memory instance (runtime only)."""
-        cpython.check_type(self, _native)
+        cpython.check_type(self, Memory)
         core: runtime.Memory = cpython.object_at(id(self) + VIEW_SIDE)
         return core
 
     @property
     def owner(self) -> Owner:
         """What keeps it (runtime only)."""
-        cpython.check_type(self, _native)
+        cpython.check_type(self, Memory)
         owner: Owner = cpython.object_at(id(self) + VIEW_OWNER)
         return owner
 
@@ -369,25 +368,9 @@ def _flat(data: Buffer) -> memoryview | bytes:
     return view.cast("B") if view.nbytes and view.c_contiguous else view.tobytes()
 
 
-_native: type | None = None
-
-
 def view(core: runtime.Memory, owner: Owner) -> Memory:
     """Return the Python object for a memory instance that `owner` keeps."""
-    global _native
-    if _native is None:
-        machine = process.get()
-        traverse, clear, dealloc = machine.object_functions([])
-        _native = cpython.make_type(
-            "figwasp.Memory",
-            VIEW_SIZE,
-            Memory,
-            traverse=traverse,
-            clear=clear,
-            dealloc=dealloc,
-            getbuffer=machine.compile(getbuffer()),
-        )
-    made: Any = cpython.new_object(_native)
+    made: Any = cpython.new_object(core.native.types.get(Memory, "figwasp.Memory", getbuffer=getbuffer))
     cpython.set_field(made, VIEW_RECORD, core.record)
     cpython.set_reference(id(made) + VIEW_OWNER, owner)
     cpython.set_reference(id(made) + VIEW_SIDE, core)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp.api.engine import Engine, chosen, default_engine
 from figwasp.errors import Malformed, printable
 from figwasp.features import Features
-from figwasp.runtime.code.compile import CompiledModule
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import
 from figwasp.wasm.syntax.module import Module as Decoded
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, TableType
+from figwasp.wasm.valid.module import FuncFacts, validate, validate_module
 
 if TYPE_CHECKING:
-    from figwasp.runtime.code.ahead import Ahead
+    from figwasp.runtime.code.compile import CompiledModule
 
 ExternType = FuncType | TableType | MemoryType | GlobalType
 """The type of an import or export; that of a tag is a function type without results."""
@@ -101,22 +102,40 @@ class Module:
         OSError: the file cannot be read.
     """
 
-    __slots__ = ("__weakref__", "_exports_by_name", "code", "engine", "lazy")
+    __slots__ = ("__weakref__", "_code", "_exports_by_name", "_facts", "_lock", "decoded", "engine", "lazy")
+
+    decoded: Decoded
+    """The decoded module (for tools)."""
 
     def __init__(self, source: Source, *, engine: Engine | None = None, lazy: bool = False) -> None:
         engine = chosen(engine)
-        self._make(_decode(_read(source), engine.config.features), engine, lazy, None)
-
-    def _make(self, decoded: Decoded, engine: Engine, lazy: bool, ahead: Ahead | None) -> None:
+        decoded = self.decoded = _decode(_read(source), engine.config.features)
         self.engine = engine
         self.lazy = lazy
-        self.code = CompiledModule(decoded, lazy, engine.config, ahead)
+        self._facts: list[FuncFacts] | None = None
+        if lazy:
+            validate_module(decoded)
+        else:
+            self._facts = validate(decoded)
+        self._code: CompiledModule | None = None
+        self._lock = threading.Lock()
         self._exports_by_name: dict[str, Export] | None = None
 
     @property
-    def decoded(self) -> Decoded:
-        """The decoded module (for tools)."""
-        return self.code.module
+    def code(self) -> CompiledModule:
+        """The code of its functions, made when it is first asked for (runtime only).
+
+        Raises:
+            Unsupported: this platform cannot run compiled code.
+        """
+        if self._code is None:
+            with self._lock:
+                if self._code is None:
+                    from figwasp.runtime.code.compile import CompiledModule  # decoding and validating work anywhere
+                    from figwasp.runtime.start import native_runtime
+
+                    self._code = CompiledModule(native_runtime(), self.decoded, self._facts, self.engine.config)
+        return self._code
 
     @property
     def name(self) -> str | None:
@@ -201,22 +220,6 @@ def listed(names: Iterable[str]) -> str:
     """Write the names of exports for a line of output: they are the guest's, as many and as odd as it likes."""
     shown = [printable(name) for name in itertools.islice(names, _MOST_LISTED + 1)]
     return ", ".join(shown if len(shown) <= _MOST_LISTED else [*shown[:-1], "..."])
-
-
-def with_ahead(data: bytes, engine: Engine, ahead: Ahead | None) -> Module:
-    """Return the module of a binary, its functions validated as they are compiled.
-
-    Args:
-        data: the binary.
-        engine: what it is compiled with.
-        ahead: the process that compiles functions ahead, which the caller ends, or None.
-
-    Raises:
-        Malformed, Invalid: as of a `Module`.
-    """
-    module = Module.__new__(Module)
-    module._make(_decode(data, engine.config.features), engine, True, ahead)
-    return module
 
 
 def _decode(data: bytes, features: Features) -> Decoded:

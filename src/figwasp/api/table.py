@@ -6,10 +6,12 @@ import operator
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn, SupportsIndex
 
-from figwasp.runtime.objects import containers as runtime
-from figwasp.runtime.objects.owner import Owner, make_owner
-from figwasp.runtime.objects.store import Store
+from figwasp.runtime.native.owner import Owner
+from figwasp.runtime.objects import table as runtime
+from figwasp.runtime.objects.func import References
 from figwasp.runtime.objects.values import from_bits, to_bits
+from figwasp.runtime.start import native_runtime
+from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, Limits, TableType, is_extern, type_name
 
 _ELEMENTS: Final = {"funcref": FUNCREF, "externref": EXTERNREF}
@@ -41,11 +43,12 @@ class Table:
         minimum, maximum = operator.index(minimum), None if maximum is None else operator.index(maximum)
         if minimum < 0 or (maximum is not None and maximum < minimum):
             raise ValueError("the maximum of a table must not be below the minimum, nor that below 0")
-        keeper = runtime.host_keeper()
-        store = Store()
+        native = native_runtime()
+        keeper = native.owners.make(0)
+        store = Store(native)
         self.core = runtime.Table(TableType(_ELEMENTS[element], Limits(minimum, maximum)), _ELEMENTS[element], store, keeper)
-        store.add_container(self.core)
-        self.owner = make_owner(self.core.record, self.core.releaser())
+        store.add(self.core)
+        self.owner = native.owners.make(self.core.record, self.core.releaser())
         self.owner.hold(keeper, store.owner)
         self.core.owner = self.owner
         if value is not None:
@@ -73,7 +76,7 @@ class Table:
         return old
 
     def _bits(self, value: object) -> int:
-        return to_bits(value, self.core.type.elem, self.core.store, "a table element")
+        return to_bits(value, self.core.type.elem, References(self.core.store), "a table element")
 
     def _index(self, index: SupportsIndex) -> int:
         if isinstance(index, slice):
@@ -91,9 +94,9 @@ class Table:
         place = self._index(index)
         elem = self.core.type.elem
         if not is_extern(elem):
-            return from_bits(self.core.get(place), elem, self.core.store)
+            return from_bits(self.core.get(place), elem, References(self.core.store))
         # Another thread must not overwrite the element, and with that release the object, in between.
-        return self.core.store.run(lambda: from_bits(self.core.get(place), elem, self.core.store))
+        return self.core.store.run(lambda: from_bits(self.core.get(place), elem, References(self.core.store)))
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from figwasp.runtime.objects.containers import Tag
+from figwasp.runtime.objects.tag import Tag
 
 __all__ = ["Tag"]

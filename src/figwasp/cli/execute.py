@@ -18,7 +18,7 @@ from figwasp import errors
 from figwasp.api.engine import Engine
 from figwasp.api.func import Func
 from figwasp.api.linker import load
-from figwasp.api.module import Module, with_ahead
+from figwasp.api.module import Module
 from figwasp.cli.main import complain
 from figwasp.cli.options import RunOptions, usage_error
 from figwasp.cli.streams import STREAM, shown, write_stdout
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from figwasp.cli.progress import Progress
     from figwasp.cli.trace import Tracer
-    from figwasp.runtime.code.ahead import Ahead
+    from figwasp.runtime.code.ahead import BackgroundCompiler
 
 # What a plain run does not need is imported where it is needed: starting takes most of the time of a small program.
 
@@ -45,7 +45,7 @@ LATE: Final = 124
 _NAMELESS: Final = "main.wasm"
 
 
-def execute(options: RunOptions, data: bytes, ahead: Ahead | None, began: float) -> int:
+def execute(options: RunOptions, data: bytes, ahead: BackgroundCompiler | None, began: float) -> int:
     """Run a program and return its exit status.
 
     Args:
@@ -75,7 +75,7 @@ class _Run:
         self._tracer: Tracer | None = None
         self._progress: Progress | None = None
 
-    def run(self, data: bytes, ahead: Ahead | None) -> int:
+    def run(self, data: bytes, ahead: BackgroundCompiler | None) -> int:
         """Run it and return its exit status."""
         options = self._options
         if options.trace:
@@ -94,12 +94,15 @@ class _Run:
             if self._progress is not None:
                 self._progress.stop()
 
-    def _load(self, data: bytes, ahead: Ahead | None) -> Module:
+    def _load(self, data: bytes, ahead: BackgroundCompiler | None) -> Module:
         """Make a module."""
         try:
-            return with_ahead(data, self._engine(), ahead)
+            module = Module(data, engine=self._engine(), lazy=True)
         except (errors.Malformed, errors.Invalid) as error:
             raise errors.Error(f"{shown(self._options.program)}: {error}") from error
+        if ahead is not None:
+            module.code.sources.insert(0, ahead)
+        return module
 
     def _engine(self) -> Engine:
         options = self._options

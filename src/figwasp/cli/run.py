@@ -14,7 +14,7 @@ from figwasp import errors
 from figwasp.cli.main import for_good, not_collecting
 from figwasp.cli.options import parse_run, parser
 from figwasp.cli.streams import binary_of, read, shown
-from figwasp.runtime.code.ahead import Ahead, possible
+from figwasp.runtime.code.ahead import BackgroundCompiler, possible
 from figwasp.runtime.platform.modes import choose_mode
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def main(words: list[str]) -> int:
     began = time.monotonic()
     data = _read(options.program)
     mode = choose_mode()  # here, and not in each process for itself: code for guard pages is for memories that have them
-    ahead = Ahead(lambda: _translator(data, mode, options)) if possible() else None
+    ahead = BackgroundCompiler(lambda: _translator(data, mode, options)) if possible() else None
     try:
         with not_collecting():
             from figwasp.cli.execute import execute

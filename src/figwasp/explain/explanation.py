@@ -13,19 +13,13 @@ from typing import Final
 
 from figwasp.api.module import Module
 from figwasp.codegen.isa.x64.target import TARGET
-from figwasp.errors import Error
+from figwasp.errors import Error, Unsupported
 from figwasp.explain.joined import joined
 from figwasp.explain.products import Compilation, Line, Product, compile
 from figwasp.explain.symbols import Symbols
-from figwasp.ir import order, pipeline
-from figwasp.ir.build.base import ir_types
+from figwasp.ir import pipeline
 from figwasp.ir.build.builder import build, layout_of
 from figwasp.layout import CHECKED, GUARD
-from figwasp.runtime import process
-from figwasp.runtime.objects.values import numbers_only
-from figwasp.runtime.platform import cpython, modes
-from figwasp.runtime.stubs import builder as stubs
-from figwasp.runtime.stubs import enter as stubs_enter
 from figwasp.wasm.syntax.module import FUNC
 from figwasp.wasm.syntax.module import Module as Decoded
 from figwasp.wasm.syntax.types import FuncType
@@ -77,9 +71,15 @@ class Explanation(Compilation):
 
     @property
     def entry(self) -> Compilation:
-        """The stub that Python calls, which unboxes, enters the function and boxes; the runtime makes one for each type."""
+        """The stub that Python calls, which unboxes, enters the function and boxes; the runtime makes one for each type.
+
+        Raises:
+            Unsupported: this platform cannot run compiled code, and has no such stubs.
+        """
         if self._entry is None:
-            self._entry = _compile_entry(self.type)
+            from figwasp.explain.entry import compile_entry  # all else works on any platform
+
+            self._entry = compile_entry(self.type)
         return self._entry
 
     @property
@@ -93,7 +93,10 @@ class Explanation(Compilation):
         stages = [self.validate, *self.products]
         rows = [_row(product.name, product.seconds, product.size) for product in [self.wat, *stages]]
         rows.append(_row("all", _sum(stages), ""))
-        rows.append(_row("entry", _sum(self.entry.products), self.entry.code.size))
+        try:
+            rows.append(_row("entry", _sum(self.entry.products), self.entry.code.size))
+        except Unsupported:
+            pass
         return "".join(rows)
 
     def stage(self, name: str) -> str:
@@ -103,7 +106,10 @@ class Explanation(Compilation):
             KeyError: there is no such stage.
         """
         if name == "entry":
-            return str(self.entry)
+            try:
+                return str(self.entry)
+            except Unsupported as reason:
+                return f"(none: {reason})\n"
         if name == "joined":
             return self.joined
         if name == "times":
@@ -144,10 +150,19 @@ def explain(module: Module | Decoded, index: int, mode: int | None = None) -> Ex
     collecting = gc.isenabled()  # as when a function is compiled to be run
     gc.disable()
     try:
-        return _explain(decoded, index, modes.choose_mode() if mode is None else mode)
+        return _explain(decoded, index, _mode() if mode is None else mode)
     finally:
         if collecting:
             gc.enable()
+
+
+def _mode() -> int:
+    """Return how memory accesses would be made safe here."""
+    try:
+        from figwasp.runtime.platform.modes import choose_mode
+    except Unsupported:
+        return GUARD
+    return choose_mode()
 
 
 def _check_defined(module: Decoded, index: int) -> None:
@@ -174,21 +189,6 @@ def _explain(module: Decoded, index: int, mode: int) -> Explanation:
     type_ = module.func_type(index)
     validation = Product("validate", "", "", validated - clock)
     return Explanation(index, type_, func.name, mode, wat, rows, validation, line)
-
-
-def _compile_entry(type: FuncType) -> Compilation:
-    """Compile the stub through which Python calls functions of a type."""
-    hooks = process.get().hooks
-    clock = perf_counter()
-    if numbers_only(type.params) and numbers_only(type.results):
-        func = stubs_enter.enter(ir_types(type.params), ir_types(type.results), hooks)
-    else:
-        func = stubs_enter.slow(hooks)
-    order.run(func)
-    seconds = perf_counter() - clock
-    names = {getattr(hooks, name): f"hook_{name}" for name in hooks.__slots__}
-    names |= {id(None): "Py_None", id(int): "PyLong_Type", id(float): "PyFloat_Type", id(stubs.MISMATCH): "mismatch"}
-    return compile(func, TARGET, Symbols(cpython.symbols | names), seconds)
 
 
 def _sum(products: list[Product]) -> float:

@@ -5,19 +5,23 @@ In: the arguments of `figwasp.Engine`, checked there. Out: one object that a com
 
 from __future__ import annotations
 
-from figwasp.features import Features
-from figwasp.runtime.code.listen import Listener
-from figwasp.runtime.objects.limits import Slots
+from typing import TYPE_CHECKING
+
+from figwasp.layout import CHECKED
+from figwasp.runtime.limits import Slots
+
+if TYPE_CHECKING:
+    from figwasp.features import Features
+    from figwasp.runtime.code.listen import Listener
 
 __all__ = ["Config"]
 
 
 class Config:
-    """The settings of an engine, which fills it in; they do not change.
+    """The settings of an engine; they do not change.
 
     Attributes:
         features: the proposals that modules may use.
-        mode: how memory accesses are made safe: modes.GUARD or modes.CHECKED.
         metered: whether code counts fuel.
         fuel: how much of it each instance begins with.
         stack_size: bytes of a chain's wasm stack.
@@ -31,6 +35,7 @@ class Config:
     """
 
     __slots__ = (
+        "_mode",
         "features",
         "fuel",
         "listener",
@@ -38,22 +43,52 @@ class Config:
         "max_memory",
         "max_table",
         "metered",
-        "mode",
         "perf_map",
         "slots",
         "stack_size",
         "timeout",
     )
 
-    features: Features
-    mode: int
-    metered: bool
-    fuel: int
-    stack_size: int
-    max_memory: int | None
-    max_table: int | None
-    max_instances: int | None
-    slots: Slots
-    timeout: float | None
-    listener: Listener | None
-    perf_map: bool
+    def __init__(
+        self,
+        *,
+        features: Features,
+        mode: int | None,
+        fuel: int | None,
+        stack_size: int,
+        max_memory: int | None,
+        max_table: int | None,
+        max_instances: int | None,
+        timeout: float | None,
+        listener: Listener | None,
+        perf_map: bool,
+    ) -> None:
+        self.features = features
+        self._mode = mode
+        self.metered = fuel is not None
+        self.fuel = fuel or 0
+        self.stack_size = stack_size
+        self.max_memory = max_memory
+        self.max_table = max_table
+        self.max_instances = max_instances
+        self.slots = Slots(max_instances)
+        self.timeout = timeout
+        self.listener = listener
+        self.perf_map = perf_map
+
+    @property
+    def mode(self) -> int:
+        """How memory accesses are made safe, GUARD or CHECKED: unless one was given, the first that this process can have."""
+        if self._mode is None:
+            from figwasp.runtime.platform.modes import choose_mode  # only where something is to run
+
+            self._mode = choose_mode()
+        return self._mode
+
+    def checked(self) -> Config:
+        """Return the same settings for memories without a guard area."""
+        from copy import copy  # seldom needed, and slow to import
+
+        other = copy(self)
+        other._mode = CHECKED
+        return other

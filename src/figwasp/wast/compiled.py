@@ -8,7 +8,7 @@ from typing import Any
 import figwasp
 from figwasp.features import ALL, DEFAULT, Features
 from figwasp.runtime.objects.func import enter_raw, new_buffer
-from figwasp.runtime.objects.store import Store
+from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.types import is_extern, is_ref, type_name
 from figwasp.wast.engine import HOST_FUNCS, SPECTEST, Found, ScriptError, argument_bits, number
 from figwasp.wast.script import Value

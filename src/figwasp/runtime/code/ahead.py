@@ -33,7 +33,7 @@ from figwasp.runtime.platform import linux
 if TYPE_CHECKING:
     from figwasp.runtime.code.translate import Translator
 
-__all__ = ["Ahead", "possible"]
+__all__ = ["BackgroundCompiler", "possible"]
 
 _CALLED: Final = struct.Struct("<I")  # to the other process: the index of a function that is called
 _ANSWER: Final = struct.Struct("<III")  # from there: what follows, the index, the size of what follows
@@ -55,8 +55,8 @@ def possible() -> bool:
     return hasattr(_os, "sched_getaffinity") and len(_os.sched_getaffinity(0)) > 1 and threading.active_count() == 1
 
 
-class Ahead:
-    """The other process, seen from here."""
+class BackgroundCompiler:
+    """A source of code: the process that compiles ahead, seen from here."""
 
     __slots__ = ("_at_work", "_called", "_data", "_made", "_made_pipe", "_pid")
 
@@ -86,17 +86,18 @@ class Ahead:
         except OSError:  # it goes without
             self.close()
         if self._pid == 0 and self._called >= 0:
-            _be_it(make, called, made, parent, elsewhere)
+            _child_main(make, called, made, parent, elsewhere)
         for pipe in theirs:
             _os.close(pipe)
 
-    def take(self, index: int, check: Callable[[], None]) -> Code | None:
+    def take(self, index: int) -> Code | None:
         """Say that a function is called, and return its code if it has been made, or is being made, in the other process.
 
-        Args:
-            index: of the function.
-            check: called now and then while this waits; what it raises ends it.
+        Raises:
+            Timeout: the running calls of this thread have to end.
         """
+        from figwasp.runtime.trap.deadline import check  # by now it is there
+
         if self._called < 0:
             return None
         try:
@@ -175,8 +176,8 @@ def _unpack(data: bytes) -> Code:
     return code
 
 
-def _be_it(make: Callable[[], Translator], called: int, made: int, parent: int, elsewhere: set[int]) -> NoReturn:
-    """Be the other process."""
+def _child_main(make: Callable[[], Translator], called: int, made: int, parent: int, elsewhere: set[int]) -> NoReturn:
+    """Main loop of the child; it ends when the parent closes the pipe."""
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to both
@@ -186,7 +187,7 @@ def _be_it(make: Callable[[], Translator], called: int, made: int, parent: int, 
         linux.limit_data(_MEMORY)
         _keep_only(called, made)
         gc.disable()
-        _Other(make(), called, made).run()
+        CompileWorker(make(), called, made).run()
         status = 0
     except (Error, OSError, MemoryError, KeyboardInterrupt):
         pass
@@ -207,7 +208,7 @@ def _keep_only(*kept: int) -> None:
     _os.closerange(first, _os.sysconf("SC_OPEN_MAX"))
 
 
-class _Other:
+class CompileWorker:
     """The work of the other process.
 
     Attributes:

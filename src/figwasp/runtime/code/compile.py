@@ -2,46 +2,55 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from figwasp import layout
 from figwasp.ir import constants
-from figwasp.runtime import process
-from figwasp.runtime.code import discard, listen
+from figwasp.runtime.code import collector, listen
+from figwasp.runtime.code.ranges import CodeRange
+from figwasp.runtime.code.sources import Now, Source
 from figwasp.runtime.code.translate import Translator
 from figwasp.runtime.config import Config
-from figwasp.runtime.objects.owner import make_owner
+from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.platform import codespace, cpython, linux, modes, perfmap
-from figwasp.runtime.trap import deadline, traps
-from figwasp.wasm.valid.module import FuncFacts, validate, validate_module
+from figwasp.runtime.stubs.library import LAZY_ENTRY_SIZE
 from figwasp.wasm.valid.subtyping import TypeWorld
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
-    from figwasp.runtime.code.ahead import Ahead
-    from figwasp.runtime.objects.instance import State
     from figwasp.wasm.syntax.module import Module
+    from figwasp.wasm.valid.module import FuncFacts
+
+__all__ = ["TYPES", "CompiledModule"]
 
 _RUN: Final = 4096
-_LONG_BODY: Final = 1000  # bytes, of which each is a good 5 us
 
 TYPES: Final = TypeWorld()
 """What tells the types of different modules apart: shared by all, since any two instances may meet."""
 
 
+class User(Protocol):
+    """What runs the code: an instance."""
+
+    @property
+    def block(self) -> int:
+        """The address of its block; 0 when that has gone."""
+
+
 class CompiledModule:
-    """A validated module and the code made of it so far.
+    """A module and the code made of it so far.
 
     Attributes:
+        native: the native runtime it is part of.
         module: the decoded module.
         layout: where things stand in its instances' blocks.
         config: what it is compiled with, and what its instances may use.
         mode: how memory accesses are made safe: modes.GUARD or modes.CHECKED.
+        sources: where code comes from, in the order in which they are asked.
         owner: keeps the code.
         compiled: addresses of the functions compiled so far, by index.
         listeners: what the engine's listener has answered, by function index.
@@ -50,64 +59,54 @@ class CompiledModule:
         missing: the proposal without which it cannot be instantiated, or None.
     """
 
-    def __init__(self, module: Module, lazy: bool, config: Config, ahead: Ahead | None = None) -> None:
-        """Validate a module.
+    def __init__(self, native: NativeRuntime, module: Module, facts: list[FuncFacts] | None, config: Config) -> None:
+        """Make cells for the functions of a module; nothing is compiled yet.
 
         Args:
-            module: the decoded module.
-            lazy: validate functions when they are compiled.
+            native: the native runtime.
+            module: the decoded module, which is valid but for its functions' bodies, if there are no facts.
+            facts: what validation has found out about the defined functions; None to validate each when it is compiled.
             config: what it is compiled with.
-            ahead: the process that compiles functions that may be called next, if there is one.
         """
-        facts: list[FuncFacts] | None = None
-        if lazy:
-            validate_module(module)
-        else:
-            facts = validate(module)
+        self.native = native
         self.module = module
         self.config = config
         self.mode = config.mode
         self._checked: CompiledModule | None = None
         self._translator = Translator(module, config.mode, config.metered, facts)
         self.layout = self._translator.layout
-        self._ahead = ahead
+        self.sources: list[Source] = [Now(self._translator)]
         self.numbers = TYPES.intern(module.types, module.groups)
         self.number_words = array("I", self.numbers).tobytes()
         self.missing = constants.missing_feature(module)
         self.compiled: dict[int, int] = {}
         self.listeners: listen.Listeners = {}
-        self._states: weakref.WeakSet[State] = weakref.WeakSet()
-        self._machine = process.get()
+        self._users: weakref.WeakSet[User] = weakref.WeakSet()
         if config.perf_map:
             perfmap.enable()
-        region = codespace.Region(self._machine.space, len(module.func_types))
-        placed: list[traps.Placed] = []
+        self._region = codespace.Region(native.space, len(module.func_types))
+        self._ranges: list[CodeRange] = []
         block = cpython.raw_calloc(1, 16)
+        self.owner = native.owners.make(block, self._release(block))
+        self._fill_cells()
 
-        numbers, groups = self.numbers, module.groups
+    def _release(self, block: int) -> Callable[[], None]:
+        numbers, groups, table, ranges, region = self.numbers, self.module.groups, self.native.table, self._ranges, self._region
 
         def release() -> None:
             TYPES.release(numbers, groups)
-            traps.forget(placed)
+            table.remove(ranges)
             region.release()
             cpython.raw_free(block)
 
-        self.owner = make_owner(block, release)
-        self._region = region
-        self._placed = placed
-        self._fill_cells()
+        return release
 
     def checked(self) -> CompiledModule:
         """Return the same module compiled for memories without a guard area."""
         if self.mode == modes.CHECKED:
             return self
         if self._checked is None:
-            from copy import copy  # seldom needed, and slow to import
-
-            config = copy(self.config)
-            config.mode = modes.CHECKED
-            other = CompiledModule(self.module, True, config)
-            other._translator.facts = self._translator.facts
+            other = CompiledModule(self.native, self.module, self._translator.facts, self.config.checked())
             other.listeners = self.listeners
             self._checked = other
         return self._checked
@@ -116,22 +115,22 @@ class CompiledModule:
         """Lead every cell to the lazy entry of its function."""
         count = len(self.module.func_types)
         for first in range(0, count, _RUN):
-            entry = self._machine.lazy_entry(first)
-            step = self._machine.lazy_entry_size
+            entry = self.native.stubs.lazy_entry(first)
             run = min(_RUN, count - first)
-            linux.write(self._region.cells + 8 * first, array("Q", range(entry, entry + step * run, step)).tobytes())
+            entries = array("Q", range(entry, entry + LAZY_ENTRY_SIZE * run, LAZY_ENTRY_SIZE))
+            linux.write(self._region.cells + 8 * first, entries.tobytes())
 
-    def add_state(self, state: State) -> None:
+    def add_user(self, user: User) -> None:
         """Have an instance's FuncRefs follow what gets compiled."""
-        self._states.add(state)
+        self._users.add(user)
 
-    def remove_state(self, state: State) -> None:
+    def remove_user(self, user: User) -> None:
         """Forget an instance whose block goes."""
-        self._states.discard(state)
+        self._users.discard(user)
 
     def code_of(self, index: int) -> int:
         """Return the address to call for a defined function: its code, or what compiles it."""
-        return self.compiled.get(index) or self._machine.lazy_entry(index)
+        return self.compiled.get(index) or self.native.stubs.lazy_entry(index)
 
     def compile(self, index: int) -> int:
         """Compile a defined function, if that has not been done, and return its address.
@@ -143,65 +142,52 @@ class CompiledModule:
         if address is not None:
             return address
         listener = self.config.listener
-        heard = listener is not None and listen.ask(listener, self.module, index, self.listeners)
-        # The compiler makes many short-lived objects and no cycles that outlive it. Assignments let no interrupt come between.
-        collecting = gc.isenabled()
-        discard.at_work += 1
-        try:
-            gc.disable()
-            code = self._made_ahead(index) or self._made_now(index)
-        finally:
-            discard.at_work -= 1
-            if collecting:
-                discard.to_be_enabled = True
-            if discard.to_be_enabled and not discard.at_work:
-                discard.to_be_enabled = False
-                gc.enable()
-        address = self._install(code, self.module)
-        if heard:
-            stub = listen.wrapper(self.module.func_type(index), index, address, self._machine.hook(3))
-            address = self._install(self._machine.translate(stub), None)
+        has_listener = listener is not None and listen.ask(listener, self.module, index, self.listeners)
+        address = self._install(collector.without_collections(self._code, index), self.module)
+        if has_listener:
+            stubs = self.native.stubs
+            report = stubs.python_caller(3)
+            stub = listen.wrapper(self.module.func_type(index), index, address, report, stubs.listeners)
+            address = self._install(stubs.translate(stub), None)
         self.compiled[index] = address
         linux.write_u64(self._region.cells + 8 * index, address)
-        with self._machine.no_releases():  # a pending call could release an instance between finding it and writing to it
-            for state in list(self._states):
-                if state.block:
-                    linux.write_u64(state.block + self.layout.funcref(index) + layout.FUNCREF_CODE, address)
+        with self.native.owners.no_releases():  # a pending call could release an instance between finding it and writing to it
+            for user in list(self._users):
+                if user.block:
+                    linux.write_u64(user.block + self.layout.funcref(index) + layout.FUNCREF_CODE, address)
         return address
+
+    def _code(self, index: int) -> Code:
+        """Return the code of a function from the first source that has it."""
+        for source in self.sources:
+            code = source.take(index)
+            if code is not None:
+                return code
+        raise AssertionError("the last source has everything")
 
     @contextmanager
     def ahead(self) -> Iterator[None]:
         """Have functions compiled ahead in a second process meanwhile, where that is possible."""
         from figwasp.runtime.code import ahead  # most programs do without
 
-        if self._ahead is None and ahead.possible():
-            self._ahead = ahead.Ahead(lambda: self._translator)
+        if len(self.sources) > 1 or not ahead.possible():
+            yield
+            return
+        other = ahead.BackgroundCompiler(lambda: self._translator)
+        self.sources.insert(0, other)
         try:
             yield
         finally:
-            self._ahead, other = None, self._ahead
-            if other is not None:
-                other.close()
-
-    def _made_ahead(self, index: int) -> Code | None:
-        return None if self._ahead is None else self._ahead.take(index, deadline.check)
-
-    def _made_now(self, index: int) -> Code:
-        """Compile a function, but not beyond the deadline."""
-        translate = self._translator.translate
-        return deadline.bounded(translate, index) if self._is_long(index) else translate(index)
-
-    def _is_long(self, index: int) -> bool:
-        """Return whether compiling a function may take so long that a deadline has to be watched."""
-        body = self.module.body(index)
-        return body.end - body.start > _LONG_BODY
+            self.sources.remove(other)
+            other.close()
 
     def _install(self, code: Code, module: Module | None) -> int:
         """Put code in place and make it known to backtraces; those leave out what belongs to no module."""
-        address = codespace.install(self._region, code, self._machine.builtin, self._machine.stub)
-        placed = traps.Placed(address, code, module)
-        self._placed.append(placed)
-        traps.register(placed)
+        stubs = self.native.stubs
+        address = codespace.install(self._region, code, stubs.builtin, stubs.switch)
+        placed = CodeRange(address, code, module)
+        self._ranges.append(placed)
+        self.native.table.add(placed)
         if self.config.perf_map:
             perfmap.add(address, len(code.data), f"{self.module.name or 'wasm'}::{code.name or f'func[{code.index}]'}")
         return address

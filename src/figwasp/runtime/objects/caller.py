@@ -9,14 +9,12 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from figwasp import layout
-from figwasp.runtime.objects.owner import Owner
+from figwasp.runtime.native.owner import Owner
+from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.platform import cpython, linux
-
-if TYPE_CHECKING:
-    from figwasp.runtime.objects.instance import State
 
 __all__ = ["WithCaller", "owner_of"]
 
@@ -31,11 +29,11 @@ class WithCaller:
 
     __slots__ = ("function", "make")
 
-    def __init__(self, function: Callable[..., Any], make: Callable[[weakref.ref[State]], object]) -> None:
+    def __init__(self, function: Callable[..., Any], make: Callable[[weakref.ref[InstanceState]], object]) -> None:
         self.function = function
         self.make = make
 
-    def bind(self, state: State) -> Callable[..., Any]:
+    def bind(self, state: InstanceState) -> Callable[..., Any]:
         """Return the callable for one instance."""
         return functools.partial(self.function, self.make(weakref.ref(state)))
 
@@ -44,13 +42,13 @@ class WithCaller:
         raise TypeError("no instance is calling")
 
 
-def owner_of(state: State | None) -> Owner:
+def owner_of(state: InstanceState | None) -> Owner:
     """Return the owner of an instance.
 
     Raises:
         ReferenceError: the instance has gone.
     """
-    if state is None or not state.block or not linux.read_u64(linux.read_u64(state.block + layout.INST_HOOK)):
+    if state is None or not state.block or not linux.read_u64(linux.read_u64(state.block + layout.INST_STATE)):
         raise ReferenceError("the instance this belongs to has been collected")
     owner: Owner = cpython.object_at(state.block + layout.INST_OWNER)
     return owner

@@ -2,52 +2,48 @@
 
 Theory of operation. Whoever calls a function of an instance from outside its own code, be it Python, another instance or a table,
 goes through the function's FuncRef. Closing leads all FuncRefs of the instance back to the lazy entries that stood there
-before anything was compiled; these ask the instance's hook for the code, and the hook of a closed instance asks `check`. Calls cost
-nothing more than before.
+before anything was compiled; these ask Python for the code (`builtins.compile_on_call`), which for a closed instance asks `check`.
+Calls cost nothing more than before.
 """
 
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from figwasp import layout
-from figwasp.codegen.isa.x64.sequences import LAZY_FRAME
 from figwasp.errors import Closed, printable
-from figwasp.runtime import process
-from figwasp.runtime.objects.owner import make_owner
+from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.platform import linux
-
-if TYPE_CHECKING:
-    from figwasp.runtime.objects.instance import State
+from figwasp.runtime.stubs.library import LAZY_FRAME
 
 __all__ = ["check", "close"]
 
 _WORDS: Final = layout.FUNCREF_SIZE // 8
 
 
-def close(state: State) -> None:
+def close(state: InstanceState) -> None:
     """Close an instance; closing it again does nothing."""
     if state.closed is not None:
         return
     # It stays pinned until the chain that is running now, if there is one, has ended.
-    state.closed = make_owner(0)
+    native = state.code.native
+    state.closed = native.owners.make(0)
     store = state.store.current
     if store.under_way:
         store.pin(state.closed)
-    state.code.remove_state(state)
+    state.code.remove_user(state)
     module = state.code.module
     first = module.num_imported_funcs
     if not module.bodies:
         return
-    machine = process.get()
     start = state.block + state.code.layout.funcref(first)
     words = array("Q", linux.read(start, layout.FUNCREF_SIZE * len(module.bodies)))
-    words[layout.FUNCREF_CODE // 8 :: _WORDS] = array("Q", map(machine.lazy_entry, range(first, first + len(module.bodies))))
+    words[layout.FUNCREF_CODE // 8 :: _WORDS] = array("Q", map(native.stubs.lazy_entry, range(first, first + len(module.bodies))))
     linux.write(start, words.tobytes())
 
 
-def check(state: State, context: int) -> None:
+def check(state: InstanceState, context: int) -> None:
     """Make sure that a function of a closed instance may be entered: by wasm, in the chain that was running when it was closed.
 
     Args:
@@ -61,6 +57,6 @@ def check(state: State, context: int) -> None:
     if state.store.is_pinned(state.closed):
         # Where `to_native` left the wasm stack: the pointer it saved, its return address, the frame of the lazy entry.
         pointer = linux.read_u64(context + layout.CTX_WASM_SP)
-        if linux.read_u64(pointer + 16 + LAZY_FRAME) != process.get().returned:
+        if linux.read_u64(pointer + 16 + LAZY_FRAME) != state.code.native.stubs.returned:
             return
     raise Closed(f"the instance {printable(state.code.module.name or '')} has been closed".replace("  ", " "))

@@ -1,7 +1,7 @@
 """Floor 4: functions as Python sees them: `Func` for wasm functions, `HostFunc` for Python callables that wasm calls.
 
 A `Func` is a native object whose vectorcall slot is emitted code (`stubs.enter`). What that code does not handle comes to its
-`_Record`, which converts the arguments, claims the chain for the thread and goes in through the raw entry.
+`CallSlowPath`, which converts the arguments, claims the chain for the thread and goes in through the raw entry.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING, Any, Final
 from figwasp import layout
 from figwasp.errors import printable
 from figwasp.ir.build.base import ir_types
-from figwasp.runtime import process
-from figwasp.runtime.objects.owner import Owner
+from figwasp.runtime import arguments
+from figwasp.runtime.native.owner import Owner
+from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.objects.values import from_bits, to_bits
 from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.builder import kinds, simple
 from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP
-from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_OWNER, FUNC_RECORD, FUNC_SIZE, FUNC_STORE, FUNC_VECTORCALL
+from figwasp.runtime.stubs.library import StubLibrary
+from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_OWNER, FUNC_RECORD, FUNC_STORE, FUNC_VECTORCALL
 from figwasp.runtime.trap import deadline, tracebacks
 from figwasp.wasm.syntax.types import FuncType, type_name
 
 if TYPE_CHECKING:
     import inspect
 
-    from figwasp.runtime.objects.instance import State
-    from figwasp.runtime.objects.store import Store
+    from figwasp.runtime.objects.instance import InstanceState
 
 _MISSING: Final = object()
 _FEW_CALLS: Final = 10  # many imports are called less often
@@ -54,42 +56,42 @@ class Func:
         raise TypeError("a figwasp.Func comes from an instance's exports; imports are given as plain Python functions")
 
     @property
-    def _record(self) -> _Record:
-        cpython.check_type(self, _type)
+    def _slow_path(self) -> CallSlowPath:
+        cpython.check_type(self, Func)
         if not cpython.get_field(self, FUNC_RECORD):
             raise ReferenceError("the instance this function belongs to has been collected")
-        record: _Record = cpython.object_at(id(self) + FUNC_RECORD)
-        return record
+        slow_path: CallSlowPath = cpython.object_at(id(self) + FUNC_RECORD)
+        return slow_path
 
     @property
     def type(self) -> FuncType:
         """Its type: `params` and `results`."""
-        return self._record.type
+        return self._slow_path.type
 
     @property
     def name(self) -> str:
         """Its name: from the name section, an export, or "func[INDEX]"."""
-        return self._record.name
+        return self._slow_path.name
 
     @property
     def __name__(self) -> str:
-        return self._record.name
+        return self._slow_path.name
 
     @property
     def __signature__(self) -> inspect.Signature:
-        return self._record.signature()
+        return self._slow_path.signature()
 
     @property
     def owner(self) -> Owner:
         """What keeps its instance (runtime only)."""
-        cpython.check_type(self, _type)
+        cpython.check_type(self, Func)
         owner: Owner = cpython.object_at(id(self) + FUNC_OWNER)
         return owner
 
     @property
     def address(self) -> int:
         """The address of its FuncRef (runtime only)."""
-        cpython.check_type(self, _type)
+        cpython.check_type(self, Func)
         return cpython.get_field(self, FUNC_FUNCREF)
 
     @property
@@ -100,21 +102,21 @@ class Func:
     @property
     def store(self) -> Store:
         """The store it runs in (runtime only)."""
-        return self._record.store
+        return self._slow_path.store
 
     @property
     def host(self) -> HostFunc | None:
         """What a host function converts with, None for a function of an instance (runtime only)."""
-        return self._record.host
+        return self._slow_path.host
 
     def timeout(self, names: dict[str, object]) -> float | None:
         """Return how many seconds a call with these keyword arguments may take (runtime only)."""
-        return self._record.timeout(names)
+        return self._slow_path.timeout(names)
 
     @property
-    def state(self) -> State | None:
+    def state(self) -> InstanceState | None:
         """The instance it belongs to, None for a host function (runtime only)."""
-        return self._record.state
+        return self._slow_path.state
 
     if TYPE_CHECKING:
 
@@ -128,10 +130,10 @@ class Func:
         return hash(self.address)
 
     def __repr__(self) -> str:
-        return f"<figwasp.Func {self._record.shown} {self._record.type}>"
+        return f"<figwasp.Func {self._slow_path.shown} {self._slow_path.type}>"
 
 
-class _Record:
+class CallSlowPath:
     """The Python side of a `Func`: answers whatever the emitted code leaves to it, called as a part of the chain.
 
     Attributes:
@@ -145,7 +147,7 @@ class _Record:
 
     __slots__ = ("host", "address", "name", "state", "type")
 
-    def __init__(self, state: State | None, host: HostFunc | None, address: int, type_: FuncType, name: str) -> None:
+    def __init__(self, state: InstanceState | None, host: HostFunc | None, address: int, type_: FuncType, name: str) -> None:
         self.state = state
         self.host = host
         self.address = address
@@ -177,7 +179,7 @@ class _Record:
     def timeout(self, names: dict[str, object]) -> float | None:
         """Return how many seconds a call may take, from its keyword arguments or as its engine says."""
         if "timeout" in names:
-            timeout = deadline.checked(names.pop("timeout"))
+            timeout = arguments.timeout(names.pop("timeout"))
         else:
             timeout = self.state.code.config.timeout if self.state is not None else None
         if names:
@@ -194,10 +196,11 @@ class _Record:
             return self.host.call_directly(args)
         buffer = new_buffer(max(len(params), len(self.type.results)))
         shown = self.shown
+        references = References(store)
         for i, (value, type_) in enumerate(zip(args, params, strict=True)):
-            buffer[i] = to_bits(value, type_, store, f"argument {i + 1} of {shown}()")
+            buffer[i] = to_bits(value, type_, references, f"argument {i + 1} of {shown}()")
         enter_raw(self.type, self.address, buffer, store, deadline.after(timeout))
-        results = [from_bits(buffer[i], type_, store) for i, type_ in enumerate(self.type.results)]
+        results = [from_bits(buffer[i], type_, references) for i, type_ in enumerate(self.type.results)]
         return None if not results else results[0] if len(results) == 1 else tuple(results)
 
 
@@ -219,15 +222,51 @@ def enter_raw(type_: FuncType, address: int, buffer: ctypes.Array[ctypes.c_uint6
         Busy: another thread is running in the store.
         RecursionError: the native stack is too deep.
     """
-    entry = process.get().raw_entry(ir_types(type_.params), ir_types(type_.results))
+    native = store.native
+    entry = native.stubs.raw_entry(ir_types(type_.params), ir_types(type_.results))
     place = ctypes.addressof(buffer)
-    limited = end or deadline.due()
-    status = deadline.enter(store.running_context, end, entry, address, place) if limited else entry(address, place)
+    if end or deadline.due():
+        status = deadline.enter(native.deadlines, store.running_context, end, entry, address, place)
+    else:
+        status = entry(address, place)
     while status == RAW_BUSY:  # another thread came in since `claim`
         store.claim()
-        status = deadline.enter(store.running_context, end, entry, address, place)
+        status = deadline.enter(native.deadlines, store.running_context, end, entry, address, place)
     if status == RAW_DEEP:
         raise RecursionError("maximum recursion depth exceeded while calling into WebAssembly")
+
+
+class References:
+    """Turns the references that travel in a store into bits and back (`values.References`).
+
+    Attributes:
+        store: the store.
+    """
+
+    __slots__ = ("store",)
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def func_to_bits(self, value: object) -> int | None:
+        """Return the address of a callable's FuncRef, kept for the running chain; None when it is no wasm function."""
+        if not isinstance(value, Func):
+            return None
+        self.store.merge(value.store)
+        self.store.pin(value.owner)
+        return value.address
+
+    def func_from_bits(self, bits: int) -> object:
+        """Return the callable of a FuncRef."""
+        return func_at(self.store.native, bits)
+
+    def extern_to_bits(self, value: object) -> int:
+        """Return the address of a cell that holds an object."""
+        return self.store.extern_to_bits(value)
+
+    def extern_from_bits(self, bits: int) -> object:
+        """Return the object in a cell."""
+        return self.store.extern_from_bits(bits)
 
 
 class HostFunc:
@@ -240,10 +279,11 @@ class HostFunc:
         block: address of the importing instance's block.
     """
 
-    __slots__ = ("_calls", "_reference", "_state_store", "block", "function", "name", "type")
+    __slots__ = ("_calls", "_reference", "_state_store", "_stubs", "block", "function", "name", "type")
 
     def __init__(
         self,
+        stubs: StubLibrary,
         function: Callable[..., Any],
         type_: FuncType,
         name: str,
@@ -254,10 +294,12 @@ class HostFunc:
         """Serve an import.
 
         Args:
+            stubs: where its code comes from.
             function, type_, name, block: the attributes.
             state_store: gives the store of the importing instance.
             reference: address of the FuncRef, if it is to get code that converts the numbers itself after some calls.
         """
+        self._stubs = stubs
         self.function = function
         self.type = type_
         self.name = name
@@ -291,7 +333,7 @@ class HostFunc:
 
     def _have_code(self) -> None:
         """Have the next calls converted by code made for the type, which takes as long to make as some thousand calls."""
-        code = process.get().host_stub(kinds(self.type.params), kinds(self.type.results), direct=True)
+        code = self._stubs.host_stub(kinds(self.type.params), kinds(self.type.results), direct=True)
         linux.write_u64(self._reference + layout.FUNCREF_CODE, code)
 
     def _results(self, answer: Any) -> list[int]:
@@ -317,11 +359,11 @@ class HostFunc:
 
     def func_to_bits(self, value: object) -> int | None:
         """Return the address of a callable's FuncRef and keep it for this chain; None when it is no wasm function."""
-        return self.state_store().func_to_bits(value)
+        return References(self.state_store()).func_to_bits(value)
 
     def func_from_bits(self, bits: int) -> object:
         """Return the callable of a FuncRef."""
-        return self.state_store().func_from_bits(bits)
+        return References(self.state_store()).func_from_bits(bits)
 
     def extern_to_bits(self, value: object) -> int:
         """Return a cell for an object."""
@@ -351,51 +393,32 @@ class HostFunc:
 
 tracebacks.OUTSIDE.add(HostFunc._ask.__code__)
 
-_type: type | None = None
-
-
-def _func_type() -> type:
-    global _type
-    if _type is None:
-        traverse, clear, dealloc = process.get().object_functions([FUNC_RECORD])
-        _type = cpython.make_type(
-            "figwasp.Func",
-            FUNC_SIZE,
-            Func,
-            traverse=traverse,
-            clear=clear,
-            dealloc=dealloc,
-            vectorcall_offset=FUNC_VECTORCALL,
-        )
-    return _type
-
-
-def _make(owner: Owner, record: _Record, block: int, simple: bool) -> Func:
-    type_ = record.type
-    code = process.get().enter_stub(kinds(type_.params), kinds(type_.results), simple)
-    made: Any = cpython.new_object(_func_type())
-    cpython.set_field(made, FUNC_FUNCREF, record.address)
+def _make(native: NativeRuntime, owner: Owner, slow_path: CallSlowPath, block: int, simple: bool) -> Func:
+    type_ = slow_path.type
+    code = native.stubs.enter_stub(kinds(type_.params), kinds(type_.results), simple)
+    made: Any = cpython.new_object(native.types.get(Func, "figwasp.Func", cleared=(FUNC_RECORD,), callable_=True))
+    cpython.set_field(made, FUNC_FUNCREF, slow_path.address)
     cpython.set_field(made, FUNC_STORE, block + layout.INST_STORE)
     cpython.set_reference(id(made) + FUNC_OWNER, owner)
-    cpython.set_reference(id(made) + FUNC_RECORD, record)
+    cpython.set_reference(id(made) + FUNC_RECORD, slow_path)
     cpython.set_field(made, FUNC_VECTORCALL, code)
     func: Func = made
     return func
 
 
-def func_at(reference: int) -> Func:
+def func_at(native: NativeRuntime, reference: int) -> Func:
     """Return a callable for the FuncRef at an address."""
     block = linux.read_u64(reference + layout.FUNCREF_INSTANCE)
     index = linux.read_u32(reference + layout.FUNCREF_INDEX)
     if index == layout.HOST_INDEX:
         host: HostFunc = cpython.object_at(block + 8)
         owner: Owner = cpython.object_at(host.block + layout.INST_OWNER)
-        return _make(owner, _Record(None, host, reference, host.type, host.name), host.block, simple=False)
+        return _make(native, owner, CallSlowPath(None, host, reference, host.type, host.name), host.block, simple=False)
     owner = cpython.object_at(block + layout.INST_OWNER)
-    state: State = cpython.object_at(linux.read_u64(block + layout.INST_HOOK))
+    state: InstanceState = cpython.object_at(linux.read_u64(block + layout.INST_STATE))
     module = state.code.module
     type_ = module.func_type(index)
     name = module.func_name(index) or f"func[{index}]"
     # The record looks at the clock; emitted code is for calls that have all the time they want.
     direct = simple(type_.params + type_.results) and state.code.config.timeout is None
-    return _make(owner, _Record(state, None, reference, type_, name), block, direct)
+    return _make(native, owner, CallSlowPath(state, None, reference, type_, name), block, direct)

@@ -17,8 +17,7 @@ from typing import Any, Final
 from figwasp import layout
 from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Busy, Timeout, printable
 from figwasp.ir.build.base import ir_types
-from figwasp.runtime import process
-from figwasp.runtime.objects.func import Func, HostFunc, new_buffer
+from figwasp.runtime.objects.func import Func, HostFunc, References, new_buffer
 from figwasp.runtime.objects.values import from_bits, to_bits
 from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP
@@ -95,7 +94,7 @@ class _Chain:
         self._func = func
         self._end = end
         type_ = func.type
-        self._start, self._resume = process.get().suspendable(ir_types(type_.params), ir_types(type_.results))
+        self._start, self._resume = func.store.native.stubs.suspendable(ir_types(type_.params), ir_types(type_.results))
         self._buffer = ctypes.addressof(buffer)
         self._area = self._buffer + 8 * max(len(type_.params), len(type_.results))
         self.context = context
@@ -123,9 +122,8 @@ class _Chain:
         status = RAW_BUSY
         for _ in range(_ATTEMPTS):
             store.check_thread()
-            status = deadline.enter(
-                self.context, self._end, stub, target, self._buffer, self._area, self.context, *error
-            )
+            numbers = (target, self._buffer, self._area, self.context, *error)
+            status = deadline.enter(store.native.deadlines, self.context, self._end, stub, *numbers)
             if status != RAW_BUSY and status != RAW_DEEP:
                 return status == RAW_SUSPENDED
             store.bind(self.context)  # it is new, or another thread's, and with that another native stack's
@@ -193,7 +191,7 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None = Non
         buffer = new_buffer(cells + len(type_.results))
         shown = printable(func.name)
         for i, (value, t) in enumerate(zip(args, type_.params, strict=True)):
-            buffer[i] = to_bits(value, t, store, f"argument {i + 1} of {shown}()")
+            buffer[i] = to_bits(value, t, References(store), f"argument {i + 1} of {shown}()")
         chain = _chains[context] = _Chain(func, buffer, context, end)
         suspended = chain.start()
         while suspended:
@@ -207,7 +205,7 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None = Non
                 suspended = chain.resume(error)
             else:
                 suspended = chain.resume(None)
-        results = [from_bits(buffer[i], t, func.store) for i, t in enumerate(type_.results)]
+        results = [from_bits(buffer[i], t, References(func.store)) for i, t in enumerate(type_.results)]
     finally:
         _chains.pop(context, None)
         store.remove_chain(context)

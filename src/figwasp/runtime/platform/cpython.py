@@ -15,6 +15,8 @@ from figwasp.errors import Unsupported
 _api: Final = ctypes.pythonapi
 symbols: Final[dict[int, str]] = {}
 """Address -> name of the C API functions that have been asked for, for listings."""
+_bases: Final[dict[type, type]] = {}
+"""Type made by `make_type` -> the class with its methods."""
 _keep: Final[list[object]] = []  # specs, names and member tables that types refer to for ever
 
 OB_TYPE: Final = 8
@@ -203,6 +205,7 @@ def make_type(
     spec = _Spec(name.encode(), size, 0, flags, ctypes.addressof(table))
     _keep.append((table, spec))
     made: type = _type_from_spec(ctypes.addressof(spec), (base,))
+    _bases[made] = base
     return made
 
 
@@ -211,14 +214,14 @@ def new_object(type_: type) -> Any:
     return _generic_alloc(type_, 0)
 
 
-def check_type(thing: object, type_: type | None) -> None:
-    """Make sure that an object has the fields of a type from `make_type`: methods can be called with anything.
+def check_type(thing: object, base: type) -> None:
+    """Make sure that an object has the fields of the type made for a class: its methods can be called with anything.
 
     Raises:
         TypeError: it has not.
     """
-    if type(thing) is not type_:
-        raise TypeError(f"this is no {type_.__name__ if type_ else 'object of this type'} but {type(thing).__name__}")
+    if _bases.get(type(thing)) is not base:
+        raise TypeError(f"this is no {base.__name__} but {type(thing).__name__}")
 
 
 def set_field(thing: object, offset: int, value: int) -> None:

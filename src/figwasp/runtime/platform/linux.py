@@ -13,11 +13,8 @@ import os
 import resource
 import signal
 import struct
-import sys
 import threading
 from typing import Final
-
-from figwasp.errors import Unsupported
 
 PAGE: Final = mmap.PAGESIZE
 
@@ -64,22 +61,6 @@ _libc.pthread_self.restype = ctypes.c_ulong
 _libc.pthread_getattr_np.argtypes = [ctypes.c_ulong, ctypes.c_void_p]
 _libc.pthread_attr_getstack.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
 _libc.pthread_attr_destroy.argtypes = [ctypes.c_void_p]
-
-
-def check_platform() -> None:
-    """Refuse what this version cannot run on.
-
-    Raises:
-        Unsupported: not 64-bit x86 Linux with the GIL.
-    """
-    if sys.implementation.name != "cpython":
-        raise Unsupported(f"figwasp needs CPython, this is {sys.implementation.name}")
-    machine = os.uname().machine if hasattr(os, "uname") else "this machine"
-    if sys.platform != "linux" or machine != "x86_64" or struct.calcsize("P") != 8:
-        raise Unsupported(f"no compiler for {sys.platform} on {machine} yet (Linux x86-64 is supported)")
-    gil_enabled = getattr(sys, "_is_gil_enabled", None)
-    if "t" in sys.abiflags or (gil_enabled is not None and not gil_enabled()):  # with the GIL switched on objects differ as well
-        raise Unsupported("the free-threaded build of CPython is not supported yet")
 
 
 def symbol(name: str) -> int:

@@ -13,34 +13,14 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime.code import listen
 from figwasp.runtime.platform import cpython, linux
 
-STACK_SIZE: Final = 1 << 20
-MIN_STACK: Final = 128 << 10
-MAX_STACK: Final = 1 << 30
-BELOW_TOP: Final = 64  # bytes above the first frame
-HEADROOM: Final = 64 << 10
 _GUARD: Final = 64 << 10
 _MAX_CONTEXTS: Final = 1 << 16
 _AHEAD: Final = 256
 _MAX_POOLED: Final = 64  # of a size
 _MAX_LENT: Final = 1024  # stores with a stack of their own; of more, those that have not run for longest lend theirs
 _TRIES: Final = 8
-
-
-def checked(size: object) -> int:
-    """Return a size of stacks that somebody gave.
-
-    Raises:
-        TypeError: it is no int.
-        ValueError: it is too small, too large, or no multiple of the page size.
-    """
-    if not isinstance(size, int) or isinstance(size, bool):
-        raise TypeError(f"stack_size must be an int, not {type(size).__name__}")
-    if not MIN_STACK <= size <= MAX_STACK or size % linux.PAGE:
-        raise ValueError(f"stack_size must be a multiple of {linux.PAGE} from {MIN_STACK} to {MAX_STACK}: {size}")
-    return size
 
 
 def _make_stack(size: int) -> int:
@@ -59,12 +39,18 @@ class Stacks:
         contexts: address of the first context.
         contexts_size: bytes of the mapping.
         used: address of the word that holds the number of contexts that may be in use.
-        strip: takes the stack of a context that is idle (`stubs.enter.strip`).
     """
 
-    strip: Callable[[int], int]
+    def __init__(self, used: int, strip: Callable[[int], int], forget_calls: Callable[[int], None]) -> None:
+        """Begin with none.
 
-    def __init__(self, used: int) -> None:
+        Args:
+            used: address of the word.
+            strip: takes the stack of a context that is idle (`stubs.enter.strip`).
+            forget_calls: called with a context whose calls will not go on.
+        """
+        self._strip = strip
+        self._forget_calls = forget_calls
         self.contexts_size = _MAX_CONTEXTS * layout.CTX_SIZE
         self.contexts = linux.allocate(self.contexts_size)
         self.used = used
@@ -132,7 +118,7 @@ class Stacks:
             return
         for other in list(itertools.islice(self._lent, _TRIES)):
             if other != context:
-                base = self.strip(other)
+                base = self._strip(other)
                 self._lent.pop(other, None)
                 if base:
                     self.give_back_stack(base)
@@ -149,7 +135,7 @@ class Stacks:
                 linux.write_u64(context + layout.CTX_DEPTH, 0)
                 linux.write_u64(context + layout.CTX_STATUS, layout.FLAG_CLEANUP << 32)
                 linux.write_u64(context + layout.CTX_WASM_SP, linux.read_u64(context + layout.CTX_STACK_TOP))
-                listen.forget(context)
+                self._forget_calls(context)
             if not linux.read_u64(context + layout.CTX_DEPTH):
                 linux.write_u64(context + layout.CTX_THREAD_STATE, 0)
 
@@ -159,5 +145,5 @@ class Stacks:
             self.give_back_stack(linux.read_u64(context + layout.CTX_STACK_BASE))
         self._lent.pop(context, None)
         linux.write(context, bytes(layout.CTX_SIZE))
-        listen.forget(context)
+        self._forget_calls(context)
         self._free.append(context)

@@ -9,7 +9,7 @@ those of convention wasm run on the wasm stack and reach native code through `ca
                      raw: the same with the operands as raw bits in a buffer; what the record uses.
     wasm -> Python   host (wasm convention) puts its operands in a buffer in its frame and calls body (C convention), which
                      takes the GIL back if it was given up, boxes, calls, unboxes. One pair per function type.
-    wasm -> runtime  builtins, lazy compilation and ticks go the same way to the instance's hook or to C code.
+    wasm -> runtime  builtins, lazy compilation and ticks go the same way to Python functions (`stubs.hooks`) or to C code.
 
 A Python exception travels as trap code TRAP_HOST: the body leaves it set in the thread state, the wasm side unwinds to
 `enter`, which returns NULL.
@@ -194,10 +194,10 @@ class Stub(Emitter):
         count = self.word(len(args) | cpython.VECTORCALL_OFFSET_FLAG)
         return self.c("PyObject_Vectorcall", [callable_, first, count, self.word(0)])
 
-    def call_with_ints(self, callable_: Value, numbers: list[Value]) -> Value:
-        """Call a Python object with unsigned ints (i64 values); a new reference or 0."""
+    def call_with_ints(self, callable_: Value, numbers: list[Value], first: Value | None = None) -> Value:
+        """Call a Python object with unsigned ints (i64 values), after another object if one is given; a new reference or 0."""
         boxed = [self.c("PyLong_FromUnsignedLongLong", [number]) for number in numbers]
-        result = self.vectorcall(callable_, boxed)
+        result = self.vectorcall(callable_, boxed if first is None else [first, *boxed])
         for value in boxed:
             self.c("Py_DecRef", [value], ops.VOID)
         return result

@@ -11,47 +11,13 @@ from figwasp.codegen.mach import NONE, STACK
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Call, Func, Value
 from figwasp.ir.ops import I64
-from figwasp.runtime.platform import stack
 from figwasp.runtime.stubs.builder import LOAD_OP, STORE_OP, Stub
+from figwasp.runtime.stubs.hooks import Hooks
 from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
 
 RAW_DEEP: Final = 1  # what `raw` answers when the native stack is too deep
 CLAIM_BUSY: Final = 1  # what `claim` answers when another thread runs
 RAW_BUSY: Final = 2  # and when the chain is not this thread's
-
-
-class Hooks:
-    """Python's half, as PyObject* that live for ever.
-
-    Attributes:
-        trap: gives an entry that fails its exception (`traps.failed`).
-        cleanup: releases what the finished chain had pinned: (context address,), raises nothing.
-        dead: answers for a callable whose record the collector has cleared: (); raises.
-        claim: binds the chain of a record's store to the calling thread: (record,), returns None or raises.
-        busy: raises Busy: ().
-        abandon: tells listeners of the calls that an exception ends: (context address, exception), returns None or raises.
-        tidy: takes the runtime's own functions out of the traceback of an exception (`tracebacks.tidy`).
-        clean_up, tidying, failure: addresses of the code of `stubs.leave.clean_up`, `tidy` and `failure`.
-        settle, slow: of `settle` and `slow`.
-    """
-
-    __slots__ = (
-        "abandon", "busy", "claim", "clean_up", "cleanup", "dead", "failure", "settle", "slow", "tidy", "tidying", "trap",
-    )  # fmt: skip
-
-    def __init__(self, trap: int, cleanup: int, dead: int, claim: int, busy: int, abandon: int, tidy: int) -> None:
-        self.trap = trap
-        self.cleanup = cleanup
-        self.dead = dead
-        self.claim = claim
-        self.busy = busy
-        self.abandon = abandon
-        self.tidy = tidy
-        self.clean_up = 0
-        self.tidying = 0
-        self.failure = 0
-        self.settle = 0
-        self.slow = 0
 
 
 class _Places:
@@ -86,7 +52,7 @@ def context_of(e: Stub, callable_: Value) -> Value:
 def _leave(e: Stub, context: Value, result: Value, hooks: Hooks) -> None:
     """End an entry that was counted before: return the result, a new reference, or 0 with an exception set."""
     e.add_depth(context, -1)
-    e.ret([e.c(hooks.clean_up, [context, result])])
+    e.ret([e.c(hooks.leave, [context, result])])
 
 
 def guard(hooks: Hooks) -> Func:
@@ -128,7 +94,7 @@ def slow(hooks: Hooks) -> Func:
     check_native_stack(e, context, unbound)
     e.jump(bound)
     e.at(unbound)
-    answer = e.vectorcall(e.word(hooks.claim), [record])
+    answer = e.vectorcall(e.word(hooks.claim_chain), [record])
     e.split(e.equals(answer, 0), broken)
     e.c("Py_DecRef", [answer], ops.VOID)
     e.jump(bound)
@@ -140,16 +106,16 @@ def slow(hooks: Hooks) -> Func:
     result = e.c("PyObject_Vectorcall", [record, args, count, names])
     whole = e.new()
     e.when(e.equals(result, 0), whole)
-    e.c(hooks.tidying, [])
+    e.c(hooks.trim, [])
     e.jump(whole)
     e.at(whole)
     _leave(e, context, result, hooks)
     e.at(busy)
-    e.ret([e.vectorcall(e.word(hooks.busy), [])])
+    e.ret([e.vectorcall(e.word(hooks.refuse_busy), [])])
     e.at(dead)
-    e.ret([e.vectorcall(e.word(hooks.dead), [])])
+    e.ret([e.vectorcall(e.word(hooks.refuse_cleared), [])])
     e.at(broken)
-    e.ret([e.c(hooks.tidying, [])])
+    e.ret([e.c(hooks.trim, [])])
     return e.func
 
 
@@ -304,7 +270,7 @@ def settle(hooks: Hooks) -> Func:
     set_exception(e, context, trap, hooks)
     e.ret([e.word(1)])
     e.at(sound)
-    e.c(hooks.clean_up, [context, e.word(0)])
+    e.c(hooks.leave, [context, e.word(0)])
     e.ret([e.emit(ops.I64_EXTEND_I32_U, [e.emit(ops.I64_NE, [e.c("PyErr_Occurred", []), e.word(0)])])])
     return e.func
 
@@ -317,7 +283,7 @@ def fail(e: Stub, context: Value, trap: Value, hooks: Hooks) -> None:
 
 def set_exception(e: Stub, context: Value, trap: Value, hooks: Hooks) -> None:
     """Have an exception set: the one a host function left, or what the hook makes of the trap; and clean up."""
-    e.c(hooks.failure, [context, e.emit(ops.I64_EXTEND_I32_U, [trap])])
+    e.c(hooks.fail, [context, e.emit(ops.I64_EXTEND_I32_U, [trap])])
 
 
 def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
@@ -369,13 +335,13 @@ def claim() -> Func:
     equipped = e.new()
     before = e.get(context, layout.CTX_STACK_BASE)
     below = e.emit(ops.I64_SUB, [e.get(context, layout.CTX_STACK_TOP), before])
-    larger = e.emit(ops.I64_GT_U, [room, e.emit(ops.I64_ADD, [below, e.word(stack.BELOW_TOP)])])
+    larger = e.emit(ops.I64_GT_U, [room, e.emit(ops.I64_ADD, [below, e.word(layout.STACK_ABOVE)])])
     e.when(e.emit(ops.I32_AND, [larger, e.equals(e.get(context, layout.CTX_DEPTH), 0)]), equipped)
-    top = e.emit(ops.I64_SUB, [e.emit(ops.I64_ADD, [base, room]), e.word(stack.BELOW_TOP)])
+    top = e.emit(ops.I64_SUB, [e.emit(ops.I64_ADD, [base, room]), e.word(layout.STACK_ABOVE)])
     e.put(base, context, layout.CTX_STACK_BASE)
     e.put(top, context, layout.CTX_STACK_TOP)
     e.put(top, context, layout.CTX_WASM_SP)
-    e.put(e.emit(ops.I64_ADD, [base, e.word(stack.HEADROOM)]), context, layout.CTX_REAL_LIMIT)
+    e.put(e.emit(ops.I64_ADD, [base, e.word(layout.STACK_HEADROOM)]), context, layout.CTX_REAL_LIMIT)
     e.jump(equipped)
     e.at(equipped)
     e.put(lowest, context, layout.CTX_NATIVE_LIMIT)

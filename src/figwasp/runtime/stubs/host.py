@@ -146,28 +146,35 @@ def serve(e: Stub, record: Value, numbers: list[Value], context: Value, dead: in
     _fail(e, context)
 
 
-def builtin(number: int, params: bytes, results: bytes, hook_address: int) -> Func:
-    """Build a builtin that the instance's hook serves: called with the builtin's number and its operands as unsigned ints."""
-    e = Stub(f"builtin.{number}", bytes([I64]) + params, results, CONV_WASM)
+def builtin(name: str, params: bytes, results: bytes, function: int, caller_address: int) -> Func:
+    """Build the wasm side of a builtin that Python implements.
+
+    Args:
+        name: of the builtin.
+        params, results: IR types, without the instance.
+        function: PyObject* of the callable that implements it.
+        caller_address: code of `call_python` for so many operands.
+    """
+    e = Stub(f"builtin.{name}", bytes([I64]) + params, results, CONV_WASM)
     instance, *values = e.params
     wide = [v if v.type == I64 else e.emit(ops.I64_EXTEND_I32_U, [v]) for v in values]
     buffer = store_operands(e, wide, len(results))
-    status = e.native(hook_address, [instance, buffer, e.word(number), e.emit(ops.CONTEXT, [])])
+    status = e.native(caller_address, [instance, buffer, e.word(function), e.emit(ops.CONTEXT, [])])
     return_or_unwind(e, status, results, buffer)
     return e.func
 
 
-def hook(count: int, dead: int) -> Func:
-    """Build (instance, buffer, number, context) -> status: call the instance's hook with the number and `count` operands.
+def call_python(count: int, refuse_cleared: int) -> Func:
+    """Build (instance, buffer, function, context) -> status: call a Python function about an instance.
 
-    The answer, an int or None, goes to the buffer.
+    It is called with the instance's Python side and `count` operands, unsigned ints from the buffer, where the answer goes, an int
+    or None.
     """
-    e = Stub(f"hook.{count}", bytes([I64] * 4), bytes([I64]), CONV_C)
-    instance, buffer, number, context = e.params
+    e = Stub(f"call_python.{count}", bytes([I64] * 4), bytes([I64]), CONV_C)
+    instance, buffer, function, context = e.params
     failed = e.new()
     e.take_gil(context)
-    target = _live(e, e.get(e.get(instance, layout.INST_HOOK), 0), dead)
-    answer = e.call_with_ints(target, [number, *[e.get(buffer, 8 * i) for i in range(count)]])
+    answer = _ask_about(e, instance, function, [e.get(buffer, 8 * i) for i in range(count)], refuse_cleared)
     e.split(e.equals(answer, 0), failed)
     none = e.new()
     e.split(e.equals(answer, id(None)), none)
@@ -181,14 +188,18 @@ def hook(count: int, dead: int) -> Func:
     return e.func
 
 
-def compile_hook(dead: int) -> Func:
-    """Build (instance, function index, context) -> address of the function's code, or 0 with a Python exception set."""
-    e = Stub("hook.compile", bytes([I64] * 3), bytes([I64]), CONV_C)
+def compile_on_call(function: int, refuse_cleared: int) -> Func:
+    """Build (instance, function index, context) -> address of the function's code, or 0 with a Python exception set.
+
+    Args:
+        function: PyObject* of a callable that gets the instance's Python side, the index and the context's address.
+        refuse_cleared: PyObject* of a callable that raises, called when the collector has cleared the instance.
+    """
+    e = Stub("compile_on_call", bytes([I64] * 3), bytes([I64]), CONV_C)
     instance, index, context = e.params
     failed = e.new()
     e.take_gil(context)
-    target = _live(e, e.get(e.get(instance, layout.INST_HOOK), 0), dead)
-    answer = e.call_with_ints(target, [e.word(layout.HOOK_COMPILE), index, context])
+    answer = _ask_about(e, instance, e.word(function), [index, context], refuse_cleared)
     e.split(e.equals(answer, 0), failed)
     code = e.c("PyLong_AsUnsignedLongLongMask", [answer])
     e.c("Py_DecRef", [answer], ops.VOID)
@@ -197,6 +208,14 @@ def compile_hook(dead: int) -> Func:
     note_failure(e, context, e.get(context, layout.CTX_WASM_SP))
     e.ret([e.word(0)])
     return e.func
+
+
+def _ask_about(e: Stub, instance: Value, function: Value, numbers: list[Value], refuse_cleared: int) -> Value:
+    """Call a Python function with the Python side of an instance and unsigned ints; a new reference or 0."""
+    state = e.get(e.get(instance, layout.INST_STATE), 0)
+    alive = e.emit(ops.I64_NE, [state, e.word(0)])
+    target = e.emit(ops.SELECT, [function, e.word(refuse_cleared), alive], 0, I64)
+    return e.call_with_ints(target, numbers, e.emit(ops.SELECT, [state, e.word(id(None)), alive], 0, I64))
 
 
 def _bounds(e: Stub, memory: Value, start: Value, length: Value) -> Value:

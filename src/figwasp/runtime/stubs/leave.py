@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime.stubs.builder import Stub
-
-if TYPE_CHECKING:
-    from figwasp.runtime.stubs.enter import Hooks
+from figwasp.runtime.stubs.hooks import Hooks
 
 _DEAD_ZONE: Final = 256  # bytes kept between the frames of a trap and what runs while they are read
 
@@ -51,12 +49,12 @@ class _Error:
             self._e.c("Py_DecRef", [self._e.get(self._area, offset)], ops.VOID)
 
 
-def failure(hooks: Hooks) -> Func:
+def fail(hooks: Hooks) -> Func:
     """Build (context, trap code) -> 0 with an exception set: the one a host function left, or what the hook makes of a trap.
 
     While the hook reads the frames, whatever runs stays below them, and other threads find the chain running.
     """
-    e = Stub("failure", bytes([I64] * 2), bytes([I64]), CONV_C)
+    e = Stub("fail", bytes([I64] * 2), bytes([I64]), CONV_C)
     context, trap = e.params
     e.put32(0, context, layout.CTX_TRAP_CODE)
     pending = _Error(e)
@@ -77,7 +75,7 @@ def failure(hooks: Hooks) -> Func:
     e.jump(done)
     e.at(done)
     _tell_listeners(e, context, hooks)
-    e.ret([e.c(hooks.clean_up, [context, e.word(0)])])
+    e.ret([e.c(hooks.leave, [context, e.word(0)])])
     return e.func
 
 
@@ -92,7 +90,7 @@ def _ask(e: Stub, context: Value, trap: Value, pending: Value, hooks: Hooks) -> 
     boxed = [e.c("PyLong_FromUnsignedLongLong", [number]) for number in numbers]
     given = e.emit(ops.I64_NE, [pending, e.word(0)])
     raised = e.emit(ops.SELECT, [pending, e.word(id(None)), given], 0, I64)
-    answer = e.vectorcall(e.word(hooks.trap), [*boxed, raised])
+    answer = e.vectorcall(e.word(hooks.explain_trap), [*boxed, raised])
     for value in boxed:
         e.c("Py_DecRef", [value], ops.VOID)
     e.add_depth(context, -1)
@@ -115,12 +113,12 @@ def _prefer(e: Stub, pending: _Error) -> None:
     e.at(rest)
 
 
-def tidy(hooks: Hooks) -> Func:
+def trim(hooks: Hooks) -> Func:
     """Build () -> 0: have the hook look after the traceback of the exception that is set."""
-    e = Stub("tidy", b"", bytes([I64]), CONV_C)
+    e = Stub("trim", b"", bytes([I64]), CONV_C)
     broken = e.new()
     pending = _Error(e)
-    answer = e.vectorcall(e.word(hooks.tidy), [pending.value])
+    answer = e.vectorcall(e.word(hooks.trim_traceback), [pending.value])
     e.split(e.equals(answer, 0), broken)
     pending.replace(answer)
     e.ret([e.word(0)])
@@ -138,7 +136,7 @@ def _tell_listeners(e: Stub, context: Value, hooks: Hooks) -> None:
     pending = _Error(e)
     e.add_depth(context, 1)
     number = e.c("PyLong_FromUnsignedLongLong", [context])
-    answer = e.vectorcall(e.word(hooks.abandon), [number, pending.value])
+    answer = e.vectorcall(e.word(hooks.end_listened_calls), [number, pending.value])
     e.c("Py_DecRef", [number], ops.VOID)
     e.add_depth(context, -1)
     e.split(e.equals(answer, 0), raised)
@@ -151,13 +149,13 @@ def _tell_listeners(e: Stub, context: Value, hooks: Hooks) -> None:
     e.at(done)
 
 
-def clean_up(hooks: Hooks) -> Func:
+def leave(hooks: Hooks) -> Func:
     """Build (context, result) -> result, or 0 when an exception is set: what every entry ends with that was not plain.
 
     It calls the cleanup hook when the outermost entry is leaving and the flag asks for it. An exception that is set stays set; an
     interrupt may set one. Other threads find the chain running meanwhile. The result is a reference, or 0.
     """
-    e = Stub("clean_up", bytes([I64] * 2), bytes([I64]), CONV_C)
+    e = Stub("leave", bytes([I64] * 2), bytes([I64]), CONV_C)
     context, result = e.params
     done = e.new()
     flags = e.get32(context, layout.CTX_FLAGS)
@@ -167,7 +165,7 @@ def clean_up(hooks: Hooks) -> Func:
     places = [saved, *[e.emit(ops.I64_ADD, [saved, e.word(offset)]) for offset in (8, 16)]]
     e.c("PyErr_Fetch", places, ops.VOID)
     e.add_depth(context, 1)
-    answer = e.call_with_ints(e.word(hooks.cleanup), [context])
+    answer = e.call_with_ints(e.word(hooks.finish_chain), [context])
     e.add_depth(context, -1)
     called = e.new()
     e.unless_zero(answer, called)

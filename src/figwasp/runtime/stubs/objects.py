@@ -28,7 +28,6 @@ FUNC_SIZE: Final = 56
 VIEW_RECORD: Final = 16  # address of the memory record
 VIEW_OWNER: Final = FUNC_OWNER
 VIEW_SIDE: Final = FUNC_RECORD  # PyObject*: the Python side
-VIEW_SIZE: Final = FUNC_SIZE
 
 HELD: Final = (FUNC_OWNER, FUNC_RECORD)
 """The references in both."""

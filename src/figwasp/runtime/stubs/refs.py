@@ -14,7 +14,6 @@ from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.ops import I64
 from figwasp.runtime.stubs.builder import REF, Stub, ir_kinds
 from figwasp.runtime.stubs.enter import (
-    Hooks,
     box_results,
     check_count,
     check_native_stack,
@@ -23,6 +22,7 @@ from figwasp.runtime.stubs.enter import (
     leave_to_record,
     set_exception,
 )
+from figwasp.runtime.stubs.hooks import Hooks
 from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_STORE
 
 
@@ -73,7 +73,7 @@ def _end_oddly(e: Stub, context: Value, results: bytes, outcome: list[Value], ce
     e.split(trap, trapped)
     result = box_results(e, results, outcome)  # before the cells of its references are swept
     cells.give_back()
-    e.ret([e.c(hooks.clean_up, [context, result])])
+    e.ret([e.c(hooks.leave, [context, result])])
     e.at(trapped)
     # The objects stay until the frames have been read: dropping them may run Python code.
     set_exception(e, context, trap, hooks)

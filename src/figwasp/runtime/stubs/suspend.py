@@ -19,7 +19,8 @@ from figwasp.ir.func import CONV_C, CONV_WASM, Func, Value
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime.stubs import host as stubs_host
 from figwasp.runtime.stubs.builder import LOAD_OP, STORE_OP, Stub
-from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP, Hooks, check_native_stack, cross, fail, go_on
+from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP, check_native_stack, cross, fail, go_on
+from figwasp.runtime.stubs.hooks import Hooks
 
 RAW_SUSPENDED: Final = 3  # beside the answers of `raw`
 

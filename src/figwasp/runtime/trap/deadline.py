@@ -15,7 +15,6 @@ opens and closes under a lock. What the compiler does there has no effects befor
 from __future__ import annotations
 
 import ctypes
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -23,12 +22,11 @@ from typing import Any, Final, TypeVar
 
 from figwasp import layout
 from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Timeout
-from figwasp.runtime import process
-from figwasp.runtime.code.discard import discard
+from figwasp.runtime.code.teardown import discard
 from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.stubs.host import Deadlines
 
 _AGAIN: Final = 0.05  # seconds
-_LONGEST: Final = 2**33  # seconds: 272 years, whose nanoseconds are a signed 64-bit number
 _T = TypeVar("_T")
 
 
@@ -46,31 +44,15 @@ class _Current(threading.local):
     owner: ctypes.c_uint64
     until: ctypes.c_uint64
 
-    def bind(self) -> None:
+    def bind(self, deadlines: Deadlines) -> None:
         """Find the cell."""
         self.thread = cpython.thread_state()
-        place = process.get().deadlines.cell_of(self.thread)
+        place = deadlines.cell_of(self.thread)
         self.owner = linux.word(place)
         self.until = linux.word(place + 8)
 
 
 _current: Final = _Current()
-
-
-def checked(timeout: object) -> float | None:
-    """Return a timeout that somebody gave.
-
-    Raises:
-        TypeError: it is no number.
-        ValueError: it is not positive and finite.
-    """
-    if timeout is None:
-        return None
-    if not isinstance(timeout, (int, float)) or isinstance(timeout, bool):
-        raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
-    if not (timeout > 0 and (isinstance(timeout, int) or math.isfinite(timeout))):
-        raise ValueError(f"timeout must be positive and finite: {timeout}")
-    return float(min(timeout, _LONGEST))
 
 
 def after(timeout: float | None) -> int:
@@ -93,10 +75,17 @@ def check() -> None:
         raise Timeout(TRAP_MESSAGES[TRAP_TIMEOUT])
 
 
-def enter(context: int, end: int, entry: Callable[..., int], *args: int) -> int:
+def enter(deadlines: Deadlines, context: int, end: int, entry: Callable[..., int], *args: int) -> int:
     """Call a native entry that runs on a context, with a time at which it has to end at the latest; 0 for never.
 
     The earlier time holds where calls are nested.
+
+    Args:
+        deadlines: the table of the process.
+        context: address of the context.
+        end: nanoseconds of the monotonic clock.
+        entry: what to call.
+        args: what it gets.
     """
     current = _current
     outer = current.due
@@ -105,7 +94,7 @@ def enter(context: int, end: int, entry: Callable[..., int], *args: int) -> int:
     elif not end:
         return entry(*args)
     if not current.thread:
-        current.bind()
+        current.bind(deadlines)
     owner, until, thread = current.owner, current.until, current.thread
     local = linux.word(context + layout.CTX_DEADLINE)
     before = local.value

@@ -10,16 +10,13 @@ from __future__ import annotations
 import os
 import stat
 from types import CodeType, TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from figwasp.errors import Error, printable
 from figwasp.runtime.platform import cpython
 
 if TYPE_CHECKING:
-    from figwasp.runtime.trap.traps import Placed, Site
-
-Entry = tuple[CodeType, dict[str, Any], int, int]
-"""What an entry is made from: code, globals, line, byte offset. A place in code has several where functions were inlined."""
+    from figwasp.runtime.code.ranges import CodeRange, Entry, Site
 
 INNER: Final = 20  # entries of a long traceback that are made
 OUTER: Final = 10
@@ -77,7 +74,7 @@ def _peel(error: BaseException) -> TracebackType | None:
     return error.__traceback__ if ours else entries
 
 
-def _entry(placed: Placed, pc: int, rest: TracebackType | None) -> TracebackType | None:
+def _entry(placed: CodeRange, pc: int, rest: TracebackType | None) -> TracebackType | None:
     made = placed.entries.get(pc)
     if made is None:
         made = placed.entries[pc] = _describe(placed, pc)
@@ -93,7 +90,7 @@ def _more(count: int, rest: TracebackType | None) -> TracebackType:
     return TracebackType(rest, cpython.new_frame(cpython.thread_state(), code, {"__name__": "<wasm>"}, {}), _NO_POSITION, 0)
 
 
-def _describe(placed: Placed, pc: int) -> list[Entry]:
+def _describe(placed: CodeRange, pc: int) -> list[Entry]:
     """Return what stands for a place, the innermost first."""
     module = placed.module
     assert module is not None

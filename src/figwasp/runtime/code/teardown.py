@@ -1,4 +1,4 @@
-"""Floor 4: getting rid of a compilation that has been given up, without making anybody wait.
+"""Floor 4: frees an abandoned compilation's objects on a background thread.
 
 In: the traceback of the exception that ended it, whose frames hold millions of small objects. To free those at once takes a second,
 in which no other Python code runs. So a thread takes them: it makes a flat list of all, upon which the structures that held them go
@@ -8,7 +8,6 @@ cheaply, and lets go of the list piece by piece. Nothing is changed but the bloc
 from __future__ import annotations
 
 import gc
-import os
 import threading
 from collections.abc import Iterable
 from types import FrameType, TracebackType
@@ -16,6 +15,7 @@ from typing import Final
 
 from figwasp.codegen.mach import MBlock, MInst
 from figwasp.ir.func import Block, Value
+from figwasp.runtime.code import collector
 
 _OURS: Final = ("figwasp.ir.", "figwasp.codegen.")
 _LEAVES: Final = frozenset({Value, MInst, int, bytes, str, float, bool, type(None)})
@@ -24,54 +24,26 @@ _PIECE: Final = 256
 _MOST: Final = 4  # threads
 
 
-_lock = threading.Lock()
-at_work = 0
-"""How many threads compile or dismantle something. Meanwhile the cycle collector stays disabled: it would look at every object."""
-to_be_enabled = False
-"""Whether the last of them is to enable the cycle collector."""
-
-
 def discard(traceback: TracebackType | None) -> None:
     """Let go of what the frames of a traceback hold, in a thread of its own; the caller keeps no reference to it.
 
-    The caller has disabled the cycle collector, and enables it in the end as `at_work` and `to_be_enabled` ask.
+    The caller has paused the cycle collector.
     """
-    global at_work
-    if at_work > _MOST:
+    if collector.pauses > _MOST:
         return  # it goes now: who does this again and again shall not fill the memory
     held = [traceback]
-    with _lock:
-        at_work += 1
+    collector.pause()
     try:
-        threading.Thread(target=_work, args=(held,), name="figwasp discard", daemon=True).start()
+        threading.Thread(target=_work, args=(held,), name="figwasp teardown", daemon=True).start()
     except RuntimeError:
-        with _lock:
-            at_work -= 1  # no thread is to be had: then all of it goes now
-
-
-def _after_fork() -> None:
-    """Go on in a child, where the threads are no more."""
-    global _lock, at_work, to_be_enabled
-    _lock = threading.Lock()
-    at_work = 0
-    if to_be_enabled:
-        to_be_enabled = False
-        gc.enable()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+        collector.resume()  # no thread is to be had: then all of it goes now
 
 
 def _work(held: list[TracebackType | None]) -> None:
-    global at_work, to_be_enabled
     try:
         _dismantle(held)
     finally:
-        with _lock:
-            at_work -= 1
-            if not at_work and to_be_enabled:
-                to_be_enabled = False
-                gc.enable()
+        collector.resume()
 
 
 def _dismantle(held: list[TracebackType | None]) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections.abc import Callable
 
 from figwasp.errors import LimitExceeded
-from figwasp.runtime import process
 
 __all__ = ["Budget", "Slots"]
 
@@ -74,8 +74,11 @@ class Slots:
         self._limit = limit
         self._taken: list[None] = []  # appending and removing is one step each, whatever interrupts
 
-    def take(self) -> None:
+    def take(self, reap: Callable[[], None]) -> None:
         """Take one.
+
+        Args:
+            reap: releases what belongs to instances that have gone.
 
         Raises:
             LimitExceeded: there is none.
@@ -85,7 +88,7 @@ class Slots:
             return
         # Some may be of instances that nobody can reach any more.
         gc.collect()
-        process.get().reap()
+        reap()
         if len(self._taken) > self._limit:
             self._taken.pop()
             raise LimitExceeded(f"{self._limit} instances of the engine are alive, and max_instances is {self._limit}")

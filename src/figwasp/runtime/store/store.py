@@ -9,21 +9,19 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from figwasp import layout
 from figwasp.errors import Busy
-from figwasp.runtime import process
-from figwasp.runtime.objects.externs import Externs
-from figwasp.runtime.objects.fuel import Fuel
-from figwasp.runtime.objects.owner import Owner, make_owner
+from figwasp.runtime.arguments import STACK_SIZE
+from figwasp.runtime.native.owner import Owner
+from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.platform.stack import STACK_SIZE
+from figwasp.runtime.store.externs import Externs
+from figwasp.runtime.store.fuel import Fuel
 from figwasp.runtime.stubs.enter import CLAIM_BUSY
 
-if TYPE_CHECKING:
-    from figwasp.runtime.objects.containers import Global, Table
-    from figwasp.runtime.objects.instance import State
+__all__ = ["Member", "Store"]
 
 _T = TypeVar("_T")
 _NATIVE_MARGIN: Final = 128 << 10
@@ -31,10 +29,18 @@ _ATTEMPTS: Final = 3
 _MAX_SPARE: Final = 16
 
 
+class Member(Protocol):
+    """What runs in a store or is used there: an instance, or a table or global that the host has made."""
+
+    def join(self, store: Store) -> None:
+        """Belong to another store from now on."""
+
+
 class Store:
     """One chain of execution and the instances that share it.
 
     Attributes:
+        native: the native runtime it uses.
         record: address of the store record, which the instances point to.
         context: address of the context.
         owner: keeps both.
@@ -42,9 +48,9 @@ class Store:
         stack_size: bytes of its wasm stacks, the most that an instance asks for; 0 when there is no instance yet.
     """
 
-    def __init__(self) -> None:
-        machine = process.get()
-        context = machine.stacks.new_context()
+    def __init__(self, native: NativeRuntime) -> None:
+        self.native = native
+        context = native.stacks.new_context()
         self.context = context
         record = cpython.raw_calloc(1, layout.STORE_SIZE)
         linux.write_u64(record + layout.STORE_CONTEXT, context)
@@ -54,40 +60,34 @@ class Store:
         self._spare = spare  # contexts for further calls that may be suspended, with their stacks
 
         def release() -> None:
-            machine.on_cleanup(context, None)
             for one in (context, *spare):
-                machine.belongs_to(one, None)
-                machine.stacks.release_context(one)
+                native.contexts.assign(one, None)
+                native.stacks.release_context(one)
             cpython.raw_free(record)
 
-        self.owner = make_owner(record, release)
-        itself = weakref.ref(self)
-
-        def clean_up(leaving: int) -> None:
-            store = itself()
-            if store is not None:
-                store.clean_up(leaving)
-
-        machine.on_cleanup(context, clean_up)
-        machine.belongs_to(context, self)
-        self._clean_up_hook = clean_up
+        self.owner = native.owners.make(record, release)
+        native.contexts.assign(context, self)
         self._successor: Store | None = None  # the store this one was merged into, for whoever still has this one in hand
         self._chains: list[int] = []  # contexts of calls that may be suspended
         self.fuel = Fuel()
         self.stack_size = 0
         self._contexts = [context]  # and those of stores merged into this one while a chain was running there, until it ends
-        self._members: weakref.WeakSet[State | Table | Global] = weakref.WeakSet()
+        self._members: weakref.WeakSet[Member] = weakref.WeakSet()
         self._joined = 0  # how many members there have been
-        self._externs = Externs()
+        self._externs = Externs(native.owners)
         self._pinned: list[Owner] = []
 
     # Members
 
-    def add_state(self, state: State) -> None:
-        """Let an instance run in this store, and follow it with its tables and globals when it is merged into another."""
-        self._members.add(state)
+    def add(self, member: Member) -> None:
+        """Have something follow this store when it is merged into another."""
+        self._members.add(member)
         self._joined += 1
-        self._use_stack(state.code.config.stack_size)
+
+    def add_instance(self, member: Member, stack_size: int) -> None:
+        """Let an instance run in this store, which follows it with its tables and globals; on a stack of that size at least."""
+        self.add(member)
+        self._use_stack(stack_size)
 
     def _use_stack(self, size: int) -> None:
         """Have a larger stack from the next call on, if it is larger."""
@@ -101,14 +101,9 @@ class Store:
     def _have_claimed_anew(self) -> None:
         linux.write_u64(self.context + layout.CTX_THREAD_STATE, 0)
 
-    def add_container(self, container: Table | Global) -> None:
-        """Let a table or global that the host has made follow its store when that is merged into another."""
-        self._members.add(container)
-        self._joined += 1
-
-    def remove(self, state: State) -> None:
+    def remove(self, member: Member) -> None:
         """Forget an instance whose block goes."""
-        self._members.discard(state)
+        self._members.discard(member)
 
     @property
     def running(self) -> bool:
@@ -168,12 +163,11 @@ class Store:
         other.owner.hold(self.owner)
         for context in other._contexts:
             if _is_running(context):
-                process.get().on_cleanup(context, self._clean_up_hook)
-                process.get().belongs_to(context, self)
+                self.native.contexts.assign(context, self)
                 _set_cleanup(context, True)
                 self._contexts.append(context)
         for context in other._chains:
-            process.get().belongs_to(context, self)
+            self.native.contexts.assign(context, self)
         self._chains += other._chains
         self.fuel.absorb(self, other)
         self._use_stack(other.stack_size)
@@ -201,9 +195,9 @@ class Store:
     def add_chain(self) -> int:
         """Return a new context, for a call that may be suspended: until `remove_chain` all that any call brought in stays."""
         store = self.current
-        context = store._spare.pop() if store._spare else process.get().stacks.new_context()
+        context = store._spare.pop() if store._spare else store.native.stacks.new_context()
         linux.write_u64(context + layout.CTX_WASM_SP, linux.read_u64(context + layout.CTX_STACK_TOP))
-        process.get().belongs_to(context, store)
+        store.native.contexts.assign(context, store)
         store._chains.append(context)
         return context
 
@@ -215,8 +209,8 @@ class Store:
         if len(store._spare) < _MAX_SPARE:
             store._spare.append(context)
         else:
-            process.get().belongs_to(context, None)
-            process.get().stacks.release_context(context)
+            store.native.contexts.assign(context, None)
+            store.native.stacks.release_context(context)
         if store._pinned or store._externs.suspects:
             store.ask_for_cleanup()
             store.clean_up_if_asked()
@@ -235,7 +229,7 @@ class Store:
             return
         self.check_thread()
         self.bind(self.context)
-        process.get().stacks.note(self.context)
+        self.native.stacks.note(self.context)
 
     def bind(self, context: int) -> None:
         """Bind a context to the calling thread and give it a stack.
@@ -244,22 +238,22 @@ class Store:
             Busy: another thread is running in it.
             LimitExceeded: no memory for a stack.
         """
-        machine = process.get()
-        machine.check_handler()
-        machine.start_ticker()
+        native = self.native
+        native.handler.check()
+        native.ticker.start()
         lowest, size = linux.native_stack()
         on_main = threading.current_thread() is threading.main_thread()
         room = self.current.stack_size or STACK_SIZE
-        present = machine.stacks.size_of(linux.read_u64(context + layout.CTX_STACK_BASE))
+        present = native.stacks.size_of(linux.read_u64(context + layout.CTX_STACK_BASE))
         # The stack of a call that may be suspended stays what it is.
         wanted = present == 0 or (present < room and context == self.context and not _is_running(context))
-        stack = machine.stacks.take_stack(room) if wanted else 0
+        stack = native.stacks.take_stack(room) if wanted else 0
         limit, above = lowest + _NATIVE_MARGIN, max(size - _NATIVE_MARGIN, 0)
-        before = machine.claim(context, stack, room if wanted else 0, limit, above, int(on_main))
+        before = native.stubs.claim(context, stack, room if wanted else 0, limit, above, int(on_main))
         if stack:
             unused = before if linux.read_u64(context + layout.CTX_STACK_BASE) == stack else stack
             if unused:
-                machine.stacks.give_back_stack(unused)
+                native.stacks.give_back_stack(unused)
         if before == CLAIM_BUSY:
             raise Busy("another thread is running in this store")
 
@@ -269,7 +263,7 @@ class Store:
         Raises:
             Busy: another thread is running in this store.
         """
-        guard = process.get().guard
+        guard = self.native.stubs.guard
         for _ in range(_ATTEMPTS):
             answer: Any = guard(self.current.context, work)
             if answer is not NotImplemented:
@@ -318,7 +312,7 @@ class Store:
         if self._chains or any(context != leaving and _is_running(context) for context in self._contexts):
             return
         _set_cleanup(self.context, False)
-        if process.get().stacks.size_of(linux.read_u64(self.context + layout.CTX_STACK_BASE)) < self.stack_size:
+        if self.native.stacks.size_of(linux.read_u64(self.context + layout.CTX_STACK_BASE)) < self.stack_size:
             self._have_claimed_anew()
         self._pinned.clear()
         self._externs.release_unheld()
@@ -341,21 +335,9 @@ class Store:
         if store._externs.suspects:
             store.ask_for_cleanup()
 
-    def func_to_bits(self, value: object) -> int | None:
-        """Return the address of a callable's FuncRef, kept for the running chain; None when it is no wasm function."""
-        from figwasp.runtime.objects.func import Func
-
-        if not isinstance(value, Func):
-            return None
-        self.merge(value.store)
-        self.pin(value.owner)
-        return value.address
-
-    def func_from_bits(self, bits: int) -> object:
-        """Return the callable of a FuncRef."""
-        from figwasp.runtime.objects.func import func_at
-
-        return func_at(bits)
+    def refuel(self, context: int) -> bool:
+        """Return whether a context whose fuel is used up may go on."""
+        return self.fuel.refill(self, context)
 
 
 def _nothing() -> None:

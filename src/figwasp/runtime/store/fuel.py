@@ -7,35 +7,32 @@ the embedder gives are moved there then. What code costs is said in `ir.build.co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
 from figwasp import layout
+from figwasp.runtime import arguments
+from figwasp.runtime.arguments import MAX_FUEL
 from figwasp.runtime.platform import linux
 from figwasp.runtime.trap import deadline
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from figwasp.runtime.objects.store import Store
-
-MOST: Final = 2**63 - 1
-"""As much fuel as a store can have; more counts as this much."""
 
 _WORD: Final = 1 << 64
 
 
-def checked(amount: object, what: str) -> int:
-    """Return an amount of fuel that somebody gave.
+class Contexts(Protocol):
+    """What is asked of a store."""
 
-    Raises:
-        TypeError: it is no int.
-        ValueError: it is negative.
-    """
-    if not isinstance(amount, int) or isinstance(amount, bool):
-        raise TypeError(f"{what} must be an int, not {type(amount).__name__}")
-    if amount < 0:
-        raise ValueError(f"{what} must not be negative: {amount}")
-    return min(amount, MOST)
+    @property
+    def context(self) -> int:
+        """The context that stays."""
+
+    @property
+    def contexts(self) -> list[int]:
+        """All of them."""
+
+    @property
+    def fuel(self) -> Fuel:
+        """Its fuel."""
 
 
 class Fuel:
@@ -51,19 +48,19 @@ class Fuel:
         self._asking = False
         self.ask: Callable[[], Any] | None = None
 
-    def get(self, store: Store) -> int:
+    def get(self, store: Contexts) -> int:
         """Return how much there is."""
         return max(_total(store), 0)
 
-    def set(self, store: Store, amount: int) -> None:
+    def set(self, store: Contexts, amount: int) -> None:
         """Have this much from now on."""
         _hold(store, amount, store.context)
 
-    def add(self, store: Store, amount: int) -> None:
+    def add(self, store: Contexts, amount: int) -> None:
         """Have this much more."""
         _hold(store, _total(store) + amount, store.context)
 
-    def absorb(self, store: Store, other: Store) -> None:
+    def absorb(self, store: Contexts, other: Contexts) -> None:
         """Take over what another store has, whose running contexts belong to this one already."""
         if other.context not in store.contexts:
             self.move(other.context, store.context)
@@ -74,7 +71,7 @@ class Fuel:
         _put(to, _part(to) + _part(context))
         _put(context, 0)
 
-    def refill(self, store: Store, context: int) -> bool:
+    def refill(self, store: Contexts, context: int) -> bool:
         """Have a context go on whose part is less than nothing; return whether it can.
 
         Raises:
@@ -100,14 +97,14 @@ class Fuel:
             answer = self.ask()
         finally:
             self._asking = False
-        return 0 if answer is None else checked(answer, "what on_out_of_fuel returns")
+        return 0 if answer is None else arguments.fuel(answer, "what on_out_of_fuel returns")
 
 
-def _total(store: Store) -> int:
+def _total(store: Contexts) -> int:
     return sum(map(_part, store.contexts))
 
 
-def _hold(store: Store, amount: int, context: int) -> None:
+def _hold(store: Contexts, amount: int, context: int) -> None:
     """Have all of it in one context."""
     for other in store.contexts:
         _put(other, 0)
@@ -116,8 +113,8 @@ def _hold(store: Store, amount: int, context: int) -> None:
 
 def _part(context: int) -> int:
     amount = linux.read_u64(context + layout.CTX_FUEL)
-    return amount - _WORD if amount > MOST else amount
+    return amount - _WORD if amount > MAX_FUEL else amount
 
 
 def _put(context: int, amount: int) -> None:
-    linux.write_u64(context + layout.CTX_FUEL, min(amount, MOST))
+    linux.write_u64(context + layout.CTX_FUEL, min(amount, MAX_FUEL))

@@ -1,7 +1,7 @@
-"""Floor 4: what instances share: memories, tables, globals (spec 4.2.7 to 4.2.9), as records in native memory.
+"""Floor 4: table instances (spec 4.2.7): a record and an array in native memory, which instances share.
 
-A table or global keeps the owners of the functions it refers to as long as it lives, and tells its store which objects it
-refers to. What it refers to is written by Python code only; compiled code reads it.
+A table keeps the owners of the functions it refers to as long as it lives, and tells its store which objects it refers to. Its
+elements are written by Python code only; compiled code reads them.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 import weakref
 from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from figwasp import layout
-from figwasp.errors import LimitExceeded, Unsupported
-from figwasp.runtime.objects import linear
-from figwasp.runtime.objects.limits import Budget
-from figwasp.runtime.objects.owner import Owner, make_owner
-from figwasp.runtime.platform import cpython, linux, modes
+from figwasp.errors import LimitExceeded
+from figwasp.runtime.limits import Budget
+from figwasp.runtime.native.owner import Owner
+from figwasp.runtime.objects.keeping import forget_externs, keep, owner_of
+from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.store.store import Store
 from figwasp.runtime.trap import deadline
-from figwasp.wasm.syntax.types import I64, FuncType, GlobalType, MemoryType, TableType, is_extern, is_ref
+from figwasp.wasm.syntax.types import TableType, is_extern
 
-if TYPE_CHECKING:
-    from figwasp.runtime.objects.store import Store
+__all__ = ["Table"]
 
 _TABLE_LIMIT: Final = 10_000_000
 _PIECE: Final = 1 << 14
@@ -29,70 +29,6 @@ _MAX_ARRAYS: Final = 64
 
 _arrays: Final[dict[int, list[int]]] = {}
 """Size in bytes -> arrays of former tables, which the next ones get."""
-
-
-class Memory:
-    """A memory instance (spec 4.2.8).
-
-    Attributes:
-        record: address of its record.
-        type: with the limits it was made with.
-        mode: modes.GUARD or modes.CHECKED.
-        owner: keeps the record and the pages, for a memory made by the host; None for one that its instance owns.
-    """
-
-    __slots__ = ("__weakref__", "_budget", "limit", "mode", "owner", "record", "type")
-
-    def __init__(self, type_: MemoryType, mode: int, budget: Budget | None = None) -> None:
-        self.type = type_
-        self._budget = budget
-        self.mode = mode
-        self.limit = linear.MAX_PAGES if type_.limits.max is None else min(type_.limits.max, linear.MAX_PAGES)
-        size = type_.limits.min << type_.page
-        if size > linear.MAX_PAGES * layout.PAGE_SIZE:
-            if type_.address == I64:
-                raise Unsupported(f"a memory of {size} bytes: no support for memory64 yet", "memory64")
-            raise LimitExceeded(f"a memory of {size} bytes (at most {linear.MAX_PAGES * layout.PAGE_SIZE})")
-        if budget is not None:
-            budget.begin(size, "bytes of memory")
-            self.limit = min(self.limit, budget.limit >> type_.page)
-        most = None if type_.limits.max is None and budget is None else self.limit
-        self.record = linear.create(-(-size // layout.PAGE_SIZE), most, mode)
-        linux.write_u64(self.record + layout.MEM_LENGTH, size)
-        self.owner: Owner | None = None
-
-    @property
-    def pages(self) -> int:
-        """The present size in pages."""
-        return linux.read_u64(self.record + layout.MEM_LENGTH) >> self.type.page
-
-    @property
-    def base(self) -> int:
-        """The address of its first byte."""
-        return linux.read_u64(self.record + layout.MEM_BASE)
-
-    def grow(self, delta: int) -> int:
-        """Grow by pages; return the old size or -1."""
-        if self.type.page != 16:
-            raise Unsupported("growing a memory with small pages: no support for custom-page-sizes yet", "custom-page-sizes")
-        budget = self._budget
-        if budget is None:
-            return linear.grow(self.record, delta, self.limit)
-        more = delta << self.type.page
-        if not budget.take(more):
-            return -1
-        old = linear.grow(self.record, delta, self.limit)
-        if old < 0:
-            budget.give_back(more)
-        return old
-
-
-def new_memory(type_: MemoryType, mode: int) -> Memory:
-    """Make a memory that the host owns: in the mode given, or checked when there is no address space for a guard area."""
-    try:
-        return Memory(type_, mode)
-    except linear.NoGuard:
-        return Memory(type_, modes.CHECKED)
 
 
 class Table:
@@ -226,82 +162,6 @@ class Table:
         return old
 
 
-class Global:
-    """A global instance (spec 4.2.9).
-
-    Attributes:
-        address: of its 8-byte cell.
-        type: value type and mutability.
-        content: the value type, with a canonical number for an index.
-        store: where an externref in it lives.
-        keeper: owner that holds the owner of a foreign function in it.
-        owner: keeps the cell, for a global made by the host; None for one that its instance owns.
-    """
-
-    __slots__ = ("__weakref__", "address", "content", "home", "keeper", "owner", "store", "type")
-
-    def __init__(self, type_: GlobalType, content: int, address: int, store: Store, keeper: Owner) -> None:
-        self.type = type_
-        self.content = content
-        self.address = address
-        self.store = store
-        self.home = [weakref.ref(store)]  # for what outlives this object
-        self.keeper = keeper
-        self.owner: Owner | None = None
-
-    def releaser(self) -> Callable[[], None]:
-        """Return what must be called before the cell goes."""
-        address = self.address
-        home = self.home if is_extern(self.content) else None
-
-        def release() -> None:
-            if home is not None:
-                forget_externs(home, [linux.read_u64(address)])
-
-        return release
-
-    def join(self, store: Store) -> None:
-        """Belong to another store from now on."""
-        self.store = store
-        self.home[0] = weakref.ref(store)
-
-    def get(self) -> int:
-        """Return its raw bits."""
-        return linux.read_u64(self.address)
-
-    def set(self, bits: int) -> None:
-        """Set its raw bits, and keep alive what they refer to."""
-        if is_extern(self.content):
-            self.store.replace_externs([self.get()], [bits])
-        elif bits and is_ref(self.content):
-            keep(self.keeper, owner_of(bits))
-        linux.write_u64(self.address, bits)
-
-
-class Tag:
-    """A tag instance (spec 4.2.10): nothing but its identity, and the type of the values that an exception with it carries.
-
-    >>> import figwasp
-    >>> figwasp.load(figwasp.wat('(module (tag (export "overflow") (param i64)))')).overflow
-    <figwasp.Tag (i64) -> ()>
-
-    Attributes:
-        type: parameters; the results are empty.
-        number: canonical number of the type.
-        keeper: what keeps the number (runtime only).
-    """
-
-    __slots__ = ("keeper", "number", "type")
-
-    def __init__(self, type_: FuncType, number: int, keeper: object = None) -> None:
-        self.type = type_
-        self.number = number
-        self.keeper = keeper
-
-    def __repr__(self) -> str:
-        return f"<figwasp.Tag {self.type!r}>"
-
-
 def _take_array(size: int) -> int:
     """Return the address of an array of zeros for a table."""
     kept = _arrays.get(size)
@@ -331,37 +191,3 @@ def _pieces(count: int) -> list[tuple[int, int]]:
 
 def _words(address: int, count: int) -> list[int]:
     return memoryview(linux.read(address, 8 * count)).cast("Q").tolist()
-
-
-def owner_of(reference: int) -> Owner:
-    """Return the owner of the instance that a FuncRef belongs to."""
-    block = linux.read_u64(reference + layout.FUNCREF_INSTANCE)
-    if linux.read_u32(reference + layout.FUNCREF_INDEX) == layout.HOST_INDEX:
-        record: Any = cpython.object_at(block + 8)
-        block = record.block
-    owner: Owner = cpython.object_at(block + layout.INST_OWNER)
-    return owner
-
-
-def keep(keeper: Owner, owner: Owner) -> None:
-    """Keep the owner of a function as long as a container, unless the container goes with that owner anyway."""
-    if keeper not in owner.holds:
-        keeper.hold(owner)
-
-
-def host_keeper() -> Owner:
-    """Return an owner that only holds others."""
-    return make_owner(0)
-
-
-def forget_externs(home: list[weakref.ref[Store]], references: list[int]) -> None:
-    """Note that what held externrefs is gone.
-
-    Args:
-        home: leads to the store.
-        references: their raw bits.
-    """
-    store = home[0]()
-    if store is not None and any(references):
-        store.replace_externs(references, ())
-        store.clean_up_if_asked()

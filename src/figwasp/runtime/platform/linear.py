@@ -17,7 +17,6 @@ from typing import Final
 from figwasp import layout
 from figwasp.errors import LimitExceeded
 from figwasp.layout import PAGE_SIZE
-from figwasp.runtime import process
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.platform.modes import GUARD, GUARD_SIZE
 
@@ -142,15 +141,15 @@ def _no_space() -> str:
     return f"no address space for another memory beside {alive} others ({_HINT})"
 
 
-def grow(record: int, delta: int, limit: int) -> int:
+def grow(record: int, delta: int, limit: int, exchange: Callable[[int, int, int], int]) -> int:
     """Grow by `delta` pages and return the old size in pages, or -1 when that cannot be (spec 4.6.10).
 
     Args:
         record: memory record.
         delta: pages.
         limit: largest size in pages that the type and the embedder allow.
+        exchange: writes a word unless it has changed (`stubs.objects.exchange`).
     """
-    exchange = process.get().exchange
     while True:
         length = linux.read_u64(record + layout.MEM_LENGTH)
         old = length // PAGE_SIZE

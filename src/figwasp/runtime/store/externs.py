@@ -16,7 +16,7 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime.objects.owner import Owner, clear_slot, make_owner, set_slots
+from figwasp.runtime.native.owner import Owner, Owners, clear_slot, set_slots
 from figwasp.runtime.platform import cpython, linux
 
 _MAX_CELLS: Final = layout.EXTERN_CELLS
@@ -34,7 +34,7 @@ class _Cells:
 
     __slots__ = ("_base", "_by_object", "_free", "_used", "owner")
 
-    def __init__(self) -> None:
+    def __init__(self, owners: Owners) -> None:
         try:
             base = self._base = linux.allocate(_SIZE)
         except OSError as error:
@@ -48,7 +48,7 @@ class _Cells:
             linux.release(base, _SIZE)
             cpython.raw_free(block)
 
-        self.owner = make_owner(block, release)
+        self.owner = owners.make(block, release)
 
     def __contains__(self, cell: int) -> bool:
         return self._base <= cell < self._base + 8 * _MAX_CELLS
@@ -97,9 +97,10 @@ class Externs:
         suspects: cells that may have to go when no call is running.
     """
 
-    __slots__ = ("_arrays", "_holders", "suspects")
+    __slots__ = ("_arrays", "_holders", "_owners", "suspects")
 
-    def __init__(self) -> None:
+    def __init__(self, owners: Owners) -> None:
+        self._owners = owners
         self._arrays: list[_Cells] = []
         self._holders: dict[int, int] = {}
         self.suspects: set[int] = set()
@@ -113,7 +114,7 @@ class Externs:
             record: of the store; stubs get cells of their own if they have none left.
         """
         if not self._arrays:
-            self._arrays.append(_Cells())
+            self._arrays.append(_Cells(self._owners))
             store_owner.hold(self._arrays[0].owner)
         cell = self._arrays[0].put(value)
         self.suspects.add(cell)

@@ -1,0 +1,82 @@
+"""Floor 4: what users give to the runtime: amounts of fuel, sizes of stacks, timeouts. In: any object. Out: a number in range."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from typing import Final
+
+__all__ = ["MAX_FUEL", "MAX_STACK", "MIN_STACK", "STACK_SIZE", "fuel", "limit", "stack_size", "timeout"]
+
+MAX_FUEL: Final = 2**63 - 1
+"""As much fuel as a store can have; more counts as this much."""
+
+STACK_SIZE: Final = 1 << 20
+"""Bytes of a wasm stack unless an engine says otherwise."""
+MIN_STACK: Final = 128 << 10
+MAX_STACK: Final = 1 << 30
+
+_LONGEST: Final = 2**33  # seconds: 272 years, whose nanoseconds are a signed 64-bit number
+
+
+def _number(value: object, name: str, kind: str = "an int") -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be {kind}, not {type(value).__name__}")
+    return value
+
+
+def fuel(value: object, name: str) -> int:
+    """Return an amount of fuel.
+
+    Raises:
+        TypeError: it is no int.
+        ValueError: it is negative.
+    """
+    amount = _number(value, name)
+    if amount < 0:
+        raise ValueError(f"{name} must not be negative: {amount}")
+    return min(amount, MAX_FUEL)
+
+
+def stack_size(value: object) -> int:
+    """Return the size of wasm stacks, in bytes.
+
+    Raises:
+        TypeError: it is no int.
+        ValueError: it is too small, too large, or no multiple of the page size.
+    """
+    size = _number(value, "stack_size")
+    if not MIN_STACK <= size <= MAX_STACK or size % mmap.PAGESIZE:
+        raise ValueError(f"stack_size must be a multiple of {mmap.PAGESIZE} from {MIN_STACK} to {MAX_STACK}: {size}")
+    return size
+
+
+def limit(value: object, name: str) -> int | None:
+    """Return a limit, or None.
+
+    Raises:
+        TypeError: it is neither an int nor None.
+        ValueError: it is negative.
+    """
+    if value is None:
+        return None
+    most = _number(value, name, "an int or None")
+    if most < 0:
+        raise ValueError(f"{name} must not be negative: {most}")
+    return most
+
+
+def timeout(value: object) -> float | None:
+    """Return a timeout in seconds, or None.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not positive and finite.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"timeout must be a number of seconds or None, not {type(value).__name__}")
+    if not (value > 0 and (isinstance(value, int) or math.isfinite(value))):
+        raise ValueError(f"timeout must be positive and finite: {value}")
+    return float(min(value, _LONGEST))

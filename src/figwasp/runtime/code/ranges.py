@@ -1,0 +1,93 @@
+"""Floor 4: which function stands where: the table of installed code, by address.
+
+In: `Code` and the address at which it has been installed. Out: for a program counter, the function there, the size of its frame,
+its trap code, the byte offset of its wasm instruction. Frames have no frame pointer: a walk over the wasm stack needs just this.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import CodeType
+
+    from figwasp.codegen.code import Code
+    from figwasp.wasm.syntax.module import Module
+
+__all__ = ["CodeRange", "CodeTable", "Entry", "Site"]
+
+Entry = tuple["CodeType", dict[str, Any], int, int]
+"""What an entry of a Python traceback is made from: code, globals, line, byte offset."""
+
+
+class CodeRange:
+    """An installed function.
+
+    Attributes:
+        start, end: addresses of its code.
+        module: the module it belongs to; None for a stub, which backtraces leave out.
+        index: function index.
+        frame_size: bytes between stack pointer and return address.
+        entries: the entries that tracebacks show for it, by program counter; several where functions were inlined.
+    """
+
+    __slots__ = ("_odd_frames", "_positions", "_traps", "end", "entries", "frame_size", "index", "module", "start")
+
+    def __init__(self, start: int, code: Code, module: Module | None) -> None:
+        self.start = start
+        self.end = start + len(code.data)
+        self.module = module
+        self.index = code.index
+        self.frame_size = code.frame_size
+        self._traps = dict(code.traps)
+        self._positions = code.positions
+        self._odd_frames = dict(code.odd_frames)
+        self.entries: dict[int, list[Entry]] = {}
+
+    def frame_at(self, pc: int) -> int:
+        """Return the size of the frame at a return address or faulting instruction."""
+        return self._odd_frames.get(pc - self.start, self.frame_size)
+
+    def trap_at(self, pc: int) -> int | None:
+        """Return the trap code of a site, or None."""
+        return self._traps.get(pc - self.start)
+
+    def position(self, pc: int) -> int:
+        """Return the byte offset of the wasm instruction at a pc."""
+        offset = pc - self.start
+        k = bisect_right(self._positions, (offset, 1 << 62)) - 1
+        return self._positions[k][1] if k >= 0 else 0
+
+
+Site = tuple[CodeRange, int]
+"""A place in a wasm function: the function, and a return address or the faulting instruction."""
+
+
+class CodeTable:
+    """All installed code of the process."""
+
+    __slots__ = ("_by_start", "_starts")
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._by_start: dict[int, CodeRange] = {}
+
+    def add(self, placed: CodeRange) -> None:
+        """Make a function known by its addresses."""
+        insort(self._starts, placed.start)
+        self._by_start[placed.start] = placed
+
+    def remove(self, ranges: list[CodeRange]) -> None:
+        """Forget functions whose module has gone."""
+        for one in ranges:
+            del self._by_start[one.start]
+            del self._starts[bisect_right(self._starts, one.start) - 1]
+
+    def find(self, pc: int) -> CodeRange | None:
+        """Return the function at a pc, or None."""
+        k = bisect_right(self._starts, pc) - 1
+        if k < 0:
+            return None
+        found = self._by_start[self._starts[k]]
+        return found if pc <= found.end else None

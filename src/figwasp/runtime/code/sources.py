@@ -1,0 +1,44 @@
+"""Floor 4: where compiled code comes from: an ordered list of sources, the first that has a function's code gives it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from figwasp.runtime.trap import deadline
+
+if TYPE_CHECKING:
+    from figwasp.codegen.code import Code
+    from figwasp.runtime.code.translate import Translator
+
+__all__ = ["Now", "Source"]
+
+_LONG_BODY: Final = 1000  # bytes, of which each is a good 5 us
+
+
+class Source(Protocol):
+    """Something that may have the code of a module's functions."""
+
+    def take(self, index: int) -> Code | None:
+        """Return the code of a defined function that is called for the first time, or None."""
+
+
+class Now:
+    """The compiler in this thread, which has the code of every function; but not beyond the deadline."""
+
+    __slots__ = ("_translator",)
+
+    def __init__(self, translator: Translator) -> None:
+        self._translator = translator
+
+    def take(self, index: int) -> Code:
+        """Compile a defined function.
+
+        Raises:
+            Invalid, Malformed, LimitExceeded: its body is, and validation was left for now.
+            Timeout: it would take longer than the running call may.
+        """
+        translate = self._translator.translate
+        body = self._translator.module.body(index)
+        if body.end - body.start > _LONG_BODY:
+            return deadline.bounded(translate, index)
+        return translate(index)

@@ -1,0 +1,146 @@
+"""Floor 4: who owns native blocks.
+
+Theory of operation. A finalizer must not free native memory: the cycle collector may run it while something in the same cycle can
+still call into the block. So a block belongs to an `Owner`, an object whose slots are emitted code. Callables and views
+refer to the owner until they are deallocated. The collector sees what the block refers to (the owner's slots, and other
+owners in `holds`) and may clear the slots, which stubs test; what an owner holds is dropped only when the collection is over.
+Deallocation puts the block on a list that the interpreter's next pending call releases.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from figwasp.runtime.native.types import NativeTypes
+from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.platform.statics import Statics
+from figwasp.runtime.stubs import objects
+from figwasp.runtime.stubs.library import StubLibrary
+from figwasp.runtime.stubs.objects import FUNC_VECTORCALL, OWNER_COUNT, OWNER_HOLDS, OWNER_SIZE, OWNER_SLOTS
+
+__all__ = ["Owner", "Owners", "clear_slot", "set_slots"]
+
+_NEXT_DEAD: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64)
+_NEW_OWNER: Final = ctypes.PYFUNCTYPE(ctypes.py_object, *[ctypes.c_uint64] * 4)
+
+
+class Owner:
+    """Keeps a native block, and what the block refers to."""
+
+    __slots__ = ()
+
+    @property
+    def holds(self) -> tuple[Owner, ...]:
+        """The owners that go no earlier than this one."""
+        cpython.check_type(self, Owner)
+        if not cpython.get_field(self, OWNER_HOLDS):
+            return ()
+        held: tuple[Owner, ...] = cpython.object_at(id(self) + OWNER_HOLDS)
+        return held
+
+    def hold(self, *others: Owner) -> None:
+        """Keep other owners as long as this one."""
+        present = self.holds
+        added = tuple([other for other in others if other is not self and other not in present])
+        if added:
+            cpython.set_field(self, OWNER_HOLDS, 0)
+            cpython.set_reference(id(self) + OWNER_HOLDS, present + added)
+            if present:
+                cpython.drop_reference(present)
+
+
+class _Sweeper:
+    """What the collector calls (`stubs.objects.sweep`)."""
+
+    __slots__ = ()
+
+
+class Owners:
+    """Makes owners, and releases the blocks of those that have gone."""
+
+    def __init__(self, stubs: StubLibrary, types: NativeTypes, statics: Statics) -> None:
+        self._releases: dict[int, Callable[[], None]] = {}
+        self._pauses: list[None] = []  # one for each `no_releases` in force
+        self._finalizing = sys.is_finalizing
+        self._graveyard: list[object] = []
+        self._reap = self.reap  # which emitted code refers to
+        self._dead = linux.word(statics.reap_list)
+        self._next_dead: Callable[[], int] = _NEXT_DEAD(stubs.compile(objects.next_dead(statics.reap_list)))
+        self._new: Callable[[int, int, int, int], Any] = _NEW_OWNER(stubs.compile(objects.new_owner()))
+        self._type = self._make_type(stubs, statics)
+        gc.callbacks.append(self._make_sweeper(stubs, types))
+
+    def _make_type(self, stubs: StubLibrary, statics: Statics) -> type:
+        holds = [OWNER_HOLDS]
+        reap = stubs.compile(objects.pending(id(self._reap)))
+        return cpython.make_type(
+            "figwasp._Owner",
+            OWNER_SIZE,
+            Owner,
+            traverse=stubs.compile(objects.traverse(holds, slots=True)),
+            clear=stubs.compile(objects.clear([], slots=True, graveyard=id(self._graveyard))),
+            dealloc=stubs.compile(objects.dealloc(holds, slots=True, reap_list=statics.reap_list, reap=reap)),
+        )
+
+    def _make_sweeper(self, stubs: StubLibrary, types: NativeTypes) -> Any:
+        """Return what drops what cleared owners held, to be called when no collection is under way."""
+        made = cpython.new_object(types.get(_Sweeper, "figwasp._Sweeper", callable_=True))
+        cpython.set_field(made, FUNC_VECTORCALL, stubs.compile(objects.sweep(id(self._graveyard))))
+        return made
+
+    def make(self, block: int, release: Callable[[], None] | None = None, slots: int = 0, count: int = 0) -> Owner:
+        """Make the owner of a block.
+
+        Args:
+            block: its address, or 0 for an owner that only holds others.
+            release: called when the owner has gone; by then the block's first word may be overwritten.
+            slots: address of an array of PyObject* in the block, all 0 or owned.
+            count: their number.
+        """
+        if release is not None:
+            if self._dead.value:
+                self.reap()  # pending calls run on the main thread only, which may be waiting
+            self._releases[block] = release
+        owner: Owner = self._new(id(self._type), block, slots, count)
+        return owner
+
+    def reap(self) -> None:
+        """Release the blocks whose owners have gone: a pending call of the interpreter.
+
+        Not when that is shutting down: what releases them may have lost its globals, and the process goes anyway.
+        """
+        if self._pauses or self._finalizing():
+            return
+        while block := self._next_dead():
+            self._releases.pop(block)()
+
+    @contextmanager
+    def no_releases(self) -> Iterator[None]:
+        """Release no block until the end, which makes up for it."""
+        self._pauses.append(None)
+        try:
+            yield
+        finally:
+            self._pauses.pop()
+            self.reap()
+
+
+def set_slots(owner: Owner, slots: int, count: int) -> None:
+    """Give an owner another array of slots."""
+    cpython.set_field(owner, OWNER_COUNT, 0)
+    cpython.set_field(owner, OWNER_SLOTS, slots)
+    cpython.set_field(owner, OWNER_COUNT, count)
+
+
+def clear_slot(address: int) -> None:
+    """Drop the reference in a slot."""
+    value = linux.read_u64(address)
+    if value:
+        thing = cpython.object_at(address)
+        linux.write_u64(address, 0)
+        cpython.drop_reference(thing)

@@ -1,0 +1,96 @@
+"""Floor 4: what a process has once: executable memory, stacks, stubs, the fault handler, the ticker.
+
+In: the Python callables that emitted code calls. Out: the parts, handed to everything that is made below an engine. All of it is
+mapped raw and never released. `runtime.start` makes the one there is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+from figwasp.runtime.code.ranges import CodeTable
+from figwasp.runtime.native.handler import FaultHandler
+from figwasp.runtime.native.owner import Owners
+from figwasp.runtime.native.ticker import Ticker
+from figwasp.runtime.native.types import NativeTypes
+from figwasp.runtime.platform import codespace, cpython, linux
+from figwasp.runtime.platform.stack import Stacks
+from figwasp.runtime.platform.statics import Statics
+from figwasp.runtime.store.contexts import Contexts
+from figwasp.runtime.stubs.hooks import Callbacks
+from figwasp.runtime.stubs.host import Deadlines
+from figwasp.runtime.stubs.library import StubLibrary
+
+__all__ = ["NativeRuntime"]
+
+_DEADLINES: Final = 512  # cells of the table
+_THREAD_SHIFT: Final = 6  # thread states are further apart than this
+
+
+class NativeRuntime:
+    """The native part of the process.
+
+    Attributes:
+        table: what code stands where.
+        contexts: which store a context belongs to.
+        space: executable memory.
+        stacks: contexts and wasm stacks.
+        deadlines: the table of those that threads have (`deadline`).
+        stubs: the code between Python and WebAssembly.
+        types: native types.
+        owners: what releases native blocks.
+        handler: takes faults at guard pages.
+        ticker: interrupts compiled code.
+    """
+
+    __slots__ = (
+        "_callbacks",
+        "contexts",
+        "deadlines",
+        "handler",
+        "owners",
+        "space",
+        "stacks",
+        "stubs",
+        "table",
+        "ticker",
+        "types",
+    )
+
+    def __init__(
+        self, table: CodeTable, contexts: Contexts, callbacks: Callbacks, forget_calls: Callable[[int], None]
+    ) -> None:
+        """Make it.
+
+        Args:
+            table: what `callbacks` find code in; empty.
+            contexts: what they find stores in; empty.
+            callbacks: what emitted code calls.
+            forget_calls: called with a context whose calls will not go on.
+
+        Raises:
+            Unsupported: this platform cannot run compiled code.
+        """
+        cpython.probe()
+        self._callbacks = callbacks  # which emitted code refers to
+        self.table = table
+        self.contexts = contexts
+        statics = Statics()
+        self.space = codespace.Space()
+        self.deadlines = Deadlines(linux.allocate(16 * _DEADLINES), _DEADLINES, _THREAD_SHIFT)
+        self.stubs = StubLibrary(self.space, table, statics, callbacks, self.deadlines)
+        self.stacks = Stacks(statics.contexts_used, self._strip, forget_calls)
+        self.types = NativeTypes(self.stubs)
+        self.owners = Owners(self.stubs, self.types, statics)
+        self.handler = FaultHandler(self.stubs, self.space, self.stacks, statics)
+        self.ticker = Ticker(self.stubs, self.stacks, statics)
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    def _strip(self, context: int) -> int:
+        return self.stubs.strip(context)
+
+    def _after_fork(self) -> None:
+        self.stacks.disown_idle()
+        self.ticker.restart()

@@ -1,0 +1,64 @@
+"""Floor 4: heap types whose objects hold an owner and a Python side: callables and memories. Each is made once.
+
+In: a Python class with the methods. Out: the type, whose slots are emitted code.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from figwasp.ir.func import Func
+from figwasp.runtime.platform import cpython
+from figwasp.runtime.stubs.library import StubLibrary
+from figwasp.runtime.stubs.objects import FUNC_SIZE, FUNC_VECTORCALL
+
+__all__ = ["NativeTypes"]
+
+
+class NativeTypes:
+    """The types made so far."""
+
+    __slots__ = ("_lock", "_made", "_stubs")
+
+    def __init__(self, stubs: StubLibrary) -> None:
+        self._stubs = stubs
+        self._made: dict[type, type] = {}
+        self._lock = threading.RLock()
+
+    def get(
+        self,
+        base: type,
+        name: str,
+        *,
+        cleared: Sequence[int] = (),
+        callable_: bool = False,
+        getbuffer: Callable[[], Func] | None = None,
+    ) -> type:
+        """Return the type with the methods of a class.
+
+        Args:
+            base: the class, with empty `__slots__`.
+            name: the qualified name of the type.
+            cleared: offsets of what the collector may clear.
+            callable_: whether objects hold the address of their vectorcall code.
+            getbuffer: builds bf_getbuffer, for objects that are buffers.
+        """
+        made = self._made.get(base)
+        if made is not None:
+            return made
+        with self._lock:
+            made = self._made.get(base)
+            if made is None:
+                stubs = self._stubs
+                made = self._made[base] = cpython.make_type(
+                    name,
+                    FUNC_SIZE,
+                    base,
+                    traverse=stubs.traverse,
+                    clear=stubs.clear(cleared),
+                    dealloc=stubs.dealloc,
+                    vectorcall_offset=FUNC_VECTORCALL if callable_ else 0,
+                    getbuffer=0 if getbuffer is None else stubs.compile(getbuffer()),
+                )
+            return made

@@ -1,0 +1,117 @@
+"""Floor 4: what compiled code asks of Python: the builtins that are Python functions, and code for a function that has none yet.
+
+In: the Python side of the instance that asks, and operands as unsigned ints. Out: an int or None. `ir.builtins` has the table with
+the signatures; those that are not here are stubs (`stubs.host`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from figwasp import layout
+from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_BOUNDS_TABLE
+from figwasp.runtime.objects import closing
+from figwasp.runtime.objects.instance import InstanceState
+from figwasp.runtime.platform import linux
+from figwasp.runtime.trap.traps import trap
+
+__all__ = ["BUILTINS", "compile_on_call"]
+
+
+def compile_on_call(state: InstanceState, index: int, context: int) -> int:
+    """Return the address of a function's code, compiling it if that has not been done.
+
+    Args:
+        state: the instance.
+        index: of the function.
+        context: of the chain that calls it, suspended in the lazy entry.
+
+    Raises:
+        Closed: the instance has been closed.
+        Invalid, Malformed: its body is, and validation was left for now.
+    """
+    if state.closed is not None:
+        closing.check(state, context)
+    return state.code.compile(index)
+
+
+def memory_grow(state: InstanceState, memory: int, delta: int) -> int:
+    """memory.grow (spec 4.6.10)."""
+    return state.memories[memory].grow(delta) & 0xFFFF_FFFF
+
+
+def memory_init(state: InstanceState, memory: int, segment: int, target: int, source: int, count: int) -> None:
+    """memory.init."""
+    start, end = state.datas[segment]
+    record = state.memories[memory].record
+    if source + count > end - start or target + count > linux.read_u64(record + layout.MEM_LENGTH):
+        raise trap(TRAP_OUT_OF_BOUNDS_MEMORY)
+    if count:
+        data = state.code.module.data
+        linux.write(state.memories[memory].base + target, data[start + source : start + source + count])
+
+
+def data_drop(state: InstanceState, segment: int) -> None:
+    """data.drop."""
+    state.datas[segment] = (0, 0)
+
+
+def table_set(state: InstanceState, table: int, index: int, bits: int) -> None:
+    """table.set."""
+    if index >= len(state.tables[table]):
+        raise trap(TRAP_OUT_OF_BOUNDS_TABLE)
+    state.tables[table].set(index, bits)
+
+
+def table_grow(state: InstanceState, table: int, bits: int, delta: int) -> int:
+    """table.grow."""
+    return state.tables[table].grow(bits, delta) & 0xFFFF_FFFF
+
+
+def table_fill(state: InstanceState, table: int, start: int, bits: int, count: int) -> None:
+    """table.fill."""
+    if start + count > len(state.tables[table]):
+        raise trap(TRAP_OUT_OF_BOUNDS_TABLE)
+    state.tables[table].fill(start, bits, count)
+
+
+def table_copy(state: InstanceState, target_table: int, source_table: int, target: int, source: int, count: int) -> None:
+    """table.copy."""
+    to, from_ = state.tables[target_table], state.tables[source_table]
+    if source + count > len(from_) or target + count > len(to):
+        raise trap(TRAP_OUT_OF_BOUNDS_TABLE)
+    to.copy(target, from_, source, count)
+
+
+def table_init(state: InstanceState, table: int, segment: int, target: int, source: int, count: int) -> None:
+    """table.init."""
+    elements = state.elems[segment]
+    if source + count > len(elements) or target + count > len(state.tables[table]):
+        raise trap(TRAP_OUT_OF_BOUNDS_TABLE)
+    state.tables[table].write(target, elements[source : source + count])
+
+
+def elem_drop(state: InstanceState, segment: int) -> None:
+    """elem.drop."""
+    state.replace_segment(segment, [])
+
+
+def global_set_ref(state: InstanceState, index: int, bits: int) -> None:
+    """global.set of a reference."""
+    state.globals[index].set(bits)
+
+
+BUILTINS: Final[dict[int, Callable[..., int | None]]] = {
+    layout.BUILTIN_MEMORY_GROW: memory_grow,
+    layout.BUILTIN_MEMORY_INIT: memory_init,
+    layout.BUILTIN_DATA_DROP: data_drop,
+    layout.BUILTIN_TABLE_SET: table_set,
+    layout.BUILTIN_TABLE_GROW: table_grow,
+    layout.BUILTIN_TABLE_FILL: table_fill,
+    layout.BUILTIN_TABLE_COPY: table_copy,
+    layout.BUILTIN_TABLE_INIT: table_init,
+    layout.BUILTIN_ELEM_DROP: elem_drop,
+    layout.BUILTIN_GLOBAL_SET_REF: global_set_ref,
+}
+"""Builtin number -> what implements it."""

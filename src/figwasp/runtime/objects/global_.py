@@ -1,0 +1,66 @@
+"""Floor 4: global instances (spec 4.2.9): a cell in native memory. A reference in it is written by Python code only."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+
+from figwasp.runtime.native.owner import Owner
+from figwasp.runtime.objects.keeping import forget_externs, keep, owner_of
+from figwasp.runtime.platform import linux
+from figwasp.runtime.store.store import Store
+from figwasp.wasm.syntax.types import GlobalType, is_extern, is_ref
+
+__all__ = ["Global"]
+
+
+class Global:
+    """A global instance (spec 4.2.9).
+
+    Attributes:
+        address: of its 8-byte cell.
+        type: value type and mutability.
+        content: the value type, with a canonical number for an index.
+        store: where an externref in it lives.
+        keeper: owner that holds the owner of a foreign function in it.
+        owner: keeps the cell, for a global made by the host; None for one that its instance owns.
+    """
+
+    __slots__ = ("__weakref__", "address", "content", "home", "keeper", "owner", "store", "type")
+
+    def __init__(self, type_: GlobalType, content: int, address: int, store: Store, keeper: Owner) -> None:
+        self.type = type_
+        self.content = content
+        self.address = address
+        self.store = store
+        self.home = [weakref.ref(store)]  # for what outlives this object
+        self.keeper = keeper
+        self.owner: Owner | None = None
+
+    def releaser(self) -> Callable[[], None]:
+        """Return what must be called before the cell goes."""
+        address = self.address
+        home = self.home if is_extern(self.content) else None
+
+        def release() -> None:
+            if home is not None:
+                forget_externs(home, [linux.read_u64(address)])
+
+        return release
+
+    def join(self, store: Store) -> None:
+        """Belong to another store from now on."""
+        self.store = store
+        self.home[0] = weakref.ref(store)
+
+    def get(self) -> int:
+        """Return its raw bits."""
+        return linux.read_u64(self.address)
+
+    def set(self, bits: int) -> None:
+        """Set its raw bits, and keep alive what they refer to."""
+        if is_extern(self.content):
+            self.store.replace_externs([self.get()], [bits])
+        elif bits and is_ref(self.content):
+            keep(self.keeper, owner_of(bits))
+        linux.write_u64(self.address, bits)

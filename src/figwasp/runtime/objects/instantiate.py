@@ -1,0 +1,344 @@
+"""Floor 4: instantiation (spec 4.7.3): from a compiled module and what satisfies its imports to an instance.
+
+In: the module, and externs that have been checked. Out: the instance's Python side and the owner that keeps it. The order is the
+specification's: allocate, evaluate initialisers, copy segments, run the start function.
+"""
+
+from __future__ import annotations
+
+import struct
+import weakref
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from figwasp import layout
+from figwasp.errors import Unsupported
+from figwasp.ir import constants
+from figwasp.ir.build.base import ir_types
+from figwasp.runtime.code.compile import CompiledModule
+from figwasp.runtime.limits import budget
+from figwasp.runtime.native.owner import Owner
+from figwasp.runtime.objects.builtins import data_drop, elem_drop, memory_init, table_init
+from figwasp.runtime.objects.caller import WithCaller
+from figwasp.runtime.objects.func import Func, HostFunc, func_at
+from figwasp.runtime.objects.global_ import Global
+from figwasp.runtime.objects.instance import InstanceState
+from figwasp.runtime.objects.memory import Memory
+from figwasp.runtime.objects.suspend import AsyncHostFunc, is_async
+from figwasp.runtime.objects.table import Table
+from figwasp.runtime.objects.tag import Tag
+from figwasp.runtime.platform import cpython, linear, linux, modes
+from figwasp.runtime.store.store import Store
+from figwasp.runtime.stubs.builder import kinds, simple
+from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, FUNC, ConstExpr
+from figwasp.wasm.syntax.types import is_extern, is_ref
+from figwasp.wasm.valid.subtyping import canonical_type
+
+__all__ = ["Extern", "Given", "instantiate"]
+
+Extern = Func | Callable[..., Any] | Memory | Table | Global | Tag
+"""What an import can be: a wasm function, a Python callable, or an instance of the other kinds."""
+Given = tuple[Extern, Owner | None]
+"""What satisfies an import, and the owner that keeps it; None for a Python callable or a tag."""
+
+_FUNCREF: Final = struct.Struct("<QQII")
+
+
+def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[InstanceState, Owner]:
+    """Make an instance; its start function has run.
+
+    Where a memory has no guard area, its own or one that it imports, the code checks bounds.
+
+    Args:
+        code: the compiled module.
+        externs: one per import, of the right kind and type.
+
+    Raises:
+        Trap: an active segment does not fit, or the start function trapped.
+        LimitExceeded: no memory for what the module declares, or more than its engine allows.
+        Unsupported: it declares something that only validation knows.
+    """
+    if code.missing is not None:
+        raise Unsupported(f"the module cannot be instantiated: no support for {code.missing} yet", code.missing)
+    if code.mode == modes.GUARD and any(isinstance(extern, Memory) and extern.mode != modes.GUARD for extern, _ in externs):
+        code = code.checked()
+    slots = code.config.slots
+    slots.take(code.native.owners.reap)
+    try:
+        block = _fill(code, externs)
+    except BaseException:
+        slots.give_back()
+        raise
+    block.releases.append(slots.give_back)
+    state = block.state
+    if code.config.fuel:
+        state.store.fuel.add(state.store, code.config.fuel)
+    _evaluate_segments(state)
+    _run_active_segments(state)
+    start = code.module.start
+    if start is not None:
+        func_at(code.native, state.func_reference(start))()
+    return state, block.owner
+
+
+def _fill(code: CompiledModule, externs: Sequence[Given]) -> _Block:
+    try:
+        block = _Block(code, externs)
+        block.fill()
+    except linear.NoGuard:
+        block = _Block(code.checked(), externs)
+        block.fill()
+    return block
+
+
+# Segments
+
+
+def _evaluate(state: InstanceState, expr: ConstExpr) -> int:
+    """Return the raw bits of a constant expression."""
+    return constants.evaluate(expr, lambda index: state.globals[index].get(), state.func_reference)
+
+
+def _evaluate_segments(state: InstanceState) -> None:
+    """Evaluate the initial elements of tables and the elements of every element segment."""
+    module = state.code.module
+    for table, init in zip(state.tables[module.num_imported_tables :], module.table_inits, strict=True):
+        if init is not None:
+            table.fill(0, _evaluate(state, init), len(table))
+    values: dict[int, int] = {}
+    for elem in module.elems:
+        references = []
+        for expr in elem.inits:
+            bits = values.get(id(expr))
+            if bits is None:
+                bits = values[id(expr)] = _evaluate(state, expr)
+            references.append(bits)
+        state.elems.append([])
+        state.replace_segment(len(state.elems) - 1, references)
+    state.datas[:] = [(data.start, data.end) for data in module.datas]
+
+
+def _run_active_segments(state: InstanceState) -> None:
+    """Copy the active segments where they go, in order, and drop them.
+
+    Raises:
+        Trap: one does not fit; what came before it stays.
+    """
+    module = state.code.module
+    for i, elem in enumerate(module.elems):
+        if elem.mode == ACTIVE:
+            assert elem.offset is not None
+            table_init(state, elem.table, i, _evaluate(state, elem.offset), 0, len(state.elems[i]))
+        if elem.mode in (ACTIVE, DECLARATIVE):
+            elem_drop(state, i)
+    for i, data in enumerate(module.datas):
+        if data.mode == ACTIVE:
+            assert data.offset is not None
+            memory_init(state, data.memory, i, _evaluate(state, data.offset), 0, data.end - data.start)
+            data_drop(state, i)
+
+
+# The block
+
+
+class _Block:
+    """An instance block, with what follows it: a FuncRef for every import that is a Python callable, and the owner's slots.
+
+    The slots are the instance's Python side, then a pair (callable, HostFunc) for each of those imports.
+
+    Attributes:
+        owner: keeps it.
+        state: the Python side.
+        releases: what is called when it goes.
+    """
+
+    def __init__(self, code: CompiledModule, externs: Sequence[Given]) -> None:
+        """Allocate it.
+
+        Args:
+            code: the compiled module.
+            externs: what satisfies its imports.
+        """
+        self._code = code
+        self._module = code.module
+        self._places = code.layout
+        self._externs = externs
+        pairs = zip(self._module.imports, externs, strict=True)
+        hosts = sum(item.kind == FUNC and not isinstance(extern, Func) for item, (extern, _) in pairs)
+        self._host_references = code.layout.size
+        size = self._host_references + layout.FUNCREF_SIZE * hosts
+        count = 1 + 2 * hosts
+        self._block: int = cpython.raw_calloc(1, size + 8 * count)
+        if not self._block:
+            raise MemoryError
+        self._slots = self._block + size
+        self.releases: list[Callable[[], None]] = []
+        self._states: list[weakref.ref[InstanceState]] = []
+        self.owner = code.native.owners.make(self._block, self._release(), self._slots, count)
+        self.state = InstanceState(code, self._block, _join_stores(code, externs))
+
+    def fill(self) -> None:
+        """Fill it in."""
+        code, state, block = self._code, self.state, self._block
+        self._states.append(weakref.ref(state))
+        self.releases.append(state.segments_releaser())
+        linux.write_u64(block + layout.INST_STATE, self._slots)
+        linux.write_u64(block + layout.INST_OWNER, id(self.owner))
+        cpython.set_reference(self._slots, state)
+        state.join(state.store)
+        state.store.add_instance(state, code.config.stack_size)
+        self._keeper = code.native.owners.make(0)
+        externs = {id(owner): owner for _, owner in self._externs if owner is not None}
+        self.owner.hold(code.owner, state.store.owner, self._keeper, *externs.values())
+        linux.write(block + self._places.type_id(0), code.number_words)
+        self._take_imports()
+        self._define_funcs()
+        self._define_tables()
+        self._define_memories()
+        self._define_globals()
+        self._define_tags()
+        code.add_user(state)
+
+    def _release(self) -> Callable[[], None]:
+        block, releases, states = self._block, self.releases, self._states
+
+        def release() -> None:
+            for reference in states:
+                state = reference()
+                if state is not None:
+                    state.leave()
+            for one in releases:
+                one()
+            cpython.raw_free(block)
+
+        return release
+
+    def _take_imports(self) -> None:
+        state = self.state
+        func = host = 0
+        for item, (extern, _) in zip(self._module.imports, self._externs, strict=True):
+            if isinstance(extern, Tag):
+                state.tags.append(extern)
+            elif item.kind == FUNC:
+                assert isinstance(item.desc, int)
+                if isinstance(extern, Func):
+                    reference = extern.address
+                else:
+                    assert callable(extern)
+                    reference = self._host_func(host, extern, item.desc, f"{item.module}.{item.name}")
+                    host += 1
+                linux.write_u64(self._block + self._places.imported_func(func), reference)
+                func += 1
+            elif isinstance(extern, Table):
+                self._add_table(extern)
+            elif isinstance(extern, Memory):
+                self._add_memory(extern)
+            elif isinstance(extern, Global):
+                linux.write_u64(self._block + self._places.global_cell(len(state.globals)), extern.address)
+                state.globals.append(extern)
+
+    def _host_func(self, number: int, function: Callable[..., Any], type_index: int, name: str) -> int:
+        """Fill the FuncRef and the pair of slots of an imported Python callable; return the FuncRef's address."""
+        if isinstance(function, WithCaller):
+            function = function.bind(self.state)
+        reference = self._block + self._host_references + layout.FUNCREF_SIZE * number
+        pair = self._slots + 8 + 16 * number
+        type_ = self._module.signature(type_index)
+        stubs = self._code.native.stubs
+        store = _store_of(weakref.ref(self.state))
+        if is_async(function):
+            code = stubs.async_host_stub(ir_types(type_.params), ir_types(type_.results))
+            record: HostFunc = AsyncHostFunc(stubs, function, type_, name, self._block, store)
+        else:
+            code = stubs.host_stub(kinds(type_.params), kinds(type_.results), direct=False)
+            direct = simple(type_.params + type_.results)
+            record = HostFunc(stubs, function, type_, name, self._block, store, reference if direct else 0)
+        cpython.set_reference(pair, function)
+        cpython.set_reference(pair + 8, record)
+        linux.write(reference, _FUNCREF.pack(code, pair, self._code.numbers[type_index], layout.HOST_INDEX))
+        return reference
+
+    def _define_funcs(self) -> None:
+        module, code, block = self._module, self._code, self._block
+        first = module.num_imported_funcs
+        ids = code.numbers
+        pack = _FUNCREF.pack
+        references = [
+            pack(code.code_of(first + i), block, ids[module.func_types[first + i]], first + i) for i in range(len(module.bodies))
+        ]
+        if references:
+            linux.write(block + self._places.funcref(first), b"".join(references))
+
+    def _add_table(self, table: Table) -> None:
+        linux.write_u64(self._block + self._places.table_record(len(self.state.tables)), table.record)
+        self.state.tables.append(table)
+
+    def _add_memory(self, memory: Memory) -> None:
+        index = len(self.state.memories)
+        words = array("Q", (memory.record, memory.base))
+        linux.write(self._block + self._places.memory_record(index), words.tobytes())
+        self.state.memories.append(memory)
+
+    def _define_tables(self) -> None:
+        room = budget(self._code.config.max_table, "max_table")
+        for type_ in self._module.tables[self._module.num_imported_tables :]:
+            elem = canonical_type(type_.elem, self._code.numbers)
+            table = Table(type_, elem, self.state.store, self._keeper, room)
+            self.releases.append(table.releaser())
+            self._add_table(table)
+
+    def _define_memories(self) -> None:
+        code = self._code
+        room = budget(code.config.max_memory, "max_memory")
+        for type_ in self._module.memories[self._module.num_imported_memories :]:
+            memory = Memory(code.native, type_, code.mode, room)
+            self.releases.append(linear.releaser(memory.record))
+            self._add_memory(memory)
+
+    def _define_globals(self) -> None:
+        module, state = self._module, self.state
+        first = module.num_imported_globals
+        for i, init in enumerate(module.global_inits):
+            type_ = module.globals[first + i]
+            address = self._block + self._places.global_cell(first + i)
+            global_ = Global(type_, canonical_type(type_.type, self._code.numbers), address, state.store, self._keeper)
+            if is_extern(type_.type):
+                self.releases.append(global_.releaser())
+            bits = _evaluate(state, init)
+            if is_ref(type_.type):
+                global_.set(bits)
+            else:
+                linux.write_u64(address, bits)
+            state.globals.append(global_)
+
+    def _define_tags(self) -> None:
+        for index in self._module.tags[self._module.num_imported_tags :]:
+            self.state.tags.append(Tag(self._module.signature(index), self._code.numbers[index], self._code.owner))
+
+
+def _join_stores(code: CompiledModule, externs: Sequence[Given]) -> Store:
+    """Return the one store of everything imported, or a new one."""
+    store: Store | None = None
+    for extern, _ in externs:
+        if isinstance(extern, (Func, Table, Global)):
+            if store is None:
+                store = extern.store
+            else:
+                store.merge(extern.store)
+    if store is None:
+        return Store(code.native)
+    store.current.check_thread()
+    return store.current
+
+
+def _store_of(state: weakref.ref[InstanceState]) -> Callable[[], Store]:
+    """Return what gives the store of an instance, which it does not keep."""
+
+    def store_of_state() -> Store:
+        alive = state()
+        if alive is None:
+            raise ReferenceError("the instance this belongs to has been collected")
+        return alive.store
+
+    return store_of_state

@@ -1,0 +1,42 @@
+"""Floor 4: what tables and globals keep alive: the owners of functions they refer to, and externrefs of their store."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from figwasp import layout
+from figwasp.runtime.native.owner import Owner
+from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.store.store import Store
+
+__all__ = ["forget_externs", "keep", "owner_of"]
+
+
+def owner_of(reference: int) -> Owner:
+    """Return the owner of the instance that a FuncRef belongs to."""
+    block = linux.read_u64(reference + layout.FUNCREF_INSTANCE)
+    if linux.read_u32(reference + layout.FUNCREF_INDEX) == layout.HOST_INDEX:
+        record: Any = cpython.object_at(block + 8)
+        block = record.block
+    owner: Owner = cpython.object_at(block + layout.INST_OWNER)
+    return owner
+
+
+def keep(keeper: Owner, owner: Owner) -> None:
+    """Keep the owner of a function as long as a container, unless the container goes with that owner anyway."""
+    if keeper not in owner.holds:
+        keeper.hold(owner)
+
+
+def forget_externs(home: list[weakref.ref[Store]], references: list[int]) -> None:
+    """Note that what held externrefs is gone.
+
+    Args:
+        home: leads to the store.
+        references: their raw bits.
+    """
+    store = home[0]()
+    if store is not None and any(references):
+        store.replace_externs(references, ())
+        store.clean_up_if_asked()

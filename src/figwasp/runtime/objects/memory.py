@@ -1,0 +1,81 @@
+"""Floor 4: memory instances (spec 4.2.8): a record in native memory, which instances share, and the limits of its growth."""
+
+from __future__ import annotations
+
+from figwasp import layout
+from figwasp.errors import LimitExceeded, Unsupported
+from figwasp.runtime.limits import Budget
+from figwasp.runtime.native.owner import Owner
+from figwasp.runtime.native.runtime import NativeRuntime
+from figwasp.runtime.platform import linear, linux, modes
+from figwasp.wasm.syntax.types import I64, MemoryType
+
+__all__ = ["Memory", "new_memory"]
+
+
+class Memory:
+    """A memory instance (spec 4.2.8).
+
+    Attributes:
+        native: the native runtime it is part of.
+        record: address of its record.
+        type: with the limits it was made with.
+        mode: modes.GUARD or modes.CHECKED.
+        owner: keeps the record and the pages, for a memory made by the host; None for one that its instance owns.
+    """
+
+    __slots__ = ("__weakref__", "_budget", "limit", "mode", "native", "owner", "record", "type")
+
+    def __init__(self, native: NativeRuntime, type_: MemoryType, mode: int, budget: Budget | None = None) -> None:
+        self.native = native
+        self.type = type_
+        self._budget = budget
+        self.mode = mode
+        self.limit = linear.MAX_PAGES if type_.limits.max is None else min(type_.limits.max, linear.MAX_PAGES)
+        size = type_.limits.min << type_.page
+        if size > linear.MAX_PAGES * layout.PAGE_SIZE:
+            if type_.address == I64:
+                raise Unsupported(f"a memory of {size} bytes: no support for memory64 yet", "memory64")
+            raise LimitExceeded(f"a memory of {size} bytes (at most {linear.MAX_PAGES * layout.PAGE_SIZE})")
+        if budget is not None:
+            budget.begin(size, "bytes of memory")
+            self.limit = min(self.limit, budget.limit >> type_.page)
+        most = None if type_.limits.max is None and budget is None else self.limit
+        self.record = linear.create(-(-size // layout.PAGE_SIZE), most, mode)
+        linux.write_u64(self.record + layout.MEM_LENGTH, size)
+        self.owner: Owner | None = None
+
+    @property
+    def pages(self) -> int:
+        """The present size in pages."""
+        return linux.read_u64(self.record + layout.MEM_LENGTH) >> self.type.page
+
+    @property
+    def base(self) -> int:
+        """The address of its first byte."""
+        return linux.read_u64(self.record + layout.MEM_BASE)
+
+    def grow(self, delta: int) -> int:
+        """Grow by pages; return the old size or -1."""
+        if self.type.page != 16:
+            raise Unsupported("growing a memory with small pages: no support for custom-page-sizes yet", "custom-page-sizes")
+        budget = self._budget
+        if budget is None:
+            return linear.grow(self.record, delta, self.limit, self.native.stubs.exchange)
+        more = delta << self.type.page
+        if not budget.take(more):
+            return -1
+        old = linear.grow(self.record, delta, self.limit, self.native.stubs.exchange)
+        if old < 0:
+            budget.give_back(more)
+        return old
+
+
+def new_memory(native: NativeRuntime, type_: MemoryType, mode: int) -> Memory:
+    """Make a memory that the host owns: in the mode given, or checked when there is no address space for a guard area."""
+    try:
+        memory = Memory(native, type_, mode)
+    except linear.NoGuard:
+        memory = Memory(native, type_, modes.CHECKED)
+    memory.owner = native.owners.make(memory.record, linear.releaser(memory.record))
+    return memory

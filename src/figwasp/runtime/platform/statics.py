@@ -1,0 +1,51 @@
+"""Floor 4: the words at fixed addresses that emitted code of the whole process refers to: one page, never released."""
+
+from __future__ import annotations
+
+from figwasp.runtime.platform import linux
+
+__all__ = ["Statics"]
+
+
+class Statics:
+    """Addresses of the words.
+
+    Attributes:
+        parked: 1 while the ticker sleeps.
+        contexts_used: number of contexts that may be in use.
+        previous_handler: address of the SIGSEGV handler before ours.
+        reap_list: head of the list of blocks to be released; 0 for none.
+        interval: a struct timespec, the time between two ticks.
+        handler: address of our SIGSEGV handler; 0 until it is installed.
+        tick: address of the code of a tick.
+        fuel: address of the code that asks for more fuel; 0 until it is needed.
+        default_action, our_action, present_action: struct sigaction: the default, with our handler, and room for another.
+    """
+
+    __slots__ = (
+        "contexts_used",
+        "default_action",
+        "fuel",
+        "handler",
+        "interval",
+        "our_action",
+        "parked",
+        "present_action",
+        "previous_handler",
+        "reap_list",
+        "tick",
+    )
+
+    def __init__(self) -> None:
+        page = linux.allocate(linux.PAGE)
+        self.parked = page
+        self.contexts_used = page + 8
+        self.previous_handler = page + 16
+        self.reap_list = page + 24
+        self.interval = page + 32
+        self.handler = page + 48
+        self.tick = page + 56
+        self.fuel = page + 64
+        self.default_action = page + 128
+        self.our_action = page + 512
+        self.present_action = page + 1024

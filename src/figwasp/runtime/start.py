@@ -1,0 +1,73 @@
+"""Floor 4: the one native runtime of the process: where its parts and the Python functions that they call are put together.
+
+Whatever is made below an engine gets the native runtime handed to it; only what users begin with asks for it here.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from figwasp.errors import Busy
+from figwasp.runtime.code import collector
+from figwasp.runtime.code.ranges import CodeTable
+from figwasp.runtime.native.runtime import NativeRuntime
+from figwasp.runtime.objects.builtins import BUILTINS, compile_on_call
+from figwasp.runtime.store import listened
+from figwasp.runtime.store.contexts import Contexts
+from figwasp.runtime.stubs.hooks import Callbacks
+from figwasp.runtime.trap import tracebacks
+from figwasp.runtime.trap.traps import TrapReporter
+
+__all__ = ["native_runtime"]
+
+_lock = threading.Lock()
+_native: NativeRuntime | None = None
+
+
+def native_runtime() -> NativeRuntime:
+    """Return the native runtime, made on first use.
+
+    Raises:
+        Unsupported: this platform cannot run compiled code.
+    """
+    global _native
+    if _native is None:
+        with _lock:
+            if _native is None:
+                _native = collector.without_collections(_make)  # looking for garbage took a third of the time
+    return _native
+
+
+def _make() -> NativeRuntime:
+    table = CodeTable()
+    contexts = Contexts()
+    callbacks = Callbacks()
+    callbacks.explain_trap = TrapReporter(table).explain
+    callbacks.finish_chain = contexts.finish_chain
+    callbacks.refuse_cleared = _refuse_cleared
+    callbacks.claim_chain = _claim_chain
+    callbacks.refuse_busy = _refuse_busy
+    callbacks.end_listened_calls = listened.abandon
+    callbacks.trim_traceback = tracebacks.tidy
+    callbacks.refuel = contexts.refuel
+    callbacks.compile = compile_on_call
+    callbacks.before_call = listened.before
+    callbacks.after_call = listened.after
+    callbacks.builtins = BUILTINS
+    return NativeRuntime(table, contexts, callbacks, listened.forget)
+
+
+def _refuse_cleared(*_args: object) -> None:
+    """Answer for something the cycle collector has already cleared."""
+    raise ReferenceError("the instance this belongs to has been collected")
+
+
+def _claim_chain(slow_path: Any) -> None:
+    """Bind the chain of a function's store to the calling thread."""
+    slow_path.store.claim()
+
+
+def _refuse_busy() -> None:
+    """Answer for a chain that another thread took between two steps."""
+    raise Busy("another thread is running in this store")

@@ -1,0 +1,53 @@
+"""Floor 4: which store a context belongs to: for emitted code, which knows contexts only.
+
+In: contexts, by their addresses, and the stores that run on them, which this does not keep alive. Out: what a leaving chain and
+one out of fuel ask of their store.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Protocol
+
+__all__ = ["Contexts"]
+
+
+class _Store(Protocol):
+    """What is asked of a store."""
+
+    def clean_up(self, leaving: int) -> None:
+        """Release what the finished chain had pinned; `leaving` is its context."""
+
+    def refuel(self, context: int) -> bool:
+        """Return whether a context whose fuel is used up may go on."""
+
+
+class Contexts:
+    """The contexts of the process."""
+
+    __slots__ = ("_stores",)
+
+    def __init__(self) -> None:
+        self._stores: dict[int, weakref.ref[_Store]] = {}
+
+    def assign(self, context: int, store: _Store | None) -> None:
+        """Note which store a context belongs to; None: to none any more."""
+        if store is None:
+            self._stores.pop(context, None)
+        else:
+            self._stores[context] = weakref.ref(store)
+
+    def _store_of(self, context: int) -> _Store | None:
+        reference = self._stores.get(context)
+        return None if reference is None else reference()
+
+    def finish_chain(self, context: int) -> None:
+        """Have the store clean up: the outermost entry of a context leaves, and the flag for that was set."""
+        store = self._store_of(context)
+        if store is not None:
+            store.clean_up(context)
+
+    def refuel(self, context: int) -> bool:
+        """Return whether a context whose fuel is used up may go on."""
+        store = self._store_of(context)
+        return store is not None and store.refuel(context)

@@ -1,0 +1,98 @@
+"""Floor 4: what stubs call that is not WebAssembly: Python callables, and the stubs around them that all entries share.
+
+In: the callables, made above (`runtime.start`). Out: addresses that are constants in emitted code, so all of it lives as long as
+the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["Callbacks", "Hooks"]
+
+
+class Callbacks:
+    """The Python callables that emitted code calls.
+
+    Attributes:
+        explain_trap: (context address, trap code, pc, stack pointer, exception or None) -> the exception with which an entry fails.
+        finish_chain: (context address,): releases what the chain had pinned whose outermost entry leaves.
+        refuse_cleared: (): raises: the collector has cleared what the call needs.
+        claim_chain: (call slow path,): binds the chain of its store to the calling thread, or raises.
+        refuse_busy: (): raises Busy.
+        end_listened_calls: (context address, exception): tells listeners of the calls that an exception ends.
+        trim_traceback: (exception,) -> the exception, without the runtime's own functions in its traceback.
+        refuel: (context address,) -> whether a chain that is out of fuel may go on.
+        compile: (instance, function index, context address) -> address of the function's code.
+        before_call, after_call: (instance, function index, address of operands or results, context address): tell a listener.
+        builtins: builtin number -> (instance, operands) -> result or None.
+    """
+
+    __slots__ = (
+        "after_call",
+        "before_call",
+        "builtins",
+        "claim_chain",
+        "compile",
+        "end_listened_calls",
+        "explain_trap",
+        "finish_chain",
+        "refuel",
+        "refuse_busy",
+        "refuse_cleared",
+        "trim_traceback",
+    )
+
+    explain_trap: Callable[[int, int, int, int, BaseException | None], BaseException]
+    finish_chain: Callable[[int], None]
+    refuse_cleared: Callable[..., None]
+    claim_chain: Callable[[Any], None]
+    refuse_busy: Callable[[], None]
+    end_listened_calls: Callable[[int, BaseException], None]
+    trim_traceback: Callable[[BaseException], BaseException]
+    refuel: Callable[[int], bool]
+    compile: Callable[[Any, int, int], int]
+    before_call: Callable[[Any, int, int, int], None]
+    after_call: Callable[[Any, int, int, int], None]
+    builtins: Mapping[int, Callable[..., int | None]]
+
+
+class Hooks:
+    """Constants of the stubs between Python and WebAssembly.
+
+    Attributes:
+        explain_trap, finish_chain, refuse_cleared, claim_chain, refuse_busy, end_listened_calls, trim_traceback: PyObject* of the
+            callbacks of these names.
+        leave, fail, trim: addresses of the code of `stubs.leave.leave`, `fail` and `trim`.
+        settle, slow: of `stubs.enter.settle` and `slow`.
+    """
+
+    __slots__ = (
+        "claim_chain",
+        "end_listened_calls",
+        "explain_trap",
+        "fail",
+        "finish_chain",
+        "leave",
+        "refuse_busy",
+        "refuse_cleared",
+        "settle",
+        "slow",
+        "trim",
+        "trim_traceback",
+    )
+
+    def __init__(self, callbacks: Callbacks) -> None:
+        self.explain_trap = id(callbacks.explain_trap)
+        self.finish_chain = id(callbacks.finish_chain)
+        self.refuse_cleared = id(callbacks.refuse_cleared)
+        self.claim_chain = id(callbacks.claim_chain)
+        self.refuse_busy = id(callbacks.refuse_busy)
+        self.end_listened_calls = id(callbacks.end_listened_calls)
+        self.trim_traceback = id(callbacks.trim_traceback)
+        self.leave = 0
+        self.fail = 0
+        self.trim = 0
+        self.settle = 0
+        self.slow = 0

@@ -1,0 +1,294 @@
+"""Floor 4: the stubs of a process: compiled when they are first asked for, and kept for ever.
+
+In: what they refer to: hooks, statics, deadlines. Out: addresses, by function type where a stub is made for one. Two sequences
+written by hand switch stacks (`sequences` below `codegen`); all others are IR.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, Final
+
+from figwasp import layout
+from figwasp.codegen import pipeline
+from figwasp.codegen.code import (
+    STUB_COUNT,
+    STUB_FUEL,
+    STUB_TICK,
+    STUB_TO_NATIVE,
+    STUB_TO_WASM,
+    STUB_TRAP,
+    STUB_UNWIND,
+    Code,
+)
+from figwasp.codegen.isa.x64 import sequences
+from figwasp.codegen.isa.x64.target import TARGET
+from figwasp.errors import TRAP_SUSPENDED, TRAP_UNREACHABLE
+from figwasp.ir import order
+from figwasp.ir.func import Func
+from figwasp.ir.ops import I32, I64
+from figwasp.runtime.code.ranges import CodeRange, CodeTable
+from figwasp.runtime.platform import codespace, linux, perfmap
+from figwasp.runtime.platform.statics import Statics
+from figwasp.runtime.stubs import enter, host, leave, objects, refs, suspend
+from figwasp.runtime.stubs.box import Boxes
+from figwasp.runtime.stubs.builder import REF, ir_kinds
+from figwasp.runtime.stubs.hooks import Callbacks, Hooks
+
+__all__ = ["LAZY_ENTRY_SIZE", "StubLibrary"]
+
+LAZY_ENTRY_SIZE: Final = sequences.LAZY_ENTRY_SIZE
+LAZY_FRAME: Final = sequences.LAZY_FRAME
+_LAZY_BLOCK: Final = 4096  # lazy entries made at a time
+
+BUILTIN_TYPES: Final[dict[int, tuple[bytes, bytes]]] = {
+    layout.BUILTIN_MEMORY_GROW: (bytes([I32, I32]), bytes([I32])),
+    layout.BUILTIN_MEMORY_INIT: (bytes([I32] * 5), b""),
+    layout.BUILTIN_DATA_DROP: (bytes([I32]), b""),
+    layout.BUILTIN_TABLE_SET: (bytes([I32, I32, I64]), b""),
+    layout.BUILTIN_TABLE_GROW: (bytes([I32, I64, I32]), bytes([I32])),
+    layout.BUILTIN_TABLE_FILL: (bytes([I32, I32, I64, I32]), b""),
+    layout.BUILTIN_TABLE_COPY: (bytes([I32] * 5), b""),
+    layout.BUILTIN_TABLE_INIT: (bytes([I32] * 5), b""),
+    layout.BUILTIN_ELEM_DROP: (bytes([I32]), b""),
+    layout.BUILTIN_GLOBAL_SET_REF: (bytes([I32, I64]), b""),
+}
+"""Builtins that Python implements: parameters after the instance, and results."""
+
+_RAW: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
+_GUARD: Final = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_uint64, ctypes.py_object)
+_STRIP: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64)
+_EXCHANGE: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 3)
+_START: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
+_RESUME: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 5)
+_CLAIM: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 6)
+
+
+class StubLibrary:
+    """The stubs.
+
+    Attributes:
+        hooks: addresses of what they call.
+        returned: the return address at which a walk over wasm frames ends.
+        unwind: where a trap leaves wasm.
+        claim: binds a chain to the calling thread (`stubs.enter.claim`).
+    """
+
+    def __init__(
+        self, space: codespace.Space, table: CodeTable, statics: Statics, callbacks: Callbacks, deadlines: host.Deadlines
+    ) -> None:
+        self._table = table
+        self._statics = statics
+        self._callbacks = callbacks
+        self._deadlines = deadlines
+        self._region = codespace.Region(space, 0)
+        self._enter: dict[bytes, int] = {}
+        self._raw: dict[bytes, Callable[[int, int], int]] = {}
+        self._host: dict[bytes, int] = {}
+        self._async_host: dict[bytes, int] = {}
+        self._suspendable: dict[bytes, tuple[Callable[..., int], Callable[..., int]]] = {}
+        self._python_callers: dict[int, int] = {}
+        self._lazy_entries: list[int] = []
+        self._switches = [0] * STUB_COUNT
+        self._builtin_cells = space.data_chunk(8 * layout.BUILTIN_COUNT).start
+        self._builtins = [0] * layout.BUILTIN_COUNT
+        self._boxes = Boxes(self.compile)
+        hooks = self.hooks = Hooks(callbacks)
+        hooks.leave = self.compile(leave.leave(hooks))
+        hooks.trim = self.compile(leave.trim(hooks))
+        hooks.fail = self.compile(leave.fail(hooks))
+        hooks.settle = self.compile(enter.settle(hooks))
+        hooks.slow = self.compile(enter.slow(hooks))
+        self._make_switches()
+        self.claim: Callable[[int, int, int, int, int, int], int] = _CLAIM(self.compile(enter.claim()))
+
+    # Code
+
+    def compile(self, func: Func) -> int:
+        """Compile and install a stub; return its address."""
+        code = self.translate(func)
+        address = codespace.install(self._region, code, self.builtin, self.switch)
+        self._table.add(CodeRange(address, code, None))
+        perfmap.add_stub(address, len(code.data), func.name)
+        return address
+
+    @staticmethod
+    def translate(func: Func) -> Code:
+        """Compile a stub that is to be installed elsewhere."""
+        order.run(func)
+        return pipeline.compile(func, TARGET)
+
+    def put(self, data: bytes) -> int:
+        """Install an instruction sequence; return its address."""
+        address = self._region.place(len(data))
+        self._region.write(address, data)
+        return address
+
+    def _make_switches(self) -> None:
+        s = self._statics
+        wake = self.put(sequences.wake(s.parked, linux.SYS_FUTEX))
+        front = host.FaultFront(s.handler, s.previous_handler, s.our_action, s.present_action)
+        linux.write_u64(s.tick, self.compile(host.tick(s.parked, wake, front, self._deadlines)))
+        compile_ = self.compile(host.compile_on_call(id(self._callbacks.compile), self.hooks.refuse_cleared))
+        switches = sequences.Switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, s.tick, s.fuel, compile_)
+        base = self.put(switches.data)
+        perfmap.add_stub(base, len(switches.data), "switches")
+        self._switches[STUB_TRAP] = base + switches.trap
+        self._switches[STUB_TICK] = base + switches.tick
+        self._switches[STUB_FUEL] = base + switches.fuel
+        self._switches[STUB_UNWIND] = self.unwind = base + switches.unwind
+        self._switches[STUB_TO_WASM] = base + switches.to_wasm
+        self._switches[STUB_TO_NATIVE] = base + switches.to_native
+        self.returned = base + switches.returned
+        # Out of line calls that come to Python, on top of frames of the same size: walks over the stack pass them.
+        saving = Code("saving", -1)
+        saving.data = switches.data[switches.tick : switches.suspend]
+        saving.frame_size = LAZY_FRAME
+        self._table.add(CodeRange(base + switches.tick, saving, None))
+        self._lazy = base + switches.lazy
+        self._suspend = base + switches.suspend
+        self._resume = base + switches.resume
+
+    # What not every program needs is compiled when it is asked for.
+
+    def switch(self, number: int) -> int:
+        """Return the address of one of `code.STUB_*`."""
+        if number == STUB_FUEL and not linux.read_u64(self._statics.fuel):
+            linux.write_u64(self._statics.fuel, self.compile(host.fuel(id(self._callbacks.refuel))))
+        return self._switches[number]
+
+    def builtin(self, number: int) -> int:
+        """Return the address of the cell that leads to a builtin."""
+        if not self._builtins[number]:
+            self._builtins[number] = self.compile(self._builtin(number))
+            linux.write_u64(self._builtin_cells + 8 * number, self._builtins[number])
+        return self._builtin_cells + 8 * number
+
+    def _builtin(self, number: int) -> Func:
+        if number == layout.BUILTIN_MEMORY_FILL:
+            return host.memory_fill()
+        if number == layout.BUILTIN_MEMORY_COPY:
+            return host.memory_copy()
+        params, results = BUILTIN_TYPES[number]
+        function = self._callbacks.builtins[number]
+        return host.builtin(str(number), params, results, id(function), self.python_caller(len(params)))
+
+    def python_caller(self, count: int) -> int:
+        """Return the address of what calls a Python function about an instance with a number of operands."""
+        address = self._python_callers.get(count)
+        if address is None:
+            address = self._python_callers[count] = self.compile(host.call_python(count, self.hooks.refuse_cleared))
+        return address
+
+    @property
+    def listeners(self) -> tuple[int, int]:
+        """PyObject* of the callbacks that tell listeners of calls: before, after."""
+        return id(self._callbacks.before_call), id(self._callbacks.after_call)
+
+    @cached_property
+    def exchange(self) -> Callable[[int, int, int], int]:
+        """What writes a word unless it has changed (`stubs.objects.exchange`)."""
+        return _EXCHANGE(self.compile(objects.exchange()))
+
+    @cached_property
+    def guard(self) -> Callable[[int, Callable[[], Any]], Any]:
+        """What calls something as a part of a chain (`stubs.enter.guard`)."""
+        return _GUARD(self.compile(enter.guard(self.hooks)))
+
+    @cached_property
+    def strip(self) -> Callable[[int], int]:
+        """What takes the stack of a context that is idle (`stubs.enter.strip`)."""
+        return _STRIP(self.compile(enter.strip()))
+
+    def lazy_entry(self, index: int) -> int:
+        """Return the address that a cell of function `index` holds until it is compiled."""
+        block, k = divmod(index, _LAZY_BLOCK)
+        while block >= len(self._lazy_entries):
+            address = self._region.place(_LAZY_BLOCK * LAZY_ENTRY_SIZE)
+            first = _LAZY_BLOCK * len(self._lazy_entries)
+            self._region.write(address, sequences.lazy_entries(first, _LAZY_BLOCK, address, self._lazy))
+            self._lazy_entries.append(address)
+        return self._lazy_entries[block] + LAZY_ENTRY_SIZE * k
+
+    # By function type
+
+    def enter_stub(self, params: bytes, results: bytes, simple: bool) -> int:
+        """Return the vectorcall code for a function type (kinds); `simple`: `builder.simple` of all its types."""
+        if not simple:
+            return self.hooks.slow
+        key = _key(params, results)
+        address = self._enter.get(key)
+        if address is None:
+            make = refs.enter if REF in params or REF in results else enter.enter
+            address = self._enter[key] = self.compile(make(params, results, self.hooks))
+        return address
+
+    def raw_entry(self, params: bytes, results: bytes) -> Callable[[int, int], int]:
+        """Return the raw-bits entry of a function type: (FuncRef address, buffer address) -> status."""
+        key = _key(params, results)
+        entry = self._raw.get(key)
+        if entry is None:
+            entry = self._raw[key] = _RAW(self.compile(enter.raw(params, results, self.hooks)))
+        return entry
+
+    def host_stub(self, params: bytes, results: bytes, direct: bool) -> int:
+        """Return the code of host functions of a type (kinds); `direct`: code that converts numbers itself, if it can."""
+        direct = direct and REF not in results
+        key = _key(params, results) + (b"n" if direct else b"")
+        address = self._host.get(key)
+        if address is None:
+            if direct:
+                body = self.compile(host.body(params, results, self.hooks.refuse_cleared, self._boxes))
+            else:
+                body = self._general_body
+            address = self._host[key] = self.compile(host.host(ir_kinds(params), ir_kinds(results), body))
+        return address
+
+    @cached_property
+    def _general_body(self) -> int:
+        return self.compile(host.general_body(self.hooks.refuse_cleared))
+
+    def async_host_stub(self, params: bytes, results: bytes) -> int:
+        """Return the code of async host functions of a type (IR types)."""
+        key = _key(params, results)
+        address = self._async_host.get(key)
+        if address is None:
+            func = suspend.host(params, results, self._async_body, self._suspend)
+            address = self._async_host[key] = self.compile(func)
+        return address
+
+    @cached_property
+    def _async_body(self) -> int:
+        return self.compile(suspend.body(self.hooks.refuse_cleared))
+
+    def suspendable(self, params: bytes, results: bytes) -> tuple[Callable[..., int], Callable[..., int]]:
+        """Return `stubs.suspend.start` and `.resume` of a function type (IR types)."""
+        key = _key(params, results)
+        both = self._suspendable.get(key)
+        if both is None:
+            start = _START(self.compile(suspend.start(params, results, self.hooks)))
+            resume = _RESUME(self.compile(suspend.resume(params, results, self.hooks, self._resume)))
+            both = self._suspendable[key] = (start, resume)
+        return both
+
+    # Slots of native types
+
+    def clear(self, fields: Sequence[int]) -> int:
+        """Return the tp_clear of a native type with the fields of `objects.HELD`, of which some may be missing afterwards."""
+        return self.compile(objects.clear(fields, slots=False))
+
+    @cached_property
+    def traverse(self) -> int:
+        """The tp_traverse of native types with the fields of `objects.HELD`."""
+        return self.compile(objects.traverse(objects.HELD, slots=False))
+
+    @cached_property
+    def dealloc(self) -> int:
+        """The tp_dealloc of native types with the fields of `objects.HELD`."""
+        return self.compile(objects.dealloc(objects.HELD, slots=False))
+
+
+def _key(params: bytes, results: bytes) -> bytes:
+    return params + b"\xff" + results
