@@ -18,7 +18,7 @@ A heap type that stands alone, as in `ref.null func`, is written as the nullable
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NoReturn
 
 from figwasp.features import Features
 
@@ -187,14 +187,45 @@ def storage_name(code: int) -> str:
     return "i8" if code == I8 else "i16" if code == I16 else type_name(code)
 
 
-class FuncType:
+class _Type:
+    """A type is a value: compared by its fields, which cannot be assigned."""
+
+    __slots__: tuple[str, ...] = ()
+    """The fields, in the order in which the constructor takes them."""
+
+    def _key(self) -> tuple[object, ...]:
+        return tuple([getattr(self, name) for name in self.__slots__])
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and isinstance(other, _Type) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._key()))
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"cannot assign {name!r}: a {type(self).__name__} cannot be changed")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"cannot delete {name!r}: a {type(self).__name__} cannot be changed")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), self._key()
+
+
+_set: Final = object.__setattr__
+
+
+class FuncType(_Type):
     """The type of a function: parameters and results."""
 
     __slots__ = ("params", "results")
 
+    params: Types
+    results: Types
+
     def __init__(self, params: Types, results: Types) -> None:
-        self.params = params
-        self.results = results
+        _set(self, "params", params)
+        _set(self, "results", results)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FuncType) and self.params == other.params and self.results == other.results
@@ -208,7 +239,7 @@ class FuncType:
         return f"({params}) -> {results if len(self.results) == 1 else f'({results})'}"
 
 
-class FieldType:
+class FieldType(_Type):
     """The type of a field of a structure, or of the elements of an array.
 
     Attributes:
@@ -216,17 +247,14 @@ class FieldType:
         mutable: whether it can be assigned.
     """
 
-    __slots__ = ("mutable", "storage")
+    __slots__ = ("storage", "mutable")
+
+    storage: int
+    mutable: bool
 
     def __init__(self, storage: int, mutable: bool) -> None:
-        self.storage = storage
-        self.mutable = mutable
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, FieldType) and self.storage == other.storage and self.mutable == other.mutable
-
-    def __hash__(self) -> int:
-        return hash((self.storage, self.mutable))
+        _set(self, "storage", storage)
+        _set(self, "mutable", mutable)
 
     def __repr__(self) -> str:
         name = storage_name(self.storage)
@@ -238,37 +266,29 @@ class FieldType:
         return I32 if self.storage == I8 or self.storage == I16 else self.storage
 
 
-class StructType:
+class StructType(_Type):
     """The type of a structure: its fields."""
 
     __slots__ = ("fields",)
 
+    fields: tuple[FieldType, ...]
+
     def __init__(self, fields: tuple[FieldType, ...]) -> None:
-        self.fields = fields
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, StructType) and self.fields == other.fields
-
-    def __hash__(self) -> int:
-        return hash((StructType, self.fields))
+        _set(self, "fields", fields)
 
     def __repr__(self) -> str:
         return f"(struct{''.join(f' (field {field!r})' for field in self.fields)})"
 
 
-class ArrayType:
+class ArrayType(_Type):
     """The type of an array: that of its elements."""
 
     __slots__ = ("field",)
 
+    field: FieldType
+
     def __init__(self, field: FieldType) -> None:
-        self.field = field
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ArrayType) and self.field == other.field
-
-    def __hash__(self) -> int:
-        return hash((ArrayType, self.field))
+        _set(self, "field", field)
 
     def __repr__(self) -> str:
         return f"(array {self.field!r})"
@@ -278,7 +298,7 @@ CompType = FuncType | StructType | ArrayType
 """A composite type (spec 2.3.8)."""
 
 
-class SubType:
+class SubType(_Type):
     """An entry of the type section (spec 2.3.9).
 
     Attributes:
@@ -287,20 +307,16 @@ class SubType:
         final: whether it can have no subtypes of its own.
     """
 
-    __slots__ = ("comp", "final", "supers")
+    __slots__ = ("comp", "supers", "final")
+
+    comp: CompType
+    supers: tuple[int, ...]
+    final: bool
 
     def __init__(self, comp: CompType, supers: tuple[int, ...] = (), final: bool = True) -> None:
-        self.comp = comp
-        self.supers = supers
-        self.final = final
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, SubType):
-            return False
-        return self.comp == other.comp and self.supers == other.supers and self.final == other.final
-
-    def __hash__(self) -> int:
-        return hash((self.comp, self.supers, self.final))
+        _set(self, "comp", comp)
+        _set(self, "supers", supers)
+        _set(self, "final", final)
 
     def __repr__(self) -> str:
         if self.final and not self.supers:
@@ -308,7 +324,7 @@ class SubType:
         return f"(sub {'final ' if self.final else ''}{''.join(f'{index} ' for index in self.supers)}{self.comp!r})"
 
 
-class Limits:
+class Limits(_Type):
     """Bounds of a table (in elements) or a memory (in pages).
 
     Attributes:
@@ -316,46 +332,38 @@ class Limits:
         max: size it may grow to, or None.
     """
 
-    __slots__ = ("max", "min")
+    __slots__ = ("min", "max")
+
+    min: int
+    max: int | None
 
     def __init__(self, min: int, max: int | None = None) -> None:
-        self.min = min
-        self.max = max
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Limits) and self.min == other.min and self.max == other.max
-
-    def __hash__(self) -> int:
-        return hash((self.min, self.max))
+        _set(self, "min", min)
+        _set(self, "max", max)
 
     def __repr__(self) -> str:
         return f"{self.min}" if self.max is None else f"{self.min} {self.max}"
 
 
-class TableType:
+class TableType(_Type):
     """The type of a table: element type, limits, and the type of its indices, I32 or I64."""
 
-    __slots__ = ("address", "elem", "limits")
+    __slots__ = ("elem", "limits", "address")
+
+    elem: int
+    limits: Limits
+    address: int
 
     def __init__(self, elem: int, limits: Limits, address: int = I32) -> None:
-        self.elem = elem
-        self.limits = limits
-        self.address = address
-
-    def _key(self) -> tuple[object, ...]:
-        return self.elem, self.limits, self.address
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TableType) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
+        _set(self, "elem", elem)
+        _set(self, "limits", limits)
+        _set(self, "address", address)
 
     def __repr__(self) -> str:
         return f"table {'i64 ' if self.address == I64 else ''}{self.limits!r} {type_name(self.elem)}"
 
 
-class MemoryType:
+class MemoryType(_Type):
     """The type of a memory.
 
     Attributes:
@@ -365,42 +373,35 @@ class MemoryType:
         page: log2 of the size of a page in bytes.
     """
 
-    __slots__ = ("address", "limits", "page", "shared")
+    __slots__ = ("limits", "address", "shared", "page")
+
+    limits: Limits
+    address: int
+    shared: bool
+    page: int
 
     def __init__(self, limits: Limits, address: int = I32, shared: bool = False, page: int = 16) -> None:
-        self.limits = limits
-        self.address = address
-        self.shared = shared
-        self.page = page
-
-    def _key(self) -> tuple[object, ...]:
-        return self.limits, self.address, self.shared, self.page
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, MemoryType) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash((MemoryType, self._key()))
+        _set(self, "limits", limits)
+        _set(self, "address", address)
+        _set(self, "shared", shared)
+        _set(self, "page", page)
 
     def __repr__(self) -> str:
         page = "" if self.page == 16 else f" (pagesize {1 << self.page:#x})"
         return f"memory {'i64 ' if self.address == I64 else ''}{self.limits!r}{' shared' if self.shared else ''}{page}"
 
 
-class GlobalType:
+class GlobalType(_Type):
     """The type of a global: value type, and whether it can be assigned."""
 
-    __slots__ = ("mutable", "type")
+    __slots__ = ("type", "mutable")
+
+    type: int
+    mutable: bool
 
     def __init__(self, type: int, mutable: bool) -> None:
-        self.type = type
-        self.mutable = mutable
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, GlobalType) and self.type == other.type and self.mutable == other.mutable
-
-    def __hash__(self) -> int:
-        return hash((self.type, self.mutable))
+        _set(self, "type", type)
+        _set(self, "mutable", mutable)
 
     def __repr__(self) -> str:
         name = type_name(self.type)
