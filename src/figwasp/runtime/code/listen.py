@@ -25,7 +25,7 @@ from figwasp.ir.func import CONV_WASM, Call, Func, Value
 from figwasp.ir.ops import I64
 from figwasp.runtime.objects.values import from_bits
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs.builder import STORE_OP, Stub
+from figwasp.runtime.stubs.builder import Stub
 from figwasp.wasm.syntax.types import FuncType, Types
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def wrapper(type_: FuncType, index: int, code: int, hook: int) -> Func:
 def _report(e: Stub, values: list[Value], cells: Value, hook: int, request: int) -> None:
     """Ask the instance's hook to report operands or results; leave wasm when that raises."""
     for i, value in enumerate(values):
-        e.store(STORE_OP[value.type], value, cells, _HEADER + 8 * i)
+        e.store(ops.STORE_OF[value.type], value, cells, _HEADER + 8 * i)
     status = e.native(hook, [e.params[0], cells, e.word(request), e.emit(ops.CONTEXT, [])])
     failed, done = e.new(), e.new()
     e.brif(e.emit(ops.I64_NE, [status, e.word(0)]), failed, done)

@@ -12,7 +12,7 @@ from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Call, Func, Value
 from figwasp.ir.ops import I64
 from figwasp.runtime.platform import stack
-from figwasp.runtime.stubs.builder import LOAD_OP, STORE_OP, Stub
+from figwasp.runtime.stubs.builder import Stub
 from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
 
 RAW_DEEP: Final = 1  # what `raw` answers when the native stack is too deep
@@ -170,7 +170,7 @@ def cross(
     if places.stack_bytes:
         lowered = e.emit(ops.I64_SUB, [top, e.word(places.stack_bytes)])
         for i, offset in places.stack:
-            e.store(STORE_OP[operands[i].type], operands[i], lowered, offset)
+            e.store(ops.STORE_OF[operands[i].type], operands[i], lowered, offset)
         e.put(lowered, context, layout.CTX_WASM_SP)
     passed = [operands[i] for i in places.registers]
     code = e.get(reference, layout.FUNCREF_CODE)
@@ -191,7 +191,7 @@ def _enter_wasm(
     for k, i in enumerate(places.returned):
         found[i] = first if k == 0 else e.emit(ops.RESULT, [first], k, results[i])
     for i, offset in places.area:
-        found[i] = e.load(LOAD_OP[results[i]], area, offset)
+        found[i] = e.load(ops.LOAD_OF[results[i]], area, offset)
     return [found[i] for i in range(len(results))]
 
 
@@ -334,7 +334,7 @@ def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
     thread = e.c("PyThreadState_Get", [])
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), busy)
     check_native_stack(e, context, deep)
-    values = [e.load(LOAD_OP[type_], buffer, 8 * i) for i, type_ in enumerate(params)]
+    values = [e.load(ops.LOAD_OF[type_], buffer, 8 * i) for i, type_ in enumerate(params)]
     outcome = cross(e, params, results, reference, context, values)
     e.take_gil(context)
     e.add_depth(context, -1)
@@ -342,7 +342,7 @@ def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
     trapped = e.new()
     e.split(trap, trapped)
     for i, result in enumerate(outcome):
-        e.store(STORE_OP[result.type], result, buffer, 8 * i)
+        e.store(ops.STORE_OF[result.type], result, buffer, 8 * i)
     e.ret([e.word(0)])
     e.at(trapped)
     fail(e, context, trap, hooks)
