@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Final
 
 from figwasp.api.module import Module
-from figwasp.codegen.isa.x64.target import TARGET
+from figwasp.codegen.isa import host
 from figwasp.errors import Error
 from figwasp.explain.joined import joined
 from figwasp.explain.products import Compilation, Line, Product, compile
@@ -166,7 +166,7 @@ def _explain(module: Decoded, index: int, mode: int) -> Explanation:
     func = build(module, index, facts, layout_of(module), mode)
     built = perf_counter()
     func.name = as_string(func.name)[1:-1]  # a guest's name may hold anything
-    line = compile(func, TARGET, Symbols(), built - validated)
+    line = compile(func, host(), Symbols(), built - validated)
     body = module.body(index)
     size = f"{facts.num_ops} instructions, {body.end - body.start} bytes"
     wat = Product("wat", show_func(module, index, offsets=True), size)
@@ -188,7 +188,7 @@ def _compile_entry(type: FuncType) -> Compilation:
     seconds = perf_counter() - clock
     names = {getattr(hooks, name): f"hook_{name}" for name in hooks.__slots__}
     names |= {id(None): "Py_None", id(int): "PyLong_Type", id(float): "PyFloat_Type", id(stubs.MISMATCH): "mismatch"}
-    return compile(func, TARGET, Symbols(cpython.symbols | names), seconds)
+    return compile(func, host(), Symbols(cpython.symbols | names), seconds)
 
 
 def _sum(products: list[Product]) -> float:

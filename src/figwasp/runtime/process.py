@@ -28,8 +28,8 @@ from figwasp.codegen.code import (
     STUB_UNWIND,
     Code,
 )
-from figwasp.codegen.isa.x64 import sequences
-from figwasp.codegen.isa.x64.target import TARGET
+from figwasp.codegen.isa import host
+from figwasp.codegen.sequences import FaultPlaces, TickerPlaces
 from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_SUSPENDED, TRAP_UNREACHABLE, Busy
 from figwasp.ir import order
 from figwasp.ir.func import Func
@@ -130,6 +130,8 @@ class Process:
 
     def __init__(self) -> None:
         linux.check_platform()
+        self._sequences = host().sequences
+        self.lazy_entry_size = self._sequences.lazy_entry_size
         cpython.probe()
         hooks = (traps.failed, self._clean_up, _dead, _claim, _busy, listen.abandon, tracebacks.tidy)
         self.hooks = stubs_enter.Hooks(*[id(hook) for hook in hooks])
@@ -188,7 +190,7 @@ class Process:
     def translate(func: Func) -> Code:
         """Compile a stub that is to be installed elsewhere."""
         order.run(func)
-        return pipeline.compile(func, TARGET)
+        return pipeline.compile(func, host())
 
     def _put(self, data: bytes) -> int:
         address = self._region.place(len(data))
@@ -197,11 +199,11 @@ class Process:
 
     def _make_switches(self) -> None:
         s = self._statics
-        wake = self._put(sequences.wake(s + _PARKED, linux.SYS_FUTEX))
+        wake = self._put(self._sequences.wake(s + _PARKED, linux.SYS_FUTEX))
         front = stubs_host.FaultFront(s + _HANDLER, s + _PREVIOUS_HANDLER, s + _OUR_ACTION, s + _PRESENT_ACTION)
         linux.write_u64(s + _TICK, self.compile(stubs_host.tick(s + _PARKED, wake, front, self.deadlines)))
         compile_ = self.compile(stubs_host.compile_hook(self.hooks.dead))
-        switches = sequences.Switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, s + _TICK, s + _FUEL, compile_)
+        switches = self._sequences.switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, s + _TICK, s + _FUEL, compile_)
         base = self._put(switches.data)
         perfmap.add_stub(base, len(switches.data), "switches")
         self._stubs[STUB_TRAP] = base + switches.trap
@@ -214,7 +216,7 @@ class Process:
         # Out of line calls that come to Python, on top of frames of the same size: walks over the stack pass them.
         saving = Code("saving", -1)
         saving.data = switches.data[switches.tick : switches.suspend]
-        saving.frame_size = sequences.LAZY_FRAME
+        saving.frame_size = self._sequences.lazy_frame
         traps.register(traps.Placed(base + switches.tick, saving, None))
         self._lazy = base + switches.lazy
         self._suspend = base + switches.suspend
@@ -271,14 +273,12 @@ class Process:
         """Return the address that a cell of function `index` holds until it is compiled."""
         block, k = divmod(index, 4096)
         while block >= len(self._lazy_entries):
-            size = 4096 * sequences.LAZY_ENTRY_SIZE
+            size = 4096 * self.lazy_entry_size
             address = self._region.place(size)
             first = 4096 * len(self._lazy_entries)
-            self._region.write(address, sequences.lazy_entries(first, 4096, address, self._lazy))
+            self._region.write(address, self._sequences.lazy_entries(first, 4096, address, self._lazy))
             self._lazy_entries.append(address)
-        return self._lazy_entries[block] + sequences.LAZY_ENTRY_SIZE * k
-
-    lazy_entry_size: Final = sequences.LAZY_ENTRY_SIZE
+        return self._lazy_entries[block] + self.lazy_entry_size * k
 
     def enter_stub(self, params: bytes, results: bytes, simple: bool) -> int:
         """Return the vectorcall code for a function type (kinds); `simple`: `stubs.simple` of all its types."""
@@ -433,7 +433,7 @@ class Process:
 
     def _install_handler(self) -> None:
         s = self._statics
-        p = sequences.FaultPlaces()
+        p = FaultPlaces()
         p.code_start = self.space.start
         p.code_size = codespace.RANGE_SIZE
         p.contexts_start = self.stacks.contexts
@@ -441,10 +441,10 @@ class Process:
         p.previous = s + _PREVIOUS_HANDLER
         p.back = self._stubs[STUB_UNWIND]
         p.default_action = s + _DEFAULT_ACTION
-        p.rip, p.rsp, p.r15 = linux.UCONTEXT_RIP, linux.UCONTEXT_RSP, linux.UCONTEXT_R15
-        p.si_addr = linux.SIGINFO_ADDRESS
+        p.program_counter, p.stack_pointer, p.context_register = linux.SAVED_REGISTERS
+        p.fault_address = linux.SIGINFO_ADDRESS
         p.sys_sigaction = linux.SYS_RT_SIGACTION
-        self._handler = self._put(sequences.fault_handler(p, TRAP_OUT_OF_BOUNDS_MEMORY))
+        self._handler = self._put(self._sequences.fault_handler(p, TRAP_OUT_OF_BOUNDS_MEMORY))
         linux.write(s + _OUR_ACTION, linux.handler_action(self._handler))
         self.check_handler()
         linux.write_u64(s + _HANDLER, self._handler)
@@ -465,14 +465,14 @@ class Process:
         s = self._statics
         linux.write_u64(s + _INTERVAL, 0)
         linux.write_u64(s + _INTERVAL + 8, TICK_NS)
-        p = sequences.TickerPlaces()
+        p = TickerPlaces()
         p.contexts = self.stacks.contexts
         p.used = self.stacks.used
         p.parked = s + _PARKED
         p.interval = s + _INTERVAL
         p.idle_rounds = _IDLE_ROUNDS
         p.sys_futex, p.sys_nanosleep = linux.SYS_FUTEX, linux.SYS_NANOSLEEP
-        self._ticker = self._put(sequences.ticker(p))
+        self._ticker = self._put(self._sequences.ticker(p))
         linux.start_thread(self._ticker, 0)
         self._ticking = True
 

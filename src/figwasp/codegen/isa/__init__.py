@@ -1,1 +1,22 @@
-"""Floor 3: the machines, and what a row of an instruction table means for all of them."""
+"""Floor 3: machines, and which one this is."""
+
+from __future__ import annotations
+
+import platform
+
+from figwasp.codegen.target import Target
+from figwasp.errors import Unsupported
+
+
+def host() -> Target:
+    """Return the machine that this process runs on.
+
+    Raises:
+        Unsupported: there is no compiler for it.
+    """
+    machine = platform.machine()
+    if machine in ("x86_64", "AMD64"):
+        from figwasp.codegen.isa.x64.target import TARGET  # of several machines only this one is loaded
+
+        return TARGET
+    raise Unsupported(f"no compiler for {machine or 'this machine'} yet (x86-64 is supported)")

@@ -12,7 +12,7 @@ from array import array
 from typing import TYPE_CHECKING, Final
 
 from figwasp import layout
-from figwasp.codegen.isa.x64.sequences import LAZY_FRAME
+from figwasp.codegen.isa import host
 from figwasp.errors import Closed, printable
 from figwasp.runtime import process
 from figwasp.runtime.objects.owner import make_owner
@@ -59,8 +59,8 @@ def check(state: State, context: int) -> None:
     """
     assert state.closed is not None
     if state.store.is_pinned(state.closed):
-        # Where `to_native` left the wasm stack: the pointer it saved, its return address, the frame of the lazy entry.
+        # Where `to_native` left the wasm stack; the lazy entry's frame is on top of it.
         pointer = linux.read_u64(context + layout.CTX_WASM_SP)
-        if linux.read_u64(pointer + 16 + LAZY_FRAME) != process.get().returned:
+        if linux.read_u64(pointer + host().sequences.lazy_return) != process.get().returned:
             return
     raise Closed(f"the instance {printable(state.code.module.name or '')} has been closed".replace("  ", " "))

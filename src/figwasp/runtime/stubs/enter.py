@@ -6,7 +6,7 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.codegen import abi
-from figwasp.codegen.isa.x64.target import TARGET
+from figwasp.codegen.isa import host
 from figwasp.codegen.mach import NONE, STACK
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Call, Func, Value
@@ -68,7 +68,7 @@ class _Places:
     __slots__ = ("area", "registers", "returned", "stack", "stack_bytes")
 
     def __init__(self, params: bytes, results: bytes) -> None:
-        signature = abi.wasm_signature(TARGET, params, results)
+        signature = abi.wasm_signature(host(), params, results)
         hidden = [] if signature.hidden == NONE else [signature.hidden]
         locations = list(enumerate(signature.params + hidden))
         self.registers = [i for i, location in locations if location < STACK]
