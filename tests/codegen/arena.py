@@ -43,7 +43,7 @@ class Arena:
     def install(self, code: Code) -> int:
         """Store a function and return its offset."""
         start = self.put(code.data)
-        for offset, kind, target in code.relocs:
+        for offset, _, kind, target in code.relocs:
             place = self.stubs[target] if kind == RELOC_STUB else 8 * (target + CELLS * kind)
             assert place or kind != RELOC_STUB
             field = start + offset

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from figwasp.codegen.isa.rows import CONDITION, FIXED, FLOAT, IMMEDIATE, INT, MEMORY, RD, RELATIVE, RN, Operand, Row
+from figwasp.codegen.isa.rows import CONDITION, FIXED, IMMEDIATE, MEMORY, RD, RELATIVE, RN, Operand, Row
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64.registers import CC_NAMES, NAMES8, NAMES16, NAMES32, NAMES64
 from figwasp.codegen.mach import NONE, MInst
+from figwasp.ir.types import FLOAT, INT
 
 NAMES = {8: NAMES8, 16: NAMES16, 32: NAMES32, 64: NAMES64}
 SIZES = {0: "", 8: "BYTE PTR ", 16: "WORD PTR ", 32: "DWORD PTR ", 64: "QWORD PTR ", 128: "XMMWORD PTR "}

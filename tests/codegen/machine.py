@@ -71,7 +71,7 @@ class Machine:
         """Compile and install a function; return its address, which its cell holds from then on."""
         code = compile(func)
         start = self._put(code.data)
-        for offset, kind, target in code.relocs:
+        for offset, _, kind, target in code.relocs:
             if kind == RELOC_CELL:
                 place = 8 * target
             elif kind == RELOC_BUILTIN:

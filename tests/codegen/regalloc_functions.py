@@ -1,4 +1,7 @@
-"""Random functions for the machine of `regalloc_target`: SSA form, nested branches, loops and switches, calls, fixed registers."""
+"""Random functions for made-up machines: SSA form, nested branches, loops and switches, calls, fixed registers, values of all types.
+
+The machine must have the rows of `regalloc_target`, by name. Types that a test has added to the table take part.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +30,11 @@ from figwasp.codegen.mach import (
     MInst,
 )
 from figwasp.codegen.target import Target
-from figwasp.ir.ops import F32, F64, I32, I64
+from figwasp.ir.types import CELLS, CLASSES, F32, F64, I32, I64, SIZES
 
-from . import regalloc_target as t
+CONSTANTS = ("const32", "const64", "constf", "constf", "constf")
+LOADS = ("ld32", "ld64", "ldf32", "ldf64", "ldv")
+STORES = ("st32", "st64", "stf32", "stf64", "stv")
 
 
 def generate(seed: int, target: Target, size: int = 40, straight: bool = False) -> MFunc:
@@ -50,6 +55,8 @@ class Generator:
     def __init__(self, seed: int, target: Target, size: int, straight: bool) -> None:
         self.random = random.Random(seed)
         self.target = target
+        self.op = {name: number for number, name in enumerate(target.rows.names)}
+        self.types = range(len(SIZES))
         self.func = MFunc(f"f{seed}", seed, 0)
         self.depth = 0
         self.block = self.new_block()
@@ -63,8 +70,8 @@ class Generator:
         func = self.func
         func.instance = self.new(I64)
         values = [func.instance]
-        site = CallSite([], [], [func.instance], [14])
-        types = [self.random.randrange(4) for _ in range(self.random.randrange(8))]
+        site = CallSite([], [], [func.instance], [self.target.instance_reg])
+        types = [self.random.choice(self.types) for _ in range(self.random.randrange(8))]
         made = [self.new(type) for type in types]
         site.results += made
         site.result_locs += self.locations(types)
@@ -94,9 +101,10 @@ class Generator:
     def new(self, type: int) -> int:
         return self.func.new_register(type)
 
-    def make(self, values: list[int], type: int, op: int, rn: int = NONE, rm: int = NONE, rx: int = NONE, imm: int = 0) -> None:
+    def make(self, values: list[int], type: int, name: str, rn: int = NONE, rm: int = NONE, rx: int = NONE, imm: int = 0) -> None:
         """Emit an instruction with a new result."""
         v = self.new(type)
+        op = self.op[name]
         mem = self.random.randrange(4) << 5 if self.target.rows.memory[op] else 0
         self.emit(MInst(op, v, rn, rm, rx, mem, imm))
         values.append(v)
@@ -107,29 +115,30 @@ class Generator:
         if fitting and self.random.random() < 0.97:
             return self.random.choice(fitting[-self.width :] if self.random.random() < 0.5 else fitting)
         if type == I64 and self.random.random() < 0.5:
-            self.make(values, type, t.LEA, rm=AREA)
+            self.make(values, type, "lea", rm=AREA)
         else:
-            self.make(values, type, (t.CONST32, t.CONST64, t.CONSTF, t.CONSTF)[type], imm=self.random.randrange(1 << 16))
+            self.make(values, type, CONSTANTS[type], imm=self.random.randrange(1 << 16))
         return values[-1]
 
     def any(self, values: list[int]) -> int:
-        return self.pick(values, self.random.choice([I32, I64, I64, F32, F64]))
+        return self.pick(values, self.random.choice([I32, I64, I64, F32, F64, *self.types[F64:]]))
 
     def index(self, values: list[int]) -> int:
         return self.pick(values, I64) if self.random.random() < 0.5 else NONE
 
     def locations(self, types: list[int], cells: bool = True) -> list[int]:
         """Say where arguments of these types travel; without cells the list may be shorter."""
-        ints, floats = list(self.target.arg_ints), list(self.target.arg_floats)
+        registers = [list(found) for found in self.target.args]
         locs = []
         used = 0
         for type in types:
-            free = ints if type < F32 else floats
+            free = registers[CLASSES[type]]
             if free:
                 locs.append(free.pop(0))
             elif cells:
+                used += -used % CELLS[type]
                 locs.append(STACK + used)
-                used += 1
+                used += CELLS[type]
             else:
                 break
         return locs
@@ -137,72 +146,81 @@ class Generator:
     # Straight code
 
     def operation(self, values: list[int]) -> None:
-        what = self.random.randrange(19)
+        what = self.random.randrange(19 if len(self.types) == 4 else 21)
         ints = [self.pick(values, I64) for _ in range(3)]
         if what < 3:
-            self.make(values, I64, t.ADD64, ints[0], ints[1])
+            self.make(values, I64, "add64", ints[0], ints[1])
         elif what < 4:
-            self.make(values, I32, t.ADD32, self.pick(values, I32), self.pick(values, I32))
+            self.make(values, I32, "add32", self.pick(values, I32), self.pick(values, I32))
         elif what < 6:
-            self.make(values, F64, t.FADD, self.pick(values, F64), self.pick(values, F64))
+            self.make(values, F64, "fadd", self.pick(values, F64), self.pick(values, F64))
         elif what < 7:
-            self.make(values, I64, t.ADD64M, ints[0], ints[1], self.index(values))
+            self.make(values, I64, "add64m", ints[0], ints[1], self.index(values))
         elif what < 8:
-            self.make(values, I64, t.LEA, NONE, ints[0], self.index(values))
+            self.make(values, I64, "lea", NONE, ints[0], self.index(values))
         elif what < 9:
-            self.make(values, I64, t.MIX, ints[0], ints[1], imm=5)
+            self.make(values, I64, "mix", ints[0], ints[1], imm=5)
         elif what < 10:
-            type = self.random.randrange(4)
-            self.make(values, type, (t.LD32, t.LD64, t.LDF32, t.LDF64)[type], NONE, ints[0], self.index(values))
+            type = self.random.choice(self.types)
+            self.make(values, type, LOADS[type], NONE, ints[0], self.index(values))
         elif what < 12:
-            type = self.random.randrange(4)
+            type = self.random.choice(self.types)
             rn, rx = self.pick(values, type), self.index(values)
-            self.emit(MInst((t.ST32, t.ST64, t.STF32, t.STF64)[type], NONE, rn, ints[0], rx, 16 << 2))
+            self.emit(MInst(self.op[STORES[type]], NONE, rn, ints[0], rx, 16 << 2))
         elif what < 13:
             self.emit(MInst(COPY, 1, ints[0]))
-            self.make(values, I64, t.SHL, ints[1])
+            self.make(values, I64, "shl", ints[1])
         elif what < 14:
             self.divide(values, ints)
         elif what < 15:
-            self.make(values, I64, t.CVT, self.pick(values, F64))
+            self.make(values, I64, "cvt", self.pick(values, F64))
         elif what < 16:
             rn = self.any(values)
-            self.make(values, self.func.types[rn], COPY, rn)
+            self.copy(values, self.func.types[rn], rn)
         elif what < 17:
-            self.make(values, I64, t.ADD64I, ints[0], imm=7)
-        else:
+            self.make(values, I64, "add64i", ints[0], imm=7)
+        elif what < 19:
             self.compare(ints)
             if what == 17:
-                self.make(values, I64, t.CMOV, ints[1], ints[2], imm=self.random.randrange(4))
+                self.make(values, I64, "cmov", ints[1], ints[2], imm=self.random.randrange(4))
             else:
-                self.make(values, I64, t.SETCC, imm=self.random.randrange(4))
+                self.make(values, I64, "setcc", imm=self.random.randrange(4))
+        else:
+            wide = self.types[-1]
+            self.make(values, wide, "vadd", self.pick(values, wide), self.pick(values, wide))
+
+    def copy(self, values: list[int], type: int, rn: int) -> None:
+        v = self.new(type)
+        self.emit(MInst(COPY, v, rn))
+        values.append(v)
 
     def divide(self, values: list[int], ints: list[int]) -> None:
         self.emit(MInst(COPY, 0, ints[0]))
         self.emit(MInst(COPY, 2, ints[1]))
-        self.emit(MInst(t.DIV, NONE, ints[2]))
+        self.emit(MInst(self.op["div"], NONE, ints[2]))
         for fixed in self.random.choice([[0], [2], [0, 2], []]):
-            self.make(values, I64, COPY, fixed)
+            self.copy(values, I64, fixed)
 
     def compare(self, ints: list[int]) -> None:
-        self.emit(MInst(t.CMP, NONE, ints[0], ints[1]))
+        self.emit(MInst(self.op["cmp"], NONE, ints[0], ints[1]))
 
     def call(self, values: list[int]) -> None:
         func = self.func
-        clobbers = sum(1 << r for r in self.target.int_regs + self.target.float_regs) & ~self.target.callee_saved
-        site = CallSite([], [], [], [], clobbers | 1 << 11 | 1 << 31, target=self.random.randrange(1000))
+        target = self.target
+        clobbers = sum(1 << r for registers in [*target.regs, target.scratch] for r in registers) & ~target.callee_saved
+        site = CallSite([], [], [], [], clobbers, target=self.random.randrange(1000))
         other = self.foreign and self.random.random() < 0.4
         site.args.append(self.pick(values, I64) if other else func.instance)
-        site.arg_locs.append(14)
+        site.arg_locs.append(target.instance_reg)
         if site.args[0] != func.instance and self.random.random() < 0.5:
-            site.clobbers |= 1 << 14
+            site.clobbers |= 1 << target.instance_reg
         args = [self.any(values) for _ in range(self.random.randrange(9))]
         site.args += args
         site.arg_locs += self.locations([func.types[v] for v in args])
         site.kind = self.random.choice([TO_FUNC, TO_REGISTER, TO_MEMORY, TO_STUB])
         if site.kind != TO_FUNC:
             site.address = self.pick(values, I64)
-        types = [self.random.randrange(4) for _ in range(self.random.randrange(5))]
+        types = [self.random.choice(self.types) for _ in range(self.random.randrange(5))]
         site.result_locs += self.locations(types, False)
         site.results += [self.new(type) for type in types[: len(site.result_locs)]]
         self.emit(MInst(CALL, imm=site))
@@ -241,7 +259,7 @@ class Generator:
         return self.block
 
     def param_types(self) -> list[int]:
-        return [self.random.randrange(4) for _ in range(self.random.choice([0, 1, 2, 3, 6]))]
+        return [self.random.choice(self.types) for _ in range(self.random.choice([0, 1, 2, 3, 6]))]
 
     def branch(self, values: list[int], nesting: int) -> None:
         types = self.param_types()
@@ -274,7 +292,7 @@ class Generator:
     def switch(self, values: list[int], nesting: int) -> None:
         types = self.param_types()
         count = self.random.randrange(2, 5)
-        self.make(values, I64, t.MOD, self.pick(values, I64), imm=count)
+        self.make(values, I64, "mod", self.pick(values, I64), imm=count)
         self.emit(MInst(SWITCH, NONE, values[-1], self.new(I64), self.new(I64)))
         start = self.block
         ends: list[tuple[MBlock, list[int]]] = []
@@ -323,7 +341,7 @@ class Generator:
         site.args = args[: len(site.arg_locs)]
         if tail:
             site.args.append(self.func.instance)
-            site.arg_locs.append(14)
+            site.arg_locs.append(self.target.instance_reg)
             site.kind = TO_REGISTER
             site.address = self.pick(values, I64)
         self.emit(MInst(TAIL if tail else RET, imm=site))

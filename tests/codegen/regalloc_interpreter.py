@@ -1,4 +1,7 @@
-"""Runs functions of `regalloc_target`, over virtual or physical registers, and records what can be seen from outside."""
+"""Runs functions of made-up machines, over virtual or physical registers, and records what can be seen from outside.
+
+Rows are known by their names, which are those of `regalloc_target`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from figwasp.codegen.mach import (
     FIRST_ROW,
     INCOMING,
     JUMP,
+    MEM_BITS,
     OUTGOING,
+    PHYSICAL,
     RET,
     SLOT,
     STACK,
@@ -25,9 +30,7 @@ from figwasp.codegen.mach import (
     MInst,
 )
 from figwasp.codegen.target import Target
-from figwasp.ir.ops import F32, F64, I32, I64
-
-from . import regalloc_target as t
+from figwasp.ir.types import CELL, CLASSES, I32, INT, MASKS, SIZES, WHOLE
 
 MASK: Final = (1 << 64) - 1
 LOW: Final = (1 << 32) - 1
@@ -52,9 +55,21 @@ def mixed(*numbers: int) -> int:
     """A number that depends on all of them and their order."""
     h = 0x9E37_79B9_7F4A_7C15
     for number in numbers:
-        h = (h ^ (number & MASK)) * 0xFF51_AFD7_ED55_8CCD & MASK
-        h ^= h >> 33
+        for part in (number & MASK, number >> 64 & MASK) if number >> 64 > 0 else (number & MASK,):
+            h = (h ^ part) * 0xFF51_AFD7_ED55_8CCD & MASK
+            h ^= h >> 33
     return h
+
+
+def number_of(type: int, *numbers: int) -> int:
+    """A value of a type that depends on numbers; wide ones have something in every part."""
+    value = sum(mixed(*numbers, part) << 64 * part if part else mixed(*numbers) for part in range((SIZES[type] + 7) // 8))
+    return value & MASKS[type]
+
+
+def cell_of(base: int, mem: int) -> tuple[int, int]:
+    """The cell that a memory operand begins in."""
+    return base, mem >> MEM_BITS if base == SLOT else (mem >> MEM_BITS) // CELL
 
 
 class Interpreter:
@@ -66,7 +81,8 @@ class Interpreter:
         self.seed = seed
         self.allocated = allocated
         self.registers: dict[int, int] = {}
-        self.cells: dict[int, int] = {}
+        self.cells: dict[tuple[int, int], int] = {}
+        self.names = target.rows.names
         self.memory: dict[int, int] = {}
         self.trace: Trace = []
         self.flags = 0
@@ -75,12 +91,12 @@ class Interpreter:
         return self.registers.get(r, GARBAGE)
 
     def put(self, r: int, value: int, type: int) -> None:
-        self.registers[r] = value & (LOW if type in (I32, F32) else MASK)
+        self.registers[r] = value & MASKS[type]
 
     def type_of(self, r: int) -> int:
         if r >= VIRTUAL:
             return self.func.types[r]
-        return I64 if r < 16 else F64
+        return WHOLE[self.target.classes[r]]
 
     def run_block(self, block: MBlock) -> MBlock | None:
         """Run a block; return the next one, or None when the function is left."""
@@ -120,23 +136,37 @@ class Interpreter:
     # Memory
 
     def address(self, inst: MInst) -> int:
-        base = mixed(inst.rm) if 32 <= inst.rm < VIRTUAL else self.get(inst.rm)
+        base = mixed(inst.rm) if PHYSICAL <= inst.rm < VIRTUAL else self.get(inst.rm)
         return (base + (self.get(inst.rx) * 3 if inst.rx >= 0 else 0) + inst.mem) & MASK
 
     def load(self, inst: MInst, width: int) -> int:
         if inst.rm in (SLOT, INCOMING, OUTGOING):
-            value = self.cells.get(inst.mem << 6 | inst.rm, GARBAGE)
+            value = self.read_cells(cell_of(inst.rm, inst.mem), width)
         else:
             address = self.address(inst)
             value = self.memory.get(address, mixed(address))
-        return value & LOW if width == 4 else value
+        return value & (1 << 8 * width) - 1
+
+    def read_cells(self, first: tuple[int, int], width: int) -> int:
+        """Read what begins in a cell."""
+        base, index = first
+        parts = [self.cells.get((base, index + k), GARBAGE) for k in range((width + 7) // 8)]
+        return sum(part << 64 * k for k, part in enumerate(parts))
+
+    def write_cells(self, first: tuple[int, int], value: int, width: int) -> None:
+        """Write what begins in a cell."""
+        base, index = first
+        assert width <= 8 or index % 2 == 0
+        for k in range((width + 7) // 8):
+            part = value >> 64 * k & MASK
+            self.cells[base, index + k] = part & LOW | GARBAGE & ~LOW if width == 4 else part
 
     def store(self, inst: MInst, value: int, width: int) -> None:
         if inst.rm in (SLOT, INCOMING, OUTGOING):
-            self.cells[inst.mem << 6 | inst.rm] = value & LOW | GARBAGE & ~LOW if width == 4 else value
+            self.write_cells(cell_of(inst.rm, inst.mem), value, width)
         else:
             address = self.address(inst)
-            self.memory[address] = value & LOW if width == 4 else value
+            self.memory[address] = value & (1 << 8 * width) - 1
             self.trace.append(("store", address, self.memory[address]))
 
     # Instructions
@@ -155,48 +185,50 @@ class Interpreter:
             m = self.load(inst, width) if width else self.address(inst)
         else:
             m = self.get(inst.rm) if rows.reads[op] & 2 else 0
-        if op in (t.MIXM, t.CMPMR):  # the form with rn in memory: the other operand has moved to rn
+        if self.names[op] in ("mixm", "cmpmr"):  # the form with rn in memory: the other operand has moved to rn
             n, m = m, n
         value = self.compute(inst, n, m)
         if rows.flags[op]:
             self.flags = value
         if rows.defines[op]:
-            narrow = op in (t.MOV32, t.LD32, t.LDF32, t.ADD32, t.ADD32M, t.CONST32)
+            narrow = self.names[op] in ("mov32", "ld32", "ldf32", "add32", "add32m", "const32")
             self.put(inst.rd, value, I32 if narrow else self.type_of(inst.rd))
 
     def compute(self, inst: MInst, n: int, m: int) -> int:
         """The result of a row whose sources are n and m."""
-        op = inst.op
+        name = self.names[inst.op]
         imm = inst.imm
         assert isinstance(imm, int)
-        if op in (t.MOV32, t.MOV64, t.MOVF):
+        if name in ("mov32", "mov64", "movf"):
             return n
-        if op in (t.LD32, t.LD64, t.LDF32, t.LDF64, t.LEA):
+        if name in ("ld32", "ld64", "ldf32", "ldf64", "ldv", "lea"):
             return m
-        if op in (t.CONST32, t.CONST64, t.CONSTF, t.ZERO):
+        if name in ("const32", "const64", "constf", "zero"):
             return imm
-        if op in (t.ADD64, t.ADD64M, t.FADD, t.FADDM):
+        if name in ("add64", "add64m", "fadd", "faddm"):
             return n + m & MASK
-        if op in (t.ADD32, t.ADD32M):
+        if name in ("add32", "add32m"):
             return n + m & LOW
-        if op == t.ADD64I:
+        if name in ("vadd", "vaddm"):
+            return 3 * n + m & MASK << 64 | MASK
+        if name == "add64i":
             return n + imm & MASK
-        if op in (t.MIX, t.MIXM, t.CMP, t.CMPM, t.CMPMR):
-            return mixed(n, m, imm)
-        if op == t.SHL:
+        if name in ("mix", "mixm", "cmp", "cmpm", "cmpmr"):
+            return mixed(n & MASK, m & MASK, imm)
+        if name == "shl":
             return mixed(n, self.get(1), 8)
-        if op in (t.DIV, t.DIVM):
-            value = mixed(n if op == t.DIV else m, self.get(0), self.get(2))
+        if name in ("div", "divm"):
+            value = mixed(n if name == "div" else m, self.get(0), self.get(2))
             self.registers[0] = mixed(value, 0)
             self.registers[2] = mixed(value, 2)
             return value
-        if op in (t.CVT, t.CVTM):
-            return mixed(n if op == t.CVT else m)
-        if op == t.MOD:
+        if name in ("cvt", "cvtm"):
+            return mixed((n if name == "cvt" else m) & MASK)
+        if name == "mod":
             return n % imm
-        if op in (t.CMOV, t.CMOVM):
+        if name in ("cmov", "cmovm"):
             return m if self.condition(inst) else n
-        assert op == t.SETCC
+        assert name == "setcc"
         return self.condition(inst)
 
     # Calls
@@ -207,13 +239,14 @@ class Interpreter:
         base = INCOMING if inst.op == TAIL else OUTGOING
         values = []
         for v, loc in zip(site.args, site.arg_locs):
+            type = self.type_of(v)
             if not self.allocated:
-                values.append(self.get(v))
+                value = self.get(v)
             elif loc < STACK:
-                values.append(self.get(loc))
+                value = self.get(loc)
             else:
-                value = self.cells.get(loc - STACK << 11 | base, GARBAGE)
-                values.append(value & LOW if self.type_of(v) in (I32, F32) else value)
+                value = self.read_cells((base, loc - STACK), SIZES[type]) & MASKS[type]
+            values.append(value if CLASSES[type] == INT else value & MASKS[type])  # above a float a register may hold anything
         if site.address >= 0:
             values.append(self.get(site.address))
         return values
@@ -227,17 +260,15 @@ class Interpreter:
             values = self.read_args(inst)
             self.trace.append(("call", site.target, *values))
             seed = mixed(len(self.trace), *values)
-            for r in range(32):
+            for r in range(self.target.num_registers):
                 if site.clobbers >> r & 1:
                     self.registers[r] = GARBAGE
         for i, (v, loc) in enumerate(zip(site.results, site.result_locs)):
-            value = mixed(seed, i)
-            narrow = self.type_of(v) in (I32, F32)
-            if narrow:
-                value &= LOW
+            type = self.type_of(v)
+            value = number_of(type, seed, i)
             if not self.allocated:
                 self.registers[v] = value
             elif loc < STACK:
                 self.registers[loc] = value
             else:
-                self.cells[loc - STACK << 11 | INCOMING] = value | GARBAGE & ~LOW if narrow else value
+                self.write_cells((INCOMING, loc - STACK), value, SIZES[type])

@@ -6,6 +6,7 @@ from typing import Final
 
 from figwasp.codegen.mach import FIRST_ROW, NONE, MInst
 from figwasp.codegen.target import Rows, Target
+from figwasp.ir.types import FLOAT, INT
 
 _ROWS: list[tuple[str, str, int, int, int, str, str]] = []
 
@@ -29,6 +30,8 @@ ST32: Final = _row("st32", "nmxMS", 4)
 ST64: Final = _row("st64", "nmxMS", 8)
 STF32: Final = _row("stf32", "nmxMS", 4)
 STF64: Final = _row("stf64", "nmxMS", 8)
+LDV: Final = _row("ldv", "dmxM", 16)
+STV: Final = _row("stv", "nmxMS", 16)
 CONST32: Final = _row("const32", "d")
 CONST64: Final = _row("const64", "d")
 CONSTF: Final = _row("constf", "d")
@@ -49,6 +52,8 @@ DIV: Final = _row("div", "nf", uses=_DIVIDED, defs=_DIVIDED, spill_rn="divm")
 DIVM: Final = _row("divm", "mxMf", 8, uses=_DIVIDED, defs=_DIVIDED)
 FADD: Final = _row("fadd", "dtnm", spill_rm="faddm")
 FADDM: Final = _row("faddm", "dtnmxM", 8)
+VADD: Final = _row("vadd", "dtnm", spill_rm="vaddm")
+VADDM: Final = _row("vaddm", "dtnmxM", 16)
 CVT: Final = _row("cvt", "dn", spill_rn="cvtm")
 CVTM: Final = _row("cvtm", "dmxM", 8)
 MOD: Final = _row("mod", "dn")
@@ -74,6 +79,9 @@ def _columns() -> Rows:
         rows.spill_rn.append(names[spill_rn] if spill_rn else -1)
         rows.width.append(width)
         rows.flags.append("f" in shape)
+        rows.immediate.append(False)
+        rows.condition.append(name in ("setcc", "cmov", "cmovm"))
+        rows.makes_condition.append(name == "setcc")
     return rows
 
 
@@ -81,15 +89,15 @@ ROWS: Final = _columns()
 
 
 def _move(type: int, rd: int, rn: int) -> MInst:
-    return MInst((MOV32, MOV64, MOVF, MOVF)[type], rd, rn)
+    return MInst((MOV32, MOV64, MOVF, MOVF, MOVF)[type], rd, rn)
 
 
 def _load(type: int, rd: int, base: int, mem: int) -> MInst:
-    return MInst((LD32, LD64, LDF32, LDF64)[type], rd, NONE, base, NONE, mem)
+    return MInst((LD32, LD64, LDF32, LDF64, LDV)[type], rd, NONE, base, NONE, mem)
 
 
 def _store(type: int, rn: int, base: int, mem: int) -> MInst:
-    return MInst((ST32, ST64, STF32, STF64)[type], NONE, rn, base, NONE, mem)
+    return MInst((ST32, ST64, STF32, STF64, STV)[type], NONE, rn, base, NONE, mem)
 
 
 def make_target(ints: int = 4, floats: int = 3, callee_saved: int = 1) -> Target:
@@ -99,21 +107,21 @@ def make_target(ints: int = 4, floats: int = 3, callee_saved: int = 1) -> Target
     target.rows = ROWS
     free = [0, 1, 2, 5, 6, 7, 8, 9, 10][:ints]
     saved = [3, 12, 13][:callee_saved]
-    target.int_regs = [*free, *saved, 14]
-    target.float_regs = list(range(16, 16 + floats))
+    target.num_registers = 32
+    target.classes = [INT] * 16 + [FLOAT] * 16
+    target.regs = [[*free, *saved, 14], list(range(16, 16 + floats))]
     target.callee_saved = sum(1 << r for r in [*saved, 14])
     target.c_callee_saved = 1 << 3 | 1 << 14 | 1 << 15
-    target.arg_ints = [r for r in (0, 1, 2, 5) if r in free]
-    target.arg_floats = [16, 17]
-    target.c_arg_ints = [2, 1]
-    target.c_arg_floats = [16]
-    target.c_result_int = 0
-    target.c_result_float = 16
+    target.args = [[r for r in (0, 1, 2, 5) if r in free], [16, 17]]
+    target.c_args = [[2, 1], [16]]
+    target.c_results = [0, 16]
     target.instance_reg = 14
     target.context_reg = 15
     target.stack_reg = 4
-    target.scratch_int = 11
-    target.scratch_float = 31
+    target.scratch = [11, 31]
+    target.link_reg = NONE
+    target.return_bytes = 8
+    target.return_offset = 0
     target.move = _move
     target.load_memory = _load
     target.store_memory = _store

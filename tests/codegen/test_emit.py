@@ -10,6 +10,7 @@ import pytest
 
 from figwasp.codegen import frame
 from figwasp.codegen.code import (
+    FIELD_NEAR,
     RELOC_BUILTIN,
     RELOC_CELL,
     RELOC_STUB,
@@ -116,7 +117,7 @@ def test_prologue_compares_the_stack_pointer_and_ticks_out_of_line() -> None:
         "jmp 0x9",
         "int3",
     ]
-    assert code.relocs == [(0xF, RELOC_STUB, STUB_TICK)]
+    assert code.relocs == [(0xF, FIELD_NEAR, RELOC_STUB, STUB_TICK)]
     assert code.positions == [(0x13, 3)] and code.odd_frames == [] and code.frame_size == 8
 
 
@@ -134,8 +135,8 @@ def test_which_frames_are_checked(slots: int, calls: bool, conv: int) -> None:
     large = checked and code.frame_size > 4096
     assert (text[0] == f"lea r11,[rsp-{code.frame_size:#x}]") == large
     if large:
-        ticks = [offset + 4 for offset, _, stub in code.relocs if stub == STUB_TICK]
-        traps = [offset + 4 for offset, _, stub in code.relocs if stub == STUB_TRAP]
+        ticks = [offset + 4 for offset, _, _, stub in code.relocs if stub == STUB_TICK]
+        traps = [offset + 4 for offset, _, _, stub in code.relocs if stub == STUB_TRAP]
         assert code.odd_frames == [(ticks[0], 0), (traps[0], 0)]
         assert code.traps == [(traps[0], TRAP_STACK_EXHAUSTED)]
         assert code.positions == [(ticks[0], 3), (traps[0], 3)]
@@ -173,7 +174,7 @@ def test_calls() -> None:
         "call ?",
     ]
     ends = {offset + len(data): line for offset, data, line in disassemble(code, TARGET)}
-    for offset, kind, target in code.relocs:
+    for offset, _, kind, target in code.relocs:
         assert ends[offset + 4].startswith("call")
         assert code.data[offset : offset + 4] == bytes(4)
         assert (kind, target) in [
@@ -242,7 +243,7 @@ def test_traps_polls_and_unwinding() -> None:
     assert [trap for _, trap in code.traps] == [1, 6, 8, 7]
     assert [pos for _, pos in code.positions] == [104, 3, 100, 101, 102, 103]
     assert all(ends[offset].startswith("call") for offset, _ in code.traps + code.positions)
-    assert {target for _, kind, target in code.relocs if kind == RELOC_STUB} == {STUB_TRAP, STUB_TICK, STUB_UNWIND}
+    assert {target for _, _, kind, target in code.relocs if kind == RELOC_STUB} == {STUB_TRAP, STUB_TICK, STUB_UNWIND}
     assert code.text_size > code.traps[-1][0]  # a return address lies inside its own function
     shape = [line.split()[0] for _, _, line in lines]
     assert shape == ["sub", "cmp", "jb", "je", "cmp", "jb", "jp", "jne", "jp", "je", "jbe", "call", "jmp"] + [

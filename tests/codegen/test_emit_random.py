@@ -170,7 +170,7 @@ def check_targets(code: Code) -> None:
     """Check that branches lead to instructions, and that none could have been short and is not."""
     lines = disassemble(code, TARGET)
     starts = {offset for offset, _, _ in lines}
-    fields = {offset for offset, _, _ in code.relocs}
+    fields = {offset for offset, _, _, _ in code.relocs}
     for offset, data, text in lines:
         match = re.fullmatch(r"j\w+ (0x\w+)", text)
         if match and offset + 1 not in fields:

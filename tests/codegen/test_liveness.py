@@ -117,7 +117,7 @@ def bits(*points: int) -> int:
 
 
 def test_early_and_late() -> None:
-    a, b, c, d = range(64, 68)
+    a, b, c, d = range(VIRTUAL, VIRTUAL + 4)
     func = straight(
         MInst(t.CONST64, a),
         MInst(t.CONST64, b),
@@ -133,7 +133,7 @@ def test_early_and_late() -> None:
 
 
 def test_late_operand_of_a_tied_row_overlaps_its_result() -> None:
-    a, b, c = range(64, 67)
+    a, b, c = range(VIRTUAL, VIRTUAL + 3)
     func = straight(MInst(t.CONST64, a), MInst(t.CONST64, b), MInst(t.ADD64, c, a, b))
     ranges = ranges_of(func, TARGET)
     assert ranges.mask[b] & ranges.mask[c]
@@ -141,15 +141,16 @@ def test_late_operand_of_a_tied_row_overlaps_its_result() -> None:
 
 
 def test_fixed_registers_are_busy_from_definition_to_use() -> None:
-    a, b = 64, 65
-    func = straight(MInst(t.CONST64, a), MInst(COPY, 1, a), MInst(t.CONST64, b), MInst(t.SHL, 66, b))
+    a, b = VIRTUAL, VIRTUAL + 1
+    func = straight(MInst(t.CONST64, a), MInst(COPY, 1, a), MInst(t.CONST64, b), MInst(t.SHL, VIRTUAL + 2, b))
     ranges = ranges_of(func, TARGET)
     assert ranges.busy[1] == bits(5, 6, 7, 8)  # late, because the copy into the tied result comes first
     assert ranges.written == 1 << 1
 
 
 def test_fixed_results_are_busy_to_their_use() -> None:
-    func = straight(MInst(COPY, 0, 64), MInst(COPY, 2, 64), MInst(t.DIV, -1, 64), MInst(t.CONST64, 66), MInst(COPY, 65, 0))
+    a, b, c = range(VIRTUAL, VIRTUAL + 3)
+    func = straight(MInst(COPY, 0, a), MInst(COPY, 2, a), MInst(t.DIV, -1, a), MInst(t.CONST64, c), MInst(COPY, b, 0))
     ranges = ranges_of(func, TARGET)
     assert ranges.busy[0] == bits(3, 4, 5, 6, 7, 8, 9)
     assert ranges.busy[2] == bits(5, 6, 7)
@@ -157,18 +158,18 @@ def test_fixed_results_are_busy_to_their_use() -> None:
 
 @pytest.mark.parametrize("foreign", [False, True])
 def test_instance_register_at_calls(foreign: bool) -> None:
-    func = straight(MInst(3 - 1, imm=CallSite([65 if foreign else 64], [14], [], [], clobbers=1)))
-    func.instance = 64
+    func = straight(MInst(3 - 1, imm=CallSite([VIRTUAL + foreign], [14], [], [], clobbers=1)))
+    func.instance = VIRTUAL
     ranges = ranges_of(func, TARGET)
     assert ranges.busy[0] == bits(2)
     assert (ranges.foreign, ranges.passes) == ((bits(2), 0) if foreign else (0, bits(2)))
 
 
 def test_dropped_results_need_no_place() -> None:
-    func = straight(MInst(2, imm=CallSite([], [], [64], [0])), MInst(COPY, 65, 0), MInst(t.CONST64, 66))
+    func = straight(MInst(2, imm=CallSite([], [], [VIRTUAL], [0])), MInst(COPY, VIRTUAL + 1, 0), MInst(t.CONST64, VIRTUAL + 2))
     ranges = ranges_of(func, TARGET)
-    assert (ranges.mask[64], ranges.mask[65]) == (0, 0)
-    assert ranges.mask[66] == bits(7)  # an instruction must write somewhere
+    assert (ranges.mask[VIRTUAL], ranges.mask[VIRTUAL + 1]) == (0, 0)
+    assert ranges.mask[VIRTUAL + 2] == bits(7)  # an instruction must write somewhere
 
 
 def test_gives_up_when_too_much_is_live(monkeypatch: pytest.MonkeyPatch) -> None:

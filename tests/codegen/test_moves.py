@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from figwasp.codegen.mach import INCOMING, OUTGOING, SLOT, CallSite, MFunc, MInst
-from figwasp.codegen.regalloc.moves import CONSTANT, REGISTERS, Mover, cell, cell_mem
-from figwasp.ir.ops import F32, F64, I32, I64
+from figwasp.codegen.mach import INCOMING, OUTGOING, PHYSICAL, SLOT, STACK, VIRTUAL, CallSite, MFunc, MInst
+from figwasp.codegen.regalloc.moves import BASE_MASK, CONSTANT, Mover, cell, cell_mem
+from figwasp.ir.types import CLASSES, F32, F64, I32, I64, INT, MASKS, SIZES
 
 from . import regalloc_target as t
-from .regalloc_interpreter import GARBAGE, LOW, MASK, Interpreter, mixed
+from .regalloc_interpreter import LOW, Interpreter, cell_of, mixed
 
 TARGET = t.make_target(4, 3, 1)
 INTS = [0, 1, 2, 3, 5]
@@ -29,14 +29,15 @@ def start() -> tuple[Mover, Interpreter]:
     for r in INTS + FLOATS:
         machine.registers[r] = mixed(r)
     for place in CELLS:
-        machine.cells[cell_mem(place) << 6 | place & 63] = mixed(place)
+        machine.cells[cell_of(place & BASE_MASK, cell_mem(place))] = mixed(place)
     return Mover(func, TARGET), machine
 
 
 def read(machine: Interpreter, place: int, type: int) -> int:
     """What a place holds, as a value of a type."""
-    number = machine.get(place) if place < REGISTERS else machine.cells.get(cell_mem(place) << 6 | place & 63, GARBAGE)
-    return number & (LOW if type in (I32, F32) else MASK)
+    if place < PHYSICAL:
+        return machine.get(place) & MASKS[type]
+    return machine.read_cells(cell_of(place & BASE_MASK, cell_mem(place)), SIZES[type]) & MASKS[type]
 
 
 def execute(machine: Interpreter, code: list[MInst]) -> None:
@@ -54,14 +55,14 @@ def test_all_at_once(seed: int, held: bool) -> None:
     srcs: list[int] = []
     places = INTS + FLOATS + ([] if held else CELLS)
     for dst in r.sample(places, r.randrange(len(places) + 1)):
-        type = r.choice([I32, I64] if dst < 16 else [F32, F64] if dst < 32 else [I32, I64, F32, F64])
+        type = r.choice([I32, I64] if dst in INTS else [F32, F64] if dst in FLOATS else [I32, I64, F32, F64])
         # narrow sources would make the rest of a register meaningless for a wide reader, which no program does
         type |= 1 if r.random() < 0.8 else 0
         types.append(type)
         dsts.append(dst)
-        srcs.append(r.choice((INTS if type < F32 else FLOATS) + CELLS))
+        srcs.append(r.choice((INTS if CLASSES[type] == INT else FLOATS) + CELLS))
     if held:
-        machine.registers[TARGET.scratch_int] = 77
+        machine.registers[TARGET.scratch[INT]] = 77
     wanted = [read(machine, src, type) for src, type in zip(srcs, types)]
     kept = {place: read(machine, place, I64) for place in INTS + FLOATS + CELLS if place not in dsts}
     mover.parallel(types, dsts, srcs.copy())
@@ -73,7 +74,7 @@ def test_all_at_once(seed: int, held: bool) -> None:
     for place, value in kept.items():
         assert read(machine, place, I64) == value
     if held:
-        assert machine.registers[TARGET.scratch_int] == 77
+        assert machine.registers[TARGET.scratch[INT]] == 77
 
 
 @given(st.permutations(INTS), st.booleans())
@@ -86,7 +87,7 @@ def test_permutations_are_cheap(order: list[int], held: bool) -> None:
     execute(machine, mover.out)
     assert [machine.get(r) for r in INTS] == wanted
     assert len(mover.out) == sum(a != b for a, b in zip(INTS, order)) + cycles
-    assert held is False or all(inst.rd != TARGET.scratch_int for inst in mover.out)
+    assert held is False or all(inst.rd != TARGET.scratch[INT] for inst in mover.out)
 
 
 def cycle_lengths(order: list[int]) -> list[int]:
@@ -120,8 +121,8 @@ def test_nothing_to_do() -> None:
 
 def test_constants_are_made_again() -> None:
     mover, machine = start()
-    mover.constants = [MInst(t.CONST64, 64, imm=99), MInst(t.CONSTF, 65, imm=98)]
-    mover.parallel([I64, F64, I64], [1, 16, cell(SLOT, 2)], [CONSTANT, 1 << 6 | CONSTANT, CONSTANT])
+    mover.constants = [MInst(t.CONST64, VIRTUAL, imm=99), MInst(t.CONSTF, VIRTUAL + 1, imm=98)]
+    mover.parallel([I64, F64, I64], [1, 16, cell(SLOT, 2)], [cell(CONSTANT, 0), cell(CONSTANT, 1), cell(CONSTANT, 0)])
     execute(machine, mover.out)
     assert (machine.get(1), machine.get(16), read(machine, cell(SLOT, 2), I64)) == (99, 98, 99)
 
@@ -130,19 +131,19 @@ def test_constants_are_made_again() -> None:
 def test_address_survives_the_arguments(address: int, copied: bool) -> None:
     mover, machine = start()
     mover.func.types += [I64] * 4
-    site = CallSite([64, 65], [0, 1], [], [], kind=1, address=66)
+    site = CallSite([VIRTUAL, VIRTUAL + 1], [0, 1], [], [], kind=1, address=VIRTUAL + 2)
     mover.call_arguments(site, [1, 0], address)
     execute(machine, mover.out)
     assert machine.get(0) == mixed(1)
     assert machine.get(1) == mixed(0)
     assert machine.get(site.address) == mixed(address)
-    assert (site.address == TARGET.scratch_int) == copied
+    assert (site.address == TARGET.scratch[INT]) == copied
 
 
 def test_outgoing_cells() -> None:
     mover, machine = start()
     mover.func.types += [I64, F32]
-    site = CallSite([64, 65], [1000, 1001], [], [])
+    site = CallSite([VIRTUAL, VIRTUAL + 1], [STACK, STACK + 1], [], [])
     assert mover.call_arguments(site, [CELLS[0], 16], -1) == 0
     execute(machine, mover.out)
     assert read(machine, cell(OUTGOING, 0), I64) == mixed(CELLS[0])

@@ -32,7 +32,7 @@ from figwasp.codegen.regalloc.allocate import allocate
 from figwasp.codegen.regalloc.local import allocate_local
 from figwasp.codegen.target import Target
 from figwasp.ir.func import CONV_C
-from figwasp.ir.ops import F64, I64
+from figwasp.ir.types import F64, I64, INT
 
 from . import regalloc_target as t
 from .regalloc_functions import generate
@@ -198,7 +198,7 @@ def test_condition_is_not_made_again() -> None:
     hand.call([], [])
     code = hand.finish([v], [0], t.make_target(3, 2, 0))
     assert names(code) == ["cmp", "setcc", "st64", "ld64"]
-    assert code[2].rd != t.make_target().scratch_int
+    assert code[2].rd != t.make_target().scratch[INT]
 
 
 def test_instance_stays_where_it_arrives() -> None:

@@ -9,7 +9,7 @@ from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64.assemble import X64Assembler
 from figwasp.codegen.isa.x64.encode import encode, encode_fields
 from figwasp.codegen.isa.x64.registers import CC_FEQ, CC_FNE, R12, RAX, RBP, RCX, RDX, RSI, RSP, XMM1
-from figwasp.codegen.mach import FIRST_ROW, NONE, MBlock, MFunc, MInst
+from figwasp.codegen.mach import FIRST_ROW, NONE, VIRTUAL, MBlock, MFunc, MInst
 from figwasp.ir.func import CONV_WASM
 from tests.codegen.binutils import assemble, cases, shorter_elsewhere, spelling
 
@@ -87,7 +87,7 @@ def test_columns() -> None:
     divide = x.IDIV64_R
     assert rows.implicit_uses[divide] == rows.implicit_defs[divide] == 1 << RAX | 1 << RDX
     assert rows.implicit_uses[x.SHL32_RC] == 1 << RCX and rows.implicit_defs[x.CQO] == 1 << RDX
-    assert rows.spill_rm[x.ANDPS_RR] == -1  # would read 16 bytes of an 8-byte slot
+    assert rows.spill_rm[x.ANDPS_RR] == x.ANDPS_RM and rows.width[x.ANDPS_RM] == 16  # for types of 16 bytes only
     assert rows.reads[x.ZERO32_R] == 0 and rows.reads[x.ZEROPS_R] == 0 and rows.reads[x.LEA64_RM] == 6
     assert rows.width[x.LEA64_RM] == 0 and rows.width[x.MOVZX8_RM] == 1
     assert rows.tied[x.CVTSI2SD32_RR] and rows.spill_rm[x.CVTSI2SD32_RR] == x.CVTSI2SD32_RM
@@ -98,7 +98,7 @@ def test_spill_forms_read_the_same_and_only_their_width() -> None:
     for row in x.TABLE:
         for spill in (rows.spill_rm[row.number], rows.spill_rn[row.number]):
             if spill >= 0:
-                assert rows.memory[spill] and not rows.stores[spill] and 1 <= rows.width[spill] <= 8
+                assert rows.memory[spill] and not rows.stores[spill] and 1 <= rows.width[spill] <= 16
                 assert rows.defines[spill] == rows.defines[row.number] and rows.tied[spill] == rows.tied[row.number]
                 assert x.TABLE[spill - FIRST_ROW].mnemonic == row.mnemonic
 
@@ -109,7 +109,7 @@ def test_spill_forms_read_the_same_and_only_their_width() -> None:
         MInst(x.ADD32_RR, RAX, RCX, RDX),  # tied registers differ
         MInst(x.ADD32_RR, RAX, RAX, XMM1),  # wrong class
         MInst(x.ADD32_RR, RAX, RAX, NONE),
-        MInst(x.MOV64_RM, RAX, NONE, 64),  # virtual
+        MInst(x.MOV64_RM, RAX, NONE, VIRTUAL),
         MInst(x.MOV64_RM, RAX, NONE, RBP, RSP),  # rsp is no index
         MInst(x.MOV64_RM, RAX, NONE, R12, NONE, 1),
         MInst(x.ADD64_RI, RAX, RAX, imm=0x80000000),  # would be sign-extended

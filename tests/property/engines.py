@@ -17,6 +17,7 @@ from figwasp.codegen.regalloc import allocate as regalloc
 from figwasp.ir import pipeline
 from figwasp.ir.evaluate.func import OutOfSteps, Trapped
 from figwasp.ir.evaluate.module import Machine
+from figwasp.ir.types import FLOAT, INT
 from figwasp.runtime.code.compile import CompiledModule
 from figwasp.runtime.native import ticker
 from figwasp.runtime.native.owner import Owner
@@ -152,16 +153,15 @@ def allocation(few: bool, local: bool) -> Iterator[None]:
         local: have all functions allocated block by block, as it is done for huge ones.
     """
     native_runtime()  # its own stubs keep all registers
-    points, ints, floats = regalloc.MAX_POINTS, TARGET.int_regs, TARGET.float_regs
+    points, regs = regalloc.MAX_POINTS, TARGET.regs
     try:
         if few:
-            TARGET.int_regs = [register for register in ints if register in FEW]
-            TARGET.float_regs = floats[:3]
+            TARGET.regs = [[register for register in regs[INT] if register in FEW], regs[FLOAT][:3]]
         if local:
             vars(regalloc)["MAX_POINTS"] = 0
         yield
     finally:
-        TARGET.int_regs, TARGET.float_regs = ints, floats
+        TARGET.regs = regs
         vars(regalloc)["MAX_POINTS"] = points
 
 

@@ -1,8 +1,9 @@
 """Floor 3: calling conventions: where parameters and results travel.
 
 In: IR types of parameters and results; out: a `Signature` with one location per value. A location is a physical register or
-STACK + k. For parameters STACK + k is the k-th 8-byte cell of the stack argument area; for results it is the k-th cell of the
-result area, memory in the caller's frame whose address is one more parameter, the last and hidden one.
+STACK + k. For parameters STACK + k is the k-th cell of the stack argument area; for results it is the k-th cell of the result
+area, memory in the caller's frame whose address is one more parameter, the last and hidden one. What takes several cells is aligned
+to its size, and the location is that of the first.
 
 Wasm convention: the instance travels in its own register and is not part of a signature. Parameters fill the integer and the
 float registers separately, in order; what does not fit goes to stack cells in order; the callee pops them. Results use the
@@ -13,12 +14,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.codegen.mach import FLOAT0, NONE, STACK
+from figwasp.codegen.mach import NONE, STACK
 from figwasp.codegen.target import Target
 from figwasp.errors import Unsupported
-from figwasp.ir.ops import F32, I64
-
-ALL_REGISTERS: Final = (1 << 2 * FLOAT0) - 1
+from figwasp.ir.types import CELL, CELLS, CLASSES, I64
 
 
 class Signature:
@@ -63,11 +62,11 @@ def wasm_signature(target: Target, params: bytes, results: bytes) -> Signature:
 
 
 def _wasm(target: Target, params: bytes, results: bytes) -> Signature:
-    result_locs, area = assign(results, target.arg_ints, target.arg_floats)
+    result_locs, area = assign(results, target.args)
     types = params + bytes([I64]) if area else params
-    param_locs, cells = assign(types, target.arg_ints, target.arg_floats)
+    param_locs, cells = assign(types, target.args)
     hidden = param_locs.pop() if area else NONE
-    return Signature(param_locs, result_locs, hidden, stack_size(cells), 8 * area)
+    return Signature(param_locs, result_locs, hidden, stack_size(cells), CELL * area)
 
 
 def c_signature(target: Target, params: bytes, results: bytes) -> Signature:
@@ -82,51 +81,55 @@ def c_signature(target: Target, params: bytes, results: bytes) -> Signature:
     if signature is None:
         if len(results) > 1:
             raise Unsupported("a C function has one result at most")
-        locs, cells = assign(params, target.c_arg_ints, target.c_arg_floats)
-        result_locs, _ = assign(results, [target.c_result_int], [target.c_result_float])
+        locs, cells = assign(params, target.c_args)
+        result_locs, _ = assign(results, [[register] for register in target.c_results])
         signature = known[key] = Signature(locs, result_locs, NONE, stack_size(cells), 0)
     return signature
 
 
-def assign(types: bytes, ints: list[int], floats: list[int]) -> tuple[list[int], int]:
-    """Give every value a register of its class or the next cell; return the locations and the number of cells."""
+def assign(types: bytes, registers: list[list[int]]) -> tuple[list[int], int]:
+    """Give every value a register of its class or the next cells, aligned to its size; return locations and number of cells."""
     locs = []
-    num_ints = num_floats = cells = 0
+    used = [0] * len(registers)
+    cells = 0
     for type in types:
-        if type < F32:
-            if num_ints < len(ints):
-                locs.append(ints[num_ints])
-                num_ints += 1
-                continue
-        elif num_floats < len(floats):
-            locs.append(floats[num_floats])
-            num_floats += 1
-            continue
-        locs.append(STACK + cells)
-        cells += 1
+        register_class = CLASSES[type]
+        number = used[register_class]
+        if number < len(registers[register_class]):
+            locs.append(registers[register_class][number])
+            used[register_class] = number + 1
+        else:
+            size = CELLS[type]
+            first = (cells + size - 1) & -size
+            locs.append(STACK + first)
+            cells = first + size
     return locs, cells
 
 
 def stack_size(cells: int) -> int:
     """Return the bytes of a stack argument area, which keeps the stack pointer aligned to 16."""
-    return (8 * cells + 15) & ~15
+    return (CELL * cells + 15) & ~15
 
 
 def wasm_clobbers(target: Target) -> int:
     """Return the registers that a call in the wasm convention destroys."""
-    return ALL_REGISTERS & ~(target.callee_saved | fixed(target))
+    return _all(target) & ~(target.callee_saved | fixed(target))
 
 
 def c_clobbers(target: Target) -> int:
     """Return the registers that a call in the C convention destroys."""
-    return ALL_REGISTERS & ~(target.c_callee_saved | fixed(target))
+    return _all(target) & ~(target.c_callee_saved | fixed(target))
 
 
 def all_clobbers(target: Target) -> int:
     """Return every register but the pinned ones."""
-    return ALL_REGISTERS & ~fixed(target)
+    return _all(target) & ~fixed(target)
 
 
 def fixed(target: Target) -> int:
     """Return the registers that have one meaning throughout: context and stack pointer."""
     return 1 << target.context_reg | 1 << target.stack_reg
+
+
+def _all(target: Target) -> int:
+    return (1 << target.num_registers) - 1

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-# What a relocation refers to; the field is the 4-byte distance from its own end.
+# How a relocation's field holds the address it refers to. Every machine has these two and may have more of its own.
+FIELD_NEAR: Final = 0  # a distance, as the machine's calls, jumps and loads have it
+FIELD_ADDRESS: Final = 1  # 8 bytes: the address itself
+
+# What it refers to
 RELOC_CELL: Final = 0  # target: function index; the cell that holds the function's address
 RELOC_BUILTIN: Final = 1  # target: builtin number; the cell that holds the builtin's address
 RELOC_STUB: Final = 2  # target: STUB_*; the stub itself
@@ -24,7 +28,7 @@ class Code:
     Attributes:
         name, index: as of the function.
         data: instructions followed by the constant pool; the pool's loads are already relative.
-        relocs: (offset, kind, target) triples.
+        relocs: (offset, FIELD_*, RELOC_*, target) of each.
         traps: (offset, trap code): offset of the return address of an explicit trap, or start of an instruction that may fault.
         positions: (offset, wasm byte offset) of return addresses of calls and of trap sites, ascending.
         frame_size: bytes between the stack pointer in the body and the return address.
@@ -39,7 +43,7 @@ class Code:
         self.index = index
         self.data = b""
         self.text_size = 0
-        self.relocs: list[tuple[int, int, int]] = []
+        self.relocs: list[tuple[int, int, int, int]] = []
         self.traps: list[tuple[int, int]] = []
         self.positions: list[tuple[int, int]] = []
         self.frame_size = 0

@@ -5,20 +5,21 @@ frame pointer. From the stack pointer in the body upwards:
 
     outgoing    stack arguments of calls, a multiple of 16 bytes
     area        IR frame_area, 16-byte aligned
-    slots       spill slots, 8 bytes each
-    saved       callee-saved registers, 8 bytes each
+    slots       spill slots, in cells; the first is 16-byte aligned
+    saved       callee-saved registers, a cell each
     padding     so that the stack pointer is 16-byte aligned at calls
-    return address and incoming stack arguments: not part of frame_size
+    return      the return address, if it comes in a register and the function calls anything
+    return address, if the call pushes it, and incoming stack arguments: not part of frame_size
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from figwasp.codegen.mach import MFunc
+from figwasp.codegen.mach import FUEL, NONE, TRAP, TRAPIF, MFunc
 from figwasp.codegen.target import Target
+from figwasp.ir.types import CELL
 
-WORD: Final = 8
 ALIGNMENT: Final = 16
 
 
@@ -26,7 +27,9 @@ def finish(func: MFunc, target: Target) -> None:
     """Round the parts of the frame and compute its size."""
     func.outgoing = _round(func.outgoing)
     func.area = _round(func.area)
-    size = saved_offset(func) + WORD * len(func.saved)
+    size = saved_offset(func) + CELL * len(func.saved)
+    if target.link_reg != NONE and (size or func.has_calls or func.polls or _calls_stubs(func)):
+        size += CELL
     if size or func.has_calls or func.polls:
         # the caller's stack pointer was aligned when the call pushed the return address
         size = _round(size + target.return_bytes) - target.return_bytes
@@ -45,8 +48,27 @@ def slots_offset(func: MFunc) -> int:
 
 def saved_offset(func: MFunc) -> int:
     """Return the offset of the first saved register from the stack pointer."""
-    return slots_offset(func) + WORD * func.num_slots
+    return slots_offset(func) + CELL * func.num_slots
+
+
+def caller(target: Target, pointer: int, size: int) -> tuple[int, int]:
+    """Return the address of the word that holds a frame's return address, and the stack pointer of its caller.
+
+    Where a call leaves the return address in a register, a frame of size 0 has no such word: its function has called nothing.
+
+    Args:
+        target: the machine.
+        pointer: the stack pointer in the function.
+        size: of the frame there: `Code.frame_size`, or what `Code.odd_frames` says.
+    """
+    end = pointer + size
+    return end + target.return_offset, end + target.return_bytes
 
 
 def _round(size: int) -> int:
     return (size + ALIGNMENT - 1) & -ALIGNMENT
+
+
+def _calls_stubs(func: MFunc) -> bool:
+    """Say whether a function has out-of-line calls besides those that `has_calls` and `polls` tell of."""
+    return any(inst.op in (TRAP, TRAPIF, FUEL) for block in func.blocks for inst in block.code)

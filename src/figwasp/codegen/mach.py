@@ -1,8 +1,8 @@
 """Floor 3: machine instructions over registers, before and after allocation.
 
-Registers are ints in one space: 0..15 integer registers by their hardware number, 16..31 float registers, 32..63 pseudo
-registers (below), 64 and up virtual registers. Selection produces an `MFunc` over virtual registers; allocation rewrites
-it in place to physical ones; frame finishing gives slots their offsets; emission makes bytes.
+Registers are ints in one space: physical ones below PHYSICAL, numbered by the target, then pseudo registers (below), then virtual
+registers. Selection produces an `MFunc` over virtual registers; allocation rewrites it in place to physical ones; frame
+finishing gives slots their offsets; emission makes bytes.
 
 Program points: instruction k of the function (counted through all blocks in layout order) is at point 2k "during" and
 2k + 1 "after". A use ends the live range of its register just before "during" (early) or includes "during" (late); a
@@ -14,14 +14,19 @@ from __future__ import annotations
 
 from typing import Final
 
+from figwasp.ir.types import CELLS
+
 NONE: Final = -1
-FLOAT0: Final = 16  # first float register
-POOL: Final = 58  # memory base: the constant pool; `mem` >> 2 is the index into MFunc.pool
-OUTGOING: Final = 59  # memory base: outgoing stack arguments, from the stack pointer
-INCOMING: Final = 60  # memory base: incoming stack arguments
-AREA: Final = 61  # memory base: the frame area (IR frame_area); displacement from its start
-SLOT: Final = 62  # memory base: spill slot; `mem` >> 2 is the slot number
-VIRTUAL: Final = 64  # first virtual register
+PHYSICAL: Final = 120  # physical registers are below
+POOL: Final = 120  # memory base: the constant pool; `mem` >> MEM_BITS is the index into MFunc.pool
+OUTGOING: Final = 121  # memory base: outgoing stack arguments, from the stack pointer
+INCOMING: Final = 122  # memory base: incoming stack arguments
+AREA: Final = 123  # memory base: the frame area (IR frame_area); displacement from its start
+SLOT: Final = 124  # memory base: spill slot; `mem` >> MEM_BITS is the slot number
+VIRTUAL: Final = 128  # first virtual register
+
+MEM_BITS: Final = 2
+"""MInst.mem is displacement << MEM_BITS | log2(scale)."""
 
 STACK: Final = 1000
 """A location STACK + k in argument or result lists: the k-th 8-byte cell of the outgoing (calls) or incoming (entry) area."""
@@ -55,7 +60,7 @@ class MInst:
         rn: first source; tied to rd when the row says so. For stores the value stored.
         rm: second source, or the base register when the row has a memory operand (may be POOL, SLOT, AREA, INCOMING, OUTGOING).
         rx: index register of a memory operand, or NONE.
-        mem: displacement << 2 | log2(scale) of a memory operand.
+        mem: displacement << MEM_BITS | log2(scale) of a memory operand.
         imm: immediate, condition code or CallSite.
         pos: byte offset of the wasm instruction it comes from, for traps and positions; 0 if none.
         fault: True when the memory access may fault and is then a trap (out of bounds memory access).
@@ -173,7 +178,7 @@ class MFunc:
         instance: the virtual register of the instance parameter, or NONE. It arrives in the target's instance register and
             calls inside the module pass it on; that register is callee-saved.
         pool: constants to place after the code, as bytes of 4, 8 or 16.
-        num_slots: spill slots (8 bytes each) after allocation.
+        num_slots: spill slots after allocation, in cells; a value takes as many as its type says, aligned to its size.
         saved: callee-saved registers the function writes, filled by allocation.
         outgoing: bytes of the largest outgoing stack argument area.
         area: bytes of the frame area.
@@ -222,3 +227,10 @@ class MFunc:
         """Make a virtual register of an IR type."""
         self.types.append(type)
         return len(self.types) - 1
+
+    def new_slot(self, type: int) -> int:
+        """Make a spill slot for a value of an IR type; return its number, that of its first cell."""
+        cells = CELLS[type]
+        slot = (self.num_slots + cells - 1) & -cells
+        self.num_slots = slot + cells
+        return slot

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from figwasp.codegen.code import Code
-    from figwasp.codegen.emit import Assembler
-    from figwasp.codegen.mach import MFunc, MInst
-    from figwasp.ir.func import Func
+from figwasp.codegen.assembler import Assembler
+from figwasp.codegen.code import Code
+from figwasp.codegen.mach import MFunc, MInst
+from figwasp.codegen.sequences import Sequences
+from figwasp.ir.func import Func
 
 
 class Rows:
@@ -24,6 +23,7 @@ class Rows:
         tied: True when rd must be the register of rn.
         memory: True when rm/rx/mem form a memory operand.
         stores: True when the memory operand is written.
+        immediate: True when imm is a number. condition: True when it is, or has in it, a condition code.
         implicit_uses, implicit_defs: bit sets of physical registers.
         spill_rm: operation that reads rm from memory instead of a register, or -1. (Same operation, operand in its slot.)
         spill_rn: the same for rn of an untied instruction without other memory operand (moves, conversions, compare), or -1.
@@ -31,13 +31,17 @@ class Rows:
         width: bytes of the memory operand, 0 if none or not accessed. A spill form may read a slot only when its width is at
             most the size of the IR type: the upper half of a slot that holds an i32 is unspecified.
         flags: True when it writes the condition flags.
+        makes_condition: True when it makes a value of the condition flags, for which it may use the integer scratch register.
     """
 
     __slots__ = (
+        "condition",
         "defines",
         "flags",
+        "immediate",
         "implicit_defs",
         "implicit_uses",
+        "makes_condition",
         "memory",
         "names",
         "reads",
@@ -55,11 +59,14 @@ class Rows:
         self.tied: list[bool] = []
         self.memory: list[bool] = []
         self.stores: list[bool] = []
+        self.immediate: list[bool] = []
+        self.condition: list[bool] = []
         self.implicit_uses: list[int] = []
         self.implicit_defs: list[int] = []
         self.spill_rm: list[int] = []
         self.spill_rn: list[int] = []
         self.flags: list[bool] = []
+        self.makes_condition: list[bool] = []
         self.width: list[int] = []
 
 
@@ -67,81 +74,112 @@ class Target:
     """A machine.
 
     Attributes:
-        name: "x64".
+        name: of the folder below `isa`.
         rows: the columns of its instruction table.
-        int_regs, float_regs: allocatable registers in order of preference, caller-saved ones first.
+        num_registers: of both classes; their numbers are below.
+        classes: class (INT or FLOAT) of each register.
+        register_names: by register number. condition_names: by condition code.
+        regs: class -> allocatable registers in order of preference, caller-saved ones first.
         callee_saved: bit set of registers a wasm-convention function must preserve.
         c_callee_saved: the same for the C convention.
-        arg_ints, arg_floats: argument (and result) registers after the instance, wasm convention.
-        c_arg_ints, c_arg_floats, c_result_int, c_result_float: C convention.
+        args: class -> argument (and result) registers after the instance, wasm convention.
+        c_args: class -> argument registers, C convention. c_results: class -> the result register.
+        native_clobbers: bit set of the registers that STUB_TO_NATIVE destroys besides those of the C convention.
+        native_args: how many parameters pass through it.
         instance_reg, context_reg, stack_reg: fixed registers. The context and the stack pointer are never allocated.
-        scratch_int, scratch_float: never allocated; for the allocator's moves and spills, and call addresses.
+        scratch: class -> a register never allocated; for the allocator's moves and spills, that of integers for call addresses.
+        link_reg: register in which a call leaves the return address, or NONE when it pushes that.
         return_bytes: bytes that a call pushes on the stack.
-        register_names: by register number. condition_names: by condition code.
-        move, load_slot, store_slot: make (IR type, ...) the instruction that copies rd <- rn, loads rd <- slot, stores slot <- rn.
+        return_offset: where the return address stands, counted from the end of a function's own frame (see `frame.caller`).
+        move, load_memory, store_memory: make (IR type, ...) the instruction that copies rd <- rn, loads rd, stores rn. A move of
+            type I32 leaves zeros above.
         select: ir.Func -> MFunc.
         emit: MFunc, after frame finishing, -> Code.
         assembler: MFunc -> the state of its emission, with the machine's part filled in.
-        decode: (bytes, offset) -> (length, text) of the instruction there.
+        decode: (bytes, offset) -> (length, text) of the instruction there. data_reference: which constant such a text refers to.
+        field_names, field_sizes: of the kinds of fields that relocations fill in, by `code.FIELD_*`.
+        apply: fill in such a field.
+        filler: a byte that traps when it is run, to fill gaps with.
+        synchronize: make code that was written to memory visible to the processor's fetching.
+        sequences: the code written by hand.
     """
 
     __slots__ = (
-        "arg_floats",
-        "arg_ints",
+        "apply",
+        "args",
         "assembler",
-        "c_arg_floats",
-        "c_arg_ints",
+        "c_args",
         "c_callee_saved",
-        "c_result_float",
-        "c_result_int",
+        "c_results",
         "callee_saved",
+        "classes",
         "condition_names",
         "context_reg",
+        "data_reference",
         "decode",
         "emit",
-        "float_regs",
+        "field_names",
+        "field_sizes",
+        "filler",
         "instance_reg",
-        "int_regs",
+        "link_reg",
         "load_memory",
         "move",
         "name",
+        "native_args",
+        "native_clobbers",
+        "num_registers",
         "register_names",
+        "regs",
         "return_bytes",
+        "return_offset",
         "rows",
-        "scratch_float",
-        "scratch_int",
+        "scratch",
         "select",
+        "sequences",
         "stack_reg",
         "store_memory",
+        "synchronize",
     )
 
     name: str
     rows: Rows
-    int_regs: list[int]
-    float_regs: list[int]
+    num_registers: int
+    classes: list[int]
+    register_names: list[str]
+    condition_names: list[str]
+    regs: list[list[int]]
     callee_saved: int
     c_callee_saved: int
-    arg_ints: list[int]
-    arg_floats: list[int]
-    c_arg_ints: list[int]
-    c_arg_floats: list[int]
-    c_result_int: int
-    c_result_float: int
+    args: list[list[int]]
+    c_args: list[list[int]]
+    c_results: list[int]
+    native_clobbers: int
+    native_args: int
     instance_reg: int
     context_reg: int
     stack_reg: int
-    scratch_int: int
-    scratch_float: int
+    scratch: list[int]
+    link_reg: int
     return_bytes: int
-    register_names: list[str]
-    condition_names: list[str]
+    return_offset: int
     move: Callable[[int, int, int], MInst]
     """(IR type, rd, rn) -> register copy."""
     load_memory: Callable[[int, int, int, int], MInst]
-    """(IR type, rd, base pseudo register, mem) -> load from SLOT, INCOMING or OUTGOING."""
+    """(IR type, rd, base register, which may be a pseudo one, mem) -> load."""
     store_memory: Callable[[int, int, int, int], MInst]
-    """(IR type, rn, base pseudo register, mem) -> store to SLOT, INCOMING or OUTGOING."""
+    """(IR type, rn, base register, which may be a pseudo one, mem) -> store."""
     select: Callable[[Func], MFunc]
     emit: Callable[[MFunc], Code]
     assembler: Callable[[MFunc], Assembler]
     decode: Callable[[bytes, int], tuple[int, str]]
+    data_reference: Callable[[str, int], int]
+    """(text of an instruction, offset of its end) -> offset of the constant after the code that it reads, or NONE."""
+    field_names: list[str]
+    field_sizes: list[int]
+    apply: Callable[[bytearray, int, int, int, int], None]
+    """(code, offset of the field, FIELD_*, address where the code will stand, address that the field refers to)."""
+    filler: bytes
+    synchronize: Callable[[int, int], None]
+    """(address, size)."""
+    sequences: Sequences

@@ -1,6 +1,6 @@
 """Floor 3: MFunc as text, before and after register allocation. For golden tests, `explain`, and people.
 
-A line is `row destination, sources`: the destination first (`v64 =`), then rn, rm, memory, immediate. A tied destination is written
+A line is `row destination, sources`: the destination first (`%0 =`), then rn, rm, memory, immediate. A tied destination is written
 like any other. Pseudo registers print as `pool`, `slot`, `in`, `out`, `area`; stack cells as `in+0`.
 """
 
@@ -38,7 +38,7 @@ from figwasp.codegen.mach import (
     MFunc,
     MInst,
 )
-from figwasp.codegen.target import Rows, Target
+from figwasp.codegen.target import Target
 from figwasp.ir.ops import TYPE_NAMES
 
 _BASES: Final = {POOL: "pool", OUTGOING: "out", INCOMING: "in", AREA: "area", SLOT: "slot"}
@@ -81,7 +81,7 @@ def register_name(register: int, target: Target) -> str:
     """Name a register, physical or virtual."""
     if register < 0:
         return "-"
-    return f"v{register}" if register >= VIRTUAL else target.register_names[register]
+    return f"%{register - VIRTUAL}" if register >= VIRTUAL else target.register_names[register]
 
 
 def place_name(place: int, target: Target, cells: str) -> str:
@@ -103,18 +103,13 @@ def instruction(inst: MInst, target: Target) -> str:
         operands.insert(0 if rows.stores[op] else len(operands), memory)
     elif reads & 2:
         operands.append(register_name(inst.rm, target))
-    if _has_condition(rows, op):
+    if rows.condition[op]:
         assert isinstance(inst.imm, int)
         operands.append(target.condition_names[inst.imm])
-    elif name.rpartition("_")[2].endswith("I") or name.endswith(("i", "i32s")):
+    elif rows.immediate[op]:
         operands.append(str(inst.imm))
     defined = f"{register_name(inst.rd, target)} = " if rows.defines[op] else ""
     return f"{defined}{name} {', '.join(operands)}".rstrip()
-
-
-def _has_condition(rows: Rows, op: int) -> bool:
-    """Tell whether the immediate of a row is a condition code."""
-    return rows.names[op].startswith(("cmov", "setcc", "jcc"))
 
 
 def memory_text(inst: MInst, target: Target) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Final
 
-from figwasp.codegen.isa.x64.target import TARGET
+from figwasp.codegen.isa import host
 from figwasp.explain.products import Compilation, compile
 from figwasp.explain.symbols import Symbols
 from figwasp.ir import order
@@ -37,4 +37,4 @@ def compile_entry(type: FuncType) -> Compilation:
     seconds = perf_counter() - clock
     names = {getattr(hooks, name): f"hook_{name}" for name in hooks.__slots__}
     names |= {id(None): "Py_None", id(int): "PyLong_Type", id(float): "PyFloat_Type", id(builder.MISMATCH): "mismatch"}
-    return compile(func, TARGET, Symbols(cpython.symbols | names), seconds)
+    return compile(func, host(), Symbols(cpython.symbols | names), seconds)

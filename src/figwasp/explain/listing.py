@@ -6,7 +6,6 @@ code is installed, or that holds an address of this process, are shown as `..`.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from typing import Final
 
@@ -20,12 +19,10 @@ from figwasp.codegen.text import STUB_NAMES
 from figwasp.errors import TRAP_MESSAGES
 from figwasp.explain.symbols import HIDDEN, Symbols
 
-FIELD: Final = 4  # bytes of a relocation's field
 CELL: Final = 8  # bytes of the constants on a line
 MAX_BYTES_WIDTH: Final = 29
 """Instructions of more than ten bytes shift the text on their line."""
 
-_RELATIVE: Final = re.compile(r"\[rip\+0x([0-9a-f]+)\]")
 _BUILTINS: Final = {
     number: name.removeprefix("BUILTIN_").lower()
     for name, number in vars(layout).items()
@@ -70,7 +67,7 @@ class Instruction:
 def code_instructions(code: Code, target: Target, origins: list[Origin], symbols: Symbols) -> list[Instruction]:
     """Disassemble a function and say of each instruction where it comes from."""
     starts = [origin.offset for origin in origins]
-    relocs = {offset: (kind, index) for offset, kind, index in code.relocs}
+    relocs = {offset: (field, kind, index) for offset, field, kind, index in code.relocs}
     traps = dict(code.traps)
     made: list[Instruction] = []
     for offset, data, text in disassemble(code, target):
@@ -78,18 +75,19 @@ def code_instructions(code: Code, target: Target, origins: list[Origin], symbols
         instruction = Instruction(offset, data, symbols.apply(text), origin)
         hidden = symbols.hidden(data)
         end = offset + len(data)
-        reloc = relocs.get(end - FIELD)
-        if reloc is not None:
-            hidden = range(len(data) - FIELD, len(data))
-            instruction.text = _resolved(instruction.text, *reloc)
-            if reloc == (RELOC_STUB, STUB_TRAP) and end in traps:
+        start = next((at for at in range(offset, end) if at in relocs), NONE)
+        if start >= 0:
+            field, kind, index = relocs[start]
+            hidden = range(start - offset, start - offset + target.field_sizes[field])
+            instruction.text = _resolved(instruction.text, kind, index)
+            if kind == RELOC_STUB and index == STUB_TRAP and end in traps:
                 instruction.note = _trap_name(traps[end])
         elif origin.inst is not None and origin.inst.fault and offset in traps:
             instruction.note = f"may trap: {_trap_name(traps[offset])}"
         else:
-            constant = _RELATIVE.search(text)
-            if constant is not None:
-                instruction.note = f"{end + int(constant[1], 16):x}"
+            constant = target.data_reference(text, end)
+            if constant >= 0:
+                instruction.note = f"{constant:x}"
         instruction.bytes = " ".join(HIDDEN if at in hidden else f"{byte:02x}" for at, byte in enumerate(data))
         made.append(instruction)
     return made

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.errors import Unsupported
+from figwasp.ir.types import MASKS, TYPE_NAMES
 from figwasp.wasm.syntax.module import ConstExpr, Module
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, LATER
 
 __all__ = ["evaluate", "missing_feature"]
 
-_MASKS: Final = {"i32": 0xFFFF_FFFF, "i64": 0xFFFF_FFFF_FFFF_FFFF, "f32": 0xFFFF_FFFF, "f64": 0xFFFF_FFFF_FFFF_FFFF}
+_MASKS: Final = {TYPE_NAMES[type]: mask for type, mask in enumerate(MASKS)}
 _CONSTS: Final = {BY_NAME[f"{type_}.const"].code: mask for type_, mask in _MASKS.items()}
 _ARITHMETIC: Final[dict[str, Callable[[int, int], int]]] = {
     "add": lambda x, y: x + y,

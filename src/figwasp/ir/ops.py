@@ -1,6 +1,6 @@
 """Floor 2: the table of IR operations.
 
-One row per operation: name, operand types (`i` i32, `l` i64, `f` f32, `d` f64, `*` depends on the value), result type
+One row per operation: name, operand types (letters of `types`; `*` depends on the value), result type
 (VOID also where it depends on the value: `const`, `select`, calls), flags. An operation is a module-level int, so that
 hot code compares ints; the columns are lists indexed by it.
 
@@ -15,14 +15,13 @@ from __future__ import annotations
 
 from typing import Final
 
-I32: Final = 0
-I64: Final = 1
-F32: Final = 2
-F64: Final = 3
-VOID: Final = 15
-"""IR types. References are I64: an address or 0."""
-
-TYPE_NAMES: Final = {I32: "i32", I64: "i64", F32: "f32", F64: "f64", VOID: "-"}
+from figwasp.ir import types
+from figwasp.ir.types import F32 as F32
+from figwasp.ir.types import F64 as F64
+from figwasp.ir.types import I32 as I32
+from figwasp.ir.types import I64 as I64
+from figwasp.ir.types import TYPE_NAMES as TYPE_NAMES
+from figwasp.ir.types import VOID as VOID
 
 PURE: Final = 1
 COMMUTES: Final = 2
@@ -235,6 +234,10 @@ TRAP: Final = _op("trap", "", VOID, "z")
 UNWIND: Final = _op("unwind", "", VOID, "z")
 TAIL_PTR: Final = _op("tail_ptr", "*", VOID, "z")
 COUNT: Final = len(NAMES)
+
+LOAD_OF: Final = [BY_NAME[name] for name in types.LOADS]
+STORE_OF: Final = [BY_NAME[name] for name in types.STORES]
+"""Type -> the operation that loads or stores a whole value of it."""
 
 # What the rows from `select` on mean:
 #   div, rem       unchecked: the builder has emitted the `trapif`s (zero divisor, overflow of div_s) and keeps a -1 divisor away

@@ -26,6 +26,7 @@ from typing import Final
 
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, CONV_WASM, PARAM, Block, Call, Func, Value
+from figwasp.ir.types import BITS, CLASSES, FORMATS, INT, MASKS, SIZES
 
 __all__ = ["parse", "show", "show_block", "show_value"]
 
@@ -101,11 +102,11 @@ def _types(types: bytes) -> str:
 
 def _const(type: int, bits: int) -> str:
     """Return the bits of a constant: integers as signed numbers, floats in hex with a comment."""
-    if type == ops.I32 or type == ops.I64:
-        width = 32 if type == ops.I32 else 64
+    if CLASSES[type] == INT:
+        width = BITS[type]
         return str(bits - (1 << width) if bits >> width - 1 else bits)
-    size = 4 if type == ops.F32 else 8
-    number: float = unpack("<f" if size == 4 else "<d", bits.to_bytes(size, "little"))[0]
+    size = SIZES[type]
+    number: float = unpack("<" + FORMATS[type], bits.to_bytes(size, "little"))[0]
     return f"{bits:#0{2 + 2 * size}x}" + (f" ; {number!r}" if isfinite(number) else "")
 
 
@@ -171,7 +172,7 @@ class _Parser:
             type = results[0] if results and match[1] else type
         elif op == ops.CONST:
             type = _TYPES[operands.pop(0)]
-            value.aux = int(operands.pop(0), 0) & (0xFFFF_FFFF if type in (ops.I32, ops.F32) else 0xFFFF_FFFF_FFFF_FFFF)
+            value.aux = int(operands.pop(0), 0) & MASKS[type]
         elif ops.FLAGS[op] & _ACCESS:
             value.aux = _parse_memory(operands.pop())
         elif op in _AUX:

@@ -12,11 +12,10 @@ from typing import Final, NoReturn
 from figwasp.ir import ops
 from figwasp.ir.func import PARAM, Block, Call, Func, Value
 from figwasp.ir.text import show_value
+from figwasp.ir.types import BITS, BY_LETTER
 
 __all__ = ["BrokenFunc", "verify"]
 
-_LETTERS: Final = {"i": ops.I32, "l": ops.I64, "f": ops.F32, "d": ops.F64}
-_WIDTHS: Final = {ops.I32: 32, ops.I64: 64, ops.F32: 32, ops.F64: 64}
 _TYPE_OF_NAME: Final = {name: type for type, name in ops.TYPE_NAMES.items()}
 _LEAD: Final = {
     ops.CALL: 1,
@@ -93,13 +92,13 @@ class _Checker:
         if ops.OPERANDS[op] == "*":
             self._check_special(value)
             return
-        types = [_LETTERS.get(letter, value.type) for letter in ops.OPERANDS[op]]
+        types = [BY_LETTER.get(letter, value.type) for letter in ops.OPERANDS[op]]
         self.expect([arg.type for arg in value.args] == types, f"operands must be {_names(types)}")
         if op == ops.CONST:
-            self.expect(value.type in _WIDTHS, "a constant must have a type")
-            self.expect(0 <= self._int(value) < 1 << _WIDTHS[value.type], "the bits of a constant must fit its type")
+            self.expect(value.type < len(BITS), "a constant must have a type")
+            self.expect(0 <= self._int(value) < 1 << BITS[value.type], "the bits of a constant must fit its type")
         elif op == ops.SELECT:
-            self.expect(value.type in _WIDTHS, "a select must have a type")
+            self.expect(value.type < len(BITS), "a select must have a type")
         else:
             self.expect(op != ops.FUEL or 0 < self._int(value) < 1 << 31, "what is spent must be positive and fit 32 bits")
             self._check_type(value, ops.RESULTS[op])

@@ -1,1 +1,35 @@
-"""Floor 3: the machines, and what a row of an instruction table means for all of them."""
+"""Floor 3: the machines, which of them this is, and what a row of an instruction table means for all of them."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+from functools import cache
+from typing import Final
+
+from figwasp.codegen.target import Target
+from figwasp.errors import Unsupported
+
+__all__ = ["NAMES", "host", "named"]
+
+NAMES: Final = {"x86_64": "x64", "AMD64": "x64"}
+"""What systems call a machine -> the folder of its target."""
+
+
+def named(name: str) -> Target:
+    """Return the target in a folder; others are not loaded."""
+    target: Target = importlib.import_module(f"figwasp.codegen.isa.{name}.target").TARGET
+    return target
+
+
+@cache
+def host() -> Target:
+    """Return the machine that this process runs on.
+
+    Raises:
+        Unsupported: there is no compiler for it.
+    """
+    machine = platform.machine()
+    if machine not in NAMES:
+        raise Unsupported(f"no compiler for {machine or 'this machine'} yet (x86-64 is supported)")
+    return named(NAMES[machine])

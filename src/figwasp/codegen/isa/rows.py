@@ -7,11 +7,11 @@ Operands stand in manual order, separated by blanks. Each has an access in front
 
     =   written          +   read and written (the destination is tied to the first source)          nothing: read
 
-    r32         register           r/m32       register, in the field of an encoding that can also address memory
-    xmm         float register     xmm/m64     the same
-    m32         memory             m           memory that is not accessed (lea)
-    imm8, rel32, cc                immediate, branch displacement, condition code: in MInst.imm
-    cl          a fixed register, as written
+    r32, r/m32                     a register, in a word of the machine's `Vocabulary`; with a stroke: in the field of an
+                                   encoding that can also address memory
+    m32         memory             m           memory that is not accessed
+    imm8, rel8, cc                 immediate, branch displacement, condition code: in MInst.imm
+    others                         a fixed register, as written
 
 The fields of MInst follow: the written register is rd; the registers read are rn (with `+`, rd itself), then rm; memory is
 rm, rx and mem. Two `=` registers both mean rd.
@@ -23,15 +23,14 @@ from typing import Final
 
 from figwasp.codegen.mach import FIRST_ROW
 from figwasp.codegen.target import Rows
+from figwasp.ir.types import FLOAT
 
 # Access
 READ: Final = 0
 WRITE: Final = 1
 READ_WRITE: Final = 2
 
-# Kind of operand
-INT: Final = 0
-FLOAT: Final = 1
+# Kind of operand, beside the classes of registers
 MEMORY: Final = 2
 IMMEDIATE: Final = 3
 RELATIVE: Final = 4
@@ -51,11 +50,35 @@ READS_RX: Final = 4
 
 _ACCESS: Final = {"=": WRITE, "+": READ_WRITE}
 _MARKS: Final = ("", "=", "+")
-_FIXED: Final = ("cl", "dl", "al")
 _LETTERS: Final = {"m": MEMORY, "imm": IMMEDIATE, "rel": RELATIVE, "cc": CONDITION}
 _PSEUDO_NAMES: Final = [
     "entry", "copy", "call", "ret", "tail", "jump", "branch", "switch", "trapif", "trap", "unwind", "poll", "fuel", "", "", "",
 ]  # fmt: skip
+
+
+class Vocabulary:
+    """A machine's words for registers in its rows.
+
+    Attributes:
+        classes: word -> class of registers.
+        sized: words that are followed by the width of the register.
+        fixed: names of registers that stand for themselves.
+    """
+
+    __slots__ = ("_parsed", "classes", "fixed", "sized")
+
+    def __init__(self, classes: dict[str, int], sized: frozenset[str], fixed: frozenset[str]) -> None:
+        self.classes = classes
+        self.sized = sized
+        self.fixed = fixed
+        self._parsed: dict[str, Operands] = {}
+
+    def parse(self, text: str) -> Operands:
+        """Return the operands of a row; rows with the same ones share them."""
+        parsed = self._parsed.get(text)
+        if parsed is None:
+            parsed = self._parsed[text] = Operands([Operand(part, self) for part in text.split()])
+        return parsed
 
 
 class Operand:
@@ -63,6 +86,7 @@ class Operand:
 
     Attributes:
         text: without the access, as in the manual.
+        shape: access and text without what only the encoding wants to know.
         access: READ, WRITE or READ_WRITE.
         kind: INT, FLOAT, MEMORY, ...
         width: bits; 0 where it has none.
@@ -70,28 +94,25 @@ class Operand:
         field: field of MInst that holds the register.
     """
 
-    __slots__ = ("access", "field", "kind", "text", "wide", "width")
+    __slots__ = ("access", "field", "kind", "shape", "text", "wide", "width")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, vocabulary: Vocabulary) -> None:
         self.access = _ACCESS.get(text[0], READ)
         body = text.lstrip("=+")
         letters = body.rstrip("0123456789")
         self.text = body
         self.width = int(body[len(letters) :] or "0")
-        self.wide = "/" in body
-        if body in _FIXED:
-            self.kind = FIXED
-        elif body.startswith("xmm"):
-            self.kind = FLOAT
-        else:
-            self.kind = INT if letters in {"r", "r/m"} else _LETTERS[letters]
+        word, _, memory = letters.partition("/")
+        self.wide = bool(memory)
         self.field = NO_FIELD
-
-    def shape(self) -> str:
-        """Return access and text without what only the encoding wants to know."""
-        if self.kind > FLOAT:
-            return _MARKS[self.access] + self.text
-        return _MARKS[self.access] + ("xmm" if self.kind == FLOAT else f"r{self.width}")
+        self.shape = _MARKS[self.access] + body
+        if body in vocabulary.fixed:
+            self.kind = FIXED
+        elif word in vocabulary.classes:
+            self.kind = vocabulary.classes[word]
+            self.shape = _MARKS[self.access] + word + (str(self.width) if word in vocabulary.sized else "")
+        else:
+            self.kind = _LETTERS[letters]
 
 
 class Operands:
@@ -106,9 +127,9 @@ class Operands:
 
     __slots__ = ("defines", "list", "memory", "reads", "shapes", "spill_rm", "spill_rn", "stores", "tied", "width")
 
-    def __init__(self, text: str) -> None:
-        self.list = [Operand(part) for part in text.split()]
-        self.shapes = [operand.shape() for operand in self.list]
+    def __init__(self, operands: list[Operand]) -> None:
+        self.list = operands
+        self.shapes = [operand.shape for operand in operands]
         self.defines = self.tied = self.memory = self.stores = False
         self.reads = self.width = 0
         self.spill_rm = self.spill_rn = ""
@@ -142,16 +163,13 @@ class Operands:
 
     def _derive_spills(self) -> None:
         for index, operand in enumerate(self.list):
-            if operand.field >= RN and 0 < operand.width <= 64:
+            if operand.field >= RN and operand.width:
                 shapes = self.shapes.copy()
                 shapes[index] = f"m{operand.width}"
                 if operand.field == RM:
                     self.spill_rm = " ".join(shapes)
                 else:
                     self.spill_rn = " ".join(shapes)
-
-
-_OPERANDS: Final[dict[str, Operands]] = {}
 
 
 class Row:
@@ -163,19 +181,17 @@ class Row:
         mnemonic: with `cc` where the condition's name goes.
         operands: parsed.
         encoding: in the manual's notation.
-        effects: `f` writes flags; register names are implicit operands, with an access in front.
+        effects: `f` writes flags; `c` makes a value of a condition, perhaps with the help of the scratch register; register names
+            are implicit operands, with an access in front.
     """
 
     __slots__ = ("effects", "encoding", "mnemonic", "name", "number", "operands")
 
-    def __init__(self, number: int, mnemonic: str, operands: str, encoding: str, effects: str) -> None:
-        parsed = _OPERANDS.get(operands)
-        if parsed is None:
-            parsed = _OPERANDS[operands] = Operands(operands)
+    def __init__(self, number: int, mnemonic: str, operands: Operands, encoding: str, effects: str) -> None:
         self.number = number
         self.name = ""
         self.mnemonic = mnemonic
-        self.operands = parsed
+        self.operands = operands
         self.encoding = encoding
         self.effects = effects
 
@@ -197,7 +213,7 @@ def columns(table: list[Row], register_numbers: dict[str, int]) -> Rows:
     numbers = {f"{row.mnemonic} {' '.join(row.operands.shapes)}": row.number for row in reversed(table)}
     rows = Rows()
     for name in _PSEUDO_NAMES:
-        _append(rows, Row(0, name, "", "", ""), numbers, register_numbers)
+        _append(rows, Row(0, name, Operands([]), "", ""), numbers, register_numbers)
         rows.names[-1] = name
     for row in table:
         _append(rows, row, numbers, register_numbers)
@@ -214,13 +230,15 @@ def _append(rows: Rows, row: Row, numbers: dict[str, int], register_numbers: dic
     rows.memory.append(roles.memory)
     rows.stores.append(roles.stores)
     rows.width.append(roles.width)
+    kinds = {operand.kind for operand in roles.list}
+    rows.immediate.append(IMMEDIATE in kinds)
+    rows.condition.append(CONDITION in kinds)
     rows.spill_rm.append(numbers.get(f"{row.mnemonic} {roles.spill_rm}", -1) if roles.spill_rm else -1)
     rows.spill_rn.append(numbers.get(f"{row.mnemonic} {roles.spill_rn}", -1) if roles.spill_rn else -1)
     uses = defs = 0
-    flags = False
-    for effect in row.effects.split():
-        if effect == "f":
-            flags = True
+    effects = row.effects.split()
+    for effect in effects:
+        if effect in ("f", "c"):
             continue
         bit = 1 << register_numbers[effect.lstrip("=+")]
         if effect[0] != "=":
@@ -229,4 +247,5 @@ def _append(rows: Rows, row: Row, numbers: dict[str, int], register_numbers: dic
             defs |= bit
     rows.implicit_uses.append(uses)
     rows.implicit_defs.append(defs)
-    rows.flags.append(flags)
+    rows.flags.append("f" in effects)
+    rows.makes_condition.append("c" in effects)

@@ -23,21 +23,21 @@ import os
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from figwasp.codegen.mach import NONE, VIRTUAL, MFunc
+from figwasp.codegen.mach import NONE, PHYSICAL, VIRTUAL, MFunc
+from figwasp.codegen.regalloc.assignment import SAVE_COST, Assignment
 from figwasp.codegen.regalloc.liveness import Ranges, live_ranges
 from figwasp.codegen.regalloc.local import allocate_local
-from figwasp.codegen.regalloc.moves import REGISTERS
-from figwasp.codegen.regalloc.rewrite import Assignment, Rewriter
+from figwasp.codegen.regalloc.registers import bits
+from figwasp.codegen.regalloc.rewrite import Rewriter
 from figwasp.codegen.regalloc.spill import Spiller
 from figwasp.codegen.target import Target
 from figwasp.ir.func import CONV_C
-from figwasp.ir.ops import F32
+from figwasp.ir.types import CLASSES
 
 if TYPE_CHECKING:
     from figwasp.codegen.regalloc.check import Snapshot
 
 MAX_POINTS: Final = 60_000  # where an `&` of two ranges takes most of a microsecond
-SAVE_COST: Final = 2  # of a callee-saved register: a store and a load
 SHORT: Final = 8  # added to lengths, so that the shortest ranges do not win by length alone
 
 CHECK: Final = os.environ.get("FIGWASP_CHECK") == "1"
@@ -61,11 +61,10 @@ def allocate(func: MFunc, target: Target, check: bool = False) -> None:
     else:
         allocator = Allocator(func, target, ranges)
         allocator.run()
-        rewriter = Rewriter(func, target, allocator.assignment)
-        rewriter.run()
-        written = rewriter.written
+        Rewriter(func, target, allocator.assignment).run()
+        written = allocator.assignment.written
     kept = callee_saved(func, target)
-    func.saved = [r for r in range(REGISTERS) if written & kept & 1 << r]
+    func.saved = bits(written & kept)
     if before is not None:
         before.verify()
 
@@ -102,20 +101,18 @@ class Allocator:
         root, members: union-find over classes; members only of classes of two and more.
         saved: bit set of callee-saved registers; those in `assignment.written` cost nothing any more.
         usable: bit set of the registers to allocate.
-        order_int, order_float: registers in the order to try them. across_int, across_float: those that survive some call.
+        order: class -> registers in the order to try them. across: those of them that survive some call.
         merged: copies within a class, by its root; once a class has been broken up.
     """
 
     __slots__ = (
-        "across_float",
-        "across_int",
+        "across",
         "assignment",
         "busy",
         "mask",
         "members",
         "merged",
-        "order_float",
-        "order_int",
+        "order",
         "own",
         "place",
         "ranges",
@@ -140,16 +137,13 @@ class Allocator:
         self.merged: dict[int, list[int]] = {}
         self.place: list[int] = [*range(VIRTUAL), *([NONE] * (count + 1 - VIRTUAL))]
         self.saved = callee_saved(func, target)
-        self.order_int = self._order(target.int_regs)
-        self.order_float = self._order(target.float_regs)
-        self.usable = sum(1 << r for r in self.order_int + self.order_float)
-        self.assignment = Assignment(self.place, self.busy)
-        self.assignment.written = ranges.written
+        self.order = [self._order(registers) for registers in target.regs]
+        self.usable = sum(1 << r for order in self.order for r in order)
+        self.assignment = Assignment(self.place, self.busy, ranges.written)
         self._pin_instance(func.instance, target.instance_reg)
         calls = ranges.calls
-        self.across_int = [r for r in self.order_int if self.busy[r] & calls != calls]
-        self.across_float = [r for r in self.order_float if self.busy[r] & calls != calls]
-        self.spiller = Spiller(func, target.rows, ranges, self.assignment, self.order_int, self.order_float, self.saved)
+        self.across = [[r for r in order if self.busy[r] & calls != calls] for order in self.order]
+        self.spiller = Spiller(func, target.rows, ranges, self.assignment, self.order, self.saved)
 
     def _order(self, registers: list[int]) -> list[int]:
         """Registers in the order to try them: those that need not be saved first."""
@@ -162,8 +156,7 @@ class Allocator:
         self._coalesce_ties()
         self._allocate_classes()
         unopened = self.saved & ~self.assignment.written
-        self.assignment.int_order = [r for r in self.order_int if not unopened >> r & 1]
-        self.assignment.float_order = [r for r in self.order_float if not unopened >> r & 1]
+        self.assignment.order = [[r for r in order if not unopened >> r & 1] for order in self.order]
 
     def _pin_instance(self, instance: int, r: int) -> None:
         """Leave the instance where it arrives, if no call passes another one while it is live."""
@@ -262,7 +255,7 @@ class Allocator:
             group = members.get(v)
             r = self._choose(v, group, mask[v], weight[v])
             if r >= 0:
-                self._take(r, mask[v])
+                self.assignment.take(r, mask[v])
                 if group is None:
                     place[v] = r
                 else:
@@ -279,15 +272,10 @@ class Allocator:
         """Find a register for a value of a class that was broken up, or the class's slot."""
         r = self._choose(v, None, self.own[v], self.ranges.weight[v])
         if r >= 0:
-            self._take(r, self.own[v])
+            self.assignment.take(r, self.own[v])
             self.place[v] = r
         else:
             self.spiller.spill(v, self._find(v))
-
-    def _take(self, r: int, mask: int) -> None:
-        """Occupy a register."""
-        self.busy[r] |= mask
-        self.assignment.written |= 1 << r
 
     def _break_up(self, v: int, group: list[int], heap: list[tuple[float, int]]) -> None:
         """Queue the members of a class singly, as friends."""
@@ -313,20 +301,16 @@ class Allocator:
             refused |= self.saved & ~self.assignment.written
         if group is None and v not in ranges.hints:
             r = place[ranges.tie_from[v]]
-            if 0 <= r < REGISTERS and not busy[r] & mask and not refused >> r & 1:
+            if 0 <= r < PHYSICAL and not busy[r] & mask and not refused >> r & 1:
                 return r
             r = place[ranges.tie_to[v]]
-            if 0 <= r < REGISTERS and not busy[r] & mask and not refused >> r & 1:
+            if 0 <= r < PHYSICAL and not busy[r] & mask and not refused >> r & 1:
                 return r
         else:
             r = self._hinted([v] if group is None else group, mask, refused)
             if r >= 0:
                 return r
-        if self.types[v] < F32:
-            order = self.across_int if mask & ranges.calls else self.order_int
-        else:
-            order = self.across_float if mask & ranges.calls else self.order_float
-        for r in order:
+        for r in (self.across if mask & ranges.calls else self.order)[CLASSES[self.types[v]]]:
             if not busy[r] & mask and not refused >> r & 1:
                 return r
         return NONE
@@ -340,13 +324,13 @@ class Allocator:
             weight = ranges.block_weights[ranges.block_of[ranges.defs[v] >> 1]]
             for other in (ranges.tie_from[v], ranges.tie_to[v]):
                 r = place[other]
-                if 0 <= r < REGISTERS:
+                if 0 <= r < PHYSICAL:
                     saved[r] = saved.get(r, 0) + weight
             hints = ranges.hints.get(v)
             if hints is not None:
                 for i in range(0, len(hints), 2):
                     r = place[hints[i + 1]]
-                    if 0 <= r < REGISTERS:
+                    if 0 <= r < PHYSICAL:
                         saved[r] = saved.get(r, 0) + hints[i]
         while saved:
             r = max(saved, key=saved.__getitem__)

@@ -1,41 +1,39 @@
-"""Floor 3: registers for a single instruction: those it touches besides its operands, and those it borrows while its operands
-live in memory. In: the instruction's place in the code and what is free there. Out: registers, and the moves around it.
+"""Floor 3: registers that a single instruction borrows while its operands live in memory. In: the instruction's place in the
+code and what is free there. Out: registers, and the moves around it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-from figwasp.codegen.mach import NONE
-from figwasp.codegen.regalloc.moves import REGISTERS, Mover
-from figwasp.codegen.target import Rows, Target
-from figwasp.ir.ops import F32, F64, I64
-
-if TYPE_CHECKING:
-    from figwasp.codegen.regalloc.rewrite import Rewriter
-
-_IMPLICIT: Final[dict[int, tuple[Rows, list[int]]]] = {}
+from figwasp.codegen.mach import NONE, PHYSICAL, SLOT
+from figwasp.codegen.regalloc.assignment import Assignment
+from figwasp.codegen.regalloc.moves import Mover, cell
+from figwasp.ir.types import CELLS, CLASSES, WHOLE
 
 
-def implicit_registers(target: Target) -> list[int]:
-    """Per row, the physical registers it touches besides its operands; one list per table.
+class Lender:
+    """What there is to borrow in a function.
 
-    What makes a value of a condition may expand with the help of the scratch register, which no column says.
+    Attributes:
+        assignment: says what is free where.
+        mover: makes the moves.
+        slots: number of cells -> places of the slots for registers saved around an instruction.
     """
-    rows = target.rows
-    known = _IMPLICIT.get(id(rows))
-    if known is None:
-        touched = [a | b for a, b in zip(rows.implicit_uses, rows.implicit_defs)]
-        for op in range(len(touched)):
-            if reads_flags_only(rows, op):
-                touched[op] |= 1 << target.scratch_int
-        known = _IMPLICIT[id(rows)] = (rows, touched)
-    return known[1]
 
+    __slots__ = ("assignment", "mover", "slots")
 
-def reads_flags_only(rows: Rows, op: int) -> bool:
-    """Say whether a row without operands depends on the condition flags; columns only say what writes them."""
-    return rows.names[op].startswith("setcc")
+    def __init__(self, assignment: Assignment, mover: Mover) -> None:
+        self.assignment = assignment
+        self.mover = mover
+        self.slots: dict[int, list[int]] = {}
+
+    def slot(self, type: int, taken: list[int]) -> int:
+        """Return the place of a slot for a value of a type that is not among those taken."""
+        slots = self.slots.setdefault(CELLS[type], [])
+        for place in slots:
+            if place not in taken:
+                return place
+        slots.append(cell(SLOT, self.mover.func.new_slot(type)))
+        return slots[-1]
 
 
 class Borrow:
@@ -48,10 +46,10 @@ class Borrow:
         victims: flat (register, slot) pairs: registers saved around the instruction.
     """
 
-    __slots__ = ("k", "loaded", "moves", "rewriter", "used", "victims")
+    __slots__ = ("k", "lender", "loaded", "moves", "used", "victims")
 
-    def __init__(self, rewriter: Rewriter, k: int, used: int) -> None:
-        self.rewriter = rewriter
+    def __init__(self, lender: Lender, k: int, used: int) -> None:
+        self.lender = lender
         self.k = k
         self.used = used
         self.moves: list[int] = []
@@ -60,28 +58,27 @@ class Borrow:
 
     def take(self, type: int) -> int:
         """Return a register: the scratch register, a free one, or a victim."""
-        rewriter = self.rewriter
-        assignment = rewriter.assignment
-        is_int = type < F32
-        r = rewriter.target.scratch_int if is_int else rewriter.target.scratch_float
+        lender = self.lender
+        assignment = lender.assignment
+        register_class = CLASSES[type]
+        r = lender.mover.target.scratch[register_class]
         if self.used >> r & 1:
-            order = assignment.int_order if is_int else assignment.float_order
             r = NONE
-            for candidate in order:
+            for candidate in assignment.order[register_class]:
                 if not self.used >> candidate & 1:
                     r = candidate
                     if not assignment.busy[candidate] >> (2 * self.k - 1) & 7:
                         break
             else:
-                self.victims += [r, rewriter.borrow_slot(len(self.victims) // 2)]
+                self.victims += [r, lender.slot(WHOLE[register_class], self.victims[1::2])]
             assert r >= 0
-            rewriter.written |= 1 << r
+            assignment.written |= 1 << r
         self.used |= 1 << r
         return r
 
     def load(self, v: int, place: int) -> int:
         """Take a register for an operand and load it."""
-        type = self.rewriter.mover.type_of(v)
+        type = self.lender.mover.type_of(v)
         r = self.take(type)
         self.moves += [type, r, place]
         self.loaded.append(r)
@@ -89,28 +86,31 @@ class Borrow:
 
     def tied(self, type: int, rn: int, rm: int, rx: int) -> int:
         """Take a register for a tied result that lives in memory: that of its source, if the source dies here."""
-        if 0 <= rn < REGISTERS and rn != rm and rn != rx:
-            assignment = self.rewriter.assignment
-            order = assignment.int_order if rn < 16 else assignment.float_order
+        if 0 <= rn < PHYSICAL and rn != rm and rn != rx:
+            assignment = self.lender.assignment
+            order = assignment.order[self.lender.mover.target.classes[rn]]
             if rn in order and not assignment.busy[rn] >> 2 * self.k & 3:
                 return rn
         return self.take(type)
 
     def result(self, type: int) -> int:
         """Take a register for a result that lives in memory; operands are read before it is written."""
+        classes = self.lender.mover.target.classes
         for r in self.loaded:
-            if (r < 16) == (type < F32):
+            if classes[r] == CLASSES[type]:
                 return r
         return self.take(type)
 
-    def before(self, mover: Mover) -> None:
+    def before(self) -> None:
         """Save the victims and load the operands."""
+        mover = self.lender.mover
         for i in range(0, len(self.victims), 2):
-            mover.move(I64 if self.victims[i] < 16 else F64, self.victims[i + 1], self.victims[i])
+            mover.move(mover.type_of(self.victims[i]), self.victims[i + 1], self.victims[i])
         for i in range(0, len(self.moves), 3):
             mover.move(self.moves[i], self.moves[i + 1], self.moves[i + 2])
 
-    def after(self, mover: Mover) -> None:
+    def after(self) -> None:
         """Restore the victims."""
+        mover = self.lender.mover
         for i in range(0, len(self.victims), 2):
-            mover.move(I64 if self.victims[i] < 16 else F64, self.victims[i], self.victims[i + 1])
+            mover.move(mover.type_of(self.victims[i]), self.victims[i], self.victims[i + 1])

@@ -17,8 +17,10 @@ from figwasp.codegen.mach import (
     FIRST_ROW,
     INCOMING,
     JUMP,
+    MEM_BITS,
     NONE,
     OUTGOING,
+    PHYSICAL,
     POOL,
     RET,
     SLOT,
@@ -31,26 +33,26 @@ from figwasp.codegen.mach import (
     MFunc,
     MInst,
 )
-from figwasp.codegen.regalloc.borrow import reads_flags_only
 from figwasp.codegen.regalloc.check_state import (
     LOW,
     NOTHING,
-    REGISTERS,
     CheckError,
     Original,
     State,
-    bits,
     kill,
     meet,
+    memory_place,
     place_text,
+    store,
     widths_of,
 )
+from figwasp.codegen.regalloc.moves import BASE_MASK, cell, cell_mem
+from figwasp.codegen.regalloc.registers import bits
 from figwasp.codegen.target import Target
 from figwasp.ir.func import CONV_C
-from figwasp.ir.ops import F32, F64, I32, I64
+from figwasp.ir.types import CELL, CLASSES, I32, INT, SIZES, WHOLE
 
 __all__ = ["CheckError", "Snapshot"]
-
 
 
 class Snapshot:
@@ -60,7 +62,7 @@ class Snapshot:
         code: original instructions of each block.
         args: arguments of each block's JUMP.
         number: of each block in layout order, by id.
-        widths: operation of a move, load or store -> IR types whose values survive it.
+        widths: operation of a move, load or store -> IR types whose values survive it. sizes: the bytes it copies.
         constants: (op, rm, mem, imm) of instructions without operands -> what they define.
     """
 
@@ -72,6 +74,7 @@ class Snapshot:
         self.args = [list(block.args) for block in func.blocks]
         self.number = {block.id: index for index, block in enumerate(func.blocks)}
         self.widths = widths_of(target)
+        self.sizes = {op: max(SIZES[type] for type in types) for op, types in self.widths.items()}
         self.constants: dict[tuple[int, int, int, int], set[int]] = {}
         self.current = ""
         self.count = len(func.types)
@@ -86,7 +89,7 @@ class Snapshot:
         fields = rows.reads[inst.op]
         if rows.memory[inst.op]:
             return not fields & 1 and inst.rx == NONE and (inst.rm in (POOL, AREA)) and not rows.stores[inst.op]
-        return fields == 0 and not rows.implicit_uses[inst.op] and not reads_flags_only(rows, inst.op)
+        return fields == 0 and not rows.implicit_uses[inst.op] and not rows.makes_condition[inst.op]
 
     def verify(self) -> None:
         """Check the function as it is now against how it was.
@@ -165,7 +168,7 @@ class Snapshot:
             return rn in held
         if narrow:
             return LOW | rn in held
-        return rn in held and (place < REGISTERS or ~rn in held)
+        return rn in held and (place < PHYSICAL or ~rn in held)
 
     def _is_constant(self, original: Original) -> bool:
         return any(original.rd in made for made in self.constants.values())
@@ -181,29 +184,29 @@ class Snapshot:
             return
         if op not in self.widths:
             self.fail("inserted instruction is no move")
-        source = inst.rn if inst.rn >= 0 else inst.mem << 6 | inst.rm
+        source = inst.rn if inst.rn >= 0 else memory_place(inst.rm, inst.mem)
         value = self._carried(op, state.get(source, NOTHING), rows.memory[op] and inst.rd < 0)
         if inst.rd >= 0:
             self._write(state, inst.rd, value)
         else:
             if inst.rm not in (SLOT, INCOMING, OUTGOING):
                 self.fail("inserted store goes elsewhere")
-            state[inst.mem << 6 | inst.rm] = value
+            store(state, inst.rm, inst.mem, self.sizes[op], value)
 
     def _carried(self, op: int, held: frozenset[int], stores: bool) -> frozenset[int]:
         """What survives a move.
 
-        `~v` in a cell says that all 8 bytes come from the register that held the narrow `v`; `LOW | v` is the low half of `v`.
+        `~v` in a cell says that all bytes come from the register that held the narrower `v`; `LOW | v` is the low part of `v`.
         """
         widths = self.widths[op]
-        wide = I64 in widths or F64 in widths
+        size = self.sizes[op]
         value: set[int] = set()
         for v in held:
             if v < 0:
                 continue
             if v >= LOW or self._type(v) in widths:
                 value.add(v)
-            elif not wide:
+            elif SIZES[self._type(v)] > size:
                 value.add(LOW | v)
             elif stores or ~v in held:
                 value |= {v, ~v} if stores else {v}
@@ -213,16 +216,15 @@ class Snapshot:
         v &= ~LOW
         if v >= VIRTUAL:
             return self.func.types[v]
-        return I64 if v < 16 else F64
+        return WHOLE[self.target.classes[v]]
 
     def _write(self, state: State, register: int, value: frozenset[int]) -> None:
         """A register changes."""
         if register in (self.target.context_reg, self.target.stack_reg):
             self.fail("writes a fixed register")
-        if not 0 <= register < REGISTERS:
+        if not 0 <= register < PHYSICAL:
             self.fail("writes no register")
-        scratch = register == self.target.scratch_int or register == self.target.scratch_float
-        if not scratch and any((register < 16) != (self._type(v) < F32) for v in value):
+        if register not in self.target.scratch and any(self.target.classes[register] != CLASSES[self._type(v)] for v in value):
             self.fail("wrong class of register")
         state[register] = value
 
@@ -270,17 +272,17 @@ class Snapshot:
         spilled = NONE
         if inst.op != op:
             if inst.op == rows.spill_rm[op] and not rows.memory[op]:
-                rm = inst.mem << 6 | inst.rm
+                rm = memory_place(inst.rm, inst.mem)
                 spilled = original.rm
             elif inst.op == rows.spill_rn[op] and not rows.memory[op]:
-                rn = inst.mem << 6 | inst.rm
+                rn = memory_place(inst.rm, inst.mem)
                 rm = inst.rn
                 spilled = original.rn
             else:
                 self.fail(f"was {rows.names[op]}")
             if inst.rm not in (SLOT, INCOMING) or inst.rx != NONE:
                 self.fail("operand in place is no cell")
-            if rows.width[inst.op] > (4, 8, 4, 8)[self._type(spilled)]:
+            if rows.width[inst.op] > SIZES[self._type(spilled)]:
                 self.fail("operand in place is read too wide")
         elif inst.mem != original.mem:
             self.fail("displacement changed")
@@ -289,7 +291,7 @@ class Snapshot:
         if fields & 1:
             self._expect(state, original.rn, rn, "rn")
         if fields & 2:
-            if rows.memory[op] and original.rm < VIRTUAL and original.rm >= REGISTERS:
+            if rows.memory[op] and original.rm < VIRTUAL and original.rm >= PHYSICAL:
                 if rm != original.rm:
                     self.fail("memory base changed")
             else:
@@ -307,7 +309,7 @@ class Snapshot:
                 self.fail("fixed destination changed")
             if inst.rd in bits(rows.implicit_defs[op]):
                 self.fail("destination is destroyed by the instruction itself")
-            if inst.rd == self.target.scratch_int and reads_flags_only(rows, op):
+            if inst.rd == self.target.scratch[INT] and rows.makes_condition[op]:
                 self.fail("expands with the scratch register, which is its destination")
             self._define(state, original.rd, inst.rd)
 
@@ -334,25 +336,29 @@ class Snapshot:
         assert isinstance(site, CallSite)
         base = INCOMING if inst.op == TAIL else OUTGOING
         for v, loc in zip(original.args, site.arg_locs):
-            place = loc if loc < REGISTERS else (loc - STACK) * 8 << 8 | base
+            place = loc if loc < PHYSICAL else memory_place(base, cell_mem(cell(base, loc - STACK)))
             self._expect(state, v, place, f"argument {v}")
         if original.address != NONE:
             self._expect(state, original.address, site.address, "address")
-            if site.kind == TO_STUB and site.address != self.target.scratch_int:
+            if site.kind == TO_STUB and site.address != self.target.scratch[INT]:
                 self.fail("address for a stub is not in the scratch register")
             kept = self.target.callee_saved | self.target.c_callee_saved
             if inst.op == TAIL and kept >> site.address & 1:
                 self.fail("address is destroyed by the epilogue")
         if inst.op == CALL:
-            destroyed = site.clobbers | 1 << self.target.scratch_int | 1 << self.target.scratch_float
-            for loc in site.result_locs:
+            destroyed = site.clobbers
+            for loc in self.target.scratch + site.result_locs:
                 destroyed |= 1 << loc
             for place in list(state):
-                if place & 63 == OUTGOING or (place < REGISTERS and destroyed >> place & 1):
+                if place & BASE_MASK == OUTGOING or (place < PHYSICAL and destroyed >> place & 1):
                     del state[place]
         for v, loc in zip(original.results, site.result_locs):
             kill(state, v)
-            state[loc if loc < REGISTERS else (loc - STACK) * 8 << 8 | INCOMING] = frozenset((v,))
+            if loc < PHYSICAL:
+                state[loc] = frozenset((v,))
+            else:
+                mem = cell_mem(cell(INCOMING, loc - STACK))
+                store(state, INCOMING, mem, SIZES[self._type(v)], frozenset((v,)))
 
     def _saved(self) -> None:
         """Every callee-saved register that is written must be in `saved`."""
@@ -372,8 +378,12 @@ class Snapshot:
                 for r in bits(written & kept):
                     if r not in func.saved:
                         self.fail(f"callee-saved register {r} is written but not saved")
-                if inst.op >= FIRST_ROW and inst.rm == SLOT and inst.mem >> 2 >= func.num_slots:
-                    self.fail("slot number out of range")
+                if inst.op >= FIRST_ROW and inst.rm == SLOT:
+                    cells = (rows.width[inst.op] + CELL - 1) // CELL
+                    if (inst.mem >> MEM_BITS) + cells > func.num_slots:
+                        self.fail("slot number out of range")
+                    if cells > 1 and (inst.mem >> MEM_BITS) % cells:
+                        self.fail("slot is not aligned")
 
     def text(self, inst: MInst) -> str:
         """Describe an instruction."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.codegen.mach import NONE, SLOT, CallSite, MInst
+from figwasp.codegen.mach import MEM_BITS, NONE, PHYSICAL, SLOT, CallSite, MInst
+from figwasp.codegen.regalloc.moves import BASE_BITS, BASE_MASK
 from figwasp.codegen.target import Target
-from figwasp.ir.ops import F32, F64, I32, I64
+from figwasp.ir.types import CELL, CLASSES, SIZES
 
-REGISTERS: Final = 32
 LOW: Final = 1 << 40
+UPPER: Final = -(1 << 50)
+"""Held by the cells of a value after its first."""
 
 State = dict[int, frozenset[int]]
-"""Place -> original registers whose value it holds. Places are registers and `mem << 6 | base` for memory cells."""
+"""Place -> original registers whose value it holds. Places are registers, and for memory what `memory_place` makes."""
 
 NOTHING: Final[frozenset[int]] = frozenset()
 
@@ -61,24 +63,45 @@ def meet(a: State, b: State) -> State:
     return out
 
 
-def bits(registers: int) -> list[int]:
-    """The registers of a bit set."""
-    return [r for r in range(REGISTERS) if registers >> r & 1]
+def memory_place(base: int, mem: int) -> int:
+    """The place of a memory operand."""
+    return mem << BASE_BITS | base
+
+
+def store(state: State, base: int, mem: int, size: int, value: frozenset[int]) -> None:
+    """So many bytes in memory change; what had any of their cells is gone."""
+    step = (1 if base == SLOT else CELL) << MEM_BITS << BASE_BITS
+    place = memory_place(base, mem)
+    before = place
+    while UPPER in state.get(before, NOTHING):
+        before -= step
+    state.pop(before, None)
+    cells = (size + CELL - 1) // CELL
+    state[place] = value
+    for number in range(1, cells):
+        state[place + number * step] = frozenset((UPPER,))
+    after = place + cells * step
+    while UPPER in state.get(after, NOTHING):
+        del state[after]
+        after += step
 
 
 def place_text(place: int) -> str:
     """Describe a place."""
-    return f"register {place}" if place < REGISTERS else f"memory {place & 63} at {place >> 6}"
+    return f"register {place}" if place < PHYSICAL else f"memory {place & BASE_MASK} at {place >> BASE_BITS}"
 
 
 def widths_of(target: Target) -> dict[int, set[int]]:
     """Map the operations of moves, loads and stores to the IR types whose values they carry whole."""
     widths: dict[int, set[int]] = {}
-    for type, register, alike in ((I32, 0, F32), (I64, 0, F64), (F32, 16, I32), (F64, 16, I64)):
+    for type, size in enumerate(SIZES):
+        register_class = CLASSES[type]
+        register = target.regs[register_class][0]
         load = target.load_memory(type, register, SLOT, 0)
         store = target.store_memory(type, register, SLOT, 0)
-        widths[load.op] = widths[store.op] = {type, alike}  # any register may carry bits from memory to memory
-        widths.setdefault(target.move(type, register, register + 1).op, set()).add(type)
-    for wide, narrow, register in ((I64, I32, 0), (F64, F32, 16)):
-        widths[target.move(wide, register, register + 1).op].add(narrow)
+        move = target.move(type, register, target.scratch[register_class])
+        # any register may carry bits from memory to memory
+        widths[load.op] = widths[store.op] = {other for other, found in enumerate(SIZES) if found == size}
+        whole = widths.setdefault(move.op, set())
+        whole |= {other for other, found in enumerate(SIZES) if found <= size and CLASSES[other] == register_class}
     return widths

@@ -18,12 +18,10 @@ from figwasp.codegen.mach import (
     COPY,
     ENTRY,
     FIRST_ROW,
-    INCOMING,
     JUMP,
     NONE,
     RET,
     SLOT,
-    STACK,
     SWITCH,
     TAIL,
     VIRTUAL,
@@ -31,8 +29,9 @@ from figwasp.codegen.mach import (
     MBlock,
     MFunc,
 )
-from figwasp.codegen.regalloc.moves import REGISTERS, cell
+from figwasp.codegen.regalloc.moves import BASE_BITS, arrivals, cell
 from figwasp.codegen.target import Target
+from figwasp.ir.types import CELLS
 
 FOREVER: Final = 1 << 60
 
@@ -69,7 +68,8 @@ class Homes:
         self._number_definitions()
         shared = self._walk_uses()
         self._assign(shared)
-        self._arrivals()
+        for v, place in arrivals(self.func).items():  # a parameter that arrives in memory stays there
+            self.place[v] = place
 
     def _number_definitions(self) -> None:
         """Fill in `defs` and `starts`."""
@@ -185,9 +185,9 @@ class Homes:
         """Give slots in order of definition, reusing those whose value is dead."""
         place = self.place
         last = self.last
-        ending: dict[int, list[int]] = {}
-        free: set[int] = set()
-        count = 0
+        types = self.func.types
+        ending: dict[int, list[int]] = {}  # the values that end at a number
+        free_slots: list[set[int]] = [set() for _ in range(max(CELLS) + 1)]  # by number of cells
         pinned = self.func.instance if not self.foreign else NONE
         done = 0  # slots of values that end before this number are free
         for v in self._in_order():
@@ -195,21 +195,21 @@ class Homes:
                 continue
             start = self.defs[v]
             while done < start:
-                free.update(ending.pop(done, ()))
+                for dead in ending.pop(done, ()):
+                    free_slots[CELLS[types[dead]]].add(place[dead] >> BASE_BITS)
                 done += 1
             hint = self.hints.get(v, NONE)
-            slot = place[hint] >> 6 if hint >= 0 and place[hint] >= 0 else NONE
+            slot = place[hint] >> BASE_BITS if hint >= 0 and place[hint] >= 0 else NONE
+            free = free_slots[CELLS[types[v]]]
             if slot in free:
                 free.discard(slot)
             elif free:
                 slot = free.pop()
             else:
-                slot = count
-                count += 1
+                slot = self.func.new_slot(types[v])
             place[v] = cell(SLOT, slot)
             if shared:
-                ending.setdefault(last[v], []).append(slot)
-        self.func.num_slots = count
+                ending.setdefault(last[v], []).append(v)
 
     def _in_order(self) -> list[int]:
         """The values that need a home, by definition."""
@@ -217,16 +217,6 @@ class Homes:
         values = [v for v in range(VIRTUAL, len(last)) if last[v] >= 0]
         values.sort(key=self.defs.__getitem__)
         return values
-
-    def _arrivals(self) -> None:
-        """A parameter that arrives in memory stays there."""
-        inst = self.func.blocks[0].code[0]
-        if inst.op == ENTRY:
-            site = inst.imm
-            assert isinstance(site, CallSite)
-            for v, loc in zip(site.results, site.result_locs):
-                if loc >= REGISTERS:
-                    self.place[v] = cell(INCOMING, loc - STACK)
 
 
 def _loop_ends(blocks: list[MBlock], numbers: dict[int, int]) -> dict[int, int] | None:

@@ -23,6 +23,7 @@ from figwasp.codegen.mach import (
     FIRST_ROW,
     JUMP,
     NONE,
+    PHYSICAL,
     RET,
     SWITCH,
     TAIL,
@@ -32,8 +33,7 @@ from figwasp.codegen.mach import (
     MFunc,
     MInst,
 )
-from figwasp.codegen.regalloc.borrow import implicit_registers
-from figwasp.codegen.regalloc.moves import REGISTERS
+from figwasp.codegen.regalloc.registers import bits, implicit_registers
 from figwasp.codegen.target import Rows, Target
 
 WEIGHTS: Final = [1, 10, 100, 1000, 10_000, 100_000]
@@ -90,7 +90,7 @@ class Ranges:
         "written",
     )
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, num_registers: int) -> None:
         self.defs: list[int] = [-1] * count
         self.uses: list[list[int]] = [[] for _ in range(count)]
         self.mask: list[int] = [0] * count
@@ -99,7 +99,7 @@ class Ranges:
         self.tie_to: list[int] = [NONE] * count
         self.hints: dict[int, list[int]] = {}
         self.copies: list[tuple[int, int, int]] = []
-        self.busy: list[int] = [0] * REGISTERS
+        self.busy: list[int] = [0] * num_registers
         self.written = 0
         self.calls = 0
         self.passes = 0
@@ -112,7 +112,7 @@ class Ranges:
 
 def live_ranges(func: MFunc, target: Target) -> Ranges | None:
     """Compute the live ranges of a function, or None when that would take too long."""
-    ranges = Ranges(len(func.types))
+    ranges = Ranges(len(func.types), target.num_registers)
     _Collector(func, target, ranges).run()
     return ranges if _follow(func, ranges) else None
 
@@ -134,10 +134,10 @@ class _Collector:
         self.target = target
         self.ranges = ranges
         self.rows: Rows = target.rows
-        self.since: list[int] = [0] * REGISTERS
+        self.since: list[int] = []
         self.special = implicit_registers(target)
         self.clobbers: dict[int, int] = {}
-        self.allocatable = sum(1 << r for r in target.int_regs + target.float_regs)
+        self.allocatable = sum(1 << r for registers in target.regs for r in registers)
 
     def run(self) -> None:
         """Walk all blocks and spread the clobbers of calls."""
@@ -148,7 +148,7 @@ class _Collector:
             weight = block_weight(block)
             for v in block.params:
                 ranges.defs[v] = point
-            self.since = [point] * REGISTERS
+            self.since = [point] * self.target.num_registers
             self._walk(block, point, weight)
             point += 2 * len(block.code) + 2
             block.end = point
@@ -158,9 +158,8 @@ class _Collector:
             ranges.block_of.extend([number] * (len(block.code) + 1))
         busy = ranges.busy
         for registers, points in self.clobbers.items():
-            for r in range(REGISTERS):
-                if registers >> r & 1:
-                    busy[r] |= points
+            for r in bits(registers):
+                busy[r] |= points
             ranges.written |= registers
             ranges.calls |= points
 
@@ -199,7 +198,7 @@ class _Collector:
                     v = inst.rm
                     if v >= VIRTUAL:
                         uses[v].append(late)
-                    elif 0 <= v < REGISTERS:
+                    elif 0 <= v < PHYSICAL:
                         self._use_physical(v, late)
                 if fields & 4:
                     v = inst.rx
@@ -209,7 +208,7 @@ class _Collector:
                         self._use_physical(v, late)
                 if special[op]:
                     self._implicit(op, point, late)
-                if 0 <= d < REGISTERS:
+                if 0 <= d < PHYSICAL:
                     self._define_physical(d, defs[d], point + 2)
             elif op == COPY:
                 self._copy(inst, point, weight)
@@ -237,14 +236,10 @@ class _Collector:
 
     def _implicit(self, op: int, point: int, late: int) -> None:
         """Note the physical registers that a row reads (when tied, after the copy into rd) and writes besides its operands."""
-        used = self.rows.implicit_uses[op]
-        defined = self.rows.implicit_defs[op]
-        for r in range(REGISTERS):
-            if used >> r & 1:
-                self._use_physical(r, late)
-        for r in range(REGISTERS):
-            if defined >> r & 1:
-                self._define_physical(r, point, point + 2)
+        for r in bits(self.rows.implicit_uses[op]):
+            self._use_physical(r, late)
+        for r in bits(self.rows.implicit_defs[op]):
+            self._define_physical(r, point, point + 2)
 
     def _copy(self, inst: MInst, point: int, weight: int) -> None:
         """COPY: candidates for one register."""
@@ -296,13 +291,13 @@ class _Collector:
         for v, place in zip(site.args, site.arg_locs):
             if v >= VIRTUAL:
                 ranges.uses[v].append(point)
-                if place < REGISTERS:
+                if place < PHYSICAL:
                     self._hint(v, weight, place)
             else:
                 self._use_physical(v, point)
         for v, place in zip(site.results, site.result_locs):
             ranges.defs[v] = point + 1
-            if place < REGISTERS:
+            if place < PHYSICAL:
                 self._hint(v, weight, place)
         if inst.op == CALL:
             self._clobber(site, point)
@@ -311,9 +306,9 @@ class _Collector:
         """Note what a call destroys: what it says, and the places of its arguments and results."""
         ranges = self.ranges
         instance_reg = self.target.instance_reg
-        registers = site.clobbers & (1 << REGISTERS) - 1
+        registers = site.clobbers
         for place in site.result_locs:
-            if place < REGISTERS:
+            if place < PHYSICAL:
                 registers |= 1 << place
         for v, place in zip(site.args, site.arg_locs):
             if place == instance_reg and not registers >> place & 1:
@@ -321,7 +316,7 @@ class _Collector:
                     ranges.passes |= 1 << point
                 else:
                     ranges.foreign |= 1 << point
-            elif place < REGISTERS:
+            elif place < PHYSICAL:
                 registers |= 1 << place
         self.clobbers[registers] = self.clobbers.get(registers, 0) | 1 << point
 

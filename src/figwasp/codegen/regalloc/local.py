@@ -10,8 +10,6 @@ Physical registers that selection names are reserved from their definition to th
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.codegen.mach import (
     CALL,
     COPY,
@@ -19,6 +17,7 @@ from figwasp.codegen.mach import (
     FIRST_ROW,
     JUMP,
     NONE,
+    PHYSICAL,
     RET,
     SWITCH,
     TAIL,
@@ -29,12 +28,11 @@ from figwasp.codegen.mach import (
     MInst,
 )
 from figwasp.codegen.regalloc.homes import Homes
-from figwasp.codegen.regalloc.local_registers import NEVER, LocalRegisters, bits
-from figwasp.codegen.regalloc.moves import REGISTERS, cell_mem
+from figwasp.codegen.regalloc.local_registers import NEVER, LocalRegisters
+from figwasp.codegen.regalloc.moves import BASE_MASK, cell_mem
+from figwasp.codegen.regalloc.registers import bits
 from figwasp.codegen.target import Target
-from figwasp.ir.ops import F32, I32
-
-_SIZES: Final = [4, 8, 4, 8]
+from figwasp.ir.types import CLASSES, I32, SIZES
 
 
 def allocate_local(func: MFunc, target: Target) -> int:
@@ -106,7 +104,7 @@ class LocalAllocator(LocalRegisters):
         if implicit:
             for r in bits(rows.implicit_defs[op]):
                 self._vacate(r)
-        if 0 <= inst.rd < REGISTERS:
+        if 0 <= inst.rd < PHYSICAL:
             self._vacate(inst.rd)
             implicit |= 1 << inst.rd
         pinned = implicit
@@ -114,7 +112,7 @@ class LocalAllocator(LocalRegisters):
         for v in sources:
             if v >= 0:
                 r = register[v]
-                if 0 <= r < REGISTERS:
+                if 0 <= r < PHYSICAL:
                     pinned |= 1 << r
         self.pinned = pinned
         if rows.tied[op]:
@@ -135,11 +133,11 @@ class LocalAllocator(LocalRegisters):
 
     def _folds(self, op: int, v: int, k: int) -> bool:
         """Say whether a value should be read in memory, by form `op` of the instruction."""
-        if op < 0 or v < VIRTUAL or self.register[v] >= 0 or self.rows.width[op] > _SIZES[self.types[v]]:
+        if op < 0 or v < VIRTUAL or self.register[v] >= 0 or self.rows.width[op] > SIZES[self.types[v]]:
             return False
         if self._dies(v, k):
             return True
-        return all(self.content[r] >= 0 for r in (self.int_order if self.types[v] < F32 else self.float_order))
+        return all(self.content[r] >= 0 for r in self.order[CLASSES[self.types[v]]])
 
     def _tied(self, inst: MInst, k: int, reads: int) -> None:
         """The result begins as a copy of rn; rm and rx are read after that."""
@@ -153,7 +151,7 @@ class LocalAllocator(LocalRegisters):
                 place = self.place[rm]
                 inst.op = self.rows.spill_rm[op]
                 inst.mem = cell_mem(place)
-                inst.rm = place & 63
+                inst.rm = place & BASE_MASK
             else:
                 inst.rm = self._operand(rm, k)
         if reads & 4:
@@ -161,7 +159,7 @@ class LocalAllocator(LocalRegisters):
         src = self._where(v)
         if d < VIRTUAL:
             r = d
-        elif src < REGISTERS and v >= VIRTUAL and self._dies(v, k) and v != rm and v != rx and self.content[src] == v:
+        elif src < PHYSICAL and v >= VIRTUAL and self._dies(v, k) and v != rm and v != rx and self.content[src] == v:
             r = src
             self._forget(r)
         else:
@@ -210,7 +208,7 @@ class LocalAllocator(LocalRegisters):
         place = self.place[v]
         inst.op = op
         inst.mem = cell_mem(place)
-        inst.rm = place & 63
+        inst.rm = place & BASE_MASK
 
     def _copy(self, inst: MInst, k: int) -> None:
         """COPY: both sides are in one register if the source is not wanted any more."""
@@ -229,20 +227,20 @@ class LocalAllocator(LocalRegisters):
         type = self.types[d]
         same = v < VIRTUAL or self.types[v] == type
         dies = v >= VIRTUAL and self._dies(v, k)
-        if src < REGISTERS:
+        if src < PHYSICAL:
             self._used(v, k)
         if not self.homes.used[d]:
             self._used(v, k)
             return
-        if src < REGISTERS and same and d not in self.uses:
+        if src < PHYSICAL and same and d not in self.uses:
             mover.move(type, self.place[d], src)
             return
         free = v < VIRTUAL and not self.reserved >> src & 1 and self.content[src] < 0
-        if src < REGISTERS and same and (dies or free) and src in (self.int_order if type < F32 else self.float_order):
+        if src < PHYSICAL and same and (dies or free) and src in self.order[CLASSES[type]]:
             self._define(d, src, k)
             return
         numbers = self.uses.get(d)
-        if src < REGISTERS:
+        if src < PHYSICAL:
             self.pinned = 1 << src
         r = self._take(type, numbers[0] if numbers else k)
         mover.move(type if same else I32, r, src)
@@ -255,10 +253,9 @@ class LocalAllocator(LocalRegisters):
         assert isinstance(site, CallSite)
         destroyed = site.clobbers
         for loc in site.arg_locs + site.result_locs:
-            if loc < REGISTERS:
+            if loc < PHYSICAL:
                 destroyed |= 1 << loc
-        for r in range(REGISTERS):
-            v = self.content[r]
+        for r, v in enumerate(self.content):
             if v >= 0 and destroyed >> r & 1 and self.place[v] < 0 and not self._dies(v, k):
                 self._store(v, r)
         address = site.address
@@ -269,9 +266,8 @@ class LocalAllocator(LocalRegisters):
         for v in site.args:
             self._used(v, k)
         self._used(address, k)
-        for r in range(REGISTERS):
-            if destroyed >> r & 1:
-                self._forget(r)
+        for r in bits(destroyed):
+            self._forget(r)
         for v, loc in zip(site.results, site.result_locs):
             if v < VIRTUAL or self.homes.used[v]:
                 self._define(v, loc, k)
@@ -321,8 +317,8 @@ class LocalAllocator(LocalRegisters):
         assert isinstance(site, CallSite)
         others: list[int] = []
         for v, loc in zip(site.results, site.result_locs):
-            if loc < REGISTERS and self.homes.used[v] and self.register[v] != loc:
-                if loc in self.int_order or loc in self.float_order:
+            if loc < PHYSICAL and self.homes.used[v] and self.register[v] != loc:
+                if any(loc in order for order in self.order):
                     self._define(v, loc, k)
                 elif self.crosses[v]:
                     self.mover.move(self.types[v], self.place[v], loc)

@@ -8,12 +8,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.codegen.mach import CALL, COPY, FIRST_ROW, NONE, RET, SLOT, SWITCH, TAIL, VIRTUAL, CallSite, MBlock, MFunc
-from figwasp.codegen.regalloc.borrow import implicit_registers
+from figwasp.codegen.mach import (
+    CALL,
+    COPY,
+    FIRST_ROW,
+    NONE,
+    PHYSICAL,
+    RET,
+    SLOT,
+    SWITCH,
+    TAIL,
+    VIRTUAL,
+    CallSite,
+    MBlock,
+    MFunc,
+)
 from figwasp.codegen.regalloc.homes import Homes
-from figwasp.codegen.regalloc.moves import REGISTERS, Mover, cell
+from figwasp.codegen.regalloc.moves import Mover, cell
+from figwasp.codegen.regalloc.registers import bits, implicit_registers
 from figwasp.codegen.target import Rows, Target
-from figwasp.ir.ops import F32
+from figwasp.ir.types import CELLS, CLASSES
 
 NEVER: Final = 1 << 60
 STORE_COST: Final = 30  # instructions by which a value that needs no store before it goes may be used sooner
@@ -31,25 +45,27 @@ class LocalRegisters:
         reserved: bit set of the registers that hold a physical value that is still needed.
         pinned: bit set of registers that the current instruction needs.
         calls: numbers of this block's calls, the next one last.
-        spare: slots of values of this block that are free again.
+        spare: number of cells -> places of slots of values of this block that are free again.
+        order: class -> registers in the order to try them.
+        scratches: bit set of the target's scratch registers.
     """
 
     __slots__ = (
         "calls",
         "content",
         "crosses",
-        "float_order",
         "func",
         "homes",
         "implicit",
-        "int_order",
         "mover",
+        "order",
         "physical",
         "pinned",
         "place",
         "register",
         "reserved",
         "rows",
+        "scratches",
         "spare",
         "target",
         "types",
@@ -68,21 +84,21 @@ class LocalRegisters:
         self.crosses = [place >= 0 for place in homes.place]
         self.mover = Mover(func, target)
         self.register: list[int] = [*range(VIRTUAL), *([NONE] * (len(func.types) - VIRTUAL))]
-        self.content: list[int] = [NONE] * REGISTERS
+        self.content: list[int] = [NONE] * target.num_registers
         self.uses: dict[int, list[int]] = {}
         self.calls: list[int] = []
         self.reserved = 0
         self.physical: dict[int, list[int]] = {}
         self.pinned = 0
-        self.spare: list[int] = []
+        self.spare: list[list[int]] = [[] for _ in range(max(CELLS) + 1)]
         self.written = 0
         instance = func.instance if not homes.foreign else NONE
         taken = NONE
         if instance >= 0:
             taken = target.instance_reg
             self.register[instance] = taken
-        self.int_order = [r for r in target.int_regs if r != taken]
-        self.float_order = list(target.float_regs)
+        self.order = [[r for r in registers if r != taken] for registers in target.regs]
+        self.scratches = sum(1 << r for r in target.scratch)
 
     def _forget_all(self) -> None:
         """Begin with empty registers."""
@@ -125,7 +141,7 @@ class LocalRegisters:
             op = inst.op
             if op >= FIRST_ROW:
                 fields = reads[op]
-                if 0 <= inst.rd < REGISTERS:
+                if 0 <= inst.rd < PHYSICAL:
                     physical.setdefault(inst.rd, []).append(~k)
                 if implicit[op]:
                     self._survey_implicit(op, k)
@@ -136,7 +152,7 @@ class LocalRegisters:
                 if fields & 4:
                     sources.append(inst.rx)
             elif op == COPY or op == SWITCH:
-                if 0 <= inst.rd < REGISTERS:
+                if 0 <= inst.rd < PHYSICAL:
                     physical.setdefault(inst.rd, []).append(~k)
                 sources.append(inst.rn)
             elif op == CALL or op == RET or op == TAIL:
@@ -152,7 +168,7 @@ class LocalRegisters:
                         uses[v].append(k)
                     else:
                         uses[v] = [k]
-                elif 0 <= v < REGISTERS:
+                elif 0 <= v < PHYSICAL:
                     physical.setdefault(v, []).append(k)
             sources.clear()
 
@@ -178,7 +194,7 @@ class LocalRegisters:
     def _used(self, v: int, k: int) -> None:
         """Instruction k has read v: after its last use in the block its register and its temporary slot are free."""
         if v < VIRTUAL:
-            if 0 <= v < REGISTERS:
+            if 0 <= v < PHYSICAL:
                 self._used_physical(v, k)
             return
         numbers = self.uses.get(v)
@@ -192,7 +208,7 @@ class LocalRegisters:
             if r >= 0 and self.content[r] == v:
                 self._forget(r)
             if not self.crosses[v] and self.place[v] >= 0:
-                self.spare.append(self.place[v])
+                self.spare[CELLS[self.types[v]]].append(self.place[v])
                 self.place[v] = NONE
 
     def _used_physical(self, r: int, k: int) -> None:
@@ -213,7 +229,7 @@ class LocalRegisters:
         best = NONE
         furthest = -1
         saved = self.target.callee_saved
-        for r in self.int_order if type < F32 else self.float_order:
+        for r in self.order[CLASSES[type]]:
             if blocked >> r & 1:
                 continue
             v = content[r]
@@ -229,7 +245,7 @@ class LocalRegisters:
                 furthest = distance
                 best = r
         if best < 0:
-            best = self.target.scratch_int if type < F32 else self.target.scratch_float
+            best = self.target.scratch[CLASSES[type]]
             assert not self.pinned >> best & 1, "out of registers"
             return best
         self._evict(best)
@@ -246,12 +262,10 @@ class LocalRegisters:
 
     def _store(self, v: int, r: int) -> None:
         """Give a value of this block a temporary home."""
-        if self.spare:
-            self.place[v] = self.spare.pop()
-        else:
-            self.place[v] = cell(SLOT, self.func.num_slots)
-            self.func.num_slots += 1
-        self.mover.move(self.types[v], self.place[v], r)
+        type = self.types[v]
+        spare = self.spare[CELLS[type]]
+        self.place[v] = spare.pop() if spare else cell(SLOT, self.func.new_slot(type))
+        self.mover.move(type, self.place[v], r)
 
     def _where(self, v: int) -> int:
         """Where a value is to be read: its register, or its home."""
@@ -267,7 +281,7 @@ class LocalRegisters:
             numbers = self.uses.get(v)
             r = self._take(self.types[v], numbers[0] if numbers else k)
             self.mover.move(self.types[v], r, self.place[v])
-            if r != self.target.scratch_int and r != self.target.scratch_float:
+            if not self.scratches >> r & 1:
                 self._put(v, r)
         self.pinned |= 1 << r
         return r
@@ -278,7 +292,7 @@ class LocalRegisters:
             self._reserve(v, k)
             return
         type = self.types[v]
-        scratch = r == self.target.scratch_int or r == self.target.scratch_float
+        scratch = self.scratches >> r & 1
         if self.crosses[v]:
             self.mover.move(type, self.place[v], r)
         elif scratch and v in self.uses:
@@ -306,15 +320,10 @@ class LocalRegisters:
             self._forget(r)
             return
         blocked = self.pinned | self.reserved | 1 << r
-        for other in self.int_order if r < 16 else self.float_order:
+        for other in self.order[self.target.classes[r]]:
             if self.content[other] < 0 and not blocked >> other & 1:
                 self.mover.move(self.types[v], other, r)
                 self._forget(r)
                 self._put(v, other)
                 return
         self._evict(r)
-
-
-def bits(registers: int) -> list[int]:
-    """The registers of a bit set."""
-    return [r for r in range(REGISTERS) if registers >> r & 1]

@@ -1,8 +1,9 @@
 """Floor 3: moves between places. In: pairs of places that all move at once. Out: machine instructions that do it one by one.
 
-A *place* is an int: a physical register (0..31), or a memory cell, `index << 6 | base`, whose base is one of the pseudo
-registers SLOT, INCOMING and OUTGOING. All of them hold one value of at most 8 bytes. A source may also be a constant,
-`index << 6 | CONSTANT`: an instruction without operands whose result is wanted again.
+A *place* is an int: a physical register, or memory, `index << BASE_BITS | base`, whose base is one of the pseudo registers SLOT,
+INCOMING and OUTGOING and whose index is that of the value's first cell. A source may also be a constant,
+`index << BASE_BITS | CONSTANT`: an instruction without operands whose result is wanted again. Two places are the same or have no
+cell in common, but for INCOMING when a tail call passes values that take several.
 
 The moves of an edge or a call read every source before any destination is written; only cycles and copies from memory to
 memory need the scratch registers. Moves have the type of the value, so the upper half of a cell that holds 4 bytes is
@@ -13,25 +14,51 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.codegen.mach import INCOMING, NONE, OUTGOING, SLOT, STACK, TO_STUB, VIRTUAL, CallSite, MFunc, MInst
+from figwasp.codegen.mach import (
+    ENTRY,
+    INCOMING,
+    MEM_BITS,
+    NONE,
+    OUTGOING,
+    PHYSICAL,
+    SLOT,
+    STACK,
+    TO_STUB,
+    VIRTUAL,
+    CallSite,
+    MFunc,
+    MInst,
+)
 from figwasp.codegen.target import Target
-from figwasp.ir.ops import F32, F64, I32, I64
+from figwasp.ir.types import CARRIERS, CELL, CELLS, CLASSES, FLOAT, INT, WHOLE
 
-REGISTERS: Final = 32
-"""Places below are registers."""
+BASE_BITS: Final = 7
+BASE_MASK: Final = (1 << BASE_BITS) - 1
+"""Places below PHYSICAL are registers; of the others these bits are the base."""
 
-CONSTANT: Final = 63
+CONSTANT: Final = 125
 """Base of a place that is no memory; the index is into `Mover.constants`."""
 
 
 def cell(base: int, index: int) -> int:
     """The place of a memory cell."""
-    return index << 6 | base
+    return index << BASE_BITS | base
 
 
 def cell_mem(place: int) -> int:
-    """The `mem` field of an operand that is a memory cell; its base is `place & 63`."""
-    return place >> 6 << 2 if place & 63 == SLOT else place >> 6 << 5
+    """The `mem` field of an operand that is a memory cell; its base is `place & BASE_MASK`."""
+    index = place >> BASE_BITS
+    return index << MEM_BITS if place & BASE_MASK == SLOT else index * CELL << MEM_BITS
+
+
+def arrivals(func: MFunc) -> dict[int, int]:
+    """The parameters that arrive in memory, with their places."""
+    inst = func.blocks[0].code[0]
+    if inst.op != ENTRY:
+        return {}
+    site = inst.imm
+    assert isinstance(site, CallSite)
+    return {v: cell(INCOMING, loc - STACK) for v, loc in zip(site.results, site.result_locs) if loc >= STACK}
 
 
 class Mover:
@@ -43,10 +70,10 @@ class Mover:
         out: where they go; replaced for each block.
         constants: what CONSTANT places refer to.
         held: True while the integer scratch register holds something, so that cycles must do without it.
-        temporary: slot for those, or -1 as long as none was needed.
+        temporaries: number of cells -> place of the slot for what must step aside.
     """
 
-    __slots__ = ("_aside", "constants", "func", "held", "out", "target", "temporary")
+    __slots__ = ("_aside", "constants", "func", "held", "out", "target", "temporaries")
 
     def __init__(self, func: MFunc, target: Target) -> None:
         self.func = func
@@ -54,51 +81,45 @@ class Mover:
         self.out: list[MInst] = []
         self.constants: list[MInst] = []
         self.held = False
-        self.temporary = -1
+        self.temporaries: dict[int, int] = {}
         self._aside = -1
 
     def move(self, type: int, dst: int, src: int) -> None:
         """Append the move of one value; through a scratch register if neither place is a register."""
-        if dst < REGISTERS:
-            if src < REGISTERS:
+        if dst < PHYSICAL:
+            if src < PHYSICAL:
                 self.out.append(self.target.move(type, dst, src))
             else:
                 self._load(type, dst, src)
-        elif src < REGISTERS:
-            self.out.append(self.target.store_memory(type, src, dst & 63, cell_mem(dst)))
+        elif src < PHYSICAL:
+            self.out.append(self.target.store_memory(type, src, dst & BASE_MASK, cell_mem(dst)))
         else:
             self._through(type, dst, src, False)
 
-    def temporary_slot(self) -> int:
-        """The place of the slot for whatever has to step aside for a moment."""
-        if self.temporary < 0:
-            self.temporary = self.func.num_slots
-            self.func.num_slots += 1
-        return cell(SLOT, self.temporary)
+    def temporary_slot(self, type: int) -> int:
+        """The place of the slot for whatever of a type's size has to step aside for a moment."""
+        cells = CELLS[type]
+        if cells not in self.temporaries:
+            self.temporaries[cells] = cell(SLOT, self.func.new_slot(type))
+        return self.temporaries[cells]
 
     def _load(self, type: int, dst: int, src: int) -> None:
-        if src & 63 == CONSTANT:
-            made = self.constants[src >> 6]
+        if src & BASE_MASK == CONSTANT:
+            made = self.constants[src >> BASE_BITS]
             again = MInst(made.op, dst, made.rn, made.rm, made.rx, made.mem, made.imm, made.pos)
             self.out.append(again)
         else:
-            self.out.append(self.target.load_memory(type, dst, src & 63, cell_mem(src)))
+            self.out.append(self.target.load_memory(type, dst, src & BASE_MASK, cell_mem(src)))
 
     def _through(self, type: int, dst: int, src: int, in_int: bool) -> None:
-        """Copy memory to memory; any type goes through either scratch register, that of integers unless it is in use."""
+        """Copy memory to memory through a scratch register, that of integers unless it is in use or too small."""
         target = self.target
-        small = type == I32 or type == F32
-        if src & 63 == CONSTANT:
-            scratch = target.scratch_int if type < F32 else target.scratch_float
+        bits = CARRIERS[FLOAT if in_int else INT][type]
+        if bits < 0 or src & BASE_MASK == CONSTANT:
             bits = type
-        elif in_int:
-            scratch = target.scratch_float
-            bits = F32 if small else F64
-        else:
-            scratch = target.scratch_int
-            bits = I32 if small else I64
+        scratch = target.scratch[CLASSES[bits]]
         self._load(bits, scratch, src)
-        self.out.append(target.store_memory(bits, scratch, dst & 63, cell_mem(dst)))
+        self.out.append(target.store_memory(bits, scratch, dst & BASE_MASK, cell_mem(dst)))
 
     def parallel(self, types: list[int], dsts: list[int], srcs: list[int]) -> None:
         """Append moves that together have the effect of all at once. Destinations differ from each other; consumes `srcs`.
@@ -128,7 +149,7 @@ class Mover:
                 if dsts[first] not in writer:
                     continue
                 second = reader[dsts[first]]
-                in_int = self._set_aside(types[second], dsts[first])
+                in_int = self._set_aside(types[second], dsts[first], types)
                 srcs[second] = self._aside
                 readers[self._aside] = 1
                 del readers[dsts[first]]
@@ -137,7 +158,7 @@ class Mover:
                 i = ready.pop()
                 dst = dsts[i]
                 src = srcs[i]
-                if in_int and dst >= REGISTERS and src >= REGISTERS:
+                if in_int and dst >= PHYSICAL and src >= PHYSICAL:
                     self._through(types[i], dst, src, True)
                 else:
                     self.move(types[i], dst, src)
@@ -148,14 +169,15 @@ class Mover:
                     if src in writer:
                         ready.append(writer[src])
 
-    def _set_aside(self, type: int, place: int) -> bool:
+    def _set_aside(self, type: int, place: int, types: list[int]) -> bool:
         """Copy a place that is about to be overwritten to `_aside`; return whether that is the integer scratch register."""
-        if self.held:
-            self._aside = self.temporary_slot()
+        register_class = CLASSES[type]
+        if self.held or (register_class == FLOAT and any(CARRIERS[INT][other] < 0 for other in types)):
+            self._aside = self.temporary_slot(type)
         else:
-            self._aside = self.target.scratch_int if type < F32 else self.target.scratch_float
+            self._aside = self.target.scratch[register_class]
         self.move(type, self._aside, place)
-        return not self.held and type < F32
+        return self._aside < PHYSICAL and register_class == INT
 
     # Calls
 
@@ -163,7 +185,7 @@ class Mover:
         """The IR type to move a register with; all of it if it is a physical one."""
         if r >= VIRTUAL:
             return self.func.types[r]
-        return I64 if r < 16 else F64
+        return WHOLE[self.target.classes[r]]
 
     def call_arguments(self, site: CallSite, srcs: list[int], address: int) -> int:
         """Append the moves before a CALL and fill in `site.address`; return the registers written, as a bit set.
@@ -178,7 +200,7 @@ class Mover:
         inner: list[int] = []
         written = 0
         for v, loc, src in zip(site.args, site.arg_locs, srcs):
-            if loc >= REGISTERS:  # nothing reads outgoing cells, so these can go first and one by one
+            if loc >= PHYSICAL:  # nothing reads outgoing cells, so these can go first and one by one
                 self.move(self.type_of(v), cell(OUTGOING, loc - STACK), src)
             elif loc != src:
                 types.append(self.type_of(v))
@@ -187,9 +209,9 @@ class Mover:
                 written |= 1 << loc
         type = self.type_of(site.address)
         if address >= 0:
-            in_place = address < REGISTERS and not written >> address & 1
-            site.address = address if in_place and site.kind != TO_STUB else self.target.scratch_int
-            if address < REGISTERS and not in_place:  # an argument goes there
+            in_place = address < PHYSICAL and not written >> address & 1
+            site.address = address if in_place and site.kind != TO_STUB else self.target.scratch[INT]
+            if address < PHYSICAL and not in_place:  # an argument goes there
                 self.move(type, site.address, address)
                 self.held = True
         self.parallel(types, dsts, inner)
@@ -204,22 +226,37 @@ class Mover:
         The epilogue comes after them and restores callee-saved registers, so the address must not be in one.
         """
         types = [self.type_of(v) for v in site.args]
-        dsts = [loc if loc < REGISTERS else cell(INCOMING, loc - STACK) for loc in site.arg_locs]
+        dsts = [loc if loc < PHYSICAL else cell(INCOMING, loc - STACK) for loc in site.arg_locs]
         written = 0
         for dst, src in zip(dsts, srcs):
-            if dst < REGISTERS and dst != src:
+            if dst < PHYSICAL and dst != src:
                 written |= 1 << dst
         type = self.type_of(site.address)
+        if any(CELLS[type] > 1 for type in types):
+            address = self._clear_incoming(types, dsts, srcs, type, address)
         if address != NONE:
             if address in dsts:
                 types.append(type)
-                dsts.append(self.temporary_slot())
+                dsts.append(self.temporary_slot(type))
                 srcs.append(address)
                 address = dsts[-1]
             site.address = address
-            if address >= REGISTERS or (self.target.callee_saved | self.target.c_callee_saved) >> address & 1:
-                site.address = self.target.scratch_int
+            if address >= PHYSICAL or (self.target.callee_saved | self.target.c_callee_saved) >> address & 1:
+                site.address = self.target.scratch[INT]
         self.parallel(types, dsts, srcs)
         if address != site.address:
             self.move(type, site.address, address)
         return written
+
+    def _clear_incoming(self, types: list[int], dsts: list[int], srcs: list[int], type: int, address: int) -> int:
+        """Copy what is read in incoming cells elsewhere, as cells written there may overlap; return the place of the address."""
+        if not any(dst & BASE_MASK == INCOMING for dst in dsts):
+            return address
+        for i, src in enumerate(srcs):
+            if src & BASE_MASK == INCOMING:
+                srcs[i] = cell(SLOT, self.func.new_slot(types[i]))
+                self.move(types[i], srcs[i], src)
+        if address >= 0 and address & BASE_MASK == INCOMING:
+            self.move(type, self.temporary_slot(type), address)
+            return self.temporary_slot(type)
+        return address

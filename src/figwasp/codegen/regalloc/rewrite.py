@@ -11,7 +11,6 @@ free at that point, the scratch register, or, when there is none, one that is sa
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Final
 
 from figwasp.codegen.mach import (
     CALL,
@@ -21,8 +20,8 @@ from figwasp.codegen.mach import (
     INCOMING,
     JUMP,
     OUTGOING,
+    PHYSICAL,
     RET,
-    SLOT,
     STACK,
     SWITCH,
     TAIL,
@@ -32,40 +31,12 @@ from figwasp.codegen.mach import (
     MFunc,
     MInst,
 )
-from figwasp.codegen.regalloc.borrow import Borrow, implicit_registers
-from figwasp.codegen.regalloc.moves import CONSTANT, REGISTERS, Mover, cell, cell_mem
+from figwasp.codegen.regalloc.assignment import Assignment
+from figwasp.codegen.regalloc.borrow import Borrow, Lender
+from figwasp.codegen.regalloc.moves import BASE_MASK, CONSTANT, Mover, cell, cell_mem
+from figwasp.codegen.regalloc.registers import implicit_registers
 from figwasp.codegen.target import Rows, Target
-from figwasp.ir.ops import I32, I64
-
-TYPE_SIZE: Final = [4, 8, 4, 8]
-
-
-class Assignment:
-    """Where everything goes.
-
-    Attributes:
-        place: per register its place, physical ones themselves; NONE if it needs none. One more entry at the end for index NONE.
-        pieces: value -> flat (first point, end, register) triples.
-        reloads: instruction number -> flat (value, register) pairs to load before it.
-        edge_loads: the same for a JUMP to a loop, to load together with its moves.
-        busy: per physical register, the points at which it is taken.
-        int_order, float_order: registers that may be taken where they are free.
-        written: bit set of the registers that the assignment writes.
-        constants: what CONSTANT places refer to.
-    """
-
-    __slots__ = ("busy", "constants", "edge_loads", "float_order", "int_order", "pieces", "place", "reloads", "written")
-
-    def __init__(self, place: list[int], busy: list[int]) -> None:
-        self.place = place
-        self.busy = busy
-        self.pieces: dict[int, list[int]] = {}
-        self.reloads: dict[int, list[int]] = {}
-        self.edge_loads: dict[int, list[int]] = {}
-        self.int_order: list[int] = []
-        self.float_order: list[int] = []
-        self.constants: list[MInst] = []
-        self.written = 0
+from figwasp.ir.types import I32, INT, SIZES
 
 
 class Pieces:
@@ -83,7 +54,7 @@ class Pieces:
 class Rewriter:
     """The walk over the code."""
 
-    __slots__ = ("assignment", "borrow_slots", "func", "implicit", "mover", "pieces", "place", "rows", "target", "types", "written")
+    __slots__ = ("assignment", "func", "implicit", "lender", "mover", "pieces", "place", "rows", "target", "types")
 
     def __init__(self, func: MFunc, target: Target, assignment: Assignment) -> None:
         self.func = func
@@ -93,11 +64,10 @@ class Rewriter:
         self.assignment = assignment
         self.place = assignment.place
         self.types = func.types
-        self.written = assignment.written
         self.pieces = {v: Pieces(triples) for v, triples in assignment.pieces.items()}
-        self.borrow_slots: list[int] = []
         self.mover = Mover(func, target)
         self.mover.constants = assignment.constants
+        self.lender = Lender(assignment, self.mover)
 
     def run(self) -> None:
         """Rewrite all blocks and note the callee-saved registers that are written."""
@@ -128,7 +98,7 @@ class Rewriter:
                 rn = place[inst.rn]
                 rm = place[inst.rm]
                 rx = place[inst.rx]
-                if rd >= REGISTERS or rn >= REGISTERS or rm >= REGISTERS or rx >= REGISTERS:
+                if rd >= PHYSICAL or rn >= PHYSICAL or rm >= PHYSICAL or rx >= PHYSICAL:
                     self._row(inst, k)
                     continue
                 if rd != rn and tied[op]:
@@ -158,17 +128,10 @@ class Rewriter:
                     assert isinstance(site, CallSite)
                     self._results(site, k, INCOMING)
 
-    def borrow_slot(self, number: int) -> int:
-        """The place of a slot for a register saved around an instruction."""
-        while len(self.borrow_slots) <= number:
-            self.borrow_slots.append(cell(SLOT, self.func.num_slots))
-            self.func.num_slots += 1
-        return self.borrow_slots[number]
-
     def where(self, v: int, point: int) -> int:
         """The best place to read a value at a point where it is live."""
         place = self.place[v]
-        if place >= REGISTERS:
+        if place >= PHYSICAL:
             pieces = self.pieces.get(v)
             if pieces is not None:
                 i = bisect_right(pieces.starts, point) - 1
@@ -179,7 +142,7 @@ class Rewriter:
     def _start(self, v: int, point: int) -> int:
         """The place where a value is to be defined at `point`: a register if a piece begins there, else its place."""
         place = self.place[v]
-        if place >= REGISTERS:
+        if place >= PHYSICAL:
             pieces = self.pieces.get(v)
             if pieces is not None:
                 i = bisect_right(pieces.starts, point) - 1
@@ -190,13 +153,13 @@ class Rewriter:
     def _store_params(self, block: MBlock) -> None:
         """Store the parameters that arrive in a register but live in memory."""
         for v in block.params:
-            if self.place[v] >= REGISTERS:
+            if self.place[v] >= PHYSICAL:
                 self._store(v, self._start(v, block.start))
 
     def _store(self, v: int, register: int) -> None:
         """Store a value in its home if it was defined in a register."""
         home = self.place[v]
-        if register < REGISTERS <= home and home & 63 != CONSTANT and home & 63 != INCOMING:
+        if register < PHYSICAL <= home and home & BASE_MASK != CONSTANT and home & BASE_MASK != INCOMING:
             self.mover.move(self.types[v], home, register)
 
     def _reload(self, k: int) -> None:
@@ -222,9 +185,9 @@ class Rewriter:
 
     def _convert(self, type: int, dst: int, src: int) -> None:
         """Copy an i32 to an i64 or back: the upper half becomes zero; in a register it must, in memory it counts for an i64."""
-        through = dst if dst < REGISTERS else self.target.scratch_int
+        through = dst if dst < PHYSICAL else self.target.scratch[INT]
         self.mover.move(I32, through, src)
-        if dst >= REGISTERS:
+        if dst >= PHYSICAL:
             self.mover.move(type, dst, through)
 
     def _jump(self, block: MBlock, k: int) -> None:
@@ -254,7 +217,7 @@ class Rewriter:
         assert isinstance(site, CallSite)
         srcs = [self.where(v, 2 * k - 1) for v in site.args]
         address = self.where(site.address, 2 * k - 1)
-        self.written |= self.mover.call_arguments(site, srcs, address)
+        self.assignment.written |= self.mover.call_arguments(site, srcs, address)
         self.mover.out.append(inst)
         self._results(site, k, OUTGOING)
 
@@ -269,10 +232,10 @@ class Rewriter:
             if dst >= 0:
                 types.append(self.mover.type_of(v))
                 dsts.append(dst)
-                srcs.append(loc if loc < REGISTERS else cell(base, loc - STACK))
+                srcs.append(loc if loc < PHYSICAL else cell(base, loc - STACK))
         self.mover.parallel(types, dsts, srcs)
         for v in site.results:
-            if v >= VIRTUAL and self.place[v] >= REGISTERS:
+            if v >= VIRTUAL and self.place[v] >= PHYSICAL:
                 self._store(v, self._start(v, point))
 
     def _leave(self, inst: MInst, k: int) -> None:
@@ -280,19 +243,19 @@ class Rewriter:
         site = inst.imm
         assert isinstance(site, CallSite)
         srcs = [self.where(v, 2 * k - 1) for v in site.args]
-        self.written |= self.mover.leave_arguments(site, srcs, self.where(site.address, 2 * k - 1))
+        self.assignment.written |= self.mover.leave_arguments(site, srcs, self.where(site.address, 2 * k - 1))
         self.mover.out.append(inst)
 
     def _switch(self, inst: MInst, k: int) -> None:
         """SWITCH: its scratch registers are urgent and have a place; the index may pass through the allocator's own."""
         inst.rm = self.place[inst.rm]
         inst.rx = self.place[inst.rx]
-        assert inst.rm < REGISTERS
-        assert inst.rx < REGISTERS
+        assert inst.rm < PHYSICAL
+        assert inst.rx < PHYSICAL
         src = self.where(inst.rn, 2 * k)
-        if src >= REGISTERS:
-            self.mover.move(self.mover.type_of(inst.rn), self.target.scratch_int, src)
-            src = self.target.scratch_int
+        if src >= PHYSICAL:
+            self.mover.move(self.mover.type_of(inst.rn), self.target.scratch[INT], src)
+            src = self.target.scratch[INT]
         inst.rn = src
         self.mover.out.append(inst)
 
@@ -305,58 +268,58 @@ class Rewriter:
         point = 2 * k if tied else 2 * k - 1  # where rm and rx must still be
         rd = inst.rd
         dst = self._start(rd, 2 * k if tied else 2 * k + 1) if rd >= VIRTUAL else rd
-        if dst & 63 == CONSTANT and dst >= 0:
+        if dst & BASE_MASK == CONSTANT and dst >= 0:
             return
         rn = self.where(inst.rn, 2 * k - 1) if reads & 1 else inst.rn
         rm = self.where(inst.rm, point) if reads & 2 else inst.rm
         rx = self.where(inst.rx, point) if reads & 4 else inst.rx
         used = self.implicit[op]
         for place in (dst, rn, rm, rx):
-            if 0 <= place < REGISTERS:
+            if 0 <= place < PHYSICAL:
                 used |= 1 << place
-        borrow = Borrow(self, k, used)
-        type = self.types[inst.rn] if inst.rn >= VIRTUAL else I64
+        borrow = Borrow(self.lender, k, used)
+        type = self.mover.type_of(inst.rn)
         if not rows.memory[op]:
-            if rm >= REGISTERS and self._folds(rows.spill_rm[op], inst.rm, rm):
+            if rm >= PHYSICAL and self._folds(rows.spill_rm[op], inst.rm, rm):
                 inst.op = rows.spill_rm[op]
                 inst.mem = cell_mem(rm)
-                rm = rm & 63
-            elif rn >= REGISTERS and not tied and self._folds(rows.spill_rn[op], inst.rn, rn):
+                rm = rm & BASE_MASK
+            elif rn >= PHYSICAL and not tied and self._folds(rows.spill_rn[op], inst.rn, rn):
                 inst.op = rows.spill_rn[op]
                 inst.mem = cell_mem(rn)
-                place = rn & 63
-                if rm >= REGISTERS and reads & 2:
+                place = rn & BASE_MASK
+                if rm >= PHYSICAL and reads & 2:
                     rm = borrow.load(inst.rm, rm)
                 rn = rm
                 rm = place
                 reads = 0
-        if reads & 2 and rm >= REGISTERS and inst.rm >= VIRTUAL and inst.op == op:
+        if reads & 2 and rm >= PHYSICAL and inst.rm >= VIRTUAL and inst.op == op:
             rm = borrow.load(inst.rm, rm)
-        if reads & 4 and rx >= REGISTERS:
+        if reads & 4 and rx >= PHYSICAL:
             rx = borrow.load(inst.rx, rx)
         if tied:
             target = dst
-            if dst >= REGISTERS:
+            if dst >= PHYSICAL:
                 target = borrow.tied(self.mover.type_of(rd), rn, rm, rx)
             if target != rn:
                 borrow.moves += [type, target, rn]
             inst.rd = inst.rn = target
         else:
-            if reads & 1 and rn >= REGISTERS:
+            if reads & 1 and rn >= PHYSICAL:
                 rn = borrow.load(inst.rn, rn)
             target = dst
-            if dst >= REGISTERS:
+            if dst >= PHYSICAL:
                 target = borrow.result(self.mover.type_of(rd))
             inst.rd = target
             inst.rn = rn
         inst.rm = rm
         inst.rx = rx
-        borrow.before(self.mover)
+        borrow.before()
         self.mover.out.append(inst)
         if rd >= VIRTUAL:
             self._store(rd, target)
-        borrow.after(self.mover)
+        borrow.after()
 
     def _folds(self, op: int, v: int, place: int) -> bool:
         """Say whether `op` may read value v in its memory cell."""
-        return op >= 0 and v >= VIRTUAL and place & 63 != CONSTANT and self.rows.width[op] <= TYPE_SIZE[self.types[v]]
+        return op >= 0 and v >= VIRTUAL and place & BASE_MASK != CONSTANT and self.rows.width[op] <= SIZES[self.types[v]]

@@ -15,15 +15,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import Final
 
-from figwasp.codegen.mach import AREA, ENTRY, FIRST_ROW, INCOMING, JUMP, NONE, POOL, SLOT, STACK, CallSite, MFunc, MInst
-from figwasp.codegen.regalloc.borrow import reads_flags_only
+from figwasp.codegen.mach import AREA, FIRST_ROW, JUMP, NONE, POOL, SLOT, MFunc, MInst
+from figwasp.codegen.regalloc.assignment import SAVE_COST, Assignment
 from figwasp.codegen.regalloc.liveness import Ranges
-from figwasp.codegen.regalloc.moves import CONSTANT, REGISTERS, cell
-from figwasp.codegen.regalloc.rewrite import Assignment
+from figwasp.codegen.regalloc.moves import CONSTANT, arrivals, cell
 from figwasp.codegen.target import Rows
-from figwasp.ir.ops import F32
+from figwasp.ir.types import CELLS, CLASSES
 
-SAVE_COST: Final = 2  # of a callee-saved register: a store and a load
 NEAR: Final = 60  # points between uses that may share a register
 TRIES: Final = 24  # slots to look at before opening another
 
@@ -46,12 +44,28 @@ class Loop:
         self.jump = jump
 
 
+class Slots:
+    """Spill slots of one size.
+
+    Attributes:
+        numbers: of each slot, that of its first cell.
+        taken: per slot the points at which it is taken.
+    """
+
+    __slots__ = ("numbers", "taken")
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        self.taken: list[int] = []
+
+
 class Spiller:
     """Homes and pieces.
 
     Attributes:
-        homes: slot of a class, by its root.
-        slots: per slot the points at which it is taken.
+        homes: place in `slots` of a class, by its root.
+        order: class of registers -> those to try, in order.
+        slots: number of cells -> the slots of that size. No two have a cell in common.
         arrivals: incoming cells of the parameters that have one.
         loops: outer ones first, None before they were wanted. parents: number of the next outer loop, or NONE.
         innermost: per block number, that of the innermost loop around it, or NONE.
@@ -65,8 +79,7 @@ class Spiller:
         "homes",
         "innermost",
         "loops",
-        "order_float",
-        "order_int",
+        "order",
         "parents",
         "ranges",
         "rows",
@@ -80,8 +93,7 @@ class Spiller:
         rows: Rows,
         ranges: Ranges,
         assignment: Assignment,
-        order_int: list[int],
-        order_float: list[int],
+        order: list[list[int]],
         saved: int,
     ) -> None:
         self.func = func
@@ -89,16 +101,14 @@ class Spiller:
         self.ranges = ranges
         self.assignment = assignment
         self.busy = assignment.busy
-        self.order_int = order_int
-        self.order_float = order_float
+        self.order = order
         self.saved = saved
         self.homes: dict[int, int] = {}
-        self.slots: list[int] = []
-        self.arrivals: dict[int, int] = {}
+        self.slots: dict[int, Slots] = {}
+        self.arrivals = arrivals(func)
         self.loops: list[Loop] | None = None
         self.innermost: list[int] = []
         self.parents: list[int] = []
-        self._find_arrivals()
 
     def spill(self, v: int, root: int) -> None:
         """Give a value a home, which it shares with its class where it can, and pieces.
@@ -123,31 +133,25 @@ class Spiller:
         if constant >= 0:
             return constant
         mask = self.ranges.mask[v]
-        slots = self.slots
+        type = self.func.types[v]
+        slots = self.slots.get(CELLS[type])
+        if slots is None:
+            slots = self.slots[CELLS[type]] = Slots()
+        taken = slots.taken
         slot = self.homes.get(root, NONE)
-        if slot < 0 or slots[slot] & mask:
+        if slot < 0 or taken[slot] & mask:
             slot = NONE
-            for candidate in range(max(0, len(slots) - TRIES), len(slots)):
-                if not slots[candidate] & mask:
+            for candidate in range(max(0, len(taken) - TRIES), len(taken)):
+                if not taken[candidate] & mask:
                     slot = candidate
                     break
             if slot < 0:
-                slot = len(slots)
-                slots.append(0)
-                self.func.num_slots = slot + 1
+                slot = len(taken)
+                taken.append(0)
+                slots.numbers.append(self.func.new_slot(type))
             self.homes[root] = slot
-        slots[slot] |= mask
-        return cell(SLOT, slot)
-
-    def _find_arrivals(self) -> None:
-        """Note the parameters that arrive in memory."""
-        inst = self.func.blocks[0].code[0]
-        if inst.op == ENTRY:
-            site = inst.imm
-            assert isinstance(site, CallSite)
-            for v, loc in zip(site.results, site.result_locs):
-                if loc >= REGISTERS:
-                    self.arrivals[v] = cell(INCOMING, loc - STACK)
+        taken[slot] |= mask
+        return cell(SLOT, slots.numbers[slot])
 
     def _constant(self, v: int) -> int:
         """The place of a value that is made again where it is needed, or NONE."""
@@ -189,7 +193,7 @@ class Spiller:
             inside = mask & ((1 << loop.end) - (1 << loop.start))
             r = self._free(v, inside, gain)
             if r >= 0:
-                self._take(r, inside)
+                self.assignment.take(r, inside)
                 pieces += [loop.start, loop.end, r]
                 self.assignment.edge_loads.setdefault(loop.jump, []).extend((v, r))
                 rest = rest[:low] + rest[high:]
@@ -231,15 +235,10 @@ class Spiller:
     def _free(self, v: int, mask: int, gain: int) -> int:
         """Return a register that is free at all points of `mask` and worth it, or NONE."""
         unopened = self.saved & ~self.assignment.written if gain <= SAVE_COST else 0
-        for r in self.order_int if self.func.types[v] < F32 else self.order_float:
+        for r in self.order[CLASSES[self.func.types[v]]]:
             if not self.busy[r] & mask and not unopened >> r & 1:
                 return r
         return NONE
-
-    def _take(self, r: int, mask: int) -> None:
-        """Occupy a register."""
-        self.busy[r] |= mask
-        self.assignment.written |= 1 << r
 
     def _place_runs(self, v: int, uses: list[int], pieces: list[int]) -> None:
         """Give registers to runs of near uses."""
@@ -273,7 +272,7 @@ class Spiller:
         unopened = self.saved & ~self.assignment.written
         best = NONE
         longest = 0
-        for r in self.order_int if self.func.types[v] < F32 else self.order_float:
+        for r in self.order[CLASSES[self.func.types[v]]]:
             if unopened >> r & 1:
                 continue
             taken = self.busy[r] >> start & window
@@ -288,8 +287,7 @@ class Spiller:
         if j - i < least:
             return i
         end = uses[j - 1]
-        self.busy[best] |= (1 << end) - (1 << start)
-        self.assignment.written |= 1 << best
+        self.assignment.take(best, (1 << end) - (1 << start))
         pieces += [start, end, best]
         return j
 
@@ -297,7 +295,7 @@ class Spiller:
 def is_constant(inst: MInst, rows: Rows) -> bool:
     """Say whether an instruction can be repeated anywhere: it reads no register and no memory that changes, and sets no flags."""
     op = inst.op
-    if op < FIRST_ROW or inst.rd < 0 or rows.tied[op] or rows.flags[op] or reads_flags_only(rows, op):
+    if op < FIRST_ROW or inst.rd < 0 or rows.tied[op] or rows.flags[op] or rows.makes_condition[op]:
         return False
     if rows.implicit_uses[op] or rows.implicit_defs[op] or rows.stores[op]:
         return False

@@ -14,6 +14,7 @@ from figwasp.errors import Unsupported, printable
 from figwasp.ir import ops
 from figwasp.ir.build.env import Env, State
 from figwasp.ir.func import Block, Call, Func, Value
+from figwasp.ir.types import BY_WASM
 from figwasp.layout import CTX_FUEL, InstanceLayout
 from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.module import Module
@@ -21,7 +22,6 @@ from figwasp.wasm.syntax.types import Types
 
 __all__ = ["Builder", "Edge", "Label", "Method", "OutOfProportion", "ir_types"]
 
-_IR: Final = {wasm.I32: ops.I32, wasm.I64: ops.I64, wasm.F32: ops.F32, wasm.F64: ops.F64}
 _RESULTS: Final = ops.RESULTS
 
 
@@ -32,7 +32,7 @@ def ir_types(types: Types) -> bytes:
         Unsupported: no IR type can hold a value of one of them.
     """
     try:
-        return bytes([_IR[code] if code in _IR else _reference(code) for code in types])
+        return bytes([BY_WASM[code] if code in BY_WASM else _reference(code) for code in types])
     except KeyError:
         raise Unsupported("no support for simd yet", "simd") from None
 

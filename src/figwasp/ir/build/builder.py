@@ -21,17 +21,15 @@ from figwasp.ir import ops, order
 from figwasp.ir.build import calls, control, locals, memory, numeric, refs
 from figwasp.ir.build.base import Builder, Method, OutOfProportion, ir_types
 from figwasp.ir.func import Func, Value
+from figwasp.ir.types import BY_WASM, MASKS, SIZES
 from figwasp.layout import InstanceLayout
 from figwasp.wasm.binary.immediates import NONE
 from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.opcodes import BY_NAME, BY_PREFIX, LATER, SINGLE, Opcode
-from figwasp.wasm.syntax.types import F32, F64, I32, I64
 from figwasp.wasm.valid.module import FuncFacts
 
 __all__ = ["build", "layout_of"]
-
-_TYPES: Final = {I32: ops.I32, I64: ops.I64, F32: ops.F32, F64: ops.F64}
 
 METHOD: Final = 0
 GET: Final = 1
@@ -109,9 +107,9 @@ class _Columns:
         self.kinds = [METHOD if row and row.name in methods else _kind(row) for row in rows]
         self.free = [1 if row and row.name in _FREE else 0 for row in rows]
         self.ops = [ops.BY_NAME.get(row.ir, ops.CONST) if row else ops.NOP for row in rows]
-        self.types = [_TYPES.get(row.results[0], ops.VOID) if row and row.results else ops.VOID for row in rows]
+        self.types = [BY_WASM.get(row.results[0], ops.VOID) if row and row.results else ops.VOID for row in rows]
         self.methods: list[Method] = [methods.get(row.name, _unknown) if row else _unknown for row in rows]
-        self.masks = [(1 << 64) - 1 if type == ops.I64 else (1 << 32) - 1 for type in self.types]
+        self.masks = [MASKS[type] if type != ops.VOID else 0 for type in self.types]
 
 
 def _prefixed(b: Builder, pos: int) -> int:
@@ -275,7 +273,7 @@ def _walk(b: Builder, columns: _Columns, pos: int, end: int) -> None:
             code.append(value)
             push(value)
         else:
-            size = 4 if type_of[opcode] == ops.F32 else 8
+            size = SIZES[type_of[opcode]]
             value = Value(number, ops.CONST, type_of[opcode], [], int.from_bytes(data[pos : pos + size], "little"), at)
             number += 1
             pos += size

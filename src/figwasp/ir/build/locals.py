@@ -1,21 +1,21 @@
 """Locals in the frame instead of in values, for functions whose SSA form would be out of proportion. Floor 2.
 
-Every local has 8 bytes of an area in the frame. The body's instructions become loads and stores; nothing meets at labels.
+Every local has room for a value of any type in an area of the frame. The body's instructions become loads and stores; nothing
+meets at labels.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from figwasp.ir import ops
+from figwasp.ir import ops, types
 from figwasp.ir.build.base import Builder, Method
 from figwasp.ir.func import Value
 
 __all__ = ["METHODS", "open_locals"]
 
-_SIZE: Final = 8
-_LOADS: Final = [ops.I32_LOAD, ops.I64_LOAD, ops.F32_LOAD, ops.F64_LOAD]
-_STORES: Final = [ops.I32_STORE, ops.I64_STORE, ops.F32_STORE, ops.F64_STORE]
+_SIZE: Final = types.CELL * max(types.CELLS)
+"""Bytes of a local: places are found by multiplication."""
 
 
 def open_locals(b: Builder) -> None:
@@ -30,10 +30,10 @@ def open_locals(b: Builder) -> None:
 
 
 def _clear(b: Builder, start: int, end: int) -> None:
-    """Zero the bytes from `start` to `end` of the area, of which there are 8 at least."""
+    """Zero the bytes from `start` to `end` of the area, of which there are a cell's at least."""
     zero = b.const(ops.I64, 0)
     first = b.const(ops.I64, start)
-    step = b.const(ops.I64, _SIZE)
+    step = b.const(ops.I64, types.CELL)
     last = b.const(ops.I64, end)
     b.emit(ops.JUMP, [])
     header = b.func.new_block(1)
@@ -63,13 +63,13 @@ def _area(b: Builder) -> Value:
 
 
 def _store(b: Builder, index: int, value: Value) -> None:
-    b.emit(_STORES[value.type], [value, _area(b)], ops.memory_aux(_SIZE * index, ops.REGION_NATIVE))
+    b.emit(ops.STORE_OF[value.type], [value, _area(b)], ops.memory_aux(_SIZE * index, ops.REGION_NATIVE))
 
 
 def _build_get(b: Builder, pos: int) -> int:
     index, pos = b.unsigned(pos)
     aux = ops.memory_aux(_SIZE * index, ops.REGION_NATIVE)
-    b.stack.append(b.emit(_LOADS[b.types[index]], [_area(b)], aux))
+    b.stack.append(b.emit(ops.LOAD_OF[b.types[index]], [_area(b)], aux))
     return pos
 
 

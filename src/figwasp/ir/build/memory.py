@@ -27,8 +27,6 @@ _OTHER_MEMORY: Final = ops.memory_aux(0, ops.REGION_MEMORY + 1)
 """The smallest aux of an access to a memory other than memory 0."""
 
 _I32: Final = ops.I32
-_LOADS: Final = [ops.I32_LOAD, ops.I64_LOAD, ops.F32_LOAD, ops.F64_LOAD]
-_STORES: Final = [ops.I32_STORE, ops.I64_STORE, ops.F32_STORE, ops.F64_STORE]
 _BYTES_SHIFT: Final = 6
 """A bulk operation pays 1 for every 64 bytes."""
 _PAGE_BITS: Final = layout.PAGE_SIZE.bit_length() - 1
@@ -208,7 +206,7 @@ def _build_global_get(b: Builder, pos: int) -> int:
         return pos
     base, offset = _global_cell(b, index)
     region = ops.REGION_GLOBAL if kind.mutable else ops.REGION_CONST
-    b.stack.append(b.emit(_LOADS[type], [base], ops.memory_aux(offset, region)))
+    b.stack.append(b.emit(ops.LOAD_OF[type], [base], ops.memory_aux(offset, region)))
     return pos
 
 
@@ -219,7 +217,7 @@ def _build_global_set(b: Builder, pos: int) -> int:
         call_builtin(b, layout.BUILTIN_GLOBAL_SET_REF, [b.const(_I32, index), value])
         return pos
     base, offset = _global_cell(b, index)
-    b.emit(_STORES[value.type], [value, base], ops.memory_aux(offset, ops.REGION_GLOBAL))
+    b.emit(ops.STORE_OF[value.type], [value, base], ops.memory_aux(offset, ops.REGION_GLOBAL))
     return pos
 
 

@@ -9,7 +9,6 @@ from figwasp.ir.fold import FOLD
 from figwasp.ir.func import Value
 from figwasp.ir.simplify.rules import (
     INVERSE,
-    MASKS,
     NARROW,
     UNARY,
     UNSIGNED,
@@ -23,6 +22,7 @@ from figwasp.ir.simplify.rules import (
     turn,
     unsigned_bits,
 )
+from figwasp.ir.types import MASKS
 
 __all__ = ["add_rules", "eqz", "select", "truth"]
 

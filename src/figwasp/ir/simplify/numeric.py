@@ -12,9 +12,7 @@ from figwasp.ir.fold import FOLD
 from figwasp.ir.func import Value
 from figwasp.ir.simplify.compare import eqz
 from figwasp.ir.simplify.rules import (
-    MASKS,
     UNARY,
-    WIDTHS,
     WITH_ANY,
     WITH_CONST,
     WITH_ITSELF,
@@ -26,6 +24,7 @@ from figwasp.ir.simplify.rules import (
     turn,
     unsigned_bits,
 )
+from figwasp.ir.types import BITS, MASKS
 
 __all__ = ["add_rules"]
 
@@ -115,7 +114,7 @@ def _left(s: Constants, value: Value, a: Value, b: Value) -> Value:
 def _shift(s: Constants, value: Value, a: Value, b: Value) -> Value:
     """Reduce a constant count to what counts of it."""
     c = int_aux(b)
-    count = c & WIDTHS[value.type] - 1
+    count = c & BITS[value.type] - 1
     if count == 0:
         return a
     if count != c:
@@ -145,7 +144,7 @@ def _shr_s(s: Constants, value: Value, a: Value, b: Value) -> Value:
 def _shift_count(s: Constants, value: Value, a: Value, b: Value) -> Value:
     """Drop a mask of a shift count that shifts mask by themselves."""
     while (b.op == ops.I32_AND or b.op == ops.I64_AND) and b.args[1].op == ops.CONST:
-        turn = WIDTHS[value.type] - 1
+        turn = BITS[value.type] - 1
         if int_aux(b.args[1]) & turn != turn:
             break
         b = value.args[1] = b.args[0]

@@ -13,16 +13,15 @@ from typing import Final
 
 from figwasp.ir import ops
 from figwasp.ir.func import Call, Func, Value
+from figwasp.ir.types import BITS, CLASSES, INT, SIZES, VOID
 
 __all__ = [
     "INVERSE",
     "IS_TEST",
-    "MASKS",
     "NARROW",
     "SWAPPED",
     "UNARY",
     "UNSIGNED",
-    "WIDTHS",
     "WITH_ANY",
     "WITH_CONST",
     "WITH_ITSELF",
@@ -39,9 +38,6 @@ __all__ = [
 
 I32: Final = ops.I32
 I64: Final = ops.I64
-MASKS: Final = [(1 << 32) - 1, (1 << 64) - 1]
-WIDTHS: Final = [32, 64]
-"""By type of integer."""
 
 
 class Constants:
@@ -57,7 +53,7 @@ class Constants:
     def __init__(self, func: Func) -> None:
         self._func = func
         self.values: list[Value] = []
-        self.pools: list[dict[int | Call, Value]] = [{}, {}, {}, {}]
+        self.pools: list[dict[int | Call, Value]] = [{} for _ in SIZES]
 
     def get(self, type: int, bits: int) -> Value:
         """Return the constant with these bits."""
@@ -91,7 +87,7 @@ UNSIGNED: Final = list(range(ops.COUNT))
 """Comparison of signed integers -> that of unsigned ones."""
 IS_TEST: Final = [False] * ops.COUNT
 """Comparisons, those of floats too, and eqz."""
-_BITS: Final = [WIDTHS[type] if type <= I64 else 64 for type in ops.RESULTS]
+_BITS: Final = [BITS[type] if type != VOID and CLASSES[type] == INT else 64 for type in ops.RESULTS]
 """How many low bits of a result may be set."""
 _SIGNED_BITS: Final = [64] * ops.COUNT
 """The result is the sign extension of this many of its bits."""
@@ -145,7 +141,7 @@ def int_aux(value: Value) -> int:
 def unsigned_bits(value: Value) -> int:
     """Return how many low bits of an integer may be set."""
     op = value.op
-    width = WIDTHS[value.type]
+    width = BITS[value.type]
     if op == ops.CONST:
         return int_aux(value).bit_length()
     if op == ops.I32_AND or op == ops.I64_AND:
@@ -161,7 +157,7 @@ def signed_bits(value: Value) -> int:
     """Return how many low bits of an integer say all, if they are sign-extended."""
     if value.op >= 0 and _SIGNED_BITS[value.op] < 64:
         return _SIGNED_BITS[value.op]
-    return min(unsigned_bits(value) + 1, WIDTHS[value.type])
+    return min(unsigned_bits(value) + 1, BITS[value.type])
 
 
 def turn(value: Value, op: int, args: list[Value]) -> Value:

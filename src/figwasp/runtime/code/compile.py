@@ -17,7 +17,6 @@ from figwasp.runtime.code.translate import Translator
 from figwasp.runtime.config import Config
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.platform import codespace, cpython, linux, modes, perfmap
-from figwasp.runtime.stubs.library import LAZY_ENTRY_SIZE
 from figwasp.wasm.valid.subtyping import TypeWorld
 
 if TYPE_CHECKING:
@@ -114,10 +113,11 @@ class CompiledModule:
     def _fill_cells(self) -> None:
         """Lead every cell to the lazy entry of its function."""
         count = len(self.module.func_types)
+        size = self.native.stubs.sequences.lazy_entry_size
         for first in range(0, count, _RUN):
             entry = self.native.stubs.lazy_entry(first)
             run = min(_RUN, count - first)
-            entries = array("Q", range(entry, entry + LAZY_ENTRY_SIZE * run, LAZY_ENTRY_SIZE))
+            entries = array("Q", range(entry, entry + size * run, size))
             linux.write(self._region.cells + 8 * first, entries.tobytes())
 
     def add_user(self, user: User) -> None:

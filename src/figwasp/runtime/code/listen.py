@@ -18,7 +18,7 @@ from figwasp.ir import ops
 from figwasp.ir.build.base import ir_types
 from figwasp.ir.func import CONV_WASM, Call, Func, Value
 from figwasp.ir.ops import I64
-from figwasp.runtime.stubs.builder import STORE_OP, Stub
+from figwasp.runtime.stubs.builder import Stub
 from figwasp.wasm.syntax.types import FuncType
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def wrapper(type_: FuncType, index: int, code: int, report: int, listeners: tupl
 def _report(e: Stub, values: list[Value], cells: Value, report: int, function: int) -> None:
     """Have operands or results reported by a Python function; leave wasm when that raises."""
     for i, value in enumerate(values):
-        e.store(STORE_OP[value.type], value, cells, _HEADER + 8 * i)
+        e.store(ops.STORE_OF[value.type], value, cells, _HEADER + 8 * i)
     status = e.native(report, [e.params[0], cells, e.word(function), e.emit(ops.CONTEXT, [])])
     failed, done = e.new(), e.new()
     e.brif(e.emit(ops.I64_NE, [status, e.word(0)]), failed, done)

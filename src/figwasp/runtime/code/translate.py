@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from figwasp.codegen import pipeline
-from figwasp.codegen.isa.x64.target import TARGET
+from figwasp.codegen.isa import host
 from figwasp.ir.build.builder import build, layout_of
 from figwasp.wasm.valid.module import validate_func
 
@@ -45,7 +45,7 @@ class Translator:
             Unsupported: it has an instruction that only validation knows.
         """
         facts = self._facts_of(index)
-        return pipeline.compile(build(self.module, index, facts, self.layout, self.mode, self.metered), TARGET)
+        return pipeline.compile(build(self.module, index, facts, self.layout, self.mode, self.metered), host())
 
     def callees(self, index: int) -> list[int]:
         """Return which functions a defined function calls directly, one for each call; none when all were validated at once.

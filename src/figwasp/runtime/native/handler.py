@@ -5,7 +5,7 @@ In: where compiled code, contexts and the way out of wasm are. Out: a SIGSEGV ha
 
 from __future__ import annotations
 
-from figwasp.codegen.isa.x64 import sequences
+from figwasp.codegen.sequences import FaultPlaces
 from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY
 from figwasp.runtime.platform import codespace, linux
 from figwasp.runtime.platform.stack import Stacks
@@ -22,7 +22,7 @@ class FaultHandler:
 
     def __init__(self, stubs: StubLibrary, space: codespace.Space, stacks: Stacks, statics: Statics) -> None:
         self._statics = statics
-        p = sequences.FaultPlaces()
+        p = FaultPlaces()
         p.code_start = space.start
         p.code_size = codespace.RANGE_SIZE
         p.contexts_start = stacks.contexts
@@ -30,10 +30,10 @@ class FaultHandler:
         p.previous = statics.previous_handler
         p.back = stubs.unwind
         p.default_action = statics.default_action
-        p.rip, p.rsp, p.r15 = linux.UCONTEXT_RIP, linux.UCONTEXT_RSP, linux.UCONTEXT_R15
-        p.si_addr = linux.SIGINFO_ADDRESS
+        p.program_counter, p.stack_pointer, p.context_register = linux.SAVED_REGISTERS
+        p.fault_address = linux.SIGINFO_ADDRESS
         p.sys_sigaction = linux.SYS_RT_SIGACTION
-        self._address = stubs.put(sequences.fault_handler(p, TRAP_OUT_OF_BOUNDS_MEMORY))
+        self._address = stubs.put(stubs.sequences.fault_handler(p, TRAP_OUT_OF_BOUNDS_MEMORY))
         linux.write(statics.our_action, linux.handler_action(self._address))
         self.check()
         linux.write_u64(statics.handler, self._address)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.codegen.isa.x64 import sequences
+from figwasp.codegen.sequences import TickerPlaces
 from figwasp.runtime.platform import linux
 from figwasp.runtime.platform.stack import Stacks
 from figwasp.runtime.platform.statics import Statics
@@ -38,14 +38,14 @@ class Ticker:
         s = self._statics
         linux.write_u64(s.interval, 0)
         linux.write_u64(s.interval + 8, TICK_NS)
-        p = sequences.TickerPlaces()
+        p = TickerPlaces()
         p.contexts = self._stacks.contexts
         p.used = self._stacks.used
         p.parked = s.parked
         p.interval = s.interval
         p.idle_rounds = _IDLE_ROUNDS
         p.sys_futex, p.sys_nanosleep = linux.SYS_FUTEX, linux.SYS_NANOSLEEP
-        address = self._stubs.put(sequences.ticker(p))
+        address = self._stubs.put(self._stubs.sequences.ticker(p))
         linux.start_thread(address, 0)
         self._address = address
 

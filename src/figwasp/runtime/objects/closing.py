@@ -15,7 +15,6 @@ from figwasp import layout
 from figwasp.errors import Closed, printable
 from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs.library import LAZY_FRAME
 
 __all__ = ["check", "close"]
 
@@ -55,8 +54,9 @@ def check(state: InstanceState, context: int) -> None:
     """
     assert state.closed is not None
     if state.store.is_pinned(state.closed):
-        # Where `to_native` left the wasm stack: the pointer it saved, its return address, the frame of the lazy entry.
+        # Where `to_native` left the wasm stack; the lazy entry's frame is on top of it.
         pointer = linux.read_u64(context + layout.CTX_WASM_SP)
-        if linux.read_u64(pointer + 16 + LAZY_FRAME) != state.code.native.stubs.returned:
+        stubs = state.code.native.stubs
+        if linux.read_u64(pointer + stubs.sequences.lazy_return) != stubs.returned:
             return
     raise Closed(f"the instance {printable(state.code.module.name or '')} has been closed".replace("  ", " "))

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.codegen.code import RELOC_BUILTIN, RELOC_CELL, Code
+from figwasp.codegen.isa import host
 from figwasp.errors import LimitExceeded, Unsupported
 from figwasp.runtime.platform import linux
 
@@ -110,7 +111,7 @@ class Space:
             return linux.dual_map(start, size)
         except OSError as error:
             try:
-                linux.map_then_protect(start, b"\xcc")
+                linux.map_then_protect(start, host().filler)
             except OSError as last:
                 raise Unsupported(f"no executable memory: {error}; {last}") from last
             return 0
@@ -174,10 +175,11 @@ class Region:
         """Put code at an address that `place` gave: through the writable view, or by writing before protecting."""
         # Seldom not the last: when another thread, or a finalizer, compiled a function since.
         chunk = next(chunk for chunk in reversed(self._code) if chunk.start <= address < chunk.start + chunk.size)
-        if not chunk.writable:
+        if chunk.writable:
+            linux.write(chunk.writable + address - chunk.start, data)
+        else:
             linux.map_then_protect(address, data)
-            return
-        linux.write(chunk.writable + address - chunk.start, data)
+        host().synchronize(address, len(data))
 
     def release(self) -> None:
         """Give everything back. Nobody may refer to it."""
@@ -200,13 +202,14 @@ def install(region: Region, code: Code, builtin: Callable[[int], int], stub: Cal
     """
     address = region.place(len(code.data))
     data = bytearray(code.data)
-    for offset, kind, target in code.relocs:
+    apply = host().apply
+    for offset, field, kind, target in code.relocs:
         if kind == RELOC_CELL:
             goal = region.cells + 8 * target
         elif kind == RELOC_BUILTIN:
             goal = builtin(target)
         else:
             goal = stub(target)
-        data[offset : offset + 4] = (goal - (address + offset + 4)).to_bytes(4, "little", signed=True)
+        apply(data, offset, field, address, goal)
     region.write(address, bytes(data))
     return address

@@ -35,15 +35,13 @@ _SA_SIGINFO: Final = 4
 _SA_ONSTACK: Final = 0x08000000
 _SA_NODEFER: Final = 0x40000000
 
-# Where the saved registers stand in the ucontext_t a signal handler gets (Linux x86-64).
-UCONTEXT_RIP: Final = 168
-UCONTEXT_RSP: Final = 160
-UCONTEXT_R15: Final = 96
+_X86_64: Final = "x86_64"
+_MACHINE: Final = os.uname().machine
+SAVED_REGISTERS: Final = {_X86_64: (168, 160, 96)}.get(_MACHINE, (0, 0, 0))
+"""Where program counter, stack pointer and context register (rip, rsp, r15) stand in the ucontext_t a signal handler gets."""
+SYS_RT_SIGACTION, SYS_NANOSLEEP, SYS_FUTEX = {_X86_64: (13, 35, 202)}.get(_MACHINE, (-1, -1, -1))
 SIGINFO_ADDRESS: Final = 16
 CLOCK_MONOTONIC: Final = 1
-SYS_RT_SIGACTION: Final = 13
-SYS_NANOSLEEP: Final = 35
-SYS_FUTEX: Final = 202
 SIGSEGV: Final = int(signal.SIGSEGV)
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)

@@ -27,9 +27,6 @@ from figwasp.ir.ops import F32, F64, I32, I64
 from figwasp.runtime.platform import cpython
 from figwasp.wasm.syntax.types import EXTERNREF, Types, is_ref
 
-STORE_OP: Final = {I32: ops.I32_STORE, I64: ops.I64_STORE, F32: ops.F32_STORE, F64: ops.F64_STORE}
-LOAD_OP: Final = {I32: ops.I32_LOAD, I64: ops.I64_LOAD, F32: ops.F32_LOAD, F64: ops.F64_LOAD}
-
 MISMATCH: Final = (TypeError, OverflowError)
 """What C API conversions raise for an object that is no number of the kind, or too large a one."""
 

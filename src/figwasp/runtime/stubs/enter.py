@@ -6,12 +6,12 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.codegen import abi
-from figwasp.codegen.isa.x64.target import TARGET
+from figwasp.codegen.isa import host
 from figwasp.codegen.mach import NONE, STACK
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Call, Func, Value
 from figwasp.ir.ops import I64
-from figwasp.runtime.stubs.builder import LOAD_OP, STORE_OP, Stub
+from figwasp.runtime.stubs.builder import Stub
 from figwasp.runtime.stubs.hooks import Hooks
 from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
 
@@ -34,7 +34,7 @@ class _Places:
     __slots__ = ("area", "registers", "returned", "stack", "stack_bytes")
 
     def __init__(self, params: bytes, results: bytes) -> None:
-        signature = abi.wasm_signature(TARGET, params, results)
+        signature = abi.wasm_signature(host(), params, results)
         hidden = [] if signature.hidden == NONE else [signature.hidden]
         locations = list(enumerate(signature.params + hidden))
         self.registers = [i for i, location in locations if location < STACK]
@@ -136,7 +136,7 @@ def cross(
     if places.stack_bytes:
         lowered = e.emit(ops.I64_SUB, [top, e.word(places.stack_bytes)])
         for i, offset in places.stack:
-            e.store(STORE_OP[operands[i].type], operands[i], lowered, offset)
+            e.store(ops.STORE_OF[operands[i].type], operands[i], lowered, offset)
         e.put(lowered, context, layout.CTX_WASM_SP)
     passed = [operands[i] for i in places.registers]
     code = e.get(reference, layout.FUNCREF_CODE)
@@ -157,7 +157,7 @@ def _enter_wasm(
     for k, i in enumerate(places.returned):
         found[i] = first if k == 0 else e.emit(ops.RESULT, [first], k, results[i])
     for i, offset in places.area:
-        found[i] = e.load(LOAD_OP[results[i]], area, offset)
+        found[i] = e.load(ops.LOAD_OF[results[i]], area, offset)
     return [found[i] for i in range(len(results))]
 
 
@@ -300,7 +300,7 @@ def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
     thread = e.c("PyThreadState_Get", [])
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), busy)
     check_native_stack(e, context, deep)
-    values = [e.load(LOAD_OP[type_], buffer, 8 * i) for i, type_ in enumerate(params)]
+    values = [e.load(ops.LOAD_OF[type_], buffer, 8 * i) for i, type_ in enumerate(params)]
     outcome = cross(e, params, results, reference, context, values)
     e.take_gil(context)
     e.add_depth(context, -1)
@@ -308,7 +308,7 @@ def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
     trapped = e.new()
     e.split(trap, trapped)
     for i, result in enumerate(outcome):
-        e.store(STORE_OP[result.type], result, buffer, 8 * i)
+        e.store(ops.STORE_OF[result.type], result, buffer, 8 * i)
     e.ret([e.word(0)])
     e.at(trapped)
     fail(e, context, trap, hooks)

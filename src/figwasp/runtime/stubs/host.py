@@ -16,7 +16,7 @@ from figwasp.ir.func import CONV_C, CONV_WASM, Block, Func, Value
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.box import Boxes
-from figwasp.runtime.stubs.builder import LOAD_OP, REF, STORE_OP, Stub, ir_kinds
+from figwasp.runtime.stubs.builder import REF, Stub, ir_kinds
 
 HOST_CALLABLE: Final = 0  # fields of the pair of slots
 HOST_RECORD: Final = 8
@@ -40,7 +40,7 @@ def store_operands(e: Stub, values: list[Value], results: int) -> Value:
     """Put operands into cells of the frame, where the results will be as well; return the address of the first."""
     buffer = e.emit(ops.FRAME_AREA, [], 8 * max(len(values), results, 1))
     for i, value in enumerate(values):
-        e.store(STORE_OP[value.type], value, buffer, 8 * i)
+        e.store(ops.STORE_OF[value.type], value, buffer, 8 * i)
     return buffer
 
 
@@ -48,7 +48,7 @@ def return_or_unwind(e: Stub, status: Value, results: bytes, buffer: Value) -> N
     """Return the results from the buffer when the status is 0, else leave wasm."""
     failed = e.new()
     e.split(e.emit(ops.I64_NE, [status, e.word(0)]), failed)
-    e.ret([e.load(LOAD_OP[type_], buffer, 8 * i) for i, type_ in enumerate(results)])
+    e.ret([e.load(ops.LOAD_OF[type_], buffer, 8 * i) for i, type_ in enumerate(results)])
     e.at(failed)
     e.emit(ops.UNWIND, [])
 
@@ -79,7 +79,7 @@ def body(params: bytes, results: bytes, dead: int, boxes: Boxes) -> Func:
     failed = e.new()
     e.take_gil(context)
     callable_ = _live(e, e.get(pair, HOST_CALLABLE), dead)
-    loads = [e.load(LOAD_OP[type_], buffer, 8 * i) for i, type_ in enumerate(ir_kinds(params))]
+    loads = [e.load(ops.LOAD_OF[type_], buffer, 8 * i) for i, type_ in enumerate(ir_kinds(params))]
     boxed = [boxes.box(e, kind, value, k) for k, (kind, value) in enumerate(zip(params, loads, strict=True))]
     for kind, value in zip(params, boxed, strict=True):
         if kind != REF:
@@ -92,7 +92,7 @@ def body(params: bytes, results: bytes, dead: int, boxes: Boxes) -> Func:
     if results:
         things = [answer] if len(results) == 1 else e.tuple_items(answer, len(results), odd)
         for i, value in enumerate(e.unbox_all(results, things, odd)):
-            e.store(STORE_OP[value.type], value, buffer, 8 * i)
+            e.store(ops.STORE_OF[value.type], value, buffer, 8 * i)
     else:
         e.split(e.emit(ops.I64_NE, [answer, e.word(id(None))]), odd)
     e.decref(answer)

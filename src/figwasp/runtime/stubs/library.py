@@ -23,8 +23,7 @@ from figwasp.codegen.code import (
     STUB_UNWIND,
     Code,
 )
-from figwasp.codegen.isa.x64 import sequences
-from figwasp.codegen.isa.x64.target import TARGET
+from figwasp.codegen.isa import host as host_target
 from figwasp.errors import TRAP_SUSPENDED, TRAP_UNREACHABLE
 from figwasp.ir import order
 from figwasp.ir.func import Func
@@ -37,10 +36,8 @@ from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, ir_kinds
 from figwasp.runtime.stubs.hooks import Callbacks, Hooks
 
-__all__ = ["LAZY_ENTRY_SIZE", "StubLibrary"]
+__all__ = ["StubLibrary"]
 
-LAZY_ENTRY_SIZE: Final = sequences.LAZY_ENTRY_SIZE
-LAZY_FRAME: Final = sequences.LAZY_FRAME
 _LAZY_BLOCK: Final = 4096  # lazy entries made at a time
 
 BUILTIN_TYPES: Final[dict[int, tuple[bytes, bytes]]] = {
@@ -71,6 +68,7 @@ class StubLibrary:
 
     Attributes:
         hooks: addresses of what they call.
+        sequences: the machine's code written by hand.
         returned: the return address at which a walk over wasm frames ends.
         unwind: where a trap leaves wasm.
         claim: binds a chain to the calling thread (`stubs.enter.claim`).
@@ -79,6 +77,8 @@ class StubLibrary:
     def __init__(
         self, space: codespace.Space, table: CodeTable, statics: Statics, callbacks: Callbacks, deadlines: host.Deadlines
     ) -> None:
+        self._target = host_target()
+        self.sequences = self._target.sequences
         self._table = table
         self._statics = statics
         self._callbacks = callbacks
@@ -114,11 +114,10 @@ class StubLibrary:
         perfmap.add_stub(address, len(code.data), func.name)
         return address
 
-    @staticmethod
-    def translate(func: Func) -> Code:
+    def translate(self, func: Func) -> Code:
         """Compile a stub that is to be installed elsewhere."""
         order.run(func)
-        return pipeline.compile(func, TARGET)
+        return pipeline.compile(func, self._target)
 
     def put(self, data: bytes) -> int:
         """Install an instruction sequence; return its address."""
@@ -128,11 +127,11 @@ class StubLibrary:
 
     def _make_switches(self) -> None:
         s = self._statics
-        wake = self.put(sequences.wake(s.parked, linux.SYS_FUTEX))
+        wake = self.put(self.sequences.wake(s.parked, linux.SYS_FUTEX))
         front = host.FaultFront(s.handler, s.previous_handler, s.our_action, s.present_action)
         linux.write_u64(s.tick, self.compile(host.tick(s.parked, wake, front, self._deadlines)))
         compile_ = self.compile(host.compile_on_call(id(self._callbacks.compile), self.hooks.refuse_cleared))
-        switches = sequences.Switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, s.tick, s.fuel, compile_)
+        switches = self.sequences.switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, s.tick, s.fuel, compile_)
         base = self.put(switches.data)
         perfmap.add_stub(base, len(switches.data), "switches")
         self._switches[STUB_TRAP] = base + switches.trap
@@ -145,7 +144,7 @@ class StubLibrary:
         # Out of line calls that come to Python, on top of frames of the same size: walks over the stack pass them.
         saving = Code("saving", -1)
         saving.data = switches.data[switches.tick : switches.suspend]
-        saving.frame_size = LAZY_FRAME
+        saving.frame_size = self.sequences.lazy_frame
         self._table.add(CodeRange(base + switches.tick, saving, None))
         self._lazy = base + switches.lazy
         self._suspend = base + switches.suspend
@@ -205,12 +204,13 @@ class StubLibrary:
     def lazy_entry(self, index: int) -> int:
         """Return the address that a cell of function `index` holds until it is compiled."""
         block, k = divmod(index, _LAZY_BLOCK)
+        size = self.sequences.lazy_entry_size
         while block >= len(self._lazy_entries):
-            address = self._region.place(_LAZY_BLOCK * LAZY_ENTRY_SIZE)
+            address = self._region.place(_LAZY_BLOCK * size)
             first = _LAZY_BLOCK * len(self._lazy_entries)
-            self._region.write(address, sequences.lazy_entries(first, _LAZY_BLOCK, address, self._lazy))
+            self._region.write(address, self.sequences.lazy_entries(first, _LAZY_BLOCK, address, self._lazy))
             self._lazy_entries.append(address)
-        return self._lazy_entries[block] + LAZY_ENTRY_SIZE * k
+        return self._lazy_entries[block] + size * k
 
     # By function type
 

@@ -18,7 +18,7 @@ from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Func, Value
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime.stubs import host as stubs_host
-from figwasp.runtime.stubs.builder import LOAD_OP, STORE_OP, Stub
+from figwasp.runtime.stubs.builder import Stub
 from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP, check_native_stack, cross, fail, go_on
 from figwasp.runtime.stubs.hooks import Hooks
 
@@ -33,7 +33,7 @@ def start(params: bytes, results: bytes, hooks: Hooks) -> Func:
     e = Stub("start", bytes([I64] * 4), bytes([I64]), CONV_C)
     reference, buffer, area, context = e.params
     swap = _Swap(e, e.get(reference, layout.FUNCREF_INSTANCE), context)
-    values = [e.load(LOAD_OP[type_], buffer, 8 * i) for i, type_ in enumerate(params)]
+    values = [e.load(ops.LOAD_OF[type_], buffer, 8 * i) for i, type_ in enumerate(params)]
     swap.finish(cross(e, params, results, reference, context, values, area), buffer, hooks)
     return e.func
 
@@ -104,7 +104,7 @@ class _Swap:
         stopped = e.new()
         e.split(trap, stopped)
         for i, result in enumerate(outcome):
-            e.store(STORE_OP[result.type], result, buffer, 8 * i)
+            e.store(ops.STORE_OF[result.type], result, buffer, 8 * i)
         e.ret([e.word(0)])
         e.at(stopped)
         trapped = e.new()

@@ -11,8 +11,18 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.codegen import frame
-from figwasp.codegen.code import RELOC_BUILTIN, RELOC_CELL, RELOC_STUB, STUB_FUEL, STUB_TICK, STUB_TRAP, STUB_UNWIND
-from figwasp.codegen.emit import ALWAYS, UNBOUND, Site
+from figwasp.codegen.assembler import ALWAYS, UNBOUND, Site
+from figwasp.codegen.code import (
+    FIELD_ADDRESS,
+    FIELD_NEAR,
+    RELOC_BUILTIN,
+    RELOC_CELL,
+    RELOC_STUB,
+    STUB_FUEL,
+    STUB_TICK,
+    STUB_TRAP,
+    STUB_UNWIND,
+)
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.encode import encode_fields
@@ -23,7 +33,6 @@ from figwasp.codegen.mach import (
     COPY,
     ENTRY,
     FIRST_ROW,
-    FLOAT0,
     FUEL,
     JUMP,
     POLL,
@@ -43,9 +52,15 @@ from figwasp.codegen.mach import (
 )
 from figwasp.errors import TRAP_STACK_EXHAUSTED
 from figwasp.ir.func import CONV_WASM
+from figwasp.ir.types import CELL
 from figwasp.layout import CTX_FUEL, CTX_REAL_LIMIT, CTX_STACK_LIMIT
 
 __all__ = ["RETURN_BYTES", "X64Assembler"]
+
+FIELD_NAMES: Final = ["rel32", "abs64"]
+FIELD_SIZES: Final = [4, 8]
+FILLER: Final = b"\xcc"
+"""int3."""
 
 LARGE_FRAME: Final = 4096
 """Frames above it are checked before they are made: the room below the limit might not hold them."""
@@ -70,6 +85,7 @@ class X64Assembler(MemoAssembler):
 
     __slots__ = ()
 
+    field_sizes = FIELD_SIZES
     short_size = 2
     short_reach = 127
     long_jump = 5
@@ -98,7 +114,7 @@ class X64Assembler(MemoAssembler):
         saved = frame.saved_offset(func)
         for register in func.saved:
             self.inst(x.MOV64_MR, rn=register, rm=r.RSP, mem=saved << 2)
-            saved += frame.WORD
+            saved += CELL
 
     def _check_stack(self, pos: int) -> None:
         """Compare the stack pointer with the limit, which also is how a tick shows."""
@@ -119,7 +135,7 @@ class X64Assembler(MemoAssembler):
         for register in self.func.saved:
             if not keep >> register & 1:
                 self.inst(x.MOV64_RM, register, rm=r.RSP, mem=saved << 2)
-            saved += frame.WORD
+            saved += CELL
 
     def _ret(self, inst: MInst, block: MBlock) -> None:
         """Emit the epilogue."""
@@ -135,7 +151,7 @@ class X64Assembler(MemoAssembler):
     def _copy(self, inst: MInst, block: MBlock) -> None:
         """Copy a whole register."""
         if inst.rd != inst.rn:
-            self.inst(x.MOVAPS_RR if inst.rd >= FLOAT0 else x.MOV64_RR, inst.rd, inst.rn)
+            self.inst(x.MOVAPS_RR if inst.rd >= r.XMM0 else x.MOV64_RR, inst.rd, inst.rn)
 
     def _call(self, inst: MInst, block: MBlock) -> None:
         """Emit a call; a callee of the wasm convention has popped its stack arguments, so the frame is made whole again."""
@@ -167,7 +183,7 @@ class X64Assembler(MemoAssembler):
         kind = site.kind
         passed = 0
         for place in site.arg_locs:
-            if place < FLOAT0:
+            if place < r.XMM0:
                 passed |= 1 << place
         self._restore(passed)
         if self.func.frame_size:
@@ -295,7 +311,14 @@ class X64Assembler(MemoAssembler):
 
     def padding(self) -> bytes:
         """Return int3."""
-        return b"\xcc"
+        return FILLER
+
+
+def apply(data: bytearray, offset: int, field: int, address: int, goal: int) -> None:
+    """Fill in the field of a relocation: the distance from its end, or the address."""
+    size = FIELD_SIZES[field]
+    value = goal if field == FIELD_ADDRESS else goal - (address + offset + size)
+    data[offset : offset + size] = value.to_bytes(size, "little", signed=field == FIELD_NEAR)
 
 
 _DISPATCH: Final[list[Callable[[X64Assembler, MInst, MBlock], None]]] = [X64Assembler._refuse] * FIRST_ROW

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.codegen.isa.rows import CONDITION, FIXED, FLOAT, INT, MEMORY, RELATIVE, Operand, Row
+from figwasp.codegen.isa.rows import CONDITION, FIXED, MEMORY, RELATIVE, Operand, Row
 from figwasp.codegen.isa.x64 import insts
 from figwasp.codegen.isa.x64.encode import MODRM_REG, NO_MODRM, Form, forms
 from figwasp.codegen.isa.x64.registers import CC_FEQ, CC_NAMES, NAMES8, NAMES16, NAMES32, NAMES64, XMM_NAMES
+from figwasp.ir.types import FLOAT, INT
 
 BAD: Final = "(bad)"
 MAX_LENGTH: Final = 15

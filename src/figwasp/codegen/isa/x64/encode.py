@@ -10,10 +10,11 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from figwasp.codegen.isa.rows import CONDITION, FLOAT, IMMEDIATE, NO_FIELD, RD, RELATIVE, Operand, Row
+from figwasp.codegen.isa.rows import CONDITION, IMMEDIATE, NO_FIELD, RD, RELATIVE, Operand, Row
 from figwasp.codegen.isa.x64 import insts
-from figwasp.codegen.isa.x64.registers import CC_FEQ, CC_FNE, CC_NE, CC_NP, CC_P, RIP, RSP, SCRATCH
-from figwasp.codegen.mach import FIRST_ROW, FLOAT0, NONE, MInst
+from figwasp.codegen.isa.x64.registers import CC_FEQ, CC_FNE, CC_NE, CC_NP, CC_P, RIP, RSP, SCRATCH, XMM0
+from figwasp.codegen.mach import FIRST_ROW, NONE, MInst
+from figwasp.ir.types import FLOAT
 
 CUT_DISPLACEMENT: Final = 1  # force a 4-byte displacement and leave it (and what follows) to the caller
 CUT_IMMEDIATE: Final = 2  # force the longest form and leave the immediate to the caller
@@ -197,7 +198,7 @@ def _register(row: Row, operand: Operand, rd: int, rn: int, rm: int) -> int:
     """Return the hardware number of a register operand."""
     field = operand.field
     number = rd if field == RD else rn if field == RD + 1 else rm
-    first = FLOAT0 if operand.kind == FLOAT else 0
+    first = XMM0 if operand.kind == FLOAT else 0
     if not first <= number < first + 16:
         raise ValueError(f"{row.name}: register {number} in operand {operand.text}")
     return number - first
@@ -245,9 +246,9 @@ def _opcode(row: Row, form: Form, base: int, imm: int) -> bytes:
 
 def _memory_rex(row: Row, rm: int, rx: int) -> int:
     """Return REX.X and REX.B of a memory operand."""
-    if not (NONE <= rm < FLOAT0 or rm == RIP) or not NONE <= rx < FLOAT0 or rx == RSP or (rm == RIP and rx != NONE):
+    if not (NONE <= rm < XMM0 or rm == RIP) or not NONE <= rx < XMM0 or rx == RSP or (rm == RIP and rx != NONE):
         raise ValueError(f"{row.name}: base register {rm}, index register {rx}")
-    return (rm >> 3 & 1 if NONE < rm < FLOAT0 else 0) | (rx >> 2 & 2 if rx != NONE else 0)
+    return (rm >> 3 & 1 if NONE < rm < XMM0 else 0) | (rx >> 2 & 2 if rx != NONE else 0)
 
 
 def _memory(reg: int, rm: int, rx: int, mem: int, cut: int) -> bytes:

@@ -14,10 +14,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.codegen.isa.rows import Row, columns, name_rows
+from figwasp.codegen.isa.rows import Row, Vocabulary, columns, name_rows
 from figwasp.codegen.isa.x64.registers import BY_NAME
 from figwasp.codegen.mach import FIRST_ROW
 from figwasp.codegen.target import Rows
+from figwasp.ir.types import FLOAT, INT
+
+VOCABULARY: Final = Vocabulary({"r": INT, "xmm": FLOAT}, frozenset({"r"}), frozenset({"al", "cl", "dl"}))
+"""Operands: r32 or r/m32, xmm or xmm/m64, and the fixed ones."""
 
 TABLE: Final[list[Row]] = []
 """The rows; that of operation number n is TABLE[n - FIRST_ROW]."""
@@ -26,7 +30,7 @@ TABLE: Final[list[Row]] = []
 def _row(mnemonic: str, operands: str, encoding: str, effects: str = "") -> int:
     """Add a row and return its operation number."""
     number = FIRST_ROW + len(TABLE)
-    TABLE.append(Row(number, mnemonic, operands, encoding, effects))
+    TABLE.append(Row(number, mnemonic, VOCABULARY.parse(operands), encoding, effects))
     return number
 
 # Moves. MOV32_* and MOVZX* clear the upper half of the 64-bit register (SDM vol. 1, 3.4.1.1).
@@ -72,9 +76,9 @@ CMOV32_RR: Final = _row("cmovcc", "+r32 r/m32 cc", "0F 40+cc /r")
 CMOV32_RM: Final = _row("cmovcc", "+r32 m32 cc", "0F 40+cc /r")
 CMOV64_RR: Final = _row("cmovcc", "+r64 r/m64 cc", "REX.W 0F 40+cc /r")
 CMOV64_RM: Final = _row("cmovcc", "+r64 m64 cc", "REX.W 0F 40+cc /r")
-SETCC_R: Final = _row("setcc", "=r/m8 cc", "0F 90+cc /0")
-SETCC_M: Final = _row("setcc", "=m8 cc", "0F 90+cc /0")
-SETCC32_R: Final = _row("setcc32", "=r32 cc", "setcc; movzx", "f")
+SETCC_R: Final = _row("setcc", "=r/m8 cc", "0F 90+cc /0", "c")
+SETCC_M: Final = _row("setcc", "=m8 cc", "0F 90+cc /0", "c")
+SETCC32_R: Final = _row("setcc32", "=r32 cc", "setcc; movzx", "f c")
 """The whole register is 0 or 1: two instructions, more for CC_FEQ and CC_FNE (which also write the flags and the scratch register)."""
 PUSH_R: Final = _row("push", "r64", "50+rd", "+rsp")
 PUSH_M: Final = _row("push", "m64", "FF /6", "+rsp")

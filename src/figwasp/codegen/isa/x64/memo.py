@@ -11,7 +11,7 @@ import struct
 from typing import Final
 
 from figwasp.codegen import frame
-from figwasp.codegen.emit import CUT, Assembler
+from figwasp.codegen.assembler import CUT, Assembler
 from figwasp.codegen.isa.rows import CONDITION, IMMEDIATE, RELATIVE
 from figwasp.codegen.isa.x64 import insts
 from figwasp.codegen.isa.x64.encode import (
@@ -24,8 +24,8 @@ from figwasp.codegen.isa.x64.encode import (
     forms,
     immediate_bytes,
 )
-from figwasp.codegen.isa.x64.registers import RIP, RSP
-from figwasp.codegen.mach import AREA, FIRST_ROW, FLOAT0, INCOMING, NONE, POOL, SLOT, MBlock, MFunc, MInst
+from figwasp.codegen.isa.x64.registers import RIP, RSP, XMM15
+from figwasp.codegen.mach import AREA, FIRST_ROW, INCOMING, NONE, POOL, SLOT, MBlock, MFunc, MInst
 from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY
 
 RETURN_BYTES: Final = 8
@@ -79,7 +79,7 @@ class MemoAssembler(Assembler):
         buf = self.buf
         memo = _memo
         immediates = _immediates
-        last_register = FLOAT0 + 15
+        last_register = XMM15
         for inst in block.code:
             op = inst.op
             if op < FIRST_ROW:

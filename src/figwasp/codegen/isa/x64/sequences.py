@@ -39,6 +39,7 @@ from figwasp.codegen.isa.x64.registers import (
     XMM0,
 )
 from figwasp.codegen.mach import NONE, MInst
+from figwasp.codegen.sequences import FaultPlaces, Sequences, Switches, TickerPlaces
 
 _MXCSR_DEFAULT: Final = 0x1F80
 _MXCSR_CONTROL: Final = 0xFFC0  # all but the sticky exception flags
@@ -111,41 +112,6 @@ class Assembler:
         for end, name in self._fixups:
             self.data[end - 4 : end] = (self.labels[name] - end).to_bytes(4, "little", signed=True)
         return bytes(self.data)
-
-
-class Switches:
-    """The stack switching stubs.
-
-    Attributes:
-        data: their bytes, one block of code.
-        to_wasm, to_native, trap, tick, fuel, unwind, lazy, suspend, resume: offsets of the entry points.
-        returned: offset that `to_wasm`'s call returns to: the end of a walk over wasm frames.
-    """
-
-    __slots__ = ("data", "fuel", "lazy", "resume", "returned", "suspend", "tick", "to_native", "to_wasm", "trap", "unwind")
-
-    def __init__(
-        self, trap_unreachable: int, trap_suspended: int, tick_cell: int, fuel_cell: int, compile_address: int
-    ) -> None:
-        a = Assembler()
-        _to_wasm(a)
-        _to_native(a)
-        _trap(a, trap_unreachable)
-        _slow_path(a, "tick", tick_cell)
-        _slow_path(a, "fuel", fuel_cell)
-        _lazy(a, compile_address)
-        _suspend(a, trap_suspended)
-        _resume(a)
-        self.data = a.finish()
-        self.to_wasm = a.labels["to_wasm"]
-        self.returned = self.unwind = a.labels["back"]
-        self.to_native = a.labels["to_native"]
-        self.trap = a.labels["trap"]
-        self.tick = a.labels["tick"]
-        self.fuel = a.labels["fuel"]
-        self.lazy = a.labels["lazy"]
-        self.suspend = a.labels["suspend"]
-        self.resume = a.labels["resume"]
 
 
 def _to_wasm(a: Assembler) -> None:
@@ -231,8 +197,8 @@ def _resume(a: Assembler) -> None:
 _INTS: Final = (RAX, RCX, RDX, RSI, RDI, R8, R9, R10)
 _SAVED_INTS: Final = 8 * len(_INTS)
 _SAVED: Final = _SAVED_INTS + 16 * 15
-LAZY_FRAME: Final = _SAVED + 8
-"""Bytes between the stack pointer at which `lazy` calls `to_native` and the return address of the call that led to it."""
+_LAZY_FRAME: Final = _SAVED + 8
+_LAZY_ENTRY_SIZE: Final = 16
 
 
 def _slow_path(a: Assembler, name: str, cell: int) -> None:
@@ -296,94 +262,33 @@ def _lazy(a: Assembler, function: int) -> None:
     a.op(x.JMP_R, rn=R11)
 
 
-def lazy_entries(first: int, count: int, address: int, lazy: int) -> bytes:
-    """Make the entries that tell `lazy` which function is wanted: 16 bytes each, for indexes from `first`.
-
-    Args:
-        first: function index of the first entry.
-        count: number of entries.
-        address: where the entries will stand.
-        lazy: address of the common part.
-    """
-    parts = []
-    for k in range(count):
-        distance = lazy - (address + 16 * k + 11)
-        parts.append(
-            b"\x41\xbb" + (first + k).to_bytes(4, "little") + b"\xe9" + distance.to_bytes(4, "little", signed=True) + b"\xcc" * 5
-        )
-    return b"".join(parts)
-
-
-LAZY_ENTRY_SIZE: Final = 16
-
-
-class FaultPlaces:
-    """Offsets in the ucontext_t and siginfo_t, and addresses, that the fault handler needs.
-
-    Attributes:
-        code_start, code_size: the range of addresses where all compiled code lies.
-        contexts_start, contexts_size: the range of all contexts.
-        previous: address of the word that holds the handler before ours.
-        back: where a trap leaves wasm.
-        default_action: address of a struct kernel_sigaction with the default disposition.
-    """
-
-    __slots__ = (
-        "back",
-        "code_size",
-        "code_start",
-        "contexts_size",
-        "contexts_start",
-        "default_action",
-        "previous",
-        "rip",
-        "rsp",
-        "r15",
-        "si_addr",
-        "sys_sigaction",
-    )
-
-    code_start: int
-    code_size: int
-    contexts_start: int
-    contexts_size: int
-    previous: int
-    back: int
-    default_action: int
-    rip: int
-    rsp: int
-    r15: int
-    si_addr: int
-    sys_sigaction: int
-
-
-def fault_handler(p: FaultPlaces, trap_code: int) -> bytes:
+def _fault_handler(p: FaultPlaces, trap_code: int) -> bytes:
     """Make the SIGSEGV handler: (signal, siginfo, ucontext) in rdi, rsi, rdx.
 
     A fault at a pc in our code range with a context in r15 is a trap: the context learns where, and execution resumes at
     `back`. Every other fault goes on to the handler before ours.
     """
     a = Assembler()
-    a.load(x.MOV64_RM, RAX, RDX, p.rip)
+    a.load(x.MOV64_RM, RAX, RDX, p.program_counter)
     a.op(x.MOV64_RI, rd=RCX, imm=p.code_start)
     a.move(R8, RAX)
     a.two(x.SUB64_RR, R8, RCX)
     a.op(x.CMP64_RI, rn=R8, imm=p.code_size)
     a.branch(CC_AE, "other")
-    a.load(x.MOV64_RM, R9, RDX, p.r15)
+    a.load(x.MOV64_RM, R9, RDX, p.context_register)
     a.op(x.MOV64_RI, rd=RCX, imm=p.contexts_start)
     a.move(R8, R9)
     a.two(x.SUB64_RR, R8, RCX)
     a.op(x.CMP64_RI, rn=R8, imm=p.contexts_size)
     a.branch(CC_AE, "other")
     a.store(x.MOV64_MR, R9, layout.CTX_TRAP_PC, RAX)
-    a.load(x.MOV64_RM, RAX, RSI, p.si_addr)
+    a.load(x.MOV64_RM, RAX, RSI, p.fault_address)
     a.store(x.MOV64_MR, R9, layout.CTX_FAULT_ADDRESS, RAX)
-    a.load(x.MOV64_RM, RAX, RDX, p.rsp)
+    a.load(x.MOV64_RM, RAX, RDX, p.stack_pointer)
     a.store(x.MOV64_MR, R9, layout.CTX_TRAP_SP, RAX)
     a.store(x.MOV32_MI, R9, layout.CTX_TRAP_CODE, imm=trap_code)
     a.op(x.MOV64_RI, rd=RAX, imm=p.back)
-    a.store(x.MOV64_MR, RDX, p.rip, RAX)
+    a.store(x.MOV64_MR, RDX, p.program_counter, RAX)
     a.op(x.RET)
     a.label("other")
     a.op(x.MOV64_RI, rd=RAX, imm=p.previous)
@@ -402,29 +307,7 @@ def fault_handler(p: FaultPlaces, trap_code: int) -> bytes:
     return a.finish()
 
 
-class TickerPlaces:
-    """Addresses and numbers that the ticker needs.
-
-    Attributes:
-        contexts: address of the first context.
-        used: address of the word that holds the number of contexts in use.
-        parked: address of the word that is 1 while the ticker sleeps.
-        interval: address of a struct timespec.
-        idle_rounds: rounds without a running chain after which it goes to sleep.
-    """
-
-    __slots__ = ("contexts", "idle_rounds", "interval", "parked", "sys_futex", "sys_nanosleep", "used")
-
-    contexts: int
-    used: int
-    parked: int
-    interval: int
-    idle_rounds: int
-    sys_futex: int
-    sys_nanosleep: int
-
-
-def ticker(p: TickerPlaces) -> bytes:
+def _ticker(p: TickerPlaces) -> bytes:
     """Make the body of the ticker thread: raise the limit of every running chain, sleep, repeat; park when none runs.
 
     Before it parks it raises the limit of every context, so that the first check of the next chain to run finds it and the tick
@@ -483,7 +366,7 @@ def _walk_contexts(a: Assembler, p: TickerPlaces, name: str, only_running: bool)
         a.op(x.MOV64_RI, rd=RBX, imm=p.parked)
 
 
-def wake(parked: int, sys_futex: int) -> bytes:
+def _wake(parked: int, sys_futex: int) -> bytes:
     """Make the function that wakes the ticker: () in the C convention."""
     a = Assembler()
     a.op(x.MOV64_RI, rd=RDI, imm=parked)
@@ -494,3 +377,50 @@ def wake(parked: int, sys_futex: int) -> bytes:
     a.op(x.SYSCALL)
     a.op(x.RET)
     return a.finish()
+
+
+class X64Sequences(Sequences):
+    """All of them."""
+
+    __slots__ = ()
+
+    lazy_entry_size = _LAZY_ENTRY_SIZE
+    lazy_frame = _LAZY_FRAME
+    lazy_return = 16 + _LAZY_FRAME  # `to_native` has pushed a pointer, and the call of it a return address
+
+    def switches(
+        self, trap_unreachable: int, trap_suspended: int, tick_cell: int, fuel_cell: int, compile_address: int
+    ) -> Switches:
+        """Make the stack switching stubs."""
+        a = Assembler()
+        _to_wasm(a)
+        _to_native(a)
+        _trap(a, trap_unreachable)
+        _slow_path(a, "tick", tick_cell)
+        _slow_path(a, "fuel", fuel_cell)
+        _lazy(a, compile_address)
+        _suspend(a, trap_suspended)
+        _resume(a)
+        return Switches(a.finish(), a.labels)
+
+    def lazy_entries(self, first: int, count: int, address: int, lazy: int) -> bytes:
+        """Make lazy entries: the function's index in r11, then a jump."""
+        parts = []
+        for k in range(count):
+            distance = lazy - (address + _LAZY_ENTRY_SIZE * k + 11)
+            move = b"\x41\xbb" + (first + k).to_bytes(4, "little")
+            jump = b"\xe9" + distance.to_bytes(4, "little", signed=True)
+            parts.append((move + jump).ljust(_LAZY_ENTRY_SIZE, b"\xcc"))
+        return b"".join(parts)
+
+    def fault_handler(self, places: FaultPlaces, trap_code: int) -> bytes:
+        """Make the SIGSEGV handler."""
+        return _fault_handler(places, trap_code)
+
+    def ticker(self, places: TickerPlaces) -> bytes:
+        """Make the body of the ticker thread."""
+        return _ticker(places)
+
+    def wake(self, parked: int, sys_futex: int) -> bytes:
+        """Make the function that wakes the ticker."""
+        return _wake(parked, sys_futex)

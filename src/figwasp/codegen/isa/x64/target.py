@@ -8,15 +8,21 @@ from figwasp.codegen.code import Code
 from figwasp.codegen.emit import emit
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
-from figwasp.codegen.isa.x64.assemble import RETURN_BYTES, X64Assembler
+from figwasp.codegen.isa.x64.assemble import FIELD_NAMES, FIELD_SIZES, FILLER, RETURN_BYTES, X64Assembler, apply
 from figwasp.codegen.isa.x64.select.rules import select
+from figwasp.codegen.isa.x64.sequences import X64Sequences
 from figwasp.codegen.mach import NONE, MFunc, MInst
 from figwasp.codegen.target import Target
 from figwasp.ir.func import Func
+from figwasp.ir.types import F32, F64, FLOAT, I32, I64, INT
 
-_MOVE: Final = (x.MOV32_RR, x.MOV64_RR, x.MOVAPS_RR, x.MOVAPS_RR)  # by IR type
-_LOAD: Final = (x.MOV32_RM, x.MOV64_RM, x.MOVSS_RM, x.MOVSD_RM)
-_STORE: Final = (x.MOV32_MR, x.MOV64_MR, x.MOVSS_MR, x.MOVSD_MR)
+_MACHINE: Final = {  # IR type -> rows that move, load and store it
+    I32: (x.MOV32_RR, x.MOV32_RM, x.MOV32_MR),
+    I64: (x.MOV64_RR, x.MOV64_RM, x.MOV64_MR),
+    F32: (x.MOVAPS_RR, x.MOVSS_RM, x.MOVSS_MR),
+    F64: (x.MOVAPS_RR, x.MOVSD_RM, x.MOVSD_MR),
+}
+_MOVE, _LOAD, _STORE = (list(column) for column in zip(*[_MACHINE[type] for type in sorted(_MACHINE)], strict=True))
 
 
 def _move(type: int, rd: int, rn: int) -> MInst:
@@ -49,28 +55,42 @@ def _decode(data: bytes, offset: int) -> tuple[int, str]:
     return decode(data, offset)
 
 
+def _data_reference(text: str, end: int) -> int:
+    _, found, distance = text.partition("[rip+0x")
+    return end + int(distance.partition("]")[0], 16) if found else NONE
+
+
+def _synchronize(address: int, size: int) -> None:
+    """Nothing: fetching sees what was stored (Intel SDM vol. 3, 11.6)."""
+
+
 def _target() -> Target:
     """Fill in the record."""
     target = Target()
     target.name = "x64"
     target.rows = x.ROWS
     saved = [r.RBX, r.RBP, r.R12, r.R13, r.R10, r.R14]
-    target.int_regs = [r.RAX, r.RCX, r.RDX, r.RSI, r.RDI, r.R8, r.R9, *saved]
-    target.float_regs = list(range(r.XMM0, r.FLOAT_SCRATCH))
+    target.num_registers = r.XMM15 + 1
+    target.classes = [INT] * r.XMM0 + [FLOAT] * (target.num_registers - r.XMM0)
+    target.regs = [
+        [r.RAX, r.RCX, r.RDX, r.RSI, r.RDI, r.R8, r.R9, *saved],
+        list(range(r.XMM0, r.FLOAT_SCRATCH)),
+    ]
     target.callee_saved = _bits(saved)
     target.c_callee_saved = _bits([r.RBX, r.RBP, r.R12, r.R13, r.R14])
-    target.arg_ints = [r.RAX, r.RCX, r.RDX, r.RSI, r.RDI, r.R8, r.R9]
-    target.arg_floats = list(range(r.XMM0, r.XMM8))
-    target.c_arg_ints = [r.RDI, r.RSI, r.RDX, r.RCX, r.R8, r.R9]
-    target.c_arg_floats = list(range(r.XMM0, r.XMM8))
-    target.c_result_int = r.RAX
-    target.c_result_float = r.XMM0
+    floats = list(range(r.XMM0, r.XMM8))
+    target.args = [[r.RAX, r.RCX, r.RDX, r.RSI, r.RDI, r.R8, r.R9], floats]
+    target.c_args = [[r.RDI, r.RSI, r.RDX, r.RCX, r.R8, r.R9], floats]
+    target.c_results = [r.RAX, r.XMM0]
+    target.native_clobbers = _bits([r.R10])
+    target.native_args = 4
     target.instance_reg = r.INSTANCE
     target.context_reg = r.CONTEXT
     target.stack_reg = r.RSP
-    target.scratch_int = r.SCRATCH
-    target.scratch_float = r.FLOAT_SCRATCH
+    target.scratch = [r.SCRATCH, r.FLOAT_SCRATCH]
+    target.link_reg = NONE
     target.return_bytes = RETURN_BYTES
+    target.return_offset = 0
     target.register_names = r.NAMES
     target.condition_names = r.CC_NAMES
     target.move = _move
@@ -80,6 +100,13 @@ def _target() -> Target:
     target.emit = _emit
     target.assembler = X64Assembler
     target.decode = _decode
+    target.data_reference = _data_reference
+    target.field_names = FIELD_NAMES
+    target.field_sizes = FIELD_SIZES
+    target.apply = apply
+    target.filler = FILLER
+    target.synchronize = _synchronize
+    target.sequences = X64Sequences()
     return target
 
 

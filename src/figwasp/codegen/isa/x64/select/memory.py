@@ -15,6 +15,7 @@ from figwasp.codegen.select import FIRST_LOAD, FOLDED, LAST_LOAD, Rule, Selector
 from figwasp.ir import ops
 from figwasp.ir.func import Value
 from figwasp.ir.ops import F32, I32, I64
+from figwasp.ir.types import SIZES
 
 OFFSET_MASK: Final = 0xFF_FFFF_FFFF  # the offset's part of the aux of a load or store
 REGION_SHIFT: Final = 40
@@ -353,7 +354,7 @@ def pool_mem(s: Selector, constant: Value) -> int:
     """Return the `mem` field that addresses a float constant in the pool."""
     bits = constant.aux
     assert type(bits) is int
-    return s.pool_constant(bits.to_bytes(4 if constant.type == F32 else 8, "little")) << 2
+    return s.pool_constant(bits.to_bytes(SIZES[constant.type], "little")) << 2
 
 
 def _context(s: Selector, _value: Value, rd: int) -> None:

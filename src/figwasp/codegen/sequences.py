@@ -1,0 +1,149 @@
+"""Floor 3: what a machine's hand-written code needs and gives: stack switching, the fault handler, the ticker thread.
+
+In: addresses and offsets. Out: position-dependent bytes, and where their entry points are. The code itself is the machine's,
+`sequences` below `isa`; what it does is said there.
+"""
+
+from __future__ import annotations
+
+
+class Switches:
+    """The stack switching stubs.
+
+    Attributes:
+        data: their bytes, one block of code.
+        to_wasm, to_native, trap, tick, fuel, unwind, lazy, suspend, resume: offsets of the entry points.
+        returned: offset that `to_wasm`'s call returns to: the end of a walk over wasm frames.
+    """
+
+    __slots__ = ("data", "fuel", "lazy", "resume", "returned", "suspend", "tick", "to_native", "to_wasm", "trap", "unwind")
+
+    def __init__(self, data: bytes, offsets: dict[str, int]) -> None:
+        self.data = data
+        self.to_wasm = offsets["to_wasm"]
+        self.returned = self.unwind = offsets["back"]
+        self.to_native = offsets["to_native"]
+        self.trap = offsets["trap"]
+        self.tick = offsets["tick"]
+        self.fuel = offsets["fuel"]
+        self.lazy = offsets["lazy"]
+        self.suspend = offsets["suspend"]
+        self.resume = offsets["resume"]
+
+
+class FaultPlaces:
+    """Offsets in the ucontext_t and siginfo_t, and addresses, that the fault handler needs.
+
+    Attributes:
+        code_start, code_size: the range of addresses where all compiled code lies.
+        contexts_start, contexts_size: the range of all contexts.
+        previous: address of the word that holds the handler before ours.
+        back: where a trap leaves wasm.
+        default_action: address of a struct kernel_sigaction with the default disposition.
+        program_counter, stack_pointer, context_register: offsets of the saved registers in the ucontext_t.
+        fault_address: offset in the siginfo_t.
+        sys_sigaction: number of the system call.
+    """
+
+    __slots__ = (
+        "back",
+        "code_size",
+        "code_start",
+        "context_register",
+        "contexts_size",
+        "contexts_start",
+        "default_action",
+        "fault_address",
+        "previous",
+        "program_counter",
+        "stack_pointer",
+        "sys_sigaction",
+    )
+
+    code_start: int
+    code_size: int
+    contexts_start: int
+    contexts_size: int
+    previous: int
+    back: int
+    default_action: int
+    program_counter: int
+    stack_pointer: int
+    context_register: int
+    fault_address: int
+    sys_sigaction: int
+
+
+class TickerPlaces:
+    """Addresses and numbers that the ticker needs.
+
+    Attributes:
+        contexts: address of the first context.
+        used: address of the word that holds the number of contexts in use.
+        parked: address of the word that is 1 while the ticker sleeps.
+        interval: address of a struct timespec.
+        idle_rounds: rounds without a running chain after which it goes to sleep.
+        sys_futex, sys_nanosleep: numbers of system calls.
+    """
+
+    __slots__ = ("contexts", "idle_rounds", "interval", "parked", "sys_futex", "sys_nanosleep", "used")
+
+    contexts: int
+    used: int
+    parked: int
+    interval: int
+    idle_rounds: int
+    sys_futex: int
+    sys_nanosleep: int
+
+
+class Sequences:
+    """A machine's hand-written code.
+
+    Attributes:
+        lazy_entry_size: bytes of a lazy entry.
+        lazy_frame: bytes of the frame of `lazy` and of the slow paths when they call `to_native`.
+        lazy_return: where the return address of the call that led to `lazy` stands, from the stack pointer that `to_native`
+            leaves in the context when `lazy` calls it.
+    """
+
+    __slots__ = ()
+
+    lazy_entry_size: int
+    lazy_frame: int
+    lazy_return: int
+
+    def switches(
+        self, trap_unreachable: int, trap_suspended: int, tick_cell: int, fuel_cell: int, compile_address: int
+    ) -> Switches:
+        """Make the stack switching stubs.
+
+        Args:
+            trap_unreachable, trap_suspended: trap codes that explicit traps and suspending record.
+            tick_cell, fuel_cell: addresses of the words that hold the functions of the slow paths.
+            compile_address: function that compiles what a lazy entry stands for.
+        """
+        raise NotImplementedError
+
+    def lazy_entries(self, first: int, count: int, address: int, lazy: int) -> bytes:
+        """Make the entries that tell `lazy` which function is wanted, for indexes from `first`.
+
+        Args:
+            first: function index of the first entry.
+            count: number of entries.
+            address: where the entries will stand.
+            lazy: address of the common part.
+        """
+        raise NotImplementedError
+
+    def fault_handler(self, places: FaultPlaces, trap_code: int) -> bytes:
+        """Make the SIGSEGV handler."""
+        raise NotImplementedError
+
+    def ticker(self, places: TickerPlaces) -> bytes:
+        """Make the body of the ticker thread."""
+        raise NotImplementedError
+
+    def wake(self, parked: int, sys_futex: int) -> bytes:
+        """Make the function that wakes the ticker: () in the C convention."""
+        raise NotImplementedError
