@@ -30,6 +30,7 @@ from figwasp.codegen.mach import (
 from figwasp.codegen.regalloc import allocate as regalloc
 from figwasp.codegen.regalloc.allocate import allocate
 from figwasp.codegen.regalloc.check import CheckError, Snapshot
+from figwasp.codegen.regalloc.check_state import State, memory_place, store
 from figwasp.codegen.regalloc.moves import BASE_MASK, Mover, cell, cell_mem
 from figwasp.codegen.target import Target
 from figwasp.ir.types import F64, FLOAT, I32, I64, INT
@@ -238,6 +239,21 @@ def spilled(target: Target, wide: int) -> tuple[MFunc, Snapshot]:
     allocate(func, target)
     snapshot.verify()
     return func, snapshot
+
+
+@pytest.mark.parametrize("base", [SLOT, INCOMING])
+def test_checker_forgets_what_is_overwritten_in_part(base: int) -> None:
+    state: State = {}
+    first, second, third = [cell_mem(cell(base, index)) for index in range(3)]
+    store(state, base, first, 16, frozenset((200,)))
+    store(state, base, third, 8, frozenset((201,)))
+    assert state[memory_place(base, first)] == {200}
+    store(state, base, second, 8, frozenset((202,)))
+    assert state == {memory_place(base, second): {202}, memory_place(base, third): {201}}
+    store(state, base, first, 16, frozenset((203,)))
+    store(state, base, first, 4, frozenset((204,)))
+    store(state, base, second, 4, frozenset((205,)))
+    assert [state[memory_place(base, mem)] for mem in (first, second, third)] == [{204}, {205}, {201}]
 
 
 @pytest.mark.parametrize("moved", [1, -1, 2])
