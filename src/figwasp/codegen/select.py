@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.codegen.mach import JUMP, NONE, MBlock, MFunc, MInst
+from figwasp.codegen.mach import JUMP, NONE, CallSite, MBlock, MFunc, MInst
 from figwasp.codegen.target import Target
 from figwasp.ir import ops
 from figwasp.ir.func import Block, Func, Value
@@ -38,11 +38,25 @@ _ALWAYS: Final = [ends or FIRST_LOAD <= op <= LAST_LOAD for op, ends in enumerat
 """Operations whose rule is called even when nobody wants the result; that of a load decides by its region."""
 
 
+class Hooks:
+    """What the rules that no machine differs in (`select_call`) leave to the machine."""
+
+    __slots__ = ()
+
+    def area_address(self, register: int, offset: int) -> MInst:
+        """Return the instruction that puts the address of a place in the frame area into a register."""
+        raise NotImplementedError
+
+    def fold_callee(self, s: Selector, site: CallSite, code: Value) -> bool:
+        """Let a call that has been appended load its own code address, if it can; say whether the site is complete."""
+        raise NotImplementedError
+
+
 class Selector:
     """The state of one selection.
 
     Attributes:
-        target: the machine.
+        target: the machine. hooks: its part in shared rules.
         func, mfunc: what goes in and what comes out.
         rules: by IR operation.
         entry: emits the first instruction of the function.
@@ -79,6 +93,7 @@ class Selector:
         "func",
         "hidden",
         "home",
+        "hooks",
         "index",
         "mfunc",
         "regs",
@@ -91,8 +106,11 @@ class Selector:
         "uses",
     )
 
-    def __init__(self, target: Target, rules: list[Rule], entry: Callable[[Selector], None], func: Func) -> None:
+    def __init__(
+        self, target: Target, rules: list[Rule], entry: Callable[[Selector], None], hooks: Hooks, func: Func
+    ) -> None:
         self.target = target
+        self.hooks = hooks
         self.rules = rules
         self.entry = entry
         self.func = func

@@ -18,10 +18,10 @@ from figwasp import errors
 from figwasp.ir import ops
 from figwasp.ir.fold import FOLD, UNDEFINED
 from figwasp.ir.func import Block, Call, Func, Value
+from figwasp.ir.types import BITS
 
 __all__ = ["Environment", "Evaluator", "OutOfSteps", "Space", "Trapped", "Undefined", "Unwound"]
 
-_BITS: Final = {ops.I32: 32, ops.I64: 64, ops.F32: 32, ops.F64: 64}
 _MASK: Final = (1 << 64) - 1
 _FRAME_AREAS: Final = 0x7F00_0000_0000
 """Where areas of frames are mapped, each far from the next."""
@@ -206,7 +206,7 @@ class _Frame:
         return bits
 
     def set(self, value: Value, bits: int) -> None:
-        if bits >> _BITS[value.type]:
+        if bits >> BITS[value.type]:
             raise Undefined(f"{value!r} = {bits:#x} at {value.pos:#x} does not fit {ops.TYPE_NAMES[value.type]}")
         self._values[value.id] = bits
 

@@ -12,7 +12,7 @@ from figwasp.codegen.mach import BRANCH, JUMP, NONE, SWITCH, TRAPIF, MBlock, MIn
 from figwasp.codegen.select import FOLDED, Rule, Selector
 from figwasp.ir import ops
 from figwasp.ir.func import Value
-from figwasp.ir.ops import F32, I32, I64
+from figwasp.ir.types import CLASSES, F32, I32, I64, INT
 
 
 def _compare_value(s: Selector, value: Value, rd: int) -> None:
@@ -148,7 +148,7 @@ def _bound(value: Value) -> int:
 
 
 def _select(s: Selector, value: Value, rd: int) -> None:
-    if value.type >= F32:
+    if CLASSES[value.type] != INT:
         _select_float(s, value, rd)
         return
     then, other, test = value.args

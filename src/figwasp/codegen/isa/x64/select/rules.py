@@ -1,15 +1,18 @@
-"""Floor 3: x86-64 selection: the rules of all operations in one table, and the entry point."""
+"""Floor 3: x86-64 selection: the rules of all operations in one table, what shared rules leave open, and the entry point."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from figwasp.codegen.isa.x64.select import branch, call, floats, ints, memory
-from figwasp.codegen.mach import MFunc
-from figwasp.codegen.select import Rule, Selector
+from figwasp.codegen import select_call
+from figwasp.codegen.isa.x64 import insts as x
+from figwasp.codegen.isa.x64.select import branch, floats, ints, memory
+from figwasp.codegen.mach import AREA, NONE, TO_MEMORY, CallSite, MFunc, MInst
+from figwasp.codegen.select import Hooks, Rule, Selector
 from figwasp.codegen.target import Target
 from figwasp.ir import ops
 from figwasp.ir.func import Func, Value
+from figwasp.ir.types import I64
 
 
 def _nothing(_s: Selector, _value: Value, _rd: int) -> None:
@@ -19,8 +22,8 @@ def _nothing(_s: Selector, _value: Value, _rd: int) -> None:
 def _table() -> list[Rule]:
     """Join the rules; every operation must have one."""
     rules: dict[int, Rule] = {ops.NOP: _nothing}
-    for part in (memory, branch, ints, floats, call):
-        rules.update(part.RULES)
+    for part in (memory.RULES, branch.RULES, ints.RULES, floats.RULES, select_call.RULES):
+        rules.update(part)
     missing = [ops.NAMES[op] for op in range(ops.COUNT) if op not in rules]
     assert not missing, missing
     return [rules[op] for op in range(ops.COUNT)]
@@ -29,6 +32,31 @@ def _table() -> list[Rule]:
 RULES: Final = _table()
 
 
+class _X64Hooks(Hooks):
+    __slots__ = ()
+
+    def area_address(self, register: int, offset: int) -> MInst:
+        return MInst(x.LEA64_RM, register, NONE, AREA, NONE, offset << 2)
+
+    def fold_callee(self, s: Selector, site: CallSite, code: Value) -> bool:
+        """Call through memory at a base register and displacement; what is not so simple is loaded right before the call."""
+        if code.op != ops.I64_LOAD or not memory.foldable(s, code):
+            return False
+        probe = MInst(x.MOV64_RM)
+        memory.fold(s, probe, code)
+        if probe.rx == NONE and probe.rm != AREA:
+            site.kind = TO_MEMORY
+            site.address = probe.rm
+            site.target = probe.mem >> 2
+        else:
+            probe.rd = site.address = s.new_register(I64)
+            s.code.append(probe)
+        return True
+
+
+_HOOKS: Final = _X64Hooks()
+
+
 def select(func: Func, target: Target) -> MFunc:
     """Select instructions for a function in SSA form, which is left as it is."""
-    return Selector(target, RULES, call.entry, func).run()
+    return Selector(target, RULES, select_call.entry, _HOOKS, func).run()

@@ -1,7 +1,8 @@
-"""Floor 3: x86-64 selection: function entry, calls and returns, traps and polls.
+"""Floor 3: instruction selection, whatever the machine: function entry, calls and returns, traps and polls.
 
-A CALL, like ENTRY and RET, is one instruction that lists registers and locations; allocation makes the moves. What travels in
-memory that allocation does not know, the result area, is loaded and stored here.
+The machine adds these rules to its own, and gives the selection `Hooks` for what they leave to it. A CALL, like ENTRY and RET, is
+one instruction that lists registers and locations; allocation makes the moves. What travels in memory that allocation does not
+know, the result area, is loaded and stored here.
 """
 
 from __future__ import annotations
@@ -10,14 +11,12 @@ from typing import Final
 
 from figwasp.codegen import abi
 from figwasp.codegen.code import STUB_TO_NATIVE, STUB_TO_WASM
-from figwasp.codegen.isa.x64 import insts as x
-from figwasp.codegen.isa.x64 import registers as r
-from figwasp.codegen.isa.x64.select.memory import fold, foldable
 from figwasp.codegen.mach import (
     AREA,
     CALL,
     ENTRY,
     FUEL,
+    MEM_BITS,
     NONE,
     POLL,
     RET,
@@ -25,7 +24,6 @@ from figwasp.codegen.mach import (
     TAIL,
     TO_BUILTIN,
     TO_FUNC,
-    TO_MEMORY,
     TO_REGISTER,
     TO_STUB,
     TRAP,
@@ -37,11 +35,7 @@ from figwasp.codegen.select import Rule, Selector
 from figwasp.errors import Unsupported
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Call, Value
-from figwasp.ir.ops import F32, F64, I32, I64
-
-_LOAD: Final = {I32: x.MOV32_RM, I64: x.MOV64_RM, F32: x.MOVSS_RM, F64: x.MOVSD_RM}
-_STORE: Final = {I32: x.MOV32_MR, I64: x.MOV64_MR, F32: x.MOVSS_MR, F64: x.MOVSD_MR}
-
+from figwasp.ir.types import CELL, I32, I64
 
 # Entry and exit
 
@@ -55,7 +49,7 @@ def entry(s: Selector) -> None:
         signature = abi.wasm_signature(s.target, func.params[1:], func.results)
         s.mfunc.instance = s.use(params[0])
         site.results.append(s.mfunc.instance)
-        site.result_locs.append(r.INSTANCE)
+        site.result_locs.append(s.target.instance_reg)
         params = params[1:]
         s.mfunc.incoming = signature.stack_bytes
         if s.hidden != NONE:
@@ -76,7 +70,7 @@ def entry(s: Selector) -> None:
 def _clean(s: Selector, register: int) -> int:
     """Append the extension of an i32 that comes from C, where the upper half is unspecified; return the raw register."""
     raw = s.new_register(I64)
-    s.code.append(MInst(x.MOV32_RR, register, raw))
+    s.code.append(s.target.move(I32, register, raw))
     return raw
 
 
@@ -94,7 +88,7 @@ def _return(s: Selector, value: Value, _rd: int) -> None:
             site.args.append(s.use(result))
             site.arg_locs.append(loc)
         else:
-            store = MInst(_STORE[result.type], NONE, NONE, _hidden(s), NONE, (loc - STACK) << 5)
+            store = s.target.store_memory(result.type, NONE, _hidden(s), CELL * (loc - STACK) << MEM_BITS)
             s.code.append(store)
             stores.append((store, result))
     for store, result in stores:
@@ -132,19 +126,8 @@ def _call_ptr(s: Selector, value: Value, rd: int) -> None:
 def _address(s: Selector, site: CallSite, code: Value) -> None:
     """Fill in the code address: a register, or the place it would be loaded from."""
     site.kind = TO_REGISTER
-    if code.op == ops.I64_LOAD and foldable(s, code):
-        probe = MInst(x.MOV64_RM)
-        fold(s, probe, code)
-        if probe.rx == NONE and probe.rm != AREA:
-            site.kind = TO_MEMORY
-            site.address = probe.rm
-            site.target = probe.mem >> 2
-            return
-        probe.rd = s.new_register(I64)
-        s.code.append(probe)
-        site.address = probe.rd
-        return
-    site.address = s.use(code)
+    if not s.hooks.fold_callee(s, site, code):
+        site.address = s.use(code)
 
 
 def _enter_wasm(s: Selector, value: Value, rd: int) -> None:
@@ -173,13 +156,13 @@ def _wasm_site(s: Selector, value: Value, rd: int, call: Call, instance: Value, 
     s.code.append(MInst(CALL, NONE, NONE, NONE, NONE, 0, site, value.pos))
     if signature.hidden != NONE:
         address = s.new_register(I64)
-        s.code.append(MInst(x.LEA64_RM, address, NONE, AREA, NONE, area << 2))
+        s.code.append(s.hooks.area_address(address, area))
         site.args.append(address)
         site.arg_locs.append(signature.hidden)
     site.args.append(s.use(instance))
-    site.arg_locs.append(r.INSTANCE)
+    site.arg_locs.append(s.target.instance_reg)
     if s.func.conv == CONV_C or instance is not s.func.blocks[0].params[0]:
-        site.clobbers |= 1 << r.INSTANCE  # it keeps what the call puts there, not what it held
+        site.clobbers |= 1 << s.target.instance_reg  # it keeps what the call puts there, not what it held
     for arg, loc in zip(args, signature.params):
         site.args.append(s.use(arg))
         site.arg_locs.append(loc)
@@ -196,8 +179,8 @@ def _take_results(s: Selector, site: CallSite, rd: int, types: bytes, locs: list
             site.results.append(register)
             site.result_locs.append(loc)
         else:
-            offset = area + 8 * (loc - STACK)
-            s.code.append(MInst(_LOAD[types[number]], register, NONE, AREA, NONE, offset << 2))
+            offset = area + CELL * (loc - STACK)
+            s.code.append(s.target.load_memory(types[number], register, AREA, offset << MEM_BITS))
     s.results.clear()
 
 
@@ -217,11 +200,11 @@ def _result(s: Selector, value: Value, rd: int) -> None:
 
 def _call_native(s: Selector, value: Value, rd: int) -> None:
     site = _c_site(s, value, rd)
-    if len(site.args) > 4:
-        raise Unsupported("a call to native code passes at most 4 parameters")
+    if len(site.args) > s.target.native_args:
+        raise Unsupported(f"a call to native code passes at most {s.target.native_args} parameters")
     site.kind = TO_STUB
     site.target = STUB_TO_NATIVE
-    site.clobbers |= 1 << r.R10
+    site.clobbers |= s.target.native_clobbers
     site.address = s.use(value.args[0])
 
 
@@ -260,7 +243,7 @@ def _tail_ptr(s: Selector, value: Value, _rd: int) -> None:
         site.args.append(_hidden(s))
         site.arg_locs.append(signature.hidden)
     site.args.append(s.use(value.args[1]))
-    site.arg_locs.append(r.INSTANCE)
+    site.arg_locs.append(s.target.instance_reg)
     for arg, loc in zip(value.args[2:], signature.params):
         site.args.append(s.use(arg))
         site.arg_locs.append(loc)

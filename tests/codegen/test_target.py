@@ -1,0 +1,60 @@
+"""What the runtime asks of the machine: which it is, and relocations applied to bytes."""
+
+from __future__ import annotations
+
+import platform
+
+import pytest
+
+from figwasp.codegen.code import FIELD_ADDRESS, FIELD_NEAR, RELOC_STUB, STUB_TRAP
+from figwasp.codegen.isa import host
+from figwasp.codegen.isa.x64.assemble import X64Assembler
+from figwasp.codegen.isa.x64.target import TARGET
+from figwasp.codegen.mach import MBlock, MFunc
+from figwasp.errors import Unsupported
+from figwasp.ir.func import CONV_C
+
+
+@pytest.mark.parametrize("goal", [0x1000, 0x7000_0000, 0x100C])
+def test_near_field_holds_the_distance_from_its_end(goal: int) -> None:
+    data = bytearray(b"\xaa" * 16)
+    TARGET.apply(data, 8, FIELD_NEAR, 0x1000, goal)
+    assert data[:8] == b"\xaa" * 8 and data[12:] == b"\xaa" * 4
+    assert 0x100C + int.from_bytes(data[8:12], "little", signed=True) == goal
+
+
+def test_near_field_reaches_two_gigabytes() -> None:
+    TARGET.apply(bytearray(4), 0, FIELD_NEAR, 0, 1 << 31)
+    with pytest.raises(OverflowError):
+        TARGET.apply(bytearray(4), 0, FIELD_NEAR, 0, (1 << 31) + 4)
+
+
+def test_address_field_holds_the_address() -> None:
+    data = bytearray(12)
+    TARGET.apply(data, 2, FIELD_ADDRESS, 0x1000, 0xFEDC_BA98_7654_3210)
+    assert data == b"\0\0" + bytes.fromhex("1032547698badcfe") + b"\0\0"
+
+
+def test_fields_have_names_and_sizes() -> None:
+    assert dict(zip(TARGET.field_names, TARGET.field_sizes, strict=True)) == {"rel32": 4, "abs64": 8}
+
+
+def test_assembler_leaves_room_for_a_field() -> None:
+    func = MFunc("f", 0, CONV_C)
+    func.blocks = [MBlock(0)]
+    assembler = X64Assembler(func)
+    assembler.reloc(RELOC_STUB, STUB_TRAP)
+    assembler.reloc(RELOC_STUB, STUB_TRAP, FIELD_ADDRESS)
+    code = assembler.finish()
+    assert code.relocs == [(0, FIELD_NEAR, RELOC_STUB, STUB_TRAP), (4, FIELD_ADDRESS, RELOC_STUB, STUB_TRAP)]
+    assert code.data == bytes(12) + TARGET.filler
+
+
+def test_other_machines_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert host() is TARGET
+    monkeypatch.setattr(platform, "machine", lambda: "mips")
+    with pytest.raises(Unsupported, match="no compiler for mips yet"):
+        host()
+    monkeypatch.setattr(platform, "machine", lambda: "")
+    with pytest.raises(Unsupported, match="this machine"):
+        host()
