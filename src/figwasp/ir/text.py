@@ -6,15 +6,16 @@
     b0(v0: i64, v1: i32):
       v2 = const i32 -1
       v3 = i32_load8_u v0, v1, mem0+16
-      v4, v5 = call f7 v0, v2 : (i32) -> (i32, i64)
+      v4 = call f7 v0, v2 : (i32) -> (i32, i64)
+      v5 = result v4, 1
       trapif v4, 6
       brif v3, b1, b2
     b1 loop depth 1:
       poll
       jump b3(v4, v2)
 
-Values without result have no name. Results of a call after the first are values of their own (`v5 = result v4, 1`). With
-positions, a line ends in the byte offset of its instruction: ` @2c`. Everything after a semicolon is a comment.
+Values without result have no name. With positions, a line ends in the byte offset of its instruction: ` @2c`. Everything after a
+semicolon is a comment. docs/ir.md has the grammar.
 """
 
 from __future__ import annotations

@@ -2,17 +2,19 @@
 
 Goes in: a function. Comes out: nothing, or `BrokenFunc` naming function, block and value: then some pass is wrong, never the
 guest. It trusts nothing that passes compute (predecessors, dominators, depths, loops) and finds these on its own, with
-slow and simple methods.
+slow and simple methods. docs/ir.md lists the rules, each with what is said here when it is broken.
 """
 
 from __future__ import annotations
 
 from typing import Final, NoReturn
 
+from figwasp.errors import TRAP_MESSAGES
 from figwasp.ir import ops
-from figwasp.ir.func import PARAM, Block, Call, Func, Value
+from figwasp.ir.func import CONV_C, CONV_WASM, PARAM, Block, Call, Func, Value
 from figwasp.ir.text import show_value
 from figwasp.ir.types import BITS, BY_LETTER
+from figwasp.layout import BUILTIN_COUNT
 
 __all__ = ["BrokenFunc", "verify"]
 
@@ -27,6 +29,8 @@ _LEAD: Final = {
     ops.TAIL_PTR: 2,
 }
 """Operands of a call before the parameters: code, instance or address."""
+_TARGETS: Final = {ops.CALL: range(1 << 31), ops.CALL_BUILTIN: range(BUILTIN_COUNT)}
+"""What `Call.target` may be; that of other calls is -1."""
 
 
 class BrokenFunc(AssertionError):
@@ -49,12 +53,25 @@ class _Checker:
         if self.block is not None:
             where += f", block {self.block!r}"
         if self.value is not None:
-            where += f", {show_value(self.value, self.block)!r}"
+            where += f", {_shown(self.value, self.block)!r}"
         raise BrokenFunc(f"{where}: {message}")
 
     def expect(self, condition: bool, message: str) -> None:
         if not condition:
             self.fail(message)
+
+    def check_signature(self) -> None:
+        """Check the convention and the types of the function."""
+        func = self.func
+        self.expect(func.conv == CONV_WASM or func.conv == CONV_C, f"there is no convention {func.conv}")
+        self._expect_types(func.params + func.results, "parameters and results")
+        if func.conv == CONV_C:
+            self.expect(len(func.results) <= 1, "a C function has one result at most")
+        else:
+            self.expect(func.params[:1] == bytes((ops.I64,)), "the first parameter must be the instance")
+
+    def _expect_types(self, types: bytes, of: str) -> None:
+        self.expect(all(type < len(BITS) for type in types), f"{of} must have types")
 
     # Values
 
@@ -66,6 +83,7 @@ class _Checker:
             for value in block.params:
                 self.value = value
                 self.expect(value.op == PARAM and not value.args, "a parameter must have op PARAM and no operands")
+                self.expect(value.type < len(BITS), "a parameter must have a type")
                 self._check_id(value, seen)
             for number, value in enumerate(block.code):
                 self.value = value
@@ -92,16 +110,20 @@ class _Checker:
         if ops.OPERANDS[op] == "*":
             self._check_special(value)
             return
+        if op == ops.CONST or op == ops.SELECT:
+            self.expect(value.type < len(BITS), "the result must have a type")
         types = [BY_LETTER.get(letter, value.type) for letter in ops.OPERANDS[op]]
         self.expect([arg.type for arg in value.args] == types, f"operands must be {_names(types)}")
         if op == ops.CONST:
-            self.expect(value.type < len(BITS), "a constant must have a type")
             self.expect(0 <= self._int(value) < 1 << BITS[value.type], "the bits of a constant must fit its type")
-        elif op == ops.SELECT:
-            self.expect(value.type < len(BITS), "a select must have a type")
-        else:
-            self.expect(op != ops.FUEL or 0 < self._int(value) < 1 << 31, "what is spent must be positive and fit 32 bits")
+        elif op != ops.SELECT:
             self._check_type(value, ops.RESULTS[op])
+        if op == ops.FUEL:
+            self.expect(0 < self._int(value) < 1 << 31, "what is spent must be positive and fit 32 bits")
+        elif op == ops.FRAME_AREA:
+            self.expect(self._int(value) > 0, "a frame area must have bytes")
+        elif op == ops.TRAPIF or op == ops.TRAP:
+            self.expect(self._int(value) in TRAP_MESSAGES, f"there is no trap code {value.aux}")
 
     def _check_type(self, value: Value, type: int) -> None:
         self.expect(value.type == type, f"the result must be {ops.TYPE_NAMES[type]}")
@@ -124,25 +146,39 @@ class _Checker:
         elif op == ops.RETURN:
             types = list(self.func.results)
             self.expect([arg.type for arg in value.args] == types, f"operands must be {_names(types)}")
+            self._check_type(value, ops.VOID)
         else:
             self._check_access(value)
 
     def _check_call(self, value: Value) -> None:
-        if not isinstance(value.aux, Call):
+        call = value.aux
+        if not isinstance(call, Call):
             self.fail("aux must be a Call")
-        types = [ops.I64] * _LEAD[value.op] + list(value.aux.params)
+        self._expect_types(call.params + call.results, "operands and results of a call")
+        types = [ops.I64] * _LEAD[value.op] + list(call.params)
         self.expect([arg.type for arg in value.args] == types, f"operands must be {_names(types)}")
-        if value.op == ops.TAIL_PTR:
-            self.expect(value.aux.results == self.func.results, "a tail call must have the results of the function")
-        else:
-            self._check_type(value, value.aux.results[0] if value.aux.results else ops.VOID)
+        tail = value.op == ops.TAIL_PTR
+        self.expect(not tail or call.results == self.func.results, "a tail call must have the results of the function")
+        self._check_type(value, call.results[0] if call.results and not tail else ops.VOID)
+        self._check_callee(value.op, call)
+
+    def _check_callee(self, op: int, call: Call) -> None:
+        self.expect(call.target in _TARGETS.get(op, (-1,)), f"{ops.NAMES[op]} has no target {call.target}")
+        if op == ops.CALL_C or op == ops.CALL_NATIVE:
+            self.expect(len(call.results) <= 1, "a C function has one result at most")
+        if op == ops.CALL_C or op == ops.ENTER_WASM:
+            self.expect(self.func.conv == CONV_C, f"{ops.NAMES[op]} stands in functions of convention c only")
+        self.expect(op != ops.CALL_NATIVE or len(call.params) <= 4, "a native call has 4 parameters at most")
 
     def _check_access(self, value: Value) -> None:
         op = value.op
         args = value.args
         name = ops.NAMES[op]
+        region = ops.aux_region(self._int(value))
+        self.expect(0 <= region <= ops.REGION_NATIVE or region >= ops.REGION_MEMORY, f"there is no region {region}")
         self.expect(0 <= ops.aux_offset(self._int(value)) < 1 << 32, "the offset must be less than 2**32")
         if ops.FLAGS[op] & ops.WRITES:
+            self.expect(region != ops.REGION_CONST, "what never changes must not be written")
             self.expect(bool(args) and args[0].type == _TYPE_OF_NAME[name[:3]], f"the value must be {name[:3]}")
             args = args[1:]
         self.expect(1 <= len(args) <= 2 and args[0].type == ops.I64, "the base must be i64")
@@ -172,7 +208,8 @@ class _Checker:
                 preds[succ.id].append(block.id)
         for block in blocks:
             self.block = block
-            self.expect(sorted(pred.id for pred in block.preds) == preds[block.id], "its predecessors are wrong")
+            same = sorted(pred.id for pred in block.preds) == preds[block.id]
+            self.expect(same and all(blocks[pred.id] is pred for pred in block.preds), "its predecessors are wrong")
 
     def _check_branch(self, block: Block) -> None:
         op = block.code[-1].op
@@ -196,30 +233,29 @@ class _Checker:
         blocks = self.func.blocks
         parents = self._dominators()
         opened, closed = _intervals(parents)
-        home: list[Block | None] = [None] * self.func.num_values
-        place = [0] * self.func.num_values
+        home: dict[Value, Block] = {}
+        place: dict[Value, int] = {}
         for block in blocks:
             for value in block.params:
-                home[value.id] = block
-                place[value.id] = -1
+                home[value] = block
+                place[value] = -1
             for number, value in enumerate(block.code):
-                home[value.id] = block
-                place[value.id] = number
+                home[value] = block
+                place[value] = number
         for block in blocks:
             self.block = block
-            self.expect(
-                block.dom is None if block.id == 0 else block.dom is blocks[parents[block.id]], "its dominator is wrong"
-            )
+            right = blocks[parents[block.id]] if block.id else None
+            self.expect(block.dom is right, "its dominator is wrong")
             uses = [(number, value, arg) for number, value in enumerate(block.code) for arg in value.args]
             end = len(block.code)
             uses += [(end, block.code[-1], arg) for args in block.args for arg in args]
             for number, value, arg in uses:
                 self.value = value
-                there = home[arg.id] if 0 <= arg.id < len(home) else None
+                there = home.get(arg)
                 if there is None:
                     self.fail(f"{arg!r} is not in the function")
                 if there is block:
-                    self.expect(place[arg.id] < number, f"{arg!r} comes later")
+                    self.expect(place[arg] < number, f"{arg!r} comes later")
                 else:
                     inside = opened[there.id] <= opened[block.id] and closed[block.id] <= closed[there.id]
                     self.expect(inside, f"{arg!r} does not dominate this use")
@@ -334,6 +370,14 @@ def _intervals(parents: list[int]) -> tuple[list[int], list[int]]:
     return opened, closed
 
 
+def _shown(value: Value, block: Block | None) -> str:
+    """Return a value as text, or its name when it is too broken for that."""
+    try:
+        return show_value(value, block)
+    except Exception:
+        return f"{value!r}"
+
+
 def _names(types: list[int]) -> str:
     return "(" + ", ".join(ops.TYPE_NAMES[type] for type in types) + ")"
 
@@ -350,8 +394,6 @@ def verify(func: Func, stage: str = "") -> None:
     """
     checker = _Checker(func, stage)
     checker.expect(bool(func.blocks), "a function must have a block")
-    checker.check_values()
-    checker.block = None
-    checker.check_edges()
-    checker.block = None
-    checker.check_dominance()
+    for check in (checker.check_signature, checker.check_values, checker.check_edges, checker.check_dominance):
+        checker.block = None
+        check()
