@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from figwasp.features import DEFAULT, Features
 from figwasp.wasm.binary.immediates import Immediate
-from figwasp.wasm.debug.source import SourceMap
 from figwasp.wasm.syntax.names import Names, read_names
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, SubType, TableType
 
@@ -216,7 +215,6 @@ class Module:
         "types",
         "_export_names",
         "_names",
-        "_source_map",
     )
 
     def __init__(self, data: bytes = b"", features: Features = DEFAULT) -> None:
@@ -247,7 +245,6 @@ class Module:
         self.context: Context | None = None
         self._names: Names | None = None
         self._export_names: dict[int, str] | None = None
-        self._source_map: SourceMap | None = None
 
     @property
     def names(self) -> Names:
@@ -256,13 +253,6 @@ class Module:
             section = next((custom for custom in self.customs if custom.name == "name"), None)
             self._names = read_names(self.data, section.start, section.end) if section else Names()
         return self._names
-
-    @property
-    def source_map(self) -> SourceMap:
-        """Where its code comes from, by its debug information, which is read when it is asked."""
-        if self._source_map is None:
-            self._source_map = SourceMap(self)
-        return self._source_map
 
     @property
     def declared(self) -> set[int] | None:
