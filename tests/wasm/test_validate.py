@@ -68,7 +68,7 @@ def test_facts() -> None:
         "end",
     ]  # fmt: skip
     module = decode(rich(*instrs, params=bytes((I64,)), local_types=bytes((I32, I32))))
-    facts = validate_func(module, 0)
+    facts = validate_func(validate_module(module), 0)
     assert facts.locals == (I64, I32, I32)
     opened = sorted(facts.written)
     assert opened[0] == -1
@@ -114,11 +114,11 @@ def test_lazily_per_function() -> None:
     bad = entry(code("i32.add") + b"\x0b")
     data = binary(types, section(3, vec([u(0)] * 2)), section(10, vec([entry(b"\x0b"), bad])))
     module = decode(data)
-    validate_module(module)
-    assert module.declared == set()
-    assert validate_func(module, 0).num_ops == 1
+    context = validate_module(module)
+    assert context.declared == set()
+    assert validate_func(context, 0).num_ops == 1
     with pytest.raises(Invalid, match="type mismatch"):
-        validate_func(module, 1)
+        validate_func(context, 1)
     with pytest.raises(Invalid, match="type mismatch"):
         validate(decode(data))
 
@@ -128,7 +128,7 @@ def test_imported_functions_have_no_facts() -> None:
     imports = section(2, vec([b"\1m\1f\0\0"]))
     module = decode(binary(types, imports, section(3, vec([u(0)])), section(10, vec([entry(b"\x10\0\x0b")]))))
     assert len(validate(module)) == 1
-    assert validate_func(module, 1).num_ops == 2
+    assert validate_func(validate_module(module), 1).num_ops == 2
 
 
 # Valid bodies
@@ -295,7 +295,7 @@ def test_a_function_must_be_declared_for_ref_func() -> None:
     for before in declaring:
         module = decode(one_func(body, before=before))
         validate(module)
-        assert module.declared == {0}
+        assert validate_module(module).declared == {0}
 
 
 # Malformed bodies

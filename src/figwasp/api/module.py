@@ -15,7 +15,7 @@ from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import
 from figwasp.wasm.syntax.module import Module as Decoded
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, TableType
-from figwasp.wasm.valid.module import FuncFacts, validate, validate_module
+from figwasp.wasm.valid.module import facts_at_once, facts_when_asked
 
 if TYPE_CHECKING:
     from figwasp.runtime.code.compile import CompiledModule
@@ -112,11 +112,7 @@ class Module:
         decoded = self.decoded = _decode(_read(source), engine.config.features)
         self.engine = engine
         self.lazy = lazy
-        self._facts: list[FuncFacts] | None = None
-        if lazy:
-            validate_module(decoded)
-        else:
-            self._facts = validate(decoded)
+        self._facts = facts_when_asked(decoded) if lazy else facts_at_once(decoded)
         self._code: CompiledModule | None = None
         self._lock = threading.Lock()
         self._exports_by_name: dict[str, Export] | None = None

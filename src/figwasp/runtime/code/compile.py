@@ -24,7 +24,7 @@ from figwasp.wasm.valid.subtyping import TypeWorld
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
     from figwasp.wasm.syntax.module import Module
-    from figwasp.wasm.valid.module import FuncFacts
+    from figwasp.wasm.valid.module import FactsOf
 
 __all__ = ["TYPES", "CompiledModule"]
 
@@ -60,13 +60,13 @@ class CompiledModule:
         missing: the proposal without which it cannot be instantiated, or None.
     """
 
-    def __init__(self, native: NativeRuntime, module: Module, facts: list[FuncFacts] | None, config: Config) -> None:
+    def __init__(self, native: NativeRuntime, module: Module, facts: FactsOf, config: Config) -> None:
         """Make cells for the functions of a module; nothing is compiled yet.
 
         Args:
             native: the native runtime.
-            module: the decoded module, which is valid but for its functions' bodies, if there are no facts.
-            facts: what validation has found out about the defined functions; None to validate each when it is compiled.
+            module: the decoded module, which has been validated; its functions' bodies may be yet to be.
+            facts: gives what validation has found out about a defined function, or finds it out.
             config: what it is compiled with.
         """
         self.native = native

@@ -6,15 +6,12 @@ tables, memories, globals) hold imports first, as in the spec. The encoder takes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from figwasp.features import DEFAULT, Features
 from figwasp.wasm.binary.immediates import Immediate
 from figwasp.wasm.syntax.names import Names, read_names
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, SubType, TableType
-
-if TYPE_CHECKING:
-    from figwasp.wasm.valid.context import Context
 
 __all__ = [
     "ACTIVE",
@@ -184,12 +181,10 @@ class Module:
         data_count: content of the data count section, or None.
         bodies: code of the defined functions.
         customs: custom sections in order.
-        context: what `validate_module` found out for the validation of bodies, or None before it.
     """
 
     __slots__ = (
         "bodies",
-        "context",
         "customs",
         "data",
         "data_count",
@@ -242,7 +237,6 @@ class Module:
         self.data_count: int | None = None
         self.bodies: list[Body] = []
         self.customs: list[Custom] = []
-        self.context: Context | None = None
         self._names: Names | None = None
         self._export_names: dict[int, str] | None = None
 
@@ -253,11 +247,6 @@ class Module:
             section = next((custom for custom in self.customs if custom.name == "name"), None)
             self._names = read_names(self.data, section.start, section.end) if section else Names()
         return self._names
-
-    @property
-    def declared(self) -> set[int] | None:
-        """The functions that `ref.func` may name in bodies, or None before `validate_module`."""
-        return None if self.context is None else self.context.declared
 
     @property
     def name(self) -> str | None:
