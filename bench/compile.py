@@ -23,7 +23,8 @@ from figwasp.ir.build.builder import build, layout_of
 from figwasp.layout import GUARD, InstanceLayout
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
-from figwasp.wasm.valid.module import validate_func
+from figwasp.wasm.valid.context import Context
+from figwasp.wasm.valid.module import validate_func, validate_module
 
 STAGES = ("validate", "build", "passes", "select", "allocate", "emit")
 PROGRAMS = ("quickjs", "hello-wasi-rs", "mandel", "smallpt-ex", "mal", "brotli")
@@ -49,25 +50,27 @@ class Times:
 
 def compile_module(module: Module) -> Times:
     """Compile all functions of a module."""
+    context = validate_module(module)
     layout = layout_of(module)
     times = Times()
     for place in range(len(module.bodies)):
         try:
-            times.add(compile_func(module, layout, module.num_imported_funcs + place))
+            times.add(compile_func(context, layout, module.num_imported_funcs + place))
         except Error as problem:
             times.refused += 1
             print(f"    function {module.num_imported_funcs + place}: {problem}")
     return times
 
 
-def compile_func(module: Module, layout: InstanceLayout, index: int) -> Times:
+def compile_func(context: Context, layout: InstanceLayout, index: int) -> Times:
     """Compile one function."""
+    module = context.module
     marks = [perf_counter()]
 
     def mark() -> None:
         marks.append(perf_counter())
 
-    facts = validate_func(module, index)
+    facts = validate_func(context, index)
     mark()
     func = build(module, index, facts, layout, GUARD)
     mark()

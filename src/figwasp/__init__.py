@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from figwasp import types
     from figwasp.api.caller import Caller
     from figwasp.api.engine import Engine
+    from figwasp.api.exports import Exports
     from figwasp.api.func import Func
     from figwasp.api.global_ import Global
-    from figwasp.api.instance import Exports, Instance
+    from figwasp.api.instance import Instance
     from figwasp.api.linker import Linker, load
     from figwasp.api.memory import Memory
     from figwasp.api.module import Module
@@ -89,7 +90,8 @@ _HOMES: Final = {
     "OutOfFuel ParseError Place Timeout Trap Unlinkable Unsupported",
     "figwasp.api.caller": "Caller",
     "figwasp.api.engine": "Engine",
-    "figwasp.api.instance": "Exports Instance",
+    "figwasp.api.exports": "Exports",
+    "figwasp.api.instance": "Instance",
     "figwasp.api.func": "Func",
     "figwasp.runtime.code.listen": "FuncInfo",
     "figwasp.api.global_": "Global",

@@ -29,8 +29,7 @@ KERNELS = ["sha256", "quicksort", "vmloop", "nbody", "indirect", "fib"]
 
 
 def built(module: Module, index: int, mode: int = GUARD) -> Func:
-    validate_module(module)
-    return build(module, index, validate_func(module, index), layout_of(module), mode)
+    return build(module, index, validate_func(validate_module(module), index), layout_of(module), mode)
 
 
 def defined(module: Module) -> range:
@@ -78,7 +77,6 @@ def test_code_is_what_runs() -> None:
 def test_kernels(name: str, shared: Path) -> None:
     """Every byte is disassembled, and a trace does not change the code."""
     module = decode((shared / "kernels" / "wasm" / f"{name}.wasm").read_bytes())
-    validate_module(module)
     places = {offset for index in defined(module) for offset in range(module.body(index).start, module.body(index).end)}
     for index in defined(module):
         explanation = explain(module, index, GUARD)

@@ -29,7 +29,7 @@ from figwasp.runtime.platform import linux, modes
 from figwasp.runtime.start import native_runtime
 from figwasp.wasm.syntax.module import FUNC, Import, Module
 from figwasp.wasm.syntax.types import EXTERNREF, FuncType, GlobalType, MemoryType, TableType
-from figwasp.wasm.valid.module import validate
+from figwasp.wasm.valid.module import facts_at_once
 from tests.property.modules import Call
 from tests.property.outcomes import Outcome, OutOfTime, from_python, imported, imported_python, seen, to_python
 
@@ -99,7 +99,7 @@ def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Out
         raw: whether to pass bits instead of Python values, and to have ticks at entries.
     """
     config = figwasp.Engine(memory=_MEMORY[mode]).config
-    code = CompiledModule(native_runtime(), module, validate(module), config)
+    code = CompiledModule(native_runtime(), module, facts_at_once(module), config)
     outcome = Outcome()
     externs = [_extern(item, number, module, mode) for number, item in enumerate(module.imports)]
     try:

@@ -16,7 +16,7 @@ import figwasp
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.debug.dwarf import LineTable
 from figwasp.wasm.debug.reader import BUDGET
-from figwasp.wasm.syntax.module import Module
+from figwasp.wasm.debug.source import SourceMap
 from tests.wasm.dwarf_maker import LENGTHS, code_start, custom, program, sequence, sleb, uleb, unit, with_sections
 
 HERE = Path(__file__).parent / "dwarf"
@@ -25,16 +25,17 @@ EMPTY = figwasp.wat("(module (func nop nop nop nop nop nop nop nop nop nop nop n
 START = code_start(EMPTY)
 
 
-def places(module: Module, offset: int) -> list[figwasp.Place]:
-    return list(module.source_map.places(0, offset))
+def places(source: SourceMap, offset: int) -> list[figwasp.Place]:
+    return list(source.places(0, offset))
 
 
-def named(module: Module, func: int, pattern: bytes) -> list[figwasp.Place]:
+def named(source: SourceMap, func: int, pattern: bytes) -> list[figwasp.Place]:
     """Give the places of the one instruction of a function that these bytes are."""
+    module = source.module
     body = module.body(func)
     code = module.data[body.start : body.end]
     assert code.count(pattern) == 1
-    return list(module.source_map.places(func, body.start + code.index(pattern)))
+    return list(source.places(func, body.start + code.index(pattern)))
 
 
 def call(func: int) -> bytes:
@@ -64,16 +65,17 @@ def lines_of(content: bytes, **others: bytes) -> LineTable:
 def test_lines_and_inlined_calls_of_every_version(path: Path) -> None:
     """What clang wrote about plugin.c, in DWARF 2 to 5."""
     module = decode(path.read_bytes())
-    source = (HERE / "plugin.c").read_text().splitlines()
+    source = SourceMap(module)
+    text = (HERE / "plugin.c").read_text().splitlines()
     index = {module.func_name(k): k for k in range(len(module.func_types))}
-    inner, outer = named(module, index["leaf"], b"\x6d")  # i32.div_s
+    inner, outer = named(source, index["leaf"], b"\x6d")  # i32.div_s
     assert inner == ("ratio", "/src/ratio.h", 2)
-    assert outer[:2] == ("leaf", "/src/plugin.c") and "return ratio" in source[outer[2] - 1]
-    ((name, file, line),) = named(module, index["deep"], call(index["deep"]))
-    assert (name, file) == ("deep", "/src/plugin.c") and "deep(n - 1)" in source[line - 1]
-    ((_, _, line),) = named(module, index["outer"], call(index["leaf"]))
-    assert "leaf(x) + 1" in source[line - 1]
-    assert places(module, module.body(1).start - 100) == [] == places(module, 10**9)
+    assert outer[:2] == ("leaf", "/src/plugin.c") and "return ratio" in text[outer[2] - 1]
+    ((name, file, line),) = named(source, index["deep"], call(index["deep"]))
+    assert (name, file) == ("deep", "/src/plugin.c") and "deep(n - 1)" in text[line - 1]
+    ((_, _, line),) = named(source, index["outer"], call(index["leaf"]))
+    assert "leaf(x) + 1" in text[line - 1]
+    assert places(source, module.body(1).start - 100) == [] == places(source, 10**9)
 
 
 def oracle(path: Path, offsets: list[int]) -> dict[int, list[tuple[str, int]]]:
@@ -108,9 +110,10 @@ def test_agrees_with_wasm_tools(shared: Path, name: str) -> None:
     rng = random.Random(name)
     offsets = sorted({rng.randrange(body.start, body.end) for body in rng.choices(module.bodies, k=300)})
     wanted = oracle(path, offsets)
+    source = SourceMap(module)
     known = 0
     for offset in offsets:
-        found = [(file.rpartition(" ")[2], line) for _, file, line in places(module, offset)]
+        found = [(file.rpartition(" ")[2], line) for _, file, line in places(source, offset)]
         assert found == wanted.get(offset, []), hex(offset)
         known += bool(found)
     assert known or name == "cpython-3.12"
@@ -215,10 +218,11 @@ def test_nothing_is_read_before_somebody_asks() -> None:
     """A frame knows its place when it is asked, and only then."""
     module = decode(PLUGINS[3].read_bytes())
     body = module.body(module.num_imported_funcs)
-    frame = figwasp.Frame("m", 1, "f", body.start + 1, source=module.source_map)
-    assert module.source_map._lines is None
+    source = SourceMap(module)
+    frame = figwasp.Frame("m", 1, "f", body.start + 1, source=source)
+    assert source._lines is None
     assert frame.line is not None and frame.file == "/src/plugin.c"
-    assert module.source_map._lines is not None
+    assert source._lines is not None
 
 
 # Hostile bytes
@@ -229,9 +233,9 @@ QUICK = 4.0
 
 def ask_everywhere(module: bytes, step: int = 1) -> int:
     """Ask for every offset; return how many are known."""
-    decoded = decode(module)
+    source = SourceMap(decode(module))
     started = time.perf_counter()
-    known = sum(bool(decoded.source_map.places(0, offset)) for offset in range(0, len(module), step))
+    known = sum(bool(source.places(0, offset)) for offset in range(0, len(module), step))
     assert time.perf_counter() - started < QUICK
     return known
 
@@ -327,10 +331,10 @@ BOMBS = bombs()
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs(name: str) -> None:
     """Reading ends when the budget is spent; asking again costs nothing."""
-    module = decode(BOMBS[name])
+    source = SourceMap(decode(BOMBS[name]))
     started = time.perf_counter()
     for offset in range(START, START + 20):
-        places(module, offset)
+        places(source, offset)
     assert time.perf_counter() - started < QUICK
 
 
@@ -342,12 +346,12 @@ def test_inlined_by_hand() -> None:
     named_second = b"\x04g\0"
     outer = b"\x02" + head.to_bytes(4, "little") + b"\x05\0\0\0" + b"\x0a\x01\x14"
     inner = b"\x02" + (head + len(named_first)).to_bytes(4, "little") + b"\x06\0\0\0" + b"\x02\x01\x1e"
-    module = decode(inlining(EMPTY, named_first + named_second + outer + inner + b"\0\0\0", third))
-    assert [line for _, _, line in places(module, START + 5)] == [1, 20]
-    found = places(module, START + 6)
+    source = SourceMap(decode(inlining(EMPTY, named_first + named_second + outer + inner + b"\0\0\0", third)))
+    assert [line for _, _, line in places(source, START + 5)] == [1, 20]
+    found = places(source, START + 6)
     assert [line for _, _, line in found] == [1, 30, 20]
     assert found[0][0] == "g" and found[1][0] in ("f", "f()") and found[2][0] == "func[0]"
-    assert len(places(module, START + 16)) == 1
+    assert len(places(source, START + 16)) == 1
 
 
 def test_the_budget_is_one_for_all() -> None:

@@ -68,38 +68,33 @@ def test_facts() -> None:
         "end",
     ]  # fmt: skip
     module = decode(rich(*instrs, params=bytes((I64,)), local_types=bytes((I32, I32))))
-    facts = validate_func(module, 0)
+    facts = validate_func(validate_module(module), 0)
     assert facts.locals == (I64, I32, I32)
     opened = sorted(facts.written)
     assert opened[0] == -1
     assert [module.data[offset] for offset in opened[1:]] == [0x02, 0x03, 0x04, 0x02]
     assert [facts.written[offset] for offset in opened] == [bits(0, 1, 2), bits(0, 1, 2), bits(0, 2), bits(0), 0]
     assert facts.num_ops == len(instrs) + 1
-    assert (facts.has_loops, facts.has_calls, facts.uses_memory) == (True, False, False)
+    assert not facts.uses_memory
 
 
 @pytest.mark.parametrize(
     ("instrs", "calls", "memory"),
     [
-        ((("call", 0),), True, False),
-        ((ONE, ("call_indirect", (2, 0)), "drop", "drop"), True, False),
-        ((("memory.size", 0), "drop"), False, True),
-        ((ONE, ("i32.load8_u", (0, 0, 0)), "drop"), False, True),
-        ((ONE, ONE, ("i32.store", (2, 0, 0))), False, True),
-        ((ONE, ONE, ONE, ("memory.copy", (0, 0))), False, True),
-        ((ONE, ONE, ONE, ("memory.fill", 0)), False, True),
-        ((ONE, ONE, ONE, ("memory.init", (0, 0))), False, True),
-        ((ONE, ("table.get", 0), "drop"), False, False),
+        ((("call", 0), ("call", 0)), [0, 0], False),
+        ((ONE, ("call_indirect", (2, 0)), "drop", "drop"), [], False),
+        ((("memory.size", 0), "drop"), [], True),
+        ((ONE, ("i32.load8_u", (0, 0, 0)), "drop"), [], True),
+        ((ONE, ONE, ("i32.store", (2, 0, 0))), [], True),
+        ((ONE, ONE, ONE, ("memory.copy", (0, 0))), [], True),
+        ((ONE, ONE, ONE, ("memory.fill", 0)), [], True),
+        ((ONE, ONE, ONE, ("memory.init", (0, 0))), [], True),
+        ((ONE, ("table.get", 0), "drop"), [], False),
     ],
 )
-def test_calls_and_memory(instrs: tuple[Instr, ...], calls: bool, memory: bool) -> None:
-    facts = facts_of(rich(*instrs))
-    assert (facts.has_calls, facts.uses_memory) == (calls, memory)
-
-
-def test_max_stack_is_a_bound() -> None:
-    instrs: list[Instr] = [ONE] * 50 + ["i32.add"] * 49 + ["drop", ("call", 0)]
-    assert 50 <= facts_of(rich(*instrs)).max_stack <= 60
+def test_calls_and_memory(instrs: tuple[Instr, ...], calls: list[int], memory: bool) -> None:
+    facts = validate_func(validate_module(decode(rich(*instrs))), 0)
+    assert (facts.callees, facts.uses_memory) == (calls, memory)
 
 
 def test_blocks_with_one_written_set_share_it() -> None:
@@ -114,11 +109,11 @@ def test_lazily_per_function() -> None:
     bad = entry(code("i32.add") + b"\x0b")
     data = binary(types, section(3, vec([u(0)] * 2)), section(10, vec([entry(b"\x0b"), bad])))
     module = decode(data)
-    validate_module(module)
-    assert module.declared == set()
-    assert validate_func(module, 0).num_ops == 1
+    context = validate_module(module)
+    assert context.declared == set()
+    assert validate_func(context, 0).num_ops == 1
     with pytest.raises(Invalid, match="type mismatch"):
-        validate_func(module, 1)
+        validate_func(context, 1)
     with pytest.raises(Invalid, match="type mismatch"):
         validate(decode(data))
 
@@ -128,7 +123,7 @@ def test_imported_functions_have_no_facts() -> None:
     imports = section(2, vec([b"\1m\1f\0\0"]))
     module = decode(binary(types, imports, section(3, vec([u(0)])), section(10, vec([entry(b"\x10\0\x0b")]))))
     assert len(validate(module)) == 1
-    assert validate_func(module, 1).num_ops == 2
+    assert validate_func(validate_module(module), 1).num_ops == 2
 
 
 # Valid bodies
@@ -295,7 +290,7 @@ def test_a_function_must_be_declared_for_ref_func() -> None:
     for before in declaring:
         module = decode(one_func(body, before=before))
         validate(module)
-        assert module.declared == {0}
+        assert validate_module(module).declared == {0}
 
 
 # Malformed bodies

@@ -457,8 +457,3 @@ def test_try_enters_what_is_written() -> None:
     module = decode(data, ALL)
     written = validate(module)[0].written
     assert [written[at] for at in sorted(written)] == [3, 3, 0]
-
-
-@pytest.mark.parametrize("body", ["(call_ref $v (ref.func $void))", "(return_call $void)", "(call_indirect (type $v) (i32.const 0))"])
-def test_calls(body: str) -> None:
-    assert facts_of(body).has_calls is True

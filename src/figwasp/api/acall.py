@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from figwasp.api.exports import Exports
 from figwasp.api.func import Func
 from figwasp.api.module import Module, listed
 from figwasp.errors import printable
@@ -13,8 +14,6 @@ from figwasp.wasm.syntax.module import FUNC
 
 if TYPE_CHECKING:
     from typing import TypedDict, Unpack
-
-    from figwasp.api.instance import Exports
 
     class _Names(TypedDict, total=False):
         timeout: float | None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import weakref
 
-from figwasp.api.instance import Exports, Instance, first_memory, make_instance
+from figwasp.api.exports import Exports
+from figwasp.api.instance import Instance, first_memory, make_instance
 from figwasp.api.memory import Memory
 from figwasp.api.module import Module
 from figwasp.runtime.objects.caller import owner_of

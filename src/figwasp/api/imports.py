@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from figwasp.api import global_ as globals_
+from figwasp.api.exports import Exports
 from figwasp.api.func import Func
 from figwasp.api.global_ import Global
-from figwasp.api.instance import Exports, Instance
+from figwasp.api.instance import Instance
 from figwasp.api.memory import Memory
 from figwasp.api.module import Module, show_import
 from figwasp.api.signature import fit

@@ -1,4 +1,4 @@
-"""Floor 6: `figwasp explain`.
+"""Floor 7: `figwasp explain`.
 
 In: the words after `explain`. Out: the exit status; what is asked for has gone to the process's own output: a list of the
 functions of a program, or what becomes of one of them, stage by stage. The program is read and compiled, never run.
@@ -19,6 +19,7 @@ from figwasp.explain import STAGES, explain, find, functions
 from figwasp.explain.functions import HEADING
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
+from figwasp.wasm.valid.context import Context
 from figwasp.wasm.valid.module import validate_module
 
 __all__ = ["PARSER", "main"]
@@ -65,19 +66,17 @@ def main(words: list[str]) -> int:
     stages = read.stage + ([read.side] if read.side else [])
     if stages and read.function is None:
         PARSER.error("a stage is shown of one FUNCTION")
-    module = _load(read.program)
-    lines = _listing(module) if read.function is None else _explanation(module, read.function, stages)
+    context = _load(read.program)
+    lines = _listing(context.module) if read.function is None else _explanation(context, read.function, stages)
     return _write(lines)
 
 
-def _load(path: str) -> Module:
+def _load(path: str) -> Context:
     """Read a module; its functions are validated when they are asked for."""
     try:
-        module = decode(binary_of(read(path)))
-        validate_module(module)
+        return validate_module(decode(binary_of(read(path))))
     except (errors.Malformed, errors.Invalid) as error:
         raise errors.Error(f"{path}: {error}") from error
-    return module
 
 
 def _listing(module: Module) -> Iterator[str]:
@@ -86,8 +85,9 @@ def _listing(module: Module) -> Iterator[str]:
         yield f"{row}\n"
 
 
-def _explanation(module: Module, word: str, stages: list[str]) -> Iterator[str]:
-    yield explain(module, find(module, word)).show(STAGES if not stages or ALL in stages else stages)
+def _explanation(context: Context, word: str, stages: list[str]) -> Iterator[str]:
+    explanation = explain(context.module, find(context.module, word), context=context)
+    yield explanation.show(STAGES if not stages or ALL in stages else stages)
 
 
 def _write(texts: Iterator[str]) -> int:

@@ -26,6 +26,7 @@ from figwasp.wasm.syntax.module import Module as Decoded
 from figwasp.wasm.syntax.types import FuncType
 from figwasp.wasm.text.print.code import as_string
 from figwasp.wasm.text.print.module import func_lines, show_func
+from figwasp.wasm.valid.context import Context
 from figwasp.wasm.valid.module import validate_func, validate_module
 
 PASSES: Final = [name.replace(" ", "-") for name, _ in pipeline.PASSES]
@@ -132,26 +133,27 @@ class Explanation(Compilation):
         return "\n".join(out)
 
 
-def explain(module: Module | Decoded, index: int, mode: int | None = None) -> Explanation:
+def explain(module: Module | Decoded, index: int, mode: int | None = None, context: Context | None = None) -> Explanation:
     """Run the compiler's line over one function and keep every product.
 
     Args:
         module: the module; it need not be validated.
         index: of the function among all functions.
         mode: how memory accesses are made safe, `ir.build.builder.GUARD` or `CHECKED`; the process's own choice unless given.
+        context: what `validate_module` has found out about the module, if that has been done.
 
     Raises:
         Error: the function is imported, or there is none of this index.
         Invalid, Malformed, LimitExceeded: its body is, or the module around it.
     """
     decoded = module.decoded if isinstance(module, Module) else module
-    if decoded.declared is None:
-        validate_module(decoded)
+    if context is None:
+        context = validate_module(decoded)
     _check_defined(decoded, index)
     collecting = gc.isenabled()  # as when a function is compiled to be run
     gc.disable()
     try:
-        return _explain(decoded, index, _mode() if mode is None else mode)
+        return _explain(context, index, _mode() if mode is None else mode)
     finally:
         if collecting:
             gc.enable()
@@ -182,10 +184,11 @@ def _check_defined(module: Decoded, index: int) -> None:
         raise Error(f"function {index} is imported: {as_string(item.module)} {as_string(item.name)}")
 
 
-def _explain(module: Decoded, index: int, mode: int) -> Explanation:
+def _explain(context: Context, index: int, mode: int) -> Explanation:
     """Run the stages."""
+    module = context.module
     clock = perf_counter()
-    facts = validate_func(module, index)
+    facts = validate_func(context, index)
     validated = perf_counter()
     func = build(module, index, facts, layout_of(module), mode)
     built = perf_counter()

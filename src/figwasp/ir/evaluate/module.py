@@ -60,8 +60,6 @@ class Machine(Environment):
         steps: int = 10_000_000,
     ) -> None:
         super().__init__(Space(), _CONTEXT)
-        if module.declared is None:
-            validate_module(module)
         self.module = module
         self.mode = mode
         self.passes = passes
@@ -69,6 +67,7 @@ class Machine(Environment):
         self.tables: list[bytearray] = []
         self.depth = 0
         self._imports = imports or []
+        self._validated = validate_module(module)
         self._layout = layout_of(module)
         self._numbers = TypeWorld().intern(module.types, module.groups)
         self._evaluator = Evaluator(self, steps)
@@ -173,7 +172,7 @@ class Machine(Environment):
         """Return the SSA form of a defined function after the passes."""
         func = self._funcs.get(index)
         if func is None:
-            func = build(self.module, index, validate_func(self.module, index), self._layout, self.mode)
+            func = build(self.module, index, validate_func(self._validated, index), self._layout, self.mode)
             if self.passes is not None:
                 self.passes(func)
             self._funcs[index] = func

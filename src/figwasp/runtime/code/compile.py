@@ -17,12 +17,13 @@ from figwasp.runtime.code.translate import Translator
 from figwasp.runtime.config import Config
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.platform import codespace, cpython, linux, modes, perfmap
+from figwasp.wasm.debug.source import SourceMap
 from figwasp.wasm.valid.subtyping import TypeWorld
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
     from figwasp.wasm.syntax.module import Module
-    from figwasp.wasm.valid.module import FuncFacts
+    from figwasp.wasm.valid.module import FactsOf
 
 __all__ = ["TYPES", "CompiledModule"]
 
@@ -58,13 +59,13 @@ class CompiledModule:
         missing: the proposal without which it cannot be instantiated, or None.
     """
 
-    def __init__(self, native: NativeRuntime, module: Module, facts: list[FuncFacts] | None, config: Config) -> None:
+    def __init__(self, native: NativeRuntime, module: Module, facts: FactsOf, config: Config) -> None:
         """Make cells for the functions of a module; nothing is compiled yet.
 
         Args:
             native: the native runtime.
-            module: the decoded module, which is valid but for its functions' bodies, if there are no facts.
-            facts: what validation has found out about the defined functions; None to validate each when it is compiled.
+            module: the decoded module, which has been validated; its functions' bodies may be yet to be.
+            facts: gives what validation has found out about a defined function, or finds it out.
             config: what it is compiled with.
         """
         self.native = native
@@ -85,6 +86,7 @@ class CompiledModule:
             perfmap.enable()
         self._region = codespace.Region(native.space, len(module.func_types))
         self._ranges: list[CodeRange] = []
+        self._source_map = SourceMap(module)
         block = cpython.raw_calloc(1, 16)
         self.owner = native.owners.make(block, self._release(block))
         self._fill_cells()
@@ -107,6 +109,7 @@ class CompiledModule:
         if self._checked is None:
             other = CompiledModule(self.native, self.module, self._translator.facts, self.config.checked())
             other.listeners = self.listeners
+            other._source_map = self._source_map
             self._checked = other
         return self._checked
 
@@ -143,7 +146,7 @@ class CompiledModule:
             return address
         listener = self.config.listener
         has_listener = listener is not None and listen.ask(listener, self.module, index, self.listeners)
-        address = self._install(collector.without_collections(self._code, index), self.module)
+        address = self._install(collector.without_collections(self._code, index), self._source_map)
         if has_listener:
             stubs = self.native.stubs
             report = stubs.python_caller(3)
@@ -181,11 +184,11 @@ class CompiledModule:
             self.sources.remove(other)
             other.close()
 
-    def _install(self, code: Code, module: Module | None) -> int:
-        """Put code in place and make it known to backtraces; those leave out what belongs to no module."""
+    def _install(self, code: Code, source_map: SourceMap | None) -> int:
+        """Put code in place and make it known to backtraces; those leave out what has no source map."""
         stubs = self.native.stubs
         address = codespace.install(self._region, code, stubs.builtin, stubs.switch)
-        placed = CodeRange(address, code, module)
+        placed = CodeRange(address, code, source_map)
         self._ranges.append(placed)
         self.native.table.add(placed)
         if self.config.perf_map:

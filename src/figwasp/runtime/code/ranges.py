@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import CodeType
 
     from figwasp.codegen.code import Code
-    from figwasp.wasm.syntax.module import Module
+    from figwasp.wasm.debug.source import SourceMap
 
 __all__ = ["CodeRange", "CodeTable", "Entry", "Site"]
 
@@ -26,18 +26,18 @@ class CodeRange:
 
     Attributes:
         start, end: addresses of its code.
-        module: the module it belongs to; None for a stub, which backtraces leave out.
+        source_map: the module it belongs to, and where its code comes from; None for a stub, which backtraces leave out.
         index: function index.
         frame_size: bytes between stack pointer and return address.
         entries: the entries that tracebacks show for it, by program counter; several where functions were inlined.
     """
 
-    __slots__ = ("_odd_frames", "_positions", "_traps", "end", "entries", "frame_size", "index", "module", "start")
+    __slots__ = ("_odd_frames", "_positions", "_traps", "end", "entries", "frame_size", "index", "source_map", "start")
 
-    def __init__(self, start: int, code: Code, module: Module | None) -> None:
+    def __init__(self, start: int, code: Code, source_map: SourceMap | None) -> None:
         self.start = start
         self.end = start + len(code.data)
-        self.module = module
+        self.source_map = source_map
         self.index = code.index
         self.frame_size = code.frame_size
         self._traps = dict(code.traps)

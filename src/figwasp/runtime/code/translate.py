@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from figwasp.codegen import pipeline
 from figwasp.codegen.isa import host
 from figwasp.ir.build.builder import build, layout_of
-from figwasp.wasm.valid.module import validate_func
+from figwasp.wasm.valid.module import facts_when_asked
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
     from figwasp.wasm.syntax.module import Module
-    from figwasp.wasm.valid.module import FuncFacts
+    from figwasp.wasm.valid.module import FactsOf
 
 __all__ = ["Translator"]
 
@@ -24,17 +24,22 @@ class Translator:
         module: the decoded module.
         mode: how memory accesses are made safe: GUARD or CHECKED.
         metered: whether the code counts fuel.
-        facts: what validation has found out about its defined functions; None when they are validated as they are translated.
+        facts: gives what validation has found out about a defined function, which it may do only then.
         layout: where things stand in its instances' blocks.
     """
 
     __slots__ = ("facts", "layout", "metered", "mode", "module")
 
-    def __init__(self, module: Module, mode: int, metered: bool, facts: list[FuncFacts] | None = None) -> None:
+    def __init__(self, module: Module, mode: int, metered: bool, facts: FactsOf | None = None) -> None:
+        """Begin with a module, which is validated now if there are no facts, but for its functions.
+
+        Raises:
+            Invalid, Malformed, LimitExceeded: it is.
+        """
         self.module = module
         self.mode = mode
         self.metered = metered
-        self.facts = facts
+        self.facts = facts or facts_when_asked(module)
         self.layout = layout_of(module)
 
     def translate(self, index: int) -> Code:
@@ -44,7 +49,7 @@ class Translator:
             Invalid, Malformed, LimitExceeded: its body is.
             Unsupported: it has an instruction that only validation knows.
         """
-        facts = self._facts_of(index)
+        facts = self.facts(index)
         return pipeline.compile(build(self.module, index, facts, self.layout, self.mode, self.metered), host())
 
     def callees(self, index: int) -> list[int]:
@@ -53,9 +58,4 @@ class Translator:
         Raises:
             Invalid, Malformed, LimitExceeded: its body is.
         """
-        return self._facts_of(index).callees
-
-    def _facts_of(self, index: int) -> FuncFacts:
-        if self.facts is None:
-            return validate_func(self.module, index)
-        return self.facts[index - self.module.num_imported_funcs]
+        return self.facts(index).callees

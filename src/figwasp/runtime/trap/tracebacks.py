@@ -92,14 +92,15 @@ def _more(count: int, rest: TracebackType | None) -> TracebackType:
 
 def _describe(placed: CodeRange, pc: int) -> list[Entry]:
     """Return what stands for a place, the innermost first."""
-    module = placed.module
-    assert module is not None
+    source_map = placed.source_map
+    assert source_map is not None
+    module = source_map.module
     offset = placed.position(pc)
     name = f"<wasm {printable(module.name)}>" if module.name else "<wasm>"
     names = {"__name__": name}
-    places = module.source_map.places(placed.index, offset)
+    places = source_map.places(placed.index, offset)
     if not places:
-        label, line = module.source_map.label(placed.index), min(offset, _LAST_LINE)
+        label, line = source_map.label(placed.index), min(offset, _LAST_LINE)
         return [(_TEMPLATE.replace(co_filename=name, co_name=f"{label} @ {offset:#x}", co_firstlineno=line), names, line, offset)]
     entries = []
     for label, path, line in places:

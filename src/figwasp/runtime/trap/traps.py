@@ -46,10 +46,10 @@ class Backtrace:
     def __call__(self) -> tuple[Frame, ...]:
         frames = []
         for placed, pc in self._sites:
-            module, index = placed.module, placed.index
-            assert module is not None
-            name = module.func_name(index)
-            frames.append(Frame(module.name or "", index, name, placed.position(pc), source=module.source_map))
+            source_map, index = placed.source_map, placed.index
+            assert source_map is not None
+            module = source_map.module
+            frames.append(Frame(module.name or "", index, module.func_name(index), placed.position(pc), source=source_map))
         return tuple(frames)
 
 
@@ -84,7 +84,7 @@ class TrapReporter:
                 placed = self._table.find(pc)
                 if placed is None:
                     break
-                found = known[pc] = ((placed, pc) if placed.module is not None else None, placed.frame_at(pc))
+                found = known[pc] = ((placed, pc) if placed.source_map is not None else None, placed.frame_at(pc))
             site, size = found
             if site is not None:
                 sites.append(site)

@@ -19,12 +19,16 @@ __all__ = ["SourceMap"]
 
 
 class SourceMap:
-    """What a module's debug information and names say, read when asked for and then kept."""
+    """What a module's debug information and names say, read when asked for and then kept.
 
-    __slots__ = ("_labels", "_lines", "_module")
+    Attributes:
+        module: the module.
+    """
+
+    __slots__ = ("_labels", "_lines", "module")
 
     def __init__(self, module: Module) -> None:
-        self._module = module
+        self.module = module
         self._lines: LineTable | None = None
         self._labels: dict[int, str] = {}
 
@@ -40,7 +44,7 @@ class SourceMap:
                 from figwasp.wasm.debug.dwarf import LineTable  # a reader that only backtraces need
             except ImportError:  # Python is shutting down
                 return ()
-            self._lines = LineTable(self._module.data, {custom.name: (custom.start, custom.end) for custom in self._module.customs})
+            self._lines = LineTable(self.module.data, {custom.name: (custom.start, custom.end) for custom in self.module.customs})
         found = self._lines.find(offset)
         inner = [Place(_readable(plain, linkage), file, line) for (plain, linkage), file, line in found[:-1]]
         return (*inner, *[Place(self.label(func), file, line) for _, file, line in found[-1:]])
@@ -49,7 +53,7 @@ class SourceMap:
         """Return the name of a function for people: demangled if that can be done, unprintable characters escaped."""
         label = self._labels.get(func)
         if label is None:
-            name = self._module.func_name(func)
+            name = self.module.func_name(func)
             label = self._labels[func] = printable(demangle(name)) if name else f"func[{func}]"
         return label
 

@@ -6,16 +6,12 @@ tables, memories, globals) hold imports first, as in the spec. The encoder takes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from figwasp.features import DEFAULT, Features
 from figwasp.wasm.binary.immediates import Immediate
-from figwasp.wasm.debug.source import SourceMap
 from figwasp.wasm.syntax.names import Names, read_names
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, SubType, TableType
-
-if TYPE_CHECKING:
-    from figwasp.wasm.valid.context import Context
 
 __all__ = [
     "ACTIVE",
@@ -185,12 +181,10 @@ class Module:
         data_count: content of the data count section, or None.
         bodies: code of the defined functions.
         customs: custom sections in order.
-        context: what `validate_module` found out for the validation of bodies, or None before it.
     """
 
     __slots__ = (
         "bodies",
-        "context",
         "customs",
         "data",
         "data_count",
@@ -216,7 +210,6 @@ class Module:
         "types",
         "_export_names",
         "_names",
-        "_source_map",
     )
 
     def __init__(self, data: bytes = b"", features: Features = DEFAULT) -> None:
@@ -244,10 +237,8 @@ class Module:
         self.data_count: int | None = None
         self.bodies: list[Body] = []
         self.customs: list[Custom] = []
-        self.context: Context | None = None
         self._names: Names | None = None
         self._export_names: dict[int, str] | None = None
-        self._source_map: SourceMap | None = None
 
     @property
     def names(self) -> Names:
@@ -256,18 +247,6 @@ class Module:
             section = next((custom for custom in self.customs if custom.name == "name"), None)
             self._names = read_names(self.data, section.start, section.end) if section else Names()
         return self._names
-
-    @property
-    def source_map(self) -> SourceMap:
-        """Where its code comes from, by its debug information, which is read when it is asked."""
-        if self._source_map is None:
-            self._source_map = SourceMap(self)
-        return self._source_map
-
-    @property
-    def declared(self) -> set[int] | None:
-        """The functions that `ref.func` may name in bodies, or None before `validate_module`."""
-        return None if self.context is None else self.context.declared
 
     @property
     def name(self) -> str | None:

@@ -95,6 +95,7 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
     stack = checker.stack
     push = stack.append
     pop = stack.pop
+    most = limits.MAX_STACK
     outer = checker.outer
     readable = list(local_types)
     inits: list[int] = []
@@ -112,7 +113,6 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
     written = 0
     block_at = -1
     uses_first = False
-    max_stack = 0
     written_size = 0
     last_written = 0
     top = BARRIER
@@ -133,14 +133,10 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                 top = readable[index]
                 if top < 0:
                     raise Mismatch(f"uninitialized local {index}")
-                if len(stack) > max_stack:
-                    max_stack = len(stack)
                 continue
             act = action[op]
             if act == CONST:
                 push(top)
-                if len(stack) > max_stack:
-                    max_stack = len(stack)
                 top = result[op]
                 if op <= 0x42:
                     byte = code[pos]
@@ -280,17 +276,11 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                 written = 0
                 block_at = base + at
                 top = BARRIER
-                if op == 0x03:
-                    facts.has_loops = True
-                    labels.append(enters)
-                else:
-                    labels.append(block)
+                labels.append(enters if op == 0x03 else block)
                 if enters:
                     push(BARRIER)
                     checker.push(enters)
                     top = pop()
-                    if len(stack) > max_stack:
-                        max_stack = len(stack)
             elif act == BRANCH:
                 index = code[pos]
                 pos += 1
@@ -325,16 +315,14 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                     pos -= base
                 callee = callees[index]
                 called.append(index)
-                facts.has_calls = True
                 if not plain:
                     checker.note_callee(func_types[index])
                 push(top)
                 checker.pop(callee.params, height, dead)
                 stack += callee.results
                 top = pop()
-                if len(stack) > max_stack:
-                    max_stack = len(stack)
-                    checker.push(())
+                if len(stack) > most:
+                    raise checker.too_many_operands()
             elif op == 0x1A and top != BARRIER:  # drop
                 top = pop()
             elif act == GLOBAL:
@@ -347,8 +335,6 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                 top = globals_[index].type
                 if not plain:
                     checker.note((top,))
-                if len(stack) > max_stack:
-                    max_stack = len(stack)
             elif op == 0x05:  # else
                 if block_op != 0x04:
                     raise Malformed("unexpected else", base + at)
@@ -367,8 +353,6 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                 checker.pop_all(results, height, dead)
                 stack += carried
                 top = pop()
-                if len(stack) > max_stack:
-                    max_stack = len(stack)
                 block_op = op
                 dead = False
                 if guarded:
@@ -385,8 +369,6 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                     dead = True
                 else:
                     top = pop()
-                    if len(stack) > max_stack:
-                        max_stack = len(stack)
     except IndexError:
         raise explain(checker, at) from None
     except Mismatch as problem:
@@ -399,5 +381,4 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
         if not plain:
             checker.note_proposal(memory_needs(module.memories[0]))
     facts.num_ops = num_ops
-    facts.max_stack = max_stack
     return facts

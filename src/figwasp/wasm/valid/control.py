@@ -115,14 +115,12 @@ def _return(checker: Checker, _: Immediate, height: int, dead: bool) -> None:
 
 
 def _enter(checker: Checker, type_: FuncType, height: int, dead: bool) -> None:
-    checker.facts.has_calls = True
     checker.pop(type_.params, height, dead)
     checker.push(type_.results)
 
 
 def _leave(checker: Checker, type_: FuncType, height: int, dead: bool) -> None:
     """Check a tail call: what it returns has to be what the function returns."""
-    checker.facts.has_calls = True
     if not checker.sequence_matches(type_.results, checker.labels[0]):
         found = f"{type_names(type_.results)} from the callee"
         raise Mismatch(f"type mismatch: expected {type_names(checker.labels[0])} to return, found {found}")

@@ -1,12 +1,17 @@
 """Validation (spec 3). Floor 1.
 
 Goes in: a decoded `Module`. Comes out: one `FuncFacts` per defined function, or the error. `validate` does everything;
-`validate_module` and `validate_func` are its two halves, for callers that check a body only when they come to compile it.
+`validate_module` and `validate_func` are its two halves, for callers that check a body only when they come to compile it:
+the first gives a `Context`, which they keep, and the second wants it. `facts_at_once` and `facts_when_asked` are both ways as
+functions from an index to the facts.
 The rules for bodies begin in `valid/body.py`, those for types in `valid/types.py` and for constant expressions in
 `valid/const.py`; here stands what holds a module together (spec 3.5).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 from figwasp.errors import Invalid, LimitExceeded
 from figwasp.wasm.syntax import limits
@@ -18,7 +23,29 @@ from figwasp.wasm.valid.context import Context
 from figwasp.wasm.valid.state import FuncFacts
 from figwasp.wasm.valid.types import check_func_types, check_memory, check_table, check_types, known_type
 
-__all__ = ["FuncFacts", "validate", "validate_func", "validate_module"]
+__all__ = ["FactsOf", "FuncFacts", "facts_at_once", "facts_when_asked", "validate", "validate_func", "validate_module"]
+
+FactsOf = Callable[[int], FuncFacts]
+"""What gives the facts of a defined function by its index among all functions; it raises what `validate` does."""
+
+
+def facts_at_once(module: Module) -> FactsOf:
+    """Check a module completely; what is returned only looks facts up.
+
+    Raises:
+        Invalid, Malformed, LimitExceeded: as for `validate`.
+    """
+    facts, first = validate(module), module.num_imported_funcs
+    return lambda index: facts[index - first]
+
+
+def facts_when_asked(module: Module) -> FactsOf:
+    """Check everything but the bodies; what is returned checks a body whenever it is asked for its facts.
+
+    Raises:
+        Invalid, Malformed, LimitExceeded: as for `validate`.
+    """
+    return partial(validate_func, validate_module(module))
 
 
 def validate(module: Module) -> list[FuncFacts]:
@@ -43,18 +70,25 @@ def validate(module: Module) -> list[FuncFacts]:
     return found
 
 
-def validate_func(module: Module, index: int) -> FuncFacts:
-    """Check the body of one defined function, by its index among all functions; the module itself is checked first.
+def validate_func(context: Context, index: int) -> FuncFacts:
+    """Check the body of one defined function, by its index among all functions.
+
+    Args:
+        context: what `validate_module` has found out about its module.
+        index: of the function.
 
     Raises:
         Invalid, Malformed, LimitExceeded: as for `validate`.
     """
-    return check_body(module.context or validate_module(module), index)
+    return check_body(context, index)
 
 
 def validate_module(module: Module) -> Context:
-    """Check everything but the bodies, and set and return `module.context`."""
-    module.context = None
+    """Check everything but the bodies, and return what checking those needs to know.
+
+    Raises:
+        Invalid, Malformed, LimitExceeded: as for `validate`.
+    """
     types = check_types(module)
     check_func_types(module)
     _check_imports(module)
@@ -75,7 +109,6 @@ def validate_module(module: Module) -> Context:
     _check_start(module)
     _check_elems(context)
     _check_datas(context)
-    module.context = context
     return context
 
 

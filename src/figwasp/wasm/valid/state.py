@@ -50,29 +50,21 @@ class FuncFacts:
         locals: types of all locals, parameters included.
         written: byte offset in the binary of a `block`, `loop`, `if`, `try_table` or `try` -> bit set of the locals assigned
             anywhere in it, nested blocks included; -1 stands for the whole body.
-        max_stack: an upper bound of the operands on the stack at once; every open block counts as one more.
         num_ops: number of instructions, the final `end` included.
         uses_memory: an instruction reads or writes a memory, or asks for its size.
         callees: the function of each `call`, in order; empty when all functions of a module have been validated at once.
-        has_calls: a `call`, `call_indirect` or `call_ref` occurs, or one of their tail calls.
-        has_loops: a `loop` occurs.
         missing: the first proposal found that the function needs and that figwasp does not execute, or None.
         size: about how many bytes `locals` and `written` take.
     """
 
-    __slots__ = (
-        "callees", "has_calls", "has_loops", "locals", "max_stack", "missing", "num_ops", "size", "uses_memory", "written",
-    )  # fmt: skip
+    __slots__ = ("callees", "locals", "missing", "num_ops", "size", "uses_memory", "written")
 
     def __init__(self, locals: Types) -> None:
         self.locals = locals
         self.written: dict[int, int] = {}
-        self.max_stack = 0
         self.num_ops = 0
         self.uses_memory = False
         self.callees: list[int] = []
-        self.has_calls = False
-        self.has_loops = False
         self.missing: str | None = None
         self.size = 0
 
@@ -291,7 +283,11 @@ class Checker:
         """Put operands on the stack."""
         self.stack += codes
         if len(self.stack) > limits.MAX_STACK:
-            raise LimitExceeded(f"function {self.index} has more than {limits.MAX_STACK} operands on the stack")
+            raise self.too_many_operands()
+
+    def too_many_operands(self) -> LimitExceeded:
+        """Make the error for a stack that has grown out of proportion."""
+        return LimitExceeded(f"function {self.index} has more than {limits.MAX_STACK} operands on the stack")
 
     def mismatch(self, expected: Types, height: int) -> Mismatch:
         """Make the error for a stack that does not end in the expected types."""
