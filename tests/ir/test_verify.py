@@ -20,6 +20,7 @@ b0(v0: i64, v1: i32):
   v5 = result v4, 1
   v6 = i64_load v0, const+16
   i32_store v4, v6, v1, mem0+4
+  v8 = call_builtin builtin6 v0, v1, v5, v3 : (i32, i64, i32) -> (i32)
   trapif v4, 6
   jump b1(v3, v5)
 b1(v10: i32, v11: i64) loop depth 1:
@@ -40,6 +41,13 @@ BROKEN = {
     "select of two types": ("select v10, v2, v1", "select v10, v11, v1", "operands must be"),
     "call with another argument": ("call f1 v0, v3", "call f1 v0, v0", "operands must be"),
     "call without instance": ("call f1 v0, v3", "call f1 v3, v3", "operands must be"),
+    "no such builtin": ("builtin6", "builtin12", "there is no builtin 12"),
+    "builtin with other parameters": (
+        "v1, v5, v3 : (i32, i64, i32)",
+        "v1, v3, v3 : (i32, i32, i32)",
+        r"table_grow is \(i32, i64, i32\) -> \(i32\)",
+    ),
+    "builtin with other results": (", i32) -> (i32)\n  trap", ", i32) -> (i32, i32)\n  trap", "table_grow is"),
     "base of another type": ("i64_load v0, const", "i64_load v1, const", "base must be i64"),
     "index of another type": ("i32_store v4, v6, v1, mem0", "i32_store v4, v6, v6, v1, mem0", "base must be i64"),
     "value stored of another type": ("i32_store v4, v6", "i32_store v5, v6", "value must be i32"),

@@ -248,7 +248,7 @@ COUNT: Final = len(NAMES)
 #   frame_area     address (i64) of aux bytes in this function's own frame; 16-byte aligned. One per IR value.
 #   call           aux = Call. args [instance, *params]. Direct call of function aux.target of the same module, through its cell.
 #   call_ptr       args [code, instance, *params]: call the code address with that instance.
-#   call_builtin   args [instance, *params], aux.target = layout.BUILTIN_*.
+#   call_builtin   args [instance, *params], aux.target = its number in `builtins.py`.
 #   call_c         args [address, *params]: C convention, on the current (native) stack. Only in stubs of convention "c".
 #   enter_wasm     args [code, instance, *params]: switch to the wasm stack and call; every register is lost but the pinned
 #                  one. After it the context's trap code tells whether results are valid. Only in stubs of convention "c".

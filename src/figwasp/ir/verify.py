@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NoReturn
 
-from figwasp.ir import ops
+from figwasp.ir import builtins, ops
 from figwasp.ir.func import PARAM, Block, Call, Func, Value
 from figwasp.ir.text import show_value
 
@@ -133,10 +133,18 @@ class _Checker:
             self.fail("aux must be a Call")
         types = [ops.I64] * _LEAD[value.op] + list(value.aux.params)
         self.expect([arg.type for arg in value.args] == types, f"operands must be {_names(types)}")
+        if value.op == ops.CALL_BUILTIN:
+            self._check_builtin(value.aux)
         if value.op == ops.TAIL_PTR:
             self.expect(value.aux.results == self.func.results, "a tail call must have the results of the function")
         else:
             self._check_type(value, value.aux.results[0] if value.aux.results else ops.VOID)
+
+    def _check_builtin(self, call: Call) -> None:
+        self.expect(0 <= call.target < builtins.COUNT, f"there is no builtin {call.target}")
+        signature = builtins.PARAMS[call.target], builtins.RESULTS[call.target]
+        types = " -> ".join(_names(list(part)) for part in signature)
+        self.expect((call.params, call.results) == signature, f"{builtins.NAMES[call.target]} is {types}")
 
     def _check_access(self, value: Value) -> None:
         op = value.op

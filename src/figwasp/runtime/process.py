@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from figwasp import layout
 from figwasp.codegen import pipeline
 from figwasp.codegen.code import (
     STUB_COUNT,
@@ -31,9 +30,8 @@ from figwasp.codegen.code import (
 from figwasp.codegen.isa.x64 import sequences
 from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_SUSPENDED, TRAP_UNREACHABLE, Busy
-from figwasp.ir import order
+from figwasp.ir import builtins, order
 from figwasp.ir.func import Func
-from figwasp.ir.ops import I32, I64
 from figwasp.runtime.code import listen
 from figwasp.runtime.platform import codespace, cpython, linux, perfmap
 from figwasp.runtime.platform.stack import Stacks
@@ -67,21 +65,6 @@ _FUEL: Final = 64
 _DEFAULT_ACTION: Final = 128
 _OUR_ACTION: Final = 512
 _PRESENT_ACTION: Final = 1024
-
-BUILTIN_TYPES: Final[dict[int, tuple[bytes, bytes]]] = {
-    layout.BUILTIN_MEMORY_GROW: (bytes([I32, I32]), bytes([I32])),
-    layout.BUILTIN_MEMORY_INIT: (bytes([I32] * 5), b""),
-    layout.BUILTIN_DATA_DROP: (bytes([I32]), b""),
-    layout.BUILTIN_TABLE_SET: (bytes([I32, I32, I64]), b""),
-    layout.BUILTIN_TABLE_GROW: (bytes([I32, I64, I32]), bytes([I32])),
-    layout.BUILTIN_TABLE_FILL: (bytes([I32, I32, I64, I32]), b""),
-    layout.BUILTIN_TABLE_COPY: (bytes([I32] * 5), b""),
-    layout.BUILTIN_TABLE_INIT: (bytes([I32] * 5), b""),
-    layout.BUILTIN_ELEM_DROP: (bytes([I32]), b""),
-    layout.BUILTIN_GLOBAL_SET_REF: (bytes([I32, I64]), b""),
-}
-"""Builtins that the instance's hook serves: parameters after the instance, and results."""
-
 
 _RAW: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
 _NEXT_DEAD: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64)
@@ -153,8 +136,8 @@ class Process:
         self._pauses: list[None] = []  # one for each `no_releases` in force
         self.graveyard: list[object] = []
         self._stubs = [0] * STUB_COUNT
-        self._builtin_cells = self.space.data_chunk(8 * layout.BUILTIN_COUNT).start
-        self._builtins = [0] * layout.BUILTIN_COUNT
+        self._builtin_cells = self.space.data_chunk(8 * builtins.COUNT).start
+        self._builtins = [0] * builtins.COUNT
         self._boxes = Boxes(self.compile)
         self._general_body = 0
         self._async_body = 0
@@ -236,12 +219,8 @@ class Process:
         return self._builtin_cells + 8 * number
 
     def _builtin(self, number: int) -> Func:
-        if number == layout.BUILTIN_MEMORY_FILL:
-            return stubs_host.memory_fill()
-        if number == layout.BUILTIN_MEMORY_COPY:
-            return stubs_host.memory_copy()
-        params, results = BUILTIN_TYPES[number]
-        return stubs_host.builtin(number, params, results, self.hook(len(params)))
+        native = stubs_host.NATIVE_BUILTINS.get(number)
+        return native() if native is not None else stubs_host.builtin(number, self.hook(len(builtins.PARAMS[number])))
 
     @cached_property
     def exchange(self) -> Callable[[int, int, int], int]:

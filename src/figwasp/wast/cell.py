@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp import errors, layout
-from figwasp.ir import constants
+from figwasp.ir import builtins, constants
 from figwasp.ir.evaluate.func import Trapped
 from figwasp.layout import PAGE_SIZE
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, ConstExpr
@@ -213,16 +213,16 @@ def _span(length: int, start: int, count: int, size: int, trap: int) -> slice:
 
 
 _BUILTINS: Final[dict[int, Callable[..., int | None]]] = {
-    layout.BUILTIN_MEMORY_GROW: Cell.memory_grow,
-    layout.BUILTIN_MEMORY_FILL: Cell.memory_fill,
-    layout.BUILTIN_MEMORY_COPY: Cell.memory_copy,
-    layout.BUILTIN_MEMORY_INIT: Cell.memory_init,
-    layout.BUILTIN_DATA_DROP: Cell.data_drop,
-    layout.BUILTIN_TABLE_SET: Cell.table_set,
-    layout.BUILTIN_TABLE_GROW: Cell.table_grow,
-    layout.BUILTIN_TABLE_FILL: Cell.table_fill,
-    layout.BUILTIN_TABLE_COPY: Cell.table_copy,
-    layout.BUILTIN_TABLE_INIT: Cell.table_init,
-    layout.BUILTIN_ELEM_DROP: Cell.elem_drop,
-    layout.BUILTIN_GLOBAL_SET_REF: Cell.global_set_ref,
+    builtins.MEMORY_GROW: Cell.memory_grow,
+    builtins.MEMORY_FILL: Cell.memory_fill,
+    builtins.MEMORY_COPY: Cell.memory_copy,
+    builtins.MEMORY_INIT: Cell.memory_init,
+    builtins.DATA_DROP: Cell.data_drop,
+    builtins.TABLE_SET: Cell.table_set,
+    builtins.TABLE_GROW: Cell.table_grow,
+    builtins.TABLE_FILL: Cell.table_fill,
+    builtins.TABLE_COPY: Cell.table_copy,
+    builtins.TABLE_INIT: Cell.table_init,
+    builtins.ELEM_DROP: Cell.elem_drop,
+    builtins.GLOBAL_SET_REF: Cell.global_set_ref,
 }

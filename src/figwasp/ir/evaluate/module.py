@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp import errors, layout
-from figwasp.ir import constants, ops
+from figwasp.ir import builtins, constants, ops
 from figwasp.ir.build.builder import build, layout_of
 from figwasp.ir.evaluate.func import Environment, Evaluator, Space, Trapped, Undefined
 from figwasp.ir.func import Call, Func
@@ -297,16 +297,16 @@ class Machine(Environment):
 
 
 _BUILTINS: Final[dict[int, Callable[..., int | None]]] = {
-    layout.BUILTIN_MEMORY_GROW: Machine._memory_grow,
-    layout.BUILTIN_MEMORY_FILL: Machine._memory_fill,
-    layout.BUILTIN_MEMORY_COPY: Machine._memory_copy,
-    layout.BUILTIN_MEMORY_INIT: Machine._memory_init,
-    layout.BUILTIN_DATA_DROP: Machine._data_drop,
-    layout.BUILTIN_TABLE_SET: Machine._table_set,
-    layout.BUILTIN_TABLE_GROW: Machine._table_grow,
-    layout.BUILTIN_TABLE_FILL: Machine._table_fill,
-    layout.BUILTIN_TABLE_COPY: Machine._table_copy,
-    layout.BUILTIN_TABLE_INIT: Machine._table_init,
-    layout.BUILTIN_ELEM_DROP: Machine._elem_drop,
-    layout.BUILTIN_GLOBAL_SET_REF: Machine._global_set_ref,
+    builtins.MEMORY_GROW: Machine._memory_grow,
+    builtins.MEMORY_FILL: Machine._memory_fill,
+    builtins.MEMORY_COPY: Machine._memory_copy,
+    builtins.MEMORY_INIT: Machine._memory_init,
+    builtins.DATA_DROP: Machine._data_drop,
+    builtins.TABLE_SET: Machine._table_set,
+    builtins.TABLE_GROW: Machine._table_grow,
+    builtins.TABLE_FILL: Machine._table_fill,
+    builtins.TABLE_COPY: Machine._table_copy,
+    builtins.TABLE_INIT: Machine._table_init,
+    builtins.ELEM_DROP: Machine._elem_drop,
+    builtins.GLOBAL_SET_REF: Machine._global_set_ref,
 }

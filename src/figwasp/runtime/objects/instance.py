@@ -18,7 +18,7 @@ from figwasp.errors import (
     TRAP_OUT_OF_BOUNDS_TABLE,
     Unsupported,
 )
-from figwasp.ir import constants
+from figwasp.ir import builtins, constants
 from figwasp.ir.build.base import ir_types
 from figwasp.runtime import process
 from figwasp.runtime.code import listen
@@ -33,6 +33,7 @@ from figwasp.runtime.objects.store import Store
 from figwasp.runtime.objects.suspend import AsyncHostFunc, is_async
 from figwasp.runtime.platform import cpython, linux, modes
 from figwasp.runtime.stubs.builder import kinds, simple
+from figwasp.runtime.stubs.host import NATIVE_BUILTINS
 from figwasp.runtime.trap import traps
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, FUNC, ConstExpr
 from figwasp.wasm.syntax.types import is_extern, is_ref
@@ -244,16 +245,7 @@ class State:
 
 
 _BUILTINS: Final[dict[int, Callable[..., int | None]]] = {
-    layout.BUILTIN_MEMORY_GROW: State.memory_grow,
-    layout.BUILTIN_MEMORY_INIT: State.memory_init,
-    layout.BUILTIN_DATA_DROP: State.data_drop,
-    layout.BUILTIN_TABLE_SET: State.table_set,
-    layout.BUILTIN_TABLE_GROW: State.table_grow,
-    layout.BUILTIN_TABLE_FILL: State.table_fill,
-    layout.BUILTIN_TABLE_COPY: State.table_copy,
-    layout.BUILTIN_TABLE_INIT: State.table_init,
-    layout.BUILTIN_ELEM_DROP: State.elem_drop,
-    layout.BUILTIN_GLOBAL_SET_REF: State.global_set_ref,
+    **builtins.implementations(State, elsewhere=NATIVE_BUILTINS),
     layout.HOOK_BEFORE: listen.before,
     layout.HOOK_AFTER: listen.after,
 }

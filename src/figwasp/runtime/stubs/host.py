@@ -11,7 +11,7 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.errors import TRAP_HOST, TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_FUEL, TRAP_STACK_EXHAUSTED, TRAP_TIMEOUT
-from figwasp.ir import ops
+from figwasp.ir import builtins, ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Block, Func, Value
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime.platform import linux
@@ -146,9 +146,10 @@ def serve(e: Stub, record: Value, numbers: list[Value], context: Value, dead: in
     _fail(e, context)
 
 
-def builtin(number: int, params: bytes, results: bytes, hook_address: int) -> Func:
+def builtin(number: int, hook_address: int) -> Func:
     """Build a builtin that the instance's hook serves: called with the builtin's number and its operands as unsigned ints."""
-    e = Stub(f"builtin.{number}", bytes([I64]) + params, results, CONV_WASM)
+    results = builtins.RESULTS[number]
+    e = Stub(f"builtin.{number}", bytes([I64]) + builtins.PARAMS[number], results, CONV_WASM)
     instance, *values = e.params
     wide = [v if v.type == I64 else e.emit(ops.I64_EXTEND_I32_U, [v]) for v in values]
     buffer = store_operands(e, wide, len(results))
@@ -247,7 +248,7 @@ class _Strides:
 
 def memory_fill() -> Func:
     """Build memory.fill (spec 4.6.10): (instance, memory, start, value, length)."""
-    e = Stub("memory.fill", bytes([I64, I32, I32, I32, I32]), b"", CONV_WASM)
+    e = Stub("memory.fill", bytes([I64]) + builtins.PARAMS[builtins.MEMORY_FILL], b"", CONV_WASM)
     _, memory, start, value, count = e.params
     length = e.emit(ops.I64_EXTEND_I32_U, [count])
     first = _bounds(e, memory, start, length)
@@ -261,7 +262,7 @@ def memory_fill() -> Func:
 
 def memory_copy() -> Func:
     """Build memory.copy (spec 4.6.10): (instance, target memory, source memory, target, source, length)."""
-    e = Stub("memory.copy", bytes([I64, I32, I32, I32, I32, I32]), b"", CONV_WASM)
+    e = Stub("memory.copy", bytes([I64]) + builtins.PARAMS[builtins.MEMORY_COPY], b"", CONV_WASM)
     _, to_memory, from_memory, to, from_, count = e.params
     length = e.emit(ops.I64_EXTEND_I32_U, [count])
     source = _bounds(e, from_memory, from_, length)
@@ -285,6 +286,10 @@ def memory_copy() -> Func:
 def _move(e: Stub, target: Value, source: Value, offset: Value, size: Value) -> None:
     to = e.emit(ops.I64_ADD, [target, offset])
     e.native(linux.symbol("memmove"), [to, e.emit(ops.I64_ADD, [source, offset]), size])
+
+
+NATIVE_BUILTINS: Final = {builtins.MEMORY_FILL: memory_fill, builtins.MEMORY_COPY: memory_copy}
+"""Builtins that need nothing of Python."""
 
 
 class FaultFront:
