@@ -39,16 +39,6 @@ SYSTEM_CALLS = {"figwasp.wasi.directories.host": {"figwasp.runtime.platform.linu
 """Modules that may ask the operating system what Python's `os` has no function for: `openat2`."""
 
 
-def circle(names: str) -> frozenset[str]:
-    return frozenset(f"figwasp.{name}" for name in names.split())
-
-
-KNOWN_CIRCLES = {
-    circle("wast.cell wast.world"),
-}
-"""Modules that still import each other. The list may only shrink."""
-
-
 def source_modules() -> dict[str, Path]:
     """Map every module below src to its file."""
     found = {}
@@ -224,11 +214,8 @@ def circles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
     return {frozenset(other for other in reach[module] if module in reach[other]) for module in graph if module in reach[module]}
 
 
-def test_no_circles_but_the_known_ones() -> None:
-    """Whoever breaks one takes it off the list."""
-    found = circles(import_graph(SOURCES, PACKAGES))
-    assert found - KNOWN_CIRCLES == set(), "new circles"
-    assert KNOWN_CIRCLES - found == set(), "listed, and no longer circles"
+def test_no_circles() -> None:
+    assert circles(import_graph(SOURCES, PACKAGES)) == set()
 
 
 @pytest.mark.parametrize(

@@ -140,17 +140,3 @@ class InstanceLayout:
         return self._funcrefs + FUNCREF_SIZE * (index - self.num_imported_funcs)
 
 
-# What compiled code asks of the runtime. A builtin is called like a wasm function of the instance: the instance first.
-BUILTIN_MEMORY_GROW: Final = 0  # (memory i32, delta i32) -> i32
-BUILTIN_MEMORY_FILL: Final = 1  # (memory i32, dst i32, value i32, length i32)
-BUILTIN_MEMORY_COPY: Final = 2  # (dst memory i32, src memory i32, dst i32, src i32, length i32)
-BUILTIN_MEMORY_INIT: Final = 3  # (memory i32, segment i32, dst i32, src i32, length i32)
-BUILTIN_DATA_DROP: Final = 4  # (segment i32)
-BUILTIN_TABLE_SET: Final = 5  # (table i32, index i32, reference i64)
-BUILTIN_TABLE_GROW: Final = 6  # (table i32, reference i64, delta i32) -> i32
-BUILTIN_TABLE_FILL: Final = 7  # (table i32, index i32, reference i64, length i32)
-BUILTIN_TABLE_COPY: Final = 8  # (dst table i32, src table i32, dst i32, src i32, length i32)
-BUILTIN_TABLE_INIT: Final = 9  # (table i32, segment i32, dst i32, src i32, length i32)
-BUILTIN_ELEM_DROP: Final = 10  # (segment i32)
-BUILTIN_GLOBAL_SET_REF: Final = 11  # (global i32, reference i64)
-BUILTIN_COUNT: Final = 12

@@ -14,7 +14,7 @@ from figwasp.errors import LimitExceeded
 from figwasp.ir import ops, order, params, pipeline
 from figwasp.ir.build import builder as build_module
 from figwasp.ir.evaluate.func import Trapped
-from figwasp.ir.evaluate.module import Machine
+from figwasp.ir.evaluate.instance import EvalInstance
 from figwasp.ir.text import show
 from figwasp.ir.verify import verify
 from figwasp.layout import CHECKED, GUARD
@@ -22,6 +22,7 @@ from figwasp.wasm.syntax.opcodes import BY_PREFIX
 from tests.golden import runner
 from tests.ir import programs
 from tests.ir.compiling import build_all, build_one, module_of
+from tests.ir.evaluating import evaluated, invoke
 
 KERNELS = [
     "fib",
@@ -76,9 +77,9 @@ def _expected(program: list[programs.Instr], args: list[int]) -> list[int] | str
         return "trap"
 
 
-def _actual(machine: Machine, args: list[int]) -> list[int] | str:
+def _actual(instance: EvalInstance, args: list[int]) -> list[int] | str:
     try:
-        return machine.invoke(0, args)
+        return instance.space.enter(instance.funcs[0], args)
     except Trapped as trap:
         return _TRAPS[trap.code]
 
@@ -89,12 +90,12 @@ def _agree(seed: int) -> tuple[int, int, bool]:
     program = programs.Generator(seed).program()
     module = module_of(programs.text(program))
     cases = [(args, _expected(program, args)) for args in (_arguments(rng) for _ in range(6))]
-    machines = [Machine(module, passes=passes) for passes in (None, params.run, pipeline.run)]
-    for machine in machines:
+    instances = [evaluated(module, passes=passes) for passes in (None, params.run, pipeline.run)]
+    for instance in instances:
         for args, expected in cases:
-            assert _actual(machine, args) == expected, (seed, args, show(machine.func(0)))
+            assert _actual(instance, args) == expected, (seed, args, show(instance.func(0)))
     traps = sum(expected == "trap" for _, expected in cases)
-    built = machines[0].func(0)
+    built = instances[0].func(0)
     verify(built)
     return len(cases) - traps, traps, any(value.op == ops.FRAME_AREA for value in built.blocks[0].code)
 
@@ -120,8 +121,8 @@ def _kernels() -> list[tuple[str, int]]:
 def test_kernels_compute_what_they_should(shared: Path, name: str, mode: int) -> None:
     case = json.loads((shared / "kernels/kernels.json").read_text())[name]
     module = module_of((shared / f"kernels/wasm/{name}.wasm").read_bytes())
-    machine = Machine(module, mode, pipeline.run, steps=1 << 30)
-    result = machine.invoke(machine.export(case["export"]), [case["n_small"]])
+    instance = evaluated(module, mode, pipeline.run, steps=1 << 30)
+    result = invoke(instance, case["export"], case["n_small"])
     assert result == [case["expect_small"] & 0xFFFF_FFFF]
 
 
@@ -173,9 +174,9 @@ def test_a_switch_that_writes_ten_thousand_locals_is_built_with_locals_in_the_fr
     func = build_one(source)
     verify(func)
     assert func.num_values < 10 * cases
-    machine = Machine(module_of(source))
-    assert machine.invoke(0, [6]) == [6]
-    assert machine.invoke(0, [5]) == [0]
+    instance = evaluated(module_of(source))
+    assert instance.space.enter(instance.funcs[0], [6]) == [6]
+    assert instance.space.enter(instance.funcs[0], [5]) == [0]
 
 
 def test_a_branch_that_carries_too_much_is_refused() -> None:

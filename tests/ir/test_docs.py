@@ -15,9 +15,11 @@ import pytest
 
 from figwasp import layout
 from figwasp.errors import TRAP_MESSAGES
+from figwasp.ir import builtins as table_of_builtins
 from figwasp.ir import ops, order, pipeline, text
 from figwasp.ir.build.builder import build, layout_of
 from figwasp.ir.func import Func
+from figwasp.ir.types import TYPE_NAMES
 from figwasp.ir.verify import verify
 from figwasp.wasm.valid.module import validate
 from tests.ir.compiling import module_of
@@ -31,7 +33,6 @@ TEXT = DOCUMENT.read_text(encoding="utf-8")
 PART = re.compile(r"<!-- (operations|built|improved|builtins|traps): (.*?) -->\n(.*?)<!-- end -->", re.DOTALL)
 PROGRAM = re.compile(r"<!-- program: (\w+) -->\n```wat\n(.*?)```\n", re.DOTALL)
 PROGRAMS = dict(PROGRAM.findall(TEXT))
-BUILTIN = re.compile(r"^BUILTIN_(\w+): Final = (\d+)  # (\(.*)$", re.MULTILINE)
 
 FLAGS = {
     ops.PURE: "pure", ops.COMMUTES: "commutes", ops.TRAPS: "traps", ops.READS: "reads", ops.WRITES: "writes",
@@ -102,9 +103,13 @@ def listing(words: str, make: Callable[[str], Func]) -> str:
 
 
 def builtins() -> str:
-    found = BUILTIN.findall((PACKAGE / "layout.py").read_text(encoding="utf-8"))
-    assert len(found) == layout.BUILTIN_COUNT
-    return table("target | name | parameters and result", [[number, name.lower(), type] for name, number, type in found])
+    rows = []
+    for number, name in enumerate(table_of_builtins.NAMES):
+        params = zip(table_of_builtins.OPERANDS[number].split(", "), table_of_builtins.PARAMS[number], strict=True)
+        shown = ", ".join(f"{operand}: {TYPE_NAMES[type]}" for operand, type in params)
+        results = "".join(f" -> {TYPE_NAMES[type]}" for type in table_of_builtins.RESULTS[number])
+        rows.append([str(number), name, f"({shown}){results}", table_of_builtins.MEANINGS[number]])
+    return table("target | name | parameters after the instance, result | meaning", rows)
 
 
 def traps() -> str:

@@ -9,32 +9,30 @@ import pytest
 
 from figwasp import errors, layout
 from figwasp.ir import ops
-from figwasp.ir.evaluate.func import Environment, Evaluator, OutOfSteps, Space, Trapped, Undefined, Unwound
-from figwasp.ir.evaluate.module import Host, Machine
+from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, OutOfSteps, Trapped, Undefined, Unwound
+from figwasp.ir.evaluate.instance import EvalInstance, EvalModule
+from figwasp.ir.evaluate.space import AddressSpace, Host
 from figwasp.ir.func import CONV_C, Call, Emitter, Func
 from figwasp.ir.text import parse
 from figwasp.layout import CHECKED, GUARD
 from tests.ir.compiling import module_of
+from tests.ir.evaluating import evaluated, invoke
 
 MODES = pytest.mark.parametrize("mode", [GUARD, CHECKED], ids=["guard", "checked"])
 
 
-def _machine(source: str, mode: int = GUARD, imports: list[Host] | None = None, steps: int = 100_000) -> Machine:
-    return Machine(module_of(source), mode, None, imports, steps)
+def _instance(source: str, mode: int = GUARD, *hosts: Host) -> EvalInstance:
+    return evaluated(module_of(source), mode, None, hosts, 100_000)
 
 
-def _call(machine: Machine, name: str, *args: int) -> list[int]:
-    return machine.invoke(machine.export(name), list(args))
-
-
-def _trap(machine: Machine, name: str, *args: int) -> int:
+def _trap(instance: EvalInstance, name: str, *args: int) -> int:
     with pytest.raises(Trapped) as info:
-        _call(machine, name, *args)
+        invoke(instance, name, *args)
     return info.value.code
 
 
 def _evaluate(text: str, *args: int, environment: Environment | None = None) -> list[int]:
-    return Evaluator(environment or Environment(Space()), 1000).run(parse(text), list(args))
+    return Evaluator(environment or Environment(NativeMemory()), 1000).run(parse(text), list(args))
 
 
 # Whole modules
@@ -44,8 +42,8 @@ def _evaluate(text: str, *args: int, environment: Environment | None = None) -> 
 @pytest.mark.parametrize("name", ["fib", "sha256"])
 def test_kernels(shared: Path, name: str, mode: int) -> None:
     case = json.loads((shared / "kernels/kernels.json").read_text())[name]
-    machine = Machine(module_of((shared / f"kernels/wasm/{name}.wasm").read_bytes()), mode)
-    assert _call(machine, case["export"], case["n_small"]) == [case["expect_small"] % (1 << 32)]
+    instance = evaluated(module_of((shared / f"kernels/wasm/{name}.wasm").read_bytes()), mode)
+    assert invoke(instance, case["export"], case["n_small"]) == [case["expect_small"] % (1 << 32)]
 
 
 MEMORY = """
@@ -68,37 +66,37 @@ MEMORY = """
 @MODES
 class TestMemory:
     def test_loads(self, mode: int) -> None:
-        machine = _machine(MEMORY, mode)
-        assert _call(machine, "load", 4) == [0xFF07_0605_0403_0201]
-        assert _call(machine, "load8", 15) == [0xFFFF_FFFF]
-        assert _call(machine, "load32", 12) == [0xFFFF_FFFF_FF07_0605]
+        instance = _instance(MEMORY, mode)
+        assert invoke(instance, "load", 4) == [0xFF07_0605_0403_0201]
+        assert invoke(instance, "load8", 15) == [0xFFFF_FFFF]
+        assert invoke(instance, "load32", 12) == [0xFFFF_FFFF_FF07_0605]
 
     def test_accesses_out_of_bounds_trap(self, mode: int) -> None:
-        machine = _machine(MEMORY, mode)
-        assert _call(machine, "load", 65536 - 12) == [0]
-        assert _trap(machine, "load", 65536 - 11) == errors.TRAP_OUT_OF_BOUNDS_MEMORY
-        assert _trap(machine, "load", 0xFFFF_FFFF) == errors.TRAP_OUT_OF_BOUNDS_MEMORY
-        assert _trap(machine, "store", 1, 0) == errors.TRAP_OUT_OF_BOUNDS_MEMORY
-        _call(machine, "store", 0, 0xABCD_1234)
-        assert machine.memories[0][-2:] == b"\x34\x12"
+        instance = _instance(MEMORY, mode)
+        assert invoke(instance, "load", 65536 - 12) == [0]
+        assert _trap(instance, "load", 65536 - 11) == errors.TRAP_OUT_OF_BOUNDS_MEMORY
+        assert _trap(instance, "load", 0xFFFF_FFFF) == errors.TRAP_OUT_OF_BOUNDS_MEMORY
+        assert _trap(instance, "store", 1, 0) == errors.TRAP_OUT_OF_BOUNDS_MEMORY
+        invoke(instance, "store", 0, 0xABCD_1234)
+        assert instance.memories[0].data[-2:] == b"\x34\x12"
 
     def test_growing(self, mode: int) -> None:
-        machine = _machine(MEMORY, mode)
-        assert _call(machine, "grow", 1) == [1, 2]
-        _call(machine, "store", 65536, 7)
-        assert _call(machine, "grow", 2) == [0xFFFF_FFFF, 2]
-        assert _call(machine, "grow", 0) == [2, 2]
+        instance = _instance(MEMORY, mode)
+        assert invoke(instance, "grow", 1) == [1, 2]
+        invoke(instance, "store", 65536, 7)
+        assert invoke(instance, "grow", 2) == [0xFFFF_FFFF, 2]
+        assert invoke(instance, "grow", 0) == [2, 2]
 
     def test_bulk_operations(self, mode: int) -> None:
-        machine = _machine(MEMORY, mode)
-        _call(machine, "fill", 100, 0x1FE, 3)
-        _call(machine, "init", 101, 2, 4)
-        _call(machine, "copy", 102, 101, 4)
-        assert machine.memories[0][100:107] == b"\xfeccdef\0"
-        _call(machine, "drop")
-        _call(machine, "init", 0, 0, 0)
+        instance = _instance(MEMORY, mode)
+        invoke(instance, "fill", 100, 0x1FE, 3)
+        invoke(instance, "init", 101, 2, 4)
+        invoke(instance, "copy", 102, 101, 4)
+        assert instance.memories[0].data[100:107] == b"\xfeccdef\0"
+        invoke(instance, "drop")
+        invoke(instance, "init", 0, 0, 0)
         for name, args in (("fill", (65536, 0, 1)), ("copy", (0, 65530, 7)), ("copy", (65530, 0, 7)), ("init", (0, 0, 1))):
-            assert _trap(machine, name, *args) == errors.TRAP_OUT_OF_BOUNDS_MEMORY
+            assert _trap(instance, name, *args) == errors.TRAP_OUT_OF_BOUNDS_MEMORY
 
 
 TABLES = """
@@ -128,57 +126,57 @@ TABLES = """
 
 class TestTables:
     @pytest.fixture
-    def machine(self) -> Machine:
-        return _machine(TABLES, imports=[lambda number: [number + 100]])
+    def instance(self) -> EvalInstance:
+        return _instance(TABLES, GUARD, lambda number: [number + 100])
 
-    def test_indirect_calls(self, machine: Machine) -> None:
-        assert _call(machine, "call", 1, 5) == [105]
-        assert _call(machine, "call", 2, 5) == [10]
-        assert _trap(machine, "call", 0, 5) == errors.TRAP_UNINITIALIZED_ELEMENT
-        assert _trap(machine, "call", 4, 5) == errors.TRAP_UNDEFINED_ELEMENT
+    def test_indirect_calls(self, instance: EvalInstance) -> None:
+        assert invoke(instance, "call", 1, 5) == [105]
+        assert invoke(instance, "call", 2, 5) == [10]
+        assert _trap(instance, "call", 0, 5) == errors.TRAP_UNINITIALIZED_ELEMENT
+        assert _trap(instance, "call", 4, 5) == errors.TRAP_UNDEFINED_ELEMENT
 
-    def test_segments(self, machine: Machine) -> None:
-        _call(machine, "init", 1, 0, 3)
-        assert _call(machine, "call", 1, 5) == [10]
-        assert _trap(machine, "call", 3, 5) == errors.TRAP_INDIRECT_CALL_TYPE_MISMATCH
-        assert _trap(machine, "init", 3, 0, 2) == errors.TRAP_OUT_OF_BOUNDS_TABLE
-        _call(machine, "drop")
-        assert _trap(machine, "init", 0, 0, 1) == errors.TRAP_OUT_OF_BOUNDS_TABLE
+    def test_segments(self, instance: EvalInstance) -> None:
+        invoke(instance, "init", 1, 0, 3)
+        assert invoke(instance, "call", 1, 5) == [10]
+        assert _trap(instance, "call", 3, 5) == errors.TRAP_INDIRECT_CALL_TYPE_MISMATCH
+        assert _trap(instance, "init", 3, 0, 2) == errors.TRAP_OUT_OF_BOUNDS_TABLE
+        invoke(instance, "drop")
+        assert _trap(instance, "init", 0, 0, 1) == errors.TRAP_OUT_OF_BOUNDS_TABLE
 
-    def test_growing_and_copying(self, machine: Machine) -> None:
-        assert _call(machine, "grow", 2) == [4, 6]
-        assert _call(machine, "call", 5, 4) == [8]
-        assert _call(machine, "grow", 1) == [0xFFFF_FFFF, 6]
-        _call(machine, "copy", 0, 1, 2)
-        assert _call(machine, "call", 0, 1) == [101]
-        assert _trap(machine, "copy", 5, 0, 2) == errors.TRAP_OUT_OF_BOUNDS_TABLE
+    def test_growing_and_copying(self, instance: EvalInstance) -> None:
+        assert invoke(instance, "grow", 2) == [4, 6]
+        assert invoke(instance, "call", 5, 4) == [8]
+        assert invoke(instance, "grow", 1) == [0xFFFF_FFFF, 6]
+        invoke(instance, "copy", 0, 1, 2)
+        assert invoke(instance, "call", 0, 1) == [101]
+        assert _trap(instance, "copy", 5, 0, 2) == errors.TRAP_OUT_OF_BOUNDS_TABLE
 
-    def test_references(self, machine: Machine) -> None:
-        _call(machine, "set", 1, 0x1234)
-        assert _call(machine, "get", 1) == [0x1234]
-        _call(machine, "fill", 0, 77, 2)
-        assert _call(machine, "get", 0) == [77]
-        assert _trap(machine, "get", 2) == errors.TRAP_OUT_OF_BOUNDS_TABLE
-        assert _trap(machine, "set", 2, 0) == errors.TRAP_OUT_OF_BOUNDS_TABLE
-        assert _call(machine, "global") == [0]
-        assert _call(machine, "start") == [0]
+    def test_references(self, instance: EvalInstance) -> None:
+        invoke(instance, "set", 1, 0x1234)
+        assert invoke(instance, "get", 1) == [0x1234]
+        invoke(instance, "fill", 0, 77, 2)
+        assert invoke(instance, "get", 0) == [77]
+        assert _trap(instance, "get", 2) == errors.TRAP_OUT_OF_BOUNDS_TABLE
+        assert _trap(instance, "set", 2, 0) == errors.TRAP_OUT_OF_BOUNDS_TABLE
+        assert invoke(instance, "global") == [0]
+        assert invoke(instance, "start") == [0]
 
 
 def test_start_function_and_globals() -> None:
-    machine = _machine("""(module
+    instance = _instance("""(module
       (global $a (mut i64) (i64.const -3)) (global $b f32 (f32.const 1.5)) (global $c (mut f64) (f64.const 0))
       (func $start global.get $a i64.const 1 i64.sub global.set $a)
       (start $start)
       (func (export "get") (result i64 f32) global.get $a global.get $b))""")
-    assert _call(machine, "get") == [(1 << 64) - 4, 0x3FC0_0000]
+    assert invoke(instance, "get") == [(1 << 64) - 4, 0x3FC0_0000]
 
 
 def test_several_results_pass_through_calls() -> None:
-    machine = _machine("""(module
+    instance = _instance("""(module
       (func $swap (param i32 i64) (result i64 i32) local.get 1 local.get 0)
       (func (export "f") (param i32 i64) (result i32 i64) local.get 0 local.get 1 call $swap call $swap2)
       (func $swap2 (param i64 i32) (result i32 i64) local.get 1 local.get 0))""")
-    assert _call(machine, "f", 3, 1 << 40) == [3, 1 << 40]
+    assert invoke(instance, "f", 3, 1 << 40) == [3, 1 << 40]
 
 
 @pytest.mark.parametrize(
@@ -192,15 +190,97 @@ def test_several_results_pass_through_calls() -> None:
     ],
 )
 def test_traps(code: str, args: tuple[int, int], trap: int) -> None:
-    machine = _machine(f'(module (func (export "f") (param i32 i32) (result i32) local.get 0 local.get 1 {code}))')
-    assert _trap(machine, "f", *args) == trap
+    instance = _instance(f'(module (func (export "f") (param i32 i32) (result i32) local.get 0 local.get 1 {code}))')
+    assert _trap(instance, "f", *args) == trap
 
 
 def test_endless_recursion_and_endless_loops_end() -> None:
-    machine = _machine('(module (func $f (export "f") call $f) (func (export "g") (loop br 0)))')
-    assert _trap(machine, "f") == errors.TRAP_STACK_EXHAUSTED
+    instance = _instance('(module (func $f (export "f") call $f) (func (export "g") (loop br 0)))')
+    assert _trap(instance, "f") == errors.TRAP_STACK_EXHAUSTED
     with pytest.raises(OutOfSteps):
-        _call(machine, "g")
+        invoke(instance, "g")
+
+
+SHARING = """
+(module
+  (memory (export "m") 1 2)
+  (table (export "t") 3 (ref null func) (ref.func $f))
+  (global $g (export "g") (mut i32) (i32.const 5))
+  (func $f (export "f") (result i32) global.get $g))
+"""
+SHARED = """
+(module
+  (import "" "m" (memory 1)) (import "" "f" (func $f (result i32)))
+  (import "" "t" (table 3 funcref)) (import "" "g" (global $g (mut i32)))
+  (elem (i32.const 0) func $grow $f)
+  (func $grow (result i32) i32.const 1 memory.grow)
+  (func (export "call") (param i32) (result i32) (global.set $g (i32.const 9)) local.get 0 call_indirect (result i32)))
+"""
+
+
+def _linked() -> tuple[EvalInstance, EvalInstance]:
+    space = AddressSpace()
+    first = EvalInstance(space, EvalModule(space, module_of(SHARING)), [])
+    second = EvalInstance(space, EvalModule(space, module_of(SHARED)), first.exports.values())
+    second.start()
+    return first, second
+
+
+def test_linked_instances() -> None:
+    first, second = _linked()
+    assert invoke(first, "f") == [5]
+    assert [invoke(second, "call", index) for index in range(3)] == [[1], [9], [9]]
+    assert len(first.memories[0]) == 2 << 16
+    assert _trap(second, "call", 3) == errors.TRAP_UNDEFINED_ELEMENT
+
+
+def test_calls_that_lead_nowhere_are_undefined() -> None:
+    first, second = _linked()
+    space = first.space
+    none = Call(b"", b"", 0)
+    code = space.native.read(first.funcs[0].address)
+    assert space.call(ops.CALL_PTR, none, [code, first.block], 0) == [5]
+    for op, args in (
+        (ops.CALL_PTR, [code, second.block]),
+        (ops.CALL_PTR, [code + 1, first.block]),
+        (ops.CALL, [first.block + 8]),
+        (ops.CALL_BUILTIN, [code, 0]),
+        (ops.CALL_NATIVE, [code]),
+    ):
+        with pytest.raises(Undefined, match="at 0x30"):
+            space.call(op, none, args, 0x30)
+
+
+def test_active_and_declared_segments_are_dropped() -> None:
+    instance = _instance("""(module (memory 1) (table $t 1 funcref)
+      (data $a (i32.const 0) "a") (elem $e (table $t) (i32.const 0) func $f) (elem $d declare func $f)
+      (func $f)
+      (func (export "data") (param i32) i32.const 1 i32.const 0 local.get 0 memory.init $a)
+      (func (export "active") (param i32) i32.const 0 i32.const 0 local.get 0 table.init $t $e)
+      (func (export "declared") (param i32) i32.const 0 i32.const 0 local.get 0 table.init $t $d))""")
+    assert instance.memories[0].data[0] == ord("a") and any(instance.tables[0].data)
+    for name in ("data", "active", "declared"):
+        assert invoke(instance, name, 0) == []
+        _trap(instance, name, 1)
+
+
+@pytest.mark.parametrize("field", ["memory 4097", "table 1048577 funcref"])
+def test_what_is_too_large_is_refused(field: str) -> None:
+    with pytest.raises(errors.LimitExceeded):
+        _instance(f"(module ({field}))")
+
+
+def test_memories_have_guard_pages_in_guard_mode_only() -> None:
+    for mode, error in ((GUARD, Trapped), (CHECKED, Undefined)):
+        instance = _instance("(module (memory 1))", mode)
+        with pytest.raises(error):
+            instance.space.native.find(instance.memories[0].base + 65533, 4)
+
+
+def test_a_trap_of_a_builtin_knows_where() -> None:
+    with pytest.raises(Trapped) as info:
+        invoke(_instance('(module (memory 1) (func (export "f") (memory.fill (i32.const 65535) (i32.const 0) (i32.const 2))))'), "f")
+    assert info.value.pos > 0x20
 
 
 # Single functions
@@ -223,7 +303,7 @@ def test_parameters_of_a_block_are_assigned_at_once() -> None:
     assert _evaluate(text, 10, 20, 4) == [20]
 
 
-def test_frame_areas_are_new_for_every_call() -> None:
+def test_frame_areas_are_new_for_everyinvoke() -> None:
     text = """func 0 "" (i64) -> (i64) {
     b0(v0: i64):
       v1 = frame_area 16
@@ -234,13 +314,13 @@ def test_frame_areas_are_new_for_every_call() -> None:
       v6 = i64_load v1, native+8
       return v6
     }"""
-    evaluator = Evaluator(Environment(Space()))
+    evaluator = Evaluator(Environment(NativeMemory()))
     assert evaluator.run(parse(text), [5]) == [5]
     assert evaluator.run(parse(text), [6]) == [6]
 
 
 def test_context_and_memory() -> None:
-    space = Space()
+    space = NativeMemory()
     space.map(0x1000, bytearray(layout.CTX_SIZE))
     space.map(0x2000, bytearray(b"\xff" * 8))
     space.write(0x1000 + layout.CTX_TICKS, 0x2000)
@@ -262,7 +342,7 @@ def test_context_and_memory() -> None:
 
 class _Recorder(Environment):
     def __init__(self) -> None:
-        super().__init__(Space())
+        super().__init__(NativeMemory())
         self.calls: list[tuple[str, list[int]]] = []
 
     def call(self, op: int, call: Call, args: list[int], pos: int) -> list[int]:
@@ -316,7 +396,7 @@ def test_values_must_fit_their_type() -> None:
     emitter = Emitter(func)
     emitter.ret([])
     with pytest.raises(Undefined, match="does not fit i32"):
-        Evaluator(Environment(Space())).run(func, [1 << 32])
+        Evaluator(Environment(NativeMemory())).run(func, [1 << 32])
 
 
 def test_guard_pages_trap_in_guard_mode_only() -> None:
@@ -326,7 +406,7 @@ def test_guard_pages_trap_in_guard_mode_only() -> None:
         _guarded(0).find(0x1000 + 100, 4)
 
 
-def _guarded(guard: int) -> Space:
-    space = Space()
+def _guarded(guard: int) -> NativeMemory:
+    space = NativeMemory()
     space.map(0x1000, bytearray(16), guard)
     return space

@@ -6,7 +6,7 @@ import pytest
 
 from figwasp.ir import ops, pipeline, text
 from figwasp.ir.build.builder import build, layout_of
-from figwasp.ir.evaluate.func import Environment, Evaluator, Space, Trapped
+from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, Trapped
 from figwasp.ir.func import Func
 from figwasp.ir.verify import BrokenFunc, verify
 from figwasp.wasm.valid.module import validate
@@ -37,7 +37,7 @@ def metered(body: str) -> Func:
 
 def outcome(func: Func, arg: int) -> tuple[list[int] | int, int]:
     """Evaluate a function; return its results, or the code of its trap, and what it has spent."""
-    environment = Environment(Space())
+    environment = Environment(NativeMemory())
     try:
         results: list[int] | int = Evaluator(environment).run(func, [0, arg])
     except Trapped as trap:

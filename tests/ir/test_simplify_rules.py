@@ -8,10 +8,11 @@ import pytest
 
 from figwasp.ir import ops, pipeline
 from figwasp.ir.evaluate.func import Trapped
-from figwasp.ir.evaluate.module import Machine
+from figwasp.ir.evaluate.instance import EvalInstance
 from figwasp.ir.func import PARAM, Value
 from figwasp.layout import GUARD
 from tests.ir.compiling import build_one, module_of
+from tests.ir.evaluating import evaluated, invoke
 
 # x, y are i32; p, q i64; f f32; d f64. On the right is what the function returns after simplification.
 RULES = """
@@ -237,22 +238,21 @@ def test_rule(expression: str, expected: str) -> None:
 _EDGES = [0, 1, 2, 7, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0x8000_0000_0000_0000, (1 << 64) - 1]
 
 
-def _outcome(machine: Machine, index: int, args: list[int]) -> list[int] | tuple[int, int]:
+def _outcome(instance: EvalInstance, args: list[int]) -> list[int] | tuple[int, int]:
     try:
-        return machine.invoke(index, args)
+        return invoke(instance, "f", *args)
     except Trapped as trap:
         return trap.code, trap.pos
 
 
 def _compare_on_random_arguments(source: str) -> None:
     rng = random.Random(source)
-    plain = Machine(module_of(source))
-    simplified = Machine(module_of(source), GUARD, pipeline.run)
-    index = plain.export("f")
-    widths = [64 if type in (ops.I64, ops.F64) else 32 for type in plain.func(index).params[1:]]
+    plain = evaluated(module_of(source))
+    simplified = evaluated(module_of(source), GUARD, pipeline.run)
+    widths = [64 if type in (ops.I64, ops.F64) else 32 for type in plain.func(0).params[1:]]
     for _ in range(12):
         args = [rng.choice([rng.getrandbits(64), *_EDGES]) % (1 << width) for width in widths]
-        assert _outcome(plain, index, args) == _outcome(simplified, index, args), args
+        assert _outcome(plain, args) == _outcome(simplified, args), args
 
 
 def test_rules_are_all_exercised() -> None:

@@ -12,14 +12,14 @@ import hypothesis.strategies as st
 import pytest
 
 from figwasp.ir import ops, order, params, pipeline
-from figwasp.ir.evaluate.func import Environment, Evaluator, Space, Undefined
-from figwasp.ir.evaluate.module import Machine
+from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, Undefined
 from figwasp.ir.func import CONV_C, Emitter, Func, Value
 from figwasp.ir.simplify.walk import simplify
 from figwasp.ir.text import show, show_value
 from figwasp.ir.verify import verify
 from figwasp.layout import CHECKED, GUARD
 from tests.ir.compiling import module_of
+from tests.ir.evaluating import evaluated, invoke
 
 _PURE = [op for op in range(ops.COUNT) if ops.FLAGS[op] & ops.PURE and ops.OPERANDS[op] and op != ops.SELECT]
 _TYPE = {"i": ops.I32, "l": ops.I64, "f": ops.F32, "d": ops.F64}
@@ -65,7 +65,7 @@ def expressions(draw: st.DrawFn) -> Func:
 
 def _value(func: Func, args: list[int]) -> list[int] | None:
     try:
-        return Evaluator(Environment(Space())).run(func, args)
+        return Evaluator(Environment(NativeMemory())).run(func, args)
     except Undefined:
         return None
 
@@ -168,8 +168,8 @@ def _check_pairs(first: int, prepare: list[int]) -> None:
     edges = [0x7FFF_FFFF_8000_0000, (1 << 64) - 1, 0x1234_5678_9ABC_DEF0]
     for edge in edges:
         args = [bits & _mask(type) for bits, type in zip([edge, edge, rng.getrandbits(64), rng.getrandbits(64)], plain.params)]
-        expected = Evaluator(Environment(Space())).run(plain, args)
-        actual = Evaluator(Environment(Space())).run(simplified, args)
+        expected = Evaluator(Environment(NativeMemory())).run(plain, args)
+        actual = Evaluator(Environment(NativeMemory())).run(simplified, args)
         for value, one, other in zip(results, expected, actual):
             assert one == other, (args, show_value(value), [show_value(arg) for arg in value.args])
 
@@ -184,8 +184,8 @@ def test_kernels_compute_the_same_in_fewer_steps(shared: Path, name: str, mode: 
     module = module_of((shared / f"kernels/wasm/{name}.wasm").read_bytes())
     steps = []
     for passes in (params.run, pipeline.run):
-        machine = Machine(module, mode, passes)
-        (result,) = machine.invoke(machine.export(case["export"]), [case["n_small"]])
+        instance = evaluated(module, mode, passes)
+        (result,) = invoke(instance, case["export"], case["n_small"])
         assert result == case["expect_small"] % (1 << 32)
-        steps.append(machine.steps_left)
+        steps.append(instance.space.evaluator.steps)
     assert steps[1] > steps[0]

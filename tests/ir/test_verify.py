@@ -24,6 +24,7 @@ b0(v0: i64, v1: i32):
   v5 = result v4, 1
   v6 = i64_load v0, const+16
   i32_store v4, v6, v1, mem0+4
+  v8 = call_builtin builtin6 v0, v1, v5, v5 : (i32, i64, i64) -> (i64)
   trapif v4, 6
   jump b1(v3, v5)
 b1(v10: i32, v11: i64) loop depth 1:
@@ -67,6 +68,14 @@ BROKEN = {
     "select of two types": (GOOD, "select v10, v2, v1", "select v10, v11, v1", "operands must be"),
     "call with another argument": (GOOD, "call f1 v0, v3", "call f1 v0, v0", "operands must be"),
     "call without instance": (GOOD, "call f1 v0, v3", "call f1 v3, v3", "operands must be"),
+    "no such builtin": (GOOD, "builtin6", "builtin12", "call_builtin has no target 12"),
+    "builtin with other parameters": (
+        GOOD,
+        "v1, v5, v5 : (i32, i64, i64)",
+        "v1, v5, v3 : (i32, i64, i32)",
+        r"table_grow is \(i32, i64, i64\) -> \(i64\)",
+    ),
+    "builtin with other results": (GOOD, ", i64) -> (i64)\n  trap", ", i64) -> (i64, i32)\n  trap", "table_grow is"),
     "base of another type": (GOOD, "i64_load v0, const", "i64_load v1, const", "base must be i64"),
     "base missing": (GOOD, "i64_load v0, const", "i64_load const", "base must be i64"),
     "index of another type": (
@@ -74,7 +83,6 @@ BROKEN = {
     ),
     "one operand too many": (GOOD, "i32_store v4, v6, v1, mem0", "i32_store v4, v6, v6, v1, mem0", "base must be i64"),
     "value stored of another type": (GOOD, "i32_store v4, v6", "i32_store v5, v6", "value must be i32"),
-    "offset too large": (GOOD, "mem0+4", "mem0+4294967296", "offset must be less"),
     "store where nothing changes": (GOOD, "mem0+4", "const+4", "what never changes must not be written"),
     "returns another type": (GOOD, "return v10", "return v11", "operands must be"),
     "terminator inside": (GOOD, "  trapif v4, 6\n", "  trap 6\n", "terminators are last"),

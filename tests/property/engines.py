@@ -15,8 +15,9 @@ from figwasp.codegen.isa.x64 import registers as x64
 from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.codegen.regalloc import allocate as regalloc
 from figwasp.ir import pipeline
+from figwasp.ir.evaluate.externs import FuncRef
 from figwasp.ir.evaluate.func import OutOfSteps, Trapped
-from figwasp.ir.evaluate.module import Machine
+from figwasp.ir.evaluate.instance import EvalInstance
 from figwasp.ir.types import FLOAT, INT
 from figwasp.runtime.code.compile import CompiledModule
 from figwasp.runtime.native import ticker
@@ -30,6 +31,7 @@ from figwasp.runtime.start import native_runtime
 from figwasp.wasm.syntax.module import FUNC, Import, Module
 from figwasp.wasm.syntax.types import EXTERNREF, FuncType, GlobalType, MemoryType, TableType
 from figwasp.wasm.valid.module import facts_at_once
+from tests.ir.evaluating import evaluated, invoke
 from tests.property.modules import Call
 from tests.property.outcomes import Outcome, OutOfTime, from_python, imported, imported_python, seen, to_python
 
@@ -178,34 +180,31 @@ def run_evaluator(module: Module, calls: list[Call], mode: int, passes: bool) ->
     outcome = Outcome()
     try:
         try:
-            machine = Machine(module, mode, pipeline.run if passes else None, hosts, STEPS)
+            instance = evaluated(module, mode, pipeline.run if passes else None, hosts, STEPS)
         except Trapped as trap:
             outcome.results.append(("start", errors.TRAP_MESSAGES[trap.code], ()))
             return outcome
         for name, args in calls:
-            _evaluate(machine, name, args, outcome)
+            _evaluate(instance, name, args, outcome)
     except OutOfSteps:
         raise OutOfTime("the evaluator has taken too many steps") from None
-    outcome.memory = bytes(machine.memories[0]) if machine.memories else b""
-    outcome.globals = [seen(one.type, _cell(machine, k)) for k, one in enumerate(module.globals)]
-    outcome.tables = [[not any(table[k : k + 8]) for k in range(0, len(table), 8)] for table in machine.tables]
+    outcome.memory = bytes(instance.memories[0].data) if instance.memories else b""
+    outcome.globals = [seen(one.type.type, instance.space.native.read(one.address)) for one in instance.globals]
+    outcome.tables = [[not any(table.data[8 * k : 8 * k + 8]) for k in range(len(table))] for table in instance.tables]
     return outcome
 
 
-def _evaluate(machine: Machine, name: str, args: list[int], outcome: Outcome) -> None:
-    index = machine.export(name)
-    if any(export.name == REFUEL for export in machine.module.exports):
-        machine.invoke(machine.export(REFUEL), [])
+def _evaluate(instance: EvalInstance, name: str, args: list[int], outcome: Outcome) -> None:
+    func = instance.exports[name]
+    assert isinstance(func, FuncRef)
+    if REFUEL in instance.exports:
+        invoke(instance, REFUEL)
     try:
-        results = machine.invoke(index, args)
+        results = instance.space.enter(func, args)
     except Trapped as trap:
         outcome.results.append((name, errors.TRAP_MESSAGES[trap.code], ()))
     else:
-        outcome.results.append((name, "ok", tuple(map(seen, machine.module.func_type(index).results, results))))
-
-
-def _cell(machine: Machine, index: int) -> int:
-    return machine.space.read(machine._cell(index))
+        outcome.results.append((name, "ok", tuple(map(seen, func.type.results, results))))
 
 
 def evaluator(module: Module, calls: list[Call]) -> Outcome:

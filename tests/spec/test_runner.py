@@ -419,6 +419,14 @@ def _recursion_limit_kept() -> Iterator[None]:
     assert sys.getrecursionlimit() == before
 
 
+def test_the_evaluator_counts_steps_for_each_action(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("figwasp.wast.evaluated._STEPS", 10_000)
+    module = """(module (func (export "f") (param i32) (loop
+      (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))"""
+    few, many = '(invoke "f" (i32.const 1000))', '(invoke "f" (i32.const 10000))'
+    assert outcome(module + 4 * few + many + few, "evaluate") == (6, 1, 0)
+
+
 def test_the_evaluator_gives_the_recursion_limit_back() -> None:
     with _recursion_limit_kept():
         assert outcome('(assert_exhaustion (invoke "deep") "call stack exhausted")', "evaluate") == (1, 0, 0)

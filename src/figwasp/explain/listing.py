@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final
 
-from figwasp import layout
 from figwasp.codegen.code import RELOC_CELL, RELOC_STUB, STUB_TRAP, Code
 from figwasp.codegen.disasm import disassemble
 from figwasp.codegen.emit import Origin
@@ -18,16 +17,11 @@ from figwasp.codegen.target import Target
 from figwasp.codegen.text import STUB_NAMES
 from figwasp.errors import TRAP_MESSAGES
 from figwasp.explain.symbols import HIDDEN, Symbols
+from figwasp.ir import builtins
 
 CELL: Final = 8  # bytes of the constants on a line
 MAX_BYTES_WIDTH: Final = 29
 """Instructions of more than ten bytes shift the text on their line."""
-
-_BUILTINS: Final = {
-    number: name.removeprefix("BUILTIN_").lower()
-    for name, number in vars(layout).items()
-    if name.startswith("BUILTIN_") and name != "BUILTIN_COUNT"
-}
 
 
 Widths = tuple[int, int]
@@ -101,7 +95,7 @@ def _resolved(text: str, kind: int, index: int) -> str:
     """Return the text of an instruction with what its relocation refers to."""
     if kind == RELOC_STUB:
         return f"{text.partition(' ')[0]} <{STUB_NAMES[index]}>"
-    name = f"function {index}" if kind == RELOC_CELL else f"builtin {_BUILTINS.get(index, index)}"
+    name = f"function {index}" if kind == RELOC_CELL else f"builtin {builtins.NAMES[index]}"
     return f"{text.partition('[')[0]}[<{name}>]"
 
 

@@ -256,7 +256,7 @@ STORE_OF: Final = [BY_NAME[name] for name in types.STORES]
 """Type -> the operation that loads or stores a whole value of it."""
 
 # A load or store accesses the bytes at base + index + offset. The base is an i64, an address; the index an i32, which is
-# zero-extended, or an i64; the offset is 0 <= offset < 2**32. The region says what the access may alias with:
+# zero-extended, or an i64; the offset is 0 <= offset < 2**64. The region says what the access may alias with:
 
 REGION_CONST: Final = 0  # never changes while the instance lives: loads of it are pure
 REGION_GLOBAL: Final = 1  # globals
@@ -266,16 +266,21 @@ REGION_NATIVE: Final = 4  # context, frame areas, in stubs everything else: may 
 REGION_MEMORY: Final = 16  # + memory index: linear memory; an access may fault and is then a trap
 
 
+OFFSET_BITS: Final = 64
+"""Bits of the offset in the aux of an access, below its region."""
+OFFSET_MASK: Final = (1 << OFFSET_BITS) - 1
+
+
 def memory_aux(offset: int, region: int) -> int:
     """Pack the aux of a load or store."""
-    return region << 40 | offset
+    return region << OFFSET_BITS | offset
 
 
 def aux_offset(aux: int) -> int:
     """Return the offset of a load or store."""
-    return aux & 0xFF_FFFF_FFFF
+    return aux & OFFSET_MASK
 
 
 def aux_region(aux: int) -> int:
     """Return the alias region of a load or store."""
-    return aux >> 40
+    return aux >> OFFSET_BITS

@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import Final, NoReturn
 
 from figwasp.errors import TRAP_MESSAGES
-from figwasp.ir import ops
+from figwasp.ir import builtins, ops
 from figwasp.ir.func import CONV_C, CONV_WASM, PARAM, Block, Call, Func, Value
 from figwasp.ir.text import show_value
 from figwasp.ir.types import BITS, BY_LETTER
-from figwasp.layout import BUILTIN_COUNT
 
 __all__ = ["BrokenFunc", "verify"]
 
@@ -29,7 +28,7 @@ _LEAD: Final = {
     ops.TAIL_PTR: 2,
 }
 """Operands of a call before the parameters: code, instance or address."""
-_TARGETS: Final = {ops.CALL: range(1 << 31), ops.CALL_BUILTIN: range(BUILTIN_COUNT)}
+_TARGETS: Final = {ops.CALL: range(1 << 31), ops.CALL_BUILTIN: range(builtins.COUNT)}
 """What `Call.target` may be; that of other calls is -1."""
 
 
@@ -161,6 +160,8 @@ class _Checker:
         self.expect(not tail or call.results == self.func.results, "a tail call must have the results of the function")
         self._check_type(value, call.results[0] if call.results and not tail else ops.VOID)
         self._check_callee(value.op, call)
+        if value.op == ops.CALL_BUILTIN:
+            self._check_builtin(call)
 
     def _check_callee(self, op: int, call: Call) -> None:
         self.expect(call.target in _TARGETS.get(op, (-1,)), f"{ops.NAMES[op]} has no target {call.target}")
@@ -170,13 +171,17 @@ class _Checker:
             self.expect(self.func.conv == CONV_C, f"{ops.NAMES[op]} stands in functions of convention c only")
         self.expect(op != ops.CALL_NATIVE or len(call.params) <= 4, "a native call has 4 parameters at most")
 
+    def _check_builtin(self, call: Call) -> None:
+        signature = builtins.PARAMS[call.target], builtins.RESULTS[call.target]
+        types = " -> ".join(_names(list(part)) for part in signature)
+        self.expect((call.params, call.results) == signature, f"{builtins.NAMES[call.target]} is {types}")
+
     def _check_access(self, value: Value) -> None:
         op = value.op
         args = value.args
         name = ops.NAMES[op]
         region = ops.aux_region(self._int(value))
         self.expect(0 <= region <= ops.REGION_NATIVE or region >= ops.REGION_MEMORY, f"there is no region {region}")
-        self.expect(0 <= ops.aux_offset(self._int(value)) < 1 << 32, "the offset must be less than 2**32")
         if ops.FLAGS[op] & ops.WRITES:
             self.expect(region != ops.REGION_CONST, "what never changes must not be written")
             self.expect(bool(args) and args[0].type == _TYPE_OF_NAME[name[:3]], f"the value must be {name[:3]}")

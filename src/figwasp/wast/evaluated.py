@@ -6,28 +6,34 @@ It does its own linking (spec 4.7.2, matching of 3.5), so that a script tells th
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from figwasp import errors, layout
+from figwasp import errors
 from figwasp.features import ALL, DEFAULT, Features
+from figwasp.ir import constants, pipeline
+from figwasp.ir.evaluate.externs import Extern, FuncRef, Global, Memory, Table, Tag
 from figwasp.ir.evaluate.func import Trapped
+from figwasp.ir.evaluate.instance import EvalInstance, EvalModule
+from figwasp.ir.evaluate.space import AddressSpace
 from figwasp.layout import GUARD
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.syntax.module import FUNC, MEMORY, TABLE, TAG, Import, Module
+from figwasp.wasm.syntax.module import TAG, Import
 from figwasp.wasm.syntax.types import MemoryType, TableType, is_extern, is_ref, type_name
 from figwasp.wasm.valid.matching import global_matches, memory_matches, table_matches
 from figwasp.wasm.valid.subtyping import canonical_type
-from figwasp.wast.cell import Cell
 from figwasp.wast.engine import SPECTEST, Found, ScriptError, argument_bits, number
 from figwasp.wast.script import Value
-from figwasp.wast.world import Built, Extern, FuncRef, Global, Memory, Table, Tag, World
 
 __all__ = ["EvaluatedEngine", "EvaluatedInstance"]
 
 _HOST_REFS: Final = 1 << 60
 """The bits of the host's reference 0; those of the next ones follow."""
+_STEPS: Final = 100_000_000
+"""Values that one action may have evaluated."""
+_DEPTH: Final = 1000
+"""Calls at once; Python's stack must hold them."""
 _RECURSION: Final = 20_000
 """Python frames that a call may take: some seven for each of wasm."""
 
@@ -36,51 +42,52 @@ class EvaluatedEngine:
     """Makes instances that the evaluator runs.
 
     Args:
-        mode: how the IR makes memory accesses safe: `build.GUARD` or `build.CHECKED`.
+        mode: how the IR makes memory accesses safe: GUARD or CHECKED.
         features: the proposals that are on.
     """
 
     def __init__(self, mode: int = GUARD, features: Features = DEFAULT) -> None:
-        self._world = World(mode)
+        self._space = AddressSpace(mode, pipeline.run, _STEPS, _DEPTH)
         self._features = features
 
-    def define(self, data: bytes) -> Built:
+    def define(self, data: bytes) -> EvalModule:
         """Decode and validate a module, as `Engine.define`."""
-        return Built(decode(data, self._features), self._world.mode, self._world.types)
+        return EvalModule(self._space, decode(data, self._features))
 
-    def instantiate(self, definition: Built, registered: Mapping[str, EvaluatedInstance]) -> EvaluatedInstance:
+    def instantiate(self, definition: EvalModule, registered: Mapping[str, EvaluatedInstance]) -> EvaluatedInstance:
         """Instantiate a module, as `Engine.instantiate`."""
-        if definition.missing is not None:
-            raise errors.Unsupported(f"no support for {definition.missing} yet", definition.missing)
+        missing = constants.missing_feature(definition.decoded)
+        if missing is not None:
+            raise errors.Unsupported(f"no support for {missing} yet", missing)
         imports = definition.decoded.imports
         return self._start(definition, [self._resolve(item, registered, definition) for item in imports])
 
     def spectest(self) -> EvaluatedInstance:
         """Return a new instance of the host module."""
-        definition = Built(decode(SPECTEST, ALL), self._world.mode, self._world.types)
+        definition = EvalModule(self._space, decode(SPECTEST, ALL))
         module = definition.decoded
         types = module.func_types[: module.num_imported_funcs]
-        funcs = [self._world.new_host_func(module.signature(type_), definition.numbers[type_]) for type_ in types]
-        return self._start(definition, list[Extern](funcs))
+        funcs = [self._space.add_host(module.signature(type_), definition.numbers[type_], _do_nothing) for type_ in types]
+        return self._start(definition, funcs)
 
-    def _start(self, definition: Built, externs: list[Extern]) -> EvaluatedInstance:
-        cell = Cell(self._world, definition, externs)
-        with _traps():
-            cell.start()
-        return EvaluatedInstance(cell)
+    def _start(self, definition: EvalModule, externs: Iterable[Extern]) -> EvaluatedInstance:
+        instance = EvalInstance(self._space, definition, externs)
+        with _action(self._space):
+            instance.start()
+        return EvaluatedInstance(instance)
 
-    def _resolve(self, item: Import, registered: Mapping[str, EvaluatedInstance], built: Built) -> Extern:
+    def _resolve(self, item: Import, registered: Mapping[str, EvaluatedInstance], definition: EvalModule) -> Extern:
         """Find what satisfies an import.
 
         Raises:
             Unlinkable: nothing does.
         """
         instance = registered.get(item.module)
-        extern = instance.extern(item.name) if instance is not None else None
+        extern = instance.exports.get(item.name) if instance is not None else None
         if extern is None:
             raise errors.Unlinkable(f"unknown import: {item.module}.{item.name}")
-        wanted = built.decoded.signature(item.desc) if isinstance(item.desc, int) else item.desc
-        if not self._matches(extern, item, built.numbers):
+        wanted = definition.decoded.signature(item.desc) if isinstance(item.desc, int) else item.desc
+        if not self._matches(extern, item, definition.numbers):
             raise errors.Unlinkable(
                 f"incompatible import type: {item.module}.{item.name} is {extern.type}, not {wanted}"
             )
@@ -92,53 +99,53 @@ class EvaluatedEngine:
         if isinstance(wanted, int):
             if item.kind == TAG:
                 return isinstance(extern, Tag) and extern.number == numbers[wanted]
-            return isinstance(extern, FuncRef) and self._world.types.derives(extern.number, numbers[wanted])
+            return isinstance(extern, FuncRef) and self._space.types.derives(extern.number, numbers[wanted])
         if isinstance(wanted, MemoryType):
-            return isinstance(extern, Memory) and memory_matches(len(extern.data) >> extern.type.page, extern.type, wanted)
+            return isinstance(extern, Memory) and memory_matches(len(extern) >> extern.type.page, extern.type, wanted)
         if isinstance(wanted, TableType):
             elem = canonical_type(wanted.elem, numbers)
-            return isinstance(extern, Table) and table_matches(len(extern.data) >> 3, extern.type, extern.elem, wanted, elem)
+            return isinstance(extern, Table) and table_matches(len(extern), extern.type, extern.elem, wanted, elem)
         content = canonical_type(wanted.type, numbers)
-        return isinstance(extern, Global) and global_matches(self._world.types, extern.type, extern.content, wanted, content)
+        return isinstance(extern, Global) and global_matches(self._space.types, extern.type, extern.content, wanted, content)
 
 
 class EvaluatedInstance:
-    """An instance under test."""
+    """An instance under test.
 
-    __slots__ = ("_cell", "_exports")
+    Attributes:
+        exports: its exports.
+    """
 
-    def __init__(self, cell: Cell) -> None:
-        self._cell = cell
-        module = cell.built.decoded
-        self._exports = {item.name: _exported(cell, module, item.kind, item.index) for item in module.exports}
+    __slots__ = ("_space", "exports")
 
-    def extern(self, name: str) -> Extern | None:
-        """Return an export, or None."""
-        return self._exports.get(name)
+    def __init__(self, instance: EvalInstance) -> None:
+        self._space = instance.space
+        self.exports: Mapping[str, Extern] = instance.exports
 
     def invoke(self, name: str, args: Sequence[Value]) -> list[Found]:
         """Call an export, as `Instance.invoke`."""
-        func = self._exports.get(name)
+        func = self.exports.get(name)
         if not isinstance(func, FuncRef):
             raise ScriptError(f"no exported function {name!r}")
         params = func.type.params
         given = argument_bits(args, params)
         bits = [_argument(value, code) for value, code in zip(given, params, strict=True)]
-        with _traps():
-            results = self._cell.world.enter(func.address, bits)
+        with _action(self._space):
+            results = self._space.enter(func, bits)
         return [_found(code, result) for code, result in zip(func.type.results, results, strict=True)]
 
     def get(self, name: str) -> Found:
         """Return the value of an exported global, as `Instance.get`."""
-        global_ = self._exports.get(name)
+        global_ = self.exports.get(name)
         if not isinstance(global_, Global):
             raise ScriptError(f"no exported global {name!r}")
-        return _found(global_.type.type, self._cell.world.space.read(global_.address))
+        return _found(global_.type.type, self._space.native.read(global_.address))
 
 
 @contextmanager
-def _traps() -> Iterator[None]:
-    """Turn what leaves the evaluator into the errors of the engine proper, and let Python recurse deeply enough."""
+def _action(space: AddressSpace) -> Iterator[None]:
+    """Fill the steps up, let Python recurse deeply enough, turn traps of the evaluator into errors of the engine proper."""
+    space.evaluator.steps = _STEPS
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _RECURSION))
     try:
@@ -150,15 +157,9 @@ def _traps() -> Iterator[None]:
         sys.setrecursionlimit(limit)
 
 
-def _exported(cell: Cell, module: Module, kind: int, index: int) -> Extern:
-    if kind == FUNC:
-        type_number = cell.world.space.read(cell.funcs[index] + layout.FUNCREF_TYPE, 4)
-        return FuncRef(cell.funcs[index], module.func_type(index), type_number)
-    if kind == TABLE:
-        return cell.tables[index]
-    if kind == TAG:
-        return cell.tags[index]
-    return cell.memories[index] if kind == MEMORY else cell.globals[index]
+def _do_nothing(*_: int) -> list[int]:
+    """Be a function of the host module."""
+    return []
 
 
 def _argument(bits: int | None, code: int) -> int:

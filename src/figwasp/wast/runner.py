@@ -132,7 +132,7 @@ def _run(script: _Script, command: Command, report: Report) -> None:
     except errors.Unsupported as missing:
         if not missing.feature:
             raise
-        script.cloud_action(command.action, missing.feature)
+        script.taint_action(command.action, missing.feature)
         tally.not_yet += 1
         report.missing[missing.feature] += 1
     except _Wrong as wrong:
@@ -142,7 +142,7 @@ def _run(script: _Script, command: Command, report: Report) -> None:
 
 
 def _fail(script: _Script, command: Command, report: Report, wrong: _Wrong) -> None:
-    feature = script.clouding(command.action)
+    feature = script.taint_of(command.action)
     tally = report.tally(command.kind)
     if feature is not None:
         tally.not_yet += 1
@@ -210,8 +210,8 @@ class _Script:
         self.instances: dict[str | None, Instance | _Absent] = {}
         self.registered = registered
         self.absent: dict[str, _Absent] = {}
-        # Instances that what could not be executed may write to: what it would have done to them is not done.
-        self.clouded: dict[int, str] = {}
+        # Instances that something which could not be executed might have changed, and the feature that it lacks.
+        self.tainted: dict[int, str] = {}
         # What each instance imports from.
         self.sources: dict[int, set[str]] = {}
 
@@ -222,18 +222,18 @@ class _Script:
         assert source is not None
         return self.engine.define(source.encode())
 
-    def cloud_action(self, action: Action | None, feature: str) -> None:
-        """Note that an action has not been done which may have changed its instance, and those that this imports from."""
+    def taint_action(self, action: Action | None, feature: str) -> None:
+        """Taint the instance of an action that was not done, and those that this imports from: it may have changed them."""
         if action is None:
             return
         key = id(self.instances.get(action.module))
-        self.clouded.setdefault(key, feature)
-        self._cloud(self.sources.get(key, set()), feature)
+        self.tainted.setdefault(key, feature)
+        self._taint(self.sources.get(key, set()), feature)
 
-    def _cloud(self, names: set[str], feature: str) -> None:
+    def _taint(self, names: set[str], feature: str) -> None:
         for name in names:
             if name in self.registered:
-                self.clouded.setdefault(id(self.registered[name]), feature)
+                self.tainted.setdefault(id(self.registered[name]), feature)
 
     def instantiate(self, definition: Definition) -> Instance:
         """Make an instance."""
@@ -241,12 +241,12 @@ class _Script:
         for name in names & self.absent.keys():
             reason = self.absent[name].reason
             if isinstance(reason, _NotYet):
-                self._cloud(names, reason.feature)
+                self._taint(names, reason.feature)
             raise reason
         try:
             instance = self.engine.instantiate(definition, self.registered)
         except errors.Unsupported as error:
-            self._cloud(names, error.feature)
+            self._taint(names, error.feature)
             raise
         self.sources[id(instance)] = names
         return instance
@@ -260,9 +260,9 @@ class _Script:
             raise found.reason
         return found
 
-    def clouding(self, action: Action | None) -> str | None:
-        """Return the feature for want of which the state of the instance of an action is uncertain, or None."""
-        return self.clouded.get(id(self.instances.get(action.module))) if action is not None else None
+    def taint_of(self, action: Action | None) -> str | None:
+        """Return the feature for want of which the instance of an action is tainted, or None."""
+        return self.tainted.get(id(self.instances.get(action.module))) if action is not None else None
 
     def perform(self, action: Action | None) -> list[Found]:
         """Do an action and return its results."""

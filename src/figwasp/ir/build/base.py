@@ -258,17 +258,21 @@ class Builder:
             self._run = None
 
     def charge_bulk(self, count: Value, shift: int) -> None:
-        """Take fuel for a bulk operation before it is executed: `count` (i32) >> `shift`, beside the 1 of any instruction."""
+        """Take fuel for a bulk operation before it is executed: `count` >> `shift`, beside the 1 of any instruction."""
         if not self.metered:
             return
         self.spent -= 1
         self.close_run()
         context = self.emit(ops.CONTEXT, [])
         aux = ops.memory_aux(CTX_FUEL, ops.REGION_NATIVE)
-        cost = self.emit(ops.I64_SHR_U, [self.emit(ops.I64_EXTEND_I32_U, [count]), self.const(ops.I64, shift)])
+        cost = self.emit(ops.I64_SHR_U, [self.widen(count), self.const(ops.I64, shift)])
         self.emit(ops.I64_STORE, [self.emit(ops.I64_SUB, [self.emit(ops.I64_LOAD, [context], aux), cost]), context], aux)
         self.open_run()  # which finds out whether that was too much
         self.spent = 1
+
+    def widen(self, value: Value) -> Value:
+        """Return a place or length as an i64; one of 32 bits is unsigned."""
+        return self.emit(ops.I64_EXTEND_I32_U, [value]) if value.type == ops.I32 else value
 
     def pop(self, count: int) -> list[Value]:
         """Remove and return the topmost operands."""

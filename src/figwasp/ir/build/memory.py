@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp import errors, layout
-from figwasp.ir import ops
+from figwasp.ir import builtins, ops
 from figwasp.ir.build.base import Builder, Method, ir_types
 from figwasp.ir.func import Call, Value
 from figwasp.wasm.binary.immediates import MEMARG, MEMORY_INDEX_FLAG
@@ -78,7 +78,7 @@ def _memarg(b: Builder, pos: int) -> tuple[int, int]:
     pos += 1
     if offset >= 0x80:
         offset, pos = b.unsigned(pos - 1)
-    return region << 40 | offset, pos
+    return ops.memory_aux(offset, region), pos
 
 
 def _address(b: Builder, aux: int, size: int) -> list[Value]:
@@ -117,11 +117,12 @@ def _build_store(b: Builder, pos: int) -> int:
     return pos
 
 
-def call_builtin(b: Builder, builtin: int, args: list[Value], results: bytes = b"") -> Value:
-    """Append a call of a builtin."""
-    params = bytes(value.type for value in args)
+def call_builtin(b: Builder, builtin: int, args: list[Value]) -> Value:
+    """Append a call of a builtin, to which places and lengths of 32 bits are extended."""
+    params, results = builtins.PARAMS[builtin], builtins.RESULTS[builtin]
+    wide = [b.widen(arg) if type == ops.I64 else arg for arg, type in zip(args, params, strict=True)]
     type = results[0] if results else ops.VOID
-    return b.emit_typed(ops.CALL_BUILTIN, type, [b.instance, *args], Call(params, results, builtin))
+    return b.emit_typed(ops.CALL_BUILTIN, type, [b.instance, *wide], Call(params, results, builtin))
 
 
 def _build_memory_size(b: Builder, pos: int) -> int:
@@ -134,14 +135,14 @@ def _build_memory_size(b: Builder, pos: int) -> int:
 def _build_memory_grow(b: Builder, pos: int) -> int:
     memory, pos = b.unsigned(pos)
     args = [b.const(_I32, memory), b.stack.pop()]
-    b.stack.append(call_builtin(b, layout.BUILTIN_MEMORY_GROW, args, bytes((_I32,))))
+    b.stack.append(b.emit(ops.I32_WRAP_I64, [call_builtin(b, builtins.MEMORY_GROW, args)]))
     return pos
 
 
 def _build_memory_fill(b: Builder, pos: int) -> int:
     memory, pos = b.unsigned(pos)
     b.charge_bulk(b.stack[-1], _BYTES_SHIFT)
-    call_builtin(b, layout.BUILTIN_MEMORY_FILL, [b.const(_I32, memory), *b.pop(3)])
+    call_builtin(b, builtins.MEMORY_FILL, [b.const(_I32, memory), *b.pop(3)])
     return pos
 
 
@@ -149,7 +150,7 @@ def _build_memory_copy(b: Builder, pos: int) -> int:
     target, pos = b.unsigned(pos)
     source, pos = b.unsigned(pos)
     b.charge_bulk(b.stack[-1], _BYTES_SHIFT)
-    call_builtin(b, layout.BUILTIN_MEMORY_COPY, [b.const(_I32, target), b.const(_I32, source), *b.pop(3)])
+    call_builtin(b, builtins.MEMORY_COPY, [b.const(_I32, target), b.const(_I32, source), *b.pop(3)])
     return pos
 
 
@@ -157,13 +158,13 @@ def _build_memory_init(b: Builder, pos: int) -> int:
     segment, pos = b.unsigned(pos)
     memory, pos = b.unsigned(pos)
     b.charge_bulk(b.stack[-1], _BYTES_SHIFT)
-    call_builtin(b, layout.BUILTIN_MEMORY_INIT, [b.const(_I32, memory), b.const(_I32, segment), *b.pop(3)])
+    call_builtin(b, builtins.MEMORY_INIT, [b.const(_I32, memory), b.const(_I32, segment), *b.pop(3)])
     return pos
 
 
 def _build_data_drop(b: Builder, pos: int) -> int:
     segment, pos = b.unsigned(pos)
-    call_builtin(b, layout.BUILTIN_DATA_DROP, [b.const(_I32, segment)])
+    call_builtin(b, builtins.DATA_DROP, [b.const(_I32, segment)])
     return pos
 
 
@@ -214,7 +215,7 @@ def _build_global_set(b: Builder, pos: int) -> int:
     index, pos = b.unsigned(pos)
     value = b.stack.pop()
     if wasm.is_ref(b.module.globals[index].type):
-        call_builtin(b, layout.BUILTIN_GLOBAL_SET_REF, [b.const(_I32, index), value])
+        call_builtin(b, builtins.GLOBAL_SET_REF, [b.const(_I32, index), value])
         return pos
     base, offset = _global_cell(b, index)
     b.emit(ops.STORE_OF[value.type], [value, base], ops.memory_aux(offset, ops.REGION_GLOBAL))

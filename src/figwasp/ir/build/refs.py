@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp import errors, layout
-from figwasp.ir import ops
+from figwasp.ir import builtins, ops
 from figwasp.ir.build.base import Builder, Method
 from figwasp.ir.build.memory import call_builtin
 from figwasp.ir.func import Value
@@ -62,21 +62,21 @@ def _build_table_size(b: Builder, pos: int) -> int:
 
 def _build_table_set(b: Builder, pos: int) -> int:
     table, pos = table_index(b, pos)
-    call_builtin(b, layout.BUILTIN_TABLE_SET, [b.const(_I32, table), *b.pop(2)])
+    call_builtin(b, builtins.TABLE_SET, [b.const(_I32, table), *b.pop(2)])
     return pos
 
 
 def _build_table_grow(b: Builder, pos: int) -> int:
     table, pos = table_index(b, pos)
     args = [b.const(_I32, table), *b.pop(2)]
-    b.stack.append(call_builtin(b, layout.BUILTIN_TABLE_GROW, args, bytes((_I32,))))
+    b.stack.append(b.emit(ops.I32_WRAP_I64, [call_builtin(b, builtins.TABLE_GROW, args)]))
     return pos
 
 
 def _build_table_fill(b: Builder, pos: int) -> int:
     table, pos = table_index(b, pos)
     b.charge_bulk(b.stack[-1], _REFERENCES_SHIFT)
-    call_builtin(b, layout.BUILTIN_TABLE_FILL, [b.const(_I32, table), *b.pop(3)])
+    call_builtin(b, builtins.TABLE_FILL, [b.const(_I32, table), *b.pop(3)])
     return pos
 
 
@@ -84,7 +84,7 @@ def _build_table_copy(b: Builder, pos: int) -> int:
     target, pos = table_index(b, pos)
     source, pos = table_index(b, pos)
     b.charge_bulk(b.stack[-1], _REFERENCES_SHIFT)
-    call_builtin(b, layout.BUILTIN_TABLE_COPY, [b.const(_I32, target), b.const(_I32, source), *b.pop(3)])
+    call_builtin(b, builtins.TABLE_COPY, [b.const(_I32, target), b.const(_I32, source), *b.pop(3)])
     return pos
 
 
@@ -92,13 +92,13 @@ def _build_table_init(b: Builder, pos: int) -> int:
     segment, pos = b.unsigned(pos)
     table, pos = table_index(b, pos)
     b.charge_bulk(b.stack[-1], _REFERENCES_SHIFT)
-    call_builtin(b, layout.BUILTIN_TABLE_INIT, [b.const(_I32, table), b.const(_I32, segment), *b.pop(3)])
+    call_builtin(b, builtins.TABLE_INIT, [b.const(_I32, table), b.const(_I32, segment), *b.pop(3)])
     return pos
 
 
 def _build_elem_drop(b: Builder, pos: int) -> int:
     segment, pos = b.unsigned(pos)
-    call_builtin(b, layout.BUILTIN_ELEM_DROP, [b.const(_I32, segment)])
+    call_builtin(b, builtins.ELEM_DROP, [b.const(_I32, segment)])
     return pos
 
 

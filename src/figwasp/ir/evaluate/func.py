@@ -2,7 +2,7 @@
 
 Goes in: a function in any state of its way through the passes, arguments as bits, an `Environment`. Comes out: the results as
 bits, or `Trapped`. It is the oracle of tests: passes must not change what it answers, and machine code must answer the same.
-`evaluate.module` is the environment of a whole module.
+`evaluate.space` is the environment of the code of instances.
 
 It is stricter than machines: an operation outside of its domain, an access to no memory, and a value that does not fit its
 type are `Undefined`, since the builder and the passes promise that they do not happen.
@@ -20,7 +20,7 @@ from figwasp.ir.fold import FOLD, UNDEFINED
 from figwasp.ir.func import Block, Call, Func, Value
 from figwasp.ir.types import BITS
 
-__all__ = ["Environment", "Evaluator", "OutOfSteps", "Space", "Trapped", "Undefined", "Unwound"]
+__all__ = ["Environment", "Evaluator", "NativeMemory", "OutOfSteps", "Trapped", "Undefined", "Unwound"]
 
 _MASK: Final = (1 << 64) - 1
 _FRAME_AREAS: Final = 0x7F00_0000_0000
@@ -63,8 +63,8 @@ class _Region:
         self.guard = guard
 
 
-class Space:
-    """An address space made of regions, each a bytearray that may grow."""
+class NativeMemory:
+    """What stands for native memory: regions at addresses, each a bytearray that may grow."""
 
     __slots__ = ("_regions", "_starts")
 
@@ -116,13 +116,13 @@ class Environment:
     """What a function needs besides its arguments.
 
     Attributes:
-        space: memory.
+        native: what loads and stores access.
         context: the address that the `context` operation gives.
         spent: what `fuel` operations have taken.
     """
 
-    def __init__(self, space: Space, context: int = 0) -> None:
-        self.space = space
+    def __init__(self, native: NativeMemory, context: int = 0) -> None:
+        self.native = native
         self.context = context
         self.spent = 0
 
@@ -178,24 +178,23 @@ class Evaluator:
             block, args = frame.run_block(block)
         return args
 
-
     def new_area(self, size: int) -> int:
         """Map bytes that nobody has used and return their address."""
         address = self._free
         self._free += _AREA_SIZE
-        self.environment.space.map(address, bytearray(b"\xa5" * size))
+        self.environment.native.map(address, bytearray(b"\xa5" * size))
         return address
 
 
 class _Frame:
     """The state of one call of a function: the bits of every value, None before it is computed."""
 
-    __slots__ = ("_environment", "_evaluator", "_results", "_space", "_values")
+    __slots__ = ("_environment", "_evaluator", "_native", "_results", "_values")
 
     def __init__(self, evaluator: Evaluator, func: Func) -> None:
         self._evaluator = evaluator
         self._environment = evaluator.environment
-        self._space = evaluator.environment.space
+        self._native = evaluator.environment.native
         self._values: list[int | None] = [None] * func.num_values
         self._results: dict[int, list[int]] = {}
 
@@ -263,7 +262,7 @@ class _Frame:
     def load(self, value: Value) -> None:
         access = _ACCESSES[value.op]
         assert access is not None
-        bits = self._space.read(self._address(value, self.operands(value)), access.size, value.pos)
+        bits = self._native.read(self._address(value, self.operands(value)), access.size, value.pos)
         if access.signed and bits >> 8 * access.size - 1:
             bits += (1 << access.signed) - (1 << 8 * access.size)
         self.set(value, bits)
@@ -272,7 +271,7 @@ class _Frame:
         access = _ACCESSES[value.op]
         assert access is not None
         bits, *address = self.operands(value)
-        self._space.write(self._address(value, address), bits, access.size, value.pos)
+        self._native.write(self._address(value, address), bits, access.size, value.pos)
 
     def _address(self, value: Value, operands: list[int]) -> int:
         """Return base + index + offset, which does not wrap for what can be an address."""

@@ -22,7 +22,6 @@ _LOAD_OF: Final = {
     ops.F64_STORE: ops.F64_LOAD,
 }
 """Store -> the load that gives the value back."""
-_REGION: Final = 40  # as in ops.memory_aux
 _OP: Final = 8  # bits of an operation
 _MAX_OFFSET: Final = 1 << 31
 _MAX_KNOWN: Final = 64
@@ -63,7 +62,7 @@ class Loads:
 
     def load(self, value: Value) -> Value:
         """Return the value that a load is known to give, or the load."""
-        region = int_aux(value) >> _REGION
+        region = int_aux(value) >> ops.OFFSET_BITS
         if region >= ops.REGION_MEMORY:
             return value
         _fold_address(value, 0)
@@ -83,7 +82,7 @@ class Loads:
 
     def store(self, value: Value) -> None:
         """Forget what a store may overwrite; what it stores is what a load of the place gives."""
-        region = int_aux(value) >> _REGION
+        region = int_aux(value) >> ops.OFFSET_BITS
         if region >= ops.REGION_MEMORY:
             return
         _fold_address(value, 1)
@@ -111,7 +110,7 @@ class Loads:
         for key, value in self._known.items():
             other = key >> width + _OP
             disjoint = region == ops.REGION_GLOBAL and other != aux and key & mask == address
-            if other >> _REGION != region or disjoint:
+            if other >> ops.OFFSET_BITS != region or disjoint:
                 surviving[key] = value
         return surviving
 
@@ -125,5 +124,5 @@ def _fold_address(value: Value, first: int) -> None:
         added = int_aux(base.args[1])
         offset = ops.aux_offset(aux) + added - (added >> 63 << 64)
         if 0 <= offset < _MAX_OFFSET:
-            value.aux = ops.memory_aux(offset, aux >> _REGION)
+            value.aux = ops.memory_aux(offset, aux >> ops.OFFSET_BITS)
             args[first] = base.args[0]

@@ -6,14 +6,15 @@ the signatures; those that are not here are stubs (`stubs.host`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from figwasp import layout
 from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_BOUNDS_TABLE
+from figwasp.ir.builtins import implementations
 from figwasp.runtime.objects import closing
 from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.platform import linux
+from figwasp.runtime.stubs.host import NATIVE_BUILTINS
 from figwasp.runtime.trap.traps import trap
 
 __all__ = ["BUILTINS", "compile_on_call"]
@@ -38,7 +39,7 @@ def compile_on_call(state: InstanceState, index: int, context: int) -> int:
 
 def memory_grow(state: InstanceState, memory: int, delta: int) -> int:
     """memory.grow (spec 4.6.10)."""
-    return state.memories[memory].grow(delta) & 0xFFFF_FFFF
+    return state.memories[memory].grow(delta)
 
 
 def memory_init(state: InstanceState, memory: int, segment: int, target: int, source: int, count: int) -> None:
@@ -66,7 +67,7 @@ def table_set(state: InstanceState, table: int, index: int, bits: int) -> None:
 
 def table_grow(state: InstanceState, table: int, bits: int, delta: int) -> int:
     """table.grow."""
-    return state.tables[table].grow(bits, delta) & 0xFFFF_FFFF
+    return state.tables[table].grow(bits, delta)
 
 
 def table_fill(state: InstanceState, table: int, start: int, bits: int, count: int) -> None:
@@ -102,16 +103,5 @@ def global_set_ref(state: InstanceState, index: int, bits: int) -> None:
     state.globals[index].set(bits)
 
 
-BUILTINS: Final[dict[int, Callable[..., int | None]]] = {
-    layout.BUILTIN_MEMORY_GROW: memory_grow,
-    layout.BUILTIN_MEMORY_INIT: memory_init,
-    layout.BUILTIN_DATA_DROP: data_drop,
-    layout.BUILTIN_TABLE_SET: table_set,
-    layout.BUILTIN_TABLE_GROW: table_grow,
-    layout.BUILTIN_TABLE_FILL: table_fill,
-    layout.BUILTIN_TABLE_COPY: table_copy,
-    layout.BUILTIN_TABLE_INIT: table_init,
-    layout.BUILTIN_ELEM_DROP: elem_drop,
-    layout.BUILTIN_GLOBAL_SET_REF: global_set_ref,
-}
+BUILTINS: Final = implementations(globals(), elsewhere=NATIVE_BUILTINS)
 """Builtin number -> what implements it."""

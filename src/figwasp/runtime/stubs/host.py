@@ -11,7 +11,7 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.errors import TRAP_HOST, TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_FUEL, TRAP_STACK_EXHAUSTED, TRAP_TIMEOUT
-from figwasp.ir import ops
+from figwasp.ir import builtins, ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Block, Func, Value
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime.platform import linux
@@ -146,16 +146,16 @@ def serve(e: Stub, record: Value, numbers: list[Value], context: Value, dead: in
     _fail(e, context)
 
 
-def builtin(name: str, params: bytes, results: bytes, function: int, caller_address: int) -> Func:
+def builtin(number: int, function: int, caller_address: int) -> Func:
     """Build the wasm side of a builtin that Python implements.
 
     Args:
-        name: of the builtin.
-        params, results: IR types, without the instance.
+        number: of the builtin.
         function: PyObject* of the callable that implements it.
         caller_address: code of `call_python` for so many operands.
     """
-    e = Stub(f"builtin.{name}", bytes([I64]) + params, results, CONV_WASM)
+    results = builtins.RESULTS[number]
+    e = Stub(f"builtin.{number}", bytes([I64]) + builtins.PARAMS[number], results, CONV_WASM)
     instance, *values = e.params
     wide = [v if v.type == I64 else e.emit(ops.I64_EXTEND_I32_U, [v]) for v in values]
     buffer = store_operands(e, wide, len(results))
@@ -224,10 +224,12 @@ def _bounds(e: Stub, memory: Value, start: Value, length: Value) -> Value:
     # The records of the memories come first in the variable part of an instance block, whatever the module.
     place = e.emit(ops.I64_SHL, [e.emit(ops.I64_EXTEND_I32_U, [memory]), e.word(4)])
     record = e.get(e.emit(ops.I64_ADD, [instance, place]), layout.INST_FIXED)
-    offset = e.emit(ops.I64_EXTEND_I32_U, [start])
-    end = e.emit(ops.I64_ADD, [offset, length])
-    e.emit(ops.TRAPIF, [e.emit(ops.I64_GT_U, [end, e.get(record, layout.MEM_LENGTH)])], TRAP_OUT_OF_BOUNDS_MEMORY)
-    return e.emit(ops.I64_ADD, [e.get(record, layout.MEM_BASE), offset])
+    size = e.get(record, layout.MEM_LENGTH)
+    # Not by the end, which may be beyond 64 bits.
+    longer = e.emit(ops.I64_GT_U, [length, size])
+    beyond = e.emit(ops.I64_GT_U, [start, e.emit(ops.I64_SUB, [size, length])])
+    e.emit(ops.TRAPIF, [e.emit(ops.I32_OR, [longer, beyond])], TRAP_OUT_OF_BOUNDS_MEMORY)
+    return e.emit(ops.I64_ADD, [e.get(record, layout.MEM_BASE), start])
 
 
 class _Strides:
@@ -266,9 +268,8 @@ class _Strides:
 
 def memory_fill() -> Func:
     """Build memory.fill (spec 4.6.10): (instance, memory, start, value, length)."""
-    e = Stub("memory.fill", bytes([I64, I32, I32, I32, I32]), b"", CONV_WASM)
-    _, memory, start, value, count = e.params
-    length = e.emit(ops.I64_EXTEND_I32_U, [count])
+    e = Stub("memory.fill", bytes([I64]) + builtins.PARAMS[builtins.MEMORY_FILL], b"", CONV_WASM)
+    _, memory, start, value, length = e.params
     first = _bounds(e, memory, start, length)
     strides = _Strides(e, length)
     target = e.emit(ops.I64_ADD, [first, strides.done])
@@ -280,9 +281,8 @@ def memory_fill() -> Func:
 
 def memory_copy() -> Func:
     """Build memory.copy (spec 4.6.10): (instance, target memory, source memory, target, source, length)."""
-    e = Stub("memory.copy", bytes([I64, I32, I32, I32, I32, I32]), b"", CONV_WASM)
-    _, to_memory, from_memory, to, from_, count = e.params
-    length = e.emit(ops.I64_EXTEND_I32_U, [count])
+    e = Stub("memory.copy", bytes([I64]) + builtins.PARAMS[builtins.MEMORY_COPY], b"", CONV_WASM)
+    _, to_memory, from_memory, to, from_, length = e.params
     source = _bounds(e, from_memory, from_, length)
     target = _bounds(e, to_memory, to, length)
     backwards = e.new()
@@ -304,6 +304,10 @@ def memory_copy() -> Func:
 def _move(e: Stub, target: Value, source: Value, offset: Value, size: Value) -> None:
     to = e.emit(ops.I64_ADD, [target, offset])
     e.native(linux.symbol("memmove"), [to, e.emit(ops.I64_ADD, [source, offset]), size])
+
+
+NATIVE_BUILTINS: Final = {builtins.MEMORY_FILL: memory_fill, builtins.MEMORY_COPY: memory_copy}
+"""Builtins that need nothing of Python."""
 
 
 class FaultFront:

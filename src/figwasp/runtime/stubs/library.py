@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Final
 
-from figwasp import layout
 from figwasp.codegen import pipeline
 from figwasp.codegen.code import (
     STUB_COUNT,
@@ -25,9 +24,8 @@ from figwasp.codegen.code import (
 )
 from figwasp.codegen.isa import host as host_target
 from figwasp.errors import TRAP_SUSPENDED, TRAP_UNREACHABLE
-from figwasp.ir import order
+from figwasp.ir import builtins, order
 from figwasp.ir.func import Func
-from figwasp.ir.ops import I32, I64
 from figwasp.runtime.code.ranges import CodeRange, CodeTable
 from figwasp.runtime.platform import codespace, linux, perfmap
 from figwasp.runtime.platform.statics import Statics
@@ -39,20 +37,6 @@ from figwasp.runtime.stubs.hooks import Callbacks, Hooks
 __all__ = ["StubLibrary"]
 
 _LAZY_BLOCK: Final = 4096  # lazy entries made at a time
-
-BUILTIN_TYPES: Final[dict[int, tuple[bytes, bytes]]] = {
-    layout.BUILTIN_MEMORY_GROW: (bytes([I32, I32]), bytes([I32])),
-    layout.BUILTIN_MEMORY_INIT: (bytes([I32] * 5), b""),
-    layout.BUILTIN_DATA_DROP: (bytes([I32]), b""),
-    layout.BUILTIN_TABLE_SET: (bytes([I32, I32, I64]), b""),
-    layout.BUILTIN_TABLE_GROW: (bytes([I32, I64, I32]), bytes([I32])),
-    layout.BUILTIN_TABLE_FILL: (bytes([I32, I32, I64, I32]), b""),
-    layout.BUILTIN_TABLE_COPY: (bytes([I32] * 5), b""),
-    layout.BUILTIN_TABLE_INIT: (bytes([I32] * 5), b""),
-    layout.BUILTIN_ELEM_DROP: (bytes([I32]), b""),
-    layout.BUILTIN_GLOBAL_SET_REF: (bytes([I32, I64]), b""),
-}
-"""Builtins that Python implements: parameters after the instance, and results."""
 
 _RAW: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
 _GUARD: Final = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_uint64, ctypes.py_object)
@@ -92,8 +76,8 @@ class StubLibrary:
         self._python_callers: dict[int, int] = {}
         self._lazy_entries: list[int] = []
         self._switches = [0] * STUB_COUNT
-        self._builtin_cells = space.data_chunk(8 * layout.BUILTIN_COUNT).start
-        self._builtins = [0] * layout.BUILTIN_COUNT
+        self._builtin_cells = space.data_chunk(8 * builtins.COUNT).start
+        self._builtins = [0] * builtins.COUNT
         self._boxes = Boxes(self.compile)
         hooks = self.hooks = Hooks(callbacks)
         hooks.leave = self.compile(leave.leave(hooks))
@@ -166,13 +150,11 @@ class StubLibrary:
         return self._builtin_cells + 8 * number
 
     def _builtin(self, number: int) -> Func:
-        if number == layout.BUILTIN_MEMORY_FILL:
-            return host.memory_fill()
-        if number == layout.BUILTIN_MEMORY_COPY:
-            return host.memory_copy()
-        params, results = BUILTIN_TYPES[number]
+        native = host.NATIVE_BUILTINS.get(number)
+        if native is not None:
+            return native()
         function = self._callbacks.builtins[number]
-        return host.builtin(str(number), params, results, id(function), self.python_caller(len(params)))
+        return host.builtin(number, id(function), self.python_caller(len(builtins.PARAMS[number])))
 
     def python_caller(self, count: int) -> int:
         """Return the address of what calls a Python function about an instance with a number of operands."""

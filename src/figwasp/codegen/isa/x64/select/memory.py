@@ -17,8 +17,6 @@ from figwasp.ir.func import Value
 from figwasp.ir.ops import F32, I32, I64
 from figwasp.ir.types import SIZES
 
-OFFSET_MASK: Final = 0xFF_FFFF_FFFF  # the offset's part of the aux of a load or store
-REGION_SHIFT: Final = 40
 NO_IMM: Final = 1 << 40
 """What `imm32` answers for a constant that no instruction takes as an immediate."""
 
@@ -74,7 +72,7 @@ def foldable(s: Selector, load: Value) -> bool:
         return True
     aux = load.aux
     assert type(aux) is int
-    return home >= s.block_color and s.color >= 0 and aux >> REGION_SHIFT == ops.REGION_CONST
+    return home >= s.block_color and s.color >= 0 and aux >> ops.OFFSET_BITS == ops.REGION_CONST
 
 
 # Addresses
@@ -98,13 +96,13 @@ def address(s: Selector, inst: MInst, value: Value, first: int) -> None:
     aux = value.aux
     assert type(aux) is int
     inst.pos = value.pos
-    if aux >> REGION_SHIFT >= ops.REGION_MEMORY:
+    if aux >> ops.OFFSET_BITS >= ops.REGION_MEMORY:
         inst.fault = True
     args = value.args
     if len(args) > first + 1:
-        _indexed(s, inst, args[first], args[first + 1], aux & OFFSET_MASK)
+        _indexed(s, inst, args[first], args[first + 1], aux & ops.OFFSET_MASK)
     else:
-        _based(s, inst, args[first], aux & OFFSET_MASK)
+        _based(s, inst, args[first], aux & ops.OFFSET_MASK)
 
 
 def _based(s: Selector, inst: MInst, base: Value, offset: int) -> None:
@@ -226,7 +224,7 @@ def _load(s: Selector, value: Value, rd: int) -> None:
     if rd == 0:
         aux = value.aux
         assert type(aux) is int
-        if aux >> REGION_SHIFT < ops.REGION_MEMORY:
+        if aux >> ops.OFFSET_BITS < ops.REGION_MEMORY:
             return
         rd = s.new_register(value.type)
     inst = MInst(LOAD_ROW[value.op], rd)

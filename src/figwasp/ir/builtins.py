@@ -1,0 +1,85 @@
+"""Floor 2: the table of builtins: what compiled code asks of the runtime.
+
+One row per builtin: name, IR types of the parameters after the instance, IR types of the results (`i` i32, `l` i64), names of the
+parameters, and what it does. A builtin is called like a wasm function of the instance, by `call_builtin`; its number, the place of
+its row, is part of the code. The columns are lists indexed by it. Builder and verifier take signatures from here, and so does the
+runtime for its stubs; the evaluator and the runtime implement each row by a function of its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from typing import Any, Final
+
+from figwasp.ir.ops import I32, I64
+
+NAMES: Final[list[str]] = []
+PARAMS: Final[list[bytes]] = []
+RESULTS: Final[list[bytes]] = []
+OPERANDS: Final[list[str]] = []
+"""Names of the parameters."""
+MEANINGS: Final[list[str]] = []
+
+_TYPES: Final = {"i": I32, "l": I64}
+
+
+def _builtin(name: str, params: str, results: str, operands: str, meaning: str) -> int:
+    """Add a row and return its number."""
+    NAMES.append(name)
+    OPERANDS.append(operands)
+    MEANINGS.append(meaning)
+    PARAMS.append(bytes(_TYPES[letter] for letter in params))
+    RESULTS.append(bytes(_TYPES[letter] for letter in results))
+    return len(NAMES) - 1
+
+
+# Lengths and places are in bytes for memories, in elements for tables, and unsigned 64-bit numbers whatever the address type of the
+# memory or table: 32-bit ones are extended by who calls. What does not lie within a memory, a table or a segment altogether is a
+# trap, and nothing has been written then. A dropped segment is empty.
+
+MEMORY_GROW: Final = _builtin(
+    "memory_grow", "il", "l", "memory, delta", "add pages of zeros; the number of pages before, or -1 where there is no room"
+)
+MEMORY_FILL: Final = _builtin(
+    "memory_fill", "ilil", "", "memory, start, value, length", "write the low byte of a value over a range"
+)
+MEMORY_COPY: Final = _builtin(
+    "memory_copy", "iilll", "", "target memory, source memory, target, source, length", "copy a range, as if through a buffer"
+)
+MEMORY_INIT: Final = _builtin(
+    "memory_init", "iilll", "", "memory, segment, target, source, length", "copy from a data segment"
+)
+DATA_DROP: Final = _builtin("data_drop", "i", "", "segment", "drop a data segment")
+TABLE_SET: Final = _builtin("table_set", "ill", "", "table, index, reference", "write one element")
+TABLE_GROW: Final = _builtin(
+    "table_grow", "ill", "l", "table, reference, delta", "add elements; the number of elements before, or -1 where there is no room"
+)
+TABLE_FILL: Final = _builtin(
+    "table_fill", "illl", "", "table, start, reference, length", "write a reference over a range"
+)
+TABLE_COPY: Final = _builtin(
+    "table_copy", "iilll", "", "target table, source table, target, source, length", "copy a range, as if through a buffer"
+)
+TABLE_INIT: Final = _builtin(
+    "table_init", "iilll", "", "table, segment, target, source, length", "copy from an element segment"
+)
+ELEM_DROP: Final = _builtin("elem_drop", "i", "", "segment", "drop an element segment")
+GLOBAL_SET_REF: Final = _builtin("global_set_ref", "il", "", "global, reference", "set a global that holds a reference")
+COUNT: Final = len(NAMES)
+
+
+def implementations(names: Mapping[str, Any], elsewhere: Container[int] = ()) -> dict[int, Callable[..., int | None]]:
+    """Return the functions that implement the builtins, by number. To be called at import, so that none is missing.
+
+    Args:
+        names: of a class or module, where each is a function of an instance and its operands.
+        elsewhere: the builtins that are not its matter.
+
+    Raises:
+        TypeError: one is missing, or has another number of parameters.
+    """
+    functions: dict[int, Any] = {number: names.get(NAMES[number]) for number in range(COUNT) if number not in elsewhere}
+    for number, function in functions.items():
+        if function is None or function.__code__.co_argcount != 1 + len(PARAMS[number]):
+            raise TypeError(f"{names.get('__name__') or names['__module__']} does not implement the builtin {NAMES[number]}")
+    return functions

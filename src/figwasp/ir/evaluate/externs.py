@@ -1,0 +1,145 @@
+"""What instances under the evaluator can share: functions, memories, tables, globals, tags (spec 4.2.6 to 4.2.11). Floor 2.
+
+In: the type of each, and where it stands in native memory. Out: the objects that imports and exports are. The bytes of memories
+and tables are those that code accesses at `base`; their records (`layout.py`) are kept up to date here.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from figwasp import errors, layout
+from figwasp.ir.evaluate.func import NativeMemory, Trapped
+from figwasp.wasm.syntax.types import FuncType, GlobalType, Limits, MemoryType, TableType
+
+__all__ = ["Extern", "FuncRef", "Global", "Memory", "Table", "Tag"]
+
+
+class _Array:
+    """Items of one size in a row: what memories and tables have in common. Their length counts items.
+
+    Attributes:
+        data: the items as bytes.
+        base: the address where these are mapped.
+        record: the address of base and length, as code reads them.
+    """
+
+    __slots__ = ("_most", "_native", "base", "data", "record")
+
+    SIZE: ClassVar[int]
+    MOST: ClassVar[int]
+    TRAP: ClassVar[int]
+    RECORD: ClassVar[tuple[int, int]]
+
+    def __init__(self, native: NativeMemory, limits: Limits, shift: int, base: int, record: int) -> None:
+        count = limits.min << shift
+        if count > self.MOST:
+            raise errors.LimitExceeded(f"{count} items of {self.SIZE} bytes")
+        self._native = native
+        self._most = self.MOST if limits.max is None else min(self.MOST, limits.max << shift)
+        self.data = bytearray(count * self.SIZE)
+        self.base = base
+        self.record = record
+        native.write(record + self.RECORD[0], base)
+        native.write(record + self.RECORD[1], count)
+
+    def __len__(self) -> int:
+        return len(self.data) // self.SIZE
+
+    def grow(self, count: int, item: bytes) -> int:
+        """Append copies of an item; return the length before, or -1 where that would be too many."""
+        length = len(self)
+        if length + count > self._most:
+            return -1
+        self.data.extend(item * count)
+        self._native.write(self.record + self.RECORD[1], length + count)
+        return length
+
+    def fill(self, start: int, item: bytes, count: int) -> None:
+        """Write copies of an item.
+
+        Raises:
+            Trapped: there are not so many.
+        """
+        span = self._span(self.data, start, count)
+        self.data[span] = item * count
+
+    def copy(self, target: int, data: bytes | bytearray, source: int, count: int) -> None:
+        """Copy items from some data, which may be the own.
+
+        Raises:
+            Trapped: there are not so many, there or here.
+        """
+        items = data[self._span(data, source, count)]
+        self.data[self._span(self.data, target, count)] = items
+
+    def _span(self, data: bytes | bytearray, start: int, count: int) -> slice:
+        if (start + count) * self.SIZE > len(data):
+            raise Trapped(self.TRAP, 0)
+        return slice(start * self.SIZE, (start + count) * self.SIZE)
+
+
+class Memory(_Array):
+    """A memory."""
+
+    __slots__ = ("type",)
+
+    SIZE = 1
+    MOST = 4096 * layout.PAGE_SIZE
+    TRAP = errors.TRAP_OUT_OF_BOUNDS_MEMORY
+    RECORD = (layout.MEM_BASE, layout.MEM_LENGTH)
+
+    def __init__(self, native: NativeMemory, type: MemoryType, base: int, record: int) -> None:
+        super().__init__(native, type.limits, type.page, base, record)
+        self.type = type
+
+
+class Table(_Array):
+    """A table, with its canonical element type."""
+
+    __slots__ = ("elem", "type")
+
+    SIZE = 8
+    MOST = 1 << 20
+    TRAP = errors.TRAP_OUT_OF_BOUNDS_TABLE
+    RECORD = (layout.TABLE_BASE, layout.TABLE_LENGTH)
+
+    def __init__(self, native: NativeMemory, type: TableType, elem: int, base: int, record: int) -> None:
+        super().__init__(native, type.limits, 0, base, record)
+        self.type = type
+        self.elem = elem
+
+
+class FuncRef:
+    """A function: the address of its FuncRef, its type, and the canonical number of that."""
+
+    __slots__ = ("address", "number", "type")
+
+    def __init__(self, address: int, type: FuncType, number: int) -> None:
+        self.address = address
+        self.type = type
+        self.number = number
+
+
+class Global:
+    """A global: the address of its 8 bytes, its type, and its canonical value type."""
+
+    __slots__ = ("address", "content", "type")
+
+    def __init__(self, address: int, type: GlobalType, content: int) -> None:
+        self.address = address
+        self.type = type
+        self.content = content
+
+
+class Tag:
+    """A tag: its type, and the canonical number of that."""
+
+    __slots__ = ("number", "type")
+
+    def __init__(self, type: FuncType, number: int) -> None:
+        self.type = type
+        self.number = number
+
+
+Extern = FuncRef | Memory | Table | Global | Tag

@@ -1,0 +1,182 @@
+"""The address space of instances that are linked with each other, under the evaluator. Floor 2.
+
+In: instances (`evaluate.instance`), what they share, calls of functions. Out: an `AddressSpace`, the environment in which the
+evaluator runs the code of all of them. Everything is laid out in an imagined native memory as `layout.py` says, so that the SSA
+form of a function means there what its machine code means in the real one. Values cross as raw bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Final, Protocol
+
+from figwasp import errors, layout
+from figwasp.ir import ops
+from figwasp.ir.evaluate.externs import FuncRef, Memory, Table
+from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, Trapped, Undefined
+from figwasp.ir.func import Call, Func
+from figwasp.wasm.syntax.types import I64, FuncType, MemoryType, TableType
+from figwasp.wasm.valid.subtyping import TypeWorld
+
+__all__ = ["AddressSpace", "Callee", "Host"]
+
+Host = Callable[..., list[int]]
+"""A function of the host: parameters -> results."""
+
+_BLOCKS: Final = 0x1000_0000
+_CODE: Final = 0x10_0000_0000
+_TABLES: Final = 1 << 40
+_MEMORIES: Final = 1 << 44
+_CODE_STEP: Final = 16
+_TABLE_STEP: Final = 1 << 27
+_MEMORY_STEP: Final = 1 << 36
+_GUARD_SIZE: Final = (8 << 30) + layout.PAGE_SIZE
+
+
+class Callee(Protocol):
+    """What calls need of an instance: the address of its block, the SSA form of its functions, its builtins."""
+
+    @property
+    def block(self) -> int: ...
+
+    def func(self, index: int) -> Func: ...
+
+    def serve(self, builtin: int, args: list[int]) -> list[int]: ...
+
+
+class AddressSpace(Environment):
+    """The environment of any number of instances.
+
+    Args:
+        mode: how the code makes accesses to memories safe: GUARD or CHECKED.
+        passes: what is run on each function after it has been built.
+        steps: values that may be evaluated.
+        depth: calls that may be under way at once; each takes some six frames of Python's stack.
+
+    Attributes:
+        mode, passes: as given.
+        types: the canonical numbers of the types of all instances.
+        evaluator: runs the code; its `steps` can be filled up.
+    """
+
+    def __init__(
+        self,
+        mode: int = layout.GUARD,
+        passes: Callable[[Func], None] | None = None,
+        steps: int = 10_000_000,
+        depth: int = 120,
+    ) -> None:
+        super().__init__(NativeMemory())
+        self.mode = mode
+        self.passes = passes
+        self.types = TypeWorld()
+        self.evaluator = Evaluator(self, steps)
+        self._depth_left = depth
+        self._next_block = _BLOCKS
+        self._code_addresses = count(_CODE, _CODE_STEP)
+        self._table_bases = count(_TABLES, _TABLE_STEP)
+        self._memory_bases = count(_MEMORIES, _MEMORY_STEP)
+        self._instances: dict[int, Callee] = {}
+        self._code: dict[tuple[int, int], tuple[Callee, int] | Host] = {}
+        self.context = self.allocate(layout.CTX_SIZE)
+
+    # What instances consist of
+
+    def allocate(self, size: int) -> int:
+        """Map some zeros and return their address."""
+        address = self._next_block
+        self.native.map(address, bytearray(size))
+        self._next_block += (size + 31) & ~15  # with a gap, so that no access runs from one into the next
+        return address
+
+    def add_instance(self, instance: Callee) -> None:
+        """Make an instance known by the address of its block."""
+        self._instances[instance.block] = instance
+
+    def add_func(self, address: int, type: FuncType, number: int, instance: Callee, index: int) -> FuncRef:
+        """Fill the FuncRef at an address, of a function that an instance defines; `number` is the canonical one of its type."""
+        return self._fill(FuncRef(address, type, number), instance.block, index, (instance, index))
+
+    def add_host(self, type: FuncType, number: int, host: Host) -> FuncRef:
+        """Make a FuncRef of a function of the host."""
+        func = FuncRef(self.allocate(layout.FUNCREF_SIZE), type, number)
+        return self._fill(func, self.context, layout.HOST_INDEX, host)
+
+    def _fill(self, func: FuncRef, instance: int, index: int, target: tuple[Callee, int] | Host) -> FuncRef:
+        code = next(self._code_addresses)
+        self.native.write(func.address + layout.FUNCREF_CODE, code)
+        self.native.write(func.address + layout.FUNCREF_INSTANCE, instance)
+        self.native.write(func.address + layout.FUNCREF_TYPE, func.number, 4)
+        self.native.write(func.address + layout.FUNCREF_INDEX, index, 4)
+        self._code[code, instance] = target
+        return func
+
+    def new_memory(self, type: MemoryType) -> Memory:
+        """Make a memory.
+
+        Raises:
+            LimitExceeded: it is too large.
+            Unsupported: it is too large, and has 64-bit addresses.
+        """
+        if type.address == I64 and type.limits.min << type.page > Memory.MOST:
+            raise errors.Unsupported(f"a memory of {type.limits.min} pages: no support for memory64 yet", "memory64")
+        memory = Memory(self.native, type, next(self._memory_bases), self.allocate(layout.MEM_RECORD_SIZE))
+        self.native.map(memory.base, memory.data, _GUARD_SIZE if self.mode == layout.GUARD else 0)
+        return memory
+
+    def new_table(self, type: TableType, elem: int) -> Table:
+        """Make a table; `elem` is its canonical element type.
+
+        Raises:
+            LimitExceeded: it is too large.
+        """
+        table = Table(self.native, type, elem, next(self._table_bases), self.allocate(layout.TABLE_RECORD_SIZE))
+        self.native.map(table.base, table.data)
+        return table
+
+    # Calls
+
+    def enter(self, func: FuncRef, args: list[int]) -> list[int]:
+        """Call a function from outside.
+
+        Raises:
+            Trapped: it trapped.
+            OutOfSteps: it took too many steps.
+        """
+        code = self.native.read(func.address + layout.FUNCREF_CODE)
+        return self.call(ops.CALL_PTR, _ANY, [code, self.native.read(func.address + layout.FUNCREF_INSTANCE), *args], 0)
+
+    def call(self, op: int, call: Call, args: list[int], pos: int) -> list[int]:
+        """Make a call for the evaluator."""
+        if op == ops.CALL:
+            return self._run(self._instance(args[0], pos), call.target, args[1:])
+        if op == ops.CALL_PTR:
+            target = self._code.get((args[0], args[1]))
+            if target is None:
+                raise Undefined(f"call at {pos:#x} of {args[0]:#x} with {args[1]:#x} for an instance")
+            return self._run(*target, args[2:]) if isinstance(target, tuple) else target(*args[2:])
+        if op == ops.CALL_BUILTIN:
+            try:
+                return self._instance(args[0], pos).serve(call.target, args[1:])
+            except Trapped as trap:
+                raise Trapped(trap.code, pos) from None
+        return super().call(op, call, args, pos)
+
+    def _instance(self, address: int, pos: int) -> Callee:
+        if address not in self._instances:
+            raise Undefined(f"call at {pos:#x} with {address:#x} for an instance")
+        return self._instances[address]
+
+    def _run(self, instance: Callee, index: int, args: list[int]) -> list[int]:
+        if not self._depth_left:
+            raise Trapped(errors.TRAP_STACK_EXHAUSTED, 0)
+        self._depth_left -= 1
+        try:
+            return self.evaluator.run(instance.func(index), [instance.block, *args])
+        finally:
+            self._depth_left += 1
+
+
+_ANY: Final = Call(b"", b"")
+"""Of calls from outside, whose signatures nobody checks."""

@@ -1,0 +1,44 @@
+"""The table of builtins: what is emitted and what implements it agree with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from figwasp.ir import builtins, ops
+from figwasp.ir.evaluate.instance import EvalInstance
+from figwasp.ir.func import Call
+from figwasp.runtime.objects import builtins as implemented
+from figwasp.runtime.stubs.host import NATIVE_BUILTINS
+from tests.ir.compiling import build_one
+
+MODULE = """(module (memory 1) (table $t 1 externref) (data $d "a") (elem $e externref) (global $g (mut externref) (ref.null extern))
+  (func (param $i i32) (param $r externref) (result i32 i32)
+    (memory.fill (local.get $i) (local.get $i) (local.get $i)) (memory.copy (local.get $i) (local.get $i) (local.get $i))
+    (memory.init $d (local.get $i) (local.get $i) (local.get $i)) (data.drop $d)
+    (table.set $t (local.get $i) (local.get $r)) (table.fill $t (local.get $i) (local.get $r) (local.get $i))
+    (table.copy $t $t (local.get $i) (local.get $i) (local.get $i))
+    (table.init $t $e (local.get $i) (local.get $i) (local.get $i)) (elem.drop $e) (global.set $g (local.get $r))
+    (table.grow $t (local.get $r) (local.get $i)) (memory.grow (local.get $i))))"""
+
+
+def test_every_builtin_is_emitted_with_its_signature() -> None:
+    (block,) = build_one(MODULE).blocks
+    calls = {value.aux.target: value for value in block.code if isinstance(value.aux, Call)}
+    assert sorted(calls) == list(range(builtins.COUNT))
+    for number, value in calls.items():
+        assert isinstance(value.aux, Call)
+        assert bytes(arg.type for arg in value.args) == bytes((ops.I64,)) + builtins.PARAMS[number] == b"\x01" + value.aux.params
+        assert value.aux.results == builtins.RESULTS[number]
+
+
+def test_the_runtime_implements_what_has_no_code_of_its_own() -> None:
+    assert implemented.BUILTINS.keys() | NATIVE_BUILTINS.keys() == set(range(builtins.COUNT))
+    assert not implemented.BUILTINS.keys() & NATIVE_BUILTINS.keys()
+    assert implemented.BUILTINS[builtins.TABLE_GROW] is implemented.table_grow
+
+
+@pytest.mark.parametrize("replacement", [None, lambda self: None], ids=["missing", "other parameters"])
+def test_an_implementation_that_is_missing_is_noticed_at_import(replacement: object) -> None:
+    for names in (vars(EvalInstance), vars(implemented)):
+        with pytest.raises(TypeError, match="does not implement the builtin elem_drop"):
+            builtins.implementations({**names, "elem_drop": replacement}, NATIVE_BUILTINS)
