@@ -92,7 +92,8 @@ class Ranges:
 
     def __init__(self, count: int, num_registers: int) -> None:
         self.defs: list[int] = [-1] * count
-        self.uses: list[list[int]] = [[] for _ in range(count)]
+        self.uses: list[list[int]] = [[]] * VIRTUAL  # physical registers have none; one list stands for all
+        self.uses += [[] for _ in range(VIRTUAL, count)]
         self.mask: list[int] = [0] * count
         self.weight: list[int] = [0] * count
         self.tie_from: list[int] = [NONE] * count
