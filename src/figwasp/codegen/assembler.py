@@ -58,7 +58,7 @@ class Assembler:
         targets: label for each block id, after jump threading.
         labels: mark of each label.
         sites: sequences to append at the end.
-        relocs, traps, positions, odd_frames: as in `Code`, with marks for offsets.
+        relocs, traps, positions, frame_size_exceptions: as in `Code`, with marks for offsets.
     """
 
     __slots__ = (
@@ -73,7 +73,7 @@ class Assembler:
         "func",
         "labels",
         "next",
-        "odd_frames",
+        "frame_size_exceptions",
         "positions",
         "relocs",
         "sites",
@@ -91,7 +91,7 @@ class Assembler:
         self.relocs: list[tuple[int, int, int, int]] = []
         self.traps: list[tuple[int, int]] = []
         self.positions: list[tuple[int, int]] = []
-        self.odd_frames: list[tuple[int, int]] = []
+        self.frame_size_exceptions: list[tuple[int, int]] = []
         self._cut_offsets: list[int] = []
         self._cut_conditions: list[int] = []
         self._cut_labels: list[int] = []
@@ -164,7 +164,7 @@ class Assembler:
         code.relocs = [((mark & OFFSET) + shifts[mark >> 32], field, kind, target) for mark, field, kind, target in self.relocs]
         code.traps = [((mark & OFFSET) + shifts[mark >> 32], trap) for mark, trap in self.traps]
         code.positions = [((mark & OFFSET) + shifts[mark >> 32], pos) for mark, pos in self.positions]
-        code.odd_frames = [((mark & OFFSET) + shifts[mark >> 32], size) for mark, size in self.odd_frames]
+        code.frame_size_exceptions = [((mark & OFFSET) + shifts[mark >> 32], size) for mark, size in self.frame_size_exceptions]
         code.data = bytes(data)
         return code
 
