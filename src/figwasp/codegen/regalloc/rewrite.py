@@ -32,9 +32,9 @@ from figwasp.codegen.mach import (
     MInst,
 )
 from figwasp.codegen.regalloc.assignment import Assignment
-from figwasp.codegen.regalloc.borrow import Borrow, Lender
 from figwasp.codegen.regalloc.moves import BASE_MASK, CONSTANT, Mover, cell, cell_mem
 from figwasp.codegen.regalloc.registers import implicit_registers
+from figwasp.codegen.regalloc.scratch import Scratch, ScratchPool
 from figwasp.codegen.target import Rows, Target
 from figwasp.ir.types import I32, INT, SIZES
 
@@ -54,7 +54,7 @@ class Pieces:
 class Rewriter:
     """The walk over the code."""
 
-    __slots__ = ("assignment", "func", "implicit", "lender", "mover", "pieces", "place", "rows", "target", "types")
+    __slots__ = ("assignment", "func", "implicit", "mover", "pieces", "place", "pool", "rows", "target", "types")
 
     def __init__(self, func: MFunc, target: Target, assignment: Assignment) -> None:
         self.func = func
@@ -67,7 +67,7 @@ class Rewriter:
         self.pieces = {v: Pieces(triples) for v, triples in assignment.pieces.items()}
         self.mover = Mover(func, target)
         self.mover.constants = assignment.constants
-        self.lender = Lender(assignment, self.mover)
+        self.pool = ScratchPool(assignment, self.mover)
 
     def run(self) -> None:
         """Rewrite all blocks and note the callee-saved registers that are written."""
@@ -277,7 +277,7 @@ class Rewriter:
         for place in (dst, rn, rm, rx):
             if 0 <= place < PHYSICAL:
                 used |= 1 << place
-        borrow = Borrow(self.lender, k, used)
+        scratch = Scratch(self.pool, k, used)
         type = self.mover.type_of(inst.rn)
         if not rows.memory[op]:
             if rm >= PHYSICAL and self._folds(rows.spill_rm[op], inst.rm, rm):
@@ -289,36 +289,36 @@ class Rewriter:
                 inst.mem = cell_mem(rn)
                 place = rn & BASE_MASK
                 if rm >= PHYSICAL and reads & 2:
-                    rm = borrow.load(inst.rm, rm)
+                    rm = scratch.load(inst.rm, rm)
                 rn = rm
                 rm = place
                 reads = 0
         if reads & 2 and rm >= PHYSICAL and inst.rm >= VIRTUAL and inst.op == op:
-            rm = borrow.load(inst.rm, rm)
+            rm = scratch.load(inst.rm, rm)
         if reads & 4 and rx >= PHYSICAL:
-            rx = borrow.load(inst.rx, rx)
+            rx = scratch.load(inst.rx, rx)
         if tied:
             target = dst
             if dst >= PHYSICAL:
-                target = borrow.tied(self.mover.type_of(rd), rn, rm, rx)
+                target = scratch.tied(self.mover.type_of(rd), rn, rm, rx)
             if target != rn:
-                borrow.moves += [type, target, rn]
+                scratch.moves += [type, target, rn]
             inst.rd = inst.rn = target
         else:
             if reads & 1 and rn >= PHYSICAL:
-                rn = borrow.load(inst.rn, rn)
+                rn = scratch.load(inst.rn, rn)
             target = dst
             if dst >= PHYSICAL:
-                target = borrow.result(self.mover.type_of(rd))
+                target = scratch.result(self.mover.type_of(rd))
             inst.rd = target
             inst.rn = rn
         inst.rm = rm
         inst.rx = rx
-        borrow.before()
+        scratch.before()
         self.mover.out.append(inst)
         if rd >= VIRTUAL:
             self._store(rd, target)
-        borrow.after()
+        scratch.after()
 
     def _folds(self, op: int, v: int, place: int) -> bool:
         """Say whether `op` may read value v in its memory cell."""
