@@ -14,7 +14,7 @@ class Assignment:
 
     Attributes:
         place: per register its place, physical ones themselves; NONE if it needs none. One more entry at the end for index NONE.
-        pieces: value -> flat (first point, end, register) triples.
+        splits: value -> flat (first point, end, register) triples.
         reloads: instruction number -> flat (value, register) pairs to load before it.
         edge_loads: the same for a JUMP to a loop, to load together with its moves.
         busy: per physical register, the points at which it is taken.
@@ -23,13 +23,13 @@ class Assignment:
         constants: what CONSTANT places refer to.
     """
 
-    __slots__ = ("busy", "constants", "edge_loads", "order", "pieces", "place", "reloads", "written")
+    __slots__ = ("busy", "constants", "edge_loads", "order", "place", "reloads", "splits", "written")
 
     def __init__(self, place: list[int], busy: list[int], written: int) -> None:
         self.place = place
         self.busy = busy
         self.written = written
-        self.pieces: dict[int, list[int]] = {}
+        self.splits: dict[int, list[int]] = {}
         self.reloads: dict[int, list[int]] = {}
         self.edge_loads: dict[int, list[int]] = {}
         self.order: list[list[int]] = []

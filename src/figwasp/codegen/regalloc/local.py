@@ -1,6 +1,6 @@
 """Floor 3: register allocation block by block, in linear time. In: a huge MFunc over virtual registers. Out: as of `regalloc`.
 
-Values that live across block edges have homes in memory (`homes`), where they are stored at their definition. Within a block a
+Values that live across block edges have spill slots (`spill_slots`), where they are stored at their definition. Within a block a
 value is loaded at its first use and stays in a register until its last; when registers run out, the one goes whose next use is
 furthest (Belady's rule), which in straight code is hard to beat. A value of this block only is stored when that happens.
 A block that is entered only from the one laid out before it takes over what that left in registers.
@@ -27,19 +27,19 @@ from figwasp.codegen.mach import (
     MFunc,
     MInst,
 )
-from figwasp.codegen.regalloc.homes import Homes
 from figwasp.codegen.regalloc.local_registers import NEVER, LocalRegisters
 from figwasp.codegen.regalloc.moves import BASE_MASK, cell_mem
 from figwasp.codegen.regalloc.registers import bits
+from figwasp.codegen.regalloc.spill_slots import SpillSlots
 from figwasp.codegen.target import Target
 from figwasp.ir.types import CLASSES, I32, SIZES
 
 
 def allocate_local(func: MFunc, target: Target) -> int:
     """Rewrite a function in place; return the registers written, as a bit set."""
-    homes = Homes(func, target)
-    homes.run()
-    allocator = LocalAllocator(func, target, homes)
+    slots = SpillSlots(func, target)
+    slots.run()
+    allocator = LocalAllocator(func, target, slots)
     allocator.run()
     return allocator.written
 
@@ -204,7 +204,7 @@ class LocalAllocator(LocalRegisters):
             self._define(d, inst.rd, k)
 
     def _in_place(self, inst: MInst, op: int, v: int) -> None:
-        """Change to the form that reads v in its home."""
+        """Change to the form that reads v in its slot."""
         place = self.place[v]
         inst.op = op
         inst.mem = cell_mem(place)
@@ -229,7 +229,7 @@ class LocalAllocator(LocalRegisters):
         dies = v >= VIRTUAL and self._dies(v, k)
         if src < PHYSICAL:
             self._used(v, k)
-        if not self.homes.used[d]:
+        if not self.slots.used[d]:
             self._used(v, k)
             return
         if src < PHYSICAL and same and d not in self.uses:
@@ -269,7 +269,7 @@ class LocalAllocator(LocalRegisters):
         for r in bits(destroyed):
             self._forget(r)
         for v, loc in zip(site.results, site.result_locs):
-            if v < VIRTUAL or self.homes.used[v]:
+            if v < VIRTUAL or self.slots.used[v]:
                 self._define(v, loc, k)
 
     def _leave(self, inst: MInst) -> None:
@@ -297,13 +297,13 @@ class LocalAllocator(LocalRegisters):
         self._used(v, k)
 
     def _jump(self, block: MBlock) -> None:
-        """JUMP: move the arguments into the homes of the parameters."""
+        """JUMP: move the arguments into the slots of the parameters."""
         types: list[int] = []
         dsts: list[int] = []
         srcs: list[int] = []
         if block.args:
             for param, arg in zip(block.succs[0].params, block.args):
-                if self.homes.used[param]:
+                if self.slots.used[param]:
                     types.append(self.types[param])
                     dsts.append(self.place[param])
                     srcs.append(self._where(arg))
@@ -317,7 +317,7 @@ class LocalAllocator(LocalRegisters):
         assert isinstance(site, CallSite)
         others: list[int] = []
         for v, loc in zip(site.results, site.result_locs):
-            if loc < PHYSICAL and self.homes.used[v] and self.register[v] != loc:
+            if loc < PHYSICAL and self.slots.used[v] and self.register[v] != loc:
                 if any(loc in order for order in self.order):
                     self._define(v, loc, k)
                 elif self.crosses[v]:

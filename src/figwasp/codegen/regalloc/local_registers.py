@@ -1,7 +1,7 @@
 """Floor 3: the registers of block-local allocation: what is in each, how long it is wanted, and how to get one.
 
 Next uses are known by instruction number within the block. The register to give up is the one whose value is used furthest
-from here (Belady's rule); a value that has a home in memory goes a little sooner than one that would have to be stored.
+from here (Belady's rule); a value that has a slot goes a little sooner than one that would have to be stored.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from figwasp.codegen.mach import (
     MBlock,
     MFunc,
 )
-from figwasp.codegen.regalloc.homes import Homes
 from figwasp.codegen.regalloc.moves import Mover, cell
 from figwasp.codegen.regalloc.registers import bits, implicit_registers
+from figwasp.codegen.regalloc.spill_slots import SpillSlots
 from figwasp.codegen.target import Rows, Target
 from figwasp.ir.types import CELLS, CLASSES
 
@@ -37,7 +37,7 @@ class LocalRegisters:
     """The state of block-local allocation.
 
     Attributes:
-        place: home of each value, or NONE as long as it has none.
+        place: slot of each value, or NONE as long as it has none.
         register: register of each value now, or NONE.
         content: value in each register now, or NONE.
         uses: value -> instruction numbers of its uses in this block, the next one last.
@@ -55,7 +55,6 @@ class LocalRegisters:
         "content",
         "crosses",
         "func",
-        "homes",
         "implicit",
         "mover",
         "order",
@@ -66,6 +65,7 @@ class LocalRegisters:
         "reserved",
         "rows",
         "scratches",
+        "slots",
         "spare",
         "target",
         "types",
@@ -73,15 +73,15 @@ class LocalRegisters:
         "written",
     )
 
-    def __init__(self, func: MFunc, target: Target, homes: Homes) -> None:
+    def __init__(self, func: MFunc, target: Target, slots: SpillSlots) -> None:
         self.func = func
         self.target = target
         self.rows: Rows = target.rows
         self.implicit = implicit_registers(target)
         self.types = func.types
-        self.homes = homes
-        self.place = homes.place
-        self.crosses = [place >= 0 for place in homes.place]
+        self.slots = slots
+        self.place = slots.place
+        self.crosses = [place >= 0 for place in slots.place]
         self.mover = Mover(func, target)
         self.register: list[int] = [*range(VIRTUAL), *([NONE] * (len(func.types) - VIRTUAL))]
         self.content: list[int] = [NONE] * target.num_registers
@@ -92,7 +92,7 @@ class LocalRegisters:
         self.pinned = 0
         self.spare: list[list[int]] = [[] for _ in range(max(CELLS) + 1)]
         self.written = 0
-        instance = func.instance if not homes.foreign else NONE
+        instance = func.instance if not slots.foreign else NONE
         taken = NONE
         if instance >= 0:
             taken = target.instance_reg
@@ -252,7 +252,7 @@ class LocalRegisters:
         return best
 
     def _evict(self, r: int) -> None:
-        """Empty a register; its value is stored if it is still wanted and has no home."""
+        """Empty a register; its value is stored if it is still wanted and has no slot."""
         v = self.content[r]
         if v < 0:
             return
@@ -261,14 +261,14 @@ class LocalRegisters:
         self._forget(r)
 
     def _store(self, v: int, r: int) -> None:
-        """Give a value of this block a temporary home."""
+        """Give a value of this block a temporary slot."""
         type = self.types[v]
         spare = self.spare[CELLS[type]]
         self.place[v] = spare.pop() if spare else cell(SLOT, self.func.new_slot(type))
         self.mover.move(type, self.place[v], r)
 
     def _where(self, v: int) -> int:
-        """Where a value is to be read: its register, or its home."""
+        """Where a value is to be read: its register, or its slot."""
         if v < VIRTUAL:
             return v
         r = self.register[v]
@@ -287,7 +287,7 @@ class LocalRegisters:
         return r
 
     def _define(self, v: int, r: int, k: int) -> None:
-        """Register r holds a new value: store it in its home, and keep it if it is used in this block."""
+        """Register r holds a new value: store it in its slot, and keep it if it is used in this block."""
         if v < VIRTUAL:
             self._reserve(v, k)
             return

@@ -2,9 +2,9 @@
 physical registers, with the moves, stores and reloads that the assignment implies.
 
 Every value has a place. If that is a register, the value is there for its whole life, and most instructions are done by
-looking their operands up. If it is a memory cell, its home, it is stored there once, after its definition (a block parameter: on
-each edge), and is valid there ever after; *pieces* are stretches of points where a copy is in a register besides. An operand
-outside of all pieces is read in memory where the instruction has a form for that, else it passes through a register that is
+looking their operands up. If it is a memory cell, it is stored there once, after its definition (a block parameter: on
+each edge), and is valid there ever after; *splits* are stretches of points where a copy is in a register besides. An operand
+outside of all splits is read in memory where the instruction has a form for that, else it passes through a register that is
 free at that point, the scratch register, or, when there is none, one that is saved around the instruction.
 """
 
@@ -39,7 +39,7 @@ from figwasp.codegen.target import Rows, Target
 from figwasp.ir.types import I32, INT, SIZES
 
 
-class Pieces:
+class Splits:
     """The stretches of points where a spilled value is in a register besides, in order."""
 
     __slots__ = ("ends", "registers", "starts")
@@ -54,7 +54,7 @@ class Pieces:
 class Rewriter:
     """The walk over the code."""
 
-    __slots__ = ("assignment", "func", "implicit", "mover", "pieces", "place", "pool", "rows", "target", "types")
+    __slots__ = ("assignment", "func", "implicit", "mover", "place", "pool", "rows", "splits", "target", "types")
 
     def __init__(self, func: MFunc, target: Target, assignment: Assignment) -> None:
         self.func = func
@@ -64,7 +64,7 @@ class Rewriter:
         self.assignment = assignment
         self.place = assignment.place
         self.types = func.types
-        self.pieces = {v: Pieces(triples) for v, triples in assignment.pieces.items()}
+        self.splits = {v: Splits(triples) for v, triples in assignment.splits.items()}
         self.mover = Mover(func, target)
         self.mover.constants = assignment.constants
         self.pool = ScratchPool(assignment, self.mover)
@@ -73,7 +73,7 @@ class Rewriter:
         """Rewrite all blocks and note the callee-saved registers that are written."""
         for block in self.func.blocks:
             self.mover.out = []
-            if block.params and self.pieces:
+            if block.params and self.splits:
                 self._store_params(block)
             self._walk(block)
             block.code = self.mover.out
@@ -132,22 +132,22 @@ class Rewriter:
         """The best place to read a value at a point where it is live."""
         place = self.place[v]
         if place >= PHYSICAL:
-            pieces = self.pieces.get(v)
-            if pieces is not None:
-                i = bisect_right(pieces.starts, point) - 1
-                if i >= 0 and point < pieces.ends[i]:
-                    return pieces.registers[i]
+            splits = self.splits.get(v)
+            if splits is not None:
+                i = bisect_right(splits.starts, point) - 1
+                if i >= 0 and point < splits.ends[i]:
+                    return splits.registers[i]
         return place
 
     def _start(self, v: int, point: int) -> int:
-        """The place where a value is to be defined at `point`: a register if a piece begins there, else its place."""
+        """The place where a value is to be defined at `point`: a register if a split begins there, else its place."""
         place = self.place[v]
         if place >= PHYSICAL:
-            pieces = self.pieces.get(v)
-            if pieces is not None:
-                i = bisect_right(pieces.starts, point) - 1
-                if i >= 0 and pieces.starts[i] == point:
-                    return pieces.registers[i]
+            splits = self.splits.get(v)
+            if splits is not None:
+                i = bisect_right(splits.starts, point) - 1
+                if i >= 0 and splits.starts[i] == point:
+                    return splits.registers[i]
         return place
 
     def _store_params(self, block: MBlock) -> None:
@@ -157,13 +157,13 @@ class Rewriter:
                 self._store(v, self._start(v, block.start))
 
     def _store(self, v: int, register: int) -> None:
-        """Store a value in its home if it was defined in a register."""
-        home = self.place[v]
-        if register < PHYSICAL <= home and home & BASE_MASK != CONSTANT and home & BASE_MASK != INCOMING:
-            self.mover.move(self.types[v], home, register)
+        """Store a value in memory if it was defined in a register."""
+        memory = self.place[v]
+        if register < PHYSICAL <= memory and memory & BASE_MASK != CONSTANT and memory & BASE_MASK != INCOMING:
+            self.mover.move(self.types[v], memory, register)
 
     def _reload(self, k: int) -> None:
-        """Load the values whose pieces begin before instruction k."""
+        """Load the values whose splits begin before instruction k."""
         pairs = self.assignment.reloads[k]
         for i in range(0, len(pairs), 2):
             self.mover.move(self.types[pairs[i]], pairs[i + 1], self.place[pairs[i]])

@@ -1,4 +1,4 @@
-"""Floor 3: memory homes for block-local allocation. In: an MFunc over virtual registers. Out: a slot for every value that lives
+"""Floor 3: spill slots for block-local allocation. In: an MFunc over virtual registers. Out: a slot for every value that lives
 across a block edge, without any dataflow.
 
 A value used outside of the block that defines it is stored at its definition and read in its slot, as is a block parameter. Slots
@@ -36,11 +36,11 @@ from figwasp.ir.types import CELLS
 FOREVER: Final = 1 << 60
 
 
-class Homes:
+class SpillSlots:
     """Where values live between blocks.
 
     Attributes:
-        place: per virtual register its home, or NONE for values of one block.
+        place: per virtual register its slot, or NONE for values of one block.
         used: per virtual register, True if anything reads it.
         foreign: True if some call passes another instance than the function's own.
         defs: instruction number of each definition; blocks count one number for their entry.
@@ -64,7 +64,7 @@ class Homes:
         self.starts: list[int] = []
 
     def run(self) -> None:
-        """Find the values that need homes and give them slots."""
+        """Find the values that need slots and give them some."""
         self._number_definitions()
         shared = self._walk_uses()
         self._assign(shared)
@@ -212,7 +212,7 @@ class Homes:
                 ending.setdefault(last[v], []).append(v)
 
     def _in_order(self) -> list[int]:
-        """The values that need a home, by definition."""
+        """The values that need a slot, by definition."""
         last = self.last
         values = [v for v in range(VIRTUAL, len(last)) if last[v] >= 0]
         values.sort(key=self.defs.__getitem__)
