@@ -28,7 +28,7 @@ from figwasp.codegen.mach import (
     MInst,
 )
 from figwasp.codegen.regalloc.local_registers import NEVER, LocalRegisters
-from figwasp.codegen.regalloc.moves import BASE_MASK, cell_mem
+from figwasp.codegen.regalloc.moves import BASE_MASK, stack_mem
 from figwasp.codegen.regalloc.registers import bits
 from figwasp.codegen.regalloc.spill_slots import SpillSlots
 from figwasp.codegen.target import Target
@@ -148,10 +148,10 @@ class LocalAllocator(LocalRegisters):
         rx = inst.rx
         if reads & 2:
             if not self.rows.memory[op] and self._folds(self.rows.spill_rm[op], rm, k):
-                place = self.place[rm]
+                location = self.location[rm]
                 inst.op = self.rows.spill_rm[op]
-                inst.mem = cell_mem(place)
-                inst.rm = place & BASE_MASK
+                inst.mem = stack_mem(location)
+                inst.rm = location & BASE_MASK
             else:
                 inst.rm = self._operand(rm, k)
         if reads & 4:
@@ -205,10 +205,10 @@ class LocalAllocator(LocalRegisters):
 
     def _in_place(self, inst: MInst, op: int, v: int) -> None:
         """Change to the form that reads v in its slot."""
-        place = self.place[v]
+        location = self.location[v]
         inst.op = op
-        inst.mem = cell_mem(place)
-        inst.rm = place & BASE_MASK
+        inst.mem = stack_mem(location)
+        inst.rm = location & BASE_MASK
 
     def _copy(self, inst: MInst, k: int) -> None:
         """COPY: both sides are in one register if the source is not wanted any more."""
@@ -233,7 +233,7 @@ class LocalAllocator(LocalRegisters):
             self._used(v, k)
             return
         if src < PHYSICAL and same and d not in self.uses:
-            mover.move(type, self.place[d], src)
+            mover.move(type, self.location[d], src)
             return
         free = v < VIRTUAL and not self.reserved >> src & 1 and self.content[src] < 0
         if src < PHYSICAL and same and (dies or free) and src in self.order[CLASSES[type]]:
@@ -256,7 +256,7 @@ class LocalAllocator(LocalRegisters):
             if loc < PHYSICAL:
                 destroyed |= 1 << loc
         for r, v in enumerate(self.content):
-            if v >= 0 and destroyed >> r & 1 and self.place[v] < 0 and not self._dies(v, k):
+            if v >= 0 and destroyed >> r & 1 and self.location[v] < 0 and not self._dies(v, k):
                 self._store(v, r)
         address = site.address
         srcs = [self._where(v) for v in site.args]
@@ -305,7 +305,7 @@ class LocalAllocator(LocalRegisters):
             for param, arg in zip(block.succs[0].params, block.args):
                 if self.slots.used[param]:
                     types.append(self.types[param])
-                    dsts.append(self.place[param])
+                    dsts.append(self.location[param])
                     srcs.append(self._where(arg))
             self.mover.parallel(types, dsts, srcs)
             for arg in block.args:
@@ -321,7 +321,7 @@ class LocalAllocator(LocalRegisters):
                 if any(loc in order for order in self.order):
                     self._define(v, loc, k)
                 elif self.crosses[v]:
-                    self.mover.move(self.types[v], self.place[v], loc)
+                    self.mover.move(self.types[v], self.location[v], loc)
                 else:
                     others += [v, loc]
         for i in range(0, len(others), 2):

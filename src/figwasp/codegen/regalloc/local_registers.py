@@ -23,7 +23,7 @@ from figwasp.codegen.mach import (
     MBlock,
     MFunc,
 )
-from figwasp.codegen.regalloc.moves import Mover, cell
+from figwasp.codegen.regalloc.moves import Mover, stack_slot
 from figwasp.codegen.regalloc.registers import bits, implicit_registers
 from figwasp.codegen.regalloc.spill_slots import SpillSlots
 from figwasp.codegen.target import Rows, Target
@@ -37,7 +37,7 @@ class LocalRegisters:
     """The state of block-local allocation.
 
     Attributes:
-        place: slot of each value, or NONE as long as it has none.
+        location: slot of each value, or NONE as long as it has none.
         register: register of each value now, or NONE.
         content: value in each register now, or NONE.
         uses: value -> instruction numbers of its uses in this block, the next one last.
@@ -45,7 +45,7 @@ class LocalRegisters:
         reserved: bit set of the registers that hold a physical value that is still needed.
         pinned: bit set of registers that the current instruction needs.
         calls: numbers of this block's calls, the next one last.
-        spare: number of cells -> places of slots of values of this block that are free again.
+        spare: number of cells -> locations of slots of values of this block that are free again.
         order: class -> registers in the order to try them.
         scratches: bit set of the target's scratch registers.
     """
@@ -56,11 +56,11 @@ class LocalRegisters:
         "crosses",
         "func",
         "implicit",
+        "location",
         "mover",
         "order",
         "physical",
         "pinned",
-        "place",
         "register",
         "reserved",
         "rows",
@@ -80,8 +80,8 @@ class LocalRegisters:
         self.implicit = implicit_registers(target)
         self.types = func.types
         self.slots = slots
-        self.place = slots.place
-        self.crosses = [place >= 0 for place in slots.place]
+        self.location = slots.location
+        self.crosses = [location >= 0 for location in slots.location]
         self.mover = Mover(func, target)
         self.register: list[int] = [*range(VIRTUAL), *([NONE] * (len(func.types) - VIRTUAL))]
         self.content: list[int] = [NONE] * target.num_registers
@@ -207,9 +207,9 @@ class LocalRegisters:
             r = self.register[v]
             if r >= 0 and self.content[r] == v:
                 self._forget(r)
-            if not self.crosses[v] and self.place[v] >= 0:
-                self.spare[CELLS[self.types[v]]].append(self.place[v])
-                self.place[v] = NONE
+            if not self.crosses[v] and self.location[v] >= 0:
+                self.spare[CELLS[self.types[v]]].append(self.location[v])
+                self.location[v] = NONE
 
     def _used_physical(self, r: int, k: int) -> None:
         """Instruction k has read a physical register; unless it is read again before its next definition, it is free."""
@@ -239,7 +239,7 @@ class LocalRegisters:
                 distance = NEVER + 1  # free, but not for long
             else:
                 distance = self._next_use(v)
-                if self.place[v] >= 0:
+                if self.location[v] >= 0:
                     distance += STORE_COST
             if distance > furthest:
                 furthest = distance
@@ -256,7 +256,7 @@ class LocalRegisters:
         v = self.content[r]
         if v < 0:
             return
-        if self.place[v] < 0 and v in self.uses:
+        if self.location[v] < 0 and v in self.uses:
             self._store(v, r)
         self._forget(r)
 
@@ -264,15 +264,15 @@ class LocalRegisters:
         """Give a value of this block a temporary slot."""
         type = self.types[v]
         spare = self.spare[CELLS[type]]
-        self.place[v] = spare.pop() if spare else cell(SLOT, self.func.new_slot(type))
-        self.mover.move(type, self.place[v], r)
+        self.location[v] = spare.pop() if spare else stack_slot(SLOT, self.func.new_slot(type))
+        self.mover.move(type, self.location[v], r)
 
     def _where(self, v: int) -> int:
         """Where a value is to be read: its register, or its slot."""
         if v < VIRTUAL:
             return v
         r = self.register[v]
-        return r if r >= 0 else self.place[v]
+        return r if r >= 0 else self.location[v]
 
     def _source(self, v: int, k: int) -> int:
         """Return the register of an operand, which is loaded if necessary, and pin it."""
@@ -280,7 +280,7 @@ class LocalRegisters:
         if r < 0:
             numbers = self.uses.get(v)
             r = self._take(self.types[v], numbers[0] if numbers else k)
-            self.mover.move(self.types[v], r, self.place[v])
+            self.mover.move(self.types[v], r, self.location[v])
             if not self.scratches >> r & 1:
                 self._put(v, r)
         self.pinned |= 1 << r
@@ -294,7 +294,7 @@ class LocalRegisters:
         type = self.types[v]
         scratch = self.scratches >> r & 1
         if self.crosses[v]:
-            self.mover.move(type, self.place[v], r)
+            self.mover.move(type, self.location[v], r)
         elif scratch and v in self.uses:
             self._store(v, r)
         if v in self.uses and not scratch:
@@ -316,7 +316,7 @@ class LocalRegisters:
         v = self.content[r]
         if v < 0:
             return
-        if v not in self.uses or self.place[v] >= 0:
+        if v not in self.uses or self.location[v] >= 0:
             self._forget(r)
             return
         blocked = self.pinned | self.reserved | 1 << r

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from figwasp.codegen.mach import NONE, PHYSICAL, SLOT
 from figwasp.codegen.regalloc.assignment import Assignment
-from figwasp.codegen.regalloc.moves import Mover, cell
+from figwasp.codegen.regalloc.moves import Mover, stack_slot
 from figwasp.ir.types import CELLS, CLASSES, WHOLE
 
 
@@ -16,7 +16,7 @@ class ScratchPool:
     Attributes:
         assignment: says what is free where.
         mover: makes the moves.
-        slots: number of cells -> places of the slots for registers saved around an instruction.
+        slots: number of cells -> locations of the slots for registers saved around an instruction.
     """
 
     __slots__ = ("assignment", "mover", "slots")
@@ -27,12 +27,12 @@ class ScratchPool:
         self.slots: dict[int, list[int]] = {}
 
     def slot(self, type: int, taken: list[int]) -> int:
-        """Return the place of a slot for a value of a type that is not among those taken."""
+        """Return the location of a slot for a value of a type that is not among those taken."""
         slots = self.slots.setdefault(CELLS[type], [])
-        for place in slots:
-            if place not in taken:
-                return place
-        slots.append(cell(SLOT, self.mover.func.new_slot(type)))
+        for location in slots:
+            if location not in taken:
+                return location
+        slots.append(stack_slot(SLOT, self.mover.func.new_slot(type)))
         return slots[-1]
 
 
@@ -41,7 +41,7 @@ class Scratch:
 
     Attributes:
         used: bit set of the registers that may not be taken.
-        moves: flat (type, register, place) triples to do before the instruction, in order.
+        moves: flat (type, register, location) triples to do before the instruction, in order.
         loaded: registers taken for operands.
         victims: flat (register, slot) pairs: registers saved around the instruction.
     """
@@ -76,11 +76,11 @@ class Scratch:
         self.used |= 1 << r
         return r
 
-    def load(self, v: int, place: int) -> int:
+    def load(self, v: int, location: int) -> int:
         """Take a register for an operand and load it."""
         type = self.pool.mover.type_of(v)
         r = self.take(type)
-        self.moves += [type, r, place]
+        self.moves += [type, r, location]
         self.loaded.append(r)
         return r
 

@@ -1,6 +1,6 @@
-"""Floor 3: values that got no register for their whole life. In: such a value. Out: its place and its splits, in an `Assignment`.
+"""Floor 3: values that got no register for their whole life. In: such a value. Out: location and splits, in an `Assignment`.
 
-The place of a spilled value is a slot, the incoming cell it arrived in, or the instruction that makes it, if that has no operands.
+A spilled value is in a slot, in the incoming cell it arrived in, or is the instruction that makes it, if that has no operands.
 Splits are stretches of points where it is in a register besides:
 
 * from its definition through its near uses in that block, at no cost;
@@ -18,7 +18,7 @@ from typing import Final
 from figwasp.codegen.mach import AREA, FIRST_ROW, JUMP, NONE, POOL, SLOT, MFunc, MInst
 from figwasp.codegen.regalloc.assignment import SAVE_COST, Assignment
 from figwasp.codegen.regalloc.liveness import Ranges
-from figwasp.codegen.regalloc.moves import CONSTANT, arrivals, cell
+from figwasp.codegen.regalloc.moves import CONSTANT, arrivals, stack_slot
 from figwasp.codegen.target import Rows
 from figwasp.ir.types import CELLS, CLASSES
 
@@ -111,13 +111,13 @@ class Spiller:
         self.parents: list[int] = []
 
     def spill(self, v: int, root: int) -> None:
-        """Give a value a place in memory, which it shares with its class where it can, and splits.
+        """Give a value a location in memory, which it shares with its class where it can, and splits.
 
         Args:
             v: the value.
             root: stands for its class, the members of which are never live at the same point.
         """
-        self.assignment.place[v] = self._memory(v, root)
+        self.assignment.location[v] = self._memory(v, root)
         splits: list[int] = []
         uses = self.ranges.uses[v]
         rest = self._place_in_loops(v, uses, splits) if len(uses) > 1 else uses
@@ -126,7 +126,7 @@ class Spiller:
             self.assignment.splits[v] = splits
 
     def _memory(self, v: int, root: int) -> int:
-        """The place where a spilled value lives."""
+        """The location where a spilled value lives."""
         if v in self.arrivals:
             return self.arrivals[v]
         constant = self._constant(v)
@@ -151,10 +151,10 @@ class Spiller:
                 slots.numbers.append(self.func.new_slot(type))
             self.slot_of[root] = slot
         taken[slot] |= mask
-        return cell(SLOT, slots.numbers[slot])
+        return stack_slot(SLOT, slots.numbers[slot])
 
     def _constant(self, v: int) -> int:
-        """The place of a value that is made again where it is needed, or NONE."""
+        """The location of a value that is made again where it is needed, or NONE."""
         ranges = self.ranges
         start = ranges.defs[v]
         number = ranges.block_of[start >> 1]
@@ -166,7 +166,7 @@ class Spiller:
             return NONE
         constants = self.assignment.constants
         constants.append(MInst(inst.op, NONE, inst.rn, inst.rm, inst.rx, inst.mem, inst.imm, inst.pos))
-        return cell(CONSTANT, len(constants) - 1)
+        return stack_slot(CONSTANT, len(constants) - 1)
 
     def _place_in_loops(self, v: int, uses: list[int], splits: list[int]) -> list[int]:
         """Give registers to loops; return the uses outside of them."""
