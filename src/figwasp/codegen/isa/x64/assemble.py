@@ -309,6 +309,10 @@ class X64Assembler(MemoAssembler):
             return b"\xe9" + _pack(distance)
         return _LONG_BRANCH[condition] + _pack(distance)
 
+    def fill(self, data: bytearray, field: int, goal: int, rest: int) -> None:
+        """Fill in a distance, which counts from the end of the instruction."""
+        apply(data, field, FIELD_NEAR, 0, goal - rest)
+
     def padding(self) -> bytes:
         """Return int3."""
         return FILLER
