@@ -1,4 +1,4 @@
-"""Floor 3: registers that a single instruction borrows while its operands live in memory. In: the instruction's place in the
+"""Floor 3: scratch registers for a single instruction whose operands live in memory. In: the instruction's place in the
 code and what is free there. Out: registers, and the moves around it.
 """
 
