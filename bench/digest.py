@@ -43,7 +43,7 @@ def translator(path: Path, mode: str, metered: bool) -> Translator:
 def canonical(code: Code) -> str:
     """Write down what installing and running a function depends on."""
     relocs = sorted((offset, kind, target) for offset, _, kind, target in code.relocs)
-    tables = (relocs, code.traps, code.positions, code.frame_size, code.odd_frames, code.text_size)
+    tables = (relocs, code.traps, code.positions, code.frame_size, code.frame_size_exceptions, code.text_size)
     return f"{code.name} {code.index} {code.data.hex()} {tables}"
 
 

@@ -118,7 +118,7 @@ def test_prologue_compares_the_stack_pointer_and_ticks_out_of_line() -> None:
         "int3",
     ]
     assert code.relocs == [(0xF, FIELD_NEAR, RELOC_STUB, STUB_TICK)]
-    assert code.positions == [(0x13, 3)] and code.odd_frames == [] and code.frame_size == 8
+    assert code.positions == [(0x13, 3)] and code.frame_size_exceptions == [] and code.frame_size == 8
 
 
 @pytest.mark.parametrize("slots", [0, 3, 126, 127, 128, 511, 512, 513, 60_000])
@@ -137,14 +137,14 @@ def test_which_frames_are_checked(slots: int, calls: bool, conv: int) -> None:
     if large:
         ticks = [offset + 4 for offset, _, _, stub in code.relocs if stub == STUB_TICK]
         traps = [offset + 4 for offset, _, _, stub in code.relocs if stub == STUB_TRAP]
-        assert code.odd_frames == [(ticks[0], 0), (traps[0], 0)]
+        assert code.frame_size_exceptions == [(ticks[0], 0), (traps[0], 0)]
         assert code.traps == [(traps[0], TRAP_STACK_EXHAUSTED)]
         assert code.positions == [(ticks[0], 3), (traps[0], 3)]
         # a tick goes back and makes the frame; an overflow traps before
         back = next(offset for offset, _, line in disassemble(code, TARGET) if line.startswith("sub rsp"))
         assert text[-4:-1] == [f"lea r11,[rsp-{code.frame_size:#x}]", "cmp r11,QWORD PTR [r15+0x8]", f"jae {back:#x}"]
     else:
-        assert code.odd_frames == [] and code.traps == []
+        assert code.frame_size_exceptions == [] and code.traps == []
 
 
 # Calls

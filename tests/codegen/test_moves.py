@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from figwasp.codegen.mach import INCOMING, OUTGOING, PHYSICAL, SLOT, STACK, VIRTUAL, CallSite, MFunc, MInst
-from figwasp.codegen.regalloc.moves import BASE_MASK, CONSTANT, Mover, cell, cell_mem
+from figwasp.codegen.regalloc.moves import BASE_MASK, CONSTANT, Mover, stack_mem, stack_slot
 from figwasp.ir.types import CLASSES, F32, F64, I32, I64, INT, MASKS, SIZES
 
 from . import regalloc_target as t
@@ -18,7 +18,7 @@ from .regalloc_interpreter import LOW, Interpreter, cell_of, mixed
 TARGET = t.make_target(4, 3, 1)
 INTS = [0, 1, 2, 3, 5]
 FLOATS = [16, 17, 18]
-CELLS = [cell(SLOT, 0), cell(SLOT, 1), cell(SLOT, 2), cell(INCOMING, 0), cell(INCOMING, 1)]
+CELLS = [stack_slot(SLOT, 0), stack_slot(SLOT, 1), stack_slot(SLOT, 2), stack_slot(INCOMING, 0), stack_slot(INCOMING, 1)]
 
 
 def start() -> tuple[Mover, Interpreter]:
@@ -29,7 +29,7 @@ def start() -> tuple[Mover, Interpreter]:
     for r in INTS + FLOATS:
         machine.registers[r] = mixed(r)
     for place in CELLS:
-        machine.cells[cell_of(place & BASE_MASK, cell_mem(place))] = mixed(place)
+        machine.cells[cell_of(place & BASE_MASK, stack_mem(place))] = mixed(place)
     return Mover(func, TARGET), machine
 
 
@@ -37,7 +37,7 @@ def read(machine: Interpreter, place: int, type: int) -> int:
     """What a place holds, as a value of a type."""
     if place < PHYSICAL:
         return machine.get(place) & MASKS[type]
-    return machine.read_cells(cell_of(place & BASE_MASK, cell_mem(place)), SIZES[type]) & MASKS[type]
+    return machine.read_cells(cell_of(place & BASE_MASK, stack_mem(place)), SIZES[type]) & MASKS[type]
 
 
 def execute(machine: Interpreter, code: list[MInst]) -> None:
@@ -106,7 +106,7 @@ def cycle_lengths(order: list[int]) -> list[int]:
 
 def test_swap_in_memory() -> None:
     mover, machine = start()
-    a, b = cell(SLOT, 0), cell(SLOT, 1)
+    a, b = stack_slot(SLOT, 0), stack_slot(SLOT, 1)
     mover.parallel([I64, I64], [a, b], [b, a])
     execute(machine, mover.out)
     assert read(machine, a, I64) == mixed(b)
@@ -122,9 +122,9 @@ def test_nothing_to_do() -> None:
 def test_constants_are_made_again() -> None:
     mover, machine = start()
     mover.constants = [MInst(t.CONST64, VIRTUAL, imm=99), MInst(t.CONSTF, VIRTUAL + 1, imm=98)]
-    mover.parallel([I64, F64, I64], [1, 16, cell(SLOT, 2)], [cell(CONSTANT, 0), cell(CONSTANT, 1), cell(CONSTANT, 0)])
+    mover.parallel([I64, F64, I64], [1, 16, stack_slot(SLOT, 2)], [stack_slot(CONSTANT, 0), stack_slot(CONSTANT, 1), stack_slot(CONSTANT, 0)])
     execute(machine, mover.out)
-    assert (machine.get(1), machine.get(16), read(machine, cell(SLOT, 2), I64)) == (99, 98, 99)
+    assert (machine.get(1), machine.get(16), read(machine, stack_slot(SLOT, 2), I64)) == (99, 98, 99)
 
 
 @pytest.mark.parametrize(("address", "copied"), [(1, True), (5, False)])
@@ -146,5 +146,5 @@ def test_outgoing_cells() -> None:
     site = CallSite([VIRTUAL, VIRTUAL + 1], [STACK, STACK + 1], [], [])
     assert mover.call_arguments(site, [CELLS[0], 16], -1) == 0
     execute(machine, mover.out)
-    assert read(machine, cell(OUTGOING, 0), I64) == mixed(CELLS[0])
-    assert read(machine, cell(OUTGOING, 1), F32) == mixed(16) & LOW
+    assert read(machine, stack_slot(OUTGOING, 0), I64) == mixed(CELLS[0])
+    assert read(machine, stack_slot(OUTGOING, 1), F32) == mixed(16) & LOW

@@ -30,8 +30,8 @@ from figwasp.codegen.mach import (
 from figwasp.codegen.regalloc import allocate as regalloc
 from figwasp.codegen.regalloc.allocate import allocate
 from figwasp.codegen.regalloc.check import CheckError, Snapshot
-from figwasp.codegen.regalloc.check_state import State, memory_place, store
-from figwasp.codegen.regalloc.moves import BASE_MASK, Mover, cell, cell_mem
+from figwasp.codegen.regalloc.check_state import State, memory_location, store
+from figwasp.codegen.regalloc.moves import BASE_MASK, Mover, stack_mem, stack_slot
 from figwasp.codegen.target import Target
 from figwasp.ir.types import F64, FLOAT, I32, I64, INT
 
@@ -166,8 +166,8 @@ def test_wide_and_narrow_moves_all_at_once(wide: int, seed: int) -> None:
     r = random.Random(seed)
     target = skeleton.make_target()
     func = MFunc("moves", 0, 0)
-    narrow = [cell(SLOT, func.new_slot(F64)) for _ in range(3)] + [cell(INCOMING, 0)]
-    wide_cells = [cell(SLOT, func.new_slot(wide)) for _ in range(3)] + [cell(INCOMING, 2)]
+    narrow = [stack_slot(SLOT, func.new_slot(F64)) for _ in range(3)] + [stack_slot(INCOMING, 0)]
+    wide_cells = [stack_slot(SLOT, func.new_slot(wide)) for _ in range(3)] + [stack_slot(INCOMING, 2)]
     places = {I64: [*range(4), *narrow], F64: [*range(31, 34), *narrow], wide: [*range(34, 37), *wide_cells]}
     machine = Interpreter(func, target, 0, True)
     values: dict[int, int] = {}
@@ -176,7 +176,7 @@ def test_wide_and_narrow_moves_all_at_once(wide: int, seed: int) -> None:
         if place < 64:
             machine.registers[place] = values[place]
         else:
-            machine.write_cells(cell_of(place & BASE_MASK, cell_mem(place)), values[place], 16 if place in wide_cells else 8)
+            machine.write_cells(cell_of(place & BASE_MASK, stack_mem(place)), values[place], 16 if place in wide_cells else 8)
     types, dsts, srcs = [], [], []
     for type, group in places.items():
         for dst in group:
@@ -196,7 +196,7 @@ def read(machine: Interpreter, place: int, is_wide: bool) -> int:
     """What a place holds."""
     if place < 64:
         return machine.get(place)
-    return machine.read_cells(cell_of(place & BASE_MASK, cell_mem(place)), 16 if is_wide else 8)
+    return machine.read_cells(cell_of(place & BASE_MASK, stack_mem(place)), 16 if is_wide else 8)
 
 
 @pytest.mark.parametrize("local", [False, True])
@@ -244,16 +244,16 @@ def spilled(target: Target, wide: int) -> tuple[MFunc, Snapshot]:
 @pytest.mark.parametrize("base", [SLOT, INCOMING])
 def test_checker_forgets_what_is_overwritten_in_part(base: int) -> None:
     state: State = {}
-    first, second, third = [cell_mem(cell(base, index)) for index in range(3)]
+    first, second, third = [stack_mem(stack_slot(base, index)) for index in range(3)]
     store(state, base, first, 16, frozenset((200,)))
     store(state, base, third, 8, frozenset((201,)))
-    assert state[memory_place(base, first)] == {200}
+    assert state[memory_location(base, first)] == {200}
     store(state, base, second, 8, frozenset((202,)))
-    assert state == {memory_place(base, second): {202}, memory_place(base, third): {201}}
+    assert state == {memory_location(base, second): {202}, memory_location(base, third): {201}}
     store(state, base, first, 16, frozenset((203,)))
     store(state, base, first, 4, frozenset((204,)))
     store(state, base, second, 4, frozenset((205,)))
-    assert [state[memory_place(base, mem)] for mem in (first, second, third)] == [{204}, {205}, {201}]
+    assert [state[memory_location(base, mem)] for mem in (first, second, third)] == [{204}, {205}, {201}]
 
 
 @pytest.mark.parametrize("moved", [1, -1, 2])

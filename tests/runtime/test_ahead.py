@@ -79,7 +79,7 @@ def test_what_is_made_there_is_what_would_be_made_here(none_left: None, engine: 
     wait_for(module, 11)
     for index, code in other(module)._made.items():
         here = module.code._translator.translate(index)
-        for name in ("name", "index", "data", "text_size", "relocs", "traps", "positions", "frame_size", "odd_frames"):
+        for name in ("name", "index", "data", "text_size", "relocs", "traps", "positions", "frame_size", "frame_size_exceptions"):
             assert getattr(code, name) == getattr(here, name), (index, name)
     instance = figwasp.load(module)
     assert instance.f0(5) == expected

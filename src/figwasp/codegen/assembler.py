@@ -58,7 +58,7 @@ class Assembler:
         targets: label for each block id, after jump threading.
         labels: mark of each label.
         sites: sequences to append at the end.
-        relocs, traps, positions, odd_frames: as in `Code`, with marks for offsets.
+        relocs, traps, positions, frame_size_exceptions: as in `Code`, with marks for offsets.
     """
 
     __slots__ = (
@@ -73,7 +73,7 @@ class Assembler:
         "func",
         "labels",
         "next",
-        "odd_frames",
+        "frame_size_exceptions",
         "positions",
         "relocs",
         "sites",
@@ -91,7 +91,7 @@ class Assembler:
         self.relocs: list[tuple[int, int, int, int]] = []
         self.traps: list[tuple[int, int]] = []
         self.positions: list[tuple[int, int]] = []
-        self.odd_frames: list[tuple[int, int]] = []
+        self.frame_size_exceptions: list[tuple[int, int]] = []
         self._cut_offsets: list[int] = []
         self._cut_conditions: list[int] = []
         self._cut_labels: list[int] = []
@@ -140,15 +140,15 @@ class Assembler:
         self.buf += bytes(self.field_sizes[field])
 
     def pool_field(self, index: int, rest: int) -> None:
-        """Append a 4-byte field: the distance to a pool constant from `rest` bytes after the field."""
+        """Append a near field that refers to a pool constant; `rest` bytes of its instruction follow."""
         self._fixups.append((self.mark(), index, rest))
-        self.buf += b"\0\0\0\0"
+        self.buf += bytes(self.field_sizes[FIELD_NEAR])
 
     def table_field(self, labels: list[int]) -> None:
-        """Append a 4-byte field: the distance to a new table of 4-byte distances from the table to each label."""
+        """Append a near field that refers to a new table of 4-byte distances from the table to each label."""
         self._fixups.append((self.mark(), len(self.func.pool) + len(self._tables), 0))
         self._tables.append(labels)
-        self.buf += b"\0\0\0\0"
+        self.buf += bytes(self.field_sizes[FIELD_NEAR])
 
     # Finishing
 
@@ -164,7 +164,7 @@ class Assembler:
         code.relocs = [((mark & OFFSET) + shifts[mark >> 32], field, kind, target) for mark, field, kind, target in self.relocs]
         code.traps = [((mark & OFFSET) + shifts[mark >> 32], trap) for mark, trap in self.traps]
         code.positions = [((mark & OFFSET) + shifts[mark >> 32], pos) for mark, pos in self.positions]
-        code.odd_frames = [((mark & OFFSET) + shifts[mark >> 32], size) for mark, size in self.odd_frames]
+        code.frame_size_exceptions = [((mark & OFFSET) + shifts[mark >> 32], size) for mark, size in self.frame_size_exceptions]
         code.data = bytes(data)
         return code
 
@@ -233,8 +233,7 @@ class Assembler:
             offsets = {label: self.place(self.labels[label]) - start for label in set(targets)}
             data += struct.pack(f"<{len(targets)}i", *[offsets[label] for label in targets])
         for mark, item, rest in self._fixups:
-            field = self.place(mark)
-            data[field : field + 4] = (places[item] - field - 4 - rest).to_bytes(4, "little", signed=True)
+            self.fill(data, self.place(mark), places[item], rest)
 
     def place(self, mark: int) -> int:
         """Return the final offset of a mark."""
@@ -263,6 +262,17 @@ class Assembler:
 
     def site(self, site: Site) -> None:
         """Emit the sequence of a site, its label bound; the driver adds the jump back."""
+        raise NotImplementedError
+
+    def fill(self, data: bytearray, field: int, goal: int, rest: int) -> None:
+        """Fill in a near field that refers to another place of the same function.
+
+        Args:
+            data: the function.
+            field: offset of the field.
+            goal: offset of what it refers to.
+            rest: bytes of its instruction that follow the field.
+        """
         raise NotImplementedError
 
     def padding(self) -> bytes:

@@ -32,11 +32,12 @@ class Code:
         traps: (offset, trap code): offset of the return address of an explicit trap, or start of an instruction that may fault.
         positions: (offset, wasm byte offset) of return addresses of calls and of trap sites, ascending.
         frame_size: bytes between the stack pointer in the body and the return address.
-        odd_frames: (offset, frame size) of return addresses at which the frame has another size (prologue of large frames).
+        frame_size_exceptions: (offset, frame size) of return addresses at which the frame has another size, in the prologue of
+            large frames.
         text_size: bytes of instructions, without the pool.
     """
 
-    __slots__ = ("data", "frame_size", "index", "name", "odd_frames", "positions", "relocs", "text_size", "traps")
+    __slots__ = ("data", "frame_size", "frame_size_exceptions", "index", "name", "positions", "relocs", "text_size", "traps")
 
     def __init__(self, name: str, index: int) -> None:
         self.name = name
@@ -47,4 +48,4 @@ class Code:
         self.traps: list[tuple[int, int]] = []
         self.positions: list[tuple[int, int]] = []
         self.frame_size = 0
-        self.odd_frames: list[tuple[int, int]] = []
+        self.frame_size_exceptions: list[tuple[int, int]] = []

@@ -59,7 +59,7 @@ def caller(target: Target, pointer: int, size: int) -> tuple[int, int]:
     Args:
         target: the machine.
         pointer: the stack pointer in the function.
-        size: of the frame there: `Code.frame_size`, or what `Code.odd_frames` says.
+        size: of the frame there: `Code.frame_size`, or what `Code.frame_size_exceptions` says.
     """
     end = pointer + size
     return end + target.return_offset, end + target.return_bytes

@@ -12,8 +12,8 @@ A rule appends its last instruction first, and fills in operands after appending
 instruction that makes it: constants are made anew at each use and never live in registers for long.
 
 Sinking a value into its user is legal when both are in one block, nobody else wants the value, and, for a load, when no
-effect lies between. The first walk numbers the stretches of code between effects and block boundaries (`home`), so both
-questions are one comparison. `color` is the stretch of the value being emitted.
+effect lies between. The first walk numbers the effect regions, stretches of code between effects and block boundaries
+(`region_of`), so both questions are one comparison. `effect_region` is that of the value being emitted.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from figwasp.ir.func import Block, Func, Value
 
 FOLDED: Final = -1
 """In `regs`: the value has been taken into its only user."""
-NO_COLOR: Final = -1
-"""As `color`: no load may be taken in, because the instruction under construction may be made twice."""
+NO_REGION: Final = -1
+"""As `effect_region`: no load may be taken in, because the instruction under construction may be made twice."""
 
 FIRST_LOAD: Final = ops.I32_LOAD
 LAST_LOAD: Final = ops.I64_LOAD32_U
-_ENDS_STRETCH: Final = [flags & (ops.TRAPS | ops.WRITES | ops.CALLS | ops.TERMINATOR) != 0 for flags in ops.FLAGS]
-_ALWAYS: Final = [ends or FIRST_LOAD <= op <= LAST_LOAD for op, ends in enumerate(_ENDS_STRETCH)]
+_ENDS_REGION: Final = [flags & (ops.TRAPS | ops.WRITES | ops.CALLS | ops.TERMINATOR) != 0 for flags in ops.FLAGS]
+_ALWAYS: Final = [ends or FIRST_LOAD <= op <= LAST_LOAD for op, ends in enumerate(_ENDS_REGION)]
 """Operations whose rule is called even when nobody wants the result; that of a load decides by its region."""
 
 
@@ -61,12 +61,12 @@ class Selector:
         rules: by IR operation.
         entry: emits the first instruction of the function.
         uses: number of uses of each value.
-        home: number of the stretch each value stands in.
+        region_of: number of the effect region that each value stands in.
         regs: virtual register of each value, 0 if nobody asked, or FOLDED.
         types: those of mfunc.
         block: the IR block under selection, and `index`, its place in the layout.
-        block_color: its first stretch.
-        color: the stretch of the value under selection.
+        block_region: its first effect region.
+        effect_region: that of the value under selection.
         code: instructions of the current machine block, last first.
         current: the machine block that `code` belongs to.
         results: registers of the projections of the call that comes next, by result number.
@@ -85,17 +85,17 @@ class Selector:
         "_pool",
         "areas",
         "block",
-        "block_color",
+        "block_region",
         "code",
-        "color",
         "current",
+        "effect_region",
         "entry",
         "func",
         "hidden",
-        "home",
         "hooks",
         "index",
         "mfunc",
+        "region_of",
         "regs",
         "result_area",
         "result_area_size",
@@ -117,12 +117,12 @@ class Selector:
         self.mfunc = MFunc(func.name, func.index, func.conv)
         self.types = self.mfunc.types
         self.uses = [0] * func.num_values
-        self.home = [0] * func.num_values
+        self.region_of = [0] * func.num_values
         self.regs = [0] * func.num_values
         self.block = func.blocks[0]
         self.index = 0
-        self.block_color = 0
-        self.color = 0
+        self.block_region = 0
+        self.effect_region = 0
         self.code: list[MInst] = []
         self.current = MBlock(0)
         self.results: dict[int, int] = {}
@@ -155,12 +155,12 @@ class Selector:
 
     def dies(self, value: Value) -> bool:
         """Tell whether the value is certainly not needed after the instruction under selection, nor made anew for it."""
-        return self.regs[value.id] == 0 and self.home[value.id] >= self.block_color and value.op != ops.CONST
+        return self.regs[value.id] == 0 and self.region_of[value.id] >= self.block_region and value.op != ops.CONST
 
-    def sole(self, value: Value) -> bool:
+    def is_single_use(self, value: Value) -> bool:
         """Tell whether a pure value may be taken into the instruction under selection."""
         id = value.id
-        return self.uses[id] == 1 and self.home[id] >= self.block_color
+        return self.uses[id] == 1 and self.region_of[id] >= self.block_region
 
     def new_register(self, type: int) -> int:
         """Make a virtual register of an IR type."""
@@ -190,18 +190,18 @@ class Selector:
         for index in range(len(blocks) - 1, -1, -1):
             block = blocks[index]
             self.index = index
-            self.block_color = starts[index]
+            self.block_region = starts[index]
             self._select_block(block)
         self._lay_out()
         return self.mfunc
 
     def _survey(self) -> list[int]:
-        """Count uses, number the stretches, make the blocks; return the first stretch of each block."""
+        """Count uses, number the effect regions, make the blocks; return the first region of each block."""
         uses = self.uses
-        home = self.home
-        ends = _ENDS_STRETCH
+        region_of = self.region_of
+        ends = _ENDS_REGION
         starts = []
-        color = 1
+        region = 1
         last = max(block.id for block in self.func.blocks) + 1
         self._place = [0] * last
         self._blocks = [self.current] * last
@@ -209,19 +209,19 @@ class Selector:
             self._place[block.id] = index
             made = self._blocks[block.id] = MBlock(index, block.depth)
             made.loop = block.loop
-            starts.append(color)
+            starts.append(region)
             for value in block.params:
-                home[value.id] = color
+                region_of[value.id] = region
             for value in block.code:
                 for arg in value.args:
                     uses[arg.id] += 1
-                home[value.id] = color
+                region_of[value.id] = region
                 if ends[value.op]:
-                    color += 1
+                    region += 1
             for args in block.args:
                 for arg in args:
                     uses[arg.id] += 1
-            color += 1
+            region += 1
         return starts
 
     def _select_block(self, block: Block) -> None:
@@ -230,13 +230,13 @@ class Selector:
         current = self.current = self._blocks[block.id]
         code = self.code = []
         regs = self.regs
-        home = self.home
+        region_of = self.region_of
         rules = self.rules
         always = _ALWAYS
         for value in reversed(block.code):
             register = regs[value.id]
             if register > 0 or (register == 0 and always[value.op]):
-                self.color = home[value.id]
+                self.effect_region = region_of[value.id]
                 done = len(code)
                 rules[value.op](self, value, register)
                 if code is not self.code:

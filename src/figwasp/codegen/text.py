@@ -17,6 +17,7 @@ from figwasp.codegen.mach import (
     FUEL,
     INCOMING,
     JUMP,
+    MEM_BITS,
     NONE,
     OUTGOING,
     POOL,
@@ -114,14 +115,14 @@ def instruction(inst: MInst, target: Target) -> str:
 
 def memory_text(inst: MInst, target: Target) -> str:
     """Print the memory operand of an instruction."""
-    displacement = inst.mem >> 2
+    displacement = inst.mem >> MEM_BITS
     if inst.rm == POOL:
         return f"[pool{displacement}]"
     if inst.rm == SLOT:
         return f"[slot{displacement}]"
     text = _BASES.get(inst.rm) or register_name(inst.rm, target)
     if inst.rx != NONE:
-        scale = 1 << (inst.mem & 3)
+        scale = 1 << (inst.mem & (1 << MEM_BITS) - 1)
         text += f" + {register_name(inst.rx, target)}" + (f"*{scale}" if scale > 1 else "")
     if displacement:
         text += f" {'-' if displacement < 0 else '+'} {abs(displacement)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import platform
+import os
 from functools import cache
 from typing import Final
 
@@ -29,7 +29,7 @@ def host() -> Target:
     Raises:
         Unsupported: there is no compiler for it.
     """
-    machine = platform.machine()
+    machine = os.uname().machine if hasattr(os, "uname") else os.environ.get("PROCESSOR_ARCHITECTURE", "")
     if machine not in NAMES:
         raise Unsupported(f"no compiler for {machine or 'this machine'} yet (x86-64 is supported)")
     return named(NAMES[machine])

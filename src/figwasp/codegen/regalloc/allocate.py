@@ -93,7 +93,7 @@ def _wants_local(func: MFunc) -> bool:
 
 
 class Allocator:
-    """Decides the place of every value.
+    """Decides the location of every value.
 
     Attributes:
         busy: per register the points at which it is taken.
@@ -109,12 +109,12 @@ class Allocator:
         "across",
         "assignment",
         "busy",
+        "location",
         "mask",
         "members",
         "merged",
         "order",
         "own",
-        "place",
         "ranges",
         "root",
         "saved",
@@ -135,11 +135,11 @@ class Allocator:
         self.root: list[int] = list(range(count))
         self.members: dict[int, list[int]] = {}
         self.merged: dict[int, list[int]] = {}
-        self.place: list[int] = [*range(VIRTUAL), *([NONE] * (count + 1 - VIRTUAL))]
+        self.location: list[int] = [*range(VIRTUAL), *([NONE] * (count + 1 - VIRTUAL))]
         self.saved = callee_saved(func, target)
         self.order = [self._order(registers) for registers in target.regs]
         self.usable = sum(1 << r for order in self.order for r in order)
-        self.assignment = Assignment(self.place, self.busy, ranges.written)
+        self.assignment = Assignment(self.location, self.busy, ranges.written)
         self._pin_instance(func.instance, target.instance_reg)
         calls = ranges.calls
         self.across = [[r for r in order if self.busy[r] & calls != calls] for order in self.order]
@@ -164,7 +164,7 @@ class Allocator:
         busy[r] |= self.ranges.foreign
         if instance != NONE and self.own[instance] and not busy[r] & self.own[instance]:
             busy[r] |= self.own[instance]
-            self.place[instance] = r
+            self.location[instance] = r
         else:
             busy[r] |= self.ranges.passes
 
@@ -180,7 +180,7 @@ class Allocator:
         """Merge the two sides of copies, most frequent first, where their live ranges are disjoint."""
         mask = self.mask
         types = self.types
-        place = self.place
+        location = self.location
         copies = self.ranges.copies
         copies.sort()
         for negative, a, b in copies:
@@ -188,7 +188,7 @@ class Allocator:
             y = self._find(b)
             if x == y or not mask[x] or not mask[y]:
                 continue
-            if mask[x] & mask[y] or types[x] != types[y] or place[x] >= 0 or place[y] >= 0:
+            if mask[x] & mask[y] or types[x] != types[y] or location[x] >= 0 or location[y] >= 0:
                 self._befriend(a, b, -negative)
             else:
                 self._merge(x, y, negative)
@@ -197,7 +197,7 @@ class Allocator:
         """Merge tied results with their sources where those die."""
         mask = self.mask
         types = self.types
-        place = self.place
+        location = self.location
         root = self.root
         tie_from = self.ranges.tie_from
         for x in range(VIRTUAL, len(types)):
@@ -208,7 +208,7 @@ class Allocator:
                 x = self._find(x)
             if root[y] != y:
                 y = self._find(y)
-            if x != y and not mask[x] & mask[y] and mask[x] and mask[y] and place[x] < 0 and place[y] < 0:
+            if x != y and not mask[x] & mask[y] and mask[x] and mask[y] and location[x] < 0 and location[y] < 0:
                 self._merge(x, y, 0)
 
     def _merge(self, x: int, y: int, negative: int) -> None:
@@ -240,10 +240,10 @@ class Allocator:
         """Serve classes by weight per length; the members of those that are broken up return through a heap."""
         mask = self.mask
         weight = self.weight
-        place = self.place
+        location = self.location
         root = self.root
         members = self.members
-        first = [v for v in range(VIRTUAL, len(root)) if mask[v] and root[v] == v and place[v] < 0]
+        first = [v for v in range(VIRTUAL, len(root)) if mask[v] and root[v] == v and location[v] < 0]
         keys: list[float] = [0.0] * len(root)
         for v in first:
             keys[v] = -weight[v] / (mask[v].bit_count() + SHORT)
@@ -257,10 +257,10 @@ class Allocator:
             if r >= 0:
                 self.assignment.take(r, mask[v])
                 if group is None:
-                    place[v] = r
+                    location[v] = r
                 else:
                     for member in group:
-                        place[member] = r
+                        location[member] = r
             elif group is None:
                 self.spiller.spill(v, v)
             else:
@@ -273,7 +273,7 @@ class Allocator:
         r = self._choose(v, None, self.own[v], self.ranges.weight[v])
         if r >= 0:
             self.assignment.take(r, self.own[v])
-            self.place[v] = r
+            self.location[v] = r
         else:
             self.spiller.spill(v, self._find(v))
 
@@ -295,15 +295,15 @@ class Allocator:
         """Return the best register that is free at all points of `mask` and worth it, or NONE."""
         ranges = self.ranges
         busy = self.busy
-        place = self.place
+        location = self.location
         refused = ~self.usable
         if weight <= SAVE_COST:
             refused |= self.saved & ~self.assignment.written
         if group is None and v not in ranges.hints:
-            r = place[ranges.tie_from[v]]
+            r = location[ranges.tie_from[v]]
             if 0 <= r < PHYSICAL and not busy[r] & mask and not refused >> r & 1:
                 return r
-            r = place[ranges.tie_to[v]]
+            r = location[ranges.tie_to[v]]
             if 0 <= r < PHYSICAL and not busy[r] & mask and not refused >> r & 1:
                 return r
         else:
@@ -318,18 +318,18 @@ class Allocator:
     def _hinted(self, group: list[int], mask: int, refused: int) -> int:
         """Return the free register that saves the most moves, or NONE."""
         ranges = self.ranges
-        place = self.place
+        location = self.location
         saved: dict[int, int] = {}
         for v in group:
             weight = ranges.block_weights[ranges.block_of[ranges.defs[v] >> 1]]
             for other in (ranges.tie_from[v], ranges.tie_to[v]):
-                r = place[other]
+                r = location[other]
                 if 0 <= r < PHYSICAL:
                     saved[r] = saved.get(r, 0) + weight
             hints = ranges.hints.get(v)
             if hints is not None:
                 for i in range(0, len(hints), 2):
-                    r = place[hints[i + 1]]
+                    r = location[hints[i + 1]]
                     if 0 <= r < PHYSICAL:
                         saved[r] = saved.get(r, 0) + hints[i]
         while saved:

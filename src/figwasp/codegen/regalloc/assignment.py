@@ -1,4 +1,4 @@
-"""Floor 3: what the allocator decides: a place for every value, and the registers it is in besides."""
+"""Floor 3: what the allocator decides: a location for every value, and the registers it is in besides."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ class Assignment:
     """Where everything goes.
 
     Attributes:
-        place: per register its place, physical ones themselves; NONE if it needs none. One more entry at the end for index NONE.
-        pieces: value -> flat (first point, end, register) triples.
+        location: per register where it is, physical ones themselves; NONE if nowhere. One more entry at the end for index NONE.
+        splits: value -> flat (first point, end, register) triples.
         reloads: instruction number -> flat (value, register) pairs to load before it.
         edge_loads: the same for a JUMP to a loop, to load together with its moves.
         busy: per physical register, the points at which it is taken.
         order: class -> registers that may be taken where they are free.
         written: bit set of the registers that are written.
-        constants: what CONSTANT places refer to.
+        constants: what CONSTANT locations refer to.
     """
 
-    __slots__ = ("busy", "constants", "edge_loads", "order", "pieces", "place", "reloads", "written")
+    __slots__ = ("busy", "constants", "edge_loads", "location", "order", "reloads", "splits", "written")
 
-    def __init__(self, place: list[int], busy: list[int], written: int) -> None:
-        self.place = place
+    def __init__(self, location: list[int], busy: list[int], written: int) -> None:
+        self.location = location
         self.busy = busy
         self.written = written
-        self.pieces: dict[int, list[int]] = {}
+        self.splits: dict[int, list[int]] = {}
         self.reloads: dict[int, list[int]] = {}
         self.edge_loads: dict[int, list[int]] = {}
         self.order: list[list[int]] = []

@@ -40,13 +40,13 @@ from figwasp.codegen.regalloc.check_state import (
     Original,
     State,
     kill,
+    location_text,
     meet,
-    memory_place,
-    place_text,
+    memory_location,
     store,
     widths_of,
 )
-from figwasp.codegen.regalloc.moves import BASE_MASK, cell, cell_mem
+from figwasp.codegen.regalloc.moves import BASE_MASK, stack_mem, stack_slot
 from figwasp.codegen.regalloc.registers import bits
 from figwasp.codegen.target import Target
 from figwasp.ir.func import CONV_C
@@ -151,15 +151,15 @@ class Snapshot:
         """What has gone must be a copy, or make a constant."""
         for original in originals:
             if original.op == COPY:
-                holders = [place for place, held in state.items() if self._copied(original, place, held)]
+                holders = [location for location, held in state.items() if self._copied(original, location, held)]
                 kill(state, original.rd)
-                for place in holders:
-                    state[place] = state.get(place, NOTHING) | {original.rd}
+                for location in holders:
+                    state[location] = state.get(location, NOTHING) | {original.rd}
             elif original.op < FIRST_ROW or not self._is_constant(original):
                 self.fail(f"an instruction is missing: {self.text(original.inst)}")
 
-    def _copied(self, original: Original, place: int, held: frozenset[int]) -> bool:
-        """Say whether a place holds what a COPY makes, which between i32 and i64 is the low half with zeros above it."""
+    def _copied(self, original: Original, location: int, held: frozenset[int]) -> bool:
+        """Say whether a location holds what a COPY makes, which between i32 and i64 is the low half with zeros above it."""
         rd, rn = original.rd, original.rn
         narrow = rd >= VIRTUAL and self.func.types[rd] == I32
         if rn < VIRTUAL:
@@ -168,7 +168,7 @@ class Snapshot:
             return rn in held
         if narrow:
             return LOW | rn in held
-        return rn in held and (place < PHYSICAL or ~rn in held)
+        return rn in held and (location < PHYSICAL or ~rn in held)
 
     def _is_constant(self, original: Original) -> bool:
         return any(original.rd in made for made in self.constants.values())
@@ -184,7 +184,7 @@ class Snapshot:
             return
         if op not in self.widths:
             self.fail("inserted instruction is no move")
-        source = inst.rn if inst.rn >= 0 else memory_place(inst.rm, inst.mem)
+        source = inst.rn if inst.rn >= 0 else memory_location(inst.rm, inst.mem)
         value = self._carried(op, state.get(source, NOTHING), rows.memory[op] and inst.rd < 0)
         if inst.rd >= 0:
             self._write(state, inst.rd, value)
@@ -228,20 +228,20 @@ class Snapshot:
             self.fail("wrong class of register")
         state[register] = value
 
-    def _define(self, state: State, v: int, place: int) -> None:
-        """Original register `v` gets a new value, which is in `place` only."""
+    def _define(self, state: State, v: int, location: int) -> None:
+        """Original register `v` gets a new value, which is in `location` only."""
         kill(state, v)
-        self._write(state, place, frozenset((v,)))
+        self._write(state, location, frozenset((v,)))
 
-    def _expect(self, state: State, v: int, place: int, what: str) -> None:
-        """Original register `v` is read at `place`."""
+    def _expect(self, state: State, v: int, location: int, what: str) -> None:
+        """Original register `v` is read at `location`."""
         if v < 0 or v in (self.target.context_reg, self.target.stack_reg):
-            if v != place:
-                self.fail(f"{what} should be {v}, is {place}")
+            if v != location:
+                self.fail(f"{what} should be {v}, is {location}")
             return
-        if v not in state.get(place, NOTHING):
-            held = sorted(state.get(place, NOTHING))
-            self.fail(f"{what} reads {place_text(place)}, which holds {held}, not {v}")
+        if v not in state.get(location, NOTHING):
+            held = sorted(state.get(location, NOTHING))
+            self.fail(f"{what} reads {location_text(location)}, which holds {held}, not {v}")
 
     # Instructions that were there before
 
@@ -272,10 +272,10 @@ class Snapshot:
         spilled = NONE
         if inst.op != op:
             if inst.op == rows.spill_rm[op] and not rows.memory[op]:
-                rm = memory_place(inst.rm, inst.mem)
+                rm = memory_location(inst.rm, inst.mem)
                 spilled = original.rm
             elif inst.op == rows.spill_rn[op] and not rows.memory[op]:
-                rn = memory_place(inst.rm, inst.mem)
+                rn = memory_location(inst.rm, inst.mem)
                 rm = inst.rn
                 spilled = original.rn
             else:
@@ -321,14 +321,14 @@ class Snapshot:
         params = self.func.blocks[index].succs[0].params
         renamed = dict(zip(params, args))
         fresh: dict[int, set[int]] = {}
-        for place, held in state.items():
+        for location, held in state.items():
             names = {param for param, arg in renamed.items() if arg in held}
             if names:
-                fresh[place] = names
+                fresh[location] = names
         for param in params:
             kill(state, param)
-        for place, names in fresh.items():
-            state[place] = state.get(place, NOTHING) | names
+        for location, names in fresh.items():
+            state[location] = state.get(location, NOTHING) | names
 
     def _site(self, original: Original, inst: MInst, state: State) -> None:
         """A call, entry or exit: arguments in place, then everything it destroys, then the results."""
@@ -336,8 +336,8 @@ class Snapshot:
         assert isinstance(site, CallSite)
         base = INCOMING if inst.op == TAIL else OUTGOING
         for v, loc in zip(original.args, site.arg_locs):
-            place = loc if loc < PHYSICAL else memory_place(base, cell_mem(cell(base, loc - STACK)))
-            self._expect(state, v, place, f"argument {v}")
+            location = loc if loc < PHYSICAL else memory_location(base, stack_mem(stack_slot(base, loc - STACK)))
+            self._expect(state, v, location, f"argument {v}")
         if original.address != NONE:
             self._expect(state, original.address, site.address, "address")
             if site.kind == TO_STUB and site.address != self.target.scratch[INT]:
@@ -349,15 +349,15 @@ class Snapshot:
             destroyed = site.clobbers
             for loc in self.target.scratch + site.result_locs:
                 destroyed |= 1 << loc
-            for place in list(state):
-                if place & BASE_MASK == OUTGOING or (place < PHYSICAL and destroyed >> place & 1):
-                    del state[place]
+            for location in list(state):
+                if location & BASE_MASK == OUTGOING or (location < PHYSICAL and destroyed >> location & 1):
+                    del state[location]
         for v, loc in zip(original.results, site.result_locs):
             kill(state, v)
             if loc < PHYSICAL:
                 state[loc] = frozenset((v,))
             else:
-                mem = cell_mem(cell(INCOMING, loc - STACK))
+                mem = stack_mem(stack_slot(INCOMING, loc - STACK))
                 store(state, INCOMING, mem, SIZES[self._type(v)], frozenset((v,)))
 
     def _saved(self) -> None:

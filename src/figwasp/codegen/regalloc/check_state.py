@@ -1,4 +1,4 @@
-"""Floor 3: what the checker of register allocation knows at a point: which place holds whose value; and how code was before."""
+"""Floor 3: what the checker of register allocation knows at a point: which location holds whose value; and how code was before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UPPER: Final = -(1 << 50)
 """Held by the cells of a value after its first."""
 
 State = dict[int, frozenset[int]]
-"""Place -> original registers whose value it holds. Places are registers, and for memory what `memory_place` makes."""
+"""Place -> original registers whose value it holds. Places are registers, and for memory what `memory_location` makes."""
 
 NOTHING: Final[frozenset[int]] = frozenset()
 
@@ -47,48 +47,48 @@ class Original:
 
 
 def kill(state: State, v: int) -> None:
-    """No place holds the value of `v` any more."""
-    for place, held in state.items():
+    """No location holds the value of `v` any more."""
+    for location, held in state.items():
         if v in held:
-            state[place] = held - {v, ~v, LOW | v}
+            state[location] = held - {v, ~v, LOW | v}
 
 
 def meet(a: State, b: State) -> State:
     """What holds on both ways into a block."""
     out: State = {}
-    for place, held in a.items():
-        both = held & b.get(place, NOTHING)
+    for location, held in a.items():
+        both = held & b.get(location, NOTHING)
         if both:
-            out[place] = both
+            out[location] = both
     return out
 
 
-def memory_place(base: int, mem: int) -> int:
-    """The place of a memory operand."""
+def memory_location(base: int, mem: int) -> int:
+    """The location of a memory operand."""
     return mem << BASE_BITS | base
 
 
 def store(state: State, base: int, mem: int, size: int, value: frozenset[int]) -> None:
     """So many bytes in memory change; what had any of their cells is gone."""
     step = (1 if base == SLOT else CELL) << MEM_BITS << BASE_BITS
-    place = memory_place(base, mem)
-    before = place
+    location = memory_location(base, mem)
+    before = location
     while UPPER in state.get(before, NOTHING):
         before -= step
     state.pop(before, None)
     cells = (size + CELL - 1) // CELL
-    state[place] = value
+    state[location] = value
     for number in range(1, cells):
-        state[place + number * step] = frozenset((UPPER,))
-    after = place + cells * step
+        state[location + number * step] = frozenset((UPPER,))
+    after = location + cells * step
     while UPPER in state.get(after, NOTHING):
         del state[after]
         after += step
 
 
-def place_text(place: int) -> str:
-    """Describe a place."""
-    return f"register {place}" if place < PHYSICAL else f"memory {place & BASE_MASK} at {place >> BASE_BITS}"
+def location_text(location: int) -> str:
+    """Describe a location."""
+    return f"register {location}" if location < PHYSICAL else f"memory {location & BASE_MASK} at {location >> BASE_BITS}"
 
 
 def widths_of(target: Target) -> dict[int, set[int]]:

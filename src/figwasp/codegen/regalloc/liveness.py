@@ -58,10 +58,10 @@ class Ranges:
     Attributes, indexed by register where it does not say otherwise:
         defs: point of the definition, or -1 if there is none or its result is dropped.
         uses: ends of the live range at each use, ascending in layout order.
-        mask: points where it is live; 0 needs no place.
+        mask: points where it is live; 0 needs no location.
         weight: uses and definition, each times the weight of its block.
         tie_from, tie_to: the register at the other end of a tied operand, or NONE.
-        hints: flat [weight, register] pairs: places that would save a move.
+        hints: flat [weight, register] pairs: locations that would save a move.
         copies: (-weight, destination, source) of block arguments and copies.
         busy: per physical register the points at which it is not to be had.
         written: bit set of physical registers that are written by what is there already.
@@ -92,7 +92,8 @@ class Ranges:
 
     def __init__(self, count: int, num_registers: int) -> None:
         self.defs: list[int] = [-1] * count
-        self.uses: list[list[int]] = [[] for _ in range(count)]
+        self.uses: list[list[int]] = [[]] * VIRTUAL  # physical registers have none; one list stands for all
+        self.uses += [[] for _ in range(VIRTUAL, count)]
         self.mask: list[int] = [0] * count
         self.weight: list[int] = [0] * count
         self.tie_from: list[int] = [NONE] * count
@@ -261,14 +262,14 @@ class _Collector:
         elif v >= VIRTUAL:
             self._hint(v, weight, d)
 
-    def _hint(self, v: int, weight: int, place: int) -> None:
-        """Note that `v` would best be in `place`."""
+    def _hint(self, v: int, weight: int, location: int) -> None:
+        """Note that `v` would best be in `location`."""
         known = self.ranges.hints.get(v)
         if known is None:
-            self.ranges.hints[v] = [weight, place]
+            self.ranges.hints[v] = [weight, location]
         else:
             known.append(weight)
-            known.append(place)
+            known.append(location)
 
     def _jump(self, block: MBlock, point: int, weight: int) -> None:
         """JUMP: its arguments become the parameters of the next block."""
@@ -288,36 +289,36 @@ class _Collector:
             ranges.uses[site.address].append(point)
         elif site.address >= 0:
             self._use_physical(site.address, point)
-        for v, place in zip(site.args, site.arg_locs):
+        for v, location in zip(site.args, site.arg_locs):
             if v >= VIRTUAL:
                 ranges.uses[v].append(point)
-                if place < PHYSICAL:
-                    self._hint(v, weight, place)
+                if location < PHYSICAL:
+                    self._hint(v, weight, location)
             else:
                 self._use_physical(v, point)
-        for v, place in zip(site.results, site.result_locs):
+        for v, location in zip(site.results, site.result_locs):
             ranges.defs[v] = point + 1
-            if place < PHYSICAL:
-                self._hint(v, weight, place)
+            if location < PHYSICAL:
+                self._hint(v, weight, location)
         if inst.op == CALL:
             self._clobber(site, point)
 
     def _clobber(self, site: CallSite, point: int) -> None:
-        """Note what a call destroys: what it says, and the places of its arguments and results."""
+        """Note what a call destroys: what it says, and the locations of its arguments and results."""
         ranges = self.ranges
         instance_reg = self.target.instance_reg
         registers = site.clobbers
-        for place in site.result_locs:
-            if place < PHYSICAL:
-                registers |= 1 << place
-        for v, place in zip(site.args, site.arg_locs):
-            if place == instance_reg and not registers >> place & 1:
+        for location in site.result_locs:
+            if location < PHYSICAL:
+                registers |= 1 << location
+        for v, location in zip(site.args, site.arg_locs):
+            if location == instance_reg and not registers >> location & 1:
                 if v == self.func.instance:
                     ranges.passes |= 1 << point
                 else:
                     ranges.foreign |= 1 << point
-            elif place < PHYSICAL:
-                registers |= 1 << place
+            elif location < PHYSICAL:
+                registers |= 1 << location
         self.clobbers[registers] = self.clobbers.get(registers, 0) | 1 << point
 
 

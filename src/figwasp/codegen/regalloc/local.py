@@ -1,6 +1,6 @@
 """Floor 3: register allocation block by block, in linear time. In: a huge MFunc over virtual registers. Out: as of `regalloc`.
 
-Values that live across block edges have homes in memory (`homes`), where they are stored at their definition. Within a block a
+Values that live across block edges have spill slots (`spill_slots`), where they are stored at their definition. Within a block a
 value is loaded at its first use and stays in a register until its last; when registers run out, the one goes whose next use is
 furthest (Belady's rule), which in straight code is hard to beat. A value of this block only is stored when that happens.
 A block that is entered only from the one laid out before it takes over what that left in registers.
@@ -27,19 +27,19 @@ from figwasp.codegen.mach import (
     MFunc,
     MInst,
 )
-from figwasp.codegen.regalloc.homes import Homes
 from figwasp.codegen.regalloc.local_registers import NEVER, LocalRegisters
-from figwasp.codegen.regalloc.moves import BASE_MASK, cell_mem
+from figwasp.codegen.regalloc.moves import BASE_MASK, stack_mem
 from figwasp.codegen.regalloc.registers import bits
+from figwasp.codegen.regalloc.spill_slots import SpillSlots
 from figwasp.codegen.target import Target
 from figwasp.ir.types import CLASSES, I32, SIZES
 
 
 def allocate_local(func: MFunc, target: Target) -> int:
     """Rewrite a function in place; return the registers written, as a bit set."""
-    homes = Homes(func, target)
-    homes.run()
-    allocator = LocalAllocator(func, target, homes)
+    slots = SpillSlots(func, target)
+    slots.run()
+    allocator = LocalAllocator(func, target, slots)
     allocator.run()
     return allocator.written
 
@@ -148,10 +148,10 @@ class LocalAllocator(LocalRegisters):
         rx = inst.rx
         if reads & 2:
             if not self.rows.memory[op] and self._folds(self.rows.spill_rm[op], rm, k):
-                place = self.place[rm]
+                location = self.location[rm]
                 inst.op = self.rows.spill_rm[op]
-                inst.mem = cell_mem(place)
-                inst.rm = place & BASE_MASK
+                inst.mem = stack_mem(location)
+                inst.rm = location & BASE_MASK
             else:
                 inst.rm = self._operand(rm, k)
         if reads & 4:
@@ -204,11 +204,11 @@ class LocalAllocator(LocalRegisters):
             self._define(d, inst.rd, k)
 
     def _in_place(self, inst: MInst, op: int, v: int) -> None:
-        """Change to the form that reads v in its home."""
-        place = self.place[v]
+        """Change to the form that reads v in its slot."""
+        location = self.location[v]
         inst.op = op
-        inst.mem = cell_mem(place)
-        inst.rm = place & BASE_MASK
+        inst.mem = stack_mem(location)
+        inst.rm = location & BASE_MASK
 
     def _copy(self, inst: MInst, k: int) -> None:
         """COPY: both sides are in one register if the source is not wanted any more."""
@@ -229,11 +229,11 @@ class LocalAllocator(LocalRegisters):
         dies = v >= VIRTUAL and self._dies(v, k)
         if src < PHYSICAL:
             self._used(v, k)
-        if not self.homes.used[d]:
+        if not self.slots.used[d]:
             self._used(v, k)
             return
         if src < PHYSICAL and same and d not in self.uses:
-            mover.move(type, self.place[d], src)
+            mover.move(type, self.location[d], src)
             return
         free = v < VIRTUAL and not self.reserved >> src & 1 and self.content[src] < 0
         if src < PHYSICAL and same and (dies or free) and src in self.order[CLASSES[type]]:
@@ -256,7 +256,7 @@ class LocalAllocator(LocalRegisters):
             if loc < PHYSICAL:
                 destroyed |= 1 << loc
         for r, v in enumerate(self.content):
-            if v >= 0 and destroyed >> r & 1 and self.place[v] < 0 and not self._dies(v, k):
+            if v >= 0 and destroyed >> r & 1 and self.location[v] < 0 and not self._dies(v, k):
                 self._store(v, r)
         address = site.address
         srcs = [self._where(v) for v in site.args]
@@ -269,7 +269,7 @@ class LocalAllocator(LocalRegisters):
         for r in bits(destroyed):
             self._forget(r)
         for v, loc in zip(site.results, site.result_locs):
-            if v < VIRTUAL or self.homes.used[v]:
+            if v < VIRTUAL or self.slots.used[v]:
                 self._define(v, loc, k)
 
     def _leave(self, inst: MInst) -> None:
@@ -297,15 +297,15 @@ class LocalAllocator(LocalRegisters):
         self._used(v, k)
 
     def _jump(self, block: MBlock) -> None:
-        """JUMP: move the arguments into the homes of the parameters."""
+        """JUMP: move the arguments into the slots of the parameters."""
         types: list[int] = []
         dsts: list[int] = []
         srcs: list[int] = []
         if block.args:
             for param, arg in zip(block.succs[0].params, block.args):
-                if self.homes.used[param]:
+                if self.slots.used[param]:
                     types.append(self.types[param])
-                    dsts.append(self.place[param])
+                    dsts.append(self.location[param])
                     srcs.append(self._where(arg))
             self.mover.parallel(types, dsts, srcs)
             for arg in block.args:
@@ -317,11 +317,11 @@ class LocalAllocator(LocalRegisters):
         assert isinstance(site, CallSite)
         others: list[int] = []
         for v, loc in zip(site.results, site.result_locs):
-            if loc < PHYSICAL and self.homes.used[v] and self.register[v] != loc:
+            if loc < PHYSICAL and self.slots.used[v] and self.register[v] != loc:
                 if any(loc in order for order in self.order):
                     self._define(v, loc, k)
                 elif self.crosses[v]:
-                    self.mover.move(self.types[v], self.place[v], loc)
+                    self.mover.move(self.types[v], self.location[v], loc)
                 else:
                     others += [v, loc]
         for i in range(0, len(others), 2):

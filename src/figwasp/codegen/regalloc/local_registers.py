@@ -1,7 +1,7 @@
 """Floor 3: the registers of block-local allocation: what is in each, how long it is wanted, and how to get one.
 
 Next uses are known by instruction number within the block. The register to give up is the one whose value is used furthest
-from here (Belady's rule); a value that has a home in memory goes a little sooner than one that would have to be stored.
+from here (Belady's rule); a value that has a slot goes a little sooner than one that would have to be stored.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from figwasp.codegen.mach import (
     MBlock,
     MFunc,
 )
-from figwasp.codegen.regalloc.homes import Homes
-from figwasp.codegen.regalloc.moves import Mover, cell
+from figwasp.codegen.regalloc.moves import Mover, stack_slot
 from figwasp.codegen.regalloc.registers import bits, implicit_registers
+from figwasp.codegen.regalloc.spill_slots import SpillSlots
 from figwasp.codegen.target import Rows, Target
 from figwasp.ir.types import CELLS, CLASSES
 
@@ -37,7 +37,7 @@ class LocalRegisters:
     """The state of block-local allocation.
 
     Attributes:
-        place: home of each value, or NONE as long as it has none.
+        location: slot of each value, or NONE as long as it has none.
         register: register of each value now, or NONE.
         content: value in each register now, or NONE.
         uses: value -> instruction numbers of its uses in this block, the next one last.
@@ -45,7 +45,7 @@ class LocalRegisters:
         reserved: bit set of the registers that hold a physical value that is still needed.
         pinned: bit set of registers that the current instruction needs.
         calls: numbers of this block's calls, the next one last.
-        spare: number of cells -> places of slots of values of this block that are free again.
+        spare: number of cells -> locations of slots of values of this block that are free again.
         order: class -> registers in the order to try them.
         scratches: bit set of the target's scratch registers.
     """
@@ -55,17 +55,17 @@ class LocalRegisters:
         "content",
         "crosses",
         "func",
-        "homes",
         "implicit",
+        "location",
         "mover",
         "order",
         "physical",
         "pinned",
-        "place",
         "register",
         "reserved",
         "rows",
         "scratches",
+        "slots",
         "spare",
         "target",
         "types",
@@ -73,15 +73,15 @@ class LocalRegisters:
         "written",
     )
 
-    def __init__(self, func: MFunc, target: Target, homes: Homes) -> None:
+    def __init__(self, func: MFunc, target: Target, slots: SpillSlots) -> None:
         self.func = func
         self.target = target
         self.rows: Rows = target.rows
         self.implicit = implicit_registers(target)
         self.types = func.types
-        self.homes = homes
-        self.place = homes.place
-        self.crosses = [place >= 0 for place in homes.place]
+        self.slots = slots
+        self.location = slots.location
+        self.crosses = [location >= 0 for location in slots.location]
         self.mover = Mover(func, target)
         self.register: list[int] = [*range(VIRTUAL), *([NONE] * (len(func.types) - VIRTUAL))]
         self.content: list[int] = [NONE] * target.num_registers
@@ -92,7 +92,7 @@ class LocalRegisters:
         self.pinned = 0
         self.spare: list[list[int]] = [[] for _ in range(max(CELLS) + 1)]
         self.written = 0
-        instance = func.instance if not homes.foreign else NONE
+        instance = func.instance if not slots.foreign else NONE
         taken = NONE
         if instance >= 0:
             taken = target.instance_reg
@@ -207,9 +207,9 @@ class LocalRegisters:
             r = self.register[v]
             if r >= 0 and self.content[r] == v:
                 self._forget(r)
-            if not self.crosses[v] and self.place[v] >= 0:
-                self.spare[CELLS[self.types[v]]].append(self.place[v])
-                self.place[v] = NONE
+            if not self.crosses[v] and self.location[v] >= 0:
+                self.spare[CELLS[self.types[v]]].append(self.location[v])
+                self.location[v] = NONE
 
     def _used_physical(self, r: int, k: int) -> None:
         """Instruction k has read a physical register; unless it is read again before its next definition, it is free."""
@@ -239,7 +239,7 @@ class LocalRegisters:
                 distance = NEVER + 1  # free, but not for long
             else:
                 distance = self._next_use(v)
-                if self.place[v] >= 0:
+                if self.location[v] >= 0:
                     distance += STORE_COST
             if distance > furthest:
                 furthest = distance
@@ -252,27 +252,27 @@ class LocalRegisters:
         return best
 
     def _evict(self, r: int) -> None:
-        """Empty a register; its value is stored if it is still wanted and has no home."""
+        """Empty a register; its value is stored if it is still wanted and has no slot."""
         v = self.content[r]
         if v < 0:
             return
-        if self.place[v] < 0 and v in self.uses:
+        if self.location[v] < 0 and v in self.uses:
             self._store(v, r)
         self._forget(r)
 
     def _store(self, v: int, r: int) -> None:
-        """Give a value of this block a temporary home."""
+        """Give a value of this block a temporary slot."""
         type = self.types[v]
         spare = self.spare[CELLS[type]]
-        self.place[v] = spare.pop() if spare else cell(SLOT, self.func.new_slot(type))
-        self.mover.move(type, self.place[v], r)
+        self.location[v] = spare.pop() if spare else stack_slot(SLOT, self.func.new_slot(type))
+        self.mover.move(type, self.location[v], r)
 
     def _where(self, v: int) -> int:
-        """Where a value is to be read: its register, or its home."""
+        """Where a value is to be read: its register, or its slot."""
         if v < VIRTUAL:
             return v
         r = self.register[v]
-        return r if r >= 0 else self.place[v]
+        return r if r >= 0 else self.location[v]
 
     def _source(self, v: int, k: int) -> int:
         """Return the register of an operand, which is loaded if necessary, and pin it."""
@@ -280,21 +280,21 @@ class LocalRegisters:
         if r < 0:
             numbers = self.uses.get(v)
             r = self._take(self.types[v], numbers[0] if numbers else k)
-            self.mover.move(self.types[v], r, self.place[v])
+            self.mover.move(self.types[v], r, self.location[v])
             if not self.scratches >> r & 1:
                 self._put(v, r)
         self.pinned |= 1 << r
         return r
 
     def _define(self, v: int, r: int, k: int) -> None:
-        """Register r holds a new value: store it in its home, and keep it if it is used in this block."""
+        """Register r holds a new value: store it in its slot, and keep it if it is used in this block."""
         if v < VIRTUAL:
             self._reserve(v, k)
             return
         type = self.types[v]
         scratch = self.scratches >> r & 1
         if self.crosses[v]:
-            self.mover.move(type, self.place[v], r)
+            self.mover.move(type, self.location[v], r)
         elif scratch and v in self.uses:
             self._store(v, r)
         if v in self.uses and not scratch:
@@ -316,7 +316,7 @@ class LocalRegisters:
         v = self.content[r]
         if v < 0:
             return
-        if v not in self.uses or self.place[v] >= 0:
+        if v not in self.uses or self.location[v] >= 0:
             self._forget(r)
             return
         blocked = self.pinned | self.reserved | 1 << r

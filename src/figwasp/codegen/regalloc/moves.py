@@ -1,8 +1,8 @@
-"""Floor 3: moves between places. In: pairs of places that all move at once. Out: machine instructions that do it one by one.
+"""Floor 3: moves between locations. In: pairs of locations that all move at once. Out: machine instructions that do it one by one.
 
-A *place* is an int: a physical register, or memory, `index << BASE_BITS | base`, whose base is one of the pseudo registers SLOT,
+A *location* is an int: a physical register, or memory, `index << BASE_BITS | base`, whose base is one of the pseudo registers SLOT,
 INCOMING and OUTGOING and whose index is that of the value's first cell. A source may also be a constant,
-`index << BASE_BITS | CONSTANT`: an instruction without operands whose result is wanted again. Two places are the same or have no
+`index << BASE_BITS | CONSTANT`: an instruction without operands whose result is wanted again. Two locations are the same or have no
 cell in common, but for INCOMING when a tail call passes values that take several.
 
 The moves of an edge or a call read every source before any destination is written; only cycles and copies from memory to
@@ -37,28 +37,28 @@ BASE_MASK: Final = (1 << BASE_BITS) - 1
 """Places below PHYSICAL are registers; of the others these bits are the base."""
 
 CONSTANT: Final = 125
-"""Base of a place that is no memory; the index is into `Mover.constants`."""
+"""Base of a location that is no memory; the index is into `Mover.constants`."""
 
 
-def cell(base: int, index: int) -> int:
-    """The place of a memory cell."""
+def stack_slot(base: int, index: int) -> int:
+    """The location of a memory cell."""
     return index << BASE_BITS | base
 
 
-def cell_mem(place: int) -> int:
-    """The `mem` field of an operand that is a memory cell; its base is `place & BASE_MASK`."""
-    index = place >> BASE_BITS
-    return index << MEM_BITS if place & BASE_MASK == SLOT else index * CELL << MEM_BITS
+def stack_mem(location: int) -> int:
+    """The `mem` field of an operand that is a memory cell; its base is `location & BASE_MASK`."""
+    index = location >> BASE_BITS
+    return index << MEM_BITS if location & BASE_MASK == SLOT else index * CELL << MEM_BITS
 
 
 def arrivals(func: MFunc) -> dict[int, int]:
-    """The parameters that arrive in memory, with their places."""
+    """The parameters that arrive in memory, with their locations."""
     inst = func.blocks[0].code[0]
     if inst.op != ENTRY:
         return {}
     site = inst.imm
     assert isinstance(site, CallSite)
-    return {v: cell(INCOMING, loc - STACK) for v, loc in zip(site.results, site.result_locs) if loc >= STACK}
+    return {v: stack_slot(INCOMING, loc - STACK) for v, loc in zip(site.results, site.result_locs) if loc >= STACK}
 
 
 class Mover:
@@ -68,9 +68,9 @@ class Mover:
         func: gives temporary slots.
         target: makes the instructions.
         out: where they go; replaced for each block.
-        constants: what CONSTANT places refer to.
+        constants: what CONSTANT locations refer to.
         held: True while the integer scratch register holds something, so that cycles must do without it.
-        temporaries: number of cells -> place of the slot for what must step aside.
+        temporaries: number of cells -> location of the slot for what must step aside.
     """
 
     __slots__ = ("_aside", "constants", "func", "held", "out", "target", "temporaries")
@@ -85,22 +85,22 @@ class Mover:
         self._aside = -1
 
     def move(self, type: int, dst: int, src: int) -> None:
-        """Append the move of one value; through a scratch register if neither place is a register."""
+        """Append the move of one value; through a scratch register if neither location is a register."""
         if dst < PHYSICAL:
             if src < PHYSICAL:
                 self.out.append(self.target.move(type, dst, src))
             else:
                 self._load(type, dst, src)
         elif src < PHYSICAL:
-            self.out.append(self.target.store_memory(type, src, dst & BASE_MASK, cell_mem(dst)))
+            self.out.append(self.target.store_memory(type, src, dst & BASE_MASK, stack_mem(dst)))
         else:
             self._through(type, dst, src, False)
 
     def temporary_slot(self, type: int) -> int:
-        """The place of the slot for whatever of a type's size has to step aside for a moment."""
+        """The location of the slot for whatever of a type's size has to step aside for a moment."""
         cells = CELLS[type]
         if cells not in self.temporaries:
-            self.temporaries[cells] = cell(SLOT, self.func.new_slot(type))
+            self.temporaries[cells] = stack_slot(SLOT, self.func.new_slot(type))
         return self.temporaries[cells]
 
     def _load(self, type: int, dst: int, src: int) -> None:
@@ -109,7 +109,7 @@ class Mover:
             again = MInst(made.op, dst, made.rn, made.rm, made.rx, made.mem, made.imm, made.pos)
             self.out.append(again)
         else:
-            self.out.append(self.target.load_memory(type, dst, src & BASE_MASK, cell_mem(src)))
+            self.out.append(self.target.load_memory(type, dst, src & BASE_MASK, stack_mem(src)))
 
     def _through(self, type: int, dst: int, src: int, in_int: bool) -> None:
         """Copy memory to memory through a scratch register, that of integers unless it is in use or too small."""
@@ -119,7 +119,7 @@ class Mover:
             bits = type
         scratch = target.scratch[CLASSES[bits]]
         self._load(bits, scratch, src)
-        self.out.append(target.store_memory(bits, scratch, dst & BASE_MASK, cell_mem(dst)))
+        self.out.append(target.store_memory(bits, scratch, dst & BASE_MASK, stack_mem(dst)))
 
     def parallel(self, types: list[int], dsts: list[int], srcs: list[int]) -> None:
         """Append moves that together have the effect of all at once. Destinations differ from each other; consumes `srcs`.
@@ -137,11 +137,11 @@ class Mover:
             readers[srcs[i]] = readers.get(srcs[i], 0) + 1
             writer[dsts[i]] = i
         ready = [i for i in todo if dsts[i] not in readers]
-        in_int = False  # the integer scratch register holds one place of a cycle
+        in_int = False  # the integer scratch register holds one location of a cycle
         reader: dict[int, int] = {}
         cyclic: list[int] = []
         while writer:
-            if not ready:  # what is left are cycles: every place is written once and read once
+            if not ready:  # what is left are cycles: every location is written once and read once
                 if not cyclic:
                     cyclic = list(writer.values())
                     reader = {srcs[i]: i for i in cyclic}
@@ -169,14 +169,14 @@ class Mover:
                     if src in writer:
                         ready.append(writer[src])
 
-    def _set_aside(self, type: int, place: int, types: list[int]) -> bool:
-        """Copy a place that is about to be overwritten to `_aside`; return whether that is the integer scratch register."""
+    def _set_aside(self, type: int, location: int, types: list[int]) -> bool:
+        """Copy a location that is about to be overwritten to `_aside`; return whether that is the integer scratch register."""
         register_class = CLASSES[type]
         if self.held or (register_class == FLOAT and any(CARRIERS[INT][other] < 0 for other in types)):
             self._aside = self.temporary_slot(type)
         else:
             self._aside = self.target.scratch[register_class]
-        self.move(type, self._aside, place)
+        self.move(type, self._aside, location)
         return self._aside < PHYSICAL and register_class == INT
 
     # Calls
@@ -192,8 +192,8 @@ class Mover:
 
         Args:
             site: the call.
-            srcs: places of its arguments; consumed.
-            address: place of the code address, or NONE.
+            srcs: locations of its arguments; consumed.
+            address: location of the code address, or NONE.
         """
         types: list[int] = []
         dsts: list[int] = []
@@ -201,7 +201,7 @@ class Mover:
         written = 0
         for v, loc, src in zip(site.args, site.arg_locs, srcs):
             if loc >= PHYSICAL:  # nothing reads outgoing cells, so these can go first and one by one
-                self.move(self.type_of(v), cell(OUTGOING, loc - STACK), src)
+                self.move(self.type_of(v), stack_slot(OUTGOING, loc - STACK), src)
             elif loc != src:
                 types.append(self.type_of(v))
                 dsts.append(loc)
@@ -226,7 +226,7 @@ class Mover:
         The epilogue comes after them and restores callee-saved registers, so the address must not be in one.
         """
         types = [self.type_of(v) for v in site.args]
-        dsts = [loc if loc < PHYSICAL else cell(INCOMING, loc - STACK) for loc in site.arg_locs]
+        dsts = [loc if loc < PHYSICAL else stack_slot(INCOMING, loc - STACK) for loc in site.arg_locs]
         written = 0
         for dst, src in zip(dsts, srcs):
             if dst < PHYSICAL and dst != src:
@@ -249,12 +249,12 @@ class Mover:
         return written
 
     def _clear_incoming(self, types: list[int], dsts: list[int], srcs: list[int], type: int, address: int) -> int:
-        """Copy what is read in incoming cells elsewhere, as cells written there may overlap; return the place of the address."""
+        """Copy what is read in incoming cells elsewhere, as cells written there may overlap; return the location of the address."""
         if not any(dst & BASE_MASK == INCOMING for dst in dsts):
             return address
         for i, src in enumerate(srcs):
             if src & BASE_MASK == INCOMING:
-                srcs[i] = cell(SLOT, self.func.new_slot(types[i]))
+                srcs[i] = stack_slot(SLOT, self.func.new_slot(types[i]))
                 self.move(types[i], srcs[i], src)
         if address >= 0 and address & BASE_MASK == INCOMING:
             self.move(type, self.temporary_slot(type), address)

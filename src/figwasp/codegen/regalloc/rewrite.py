@@ -1,10 +1,10 @@
-"""Floor 3: from places to instructions. In: an MFunc over virtual registers and an `Assignment`. Out: the same MFunc over
+"""Floor 3: from locations to instructions. In: an MFunc over virtual registers and an `Assignment`. Out: the same MFunc over
 physical registers, with the moves, stores and reloads that the assignment implies.
 
-Every value has a place. If that is a register, the value is there for its whole life, and most instructions are done by
-looking their operands up. If it is a memory cell, its home, it is stored there once, after its definition (a block parameter: on
-each edge), and is valid there ever after; *pieces* are stretches of points where a copy is in a register besides. An operand
-outside of all pieces is read in memory where the instruction has a form for that, else it passes through a register that is
+Every value has a location. If that is a register, the value is there for its whole life, and most instructions are done by
+looking their operands up. If it is a memory cell, it is stored there once, after its definition (a block parameter: on
+each edge), and is valid there ever after; *splits* are stretches of points where a copy is in a register besides. An operand
+outside of all splits is read in memory where the instruction has a form for that, else it passes through a register that is
 free at that point, the scratch register, or, when there is none, one that is saved around the instruction.
 """
 
@@ -32,14 +32,14 @@ from figwasp.codegen.mach import (
     MInst,
 )
 from figwasp.codegen.regalloc.assignment import Assignment
-from figwasp.codegen.regalloc.borrow import Borrow, Lender
-from figwasp.codegen.regalloc.moves import BASE_MASK, CONSTANT, Mover, cell, cell_mem
+from figwasp.codegen.regalloc.moves import BASE_MASK, CONSTANT, Mover, stack_mem, stack_slot
 from figwasp.codegen.regalloc.registers import implicit_registers
+from figwasp.codegen.regalloc.scratch import Scratch, ScratchPool
 from figwasp.codegen.target import Rows, Target
 from figwasp.ir.types import I32, INT, SIZES
 
 
-class Pieces:
+class Splits:
     """The stretches of points where a spilled value is in a register besides, in order."""
 
     __slots__ = ("ends", "registers", "starts")
@@ -54,7 +54,7 @@ class Pieces:
 class Rewriter:
     """The walk over the code."""
 
-    __slots__ = ("assignment", "func", "implicit", "lender", "mover", "pieces", "place", "rows", "target", "types")
+    __slots__ = ("assignment", "func", "implicit", "location", "mover", "pool", "rows", "splits", "target", "types")
 
     def __init__(self, func: MFunc, target: Target, assignment: Assignment) -> None:
         self.func = func
@@ -62,25 +62,25 @@ class Rewriter:
         self.rows: Rows = target.rows
         self.implicit = implicit_registers(target)
         self.assignment = assignment
-        self.place = assignment.place
+        self.location = assignment.location
         self.types = func.types
-        self.pieces = {v: Pieces(triples) for v, triples in assignment.pieces.items()}
+        self.splits = {v: Splits(triples) for v, triples in assignment.splits.items()}
         self.mover = Mover(func, target)
         self.mover.constants = assignment.constants
-        self.lender = Lender(assignment, self.mover)
+        self.pool = ScratchPool(assignment, self.mover)
 
     def run(self) -> None:
         """Rewrite all blocks and note the callee-saved registers that are written."""
         for block in self.func.blocks:
             self.mover.out = []
-            if block.params and self.pieces:
+            if block.params and self.splits:
                 self._store_params(block)
             self._walk(block)
             block.code = self.mover.out
 
     def _walk(self, block: MBlock) -> None:
         """Rewrite a block. Flat for speed: the common case is an instruction whose operands are all in registers."""
-        place = self.place
+        location = self.location
         tied = self.rows.tied
         types = self.types
         move = self.target.move
@@ -94,10 +94,10 @@ class Rewriter:
                 self._reload(k)
             op = inst.op
             if op >= FIRST_ROW:
-                rd = place[inst.rd]
-                rn = place[inst.rn]
-                rm = place[inst.rm]
-                rx = place[inst.rx]
+                rd = location[inst.rd]
+                rn = location[inst.rn]
+                rm = location[inst.rm]
+                rx = location[inst.rx]
                 if rd >= PHYSICAL or rn >= PHYSICAL or rm >= PHYSICAL or rx >= PHYSICAL:
                     self._row(inst, k)
                     continue
@@ -129,47 +129,47 @@ class Rewriter:
                     self._results(site, k, INCOMING)
 
     def where(self, v: int, point: int) -> int:
-        """The best place to read a value at a point where it is live."""
-        place = self.place[v]
-        if place >= PHYSICAL:
-            pieces = self.pieces.get(v)
-            if pieces is not None:
-                i = bisect_right(pieces.starts, point) - 1
-                if i >= 0 and point < pieces.ends[i]:
-                    return pieces.registers[i]
-        return place
+        """The best location to read a value at a point where it is live."""
+        location = self.location[v]
+        if location >= PHYSICAL:
+            splits = self.splits.get(v)
+            if splits is not None:
+                i = bisect_right(splits.starts, point) - 1
+                if i >= 0 and point < splits.ends[i]:
+                    return splits.registers[i]
+        return location
 
     def _start(self, v: int, point: int) -> int:
-        """The place where a value is to be defined at `point`: a register if a piece begins there, else its place."""
-        place = self.place[v]
-        if place >= PHYSICAL:
-            pieces = self.pieces.get(v)
-            if pieces is not None:
-                i = bisect_right(pieces.starts, point) - 1
-                if i >= 0 and pieces.starts[i] == point:
-                    return pieces.registers[i]
-        return place
+        """The location where a value is to be defined at `point`: a register if a split begins there, else its location."""
+        location = self.location[v]
+        if location >= PHYSICAL:
+            splits = self.splits.get(v)
+            if splits is not None:
+                i = bisect_right(splits.starts, point) - 1
+                if i >= 0 and splits.starts[i] == point:
+                    return splits.registers[i]
+        return location
 
     def _store_params(self, block: MBlock) -> None:
         """Store the parameters that arrive in a register but live in memory."""
         for v in block.params:
-            if self.place[v] >= PHYSICAL:
+            if self.location[v] >= PHYSICAL:
                 self._store(v, self._start(v, block.start))
 
     def _store(self, v: int, register: int) -> None:
-        """Store a value in its home if it was defined in a register."""
-        home = self.place[v]
-        if register < PHYSICAL <= home and home & BASE_MASK != CONSTANT and home & BASE_MASK != INCOMING:
-            self.mover.move(self.types[v], home, register)
+        """Store a value in memory if it was defined in a register."""
+        memory = self.location[v]
+        if register < PHYSICAL <= memory and memory & BASE_MASK != CONSTANT and memory & BASE_MASK != INCOMING:
+            self.mover.move(self.types[v], memory, register)
 
     def _reload(self, k: int) -> None:
-        """Load the values whose pieces begin before instruction k."""
+        """Load the values whose splits begin before instruction k."""
         pairs = self.assignment.reloads[k]
         for i in range(0, len(pairs), 2):
-            self.mover.move(self.types[pairs[i]], pairs[i + 1], self.place[pairs[i]])
+            self.mover.move(self.types[pairs[i]], pairs[i + 1], self.location[pairs[i]])
 
     def _copy(self, inst: MInst, k: int) -> None:
-        """COPY: a move, or nothing if both are in the same place."""
+        """COPY: a move, or nothing if both are in the same location."""
         rd = inst.rd
         dst = self._start(rd, 2 * k + 1) if rd >= VIRTUAL else rd
         if dst < 0:
@@ -212,7 +212,7 @@ class Rewriter:
         self.mover.parallel(types, dsts, srcs)
 
     def _call(self, inst: MInst, k: int) -> None:
-        """CALL: arguments into their places, results out of theirs."""
+        """CALL: arguments into their locations, results out of theirs."""
         site = inst.imm
         assert isinstance(site, CallSite)
         srcs = [self.where(v, 2 * k - 1) for v in site.args]
@@ -232,14 +232,14 @@ class Rewriter:
             if dst >= 0:
                 types.append(self.mover.type_of(v))
                 dsts.append(dst)
-                srcs.append(loc if loc < PHYSICAL else cell(base, loc - STACK))
+                srcs.append(loc if loc < PHYSICAL else stack_slot(base, loc - STACK))
         self.mover.parallel(types, dsts, srcs)
         for v in site.results:
-            if v >= VIRTUAL and self.place[v] >= PHYSICAL:
+            if v >= VIRTUAL and self.location[v] >= PHYSICAL:
                 self._store(v, self._start(v, point))
 
     def _leave(self, inst: MInst, k: int) -> None:
-        """RET and TAIL: arguments into their places."""
+        """RET and TAIL: arguments into their locations."""
         site = inst.imm
         assert isinstance(site, CallSite)
         srcs = [self.where(v, 2 * k - 1) for v in site.args]
@@ -247,9 +247,9 @@ class Rewriter:
         self.mover.out.append(inst)
 
     def _switch(self, inst: MInst, k: int) -> None:
-        """SWITCH: its scratch registers are urgent and have a place; the index may pass through the allocator's own."""
-        inst.rm = self.place[inst.rm]
-        inst.rx = self.place[inst.rx]
+        """SWITCH: its scratch registers are urgent and have a location; the index may pass through the allocator's own."""
+        inst.rm = self.location[inst.rm]
+        inst.rx = self.location[inst.rx]
         assert inst.rm < PHYSICAL
         assert inst.rx < PHYSICAL
         src = self.where(inst.rn, 2 * k)
@@ -274,52 +274,52 @@ class Rewriter:
         rm = self.where(inst.rm, point) if reads & 2 else inst.rm
         rx = self.where(inst.rx, point) if reads & 4 else inst.rx
         used = self.implicit[op]
-        for place in (dst, rn, rm, rx):
-            if 0 <= place < PHYSICAL:
-                used |= 1 << place
-        borrow = Borrow(self.lender, k, used)
+        for location in (dst, rn, rm, rx):
+            if 0 <= location < PHYSICAL:
+                used |= 1 << location
+        scratch = Scratch(self.pool, k, used)
         type = self.mover.type_of(inst.rn)
         if not rows.memory[op]:
             if rm >= PHYSICAL and self._folds(rows.spill_rm[op], inst.rm, rm):
                 inst.op = rows.spill_rm[op]
-                inst.mem = cell_mem(rm)
+                inst.mem = stack_mem(rm)
                 rm = rm & BASE_MASK
             elif rn >= PHYSICAL and not tied and self._folds(rows.spill_rn[op], inst.rn, rn):
                 inst.op = rows.spill_rn[op]
-                inst.mem = cell_mem(rn)
-                place = rn & BASE_MASK
+                inst.mem = stack_mem(rn)
+                location = rn & BASE_MASK
                 if rm >= PHYSICAL and reads & 2:
-                    rm = borrow.load(inst.rm, rm)
+                    rm = scratch.load(inst.rm, rm)
                 rn = rm
-                rm = place
+                rm = location
                 reads = 0
         if reads & 2 and rm >= PHYSICAL and inst.rm >= VIRTUAL and inst.op == op:
-            rm = borrow.load(inst.rm, rm)
+            rm = scratch.load(inst.rm, rm)
         if reads & 4 and rx >= PHYSICAL:
-            rx = borrow.load(inst.rx, rx)
+            rx = scratch.load(inst.rx, rx)
         if tied:
             target = dst
             if dst >= PHYSICAL:
-                target = borrow.tied(self.mover.type_of(rd), rn, rm, rx)
+                target = scratch.tied(self.mover.type_of(rd), rn, rm, rx)
             if target != rn:
-                borrow.moves += [type, target, rn]
+                scratch.moves += [type, target, rn]
             inst.rd = inst.rn = target
         else:
             if reads & 1 and rn >= PHYSICAL:
-                rn = borrow.load(inst.rn, rn)
+                rn = scratch.load(inst.rn, rn)
             target = dst
             if dst >= PHYSICAL:
-                target = borrow.result(self.mover.type_of(rd))
+                target = scratch.result(self.mover.type_of(rd))
             inst.rd = target
             inst.rn = rn
         inst.rm = rm
         inst.rx = rx
-        borrow.before()
+        scratch.before()
         self.mover.out.append(inst)
         if rd >= VIRTUAL:
             self._store(rd, target)
-        borrow.after()
+        scratch.after()
 
-    def _folds(self, op: int, v: int, place: int) -> bool:
+    def _folds(self, op: int, v: int, location: int) -> bool:
         """Say whether `op` may read value v in its memory cell."""
-        return op >= 0 and v >= VIRTUAL and place & BASE_MASK != CONSTANT and self.rows.width[op] <= SIZES[self.types[v]]
+        return op >= 0 and v >= VIRTUAL and location & BASE_MASK != CONSTANT and self.rows.width[op] <= SIZES[self.types[v]]

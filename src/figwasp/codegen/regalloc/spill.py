@@ -1,7 +1,7 @@
-"""Floor 3: values that got no register for their whole life. In: such a value. Out: its home and its pieces, in an `Assignment`.
+"""Floor 3: values that got no register for their whole life. In: such a value. Out: location and splits, in an `Assignment`.
 
-A spilled value has a home: a slot, the incoming cell it arrived in, or the instruction that makes it, if that has no operands.
-Pieces are stretches of points where it is in a register besides:
+A spilled value is in a slot, in the incoming cell it arrived in, or is the instruction that makes it, if that has no operands.
+Splits are stretches of points where it is in a register besides:
 
 * from its definition through its near uses in that block, at no cost;
 * a loop it is live into and not defined in, when its uses there outweigh one load on the edge into the loop;
@@ -18,7 +18,7 @@ from typing import Final
 from figwasp.codegen.mach import AREA, FIRST_ROW, JUMP, NONE, POOL, SLOT, MFunc, MInst
 from figwasp.codegen.regalloc.assignment import SAVE_COST, Assignment
 from figwasp.codegen.regalloc.liveness import Ranges
-from figwasp.codegen.regalloc.moves import CONSTANT, arrivals, cell
+from figwasp.codegen.regalloc.moves import CONSTANT, arrivals, stack_slot
 from figwasp.codegen.target import Rows
 from figwasp.ir.types import CELLS, CLASSES
 
@@ -60,10 +60,10 @@ class Slots:
 
 
 class Spiller:
-    """Homes and pieces.
+    """Places in memory, and splits.
 
     Attributes:
-        homes: place in `slots` of a class, by its root.
+        slot_of: number in `slots` of a class's slot, by its root.
         order: class of registers -> those to try, in order.
         slots: number of cells -> the slots of that size. No two have a cell in common.
         arrivals: incoming cells of the parameters that have one.
@@ -76,7 +76,6 @@ class Spiller:
         "assignment",
         "busy",
         "func",
-        "homes",
         "innermost",
         "loops",
         "order",
@@ -84,6 +83,7 @@ class Spiller:
         "ranges",
         "rows",
         "saved",
+        "slot_of",
         "slots",
     )
 
@@ -103,7 +103,7 @@ class Spiller:
         self.busy = assignment.busy
         self.order = order
         self.saved = saved
-        self.homes: dict[int, int] = {}
+        self.slot_of: dict[int, int] = {}
         self.slots: dict[int, Slots] = {}
         self.arrivals = arrivals(func)
         self.loops: list[Loop] | None = None
@@ -111,22 +111,22 @@ class Spiller:
         self.parents: list[int] = []
 
     def spill(self, v: int, root: int) -> None:
-        """Give a value a home, which it shares with its class where it can, and pieces.
+        """Give a value a location in memory, which it shares with its class where it can, and splits.
 
         Args:
             v: the value.
             root: stands for its class, the members of which are never live at the same point.
         """
-        self.assignment.place[v] = self._home(v, root)
-        pieces: list[int] = []
+        self.assignment.location[v] = self._memory(v, root)
+        splits: list[int] = []
         uses = self.ranges.uses[v]
-        rest = self._place_in_loops(v, uses, pieces) if len(uses) > 1 else uses
-        self._place_runs(v, rest, pieces)
-        if pieces:
-            self.assignment.pieces[v] = pieces
+        rest = self._place_in_loops(v, uses, splits) if len(uses) > 1 else uses
+        self._place_runs(v, rest, splits)
+        if splits:
+            self.assignment.splits[v] = splits
 
-    def _home(self, v: int, root: int) -> int:
-        """The place where a spilled value lives."""
+    def _memory(self, v: int, root: int) -> int:
+        """The location where a spilled value lives."""
         if v in self.arrivals:
             return self.arrivals[v]
         constant = self._constant(v)
@@ -138,7 +138,7 @@ class Spiller:
         if slots is None:
             slots = self.slots[CELLS[type]] = Slots()
         taken = slots.taken
-        slot = self.homes.get(root, NONE)
+        slot = self.slot_of.get(root, NONE)
         if slot < 0 or taken[slot] & mask:
             slot = NONE
             for candidate in range(max(0, len(taken) - TRIES), len(taken)):
@@ -149,12 +149,12 @@ class Spiller:
                 slot = len(taken)
                 taken.append(0)
                 slots.numbers.append(self.func.new_slot(type))
-            self.homes[root] = slot
+            self.slot_of[root] = slot
         taken[slot] |= mask
-        return cell(SLOT, slots.numbers[slot])
+        return stack_slot(SLOT, slots.numbers[slot])
 
     def _constant(self, v: int) -> int:
-        """The place of a value that is made again where it is needed, or NONE."""
+        """The location of a value that is made again where it is needed, or NONE."""
         ranges = self.ranges
         start = ranges.defs[v]
         number = ranges.block_of[start >> 1]
@@ -166,9 +166,9 @@ class Spiller:
             return NONE
         constants = self.assignment.constants
         constants.append(MInst(inst.op, NONE, inst.rn, inst.rm, inst.rx, inst.mem, inst.imm, inst.pos))
-        return cell(CONSTANT, len(constants) - 1)
+        return stack_slot(CONSTANT, len(constants) - 1)
 
-    def _place_in_loops(self, v: int, uses: list[int], pieces: list[int]) -> list[int]:
+    def _place_in_loops(self, v: int, uses: list[int], splits: list[int]) -> list[int]:
         """Give registers to loops; return the uses outside of them."""
         if self.loops is None:
             self.loops = find_loops(self.func, self.ranges)
@@ -194,7 +194,7 @@ class Spiller:
             r = self._free(v, inside, gain)
             if r >= 0:
                 self.assignment.take(r, inside)
-                pieces += [loop.start, loop.end, r]
+                splits += [loop.start, loop.end, r]
                 self.assignment.edge_loads.setdefault(loop.jump, []).extend((v, r))
                 rest = rest[:low] + rest[high:]
         return rest
@@ -240,25 +240,25 @@ class Spiller:
                 return r
         return NONE
 
-    def _place_runs(self, v: int, uses: list[int], pieces: list[int]) -> None:
+    def _place_runs(self, v: int, uses: list[int], splits: list[int]) -> None:
         """Give registers to runs of near uses."""
         ranges = self.ranges
         start = ranges.defs[v]
         count = len(uses)
         i = 0
         if count and start < uses[0] <= ranges.ends[ranges.block_of[start >> 1]]:
-            i = self._run(v, uses, 0, start, 1, pieces)
+            i = self._run(v, uses, 0, start, 1, splits)
         while i < count - 1:
             first = (uses[i] >> 1) * 2 - 1
-            after = self._run(v, uses, i, first, 2, pieces)
+            after = self._run(v, uses, i, first, 2, splits)
             if after > i:
-                self.assignment.reloads.setdefault(uses[i] >> 1, []).extend((v, pieces[-1]))
+                self.assignment.reloads.setdefault(uses[i] >> 1, []).extend((v, splits[-1]))
                 i = after
             else:
                 i += 1
 
-    def _run(self, v: int, uses: list[int], i: int, start: int, least: int, pieces: list[int]) -> int:
-        """Make a piece from `start` through the near uses from number i on, at least `least`; return the number after the last."""
+    def _run(self, v: int, uses: list[int], i: int, start: int, least: int, splits: list[int]) -> int:
+        """Make a split from `start` through the near uses from number i on, at least `least`; return the number after the last."""
         ranges = self.ranges
         block_end = ranges.ends[ranges.block_of[(start + 1) >> 1]]
         last = start
@@ -288,7 +288,7 @@ class Spiller:
             return i
         end = uses[j - 1]
         self.assignment.take(best, (1 << end) - (1 << start))
-        pieces += [start, end, best]
+        splits += [start, end, best]
         return j
 
 

@@ -166,13 +166,13 @@ class BackgroundCompiler:
 
 def _pack(code: Code) -> bytes:
     fields = (code.name, code.index, code.data, code.text_size, code.relocs)
-    return marshal.dumps((*fields, code.traps, code.positions, code.frame_size, code.odd_frames))
+    return marshal.dumps((*fields, code.traps, code.positions, code.frame_size, code.frame_size_exceptions))
 
 
 def _unpack(data: bytes) -> Code:
     fields = marshal.loads(data)  # which this process's own child has written
     code = Code(fields[0], fields[1])
-    code.data, code.text_size, code.relocs, code.traps, code.positions, code.frame_size, code.odd_frames = fields[2:]
+    code.data, code.text_size, code.relocs, code.traps, code.positions, code.frame_size, code.frame_size_exceptions = fields[2:]
     return code
 
 

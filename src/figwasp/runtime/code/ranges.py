@@ -32,7 +32,7 @@ class CodeRange:
         entries: the entries that tracebacks show for it, by program counter; several where functions were inlined.
     """
 
-    __slots__ = ("_odd_frames", "_positions", "_traps", "end", "entries", "frame_size", "index", "source_map", "start")
+    __slots__ = ("_frame_size_exceptions", "_positions", "_traps", "end", "entries", "frame_size", "index", "source_map", "start")
 
     def __init__(self, start: int, code: Code, source_map: SourceMap | None) -> None:
         self.start = start
@@ -42,12 +42,12 @@ class CodeRange:
         self.frame_size = code.frame_size
         self._traps = dict(code.traps)
         self._positions = code.positions
-        self._odd_frames = dict(code.odd_frames)
+        self._frame_size_exceptions = dict(code.frame_size_exceptions)
         self.entries: dict[int, list[Entry]] = {}
 
     def frame_at(self, pc: int) -> int:
         """Return the size of the frame at a return address or faulting instruction."""
-        return self._odd_frames.get(pc - self.start, self.frame_size)
+        return self._frame_size_exceptions.get(pc - self.start, self.frame_size)
 
     def trap_at(self, pc: int) -> int | None:
         """Return the trap code of a site, or None."""

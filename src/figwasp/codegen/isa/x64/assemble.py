@@ -292,13 +292,13 @@ class X64Assembler(MemoAssembler):
         self.record(site.pos)
         if site.kind == SITE_TICK_LARGE:
             # The stub judges by the stack pointer, which is not yet where this frame will put it, and uses the scratch register
-            self.odd_frames.append((self.mark(), 0))
+            self.frame_size_exceptions.append((self.mark(), 0))
             self.inst(x.LEA64_RM, r.SCRATCH, rm=r.RSP, mem=-self.func.frame_size << 2)
             self.inst(x.CMP64_RM, rn=r.SCRATCH, rm=r.CONTEXT, mem=CTX_REAL_LIMIT << 2)
             self.branch(r.CC_B ^ 1, site.back)
             self._stub(b"\xe8", STUB_TRAP)
             self.record(site.pos, TRAP_STACK_EXHAUSTED)
-            self.odd_frames.append((self.mark(), 0))
+            self.frame_size_exceptions.append((self.mark(), 0))
             site.back = UNBOUND
 
     def branch_bytes(self, condition: int, distance: int, short: bool) -> bytes:
@@ -308,6 +308,10 @@ class X64Assembler(MemoAssembler):
         if condition == ALWAYS:
             return b"\xe9" + _pack(distance)
         return _LONG_BRANCH[condition] + _pack(distance)
+
+    def fill(self, data: bytearray, field: int, goal: int, rest: int) -> None:
+        """Fill in a distance, which counts from the end of the instruction."""
+        apply(data, field, FIELD_NEAR, 0, goal - rest)
 
     def padding(self) -> bytes:
         """Return int3."""

@@ -181,7 +181,7 @@ _MAXIMUM: Final = {
 def _select_float(s: Selector, value: Value, rd: int) -> None:
     """Select between floats: `mins` or `maxs` for x < y ? x : y, a mask for other float comparisons, else a branch."""
     then, other, test = value.args
-    if KIND[test.op] != FLOAT or s.home[test.id] < s.block_color or test.args[0].type != value.type:
+    if KIND[test.op] != FLOAT or s.region_of[test.id] < s.block_region or test.args[0].type != value.type:
         _select_by_branch(s, value, rd)
         return
     left, right = test.args

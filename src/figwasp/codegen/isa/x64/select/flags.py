@@ -12,7 +12,7 @@ from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.select.memory import NO_IMM, fold, foldable, imm32, low, pool_mem, wide
 from figwasp.codegen.mach import NONE, POOL, MInst
-from figwasp.codegen.select import NO_COLOR, Selector
+from figwasp.codegen.select import NO_REGION, Selector
 from figwasp.ir import ops
 from figwasp.ir.func import Value
 from figwasp.ir.ops import F32, I32, I64
@@ -52,14 +52,14 @@ KIND[ops.I32_EQZ] = KIND[ops.I64_EQZ] = _EQZ
 def condition(s: Selector, value: Value) -> int:
     """Append what sets the flags for an i32 and return the code for "not zero"."""
     kind = KIND[value.op]
-    if kind == PLAIN or s.home[value.id] < s.block_color:
+    if kind == PLAIN or s.region_of[value.id] < s.block_region:
         return zero_test(s, value) ^ 1
     if s.uses[value.id] == 1:
         return flags(s, value)
-    color = s.color
-    s.color = NO_COLOR  # the comparison may be made once more for another user, but its loads may not
+    region = s.effect_region
+    s.effect_region = NO_REGION  # the comparison may be made once more for another user, but its loads may not
     code = flags(s, value)
-    s.color = color
+    s.effect_region = region
     return code
 
 
@@ -70,7 +70,7 @@ def flags(s: Selector, value: Value) -> int:
     while kind == _EQZ:
         value = value.args[0]
         kind = KIND[value.op]
-        if kind == PLAIN or not s.sole(value):
+        if kind == PLAIN or not s.is_single_use(value):
             return zero_test(s, value) ^ flip
         flip ^= 1
     if kind == FLOAT:
@@ -152,7 +152,7 @@ _ZERO_MEMORY: Final = {
 def zero_test(s: Selector, value: Value) -> int:
     """Append what compares an integer with 0 and return the code for "is zero" (only ZF may be relied on)."""
     op = value.op
-    if (op == ops.I32_AND or op == ops.I64_AND) and s.sole(value):
+    if (op == ops.I32_AND or op == ops.I64_AND) and s.is_single_use(value):
         return _test_bits(s, value.args[0], value.args[1], op == ops.I32_AND)
     if op in _ZERO_MEMORY and foldable(s, value):
         inst = MInst(_ZERO_MEMORY[op])

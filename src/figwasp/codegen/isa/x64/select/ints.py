@@ -105,7 +105,7 @@ def _add(s: Selector, value: Value, rd: int) -> None:
 def _scale(s: Selector, value: Value) -> bool:
     """Tell whether a value is a shift that `lea` can do."""
     op = value.op
-    if (op != ops.I32_SHL and op != ops.I64_SHL) or not s.sole(value) or value.args[1].op != ops.CONST:
+    if (op != ops.I32_SHL and op != ops.I64_SHL) or not s.is_single_use(value) or value.args[1].op != ops.CONST:
         return False
     shift = value.args[1].aux
     return shift == 1 or shift == 2 or shift == 3
@@ -114,7 +114,7 @@ def _scale(s: Selector, value: Value) -> bool:
 def _add_constant(s: Selector, value: Value, rd: int, left: Value, imm: int) -> None:
     """Emit `left + imm`, and with it the sum that `left` may be."""
     narrow = value.type == I32
-    if left.op == (ops.I32_ADD if narrow else ops.I64_ADD) and s.sole(left):
+    if left.op == (ops.I32_ADD if narrow else ops.I64_ADD) and s.is_single_use(left):
         first, second = left.args
         if _scale(s, first):
             first, second = second, first

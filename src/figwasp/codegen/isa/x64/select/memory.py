@@ -67,12 +67,12 @@ def foldable(s: Selector, load: Value) -> bool:
     id = load.id
     if not FIRST_LOAD <= load.op <= LAST_LOAD or s.uses[id] != 1 or s.regs[id] != 0:
         return False
-    home = s.home[id]
-    if home == s.color:
+    region = s.region_of[id]
+    if region == s.effect_region:
         return True
     aux = load.aux
     assert type(aux) is int
-    return home >= s.block_color and s.color >= 0 and aux >> ops.OFFSET_BITS == ops.REGION_CONST
+    return region >= s.block_region and s.effect_region >= 0 and aux >> ops.OFFSET_BITS == ops.REGION_CONST
 
 
 # Addresses
@@ -114,7 +114,7 @@ def _based(s: Selector, inst: MInst, base: Value, offset: int) -> None:
     elif op == ops.FRAME_AREA:
         inst.rm = AREA
         inst.mem = (offset + frame_area(s, base)) << 2
-    elif op == ops.I64_ADD and s.regs[base.id] == 0 and s.home[base.id] >= s.block_color:
+    elif op == ops.I64_ADD and s.regs[base.id] == 0 and s.region_of[base.id] >= s.block_region:
         _sum(s, inst, base, offset)
     elif offset < 0x8000_0000:
         inst.mem = offset << 2
@@ -153,13 +153,13 @@ def _indexed(s: Selector, inst: MInst, base: Value, index: Value, offset: int) -
             inst.rm = wide(s, base)
             return
         offset -= _signed64(index)
-    elif op == ops.I64_ADD and s.home[index.id] >= s.block_color and index.args[1].op == ops.CONST:
+    elif op == ops.I64_ADD and s.region_of[index.id] >= s.block_region and index.args[1].op == ops.CONST:
         total = offset + _signed64(index.args[1])
         if -0x8000_0000 <= total < 0x8000_0000:
             offset = total
             index = index.args[0]
             op = index.op
-    if op == ops.I64_SHL and s.home[index.id] >= s.block_color and index.args[1].op == ops.CONST:
+    if op == ops.I64_SHL and s.region_of[index.id] >= s.block_region and index.args[1].op == ops.CONST:
         shift = index.args[1].aux
         if shift == 1 or shift == 2 or shift == 3:
             assert type(shift) is int
@@ -262,7 +262,7 @@ def _store(s: Selector, value: Value, _rd: int) -> None:
     elif s.uses[stored.id] == 1:
         if ops.I32_ADD <= op <= ops.I64_SUB and _read_modify_write(s, value, stored):
             return
-        if ops.I32_REINTERPRET_F32 <= op <= ops.F64_REINTERPRET_I64 and s.sole(stored):
+        if ops.I32_REINTERPRET_F32 <= op <= ops.F64_REINTERPRET_I64 and s.is_single_use(stored):
             reinterpretation, other_row = _REINTERPRETED.get(value.op, (-1, 0))
             if op == reinterpretation:
                 row = other_row
@@ -302,7 +302,7 @@ MODIFY_ROWS: Final = {
 def _read_modify_write(s: Selector, store: Value, operation: Value) -> bool:
     """Emit `op [address], operand` if the store writes back what a load of the same address gave; tell whether it did."""
     rows = MODIFY_ROWS.get(operation.op)
-    if rows is None or not (store.op == ops.I32_STORE or store.op == ops.I64_STORE) or not s.sole(operation):
+    if rows is None or not (store.op == ops.I32_STORE or store.op == ops.I64_STORE) or not s.is_single_use(operation):
         return False
     load, operand = operation.args
     if not _same_place(s, load, store):

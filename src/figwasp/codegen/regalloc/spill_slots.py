@@ -1,4 +1,4 @@
-"""Floor 3: memory homes for block-local allocation. In: an MFunc over virtual registers. Out: a slot for every value that lives
+"""Floor 3: spill slots for block-local allocation. In: an MFunc over virtual registers. Out: a slot for every value that lives
 across a block edge, without any dataflow.
 
 A value used outside of the block that defines it is stored at its definition and read in its slot, as is a block parameter. Slots
@@ -29,18 +29,18 @@ from figwasp.codegen.mach import (
     MBlock,
     MFunc,
 )
-from figwasp.codegen.regalloc.moves import BASE_BITS, arrivals, cell
+from figwasp.codegen.regalloc.moves import BASE_BITS, arrivals, stack_slot
 from figwasp.codegen.target import Target
 from figwasp.ir.types import CELLS
 
 FOREVER: Final = 1 << 60
 
 
-class Homes:
+class SpillSlots:
     """Where values live between blocks.
 
     Attributes:
-        place: per virtual register its home, or NONE for values of one block.
+        location: per virtual register its slot, or NONE for values of one block.
         used: per virtual register, True if anything reads it.
         foreign: True if some call passes another instance than the function's own.
         defs: instruction number of each definition; blocks count one number for their entry.
@@ -48,14 +48,14 @@ class Homes:
         hints: value -> another whose slot would suit it.
     """
 
-    __slots__ = ("defs", "foreign", "func", "hints", "last", "place", "rows", "starts", "target", "used")
+    __slots__ = ("defs", "foreign", "func", "hints", "last", "location", "rows", "starts", "target", "used")
 
     def __init__(self, func: MFunc, target: Target) -> None:
         count = len(func.types)
         self.func = func
         self.target = target
         self.rows = target.rows
-        self.place: list[int] = [NONE] * count
+        self.location: list[int] = [NONE] * count
         self.used: list[bool] = [False] * count
         self.foreign = False
         self.defs: list[int] = [-1] * count
@@ -64,12 +64,12 @@ class Homes:
         self.starts: list[int] = []
 
     def run(self) -> None:
-        """Find the values that need homes and give them slots."""
+        """Find the values that need slots and give them some."""
         self._number_definitions()
         shared = self._walk_uses()
         self._assign(shared)
-        for v, place in arrivals(self.func).items():  # a parameter that arrives in memory stays there
-            self.place[v] = place
+        for v, location in arrivals(self.func).items():  # a parameter that arrives in memory stays there
+            self.location[v] = location
 
     def _number_definitions(self) -> None:
         """Fill in `defs` and `starts`."""
@@ -183,7 +183,7 @@ class Homes:
 
     def _assign(self, shared: bool) -> None:
         """Give slots in order of definition, reusing those whose value is dead."""
-        place = self.place
+        location = self.location
         last = self.last
         types = self.func.types
         ending: dict[int, list[int]] = {}  # the values that end at a number
@@ -196,10 +196,10 @@ class Homes:
             start = self.defs[v]
             while done < start:
                 for dead in ending.pop(done, ()):
-                    free_slots[CELLS[types[dead]]].add(place[dead] >> BASE_BITS)
+                    free_slots[CELLS[types[dead]]].add(location[dead] >> BASE_BITS)
                 done += 1
             hint = self.hints.get(v, NONE)
-            slot = place[hint] >> BASE_BITS if hint >= 0 and place[hint] >= 0 else NONE
+            slot = location[hint] >> BASE_BITS if hint >= 0 and location[hint] >= 0 else NONE
             free = free_slots[CELLS[types[v]]]
             if slot in free:
                 free.discard(slot)
@@ -207,12 +207,12 @@ class Homes:
                 slot = free.pop()
             else:
                 slot = self.func.new_slot(types[v])
-            place[v] = cell(SLOT, slot)
+            location[v] = stack_slot(SLOT, slot)
             if shared:
                 ending.setdefault(last[v], []).append(v)
 
     def _in_order(self) -> list[int]:
-        """The values that need a home, by definition."""
+        """The values that need a slot, by definition."""
         last = self.last
         values = [v for v in range(VIRTUAL, len(last)) if last[v] >= 0]
         values.sort(key=self.defs.__getitem__)
