@@ -58,7 +58,7 @@ class Assembler:
         targets: label for each block id, after jump threading.
         labels: mark of each label.
         sites: sequences to append at the end.
-        relocs, traps, positions, frame_size_exceptions: as in `Code`, with marks for offsets.
+        relocs, traps, positions, frame_size_exceptions, pushed: as in `Code`, with marks for offsets.
     """
 
     __slots__ = (
@@ -75,6 +75,7 @@ class Assembler:
         "next",
         "frame_size_exceptions",
         "positions",
+        "pushed",
         "relocs",
         "sites",
         "targets",
@@ -92,6 +93,7 @@ class Assembler:
         self.traps: list[tuple[int, int]] = []
         self.positions: list[tuple[int, int]] = []
         self.frame_size_exceptions: list[tuple[int, int]] = []
+        self.pushed: list[tuple[int, int]] = []
         self._cut_offsets: list[int] = []
         self._cut_conditions: list[int] = []
         self._cut_labels: list[int] = []
@@ -159,12 +161,14 @@ class Assembler:
         code = Code(self.func.name, self.func.index)
         code.text_size = len(data)
         code.frame_size = self.func.frame_size
+        code.incoming = self.func.incoming
         self._append_items(data)
         shifts = self._shifts
         code.relocs = [((mark & OFFSET) + shifts[mark >> 32], field, kind, target) for mark, field, kind, target in self.relocs]
         code.traps = [((mark & OFFSET) + shifts[mark >> 32], trap) for mark, trap in self.traps]
         code.positions = [((mark & OFFSET) + shifts[mark >> 32], pos) for mark, pos in self.positions]
         code.frame_size_exceptions = [((mark & OFFSET) + shifts[mark >> 32], size) for mark, size in self.frame_size_exceptions]
+        code.pushed = [((mark & OFFSET) + shifts[mark >> 32], size) for mark, size in self.pushed]
         code.data = bytes(data)
         return code
 

@@ -21,6 +21,9 @@ STUB_TO_NATIVE: Final = 4  # called from wasm: switch to the native stack and ca
 STUB_FUEL: Final = 5  # called out of line by FUEL; preserves every register
 STUB_COUNT: Final = 6
 
+AS_PUSHED: Final = -1
+"""As `Code.incoming`: whatever the caller has pushed."""
+
 
 class Code:
     """Machine code of one function, position independent but for its relocations.
@@ -34,10 +37,31 @@ class Code:
         frame_size: bytes between the stack pointer in the body and the return address.
         frame_size_exceptions: (offset, frame size) of return addresses at which the frame has another size, in the prologue of
             large frames.
+        incoming: bytes of stack arguments, which the function pops when it returns; AS_PUSHED for a stub that stands in for what
+            is called.
+        pushed: (offset, bytes) of the return addresses of calls that pass stack arguments: how many the callee is to pop. When a
+            walk over frames goes from a callee to its caller, `incoming` of the one minus `pushed` of the other is to be added
+            to the stack pointer: what is called need not be what is running, after a tail call.
+        saved: (register, offset) of the callee-saved registers that it saves, from the stack pointer in the body.
+        handlers: (offset, HANDLER_*, tag, offset of the landing pad) of the return addresses of calls that may continue elsewhere.
         text_size: bytes of instructions, without the pool.
     """
 
-    __slots__ = ("data", "frame_size", "frame_size_exceptions", "index", "name", "positions", "relocs", "text_size", "traps")
+    __slots__ = (
+        "data",
+        "frame_size",
+        "frame_size_exceptions",
+        "handlers",
+        "incoming",
+        "index",
+        "name",
+        "positions",
+        "pushed",
+        "relocs",
+        "saved",
+        "text_size",
+        "traps",
+    )
 
     def __init__(self, name: str, index: int) -> None:
         self.name = name
@@ -49,3 +73,7 @@ class Code:
         self.positions: list[tuple[int, int]] = []
         self.frame_size = 0
         self.frame_size_exceptions: list[tuple[int, int]] = []
+        self.incoming = 0
+        self.pushed: list[tuple[int, int]] = []
+        self.saved: list[tuple[int, int]] = []
+        self.handlers: list[tuple[int, int, int, int]] = []

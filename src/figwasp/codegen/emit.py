@@ -6,6 +6,7 @@ comes a `Code`.
 
 from __future__ import annotations
 
+from figwasp.codegen import frame
 from figwasp.codegen.assembler import ALWAYS, UNBOUND, Assembler
 from figwasp.codegen.code import Code
 from figwasp.codegen.mach import NONE, MBlock, MFunc, MInst
@@ -59,6 +60,7 @@ def emit(func: MFunc, target: Target, origins: list[Origin] | None = None) -> Co
         if site.back != UNBOUND:
             assembler.branch(ALWAYS, site.back)
     code = assembler.finish()
+    code.saved = frame.saved_places(func)
     if origins is not None:
         for origin in origins:
             origin.offset = assembler.place(origin.offset)

@@ -51,6 +51,12 @@ def saved_offset(func: MFunc) -> int:
     return slots_offset(func) + CELL * func.num_slots
 
 
+def saved_places(func: MFunc) -> list[tuple[int, int]]:
+    """Return the callee-saved registers that are saved, and their offsets from the stack pointer."""
+    first = saved_offset(func)
+    return [(register, first + CELL * number) for number, register in enumerate(func.saved)]
+
+
 def caller(target: Target, pointer: int, size: int) -> tuple[int, int]:
     """Return the address of the word that holds a frame's return address, and the stack pointer of its caller.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from figwasp.codegen.isa import host
 from figwasp.errors import Busy
 from figwasp.runtime.code import collector
 from figwasp.runtime.code.ranges import CodeTable
@@ -43,7 +44,7 @@ def _make() -> NativeRuntime:
     table = CodeTable()
     contexts = Contexts()
     callbacks = Callbacks()
-    callbacks.explain_trap = TrapReporter(table).explain
+    callbacks.explain_trap = TrapReporter(table, host()).explain
     callbacks.finish_chain = contexts.finish_chain
     callbacks.refuse_cleared = _refuse_cleared
     callbacks.claim_chain = _claim_chain

@@ -29,10 +29,23 @@ class CodeRange:
         source_map: the module it belongs to, and where its code comes from; None for a stub, which backtraces leave out.
         index: function index.
         frame_size: bytes between stack pointer and return address.
+        incoming: bytes of stack arguments, which it pops when it returns.
         entries: the entries that tracebacks show for it, by program counter; several where functions were inlined.
     """
 
-    __slots__ = ("_frame_size_exceptions", "_positions", "_traps", "end", "entries", "frame_size", "index", "source_map", "start")
+    __slots__ = (
+        "_frame_size_exceptions",
+        "_positions",
+        "_pushed",
+        "_traps",
+        "end",
+        "entries",
+        "frame_size",
+        "incoming",
+        "index",
+        "source_map",
+        "start",
+    )
 
     def __init__(self, start: int, code: Code, source_map: SourceMap | None) -> None:
         self.start = start
@@ -43,11 +56,17 @@ class CodeRange:
         self._traps = dict(code.traps)
         self._positions = code.positions
         self._frame_size_exceptions = dict(code.frame_size_exceptions)
+        self.incoming = code.incoming
+        self._pushed = dict(code.pushed)
         self.entries: dict[int, list[Entry]] = {}
 
     def frame_at(self, pc: int) -> int:
         """Return the size of the frame at a return address or faulting instruction."""
         return self._frame_size_exceptions.get(pc - self.start, self.frame_size)
+
+    def pushed_at(self, pc: int) -> int:
+        """Return the bytes of stack arguments that the call before a return address passed."""
+        return self._pushed.get(pc - self.start, 0)
 
     def trap_at(self, pc: int) -> int | None:
         """Return the trap code of a site, or None."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from figwasp.codegen import pipeline
 from figwasp.codegen.code import (
+    AS_PUSHED,
     STUB_COUNT,
     STUB_FUEL,
     STUB_TICK,
@@ -129,6 +130,7 @@ class StubLibrary:
         saving = Code("saving", -1)
         saving.data = switches.data[switches.tick : switches.suspend]
         saving.frame_size = self.sequences.lazy_frame
+        saving.incoming = AS_PUSHED
         self._table.add(CodeRange(base + switches.tick, saving, None))
         self._lazy = base + switches.lazy
         self._suspend = base + switches.suspend

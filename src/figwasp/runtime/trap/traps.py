@@ -11,6 +11,7 @@ from array import array
 from typing import TYPE_CHECKING, Final
 
 from figwasp import layout
+from figwasp.codegen.code import AS_PUSHED
 from figwasp.errors import (
     TRAP_MESSAGES,
     TRAP_OUT_OF_FUEL,
@@ -27,6 +28,7 @@ from figwasp.runtime.platform import linux
 from figwasp.runtime.trap import tracebacks
 
 if TYPE_CHECKING:
+    from figwasp.codegen.target import Target
     from figwasp.runtime.code.ranges import CodeTable, Site
 
 _MAX_FRAMES: Final = 1 << 20
@@ -61,10 +63,11 @@ def trap(code: int) -> Trap:
 class TrapReporter:
     """Makes the exceptions with which entries fail."""
 
-    __slots__ = ("_table",)
+    __slots__ = ("_table", "_target")
 
-    def __init__(self, table: CodeTable) -> None:
+    def __init__(self, table: CodeTable, target: Target) -> None:
         self._table = table
+        self._target = target
 
     def walk(self, pc: int, sp: int, top: int) -> list[Site]:
         """Return where the wasm functions are that lead to a pc, innermost first, up to the entry from Python.
@@ -75,28 +78,34 @@ class TrapReporter:
             top: end of the stack.
         """
         sites: list[Site] = []
-        known: dict[int, tuple[Site | None, int]] = {}  # pc -> site to be shown, size of the frame: recursion comes back to it
+        known: dict[int, tuple[Site | None, int, int, int]] = {}  # by pc: recursion comes back to it
         words = array("Q")  # a piece of the stack, from `start`
         start = sp
+        above, pushes = self._target.return_offset, self._target.return_bytes
+        popped = AS_PUSHED  # bytes of stack arguments that the callee of the frame in hand pops
         for _ in range(_MAX_FRAMES):
             found = known.get(pc)
             if found is None:
                 placed = self._table.find(pc)
                 if placed is None:
                     break
-                found = known[pc] = ((placed, pc) if placed.source_map is not None else None, placed.frame_at(pc))
-            site, size = found
-            if site is not None:
-                sites.append(site)
+                site = (placed, pc) if placed.source_map is not None else None
+                found = known[pc] = site, placed.frame_at(pc), placed.incoming, placed.pushed_at(pc)
+            shown, size, incoming, pushed = found
+            if shown is not None:
+                sites.append(shown)
+            if popped != pushed and popped != AS_PUSHED:
+                sp += popped - pushed
+            popped = incoming
             sp += size
             if not sp < top:
                 break
-            at = sp - start >> 3
-            if at >= len(words):
-                words = array("Q", linux.read(sp, min(top - sp, max(_PIECE, 16 * len(words)))))
-                start, at = sp, 0
+            at = sp + above - start >> 3
+            if not 0 <= at < len(words):
+                start, at = sp + above, 0
+                words = array("Q", linux.read(start, min(top - start, max(_PIECE, 16 * len(words)))))
             pc = words[at]
-            sp += 8
+            sp += pushes
         return sites
 
     def explain(self, context: int, code: int, pc: int, sp: int, raised: BaseException | None) -> BaseException:

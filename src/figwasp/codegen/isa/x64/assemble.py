@@ -52,7 +52,6 @@ from figwasp.codegen.mach import (
 )
 from figwasp.errors import TRAP_STACK_EXHAUSTED
 from figwasp.ir.func import CONV_WASM
-from figwasp.ir.types import CELL
 from figwasp.layout import CTX_FUEL, CTX_REAL_LIMIT, CTX_STACK_LIMIT
 
 __all__ = ["RETURN_BYTES", "X64Assembler"]
@@ -111,10 +110,8 @@ class X64Assembler(MemoAssembler):
             self.inst(x.SUB64_RI, r.RSP, r.RSP, imm=size)
         if check and size <= LARGE_FRAME:
             self._check_stack(inst.pos)
-        saved = frame.saved_offset(func)
-        for register in func.saved:
-            self.inst(x.MOV64_MR, rn=register, rm=r.RSP, mem=saved << 2)
-            saved += CELL
+        for register, place in frame.saved_places(func):
+            self.inst(x.MOV64_MR, rn=register, rm=r.RSP, mem=place << 2)
 
     def _check_stack(self, pos: int) -> None:
         """Compare the stack pointer with the limit, which also is how a tick shows."""
@@ -131,11 +128,9 @@ class X64Assembler(MemoAssembler):
 
     def _restore(self, keep: int) -> None:
         """Restore the saved registers but those in the bit set `keep`."""
-        saved = frame.saved_offset(self.func)
-        for register in self.func.saved:
+        for register, place in frame.saved_places(self.func):
             if not keep >> register & 1:
-                self.inst(x.MOV64_RM, register, rm=r.RSP, mem=saved << 2)
-            saved += CELL
+                self.inst(x.MOV64_RM, register, rm=r.RSP, mem=place << 2)
 
     def _ret(self, inst: MInst, block: MBlock) -> None:
         """Emit the epilogue."""
@@ -169,6 +164,7 @@ class X64Assembler(MemoAssembler):
             self._stub(b"\xe8", site.target)
         self.record(inst.pos)
         if site.stack_bytes and self.func.conv == CONV_WASM and kind <= TO_BUILTIN:
+            self.pushed.append((self.mark(), site.stack_bytes))
             self.inst(x.SUB64_RI, r.RSP, r.RSP, imm=site.stack_bytes)
 
     def _stub(self, opcode: bytes, stub: int) -> None:
