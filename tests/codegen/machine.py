@@ -11,6 +11,7 @@ from figwasp.codegen import frame
 from figwasp.codegen.code import (
     RELOC_BUILTIN,
     RELOC_CELL,
+    STUB_RESTORE_INSTANCE,
     STUB_TICK,
     STUB_TO_NATIVE,
     STUB_TO_WASM,
@@ -58,6 +59,7 @@ class Machine:
             STUB_TO_NATIVE: self._put(b"\x41\xff\xe3"),  # jmp r11
             STUB_TICK: self._put(b"\xc3"),  # ret
             STUB_UNWIND: self._put(b"\xcc"),  # int3
+            STUB_RESTORE_INSTANCE: self._put(b"\x41\x5e\xc3"),  # pop r14; ret
         }
 
     def _put(self, data: bytes) -> int:

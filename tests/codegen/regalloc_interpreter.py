@@ -236,7 +236,6 @@ class Interpreter:
     def read_args(self, inst: MInst) -> list[int]:
         site = inst.imm
         assert isinstance(site, CallSite)
-        base = INCOMING if inst.op == TAIL else OUTGOING
         values = []
         for v, loc in zip(site.args, site.arg_locs):
             type = self.type_of(v)
@@ -245,7 +244,7 @@ class Interpreter:
             elif loc < STACK:
                 value = self.get(loc)
             else:
-                value = self.read_cells((base, loc - STACK), SIZES[type]) & MASKS[type]
+                value = self.read_cells((OUTGOING, loc - STACK), SIZES[type]) & MASKS[type]
             values.append(value if CLASSES[type] == INT else value & MASKS[type])  # above a float a register may hold anything
         if site.address >= 0:
             values.append(self.get(site.address))

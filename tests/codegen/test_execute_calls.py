@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import pytest
 
-from figwasp.errors import Unsupported
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Call, Emitter, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
@@ -296,10 +295,3 @@ def test_tail_call(machine: Machine) -> None:
     e.emit(ops.TAIL_PTR, args, Call(bytes([I64, F64]), results))
     answers = run(machine, machine.install(func), bytes([F64]), results, [number_bits(F64, 3)])
     assert answers == expected_mix([(I64, 50), (F64, 3)], results)
-
-
-def test_tail_call_with_stack_arguments_is_refused(machine: Machine) -> None:
-    func, e = wasm_func(bytes([I64] * 9), b"")
-    e.emit(ops.TAIL_PTR, [e.const(I64, 0), *e.block.params], Call(bytes([I64] * 9), b""))
-    with pytest.raises(Unsupported):
-        machine.install(func)

@@ -19,7 +19,8 @@ STUB_UNWIND: Final = 2  # jumped to
 STUB_TO_WASM: Final = 3  # called by convention "c" stubs: switch to the wasm stack and call the scratch register
 STUB_TO_NATIVE: Final = 4  # called from wasm: switch to the native stack and call the scratch register
 STUB_FUEL: Final = 5  # called out of line by FUEL; preserves every register
-STUB_COUNT: Final = 6
+STUB_RESTORE_INSTANCE: Final = 6  # returned to, where a tail call has left the instance: gives the caller its instance back
+STUB_COUNT: Final = 7
 
 AS_PUSHED: Final = -1
 """As `Code.incoming`: whatever the caller has pushed."""

@@ -37,7 +37,7 @@ ENTRY: Final = 0  # first instruction of the function: defines the parameters [C
 COPY: Final = 1  # rd = rn, same class; the allocator makes it a move or nothing
 CALL: Final = 2  # [CallSite]
 RET: Final = 3  # [CallSite: args, arg_locs] epilogue and return
-TAIL: Final = 4  # [CallSite] epilogue and jump
+TAIL: Final = 4  # [CallSite] epilogue and jump; stack arguments are put together in the outgoing cells first
 JUMP: Final = 5  # to block.succs[0], with block.args
 BRANCH: Final = 6  # [condition code] on the flags: to succs[0] if it holds, else succs[1]; no arguments on either edge
 SWITCH: Final = 7  # to succs[rn], rn already in range; rm and rx: scratch registers it defines (early); no arguments
@@ -112,9 +112,10 @@ class CallSite:
         result_locs: per result a physical register or STACK + k.
         clobbers: bit set of physical registers destroyed; the results' registers need not be in it.
         stack_bytes: bytes of outgoing stack arguments; the callee pops them.
+        leaves: True for a TAIL that may pass another instance than the function has got.
     """
 
-    __slots__ = ("address", "arg_locs", "args", "clobbers", "kind", "result_locs", "results", "stack_bytes", "target")
+    __slots__ = ("address", "arg_locs", "args", "clobbers", "kind", "leaves", "result_locs", "results", "stack_bytes", "target")
 
     def __init__(
         self,
@@ -137,6 +138,7 @@ class CallSite:
         self.result_locs = result_locs
         self.clobbers = clobbers
         self.stack_bytes = stack_bytes
+        self.leaves = False
 
 
 class MBlock:

@@ -231,13 +231,15 @@ def _c_site(s: Selector, value: Value, rd: int) -> CallSite:
 
 
 def _tail_ptr(s: Selector, value: Value, _rd: int) -> None:
-    """Leave the frame and jump."""
+    """Leave the frame and jump, with a look whether that leaves the instance."""
     call = _callee(value)
     signature = abi.wasm_signature(s.target, call.params, call.results)
-    own = abi.wasm_signature(s.target, s.func.params[1:], s.func.results)
-    if s.func.conv == CONV_C or signature.stack_bytes or own.stack_bytes or call.results != s.func.results:
-        raise Unsupported("tail call with stack arguments or different results")
-    site = CallSite([], [], [], [])
+    if s.func.conv == CONV_C:
+        raise Unsupported("a tail call in a function of the C convention")
+    site = CallSite([], [], [], [], stack_bytes=signature.stack_bytes)
+    site.leaves = value.args[1] is not s.func.blocks[0].params[0]
+    s.mfunc.polls = True  # a loop of tail calls has no other check
+    s.mfunc.outgoing = max(s.mfunc.outgoing, signature.stack_bytes)
     s.code.append(MInst(TAIL, NONE, NONE, NONE, NONE, 0, site, value.pos))
     if signature.hidden != NONE:
         site.args.append(_hidden(s))

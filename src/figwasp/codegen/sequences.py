@@ -12,11 +12,24 @@ class Switches:
 
     Attributes:
         data: their bytes, one block of code.
-        to_wasm, to_native, trap, tick, fuel, unwind, lazy, suspend, resume: offsets of the entry points.
+        to_wasm, to_native, trap, tick, fuel, unwind, lazy, suspend, resume, restore_instance: offsets of the entry points.
         returned: offset that `to_wasm`'s call returns to: the end of a walk over wasm frames.
     """
 
-    __slots__ = ("data", "fuel", "lazy", "resume", "returned", "suspend", "tick", "to_native", "to_wasm", "trap", "unwind")
+    __slots__ = (
+        "data",
+        "fuel",
+        "lazy",
+        "restore_instance",
+        "resume",
+        "returned",
+        "suspend",
+        "tick",
+        "to_native",
+        "to_wasm",
+        "trap",
+        "unwind",
+    )
 
     def __init__(self, data: bytes, offsets: dict[str, int]) -> None:
         self.data = data
@@ -29,6 +42,7 @@ class Switches:
         self.lazy = offsets["lazy"]
         self.suspend = offsets["suspend"]
         self.resume = offsets["resume"]
+        self.restore_instance = offsets["restore_instance"]
 
 
 class FaultPlaces:
@@ -105,6 +119,7 @@ class Sequences:
         lazy_frame: bytes of the frame of `lazy` and of the slow paths when they call `to_native`.
         lazy_return: where the return address of the call that led to `lazy` stands, from the stack pointer that `to_native`
             leaves in the context when `lazy` calls it.
+        restore_frame: bytes of the frame that `restore_instance` returns from.
     """
 
     __slots__ = ()
@@ -112,6 +127,7 @@ class Sequences:
     lazy_entry_size: int
     lazy_frame: int
     lazy_return: int
+    restore_frame: int
 
     def switches(
         self, trap_unreachable: int, trap_suspended: int, tick_cell: int, fuel_cell: int, compile_address: int

@@ -21,7 +21,6 @@ from figwasp.codegen.mach import (
     NONE,
     OUTGOING,
     POOL,
-    RET,
     SLOT,
     STACK,
     SWITCH,
@@ -44,7 +43,7 @@ from figwasp.ir.ops import TYPE_NAMES
 
 _BASES: Final = {POOL: "pool", OUTGOING: "out", INCOMING: "in", AREA: "area", SLOT: "slot"}
 _KINDS: Final = {TO_FUNC: "func", TO_REGISTER: "", TO_MEMORY: "", TO_BUILTIN: "builtin", TO_STUB: "stub"}
-STUB_NAMES: Final = ["trap", "tick", "unwind", "to_wasm", "to_native", "fuel"]
+STUB_NAMES: Final = ["trap", "tick", "unwind", "to_wasm", "to_native", "fuel", "restore_instance"]
 
 
 def show(func: MFunc, target: Target) -> str:
@@ -154,7 +153,7 @@ def pseudo(inst: MInst, block: MBlock, target: Target) -> str:
 
 def _site(op: int, name: str, site: CallSite, target: Target) -> str:
     """Print an entry, a call, a return or a tail call: results, callee, arguments, each as register:location."""
-    cells = "in" if op in (ENTRY, RET, TAIL) else "out"
+    cells = "in" if op == ENTRY else "out"
     args = _moves(site.args, site.arg_locs, cells, target)
     results = _moves(site.results, site.result_locs, cells, target)
     text = f"{results} = {name}" if results else name

@@ -334,9 +334,8 @@ class Snapshot:
         """A call, entry or exit: arguments in place, then everything it destroys, then the results."""
         site = inst.imm
         assert isinstance(site, CallSite)
-        base = INCOMING if inst.op == TAIL else OUTGOING
         for v, loc in zip(original.args, site.arg_locs):
-            location = loc if loc < PHYSICAL else memory_location(base, stack_mem(stack_slot(base, loc - STACK)))
+            location = loc if loc < PHYSICAL else memory_location(OUTGOING, stack_mem(stack_slot(OUTGOING, loc - STACK)))
             self._expect(state, v, location, f"argument {v}")
         if original.address != NONE:
             self._expect(state, original.address, site.address, "address")

@@ -225,38 +225,30 @@ class Mover:
 
         The epilogue comes after them and restores callee-saved registers, so the address must not be in one.
         """
-        types = [self.type_of(v) for v in site.args]
-        dsts = [loc if loc < PHYSICAL else stack_slot(INCOMING, loc - STACK) for loc in site.arg_locs]
+        types: list[int] = []
+        dsts: list[int] = []
+        inner: list[int] = []
         written = 0
-        for dst, src in zip(dsts, srcs):
-            if dst < PHYSICAL and dst != src:
-                written |= 1 << dst
+        for v, loc, src in zip(site.args, site.arg_locs, srcs):
+            if loc >= PHYSICAL:  # nothing reads outgoing cells, so these can go first and one by one
+                self.move(self.type_of(v), stack_slot(OUTGOING, loc - STACK), src)
+            else:
+                types.append(self.type_of(v))
+                dsts.append(loc)
+                inner.append(src)
+                if loc != src:
+                    written |= 1 << loc
         type = self.type_of(site.address)
-        if any(CELLS[type] > 1 for type in types):
-            address = self._clear_incoming(types, dsts, srcs, type, address)
         if address != NONE:
             if address in dsts:
                 types.append(type)
                 dsts.append(self.temporary_slot(type))
-                srcs.append(address)
+                inner.append(address)
                 address = dsts[-1]
             site.address = address
             if address >= PHYSICAL or (self.target.callee_saved | self.target.c_callee_saved) >> address & 1:
                 site.address = self.target.scratch[INT]
-        self.parallel(types, dsts, srcs)
+        self.parallel(types, dsts, inner)
         if address != site.address:
             self.move(type, site.address, address)
         return written
-
-    def _clear_incoming(self, types: list[int], dsts: list[int], srcs: list[int], type: int, address: int) -> int:
-        """Copy what is read in incoming cells elsewhere, as cells written there may overlap; return the location of the address."""
-        if not any(dst & BASE_MASK == INCOMING for dst in dsts):
-            return address
-        for i, src in enumerate(srcs):
-            if src & BASE_MASK == INCOMING:
-                srcs[i] = stack_slot(SLOT, self.func.new_slot(types[i]))
-                self.move(types[i], srcs[i], src)
-        if address >= 0 and address & BASE_MASK == INCOMING:
-            self.move(type, self.temporary_slot(type), address)
-            return self.temporary_slot(type)
-        return address

@@ -16,6 +16,7 @@ from figwasp.codegen.code import (
     AS_PUSHED,
     STUB_COUNT,
     STUB_FUEL,
+    STUB_RESTORE_INSTANCE,
     STUB_TICK,
     STUB_TO_NATIVE,
     STUB_TO_WASM,
@@ -125,6 +126,7 @@ class StubLibrary:
         self._switches[STUB_UNWIND] = self.unwind = base + switches.unwind
         self._switches[STUB_TO_WASM] = base + switches.to_wasm
         self._switches[STUB_TO_NATIVE] = base + switches.to_native
+        self._switches[STUB_RESTORE_INSTANCE] = base + switches.restore_instance
         self.returned = base + switches.returned
         # Out of line calls that come to Python, on top of frames of the same size: walks over the stack pass them.
         saving = Code("saving", -1)
@@ -132,6 +134,10 @@ class StubLibrary:
         saving.frame_size = self.sequences.lazy_frame
         saving.incoming = AS_PUSHED
         self._table.add(CodeRange(base + switches.tick, saving, None))
+        restoring = Code("restore_instance", -1)
+        restoring.data = switches.data[switches.restore_instance :]
+        restoring.frame_size = self.sequences.restore_frame
+        self._table.add(CodeRange(base + switches.restore_instance, restoring, None))
         self._lazy = base + switches.lazy
         self._suspend = base + switches.suspend
         self._resume = base + switches.resume

@@ -19,6 +19,7 @@ from figwasp.codegen.code import (
     RELOC_CELL,
     RELOC_STUB,
     STUB_FUEL,
+    STUB_RESTORE_INSTANCE,
     STUB_TICK,
     STUB_TRAP,
     STUB_UNWIND,
@@ -173,26 +174,82 @@ class X64Assembler(MemoAssembler):
         self.reloc(RELOC_STUB, stub)
 
     def _tail(self, inst: MInst, block: MBlock) -> None:
-        """Emit the epilogue and jump; stack arguments are in the incoming cells already, as many bytes as ours."""
+        """Emit the epilogue and jump. Stack arguments move to where they end as ours do: the callee pops its own."""
         site = inst.imm
         assert isinstance(site, CallSite)
-        kind = site.kind
-        passed = 0
-        for place in site.arg_locs:
-            if place < r.XMM0:
-                passed |= 1 << place
+        func = self.func
+        passed = sum(1 << place for place in site.arg_locs if place < r.XMM0)
         self._restore(passed)
-        if self.func.frame_size:
-            self.inst(x.ADD64_RI, r.RSP, r.RSP, imm=self.func.frame_size)
-        if kind == TO_FUNC or kind == TO_BUILTIN:
+        if site.leaves and r.INSTANCE in func.saved:  # else it passes what it has got
+            self._tail_out(site)
+            return
+        if site.stack_bytes or func.incoming:
+            size = func.frame_size + func.incoming - site.stack_bytes  # from the stack pointer to the return address, then
+            self.inst(x.PUSH_M, rm=r.RSP, mem=func.frame_size << 2)
+            self._move_arguments(site, 8, size + 16)
+            self.inst(x.POP_M, rm=r.RSP, mem=size << 2)
+        else:
+            size = func.frame_size
+        if size:
+            self.inst(x.ADD64_RI, r.RSP, r.RSP, imm=size)
+        if site.kind == TO_FUNC or site.kind == TO_BUILTIN:
             self.buf += b"\xff\x25"
-            self.reloc(RELOC_CELL if kind == TO_FUNC else RELOC_BUILTIN, site.target)
-        elif kind == TO_REGISTER:
+            self.reloc(RELOC_CELL if site.kind == TO_FUNC else RELOC_BUILTIN, site.target)
+        elif site.kind == TO_REGISTER:
             self.inst(x.JMP_R, rn=site.address)
-        elif kind == TO_MEMORY:
+        elif site.kind == TO_MEMORY:
             self.inst(x.JMP_M, rm=site.address, mem=site.target << 2)
         else:
             self._stub(b"\xe9", site.target)
+
+    def _tail_out(self, site: CallSite) -> None:
+        """Emit a tail call that may leave the instance (decision 014), all registers but the instance's being restored.
+
+        If it does, and nothing below restores the instance yet, what is called returns to a frame of two words, the caller's
+        instance and our return address, with the stub that uses them as its own return address.
+        """
+        func = self.func
+        size = func.frame_size + func.incoming - site.stack_bytes  # from the stack pointer to the return address, then
+        inside = self.new_label()
+        instance = next(place for register, place in frame.saved_places(func) if register == r.INSTANCE)
+        if site.kind == TO_REGISTER:
+            self.inst(x.PUSH_R, rn=site.address)
+        else:
+            self.inst(x.PUSH_M, rm=site.address, mem=site.target << 2)
+        self.inst(x.PUSH_M, rm=r.RSP, mem=func.frame_size + 8 << 2)
+        self.inst(x.PUSH_M, rm=r.RSP, mem=instance + 16 << 2)
+        self.inst(x.CMP64_RM, rn=r.INSTANCE, rm=r.RSP, mem=0)
+        self.branch(r.CC_E, inside)
+        head = encode_fields(x.LEA64_RM, r.SCRATCH, rm=r.RIP)
+        self.buf += head[:-4]
+        self.reloc(RELOC_STUB, STUB_RESTORE_INSTANCE)
+        self.inst(x.CMP64_RM, rn=r.SCRATCH, rm=r.RSP, mem=8 << 2)
+        self.branch(r.CC_E, inside)
+        self._move_arguments(site, 24, size + 16)
+        end = func.frame_size + func.incoming
+        self.inst(x.POP_M, rm=r.RSP, mem=end + 8 << 2)
+        self.inst(x.POP_M, rm=r.RSP, mem=end + 8 << 2)
+        self.inst(x.MOVQ_XM, r.FLOAT_SCRATCH, rm=r.RSP, mem=0)  # the place below may be that of the code's address
+        self.inst(x.MOV64_MR, rn=r.SCRATCH, rm=r.RSP, mem=size - 8 << 2)
+        self.inst(x.MOVQ_RX, r.SCRATCH, rn=r.FLOAT_SCRATCH)
+        self.inst(x.LEA64_RM, r.RSP, rm=r.RSP, mem=size - 8 << 2)
+        self.inst(x.JMP_R, rn=r.SCRATCH)
+        self.bind(inside)
+        self._move_arguments(site, 24, size + 32)
+        self.inst(x.POP_R, r.SCRATCH)
+        self.inst(x.POP_M, rm=r.RSP, mem=size + 8 << 2)
+        self.inst(x.POP_R, r.SCRATCH)
+        if size:
+            self.inst(x.LEA64_RM, r.RSP, rm=r.RSP, mem=size << 2)
+        self.inst(x.JMP_R, rn=r.SCRATCH)
+
+    def _move_arguments(self, site: CallSite, source: int, target: int) -> None:
+        """Move the stack arguments of a tail call, the last first as they go up; the offsets are from the stack pointer."""
+        if source == target:
+            return
+        for offset in range(site.stack_bytes - 16, -16, -16):
+            self.inst(x.MOVUPS_RM, r.FLOAT_SCRATCH, rm=r.RSP, mem=source + offset << 2)
+            self.inst(x.MOVUPS_MR, rn=r.FLOAT_SCRATCH, rm=r.RSP, mem=target + offset << 2)
 
     def _jump(self, inst: MInst, block: MBlock) -> None:
         label = self.targets[block.succs[0].id]

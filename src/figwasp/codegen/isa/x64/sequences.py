@@ -168,6 +168,13 @@ def _trap(a: Assembler, code: int) -> None:
     a.jump("back")
 
 
+def _restore_instance(a: Assembler) -> None:
+    """Where a callee returns that has been called in the place of a function of another instance: see `assemble._tail_out`."""
+    a.label("restore_instance")
+    a.op(x.POP_R, rd=R14)
+    a.op(x.RET)
+
+
 _KEPT: Final = (RBX, RBP, R12, R13, R14)
 """What native code preserves, and code around a call of it relies on; below the stack pointer by two words and more."""
 
@@ -386,6 +393,7 @@ class X64Sequences(Sequences):
 
     lazy_entry_size = _LAZY_ENTRY_SIZE
     lazy_frame = _LAZY_FRAME
+    restore_frame = 8
     lazy_return = 16 + _LAZY_FRAME  # `to_native` has pushed a pointer, and the call of it a return address
 
     def switches(
@@ -401,6 +409,7 @@ class X64Sequences(Sequences):
         _lazy(a, compile_address)
         _suspend(a, trap_suspended)
         _resume(a)
+        _restore_instance(a)
         return Switches(a.finish(), a.labels)
 
     def lazy_entries(self, first: int, count: int, address: int, lazy: int) -> bytes:
