@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsFloat, SupportsI
 from figwasp import layout
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import memory as runtime
-from figwasp.runtime.platform import cpython, linear, modes
+from figwasp.runtime.platform import cpython, modes
 from figwasp.runtime.start import native_runtime
 from figwasp.runtime.stubs.objects import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, getbuffer
-from figwasp.wasm.syntax.types import Limits, MemoryType
+from figwasp.wasm.syntax.types import I32, Limits, MemoryType
 
+_MAX_PAGES: Final = runtime.MAX_BYTES[I32] // layout.PAGE_SIZE
 _FORMATS: Final = {
     "i8": struct.Struct("<b"),
     "u8": struct.Struct("<B"),
@@ -67,8 +68,8 @@ class Memory:
 
     def __new__(cls, minimum: int, maximum: int | None = None) -> Memory:
         minimum, maximum = operator.index(minimum), None if maximum is None else operator.index(maximum)
-        if not 0 <= minimum <= linear.MAX_PAGES or (maximum is not None and not minimum <= maximum <= linear.MAX_PAGES):
-            raise ValueError(f"a memory has 0 to {linear.MAX_PAGES} pages, the maximum not below the minimum")
+        if not 0 <= minimum <= _MAX_PAGES or (maximum is not None and not minimum <= maximum <= _MAX_PAGES):
+            raise ValueError(f"a memory has 0 to {_MAX_PAGES} pages, the maximum not below the minimum")
         core = runtime.new_memory(native_runtime(), MemoryType(Limits(minimum, maximum)), modes.choose_mode())
         assert core.owner is not None
         return view(core, core.owner)

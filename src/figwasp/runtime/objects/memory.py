@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from figwasp import layout
 from figwasp.errors import LimitExceeded, Unsupported
 from figwasp.runtime.limits import Budget
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.platform import linear, linux, modes
-from figwasp.wasm.syntax.types import I64, MemoryType
+from figwasp.wasm.syntax.types import I32, I64, MemoryType
 
-__all__ = ["Memory", "new_memory"]
+__all__ = ["MAX_BYTES", "Memory", "new_memory"]
+
+MAX_BYTES: Final = {I32: 1 << 32, I64: 1 << 47}
+"""Type of addresses -> the most bytes that a memory can have: what they reach, and what a process can address at all."""
 
 
 class Memory:
@@ -31,17 +36,18 @@ class Memory:
         self.type = type_
         self._budget = budget
         self.mode = mode
-        self.limit = linear.MAX_PAGES if type_.limits.max is None else min(type_.limits.max, linear.MAX_PAGES)
+        most = MAX_BYTES[type_.address]
+        self.limit = most >> type_.page
+        if type_.limits.max is not None:
+            self.limit = min(self.limit, type_.limits.max)
         size = type_.limits.min << type_.page
-        if size > linear.MAX_PAGES * layout.PAGE_SIZE:
-            if type_.address == I64:
-                raise Unsupported(f"a memory of {size} bytes: no support for memory64 yet", "memory64")
-            raise LimitExceeded(f"a memory of {size} bytes (at most {linear.MAX_PAGES * layout.PAGE_SIZE})")
+        if size > most:
+            raise LimitExceeded(f"a memory of {size} bytes (at most {most})")
         if budget is not None:
             budget.begin(size, "bytes of memory")
             self.limit = min(self.limit, budget.limit >> type_.page)
-        most = None if type_.limits.max is None and budget is None else self.limit
-        self.record = linear.create(-(-size // layout.PAGE_SIZE), most, mode)
+        pages = (self.limit << type_.page) // layout.PAGE_SIZE
+        self.record = linear.create(-(-size // layout.PAGE_SIZE), pages, mode)
         linux.write_u64(self.record + layout.MEM_LENGTH, size)
         self.owner: Owner | None = None
 

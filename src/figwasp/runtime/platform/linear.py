@@ -20,18 +20,19 @@ from figwasp.layout import PAGE_SIZE
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.platform.modes import GUARD, GUARD_SIZE
 
-_CHECKED_SIZES: Final = (4 << 30, 1 << 30, 256 << 20, 64 << 20, 16 << 20, 4 << 20)
+_CHECKED_SIZES: Final = (64 << 30, 16 << 30, 4 << 30, 1 << 30, 256 << 20, 64 << 20, 16 << 20, 4 << 20)
 _REC_RESERVED: Final = 16  # further fields of a memory record, for the runtime alone
-MAX_PAGES: Final = 65536
 _MOST_GUARDED: Final = 12 << 10  # memories at once
 _CHECKED_SPACE: Final = 16 << 40  # bytes that checked reservations may have together
 _HINT: Final = "ulimit -v and the sysctl vm.max_map_count limit them"
+_LARGEST_32: Final = 4 << 30  # bytes that a 32-bit address can reach
 _SHARE: Final = 1 << 10  # a reservation takes at most this part of what is left of them
 
 _MAX_POOLED: Final = 64
+_COMMITTED_BITS: Final = 47  # as many as a user's address has
 
 _pool: Final[dict[int, list[int]]] = {}
-"""Reserved bytes << 33 | committed bytes -> the bases of the reservations that are kept."""
+"""Reserved bytes << _COMMITTED_BITS | committed bytes -> the bases of the reservations that are kept."""
 _live: Final[dict[int, dict[int, None]]] = {size: {} for size in (GUARD_SIZE, *_CHECKED_SIZES)}
 """Size -> the bases of the reservations of at most that size; adding and removing one is one step for other threads."""
 
@@ -40,22 +41,21 @@ class NoGuard(LimitExceeded):
     """No address space for a guarded memory; a checked one may do."""
 
 
-def create(minimum: int, maximum: int | None, mode: int) -> int:
+def create(minimum: int, maximum: int, mode: int) -> int:
     """Make a memory and return the address of its record.
 
     Args:
-        minimum, maximum: pages.
+        minimum, maximum: pages; there is no need to reserve more than the maximum.
         mode: GUARD or CHECKED.
 
     Raises:
         NoGuard: no address space for a guarded one.
         LimitExceeded: no address space, or no memory for the minimum.
     """
-    limit = MAX_PAGES if maximum is None else min(maximum, MAX_PAGES)
     if mode == GUARD:
         base, reserved, class_ = _reserve_guarded(minimum * PAGE_SIZE)
     else:
-        base, reserved, class_ = _reserve_checked(minimum * PAGE_SIZE, limit * PAGE_SIZE)
+        base, reserved, class_ = _reserve_checked(minimum * PAGE_SIZE, maximum * PAGE_SIZE)
     record = cpython.raw_calloc(1, layout.MEM_RECORD_SIZE)
     if not record:
         linux.release(base, reserved)
@@ -82,7 +82,8 @@ def _reserve_checked(minimum: int, limit: int) -> tuple[int, int, int]:
     left = _CHECKED_SPACE - sum([size * len(_live[size]) for size in _CHECKED_SIZES])
     for class_ in _CHECKED_SIZES:
         size = max(min(class_, limit), minimum, linux.PAGE)
-        if class_ > left // _SHARE and class_ != _CHECKED_SIZES[-1]:
+        too_large = class_ > _LARGEST_32 and limit <= _LARGEST_32  # classes that only memories with 64-bit addresses need
+        if too_large or (class_ > left // _SHARE and class_ != _CHECKED_SIZES[-1]):
             continue
         try:
             return _take(size, minimum), size, class_
@@ -98,7 +99,7 @@ def _take(size: int, committed: int) -> int:
         OSError: no address space.
         LimitExceeded: no memory.
     """
-    kept = _pool.get(size << 33 | committed)
+    kept = _pool.get(size << _COMMITTED_BITS | committed)
     try:
         return kept.pop() if kept else _map(size, committed)
     except IndexError:
@@ -121,7 +122,7 @@ def _map(size: int, committed: int) -> int:
 
 def _give_back(base: int, size: int, committed: int) -> None:
     """Take back a reservation."""
-    kept = _pool.setdefault(size << 33 | committed, [])
+    kept = _pool.setdefault(size << _COMMITTED_BITS | committed, [])
     if sum(map(len, _pool.values())) < _MAX_POOLED:
         linux.discard(base, committed)
         kept.append(base)
@@ -133,7 +134,7 @@ def drain() -> None:
     """Unmap the reservations that are kept."""
     for key, kept in list(_pool.items()):
         while kept:
-            linux.release(kept.pop(), key >> 33)
+            linux.release(kept.pop(), key >> _COMMITTED_BITS)
 
 
 def _no_space() -> str:
@@ -154,7 +155,7 @@ def grow(record: int, delta: int, limit: int, exchange: Callable[[int, int, int]
         length = linux.read_u64(record + layout.MEM_LENGTH)
         old = length // PAGE_SIZE
         new = old + delta
-        if new > min(limit, MAX_PAGES) or new * PAGE_SIZE > linux.read_u64(record + _REC_RESERVED):
+        if new > limit or new * PAGE_SIZE > linux.read_u64(record + _REC_RESERVED):
             return -1
         try:
             linux.commit(linux.read_u64(record + layout.MEM_BASE) + length, delta * PAGE_SIZE)
