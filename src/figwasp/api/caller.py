@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 
 from figwasp.api.exports import Exports
-from figwasp.api.instance import Instance, first_memory, make_instance
+from figwasp.api.instance import Instance, first_memory
 from figwasp.api.memory import Memory
 from figwasp.api.module import Module
 from figwasp.runtime.objects.caller import owner_of
@@ -49,7 +49,7 @@ class Caller:
             return handle
         owner = owner_of(state)
         assert state is not None
-        return make_instance(state, owner, self.module)
+        return Instance(state, owner, self.module)
 
     @property
     def exports(self) -> Exports:

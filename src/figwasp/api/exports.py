@@ -39,8 +39,8 @@ class Exports:
     __module: Module
 
     def __init__(self, state: InstanceState, owner: Owner, module: Module) -> None:
-        object.__setattr__(self, "_Exports__instance", (state, owner))
-        object.__setattr__(self, "_Exports__module", module)
+        super().__setattr__("_Exports__instance", (state, owner))
+        super().__setattr__("_Exports__module", module)
 
     def __getitem__(self, name: str) -> Any:
         found = self.__dict__.get(name, _MISSING)

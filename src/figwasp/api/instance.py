@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
@@ -20,7 +19,8 @@ from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.module import MEMORY
 
-_closing: Final = threading.Lock()
+_set: Final = object.__setattr__  # instances refuse assignments
+_OWN: Final = frozenset(("_runtime", "acall", "closed", "exports", "first_memory", "module", "owner", "state"))
 
 
 class Instance:
@@ -37,46 +37,70 @@ class Instance:
         exports: its exports.
         acall: its exported functions, to be awaited.
         module: the module.
-        closed: whether it has been closed.
         first_memory: the memory that `Caller` gives, once it has been asked for (runtime only).
-        state: its runtime side (runtime only).
-        owner: what keeps it (runtime only).
     """
 
-    __slots__ = ("__dict__", "__weakref__", "acall", "closed", "exports", "first_memory", "module", "owner", "state")
+    __slots__ = ("__dict__", "__weakref__", "_runtime", "acall", "exports", "first_memory", "module")
 
     acall: AsyncCalls
-    closed: bool
     exports: Exports
     module: Module
-    state: InstanceState
-    owner: Owner
     first_memory: Memory | None
+    _runtime: tuple[InstanceState, Owner] | None
 
-    def __new__(cls, *args: object, **names: object) -> Instance:
-        raise TypeError("an instance is made by figwasp.load(module, imports), or by the method instantiate of a Linker")
+    def __new__(cls, *args: object) -> Instance:
+        if not args or not isinstance(args[0], InstanceState):
+            raise TypeError("an instance is made by figwasp.load(module, imports), or by the method instantiate of a Linker")
+        return super().__new__(cls)
+
+    def __init__(self, state: InstanceState, owner: Owner, module: Module) -> None:
+        """Be the Python object for an instance that `owner` keeps (runtime only)."""
+        _set(self, "_runtime", (state, owner))
+        _set(self, "module", module)
+        _set(self, "first_memory", None)
+        _set(self, "exports", Exports(state, owner, module))
+        _set(self, "acall", AsyncCalls(self.exports, module))
+        state.handle = weakref.ref(self)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed."""
+        return self._runtime is None
+
+    @property
+    def state(self) -> InstanceState:
+        """Its runtime side (runtime only)."""
+        return self._open()[0]
+
+    @property
+    def owner(self) -> Owner:
+        """What keeps it (runtime only)."""
+        return self._open()[1]
+
+    def _open(self) -> tuple[InstanceState, Owner]:
+        runtime = self._runtime
+        if runtime is None:
+            raise Closed(f"the instance of {self.module!r} has been closed")
+        return runtime
 
     def close(self) -> None:
         """Close it: calls of its functions, also from other instances, raise `Closed` from now on.
 
         A call that is running goes on to its end, and until then its WebAssembly code may go on calling functions of the instance.
-        Memories, tables and globals stay usable for whoever has them; all memory goes with the last one. Closing twice is fine.
+        Memories, tables and globals stay usable for whoever has them; all memory goes with the last one. Closing twice is fine, and
+        what an exception interrupts is finished by closing again.
         """
-        put = object.__setattr__
-        with _closing:
-            if self.closed:
-                return
-            put(self, "closed", True)
-        closing.close(self.state)
-        put(self, "first_memory", None)
+        runtime = self._runtime
+        if runtime is None:
+            return
+        closing.close(runtime[0])
+        _set(self, "first_memory", None)
         close_exports(self.exports)
         self.__dict__.clear()
-        object.__delattr__(self, "state")
-        object.__delattr__(self, "owner")
+        _set(self, "_runtime", None)
 
     def __enter__(self) -> Instance:
-        if self.closed:
-            raise Closed(f"the instance of {self.module!r} has been closed")
+        self._open()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -85,13 +109,13 @@ class Instance:
     def find_first_memory(self) -> Memory | None:
         """Return its first memory, and keep it for the next time (runtime only)."""
         memory = first_memory(self.state, self.owner, self.module)
-        object.__setattr__(self, "first_memory", memory)
+        _set(self, "first_memory", memory)
         return memory
 
     def __getattr__(self, name: str) -> Any:
-        if name in Instance.__slots__:
-            if name != "closed" and self.closed:
-                raise Closed(f"the instance of {self.module!r} has been closed")
+        if name in _OWN:
+            if name in ("state", "owner"):
+                self._open()
             raise AttributeError(name)  # of an object that copy or pickle has made without __init__
         found = self.__dict__[name] = getattr(self.exports, name)
         return found
@@ -133,7 +157,7 @@ class Instance:
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in ("fuel", "on_out_of_fuel"):
-            object.__setattr__(self, name, value)
+            _set(self, name, value)
             return
         raise AttributeError(f"cannot set {name!r}: an instance is what its module says")
 
@@ -150,22 +174,6 @@ class Instance:
         name = self.module.name
         what = f"figwasp.Instance {printable(name)}" if name else "figwasp.Instance"
         return f"<{what}, closed>" if self.closed else f"<{what} exporting {listed(self.exports) or 'nothing'}>"
-
-
-def make_instance(state: InstanceState, owner: Owner, module: Module) -> Instance:
-    """Return the Python object for an instance that `owner` keeps."""
-    made = object.__new__(Instance)
-    put = object.__setattr__
-    put(made, "state", state)
-    put(made, "owner", owner)
-    put(made, "module", module)
-    put(made, "closed", False)
-    put(made, "first_memory", None)
-    exports = Exports(state, owner, module)
-    put(made, "exports", exports)
-    put(made, "acall", AsyncCalls(exports, module))
-    state.handle = weakref.ref(made)
-    return made
 
 
 def first_memory(state: InstanceState, owner: Owner, module: Module) -> Memory | None:

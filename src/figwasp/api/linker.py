@@ -7,7 +7,7 @@ from typing import Any
 
 from figwasp.api.engine import Engine, chosen
 from figwasp.api.imports import MISSING, Imports, Late, check_imports, check_namespace, look_up, member, resolve
-from figwasp.api.instance import Instance, make_instance
+from figwasp.api.instance import Instance
 from figwasp.api.module import Module, Source
 from figwasp.errors import Unlinkable
 from figwasp.runtime.native.owner import Owner
@@ -51,7 +51,7 @@ def _instance(module: Module, externs: list[tuple[Extern, Owner | None]]) -> Ins
     state, owner = instantiate(module.code, externs)
     # The start function may have called a host function that kept the instance.
     handle = None if state.handle is None else state.handle()
-    return handle if isinstance(handle, Instance) else make_instance(state, owner, module)
+    return handle if isinstance(handle, Instance) else Instance(state, owner, module)
 
 
 class Linker:

@@ -8,6 +8,7 @@ Calls cost nothing more than before.
 
 from __future__ import annotations
 
+import threading
 from array import array
 from typing import Final
 
@@ -18,28 +19,31 @@ from figwasp.runtime.platform import linux
 
 __all__ = ["check", "close"]
 
+_closing: Final = threading.RLock()  # a signal handler may close what is being closed
 _WORDS: Final = layout.FUNCREF_SIZE // 8
 
 
 def close(state: InstanceState) -> None:
-    """Close an instance; closing it again does nothing."""
-    if state.closed is not None:
-        return
-    # It stays pinned until the chain that is running now, if there is one, has ended.
-    native = state.code.native
-    state.closed = native.owners.make(0)
-    store = state.store.current
-    if store.under_way:
-        store.pin(state.closed)
-    state.code.remove_user(state)
-    module = state.code.module
-    first = module.num_imported_funcs
-    if not module.bodies:
-        return
-    start = state.block + state.code.layout.funcref(first)
-    words = array("Q", linux.read(start, layout.FUNCREF_SIZE * len(module.bodies)))
-    words[layout.FUNCREF_CODE // 8 :: _WORDS] = array("Q", map(native.stubs.lazy_entry, range(first, first + len(module.bodies))))
-    linux.write(start, words.tobytes())
+    """Close an instance. Closing it again does nothing, or what an exception has kept from being done."""
+    with _closing:
+        if state.is_closed:
+            return
+        code = state.code
+        native = code.native
+        if state.closed is None:
+            state.closed = native.owners.make(0)
+        # It stays pinned until the chain that is running now, if there is one, has ended.
+        store = state.store.current
+        if store.under_way:
+            store.pin(state.closed)
+        code.remove_user(state)
+        first, count = code.module.num_imported_funcs, len(code.module.bodies)
+        if count:
+            start = state.block + code.layout.funcref(first)
+            words = array("Q", linux.read(start, layout.FUNCREF_SIZE * count))
+            words[layout.FUNCREF_CODE // 8 :: _WORDS] = array("Q", map(native.stubs.lazy_entry, range(first, first + count)))
+            linux.write(start, words.tobytes())
+        state.is_closed = True
 
 
 def check(state: InstanceState, context: int) -> None:

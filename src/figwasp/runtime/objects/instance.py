@@ -34,7 +34,8 @@ class InstanceState:
         block: address of the instance block; 0 when it has gone.
         store: the store it runs in.
         home: leads to the store, for what outlives this object.
-        closed: None, or when it has been closed what is pinned as long as the chain of that moment runs (see `closing`).
+        closed: None, or when it is being closed what is pinned as long as the chain of that moment runs (see `closing`).
+        is_closed: whether that has been done altogether.
         handle: leads to the object that users hold, if there is one.
         memories, tables, globals, tags: in index space order, imports first.
         elems: the references of each element segment that has not been dropped.
@@ -50,6 +51,7 @@ class InstanceState:
         "elems",
         "globals",
         "handle",
+        "is_closed",
         "home",
         "memories",
         "store",
@@ -63,6 +65,7 @@ class InstanceState:
         self.store = store
         self.home = [weakref.ref(store)]
         self.closed: Owner | None = None
+        self.is_closed = False
         self.handle: weakref.ref[Any] | None = None
         self.memories: list[Memory] = []
         self.tables: list[Table] = []
