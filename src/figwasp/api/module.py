@@ -18,6 +18,8 @@ from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, TableTyp
 from figwasp.wasm.valid.module import facts_at_once, facts_when_asked
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from figwasp.runtime.code.compile import CompiledModule
 
 ExternType = FuncType | TableType | MemoryType | GlobalType
@@ -160,6 +162,14 @@ class Module:
             self._exports_by_name = {export.name: export for export in self.decoded.exports}
         return self._exports_by_name
 
+    def compile_ahead(self) -> AbstractContextManager[None]:
+        """Return a context in which a second process compiles functions that will probably be called next.
+
+        It is forked from this one when the context is entered, which therefore must not have other threads, and ended with the
+        context. Without a second processor, or where Python knows of other threads, there is none.
+        """
+        return self.code.ahead()
+
     def custom_sections(self, name: str) -> list[bytes]:
         """Return the contents of the custom sections with a name, in order."""
         decoded = self.decoded
@@ -243,7 +253,16 @@ def _read(source: Source) -> bytes:
         if _is_text(path):
             error.add_note(_HINT)
         raise
-    if not path.endswith(".wat"):
+    return as_binary(data, path)
+
+
+def as_binary(data: bytes, name: str) -> bytes:
+    """Return the binary of what stands in a file of this name: text if that ends in .wat.
+
+    Raises:
+        ParseError: the text cannot be read.
+    """
+    if not name.endswith(".wat"):
         return data
     from figwasp.wasm.text.parse.module import wat  # as much to import as the decoder and the validator
 

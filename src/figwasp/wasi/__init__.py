@@ -1,4 +1,4 @@
-"""Floor 6: WASI preview 1 in pure Python, written only against `api`: host functions, file systems, `run`.
+"""Floor 6: WASI preview 1 in pure Python, written against the public API: host functions, file systems, `run`.
 
 Nothing is imported before it is asked for, as with `figwasp` itself.
 """

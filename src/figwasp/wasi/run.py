@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from figwasp.api.engine import Engine, default_engine
-from figwasp.api.module import Module
+from figwasp.api.module import Module, as_binary
 from figwasp.errors import Timeout, Trap
 from figwasp.wasi.preview1 import WASI
 from figwasp.wasi.program import report, start
@@ -129,7 +129,7 @@ def run(
         with WASI(args=arguments, env=env, dirs=dirs, stdin=streams.stdin, stdout=streams.stdout, stderr=streams.stderr) as world:
             try:
                 module = _module(program, engine, {key: value for key, value in limits.items() if value is not None})
-                with module.code.ahead() if compile_ahead else nullcontext():
+                with module.compile_ahead() if compile_ahead else nullcontext():
                     code = start(module, world.imports(), None if timeout is None else timeout - (time.monotonic() - began))
             except Trap as trap:
                 if isinstance(trap, Timeout) and timeout is not None:
@@ -181,12 +181,7 @@ def _module(program: Program, engine: Engine | None, limits: dict[str, Any]) -> 
         return Module(program, engine=chosen, lazy=True)
     if not hasattr(program, "read_bytes"):
         raise TypeError(f"program must be a path, bytes, a Module or a resource, not {type(program).__name__}")
-    data = program.read_bytes()
-    if program.name.endswith(".wat"):
-        from figwasp.wasm.text.parse.module import wat
-
-        data = wat(data)
-    return Module(data, engine=chosen, lazy=True)
+    return Module(as_binary(program.read_bytes(), program.name), engine=chosen, lazy=True)
 
 
 def _limited(engine: Engine, limits: dict[str, Any]) -> Engine:

@@ -12,11 +12,10 @@ from typing import Final, Protocol
 
 from figwasp.api.caller import Caller
 from figwasp.errors import Timeout, Unlinkable
+from figwasp.types import I32, I64, FuncType
 from figwasp.wasi.abi import Fail, errno_of
 from figwasp.wasi.calls import clocks, fd, path, process, sock
 from figwasp.wasi.calls.state import State
-from figwasp.wasm.syntax.module import FUNC
-from figwasp.wasm.syntax.types import I32, I64
 
 __all__ = ["MODULES", "Function", "World", "bind"]
 
@@ -81,7 +80,7 @@ SNAPSHOT0: Final[dict[str, Function]] = {
     "poll_oneoff": clocks.poll_oneoff_snapshot0,
 }
 _PARAMS: Final = {
-    name: bytes(I64 if kind == "I" else I32 for kind in kinds)
+    name: tuple([I64 if kind == "I" else I32 for kind in kinds])
     for name, kinds in {
         "clock_time_get": "iIi",
         "fd_advise": "iIIi",
@@ -166,14 +165,11 @@ def _check_type(name: str, function: Function, caller: Caller) -> None:
     Raises:
         Unlinkable: it has not.
     """
-    params = _PARAMS.get(name) or bytes([I32]) * (function.__code__.co_argcount - 1)
-    results = bytes([I32] * (name != "proc_exit"))
-    decoded = caller.module.decoded
-    for item in decoded.imports:
-        if item.name == name and item.module in MODULES and item.kind == FUNC and isinstance(item.desc, int):
-            type_ = decoded.signature(item.desc)
-            if bytes(type_.params) != params or bytes(type_.results) != results:
-                raise Unlinkable(f"incompatible import type: {item.module}.{name} is no function {type_}")
+    params = _PARAMS.get(name) or (I32,) * (function.__code__.co_argcount - 1)
+    results = () if name == "proc_exit" else (I32,)
+    for item in caller.module.imports:
+        if item.name == name and item.module in MODULES and item.kind == "func" and item.type != FuncType(params, results):
+            raise Unlinkable(f"incompatible import type: {item.module}.{name} is no function {item.type}")
 
 
 def _check_arguments(name: str, function: Function, args: tuple[object, ...]) -> None:
