@@ -18,6 +18,7 @@ import pytest
 from figwasp.explain import Explanation, explain
 from figwasp.layout import GUARD
 from tests.explain.programs import module_of
+from tests.test_floors import FLOORS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "figwasp"
@@ -54,11 +55,18 @@ def listing(words: str) -> str:
 
 
 def files(folder: str) -> str:
-    """Return what an inner folder is for, and the table of the files: name and the first sentence of the docstring."""
+    """Return what an inner folder is for, and the table of the files: name, floor at the top, first sentence of the docstring."""
     paths = sorted((PACKAGE / folder).glob("*.py"), key=lambda path: path.stem)
-    rows = [f"| `{path.name}` | {summary(path)} |\n" for path in paths if path.name != "__init__.py" or not folder]
+    if not folder:
+        return "| | floor | |\n|---|---|---|\n" + "".join(f"| `{path.name}` | {floor(path)} | {summary(path)} |\n" for path in paths)
+    rows = [f"| `{path.name}` | {summary(path)} |\n" for path in paths if path.name != "__init__.py"]
     lead = f"`{folder}/`: {summary(PACKAGE / folder / '__init__.py')}.\n\n" if "/" in folder else ""
     return "".join([lead, "| | |\n", "|---|---|\n", *rows])
+
+
+def floor(path: Path) -> int:
+    """Tell the floor of a file beside the package's `__init__`."""
+    return FLOORS["figwasp" if path.stem == "__init__" else path.stem]
 
 
 def summary(path: Path) -> str:

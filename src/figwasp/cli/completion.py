@@ -1,4 +1,4 @@
-"""Floor 6: `figwasp completion SHELL`.
+"""Floor 7: `figwasp completion SHELL`.
 
 In: the name of a shell. Out: on standard output, a script by which that shell completes what is typed after `figwasp`. It is made
 of the parsers of the commands, so that what a command takes is said there alone.

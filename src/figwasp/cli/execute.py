@@ -1,4 +1,4 @@
-"""Floor 6: what `figwasp run` does with a module.
+"""Floor 7: what `figwasp run` does with a module.
 
 In: the module's bytes and the options. Out: the exit status; the program's output has gone to the process's own streams. A
 command module is run through `_start`, a reactor through `_initialize` (WASI preview 1, application ABI); `--invoke` calls one

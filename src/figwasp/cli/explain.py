@@ -1,4 +1,4 @@
-"""Floor 6: `figwasp explain`.
+"""Floor 7: `figwasp explain`.
 
 In: the words after `explain`. Out: the exit status; what is asked for has gone to the process's own output: a list of the
 functions of a program, or what becomes of one of them, stage by stage. The program is read and compiled, never run.

@@ -1,4 +1,4 @@
-"""Floor 6: `--enable` and `--disable`, which proposals a command is to know. In: the words given. Out: `Features`."""
+"""Floor 7: `--enable` and `--disable`, which proposals a command is to know. In: the words given. Out: `Features`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 6: the entry of the command line.
+"""Floor 7: the entry of the command line.
 
 In: the arguments of the process. Out: its exit status. Each command is a module of this package with
 `main(words) -> int` and a `PARSER`, or `parser()` that makes it, imported only when it is called for.

@@ -1,4 +1,4 @@
-"""Floor 6: `figwasp objdump`.
+"""Floor 7: `figwasp objdump`.
 
 In: the words after `objdump`. Out: the exit status; tables of what a module consists of have been printed: sections with their
 places and sizes, imports, exports, functions with the sizes of their bodies, and totals.

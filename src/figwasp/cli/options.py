@@ -1,4 +1,4 @@
-"""Floor 6: the command line of `figwasp run`.
+"""Floor 7: the command line of `figwasp run`.
 
 In: the words after `run`. Out: `RunOptions`. Options end at the program's name: everything after it belongs to the
 program, whatever it looks like.

@@ -1,4 +1,4 @@
-"""Floor 6: what `figwasp run` tells somebody who waits at a terminal for a large module.
+"""Floor 7: what `figwasp run` tells somebody who waits at a terminal for a large module.
 
 In: what is going on: loading, then functions being compiled. Out: one line on the standard error stream, from the second second
 on, which is gone before the program itself reads or writes anything. A thread writes it; compiling leaves that enough of the GIL.

@@ -1,4 +1,4 @@
-"""Floor 6: `figwasp run`, up to where a second process can begin to compile.
+"""Floor 7: `figwasp run`, up to where a second process can begin to compile.
 
 In: the words after `run`. Out: the exit status, which `execute` finds out. What compiling and running need is imported while the
 other process (`runtime.code.ahead`) is at work already, and does the same: a process that has little in memory is forked fast, and

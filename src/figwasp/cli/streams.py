@@ -1,4 +1,4 @@
-"""Floor 6: what the commands read and write: files, or the standard streams for `-`.
+"""Floor 7: what the commands read and write: files, or the standard streams for `-`.
 
 In: names. Out: the bytes of a module, binary or text, told apart by how it begins. A file that is written appears whole or not at
 all: it is written under another name beside its place and then renamed.

@@ -1,4 +1,4 @@
-"""Floor 6: `figwasp run --trace`: a line on standard error for every call of chosen functions, and one for how it ended.
+"""Floor 7: `figwasp run --trace`: a line on standard error for every call of chosen functions, and one for how it ended.
 
 In: patterns of names. Out: a listener for the engine, and imported functions that report their calls in the same way.
 

@@ -1,4 +1,4 @@
-"""Floor 6: `figwasp validate`.
+"""Floor 7: `figwasp validate`.
 
 In: the words after `validate`. Out: the exit status, 1 when one of the modules is not valid; nothing is printed for those that
 are, and one line on the standard error stream for each that is not.

@@ -1,4 +1,4 @@
-"""Floor 6: words of the command line to WebAssembly values and back, for `--invoke`.
+"""Floor 7: words of the command line to WebAssembly values and back, for `--invoke`.
 
 In: words and a function's parameter types (the binary format's codes, spec 5.3). Out: Python values; and lines of text
 for its results. Literals are Python's and the text format's: `0x` integers, `0x1.8p3`, `nan`, `inf` (spec 6.3).

@@ -1,4 +1,4 @@
-"""Floor 6: `figwasp wasm2wat`.
+"""Floor 7: `figwasp wasm2wat`.
 
 In: the words after `wasm2wat`. Out: the exit status; a module has been written in the text format. It need not be valid: all that
 its instructions must be is known.

@@ -1,4 +1,4 @@
-"""Floor 6: `figwasp wat2wasm`.
+"""Floor 7: `figwasp wat2wasm`.
 
 In: the words after `wat2wasm`. Out: the exit status; the binary of a module in the text format has been written.
 """

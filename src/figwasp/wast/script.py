@@ -1,4 +1,4 @@
-"""Floor 1: scripts of the specification's test suite, `.wast`, to commands.
+"""Floor 6: scripts of the specification's test suite, `.wast`, to commands.
 
 In: source text. Out: `Command`s in their order. The grammar is that of Wasm 3.0, in the section "Scripts" of the reference
 interpreter's README (interpreter/README.md of the specification's repository).
