@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from figwasp.cli.options import LONGEST, RunOptions, parse_run
+from figwasp.cli.running.options import LONGEST, RunOptions, parse_run
 from figwasp.features import DEFAULT
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import figwasp
-from figwasp.cli import progress
+from figwasp.cli.running import progress
 from tests.api.test_run import ECHO, HELLO, LOOP, WORLD, hello
 from tests.cli.process import HANG_GUARD, environment, figwasp_command, run_figwasp
 
@@ -329,7 +329,7 @@ def on_terminal(words: list[str], lines: int = 24, columns: int = 60) -> tuple[i
 
 IMPATIENT = """
 import sys
-from figwasp.cli import progress
+from figwasp.cli.running import progress
 from figwasp.cli.main import main
 progress.LARGE, progress.PATIENCE, progress.PERIOD = 0, 0.01, 0.01
 sys.exit(main(sys.argv[1:]))

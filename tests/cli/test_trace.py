@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from figwasp.cli.options import parse_run
+from figwasp.cli.running.options import parse_run
 from tests.cli.commands import outcome
 from tests.cli.process import HANG_GUARD, environment, figwasp_command, run_figwasp
 

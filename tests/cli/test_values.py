@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from figwasp.cli.values import BadArgument, parse_arguments, show_results
+from figwasp.cli.running.values import BadArgument, parse_arguments, show_results
 
 I32, I64, F32, F64, FUNCREF, EXTERNREF = 0x7F, 0x7E, 0x7D, 0x7C, 0x70, 0x6F
 

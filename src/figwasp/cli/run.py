@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from figwasp import errors
 from figwasp.cli.main import for_good, not_collecting
-from figwasp.cli.options import parse_run, parser
+from figwasp.cli.running.options import parse_run, parser
 from figwasp.cli.streams import binary_of, read, shown
 from figwasp.runtime.code.ahead import BackgroundCompiler, possible
 from figwasp.runtime.platform.modes import choose_mode
 
 if TYPE_CHECKING:
-    from figwasp.cli.options import RunOptions
+    from figwasp.cli.running.options import RunOptions
     from figwasp.runtime.code.translate import Translator
 
 __all__ = ["main", "parser"]
@@ -37,7 +37,7 @@ def main(words: list[str]) -> int:
     ahead = BackgroundCompiler(lambda: _translator(data, mode, options)) if possible() else None
     try:
         with not_collecting():
-            from figwasp.cli.execute import execute
+            from figwasp.cli.running.execute import execute
         return execute(options, data, ahead, began)
     finally:
         if ahead is not None:

@@ -20,7 +20,7 @@ from figwasp.api.func import Func
 from figwasp.api.linker import load
 from figwasp.api.module import Module
 from figwasp.cli.main import complain
-from figwasp.cli.options import RunOptions, usage_error
+from figwasp.cli.running.options import RunOptions, usage_error
 from figwasp.cli.streams import STREAM, shown, write_stdout
 from figwasp.wasi.calls.functions import MODULES
 from figwasp.wasi.directories.host import HostDirectory
@@ -30,8 +30,8 @@ from figwasp.wasi.program import start, status_of
 if TYPE_CHECKING:
     import socket
 
-    from figwasp.cli.progress import Progress
-    from figwasp.cli.trace import Tracer
+    from figwasp.cli.running.progress import Progress
+    from figwasp.cli.running.trace import Tracer
     from figwasp.runtime.code.ahead import BackgroundCompiler
 
 # What a plain run does not need is imported where it is needed: starting takes most of the time of a small program.
@@ -79,11 +79,11 @@ class _Run:
         """Run it and return its exit status."""
         options = self._options
         if options.trace:
-            from figwasp.cli.trace import Tracer
+            from figwasp.cli.running.trace import Tracer
 
             self._tracer = Tracer(options.trace)
         elif sys.stderr is not None and sys.stderr.isatty():
-            from figwasp.cli.progress import for_module
+            from figwasp.cli.running.progress import for_module
 
             self._progress = for_module(os.path.basename(options.program), len(data))
         try:
@@ -156,7 +156,7 @@ class _Run:
             return self._invoke(instance.exports[options.invoke])
 
     def _invoke(self, func: Func) -> int:
-        from figwasp.cli.values import BadArgument, parse_arguments, show_results
+        from figwasp.cli.running.values import BadArgument, parse_arguments, show_results
 
         try:
             values = parse_arguments(self._options.args, func.type.params)
