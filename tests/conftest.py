@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.environment import SHARED
 
 os.environ.setdefault("FIGWASP_CHECK", "1")  # verify the IR after every pass, and every register allocation
 
@@ -25,7 +25,6 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Give the folder of test data: FIGWASP_SHARED, or `shared` beside the checkout."""
-    folder = Path(os.environ.get("FIGWASP_SHARED") or ROOT.parent / "shared")
-    if not folder.is_dir():
-        pytest.skip(f"no test data at {folder} (set FIGWASP_SHARED to its folder)")
-    return folder.resolve()
+    if not SHARED.is_dir():
+        pytest.skip(f"no test data at {SHARED} (set FIGWASP_SHARED to its folder)")
+    return SHARED.resolve()

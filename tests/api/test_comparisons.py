@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.environment import ROOT, environment
+
 FOLDER = ROOT / "docs" / "compare"
 TASKS = {
     "host_function": ("Call with a host function", "42\n"),
@@ -33,8 +34,8 @@ The shortest programs for six tasks. Both are run by the tests and print the sam
 
 def run(path: Path) -> str:
     """Run a program; return what it prints."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, encoding="utf-8", env=environment, timeout=300)
+    utf_8 = environment(PYTHONIOENCODING="utf-8")
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, encoding="utf-8", env=utf_8, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

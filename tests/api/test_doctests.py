@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import figwasp
+from tests.environment import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "src"
 MODULES = sorted(
     ".".join(path.relative_to(SOURCES).with_suffix("").parts).removesuffix(".__init__")

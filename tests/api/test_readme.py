@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from pathlib import Path
 
 import pytest
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+from tests.environment import ROOT
+
+README = ROOT / "README.md"
 PROGRAMS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 PRINTED = ["5\n", "3\n2\n1\n", r"42\n\(<figwasp\.Frame .*spin.*>,\)\n"]
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import figwasp
-from tests.cli.process import environment
+from tests.environment import environment
 
 ECHO = figwasp.wat("""(module $echo
   (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))

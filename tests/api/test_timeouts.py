@@ -21,7 +21,8 @@ from figwasp.runtime.trap import deadline
 from figwasp.wasi import WASI
 from figwasp.wasi.abi import SUBSCRIPTION
 from figwasp.wasm.binary.leb128 import write_unsigned
-from tests.runtime.support import check_script, python_path
+from tests.environment import environment
+from tests.runtime.support import check_script
 
 SHORT = 0.1
 """A timeout that is to be reached."""
@@ -335,8 +336,7 @@ class TestCompilation:
                 return x + 1
             sys.settrace(lambda *_: None)
             print(traced(1))
-            """,
-            env={"PYTHONPATH": os.pathsep.join([python_path(), str(Path(__file__).resolve().parents[2])])},
+            """
         )
         assert printed == "timeout\n2\n"
 
@@ -441,9 +441,8 @@ with WASI() as wasi:
     sys.stdout.flush()
     print(inst.read(0, timeout=60), inst.memory.read(1024, 5))
 """
-        environment = {**os.environ, "PYTHONPATH": str(Path(figwasp.__file__).resolve().parents[1])}
         with subprocess.Popen(
-            [sys.executable, "-c", script, WASI_TEXT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            [sys.executable, "-c", script, WASI_TEXT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
         ) as process:
             assert process.stdin is not None and process.stdout is not None
             assert process.stdout.readline() == b"timeout True\n"

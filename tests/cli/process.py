@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import figwasp
+from tests.environment import environment
 
 HANG_GUARD = 300
 """Seconds after which a run is taken to hang. A guard, not a measure of speed."""
-
-
-def environment() -> dict[str, str]:
-    """Give the environment in which `python -m figwasp` finds the package under test."""
-    package_folder = str(Path(figwasp.__file__).resolve().parents[1])
-    paths = [package_folder, os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def figwasp_command(*words: str) -> list[str]:

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.cli.process import run_figwasp
-from tests.conftest import ROOT
+from tests.environment import ROOT
 
 
 def counted(text: str, shown: int) -> list[str]:

@@ -10,7 +10,8 @@ import pytest
 
 import figwasp
 from figwasp.explain import STAGES
-from tests.cli.process import environment, figwasp_command, run_figwasp
+from tests.cli.process import figwasp_command, run_figwasp
+from tests.environment import environment
 
 PROGRAM = """(module
   (import "env" "nobody" (func $nobody (param i32)))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.process import HANG_GUARD, environment, figwasp_command, run_figwasp
+from tests.cli.process import HANG_GUARD, figwasp_command, run_figwasp
+from tests.environment import environment
 
 STARTS = '(module (memory (export "memory") 1) (func (export "_start") %s) %s)'
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.api.test_run import WORLD
-from tests.cli.process import environment
+from tests.environment import ROOT, environment
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/shipping.md"
+PAGE = ROOT / "docs/shipping.md"
 
 
 def block(language: str, containing: str) -> str:

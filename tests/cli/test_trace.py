@@ -12,7 +12,8 @@ import pytest
 
 from figwasp.cli.running.options import parse_run
 from tests.cli.commands import outcome
-from tests.cli.process import HANG_GUARD, environment, figwasp_command, run_figwasp
+from tests.cli.process import HANG_GUARD, figwasp_command, run_figwasp
+from tests.environment import environment
 
 TEXT = """(module
   (func $fac (export "fac") (param $n i64) (result i64)

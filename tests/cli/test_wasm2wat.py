@@ -13,7 +13,8 @@ from figwasp.features import ALL
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.text.print.module import show
 from tests.cli.commands import ADD, INVALID, MALFORMED, SHARED_MEMORY, outcome
-from tests.cli.process import environment, figwasp_command
+from tests.cli.process import figwasp_command
+from tests.environment import environment
 
 FLAT = """\
 (module $calc

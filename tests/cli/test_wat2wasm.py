@@ -11,7 +11,8 @@ import pytest
 
 import figwasp
 from tests.cli.commands import ADD, INVALID, MALFORMED, SHARED_MEMORY, outcome
-from tests.cli.process import environment, figwasp_command
+from tests.cli.process import figwasp_command
+from tests.environment import environment
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ import pytest
 
 from figwasp.explain import Explanation, explain
 from figwasp.layout import GUARD
+from tests.environment import ROOT
 from tests.explain.programs import module_of
 from tests.test_floors import FLOORS
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "figwasp"
 DOCUMENT = ROOT / "docs" / "architecture.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")

@@ -7,7 +7,6 @@ to others of the same type, and constants, indices and offsets to others of the 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -22,7 +21,7 @@ from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.module import Body, Module
 from figwasp.wasm.syntax.opcodes import BY_PREFIX, ROWS, SINGLE, Opcode, subcode
 from figwasp.wast.script import parse_script
-from tests.hostile.workers import ROOT
+from tests.environment import ROOT, SHARED
 from tests.property.modules import generate
 
 _GENERATED: Final = 300
@@ -31,16 +30,11 @@ _MAX_WALK: Final = 3000
 """Instructions to look at in a body."""
 
 
-def shared() -> Path:
-    """Return the folder of test data."""
-    return Path(os.environ.get("FIGWASP_SHARED") or ROOT.parent / "shared")
-
-
 @cache
 def files() -> list[Path]:
     """Return the real modules, as often as they are to be damaged."""
-    kernels = sorted(path for path in (shared() / "kernels/wasm").glob("*.wasm") if ".simd." not in path.name)
-    programs = [shared() / f"programs/modules/{name}.wasm" for name in ("mal", "mandel")]
+    kernels = sorted(path for path in (SHARED / "kernels/wasm").glob("*.wasm") if ".simd." not in path.name)
+    programs = [SHARED / f"programs/modules/{name}.wasm" for name in ("mal", "mandel")]
     return [*kernels, *[programs[0]] * 5, programs[1], *[ROOT / "demo/words.wasm"] * 3]
 
 
@@ -65,13 +59,13 @@ _SCRIPTS: Final = """
 @cache
 def smith() -> list[Path]:
     """Return the modules that wasm-smith made."""
-    return sorted((shared() / "fuzz/smith-visible").glob("*.wasm"))
+    return sorted((SHARED / "fuzz/smith-visible").glob("*.wasm"))
 
 
 @cache
 def scripts() -> list[Path]:
     """Return the scripts of the later proposals."""
-    return [shared() / "spec" / name for name in _SCRIPTS.split()]
+    return [SHARED / "spec" / name for name in _SCRIPTS.split()]
 
 
 @cache

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Final
-
 import pytest
 
 from tests.hostile.embedding import CASES
-from tests.runtime.support import python_path, run_script
-
-ROOT: Final = Path(__file__).resolve().parents[2]
+from tests.runtime.support import run_script
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -19,6 +14,6 @@ def test_case(name: str) -> None:
     done = run_script(
         "import sys; from tests.hostile.embedding import CASES; CASES[sys.argv[1]]()",
         name,
-        env={"PYTHONPATH": f"{python_path()}:{ROOT}", "PYTHONFAULTHANDLER": "1"},
+        env={"PYTHONFAULTHANDLER": "1"},
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), f"{done.returncode}\n{done.stdout}\n{done.stderr[-6000:]}"

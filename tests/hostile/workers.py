@@ -16,10 +16,10 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+from tests.environment import ROOT, environment
+
 KINDS: Final = {
     "modules": "tests.property.differential",
     "mutations": "tests.hostile.mutants",
@@ -85,11 +85,11 @@ class Watch:
     def _batch(self, first: int, count: int) -> int:
         """Run a worker; return the number of the case to go on with."""
         words = [sys.executable, "-m", "tests.hostile.workers", self.kind, str(first), str(count)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
+        variables = environment()
         if self.verify is not None:
-            environment["FIGWASP_CHECK"] = "1" if self.verify else "0"
+            variables["FIGWASP_CHECK"] = "1" if self.verify else "0"
         self._number, self._answered = first, True
-        with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=ROOT, env=environment) as worker:
+        with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=ROOT, env=variables) as worker:
             hung = not self._listen(worker)
             if hung:
                 worker.kill()

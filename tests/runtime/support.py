@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import figwasp
+from tests.environment import environment
 
 HANG_GUARD = 120
 """Seconds after which a script is taken to hang. A guard, not a measure of speed."""
@@ -27,16 +28,11 @@ def host(**functions: Any) -> dict[str, dict[str, Any]]:
     return {"host": functions}
 
 
-def python_path() -> str:
-    """Give the PYTHONPATH with which a script finds the package under test."""
-    return os.pathsep.join(filter(None, [str(Path(figwasp.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]))
-
-
 def run_script(code: str, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run Python code in a process of its own, with warnings as errors, and return what it printed and its exit status."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *words],
-        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": python_path(), **(env or {})}, timeout=HANG_GUARD, check=False,
+        capture_output=True, text=True, env=environment(**(env or {})), timeout=HANG_GUARD, check=False,
     )  # fmt: skip
 
 

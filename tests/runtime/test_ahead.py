@@ -19,6 +19,7 @@ from figwasp.runtime.code.ahead import BackgroundCompiler
 from figwasp.runtime.code.translate import Translator
 from figwasp.runtime.platform.modes import GUARD
 from figwasp.wasm.binary.decode import decode
+from tests.environment import environment
 from tests.runtime.support import check_script
 
 PATIENCE = 60.0  # seconds until something is taken to hang
@@ -156,7 +157,7 @@ print(pid, sorted(os.readlink(f"/proc/{{pid}}/fd/{{fd}}").partition(":")[0] for 
 os.kill(os.getpid(), signal.SIGKILL)
 """
     )
-    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment(), timeout=PATIENCE, check=False)
     assert done.returncode == -signal.SIGKILL
     pid, _, files = done.stdout.partition(" ")
     assert files.strip() == "['/dev/null', '/dev/null', '/dev/null', 'pipe', 'pipe']"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
+
+from tests.environment import ROOT
 
 ROUNDS = 1000
 FLAT = 200
@@ -13,8 +14,7 @@ FLAT = 200
 
 def test_ways_of_using_figwasp_leave_nothing() -> None:
     """A thousand rounds of loading, linking, calling, failing and dropping leave the resident size where it was."""
-    root = Path(__file__).resolve().parents[2]
-    command = [sys.executable, str(root / "bench/leaks.py"), "--rounds", str(ROUNDS), "--flat", str(FLAT)]
+    command = [sys.executable, str(ROOT / "bench/leaks.py"), "--rounds", str(ROUNDS), "--flat", str(FLAT)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0 and "LEAK" not in done.stdout, done.stdout + done.stderr
     assert done.stdout.count("grown by") == 7

@@ -23,10 +23,11 @@ import pytest
 
 import figwasp
 from figwasp.wasm.debug import demangle
-from tests.runtime.support import check_script, host, load, python_path, run_script
+from tests.environment import ROOT, environment
+from tests.runtime.support import check_script, host, load, run_script
 from tests.wasm.dwarf_maker import with_lines
 
-DOC = Path(__file__).resolve().parents[2] / "docs" / "traps.md"
+DOC = ROOT / "docs" / "traps.md"
 
 TEXT = """(module $m (import "host" "f" (func $f (param i32) (result i32))) (memory 1) (table 1 funcref)
   (func $leaf (export "leaf") (param i32) (result i32) (i32.div_u (i32.const 1) (local.get 0)))
@@ -574,7 +575,7 @@ def test_command_line_prints_frames_with_lines() -> None:
     plugin = Path(__file__).parents[1] / "wasm/dwarf/plugin-4.wasm"
     words = ["-m", "figwasp", "run", "--unknown-imports=trap", "--invoke", "outer", str(plugin)]
     results = [
-        subprocess.run([sys.executable, *words, number], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": python_path()},
+        subprocess.run([sys.executable, *words, number], capture_output=True, text=True, env=environment(),
                        check=False, timeout=100)
         for number in ("0", "7")
     ]  # fmt: skip

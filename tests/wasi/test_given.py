@@ -17,7 +17,7 @@ import pytest
 
 import figwasp
 from figwasp.wasi import CAPTURE, WASI, Directory, HostDirectory, MemoryDirectory, OverlayDirectory, ZipDirectory
-from tests.cli.process import environment
+from tests.environment import environment
 from tests.wasi.guest import ALL, PREVIEW1, ROOT, SNAPSHOT0, Guest, tree
 
 CREAT, DIRECTORY = 1, 2
@@ -65,8 +65,7 @@ with WASI() as wasi:
 def inherited(line: str, path: Path, fd: int) -> str:
     """Have a process try to change its own stdin or stdout; return the answers."""
     words = ["/bin/sh", "-c", f'"$0" -c "$1" {fd} {line}', sys.executable, CHANGES, str(path)]
-    where = {**environment(), "PYTHONPATH": os.pathsep.join([environment()["PYTHONPATH"], str(Path(__file__).parents[2])])}
-    return subprocess.run(words, env=where, stderr=subprocess.PIPE, text=True, check=True).stderr
+    return subprocess.run(words, env=environment(), stderr=subprocess.PIPE, text=True, check=True).stderr
 
 
 def test_inherited_files(root: Path) -> None:

@@ -13,11 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import figwasp
-import figwasp.wasi
 from figwasp.errors import Exit
 from figwasp.wasi import WASI, Directory, HostDirectory, MemoryDirectory, OverlayDirectory
 from figwasp.wasi.abi import ERRNO_NAMES
+from tests.environment import environment
 from tests.wasi.guest import PREVIEW1, SNAPSHOT0, Guest, signed, tree
 
 COUNTS = {
@@ -332,11 +331,8 @@ def test_a_file_object_sees_bytes_that_stay() -> None:
 
 def python(code: str, **how: Any) -> subprocess.CompletedProcess[bytes]:
     """Run Python code that has a `guest` whose streams are the process's own."""
-    source = Path(figwasp.wasi.__file__).resolve().parents[2]
-    root = Path(__file__).resolve().parents[2]
-    start = f"import sys; sys.path[:0] = {[str(source), str(root)]!r}\n"
-    start += "import os\nfrom figwasp.wasi import WASI\nfrom tests.wasi.guest import Guest\nguest = Guest(WASI())\n"
-    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    start = "import os, sys\nfrom figwasp.wasi import WASI\nfrom tests.wasi.guest import Guest\nguest = Guest(WASI())\n"
+    buffered = {name: value for name, value in environment().items() if name != "PYTHONUNBUFFERED"}
     return subprocess.run([sys.executable, "-c", start + code], capture_output=True, timeout=60, env=buffered, **how)
 
 

@@ -15,8 +15,9 @@ from figwasp.features import PROPOSALS
 from figwasp.wasm.binary.immediates import KIND_NAMES
 from figwasp.wasm.syntax.opcodes import ADDRESS, LATER, ROWS, Opcode, show
 from figwasp.wasm.syntax.types import Types, type_name
+from tests.environment import ROOT
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "instructions.md"
+DOCUMENT = ROOT / "docs" / "instructions.md"
 
 INTRODUCTION = """\
 # Instructions
