@@ -25,7 +25,7 @@ import figwasp
 from figwasp.wasm.debug import demangle
 from tests.environment import ROOT, environment
 from tests.runtime.support import check_script, host, load, run_script
-from tests.wasm.dwarf_maker import with_lines
+from tests.wasm.debug.dwarf_maker import with_lines
 
 DOC = ROOT / "docs" / "traps.md"
 
@@ -533,7 +533,7 @@ def test_document_shows_what_is_printed(tmp_path: Path) -> None:
     printed = re.search(r"```text\n(Traceback.*?)```", text, re.DOTALL)
     assert program is not None and printed is not None
     for name in ("plugin.c", "ratio.h", "plugin-5.wasm"):
-        (tmp_path / name.replace("-5", "")).write_bytes((Path(__file__).parents[1] / "wasm/dwarf" / name).read_bytes())
+        (tmp_path / name.replace("-5", "")).write_bytes((ROOT / "tests/wasm/debug/dwarf" / name).read_bytes())
     (tmp_path / "host.py").write_text("# host.py\n" + program[1])
     script = f"""
         import os, runpy, traceback
@@ -572,7 +572,7 @@ def test_frame_objects_have_the_offset() -> None:
 
 def test_command_line_prints_frames_with_lines() -> None:
     """`figwasp run` tells names, offsets, files and lines, and exits as a process does that was aborted."""
-    plugin = Path(__file__).parents[1] / "wasm/dwarf/plugin-4.wasm"
+    plugin = ROOT / "tests/wasm/debug/dwarf/plugin-4.wasm"
     words = ["-m", "figwasp", "run", "--unknown-imports=trap", "--invoke", "outer", str(plugin)]
     results = [
         subprocess.run([sys.executable, *words, number], capture_output=True, text=True, env=environment(),

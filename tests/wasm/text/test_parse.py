@@ -12,7 +12,7 @@ from figwasp.wasm.text.lexer import tokenize
 from figwasp.wasm.text.parse.module import parse, parse_form, wat
 from figwasp.wasm.text.print.module import show
 from figwasp.wasm.valid.module import validate
-from tests.wasm.comparison import forms, instructions, without_names
+from tests.wasm.text.comparison import forms, instructions, without_names
 
 MAGIC = "0061736d01000000"
 

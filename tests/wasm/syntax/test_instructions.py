@@ -22,7 +22,7 @@ DOCUMENT = ROOT / "docs" / "instructions.md"
 INTRODUCTION = """\
 # Instructions
 
-<!-- Written by tests/wasm/test_instructions.py from the rows of figwasp.wasm.syntax.opcodes: run it with FIGWASP_GOLDEN=update. -->
+<!-- Written by tests/wasm/syntax/test_instructions.py from the rows of figwasp.wasm.syntax.opcodes: run it with FIGWASP_GOLDEN=update. -->
 
 The {rows} instructions that figwasp decodes, validates, prints and writes; it executes {executed} of them so far. Proposals are
 switched by name in `figwasp.features`, and with `--enable` and `--disable` on the command line.

@@ -37,7 +37,7 @@ from figwasp.wasm.syntax.types import (
     Types,
     concrete,
 )  # fmt: skip
-from tests.wasm.binary import binary, entry, func_type, section, u, vec
+from tests.wasm.handmade import binary, entry, func_type, section, u, vec
 
 FUNC_TYPE = section(1, vec([func_type()]))
 ZERO = b"\x41\0\x0b"

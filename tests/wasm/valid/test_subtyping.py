@@ -13,7 +13,7 @@ from figwasp.wasm.syntax.types import EXTERNREF, F64, FUNCREF, HEAP_NAMES, I8, I
 from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.valid.module import validate_module
 from figwasp.wasm.valid.subtyping import ModuleTypes, TypeWorld, canonical_type, top_of
-from tests.wasm.binary import binary, section, vec
+from tests.wasm.handmade import binary, section, vec
 
 ABOVE = {
     "none": "none i31 struct array eq any",

@@ -29,7 +29,7 @@ from figwasp.wasm.syntax.types import (
     TableType,
 )
 from figwasp.wasm.valid.module import validate
-from tests.wasm.binary import binary, entry, func_type, one_func, section, u, vec
+from tests.wasm.handmade import binary, entry, func_type, one_func, section, u, vec
 
 TYPES = section(1, vec([func_type()]))
 FUNCS = section(3, vec([u(0)]))

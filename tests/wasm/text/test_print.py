@@ -22,7 +22,7 @@ from figwasp.wasm.syntax.stack_effect import CLOSERS, DIVIDERS, OPENERS
 from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, I32, NON_NULL, FuncType, SubType, concrete
 from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.text.print.module import func_lines, module_lines, show, show_func
-from tests.wasm.sameness import difference
+from tests.wasm.text.sameness import difference
 
 PRINTED = Path(__file__).parent / "printed"
 SOURCES = sorted(path.stem for path in PRINTED.glob("*.wat") if "." not in path.stem)

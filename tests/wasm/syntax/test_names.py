@@ -7,7 +7,7 @@ import pytest
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.binary.leb128 import read_u32
 from figwasp.wasm.syntax.names import Names, read_names, write_names
-from tests.wasm.binary import binary, func_type, one_func, section, u, vec
+from tests.wasm.handmade import binary, func_type, one_func, section, u, vec
 
 
 def name(text: str) -> bytes:

@@ -18,7 +18,7 @@ from figwasp.wasm.binary.encode import encode_decoded
 from figwasp.wasm.text.lexer import tokenize
 from figwasp.wasm.text.parse.module import parse_form, wat
 from figwasp.wasm.text.print.module import show
-from tests.wasm.sameness import difference
+from tests.wasm.text.sameness import difference
 
 EVERYTHING = os.environ.get("FIGWASP_ROUNDTRIP") == "all"
 STEP = 1 if EVERYTHING else 12

@@ -9,7 +9,7 @@ from figwasp.features import ALL, DEFAULT, EXECUTED, PROPOSALS
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.valid.module import FuncFacts, validate
-from tests.wasm.binary import one_func
+from tests.wasm.handmade import one_func
 
 AROUND = """
   (type $v (func)) (type $f (func (param i32) (result i64))) (type $r (func (result (ref $f))))

@@ -17,7 +17,7 @@ from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.debug.dwarf import LineTable
 from figwasp.wasm.debug.reader import BUDGET
 from figwasp.wasm.debug.source import SourceMap
-from tests.wasm.dwarf_maker import LENGTHS, code_start, custom, program, sequence, sleb, uleb, unit, with_sections
+from tests.wasm.debug.dwarf_maker import LENGTHS, code_start, custom, program, sequence, sleb, uleb, unit, with_sections
 
 HERE = Path(__file__).parent / "dwarf"
 PLUGINS = [HERE / f"plugin-{version}.wasm" for version in (2, 3, 4, 5)]

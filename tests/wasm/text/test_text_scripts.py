@@ -17,7 +17,7 @@ from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.text.print.module import show
 from figwasp.wasm.valid.module import validate
 from figwasp.wast.script import Command, parse_script
-from tests.wasm.comparison import canonical_bytes, peer_modules, scripts, tool, with_modules
+from tests.wasm.text.comparison import canonical_bytes, peer_modules, scripts, tool, with_modules
 
 PARTS = 4
 """Into how many tests the scripts are split."""

@@ -10,8 +10,8 @@ from figwasp.wasm.syntax.names import Names, write_names
 from figwasp.wasm.text.parse.module import parse, wat
 from figwasp.wasm.text.print.module import show
 from figwasp.wasm.text.print.names import MAX_NAME
-from tests.wasm.binary import section
-from tests.wasm.sameness import difference, meaning
+from tests.wasm.handmade import section
+from tests.wasm.text.sameness import difference, meaning
 
 SOURCE = "(func (param i32 i32)) (func) (func) (func) (func (block))"
 

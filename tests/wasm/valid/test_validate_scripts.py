@@ -11,7 +11,7 @@ from figwasp.features import DEFAULT, Features
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.valid.module import validate
 from figwasp.wast.script import Command, parse_script
-from tests.wasm.comparison import scripts, with_modules
+from tests.wasm.text.comparison import scripts, with_modules
 
 PARTS = 6
 VALID = ("module", "assert_unlinkable", "assert_uninstantiable", "assert_trap")

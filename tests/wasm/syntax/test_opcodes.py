@@ -42,7 +42,7 @@ from figwasp.wasm.syntax.types import (
     Types,
     concrete,
 )
-from tests.wasm.binary import u
+from tests.wasm.handmade import u
 
 
 def test_size() -> None:

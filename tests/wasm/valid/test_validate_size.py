@@ -8,7 +8,7 @@ from figwasp.errors import LimitExceeded
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.types import I32
 from figwasp.wasm.valid.module import FuncFacts, validate
-from tests.wasm.binary import binary, entry, func_type, one_func, section, u, vec
+from tests.wasm.handmade import binary, entry, func_type, one_func, section, u, vec
 
 
 def facts_of(data: bytes) -> FuncFacts:

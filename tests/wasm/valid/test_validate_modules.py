@@ -9,7 +9,7 @@ from figwasp.features import ALL, MVP
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.types import I32
 from figwasp.wasm.valid.module import validate_module
-from tests.wasm.binary import binary, entry, func_type, one_func, section, u, vec
+from tests.wasm.handmade import binary, entry, func_type, one_func, section, u, vec
 
 EMPTY_TYPE = section(1, vec([func_type()]))
 ZERO = b"\x41\0\x0b"

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from figwasp.errors import Malformed
 from figwasp.wasm.binary import leb128
-from tests.wasm.binary import s, u
+from tests.wasm.handmade import s, u
 
 
 @given(st.integers(0, 2**64 - 1))

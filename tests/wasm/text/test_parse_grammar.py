@@ -11,7 +11,7 @@ from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.types import I64, FuncType, concrete
 from figwasp.wasm.text.parse.module import parse, wat
 from figwasp.wast.script import parse_script
-from tests.wasm.comparison import canonical_bytes, peer_modules, tool, without_names
+from tests.wasm.text.comparison import canonical_bytes, peer_modules, tool, without_names
 
 AROUND = """
     (type $f (func (param i32) (result i32))) (type $s (struct (field $x i8) (field $y (mut i32)))) (type $a (array (mut i8)))
