@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.test_run import WORLD
 from tests.environment import ROOT, environment
+from tests.wasi.test_run import WORLD
 
 PAGE = ROOT / "docs/shipping.md"
 

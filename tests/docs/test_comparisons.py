@@ -25,7 +25,7 @@ TASKS = {
 HEAD = """\
 # Side by side with wasmtime-py
 
-<!-- Written by tests/api/test_comparisons.py from docs/compare: run it with FIGWASP_GOLDEN=update. -->
+<!-- Written by tests/docs/test_comparisons.py from docs/compare: run it with FIGWASP_GOLDEN=update. -->
 
 The shortest programs for six tasks. Both are run by the tests and print the same.
 
