@@ -326,7 +326,7 @@ class TestCompilation:
         printed = check_script(
             """
             import sys, figwasp
-            from tests.api.test_timeouts import huge_module
+            from tests.runtime.trap.test_timeouts import huge_module
             inst = figwasp.load(huge_module(400_000))
             try:
                 inst.huge(1, timeout=0.1)

@@ -15,7 +15,7 @@ import pytest
 import figwasp
 from figwasp.runtime.platform import codespace
 from figwasp.runtime.store import listened
-from tests.runtime.listening import DEEP, FAC, Log, deep, load
+from tests.runtime.code.listening import DEEP, FAC, Log, deep, load
 
 
 @pytest.fixture(autouse=True)

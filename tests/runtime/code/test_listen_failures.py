@@ -8,7 +8,7 @@ import pytest
 
 import figwasp
 from figwasp.runtime.store import listened
-from tests.runtime.listening import FAC, Log, deep, load
+from tests.runtime.code.listening import FAC, Log, deep, load
 
 
 @pytest.fixture(autouse=True)

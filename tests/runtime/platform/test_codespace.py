@@ -49,7 +49,7 @@ def test_no_page_is_writable_and_executable() -> None:
         from figwasp.runtime.platform import codespace
         from figwasp.runtime.start import native_runtime
         from tests.runtime.support import load
-        from tests.runtime.test_codespace import BIG, mappings, run_all
+        from tests.runtime.platform.test_codespace import BIG, mappings, run_all
         insts = [load(BIG) for _ in range(3)]
         for inst in insts:
             run_all(inst)
