@@ -1,4 +1,4 @@
-"""Random functions for the machine of `regalloc_target`: SSA form, nested branches, loops and switches, calls, fixed registers."""
+"""Random functions for the machine of `target`: SSA form, nested branches, loops and switches, calls, fixed registers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from figwasp.codegen.mach import (
 from figwasp.codegen.target import Target
 from figwasp.ir.ops import F32, F64, I32, I64
 
-from . import regalloc_target as t
+from . import target as t
 
 
 def generate(seed: int, target: Target, size: int = 40, straight: bool = False) -> MFunc:

@@ -12,7 +12,7 @@ from figwasp.errors import Unsupported
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Call, Emitter, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
-from tests.codegen.machine import Machine
+from tests.codegen.execute.machine import Machine
 
 INSTANCE = 0x1234_5678_9ABC_DEF0
 LOADS = (ops.I32_LOAD, ops.I64_LOAD, ops.F32_LOAD, ops.F64_LOAD)

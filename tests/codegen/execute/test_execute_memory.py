@@ -11,8 +11,8 @@ import pytest
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Emitter, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
-from tests.codegen.machine import Machine
-from tests.codegen.models import EDGES, MASK, MODELS, is_nan, signed
+from tests.codegen.execute.machine import Machine
+from tests.codegen.execute.models import EDGES, MASK, MODELS, is_nan, signed
 
 M64 = MASK[I64]
 LOADS = {

@@ -11,7 +11,7 @@ from figwasp.codegen.isa.x64.encode import encode, encode_fields
 from figwasp.codegen.isa.x64.registers import CC_FEQ, CC_FNE, R12, RAX, RBP, RCX, RDX, RSI, RSP, XMM1
 from figwasp.codegen.mach import FIRST_ROW, NONE, MBlock, MFunc, MInst
 from figwasp.ir.func import CONV_WASM
-from tests.codegen.binutils import assemble, cases, shorter_elsewhere, spelling
+from tests.codegen.isa.binutils import assemble, cases, shorter_elsewhere, spelling
 
 PLAIN = [row for row in x.TABLE if row.number != x.SETCC32_R]
 

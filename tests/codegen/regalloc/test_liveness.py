@@ -12,8 +12,8 @@ from figwasp.codegen.regalloc.liveness import Ranges, live_ranges
 from figwasp.codegen.target import Target
 from figwasp.ir.ops import I64
 
-from . import regalloc_target as t
-from .regalloc_functions import generate
+from . import target as t
+from .functions import generate
 
 TARGET = t.make_target(4, 3, 1)
 

@@ -12,8 +12,8 @@ from figwasp.codegen.mach import INCOMING, OUTGOING, SLOT, CallSite, MFunc, MIns
 from figwasp.codegen.regalloc.moves import CONSTANT, REGISTERS, Mover, cell, cell_mem
 from figwasp.ir.ops import F32, F64, I32, I64
 
-from . import regalloc_target as t
-from .regalloc_interpreter import GARBAGE, LOW, MASK, Interpreter, mixed
+from . import target as t
+from .interpreter import GARBAGE, LOW, MASK, Interpreter, mixed
 
 TARGET = t.make_target(4, 3, 1)
 INTS = [0, 1, 2, 3, 5]

@@ -11,7 +11,7 @@ from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64.decode import BAD, decode
 from figwasp.codegen.isa.x64.encode import encode
 from figwasp.codegen.isa.x64.target import TARGET
-from tests.codegen import binutils
+from tests.codegen.isa import binutils
 
 
 def test_text_is_that_of_objdump(tmp_path: Path) -> None:

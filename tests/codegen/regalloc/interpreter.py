@@ -1,4 +1,4 @@
-"""Runs functions of `regalloc_target`, over virtual or physical registers, and records what can be seen from outside."""
+"""Runs functions of `target`, over virtual or physical registers, and records what can be seen from outside."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from figwasp.codegen.mach import (
 from figwasp.codegen.target import Target
 from figwasp.ir.ops import F32, F64, I32, I64
 
-from . import regalloc_target as t
+from . import target as t
 
 MASK: Final = (1 << 64) - 1
 LOW: Final = (1 << 32) - 1

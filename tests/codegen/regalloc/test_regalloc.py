@@ -34,9 +34,9 @@ from figwasp.codegen.target import Target
 from figwasp.ir.func import CONV_C
 from figwasp.ir.ops import F64, I64
 
-from . import regalloc_target as t
-from .regalloc_functions import generate
-from .regalloc_interpreter import run
+from . import target as t
+from .functions import generate
+from .interpreter import run
 
 SEEDS = st.integers(0, 1 << 40)
 

@@ -16,8 +16,8 @@ import pytest
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Emitter, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
-from tests.codegen.machine import TRAPPED, Machine
-from tests.codegen.models import EDGES, MODELS, NAN, is_nan, truncated
+from tests.codegen.execute.machine import TRAPPED, Machine
+from tests.codegen.execute.models import EDGES, MODELS, NAN, is_nan, truncated
 
 LOADS = (ops.I32_LOAD, ops.I64_LOAD, ops.F32_LOAD, ops.F64_LOAD)
 STORES = (ops.I32_STORE, ops.I64_STORE, ops.F32_STORE, ops.F64_STORE)

@@ -19,9 +19,9 @@ from figwasp.codegen.regalloc.allocate import allocate
 from figwasp.codegen.regalloc.check import CheckError, Snapshot
 from figwasp.codegen.target import Target
 
-from . import regalloc_target as t
-from .regalloc_functions import generate
-from .regalloc_interpreter import Trace, run
+from . import target as t
+from .functions import generate
+from .interpreter import Trace, run
 
 Damage = Callable[[random.Random, MFunc, set[int]], bool]
 """Damages a function; gets the identities of the original instructions; returns False if there was nothing to damage."""
