@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from figwasp.wasm.binary.encode import MAGIC, locals_vector, write_instr
-from figwasp.wasm.binary.immediates import Immediate
 from figwasp.wasm.binary.leb128 import write_signed, write_unsigned
+from figwasp.wasm.syntax.immediates import Immediate
 from figwasp.wasm.syntax.opcodes import BY_NAME
 
 END = b"\x0b"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from figwasp.features import PROPOSALS
-from figwasp.wasm.binary.immediates import KIND_NAMES
+from figwasp.wasm.syntax.immediates import KIND_NAMES
 from figwasp.wasm.syntax.opcodes import ADDRESS, LATER, ROWS, Opcode, show
 from figwasp.wasm.syntax.types import Types, type_name
 from tests.environment import ROOT

@@ -10,10 +10,10 @@ from hypothesis import given
 
 from figwasp.errors import Error, LimitExceeded, Malformed
 from figwasp.features import ALL, DEFAULT, EXECUTED, MVP, PROPOSALS, Features
-from figwasp.wasm.binary import immediates
 from figwasp.wasm.binary.encode import write_instr
-from figwasp.wasm.binary.immediates import KIND_NAMES, READERS, SKIPPERS, Immediate
-from figwasp.wasm.syntax import opcodes
+from figwasp.wasm.binary.immediates import READERS, SKIPPERS, WRITERS
+from figwasp.wasm.syntax import immediates, opcodes
+from figwasp.wasm.syntax.immediates import KIND_NAMES, Immediate
 from figwasp.wasm.syntax.opcodes import (
     ADDRESS,
     BY_CODE,
@@ -257,7 +257,7 @@ def test_what_is_read_is_skipped_and_written(kind: int, data: bytes) -> None:
         return
     assert SKIPPERS[kind](data, 0) == after <= len(data)
     out = bytearray()
-    immediates.WRITERS[kind](out, value)
+    WRITERS[kind](out, value)
     assert len(out) <= after
     assert READERS[kind](bytes(out), 0) == (value, len(out))
 

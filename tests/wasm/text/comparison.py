@@ -11,9 +11,10 @@ from pathlib import Path
 
 from figwasp.features import ALL
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.binary.immediates import KIND_NAMES, READERS, Immediate
+from figwasp.wasm.binary.immediates import READERS
 from figwasp.wasm.binary.leb128 import read_u32
 from figwasp.wasm.binary.reader import Reader
+from figwasp.wasm.syntax.immediates import KIND_NAMES, Immediate
 from figwasp.wasm.syntax.module import FUNC, TAG, ConstExpr, Module
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_PREFIX, pack
 from figwasp.wasm.syntax.types import CONCRETE, EMPTY, INDEX_SHIFT, FuncType, GlobalType, StructType, SubType, TableType

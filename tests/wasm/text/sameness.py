@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from figwasp.features import ALL, Features
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.binary.immediates import Immediate
+from figwasp.wasm.syntax.immediates import Immediate
 from figwasp.wasm.syntax.module import ConstExpr, Module
 from figwasp.wasm.syntax.names import Names
 from figwasp.wasm.text.print.code import instructions, read_locals

@@ -15,7 +15,7 @@ from figwasp.errors import Error, LimitExceeded, Malformed
 from figwasp.features import ALL
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.binary.encode import encode, encode_decoded, locals_vector, write_instr
-from figwasp.wasm.binary.immediates import KIND_NAMES, Immediate
+from figwasp.wasm.syntax.immediates import KIND_NAMES, Immediate
 from figwasp.wasm.syntax.module import Elem, Module
 from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, Opcode
 from figwasp.wasm.syntax.stack_effect import CLOSERS, DIVIDERS, OPENERS

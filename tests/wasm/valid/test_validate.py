@@ -7,7 +7,7 @@ import pytest
 from figwasp.errors import Invalid, LimitExceeded, Malformed
 from figwasp.features import DEFAULT, MVP
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.binary.immediates import Immediate
+from figwasp.wasm.syntax.immediates import Immediate
 from figwasp.wasm.syntax.types import EXTERNREF, F32, FUNCREF, I32, I64
 from figwasp.wasm.valid.module import FuncFacts, validate, validate_func, validate_module
 from tests.wasm.handmade import binary, code, entry, func_type, one_func, section, u, vec

@@ -22,8 +22,8 @@ from figwasp.ir.build import calls, control, locals, memory, numeric, refs
 from figwasp.ir.build.base import Builder, Method, OutOfProportion, ir_types
 from figwasp.ir.func import Func, Value
 from figwasp.layout import InstanceLayout
-from figwasp.wasm.binary.immediates import NONE
 from figwasp.wasm.binary.types import read_value_type
+from figwasp.wasm.syntax.immediates import NONE
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.opcodes import BY_NAME, BY_PREFIX, LATER, SINGLE, Opcode
 from figwasp.wasm.syntax.types import F32, F64, I32, I64
