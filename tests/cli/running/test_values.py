@@ -8,8 +8,7 @@ import struct
 import pytest
 
 from figwasp.cli.running.values import BadArgument, parse_arguments, show_results
-
-I32, I64, F32, F64, FUNCREF, EXTERNREF = 0x7F, 0x7E, 0x7D, 0x7C, 0x70, 0x6F
+from figwasp.types import EXTERNREF, F32, F64, FUNCREF, I32, I64
 
 
 @pytest.mark.parametrize(
