@@ -1,6 +1,7 @@
 """The floors: a module imports its own floor and lower ones only, nothing in a circle, and only the standard library from outside.
 
-The rules are read from the source with `ast`, so an import hidden in a function or under TYPE_CHECKING counts as well.
+The rules are read from the source with `ast`, so an import hidden in a function or under TYPE_CHECKING counts as well. Folders are
+to be small enough to be looked over at once.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePath
 
 import pytest
 
@@ -17,7 +19,7 @@ TESTS = Path(__file__).resolve().parent
 SRC = TESTS.parent / "src"
 
 FLOORS = {
-    "errors": 0, "features": 0, "layout": 0,
+    "errors": 0, "features": 0, "layout": 0, "lazy": 0,
     "wasm": 1,
     "ir": 2,
     "codegen": 3,
@@ -33,7 +35,7 @@ OPTIONAL = {"figwasp.wasm.debug.demangle": {"demangle"}, "figwasp.api.memory": {
 """Modules that use a package from outside when it is installed."""
 WATCHED_BY = {"explain": {"explain", "cli"}}
 """Parts that only these parts may import."""
-WRITTEN_AGAINST = {"wasi": {"errors", "features", "api", "types", "wasi"}}
+WRITTEN_AGAINST = {"wasi": {"errors", "features", "lazy", "api", "types", "wasi"}}
 """Parts that import only these parts of figwasp."""
 SYSTEM_CALLS = {"figwasp.wasi.directories.host": {"figwasp.runtime.platform.linux"}}
 """Modules that may ask the operating system what Python's `os` has no function for: `openat2`."""
@@ -247,3 +249,26 @@ def test_circles_are_found(sources: dict[str, str], expected: list[str]) -> None
 )
 def test_what_is_no_circle(sources: dict[str, str]) -> None:
     assert circles(import_graph(sources, set())) == set()
+
+
+# In crowds
+
+MOST = 16
+
+
+def crowded(paths: Iterable[PurePath]) -> list[str]:
+    """List the folders with too many modules; `__init__` and data do not count."""
+    counts = Counter(path.parent for path in paths if path.suffix == ".py" and path.stem != "__init__")
+    return [f"{folder}: {count} modules, and {MOST} are enough" for folder, count in sorted(counts.items()) if count > MOST]
+
+
+@pytest.mark.parametrize("root", [SRC / "figwasp", TESTS])
+def test_no_folder_is_crowded(root: Path) -> None:
+    assert crowded(root.rglob("*")) == []
+
+
+def test_crowds_are_found() -> None:
+    modules = [PurePath(f"a/b/m{number}.py") for number in range(MOST)]
+    others = [PurePath("a/b/__init__.py"), PurePath("a/b/data.wat"), PurePath("a/m.py"), PurePath("a/b/c/m.py")]
+    assert crowded([*modules, *others]) == []
+    assert crowded([*modules, *others, PurePath("a/b/one.py")]) == ["a/b: 17 modules, and 16 are enough"]

@@ -10,8 +10,9 @@ Nothing is imported before it is asked for: a name of this package comes from it
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
+
+from figwasp.lazy import on_first_use
 
 if TYPE_CHECKING:
     from figwasp import types
@@ -85,40 +86,26 @@ __all__ = [
     "wat",
 ]
 
-_HOMES: Final = {
-    "figwasp.errors": "Busy Closed Error Exhaustion Exit Frame Invalid LimitExceeded Malformed "
-    "OutOfFuel ParseError Place Timeout Trap Unlinkable Unsupported",
-    "figwasp.api.caller": "Caller",
-    "figwasp.api.engine": "Engine",
-    "figwasp.api.exports": "Exports",
-    "figwasp.api.instance": "Instance",
-    "figwasp.api.func": "Func",
-    "figwasp.runtime.code.listen": "FuncInfo",
-    "figwasp.api.global_": "Global",
-    "figwasp.api.linker": "Linker load",
-    "figwasp.api.memory": "Memory",
-    "figwasp.api.module": "Module",
-    "figwasp.api.table": "Table",
-    "figwasp.api.tag": "Tag",
-    "figwasp.wasi.preview1": "WASI",
-    "figwasp.wasi.run": "run",
-    "figwasp.wasm.text.parse.module": "wat",
-}
-"""Modules, and the names that come from them."""
-_MODULES: Final = ("errors", "types", "wasi")
-"""Modules that are names of this package themselves."""
-
-
-def __getattr__(name: str) -> Any:
-    """Import what has been asked for, and keep it."""
-    if name in _MODULES:
-        return importlib.import_module(f"figwasp.{name}")
-    for home, names in _HOMES.items():
-        if name in names.split():
-            found = globals()[name] = getattr(importlib.import_module(home), name)
-            return found
-    raise AttributeError(f"module 'figwasp' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = on_first_use(
+    globals(),
+    {
+        "figwasp.errors": "Busy Closed Error Exhaustion Exit Frame Invalid LimitExceeded Malformed OutOfFuel ParseError Place "
+        "Timeout Trap Unlinkable Unsupported",
+        "figwasp.api.caller": "Caller",
+        "figwasp.api.engine": "Engine",
+        "figwasp.api.exports": "Exports",
+        "figwasp.api.func": "Func",
+        "figwasp.api.global_": "Global",
+        "figwasp.api.instance": "Instance",
+        "figwasp.api.linker": "Linker load",
+        "figwasp.api.memory": "Memory",
+        "figwasp.api.module": "Module",
+        "figwasp.api.table": "Table",
+        "figwasp.api.tag": "Tag",
+        "figwasp.runtime.code.listen": "FuncInfo",
+        "figwasp.wasi.preview1": "WASI",
+        "figwasp.wasi.run": "run",
+        "figwasp.wasm.text.parse.module": "wat",
+    },
+    modules="errors types wasi",
+)

@@ -19,9 +19,9 @@ import pytest
 
 import figwasp
 from figwasp.cli.running import progress
-from tests.api.test_run import ECHO, HELLO, LOOP, WORLD, hello
 from tests.cli.process import HANG_GUARD, figwasp_command, run_figwasp
 from tests.environment import environment
+from tests.wasi.test_run import ECHO, HELLO, LOOP, WORLD, hello
 
 BADF = 8
 

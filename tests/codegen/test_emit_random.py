@@ -15,9 +15,9 @@ from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.codegen.mach import BRANCH, JUMP, NONE, POOL, SWITCH, TRAPIF, MFunc, MInst
-from tests.codegen import binutils
 from tests.codegen.arena import Arena
 from tests.codegen.handmade import ENTRY_INST, finish, make
+from tests.codegen.isa import binutils
 
 STEPS = 300
 MULTIPLIER = 0x5851F42D4C957F2D

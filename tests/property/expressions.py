@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.wasm.binary.encode import write_instr
-from figwasp.wasm.binary.immediates import MEMARG, Immediate
+from figwasp.wasm.syntax.immediates import MEMARG, Immediate
 from figwasp.wasm.syntax.opcodes import BY_NAME, LATER, ROWS, Opcode
 from figwasp.wasm.syntax.types import (
     EMPTY,

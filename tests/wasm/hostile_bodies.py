@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from figwasp.wasm.syntax import limits
-from tests.wasm.binary import binary, func_type, s, section, u, vec
+from tests.wasm.handmade import binary, func_type, s, section, u, vec
 
 Row = tuple[str, Callable[[], bytes | str], str]
 

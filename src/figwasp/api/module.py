@@ -253,10 +253,10 @@ def _read(source: Source) -> bytes:
         if _is_text(path):
             error.add_note(_HINT)
         raise
-    return binary_of(data, path)
+    return as_binary(data, path)
 
 
-def binary_of(data: bytes, name: str) -> bytes:
+def as_binary(data: bytes, name: str) -> bytes:
     """Return the binary of what stands in a file of this name: text if that ends in .wat.
 
     Raises:

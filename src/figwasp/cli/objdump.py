@@ -10,9 +10,8 @@ import argparse
 from collections.abc import Iterator
 from typing import Final
 
-from figwasp import errors
 from figwasp.cli.features import add_switches, chosen
-from figwasp.cli.streams import STREAM, binary_of, failure, read, shown, write_stdout
+from figwasp.cli.streams import STREAM, binary_of, naming, read, shown, write_stdout
 from figwasp.features import ALL
 from figwasp.wasm.binary.decode import SECTIONS, decode
 from figwasp.wasm.binary.leb128 import read_u32
@@ -40,10 +39,8 @@ def main(words: list[str]) -> int:
     """
     options = PARSER.parse_args(words)
     data = read(options.file)
-    try:
+    with naming(options.file):
         module = decode(binary_of(data), chosen(options))
-    except errors.Error as error:
-        raise failure(options.file, error) from error
     return write_stdout(f"{line}\n".encode() for line in _lines(shown(options.file), module))
 
 

@@ -10,12 +10,13 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from figwasp import errors
 
-__all__ = ["STREAM", "binary_of", "failure", "read", "shown", "write", "write_stdout"]
+__all__ = ["STREAM", "binary_of", "naming", "read", "shown", "write", "write_stdout"]
 
 STREAM: Final = "-"
 """Name that stands for standard input or output."""
@@ -31,10 +32,18 @@ def shown(name: str) -> str:
     return "<stdin>" if name == STREAM else name
 
 
-def failure(name: str, error: errors.Error) -> errors.Error:
-    """Return an error as one line that begins with the name of the input."""
-    message = str(error).partition("\n")[0] or type(error).__name__
-    return errors.Error(f"{shown(name)}: {message}")
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Give errors of what is done with an input in one line that begins with its name.
+
+    Raises:
+        Error: instead of any other of figwasp's.
+    """
+    try:
+        yield
+    except errors.Error as error:
+        message = str(error).partition("\n")[0] or type(error).__name__
+        raise errors.Error(f"{shown(name)}: {message}") from error
 
 
 def read(name: str) -> bytes:

@@ -12,7 +12,7 @@ from typing import Final
 
 from figwasp import errors
 from figwasp.cli.features import add_switches, chosen
-from figwasp.cli.streams import STREAM, binary_of, failure, read
+from figwasp.cli.streams import STREAM, binary_of, naming, read
 from figwasp.features import DEFAULT, Features
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.valid.module import validate
@@ -46,7 +46,5 @@ def main(words: list[str]) -> int:
 
 def _check(name: str, features: Features) -> None:
     data = read(name)
-    try:
+    with naming(name):
         validate(decode(binary_of(data), features))
-    except errors.Error as error:
-        raise failure(name, error) from error

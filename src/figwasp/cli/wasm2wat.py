@@ -10,9 +10,8 @@ import argparse
 from collections.abc import Iterator
 from typing import Final
 
-from figwasp import errors
 from figwasp.cli.features import add_switches, chosen
-from figwasp.cli.streams import STREAM, binary_of, failure, read, write
+from figwasp.cli.streams import STREAM, binary_of, naming, read, write
 from figwasp.features import ALL
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
@@ -43,17 +42,13 @@ def main(words: list[str]) -> int:
     """
     options = PARSER.parse_args(words)
     data = read(options.file)
-    try:
+    with naming(options.file):
         module = decode(binary_of(data), chosen(options))
-    except errors.Error as error:
-        raise failure(options.file, error) from error
     return write(options.output, _text(options.file, module, options.fold))
 
 
 def _text(name: str, module: Module, fold: bool) -> Iterator[bytes]:
     """Give the lines of a module in UTF-8, which the text format is written in wherever it goes."""
-    try:
+    with naming(name):
         for _, line in module_lines(module, fold=fold):
             yield f"{line}\n".encode()
-    except errors.Error as error:
-        raise failure(name, error) from error

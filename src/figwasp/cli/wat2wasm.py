@@ -11,7 +11,7 @@ from typing import Final
 
 from figwasp import errors
 from figwasp.cli.features import add_switches, chosen
-from figwasp.cli.streams import STREAM, binary_of, failure, read, write
+from figwasp.cli.streams import STREAM, binary_of, naming, read, write
 from figwasp.features import DEFAULT
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.valid.module import validate
@@ -40,12 +40,10 @@ def main(words: list[str]) -> int:
     options = PARSER.parse_args(words)
     features = chosen(options)
     data = read(options.file)
-    try:
+    with naming(options.file):
         binary = binary_of(data)
         if not options.no_check:
             validate(decode(binary, features))
-    except errors.Error as error:
-        raise failure(options.file, error) from error
     if options.output == STREAM and sys.stdout.isatty():
         raise errors.Error("the standard output is a terminal, which no binary should go to; name a file with -o")
     return write(options.output, [binary])

@@ -5,8 +5,9 @@ Nothing is imported before it is asked for, as with `figwasp` itself.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
+
+from figwasp.lazy import on_first_use
 
 if TYPE_CHECKING:
     from figwasp.wasi.descriptors.streams import CAPTURE
@@ -31,29 +32,15 @@ __all__ = [
     "ZipDirectory",
 ]
 
-_PLACES: Final = {
-    "CAPTURE": "descriptors.streams",
-    "WASI": "preview1",
-    "Directory": "filesystem",
-    "Entry": "filesystem",
-    "File": "filesystem",
-    "HostDirectory": "directories.host",
-    "MemoryDirectory": "directories.inmemory",
-    "OverlayDirectory": "directories.overlay",
-    "ResourceDirectory": "directories.tree",
-    "Status": "filesystem",
-    "ZipDirectory": "directories.tree",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what has a public name."""
-    place = _PLACES.get(name)
-    if place is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f"figwasp.wasi.{place}"), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = on_first_use(
+    globals(),
+    {
+        "figwasp.wasi.descriptors.streams": "CAPTURE",
+        "figwasp.wasi.directories.host": "HostDirectory",
+        "figwasp.wasi.directories.inmemory": "MemoryDirectory",
+        "figwasp.wasi.directories.overlay": "OverlayDirectory",
+        "figwasp.wasi.directories.tree": "ResourceDirectory ZipDirectory",
+        "figwasp.wasi.filesystem": "Directory Entry File Status",
+        "figwasp.wasi.preview1": "WASI",
+    },
+)

@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from figwasp.api.engine import Engine, default_engine
-from figwasp.api.module import Module, binary_of
+from figwasp.api.module import Module, as_binary
 from figwasp.errors import Timeout, Trap
 from figwasp.wasi.preview1 import WASI
 from figwasp.wasi.program import report, start
@@ -181,7 +181,7 @@ def _module(program: Program, engine: Engine | None, limits: dict[str, Any]) -> 
         return Module(program, engine=chosen, lazy=True)
     if not hasattr(program, "read_bytes"):
         raise TypeError(f"program must be a path, bytes, a Module or a resource, not {type(program).__name__}")
-    return Module(binary_of(program.read_bytes(), program.name), engine=chosen, lazy=True)
+    return Module(as_binary(program.read_bytes(), program.name), engine=chosen, lazy=True)
 
 
 def _limited(engine: Engine, limits: dict[str, Any]) -> Engine:

@@ -1,6 +1,6 @@
 """Floor 7: words of the command line to WebAssembly values and back, for `--invoke`.
 
-In: words and a function's parameter types (the binary format's codes, spec 5.3). Out: Python values; and lines of text
+In: words and a function's parameter types, as `figwasp.types` has them. Out: Python values; and lines of text
 for its results. Literals are Python's and the text format's: `0x` integers, `0x1.8p3`, `nan`, `inf` (spec 6.3).
 """
 
@@ -10,15 +10,12 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Final, NoReturn
 
+from figwasp.types import F32, F64, I32, I64, type_name
+
 __all__ = ["BadArgument", "parse_arguments", "show_results"]
 
-INT_BITS: Final = {0x7F: 32, 0x7E: 64}
-F32: Final = 0x7D
-FLOATS: Final = (F32, 0x7C)
-TYPE_NAMES: Final = {
-    0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64", 0x7B: "v128", 0x70: "funcref", 0x6F: "externref",
-}  # fmt: skip
-
+INT_BITS: Final = {I32: 32, I64: 64}
+FLOATS: Final = (F32, F64)
 
 _pack: Final = Struct("<f").pack
 
@@ -34,7 +31,7 @@ def parse_arguments(words: list[str], params: Sequence[int]) -> list[int | float
         BadArgument: with a sentence that names the argument.
     """
     if len(words) != len(params):
-        expected = " ".join(_type_name(code) for code in params) or "none"
+        expected = " ".join(type_name(code) for code in params) or "none"
         raise BadArgument(f"{len(words)} arguments given, {len(params)} expected ({expected})")
     return [_value(word, code, position) for position, (word, code) in enumerate(zip(words, params), 1)]
 
@@ -44,7 +41,7 @@ def _value(word: str, code: int, position: int) -> int | float:
         return _integer(word, code, position)
     if code in FLOATS:
         return _float(word, code, position)
-    raise BadArgument(f"argument {position}: no {_type_name(code)} can be given on the command line")
+    raise BadArgument(f"argument {position}: no {type_name(code)} can be given on the command line")
 
 
 def _integer(word: str, code: int, position: int) -> int:
@@ -54,7 +51,7 @@ def _integer(word: str, code: int, position: int) -> int:
         _refuse(word, code, position)
     bits = INT_BITS[code]
     if not -(1 << bits - 1) <= value < 1 << bits:
-        raise BadArgument(f"argument {position}: {word} does not fit in {_type_name(code)}")
+        raise BadArgument(f"argument {position}: {word} does not fit in {type_name(code)}")
     return value
 
 
@@ -66,11 +63,7 @@ def _float(word: str, code: int, position: int) -> float:
 
 
 def _refuse(word: str, code: int, position: int) -> NoReturn:
-    raise BadArgument(f"argument {position}: {word!r} is not of type {_type_name(code)}") from None
-
-
-def _type_name(code: int) -> str:
-    return TYPE_NAMES.get(code, f"type {code:#x}")
+    raise BadArgument(f"argument {position}: {word!r} is not of type {type_name(code)}") from None
 
 
 def show_results(results: object, types: Sequence[int]) -> list[str]:

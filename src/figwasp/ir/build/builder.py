@@ -23,8 +23,8 @@ from figwasp.ir.build.base import Builder, Method, OutOfProportion, ir_types
 from figwasp.ir.func import Func, Value
 from figwasp.ir.types import BY_WASM, MASKS, SIZES
 from figwasp.layout import InstanceLayout
-from figwasp.wasm.binary.immediates import NONE
 from figwasp.wasm.binary.types import read_value_type
+from figwasp.wasm.syntax.immediates import NONE
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.opcodes import BY_NAME, BY_PREFIX, LATER, SINGLE, Opcode
 from figwasp.wasm.valid.module import FuncFacts

@@ -13,8 +13,9 @@ from figwasp import errors, layout
 from figwasp.ir import builtins, ops
 from figwasp.ir.build.base import Builder, Method, ir_types
 from figwasp.ir.func import Call, Value
-from figwasp.wasm.binary.immediates import MEMARG, MEMORY_INDEX_FLAG
+from figwasp.wasm.binary.immediates import MEMORY_INDEX_FLAG
 from figwasp.wasm.syntax import types as wasm
+from figwasp.wasm.syntax.immediates import MEMARG
 from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, SINGLE
 
 __all__ = ["METHODS", "call_builtin", "open_memory"]

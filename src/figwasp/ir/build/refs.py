@@ -12,7 +12,8 @@ from figwasp.ir import builtins, ops
 from figwasp.ir.build.base import Builder, Method
 from figwasp.ir.build.memory import call_builtin
 from figwasp.ir.func import Value
-from figwasp.wasm.binary.immediates import HEAPTYPE, SELECT_TYPES, SKIPPERS
+from figwasp.wasm.binary.immediates import SKIPPERS
+from figwasp.wasm.syntax.immediates import HEAPTYPE, SELECT_TYPES
 from figwasp.wasm.syntax.types import I64
 
 __all__ = ["METHODS", "element", "table_index"]

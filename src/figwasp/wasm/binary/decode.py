@@ -13,9 +13,10 @@ from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
 from figwasp.features import DEFAULT, Features
-from figwasp.wasm.binary.immediates import BLOCK, READERS, TRY_TABLE, Immediate
+from figwasp.wasm.binary.immediates import READERS
 from figwasp.wasm.binary.reader import Reader
 from figwasp.wasm.syntax import limits, opcodes
+from figwasp.wasm.syntax.immediates import BLOCK, TRY_TABLE, Immediate
 from figwasp.wasm.syntax.module import (
     ACTIVE,
     DECLARATIVE,

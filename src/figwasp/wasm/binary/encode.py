@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from figwasp.wasm.binary.immediates import WRITERS, Immediate
+from figwasp.wasm.binary.immediates import WRITERS
 from figwasp.wasm.binary.leb128 import write_unsigned
 from figwasp.wasm.binary.types import value_type_bytes, value_types_bytes
+from figwasp.wasm.syntax.immediates import Immediate
 from figwasp.wasm.syntax.module import (
     ACTIVE,
     DECLARATIVE,

@@ -1,26 +1,7 @@
 """Immediates of instructions: one reader, skipper and writer per kind (spec 5.4). Floor 1.
 
-The instruction table names a kind for every row; this module turns kinds into code. A decoded immediate is
-
-    none              None
-    block             int: the index of a function type; or `~code` of a value type or of EMPTY
-    labels            tuple of label indices, the default last
-    memarg            (log2 of the alignment, offset, memory index)
-    memarg_lane       (log2 of the alignment, offset, memory index, lane)
-    lane              int
-    lanes             bytes: the sixteen lane indices of a shuffle
-    i32 i64           int, signed
-    f32 f64 v128      int: the bit pattern
-    heaptype          int: the nullable reference to it, as `types.py` writes value types
-    select_types      tuple of value types
-    cast              (label, source type, target type): the types of `br_on_cast`
-    try_table         (block type as for block, tuple of catch clauses: (CATCH.. kind, tag index or -1, label))
-    zero              None: a byte that is 0
-    a name            int: the index in the space of that name (label func type local global table memory tag data elem)
-    name_name         (index, index) in the order of the binary format; `u32` and `field` are plain numbers
-
-The readers check the encoding (`Malformed`), not the meaning: an unknown index is for the validator. The skippers
-assume bytes that have been read before.
+`syntax/immediates.py` has the kinds, and what the readers give. They check the encoding (`Malformed`), not the meaning: an unknown
+index is for the validator. The skippers assume bytes that have been read before.
 """
 
 from __future__ import annotations
@@ -38,105 +19,26 @@ from figwasp.wasm.binary.types import (
     value_type_bytes,
     value_types_bytes,
 )
+from figwasp.wasm.syntax import immediates as kinds
 from figwasp.wasm.syntax import limits
+from figwasp.wasm.syntax.immediates import (
+    CATCH_ALL_REF,
+    CATCH_REF,
+    Clause,
+    Immediate,
+    block_and_clauses,
+    number,
+    numbers,
+)
 from figwasp.wasm.syntax.types import EMPTY, NON_NULL
 
-__all__ = ["KINDS", "KIND_NAMES", "READERS", "SKIPPERS", "WRITERS", "Immediate", "Reader", "Skipper", "Writer"]
+__all__ = ["MEMORY_INDEX_FLAG", "READERS", "SKIPPERS", "WRITERS", "Reader", "Skipper", "Writer"]
 
-Clause = tuple[int, int, int]
-"""A catch clause: its kind, the index of its tag or -1, its label."""
-Immediate = int | bytes | tuple[int, ...] | tuple[int, tuple[Clause, ...]] | None
 Reader = Callable[[bytes, int], tuple[Immediate, int]]
 Skipper = Callable[[bytes, int], int]
 Writer = Callable[[bytearray, Immediate], None]
 
-NONE: Final = 0
-BLOCK: Final = 1
-LABEL: Final = 2
-LABELS: Final = 3
-FUNC: Final = 4
-TYPE_TABLE: Final = 5
-LOCAL: Final = 6
-GLOBAL: Final = 7
-TABLE: Final = 8
-MEMORY: Final = 9
-MEMARG: Final = 10
-I32: Final = 11
-I64: Final = 12
-F32: Final = 13
-F64: Final = 14
-HEAPTYPE: Final = 15
-DATA_MEMORY: Final = 16
-DATA: Final = 17
-MEMORY_MEMORY: Final = 18
-ELEM_TABLE: Final = 19
-ELEM: Final = 20
-TABLE_TABLE: Final = 21
-SELECT_TYPES: Final = 22
-TYPE: Final = 23
-TAG: Final = 24
-TRY_TABLE: Final = 25
-TYPE_TYPE: Final = 26
-TYPE_FIELD: Final = 27
-TYPE_U32: Final = 28
-TYPE_DATA: Final = 29
-TYPE_ELEM: Final = 30
-CAST: Final = 31
-V128: Final = 32
-LANE: Final = 33
-LANES: Final = 34
-MEMARG_LANE: Final = 35
-ZERO: Final = 36
-
-KINDS: Final[dict[str, int]] = {
-    "none": NONE,
-    "block": BLOCK,
-    "label": LABEL,
-    "labels": LABELS,
-    "func": FUNC,
-    "type_table": TYPE_TABLE,
-    "local": LOCAL,
-    "global": GLOBAL,
-    "table": TABLE,
-    "memory": MEMORY,
-    "memarg": MEMARG,
-    "i32": I32,
-    "i64": I64,
-    "f32": F32,
-    "f64": F64,
-    "heaptype": HEAPTYPE,
-    "data_memory": DATA_MEMORY,
-    "data": DATA,
-    "memory_memory": MEMORY_MEMORY,
-    "elem_table": ELEM_TABLE,
-    "elem": ELEM,
-    "table_table": TABLE_TABLE,
-    "select_types": SELECT_TYPES,
-    "type": TYPE,
-    "tag": TAG,
-    "try_table": TRY_TABLE,
-    "type_type": TYPE_TYPE,
-    "type_field": TYPE_FIELD,
-    "type_u32": TYPE_U32,
-    "type_data": TYPE_DATA,
-    "type_elem": TYPE_ELEM,
-    "cast": CAST,
-    "v128": V128,
-    "lane": LANE,
-    "lanes": LANES,
-    "memarg_lane": MEMARG_LANE,
-    "zero": ZERO,
-}
-KIND_NAMES: Final[list[str]] = sorted(KINDS, key=KINDS.__getitem__)
-"""Kind -> the name of it that the instruction table uses."""
-
 MEMORY_INDEX_FLAG: Final = 0x40
-
-CATCH: Final = 0
-CATCH_REF: Final = 1
-CATCH_ALL: Final = 2
-CATCH_ALL_REF: Final = 3
-"""Kinds of catch clauses; those up to CATCH_REF name a tag."""
 
 _NULL_SOURCE: Final = 1
 _NULL_TARGET: Final = 2
@@ -340,38 +242,34 @@ def _write_none(out: bytearray, value: Immediate) -> None:
 
 
 def _write_index(out: bytearray, value: Immediate) -> None:
-    assert isinstance(value, int), value
-    leb128.write_unsigned(out, value)
+    leb128.write_unsigned(out, number(value))
 
 
 def _write_signed(out: bytearray, value: Immediate) -> None:
-    assert isinstance(value, int), value
-    leb128.write_signed(out, value)
+    leb128.write_signed(out, number(value))
 
 
 def _write_block(out: bytearray, value: Immediate) -> None:
-    assert isinstance(value, int), value
-    if value >= 0:
-        leb128.write_signed(out, value)
+    block = number(value)
+    if block >= 0:
+        leb128.write_signed(out, block)
     else:
-        out += value_type_bytes(~value)
+        out += value_type_bytes(~block)
 
 
 def _write_indices(out: bytearray, value: Immediate) -> None:
-    assert isinstance(value, tuple), value
-    for index in value:
-        assert isinstance(index, int)
+    for index in numbers(value):
         leb128.write_unsigned(out, index)
 
 
 def _write_labels(out: bytearray, value: Immediate) -> None:
-    assert isinstance(value, tuple), value
-    leb128.write_unsigned(out, len(value) - 1)
-    _write_indices(out, value)
+    labels = numbers(value)
+    leb128.write_unsigned(out, len(labels) - 1)
+    _write_indices(out, labels)
 
 
 def _write_memarg(out: bytearray, value: Immediate) -> None:
-    align, offset, memory, *_ = _numbers(value)
+    align, offset, memory, *_ = numbers(value)
     leb128.write_unsigned(out, align | MEMORY_INDEX_FLAG if memory else align)
     if memory:
         leb128.write_unsigned(out, memory)
@@ -380,13 +278,7 @@ def _write_memarg(out: bytearray, value: Immediate) -> None:
 
 def _write_memarg_lane(out: bytearray, value: Immediate) -> None:
     _write_memarg(out, value)
-    out.append(_numbers(value)[3])
-
-
-def _numbers(value: Immediate) -> tuple[int, ...]:
-    """Insist that an immediate is a tuple of plain numbers."""
-    assert isinstance(value, tuple), value
-    return value  # type: ignore[return-value]
+    out.append(numbers(value)[3])
 
 
 def _write_fixed(size: int) -> Writer:
@@ -408,27 +300,24 @@ def _write_zero(out: bytearray, value: Immediate) -> None:
 
 
 def _write_heap_type(out: bytearray, value: Immediate) -> None:
-    assert isinstance(value, int), value
-    out += heap_type_bytes(value)
+    out += heap_type_bytes(number(value))
 
 
 def _write_select_types(out: bytearray, value: Immediate) -> None:
-    types = _numbers(value)
+    types = numbers(value)
     leb128.write_unsigned(out, len(types))
     out += value_types_bytes(types)
 
 
 def _write_cast(out: bytearray, value: Immediate) -> None:
-    label, source, target = _numbers(value)
+    label, source, target = numbers(value)
     out.append((0 if source & NON_NULL else _NULL_SOURCE) | (0 if target & NON_NULL else _NULL_TARGET))
     leb128.write_unsigned(out, label)
     out += heap_type_bytes(source) + heap_type_bytes(target)
 
 
 def _write_try_table(out: bytearray, value: Immediate) -> None:
-    assert isinstance(value, tuple), value
-    block, clauses = value
-    assert isinstance(clauses, tuple), clauses
+    block, clauses = block_and_clauses(value)
     _write_block(out, block)
     leb128.write_unsigned(out, len(clauses))
     for kind, tag, label in clauses:
@@ -443,43 +332,43 @@ _INDEX: Final[_Row] = (read_u32, leb128.skip, _write_index)
 _PAIR: Final[_Row] = (_read_pair, _skip_pair, _write_indices)
 
 _ROWS: Final[dict[int, _Row]] = {
-    NONE: (_read_none, _skip_none, _write_none),
-    BLOCK: (_read_block, _skip_block, _write_block),
-    LABEL: _INDEX,
-    LABELS: (_read_labels, _skip_labels, _write_labels),
-    FUNC: _INDEX,
-    TYPE_TABLE: _PAIR,
-    LOCAL: _INDEX,
-    GLOBAL: _INDEX,
-    TABLE: _INDEX,
-    MEMORY: _INDEX,
-    MEMARG: (_read_memarg, _skip_memarg, _write_memarg),
-    I32: (leb128.read_i32, leb128.skip, _write_signed),
-    I64: (leb128.read_i64, leb128.skip, _write_signed),
-    F32: (_read_f32, _skip_f32, _write_fixed(4)),
-    F64: (_read_f64, _skip_f64, _write_fixed(8)),
-    HEAPTYPE: (read_heap_type, _skip_heap_type, _write_heap_type),
-    DATA_MEMORY: _PAIR,
-    DATA: _INDEX,
-    MEMORY_MEMORY: _PAIR,
-    ELEM_TABLE: _PAIR,
-    ELEM: _INDEX,
-    TABLE_TABLE: _PAIR,
-    SELECT_TYPES: (_read_select_types, _skip_select_types, _write_select_types),
-    TYPE: _INDEX,
-    TAG: _INDEX,
-    TRY_TABLE: (_read_try_table, _skip_try_table, _write_try_table),
-    TYPE_TYPE: _PAIR,
-    TYPE_FIELD: _PAIR,
-    TYPE_U32: _PAIR,
-    TYPE_DATA: _PAIR,
-    TYPE_ELEM: _PAIR,
-    CAST: (_read_cast, _skip_cast, _write_cast),
-    V128: (_read_v128, _skip_v128, _write_fixed(16)),
-    LANE: (_read_lane, _skip_byte, _write_fixed(1)),
-    LANES: (_read_lanes, _skip_v128, _write_lanes),
-    MEMARG_LANE: (_read_memarg_lane, _skip_memarg_lane, _write_memarg_lane),
-    ZERO: (_read_zero, _skip_byte, _write_zero),
+    kinds.NONE: (_read_none, _skip_none, _write_none),
+    kinds.BLOCK: (_read_block, _skip_block, _write_block),
+    kinds.LABEL: _INDEX,
+    kinds.LABELS: (_read_labels, _skip_labels, _write_labels),
+    kinds.FUNC: _INDEX,
+    kinds.TYPE_TABLE: _PAIR,
+    kinds.LOCAL: _INDEX,
+    kinds.GLOBAL: _INDEX,
+    kinds.TABLE: _INDEX,
+    kinds.MEMORY: _INDEX,
+    kinds.MEMARG: (_read_memarg, _skip_memarg, _write_memarg),
+    kinds.I32: (leb128.read_i32, leb128.skip, _write_signed),
+    kinds.I64: (leb128.read_i64, leb128.skip, _write_signed),
+    kinds.F32: (_read_f32, _skip_f32, _write_fixed(4)),
+    kinds.F64: (_read_f64, _skip_f64, _write_fixed(8)),
+    kinds.HEAPTYPE: (read_heap_type, _skip_heap_type, _write_heap_type),
+    kinds.DATA_MEMORY: _PAIR,
+    kinds.DATA: _INDEX,
+    kinds.MEMORY_MEMORY: _PAIR,
+    kinds.ELEM_TABLE: _PAIR,
+    kinds.ELEM: _INDEX,
+    kinds.TABLE_TABLE: _PAIR,
+    kinds.SELECT_TYPES: (_read_select_types, _skip_select_types, _write_select_types),
+    kinds.TYPE: _INDEX,
+    kinds.TAG: _INDEX,
+    kinds.TRY_TABLE: (_read_try_table, _skip_try_table, _write_try_table),
+    kinds.TYPE_TYPE: _PAIR,
+    kinds.TYPE_FIELD: _PAIR,
+    kinds.TYPE_U32: _PAIR,
+    kinds.TYPE_DATA: _PAIR,
+    kinds.TYPE_ELEM: _PAIR,
+    kinds.CAST: (_read_cast, _skip_cast, _write_cast),
+    kinds.V128: (_read_v128, _skip_v128, _write_fixed(16)),
+    kinds.LANE: (_read_lane, _skip_byte, _write_fixed(1)),
+    kinds.LANES: (_read_lanes, _skip_v128, _write_lanes),
+    kinds.MEMARG_LANE: (_read_memarg_lane, _skip_memarg_lane, _write_memarg_lane),
+    kinds.ZERO: (_read_zero, _skip_byte, _write_zero),
 }
 
 READERS: Final[list[Reader]] = [_ROWS[kind][0] for kind in range(len(_ROWS))]

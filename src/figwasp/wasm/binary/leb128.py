@@ -23,8 +23,8 @@ __all__ = [
 ]
 
 
-def unsigned(data: bytes, pos: int, bits: int) -> tuple[int, int]:
-    """Read an unsigned integer of at most `bits` bits."""
+def _groups(data: bytes, pos: int, bits: int) -> tuple[int, int, int]:
+    """Read the groups of seven bits; return the number they make, where in it the last one begins, and the next position."""
     start = pos
     result = 0
     shift = 0
@@ -40,35 +40,25 @@ def unsigned(data: bytes, pos: int, bits: int) -> tuple[int, int]:
                 raise Malformed("integer representation too long", start)
     except IndexError:
         raise Malformed("unexpected end", start) from None
-    result |= byte << shift
+    return result | byte << shift, shift, pos
+
+
+def unsigned(data: bytes, pos: int, bits: int) -> tuple[int, int]:
+    """Read an unsigned integer of at most `bits` bits."""
+    result, _, after = _groups(data, pos, bits)
     if result >> bits:
-        raise Malformed("integer too large", start)
-    return result, pos
+        raise Malformed("integer too large", pos)
+    return result, after
 
 
 def signed(data: bytes, pos: int, bits: int) -> tuple[int, int]:
     """Read a two's complement integer of at most `bits` bits."""
-    start = pos
-    result = 0
-    shift = 0
-    try:
-        while True:
-            byte = data[pos]
-            pos += 1
-            if byte < 0x80:
-                break
-            result |= (byte & 0x7F) << shift
-            shift += 7
-            if shift >= bits:
-                raise Malformed("integer representation too long", start)
-    except IndexError:
-        raise Malformed("unexpected end", start) from None
-    result |= byte << shift
-    if byte & 0x40:
+    result, shift, after = _groups(data, pos, bits)
+    if result >> shift & 0x40:
         result -= 0x80 << shift
     if not -1 << bits - 1 <= result < 1 << bits - 1:
-        raise Malformed("integer too large", start)
-    return result, pos
+        raise Malformed("integer too large", pos)
+    return result, after
 
 
 def read_u32(data: bytes, pos: int) -> tuple[int, int]:

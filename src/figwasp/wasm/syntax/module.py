@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.features import DEFAULT, Features
-from figwasp.wasm.binary.immediates import Immediate
+from figwasp.wasm.syntax.immediates import Immediate
 from figwasp.wasm.syntax.names import Names, read_names
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, SubType, TableType
 

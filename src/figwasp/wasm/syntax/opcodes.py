@@ -20,8 +20,8 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.features import PROPOSALS
-from figwasp.wasm.binary.immediates import KIND_NAMES, KINDS
 from figwasp.wasm.syntax import opcodes_atomic, opcodes_vector
+from figwasp.wasm.syntax.immediates import KIND_NAMES, KINDS
 from figwasp.wasm.syntax.types import TYPE_CODES, Types
 
 __all__ = ["ADDRESS", "BY_CODE", "BY_NAME", "BY_PREFIX", "LATER", "ROWS", "SINGLE", "Opcode", "illegal", "pack", "show", "subcode"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.wasm.binary.immediates import Immediate
+from figwasp.wasm.syntax.immediates import Immediate, number, numbers
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, Opcode
 from figwasp.wasm.syntax.types import FuncType, StructType
@@ -71,45 +71,34 @@ def _signature(module: Module, index: int) -> Effect:
 
 
 def _branch(labels: list[int], label: Immediate) -> int:
-    assert isinstance(label, int), label
-    return labels[-1 - label] if label < len(labels) else 0
+    depth = number(label)
+    return labels[-1 - depth] if depth < len(labels) else 0
 
 
-def _first(immediate: Immediate) -> int:
-    assert isinstance(immediate, tuple), immediate
-    first = immediate[0]
-    assert isinstance(first, int), first
-    return first
-
-
-def _func(module: Module, index: Immediate) -> Effect:
-    assert isinstance(index, int), index
+def _func(module: Module, immediate: Immediate) -> Effect:
+    index = number(immediate)
     return _signature(module, module.func_types[index]) if index < len(module.func_types) else NOTHING
 
 
 def _type(module: Module, index: Immediate) -> Effect:
     """Return the effect of calling a function of a type by a reference."""
-    assert isinstance(index, int), index
-    params, results = _signature(module, index)
+    params, results = _signature(module, number(index))
     return params + 1, results
 
 
-def _throw(module: Module, index: Immediate, labels: list[int]) -> Effect:
-    assert isinstance(index, int), index
+def _throw(module: Module, immediate: Immediate, labels: list[int]) -> Effect:
+    index = number(immediate)
     return (_signature(module, module.tags[index])[0], 0) if index < len(module.tags) else NOTHING
 
 
-def _struct_new(module: Module, index: Immediate, labels: list[int]) -> Effect:
-    assert isinstance(index, int), index
+def _struct_new(module: Module, immediate: Immediate, labels: list[int]) -> Effect:
+    index = number(immediate)
     comp = module.types[index].comp if index < len(module.types) else None
     return (len(comp.fields) if isinstance(comp, StructType) else 0), 1
 
 
 def _new_fixed(module: Module, immediate: Immediate, labels: list[int]) -> Effect:
-    assert isinstance(immediate, tuple), immediate
-    count = immediate[1]
-    assert isinstance(count, int), count
-    return count, 1
+    return numbers(immediate)[1], 1
 
 
 def _conditional(module: Module, label: Immediate, labels: list[int]) -> Effect:
@@ -128,35 +117,30 @@ def _on_non_null(module: Module, label: Immediate, labels: list[int]) -> Effect:
 
 
 def _on_cast(module: Module, immediate: Immediate, labels: list[int]) -> Effect:
-    arity = _branch(labels, _first(immediate))
+    arity = _branch(labels, numbers(immediate)[0])
     return arity, arity
 
 
 _FINDERS: Final[dict[str, Finder]] = {
     "br": lambda module, label, labels: (_branch(labels, label), 0),
     "br_if": _conditional,
-    "br_table": lambda module, depths, labels: (_branch(labels, _last(depths)) + 1, 0),
+    "br_table": lambda module, depths, labels: (_branch(labels, numbers(depths)[-1]) + 1, 0),
     "br_on_null": _on_null,
     "br_on_non_null": _on_non_null,
     "br_on_cast": _on_cast,
     "br_on_cast_fail": _on_cast,
     "return": lambda module, _, labels: (labels[0] if labels else 0, 0),
     "call": lambda module, index, labels: _func(module, index),
-    "call_indirect": lambda module, pair, labels: _type(module, _first(pair)),
+    "call_indirect": lambda module, pair, labels: _type(module, numbers(pair)[0]),
     "call_ref": lambda module, index, labels: _type(module, index),
     "return_call": lambda module, index, labels: (_func(module, index)[0], 0),
-    "return_call_indirect": lambda module, pair, labels: (_type(module, _first(pair))[0], 0),
+    "return_call_indirect": lambda module, pair, labels: (_type(module, numbers(pair)[0])[0], 0),
     "return_call_ref": lambda module, index, labels: (_type(module, index)[0], 0),
     "throw": _throw,
     "struct.new": _struct_new,
     "array.new_fixed": _new_fixed,
 }
 FINDERS: Final[dict[int, Finder]] = {BY_NAME[name].code: finder for name, finder in _FINDERS.items()}
-
-
-def _last(depths: Immediate) -> Immediate:
-    assert isinstance(depths, tuple), depths
-    return depths[-1]  # type: ignore[return-value]
 
 
 def _fixed() -> dict[int, Effect]:

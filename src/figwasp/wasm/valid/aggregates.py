@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import LimitExceeded
-from figwasp.wasm.binary.immediates import Immediate
 from figwasp.wasm.syntax import limits
+from figwasp.wasm.syntax.immediates import Immediate, number, pair
 from figwasp.wasm.syntax.types import (
     I8,
     I16,
@@ -24,7 +24,7 @@ from figwasp.wasm.syntax.types import (
     storage_name,
     type_name,
 )
-from figwasp.wasm.valid.state import Checker, Mismatch, number, pair
+from figwasp.wasm.valid.state import Checker, Mismatch
 
 __all__ = ["AGGREGATES"]
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import Invalid, LimitExceeded
+from figwasp.wasm.syntax.immediates import number
 from figwasp.wasm.syntax.module import ConstExpr
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME
 from figwasp.wasm.syntax.types import FUNCREF, type_name
 from figwasp.wasm.valid.context import Context
 from figwasp.wasm.valid.rules import PLANS, apply
-from figwasp.wasm.valid.state import Checker, Mismatch, number, show
+from figwasp.wasm.valid.state import Checker, Mismatch, show
 
 __all__ = ["check_const"]
 
@@ -54,8 +55,7 @@ def check_const(context: Context, expr: ConstExpr, expected: int, what: str, vis
             if code not in _CONSTANT or _CONSTANT[code] not in context.module.features:
                 raise Mismatch(_not_constant(code))
             if code == _GLOBAL_GET:
-                assert isinstance(value, int)
-                _readable(context, value, visible)
+                _readable(context, number(value), visible)
             apply(checker, PLANS[code], value, 0, dead=False)
         name = ""
         if len(checker.stack) != 2 or not context.types.matches(checker.stack[1], expected):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import Malformed
-from figwasp.wasm.binary.immediates import CATCH_ALL_REF, CATCH_REF, Immediate
+from figwasp.wasm.syntax.immediates import CATCH_ALL_REF, CATCH_REF, Immediate, block_and_clauses, number, numbers, pair
 from figwasp.wasm.syntax.types import (
     EXNREF,
     FUNCREF,
@@ -23,8 +23,7 @@ from figwasp.wasm.syntax.types import (
     type_name,
     type_names,
 )
-from figwasp.wasm.valid.immediates import clauses_of
-from figwasp.wasm.valid.state import ANY, ANY_REF, Checker, Mismatch, number, numbers, pair, show
+from figwasp.wasm.valid.state import ANY, ANY_REF, Checker, Mismatch, show
 
 __all__ = ["CONTROL", "close_with_delegate", "divide", "enter_try_table", "tag_params"]
 
@@ -188,7 +187,7 @@ def _rethrow(checker: Checker, value: Immediate, height: int, dead: bool) -> Non
 
 def enter_try_table(checker: Checker, value: Immediate) -> None:
     """Check the clauses of a `try_table`, which lie outside of it (spec 3.4.1)."""
-    for kind, tag, label in clauses_of(value):
+    for kind, tag, label in block_and_clauses(value)[1]:
         brings = tag_params(checker, tag) if kind <= CATCH_REF else _NO_TYPES
         if kind == CATCH_REF or kind == CATCH_ALL_REF:
             brings = (*brings, EXNREF | NON_NULL)

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.errors import Malformed
-from figwasp.wasm.binary import immediates
-from figwasp.wasm.binary.immediates import CATCH_REF, Clause, Immediate
+from figwasp.wasm.syntax import immediates
+from figwasp.wasm.syntax.immediates import CATCH_REF, Immediate, block_and_clauses, number, numbers, pair
 from figwasp.wasm.syntax.opcodes import Opcode
 from figwasp.wasm.syntax.types import I32, I64, Types
 from figwasp.wasm.valid.context import memory_needs, table_needs
-from figwasp.wasm.valid.state import Checker, Mismatch, number, numbers, pair
+from figwasp.wasm.valid.state import Checker, Mismatch
 
-__all__ = ["ADDRESSES", "CHECKS", "Address", "Check", "check_memarg", "clauses_of", "smaller"]
+__all__ = ["ADDRESSES", "CHECKS", "Address", "Check", "check_memarg", "smaller"]
 
 Check = Callable[[Checker, Opcode, Immediate], None]
 
@@ -197,14 +197,8 @@ def _in_range(lane: int, count: int) -> None:
         raise Mismatch(f"invalid lane index {lane}: there are {count}")
 
 
-def clauses_of(value: Immediate) -> tuple[Clause, ...]:
-    """Return the catch clauses of a `try_table`."""
-    assert isinstance(value, tuple)
-    return value[1]  # type: ignore[return-value]
-
-
 def _try_table(checker: Checker, row: Opcode, value: Immediate) -> None:
-    for kind, tag, label in clauses_of(value):
+    for kind, tag, label in block_and_clauses(value)[1]:
         if kind <= CATCH_REF:
             _exists("tag", tag, len(checker.module.tags))
         _exists("label", label, len(checker.labels))

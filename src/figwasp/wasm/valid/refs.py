@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.wasm.binary.immediates import Immediate
+from figwasp.wasm.syntax.immediates import Immediate, number, pair
 from figwasp.wasm.syntax.types import (
     ANYREF,
     EXTERNREF,
@@ -19,7 +19,7 @@ from figwasp.wasm.syntax.types import (
     type_name,
 )
 from figwasp.wasm.valid.immediates import smaller
-from figwasp.wasm.valid.state import ANY, Checker, Mismatch, number, pair
+from figwasp.wasm.valid.state import ANY, Checker, Mismatch
 from figwasp.wasm.valid.subtyping import top_of
 
 __all__ = ["REFS"]

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.wasm.binary.immediates import READERS, Immediate, Reader
+from figwasp.wasm.binary.immediates import READERS, Reader
 from figwasp.wasm.syntax import opcodes
+from figwasp.wasm.syntax.immediates import Immediate
 from figwasp.wasm.syntax.opcodes import ADDRESS, LATER, Opcode
 from figwasp.wasm.syntax.types import I32, I64, Types
 from figwasp.wasm.valid.aggregates import AGGREGATES

@@ -11,11 +11,11 @@ from typing import Final
 
 from figwasp.errors import Invalid, LimitExceeded, Malformed
 from figwasp.features import EXECUTED
-from figwasp.wasm.binary import immediates
-from figwasp.wasm.binary.immediates import READERS, Immediate
+from figwasp.wasm.binary.immediates import READERS
 from figwasp.wasm.binary.leb128 import unsigned
 from figwasp.wasm.binary.types import read_value_type
-from figwasp.wasm.syntax import limits, opcodes
+from figwasp.wasm.syntax import immediates, limits, opcodes
+from figwasp.wasm.syntax.immediates import Immediate, number
 from figwasp.wasm.syntax.module import ConstExpr
 from figwasp.wasm.syntax.types import (
     CONCRETE,
@@ -30,7 +30,7 @@ from figwasp.wasm.syntax.types import (
 )
 from figwasp.wasm.valid.context import Context, needed
 
-__all__ = ["ANY", "ANY_REF", "BARRIER", "Checker", "FuncFacts", "Mismatch", "number", "numbers", "pair", "show"]
+__all__ = ["ANY", "ANY_REF", "BARRIER", "Checker", "FuncFacts", "Mismatch", "show"]
 
 ANY: Final = 0
 """On the operand stack: a value of unknown type, from unreachable code."""
@@ -340,8 +340,8 @@ class Checker:
 
     def block_type(self, pos: int) -> tuple[Types, Types, int]:
         """Read a block type; return its parameters, its results and the position after it."""
-        value, after = self.read(immediates.BLOCK, pos)
-        assert isinstance(value, int)
+        found, after = self.read(immediates.BLOCK, pos)
+        value = number(found)
         if value < 0:
             if ~value == EMPTY:
                 return (), (), after
@@ -378,24 +378,6 @@ class Checker:
             code = opcodes.pack(code, self.read_u32(at + 1)[0])
         name = opcodes.BY_CODE[code].text
         return Invalid(f"{problem} (at {name})", self.base + at, self.index, self.module.func_name(self.index))
-
-
-def number(value: Immediate) -> int:
-    """Insist that an immediate is a number."""
-    assert isinstance(value, int)
-    return value
-
-
-def pair(value: Immediate) -> tuple[int, int]:
-    """Insist that an immediate is two numbers."""
-    first, second = numbers(value)
-    return first, second
-
-
-def numbers(value: Immediate) -> tuple[int, ...]:
-    """Insist that an immediate is a tuple of plain numbers."""
-    assert isinstance(value, tuple)
-    return value  # type: ignore[return-value]
 
 
 def show(types: Types, more: bool = False) -> str:

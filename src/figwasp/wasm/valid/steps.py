@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import Error, Malformed
-from figwasp.wasm.binary import immediates
-from figwasp.wasm.syntax import opcodes
+from figwasp.wasm.binary.immediates import MEMORY_INDEX_FLAG
+from figwasp.wasm.syntax import immediates, opcodes
+from figwasp.wasm.syntax.immediates import numbers
 from figwasp.wasm.valid.control import enter_try_table
 from figwasp.wasm.valid.immediates import CHECKS, check_memarg
 from figwasp.wasm.valid.rules import apply
-from figwasp.wasm.valid.state import Checker, Mismatch, numbers
+from figwasp.wasm.valid.state import Checker, Mismatch
 from figwasp.wasm.valid.tables import Tables
 
 __all__ = ["UNSET", "enter_try", "explain", "memarg", "other", "take_back"]
@@ -52,7 +53,7 @@ def other(checker: Checker, tables: Tables, op: int, pos: int, height: int, dead
 def no_memory_index(checker: Checker, pos: int) -> None:
     """Insist that a memory access does not say which memory."""
     at = checker.base + pos
-    if at < len(checker.data) and checker.data[at] & immediates.MEMORY_INDEX_FLAG:
+    if at < len(checker.data) and checker.data[at] & MEMORY_INDEX_FLAG:
         raise Malformed("malformed memop flags: a memory index needs multi-memory, which is off", at)
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.features import EXECUTED, Features
-from figwasp.wasm.binary import immediates
-from figwasp.wasm.syntax import opcodes
+from figwasp.wasm.syntax import immediates, opcodes
 from figwasp.wasm.syntax.opcodes import LATER, Opcode
 from figwasp.wasm.syntax.types import EMPTY, TYPE_CODES, Types, missing_proposal
 from figwasp.wasm.valid.rules import PLANS, Plan

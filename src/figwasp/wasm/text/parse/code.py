@@ -29,8 +29,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.wasm.binary.immediates import KIND_NAMES, READERS, WRITERS, Immediate
+from figwasp.wasm.binary.immediates import READERS, WRITERS
 from figwasp.wasm.binary.leb128 import read_u32, write_unsigned
+from figwasp.wasm.syntax.immediates import KIND_NAMES, Immediate
 from figwasp.wasm.syntax.module import ConstExpr
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, BY_PREFIX, ROWS, Opcode, pack, subcode
 from figwasp.wasm.syntax.types import NON_NULL

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.wasm.binary.immediates import CATCH, CATCH_ALL, CATCH_ALL_REF, CATCH_REF, KIND_NAMES, Clause, Immediate
+from figwasp.wasm.syntax.immediates import CATCH, CATCH_ALL, CATCH_ALL_REF, CATCH_REF, KIND_NAMES, Clause, Immediate
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG
 from figwasp.wasm.syntax.opcodes import ROWS
 from figwasp.wasm.syntax.types import Types

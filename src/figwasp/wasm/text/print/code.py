@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
-from figwasp.wasm.binary.immediates import READERS, Immediate
+from figwasp.wasm.binary.immediates import READERS
 from figwasp.wasm.binary.leb128 import read_u32
 from figwasp.wasm.binary.types import read_value_type
+from figwasp.wasm.syntax.immediates import Immediate
 from figwasp.wasm.syntax.limits import MAX_LOCALS
 from figwasp.wasm.syntax.module import ConstExpr, Module
 from figwasp.wasm.syntax.names import Names

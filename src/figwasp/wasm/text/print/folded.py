@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from figwasp.wasm.binary.immediates import Immediate
+from figwasp.wasm.syntax.immediates import Immediate, block_and_clauses, number
 from figwasp.wasm.syntax.opcodes import BY_NAME, Opcode
 from figwasp.wasm.syntax.stack_effect import CLOSERS, DIVIDERS, OPENERS, Effect, block_effect, effect
 from figwasp.wasm.text.print.immediates import ImmediatePrinter, Label
@@ -135,8 +135,7 @@ class Folder:
 
     def _open(self, row: Opcode, offset: int, immediate: Immediate) -> None:
         flat = len(self._frames) >= MAX_BLOCKS
-        block = immediate[0] if isinstance(immediate, tuple) else immediate
-        assert isinstance(block, int), block
+        block = block_and_clauses(immediate)[0] if isinstance(immediate, tuple) else number(immediate)
         takes, leaves = block_effect(self._printer.module, block)
         operands: list[Node] = []
         if row.code == IF and not flat:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.wasm.binary.immediates import KIND_NAMES, Immediate
+from figwasp.wasm.syntax.immediates import KIND_NAMES, Immediate, block_and_clauses, number, numbers
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.names import Names
 from figwasp.wasm.syntax.opcodes import BY_NAME, Opcode
@@ -130,16 +130,16 @@ class ImmediatePrinter(TypePrinter):
         return ""
 
     def number(self, value: Immediate) -> str:
-        return f" {_int(value)}"
+        return f" {number(value)}"
 
     def block_type(self, value: Immediate) -> str:
-        index = _int(value)
+        index = number(value)
         if index >= 0:
             return f" (type {self.types.ref(index)})"
         return "" if index == ~EMPTY else f" (result {self.value(~index)})"
 
     def label(self, value: Immediate) -> str:
-        depth = _int(value)
+        depth = number(value)
         labels = self.labels
         if depth >= len(labels):
             return f" {depth}"
@@ -150,7 +150,7 @@ class ImmediatePrinter(TypePrinter):
         return f" {depth} (;@{label.number};)"
 
     def label_list(self, value: Immediate) -> str:
-        depths = _ints(value)
+        depths = numbers(value)
         if len(depths) <= MAX_LABEL_COMMENTS:
             return "".join(map(self.label, depths))
         for depth in set(depths):
@@ -159,112 +159,110 @@ class ImmediatePrinter(TypePrinter):
         return " " + " ".join(map(str, depths))
 
     def local(self, value: Immediate) -> str:
-        return " " + self._locals.ref(_int(value))
+        return " " + self._locals.ref(number(value))
 
     def func_index(self, value: Immediate) -> str:
-        return " " + self.funcs.ref(_int(value))
+        return " " + self.funcs.ref(number(value))
 
     def type(self, value: Immediate) -> str:
-        return " " + self.types.ref(_int(value))
+        return " " + self.types.ref(number(value))
 
     def tag(self, value: Immediate) -> str:
-        return " " + self.tags.ref(_int(value))
+        return " " + self.tags.ref(number(value))
 
     def global_(self, value: Immediate) -> str:
-        return " " + self.globals.ref(_int(value))
+        return " " + self.globals.ref(number(value))
 
     def data(self, value: Immediate) -> str:
-        return " " + self.datas.ref(_int(value))
+        return " " + self.datas.ref(number(value))
 
     def elem(self, value: Immediate) -> str:
-        return " " + self.elems.ref(_int(value))
+        return " " + self.elems.ref(number(value))
 
     def table(self, value: Immediate) -> str:
-        return " " + self.tables.ref(_int(value)) if value else ""
+        return " " + self.tables.ref(number(value)) if value else ""
 
     def memory(self, value: Immediate) -> str:
-        return " " + self.memories.ref(_int(value)) if value else ""
+        return " " + self.memories.ref(number(value)) if value else ""
 
     def memarg(self, value: Immediate) -> str:
-        align, offset, memory, *_ = _ints(value)
+        align, offset, memory, *_ = numbers(value)
         text = self.memory(memory)
         if offset:
             text += f" offset={offset}"
         return text if align == self._row.align else f"{text} align={1 << align}"
 
     def memarg_lane(self, value: Immediate) -> str:
-        return f"{self.memarg(value)} {_ints(value)[3]}"
+        return f"{self.memarg(value)} {numbers(value)[3]}"
 
     def type_table(self, value: Immediate) -> str:
-        type_, table = _ints(value)
+        type_, table = numbers(value)
         return f"{self.table(table)} (type {self.types.ref(type_)})"
 
     def data_memory(self, value: Immediate) -> str:
-        data, memory = _ints(value)
+        data, memory = numbers(value)
         return self.memory(memory) + self.data(data)
 
     def elem_table(self, value: Immediate) -> str:
-        elem, table = _ints(value)
+        elem, table = numbers(value)
         return self.table(table) + self.elem(elem)
 
     def memory_memory(self, value: Immediate) -> str:
-        target, source = _ints(value)
+        target, source = numbers(value)
         return f" {self.memories.ref(target)} {self.memories.ref(source)}" if target or source else ""
 
     def table_table(self, value: Immediate) -> str:
-        target, source = _ints(value)
+        target, source = numbers(value)
         return f" {self.tables.ref(target)} {self.tables.ref(source)}" if target or source else ""
 
     def type_type(self, value: Immediate) -> str:
-        target, source = _ints(value)
+        target, source = numbers(value)
         return self.type(target) + self.type(source)
 
     def type_field(self, value: Immediate) -> str:
-        type_, field = _ints(value)
+        type_, field = numbers(value)
         return f"{self.type(type_)} {self.fields(type_).ref(field)}"
 
     def type_u32(self, value: Immediate) -> str:
-        type_, count = _ints(value)
+        type_, count = numbers(value)
         return f"{self.type(type_)} {count}"
 
     def type_data(self, value: Immediate) -> str:
-        type_, data = _ints(value)
+        type_, data = numbers(value)
         return self.type(type_) + self.data(data)
 
     def type_elem(self, value: Immediate) -> str:
-        type_, elem = _ints(value)
+        type_, elem = numbers(value)
         return self.type(type_) + self.elem(elem)
 
     def heap_type(self, value: Immediate) -> str:
-        code = _int(value)
+        code = number(value)
         if self._row.code == REF_NULL:
             return " " + self.heap(code)
         return " " + self.value(code | NON_NULL if self._row.code in TO_NON_NULL else code)
 
     def cast(self, value: Immediate) -> str:
-        label, source, target = _ints(value)
+        label, source, target = numbers(value)
         return f"{self.label(label)} {self.value(source)} {self.value(target)}"
 
     def select_types(self, value: Immediate) -> str:
-        return self.values("result", _ints(value)) or " (result)"
+        return self.values("result", numbers(value)) or " (result)"
 
     def try_table(self, value: Immediate) -> str:
-        assert isinstance(value, tuple), value
-        block, clauses = value
-        assert isinstance(clauses, tuple), clauses
+        block, clauses = block_and_clauses(value)
         text = self.block_type(block)
         for kind, tag, label in clauses:
             text += f" ({CLAUSES[kind]}{self.tag(tag) if tag >= 0 else ''}{self.label(label)})"
         return text
 
     def f32(self, value: Immediate) -> str:
-        return " " + float_text(_int(value), 32)
+        return " " + float_text(number(value), 32)
 
     def f64(self, value: Immediate) -> str:
-        return " " + float_text(_int(value), 64)
+        return " " + float_text(number(value), 64)
 
     def v128(self, value: Immediate) -> str:
-        bits = _int(value)
+        bits = number(value)
         return " i32x4" + "".join(f" 0x{bits >> shift & 0xFFFF_FFFF:08x}" for shift in (0, 32, 64, 96))
 
     def lanes(self, value: Immediate) -> str:
@@ -315,14 +313,3 @@ _SHOWERS: Final[dict[str, Shower]] = {
 }
 SHOWERS: Final[list[Shower]] = [_SHOWERS[kind] for kind in KIND_NAMES]
 """What prints each kind of immediates, in the order of `immediates.py`."""
-
-
-def _int(value: Immediate) -> int:
-    assert isinstance(value, int), value
-    return value
-
-
-def _ints(value: Immediate) -> tuple[int, ...]:
-    """Insist that an immediate is a tuple of plain numbers."""
-    assert isinstance(value, tuple), value
-    return value  # type: ignore[return-value]

@@ -1,0 +1,42 @@
+"""Floor 0: packages whose names come from their modules when they are first used.
+
+In: which names come from which modules. Out: `__getattr__` and `__dir__` of the package, which Python asks for names that are not
+there (PEP 562).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["on_first_use"]
+
+
+def on_first_use(
+    namespace: dict[str, Any], homes: Mapping[str, str], modules: str = ""
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return `__getattr__` and `__dir__` for a package.
+
+    Args:
+        namespace: of the package, `globals()`: what has been asked for is kept there.
+        homes: full name of a module -> the names that come from it, separated by blanks.
+        modules: modules of the package that are names of it themselves, separated by blanks.
+    """
+    package = namespace["__name__"]
+    places = {name: home for home, names in homes.items() for name in names.split()}
+    inside = modules.split()
+
+    def getattr_(name: str) -> Any:
+        """Import what has been asked for, and keep it."""
+        if name in inside:
+            return importlib.import_module(f"{package}.{name}")
+        if name not in places:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        found = namespace[name] = getattr(importlib.import_module(places[name]), name)
+        return found
+
+    def dir_() -> list[str]:
+        return sorted({*namespace, *places, *inside})
+
+    return getattr_, dir_
