@@ -50,6 +50,23 @@ b0(v0: i64):
 }
 """
 
+INVOKES = """\
+func 9 "invokes" (i64, i32) -> (i32) {
+b0(v0: i64, v1: i32):
+  v2 = invoke f1 v0, v1, b1, b4 : (i32) -> (i32, i64)
+b1:
+  v3 = result v2, 1
+  v4 = invoke_ptr v3, v0, v2, b2, b3 : (i32) -> (i32)
+b2:
+  return v4
+b3:
+  v5 = i32_add v2, v1
+  return v5
+b4:
+  return v1
+}
+"""
+
 STUB = """\
 func -1 "stub" (i64) -> (i64) c {
 b0(v0: i64):
@@ -108,6 +125,36 @@ BROKEN = {
     "block without a way to it": (
         GOOD, "  return v10\n", "  return v10\nb4:\n  trap 1\n", "b4: it cannot be reached",
     ),
+    "invoke with another argument": (INVOKES, "invoke f1 v0, v1", "invoke f1 v0, v0", "operands must be"),
+    "invoke without an instance": (INVOKES, "invoke_ptr v3, v0, v2", "invoke_ptr v3, v2, v2", "operands must be"),
+    "invoke with one way on": (INVOKES, "v1, b1, b4", "v1, b1", "1 successors do not suit"),
+    "invoke with three ways on": (INVOKES, "v2, b2, b3", "v2, b2, b3, b4", "3 successors do not suit"),
+    "invoke with arguments": (INVOKES, "v2, b2, b3", "v2, b2, b3(v1)", "only a jump may carry"),
+    "invoke that goes on in its handler": (INVOKES, "v2, b2, b3", "v2, b3, b3", "nothing else may lead to where an invoke goes on"),
+    "another edge to where an invoke goes on": (
+        INVOKES, "  v5 = i32_add v2, v1\n  return v5\n", "  jump b2\n", "nothing else may lead to where an invoke goes on",
+    ),
+    "result of an invoke in its handler": (
+        INVOKES, "b4:\n", "b4:\n  v6 = result v2, 1\n", "must follow its call",
+    ),
+    "result of an invoke after something": (
+        INVOKES, "  v3 = result v2, 1\n", "  v6 = i32_eqz v1\n  v3 = result v2, 1\n", "must follow its call",
+    ),
+    "result of an invoke twice": (
+        INVOKES, "  v3 = result v2, 1\n", "  v3 = result v2, 1\n  v6 = result v2, 1\n", "must follow its call",
+    ),
+    "result of an invoke further on": (
+        INVOKES, "b2:\n", "b2:\n  v6 = result v2, 1\n", "must follow its call",
+    ),
+    "value of an invoke in its handler": (INVOKES, "  return v1\n", "  return v2\n", "v2 does not dominate this use"),
+    "value of an inner invoke in its handler": (INVOKES, "i32_add v2, v1", "i32_add v4, v1", "v4 does not dominate this use"),
+    "result of an invoke used in its handler": (
+        INVOKES, "b4:\n", "b4:\n  i64_store v3, v0, global+8\n", "v3 does not dominate this use",
+    ),
+    "value of an invoke as its own operand": (INVOKES, "v3, v0, v2, b2", "v3, v0, v4, b2", "v4 does not dominate this use"),
+    "invoke inside of a block": (
+        INVOKES, "  v4 = invoke_ptr", "  invoke f1 v0 : () -> ()\n  v4 = invoke_ptr", "terminators are last",
+    ),
     "function without instance": (GOOD, "(i64, i32) -> (i32) {", "(i32, i64) -> (i32) {", "the first parameter must be the instance"),
     "entry of other parameters": (GOOD, "(i64, i32) -> (i32) {", "(i64, i64) -> (i32) {", "the entry's parameters differ"),
     "two results for C": (STUB, "(i64) -> (i64) c", "(i64) -> (i64, i64) c", "a C function has one result at most"),
@@ -157,6 +204,12 @@ DAMAGED = {
     "region": (GOOD, "v6", "aux", ops.memory_aux(0, 5), "v6.*there is no region 5"),
     "region below 0": (GOOD, "v6", "aux", ops.memory_aux(0, -1), "there is no region -1"),
     "call of no function": (GOOD, "v4", "aux", Call(bytes((ops.I32,)), bytes((ops.I32, ops.I64))), "call has no target -1"),
+    "invoke of another type": (INVOKES, "v2", "type", ops.I64, "the result must be i32"),
+    "invoke of no function": (INVOKES, "v2", "aux", Call(bytes((ops.I32,)), bytes((ops.I32, ops.I64))), "invoke has no target -1"),
+    "invoke through a pointer, of a function": (
+        INVOKES, "v4", "aux", Call(bytes((ops.I32,)), bytes((ops.I32,)), 7), "invoke_ptr has no target 7",
+    ),
+    "bits for an invoke": (INVOKES, "v2", "aux", 0, "aux must be a Call"),
     "pointer with a target": (CALLS, "v3", "aux", Call(b"", bytes((ops.I32,)), 7), "call_ptr has no target 7"),
     "code": (GOOD, "b3", "code", [], "must not be empty"),
     "successor from elsewhere": (GOOD, "b2", "succs", [FOREIGN], "b2 is not in the function"),
@@ -181,7 +234,9 @@ SHAPES: list[tuple[str, str, str | None]] = [
 
 def _parse(text: str) -> Func:
     func = parse(text)
-    if len(func.blocks) > 1:
+    if func.name == "invokes":
+        order.dominators(func)
+    elif len(func.blocks) > 1:
         entry, loop, again, after, *_ = func.blocks
         loop.dom = entry
         again.dom = after.dom = loop
@@ -220,7 +275,7 @@ def _shape(edges: str, depths: str = "") -> Func:
     return func
 
 
-@pytest.mark.parametrize("text", [GOOD, CALLS, STUB])
+@pytest.mark.parametrize("text", [GOOD, CALLS, STUB, INVOKES])
 def test_a_good_function_passes(text: str) -> None:
     verify(_parse(text))
 

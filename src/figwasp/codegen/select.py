@@ -23,6 +23,7 @@ from typing import Final
 
 from figwasp.codegen.mach import JUMP, NONE, CallSite, MBlock, MFunc, MInst
 from figwasp.codegen.target import Target
+from figwasp.errors import Unsupported, printable
 from figwasp.ir import ops
 from figwasp.ir.func import Block, Func, Value
 
@@ -351,3 +352,13 @@ class Selector:
 
 Rule = Callable[[Selector, Value, int], None]
 """(selector, value, its register or 0)."""
+
+
+def _later(s: Selector, value: Value, _rd: int) -> None:
+    func = s.func
+    message = f"function {func.index} ({printable(func.name)}): no support for {ops.NAMES[value.op]} yet"
+    raise Unsupported(message, "exceptions")
+
+
+LATER: Final[dict[int, Rule]] = dict.fromkeys(ops.INVOKES, _later)
+"""What no machine has rules for yet: calls with a handler."""

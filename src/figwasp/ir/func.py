@@ -1,8 +1,9 @@
 """Floor 2: the SSA form. Three classes: a function holds blocks, a block holds values, an instruction is its value.
 
 Blocks take parameters instead of phis; an edge carries one argument per parameter. A terminator is the last value of its
-block. Values refer to their operands and never to blocks, parameters do not refer to their arguments: the graph of values
-is acyclic, so reference counting frees it. Blocks refer to each other; `Func.release` cuts that.
+block; that of an `invoke` is defined where the first successor begins. Values refer to their operands and never to blocks,
+parameters do not refer to their arguments: the graph of values is acyclic, so reference counting frees it. Blocks refer to
+each other; `Func.release` cuts that.
 """
 
 from __future__ import annotations

@@ -238,7 +238,7 @@ CALL_BUILTIN: Final = _op("call_builtin", "*", VOID, "k", "call of the runtime",
 CALL_C: Final = _op("call_c", "*", VOID, "k", "call by the C convention on the current stack, the native one; in functions of convention c only", "Call", "address, params...")
 ENTER_WASM: Final = _op("enter_wasm", "*", VOID, "k", "switch to the wasm stack and call; every register is lost but the context's, and the context's trap code tells whether the results are valid; in functions of convention c only", "Call", "code, instance, params...")
 CALL_NATIVE: Final = _op("call_native", "*", VOID, "k", "switch to the native stack and call by the C convention; at most 4 parameters and 1 result", "Call", "address, params...")
-RESULT: Final = _op("result", "*", VOID, "", "a result of a call beyond the first, which is the value of the call itself; stands right after the call, in order", "1, 2, ...", "call")
+RESULT: Final = _op("result", "*", VOID, "", "a result of a call beyond the first, which is the value of the call itself; stands right after the call, in order, or where the first successor of an `invoke` begins", "1, 2, ...", "call")
 TRAPIF: Final = _op("trapif", "i", VOID, "t", "trap if the condition is not 0", "trap code", "condition")
 POLL: Final = _op("poll", "", VOID, "k", "compare the stack pointer with the context's limit; on the slow path, out of line, anything may run; changes no register")
 FUEL: Final = _op("fuel", "", VOID, "k", "take that much from the context's fuel; when less than nothing is left, the slow path, out of line; changes no register", "amount")
@@ -249,7 +249,12 @@ RETURN: Final = _op("return", "*", VOID, "z", "return these results", "", "resul
 TRAP: Final = _op("trap", "", VOID, "z", "trap", "trap code")
 UNWIND: Final = _op("unwind", "", VOID, "z", "leave wasm for the innermost entry, the trap code being recorded in the context")
 TAIL_PTR: Final = _op("tail_ptr", "*", VOID, "z", "leave this frame and jump to a code address with an instance; the callee returns this function's results", "Call", "code, instance, params...")
+INVOKE: Final = _op("invoke", "*", VOID, "kz", "`call`, then go to the first successor; to the second, the handler, if the callee throws", "Call: function index", "instance, params...")
+INVOKE_PTR: Final = _op("invoke_ptr", "*", VOID, "kz", "`call_ptr`, then go to the first successor; to the second, the handler, if the callee throws", "Call", "code, instance, params...")
 COUNT: Final = len(NAMES)
+
+INVOKES: Final = frozenset((INVOKE, INVOKE_PTR))
+"""Terminators that have results: they are there where the first successor begins, and at the handler they are not."""
 
 LOAD_OF: Final = [BY_NAME[name] for name in types.LOADS]
 STORE_OF: Final = [BY_NAME[name] for name in types.STORES]

@@ -3,7 +3,8 @@
 Goes in: a function whose blocks stand so that every edge leads forward, or back to a loop header that dominates its start.
 That is how wasm code comes, and every pass keeps it. Comes out: the same with
 
-    * no unreachable block, no empty block that could be jumped over, no block that could be part of its only predecessor;
+    * no unreachable block, no empty block that could be jumped over, no block that could be part of its only predecessor (that of
+      an `invoke` keeps its first successor: nothing else may lead where its results begin);
     * `preds`, `depth`, `loop`, `dom` right, `id` the place in the layout;
     * the blocks of every loop contiguous: what stood among them but leaves the loop comes after it;
     * blocks that end in a trap last, since they are unlikely.
@@ -64,8 +65,12 @@ def _bypass(func: Func) -> bool:
     changed = False
     for block in reversed(func.blocks):
         changed |= _unbranch(func, block)
-        jumps = block.code[-1].op == ops.JUMP
+        op = block.code[-1].op
+        jumps = op == ops.JUMP
+        stays = block.succs[0] if op in ops.INVOKES else None
         for slot, succ in enumerate(block.succs):
+            if succ is stays:
+                continue
             if len(succ.code) != 1 or succ.code[0].op != ops.JUMP or succ.params or succ.loop:
                 continue
             target = succ.succs[0]

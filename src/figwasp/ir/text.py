@@ -40,7 +40,7 @@ _REGIONS: Final = {
     ops.REGION_NATIVE: "native",
 }
 _REGION_NUMBERS: Final = {name: number for number, name in _REGIONS.items()}
-_CALL_LETTERS: Final = {ops.CALL: "f", ops.CALL_BUILTIN: "builtin"}
+_CALL_LETTERS: Final = {ops.CALL: "f", ops.INVOKE: "f", ops.CALL_BUILTIN: "builtin"}
 _ACCESS: Final = ops.READS | ops.WRITES
 _AUX: Final = frozenset((ops.RESULT, ops.TRAPIF, ops.TRAP, ops.FRAME_AREA, ops.FUEL))
 """Operations whose aux is shown as a number."""

@@ -2,7 +2,7 @@
 
 Goes in: a function. Comes out: nothing, or `BrokenFunc` naming function, block and value: then some pass is wrong, never the
 guest. It trusts nothing that passes compute (predecessors, dominators, depths, loops) and finds these on its own, with
-slow and simple methods. docs/ir.md lists the rules, each with what is said here when it is broken.
+slow and simple methods (`graph.py`). docs/ir.md lists the rules, each with what is said here when it is broken.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 from figwasp.errors import TRAP_MESSAGES
 from figwasp.ir import builtins, ops
 from figwasp.ir.func import CONV_C, CONV_WASM, PARAM, Block, Call, Func, Value
+from figwasp.ir.graph import immediate_dominators, intervals, reverse_postorder
 from figwasp.ir.text import show_value
 from figwasp.ir.types import BITS, BY_LETTER
 
@@ -26,9 +27,12 @@ _LEAD: Final = {
     ops.ENTER_WASM: 2,
     ops.CALL_NATIVE: 1,
     ops.TAIL_PTR: 2,
+    ops.INVOKE: 1,
+    ops.INVOKE_PTR: 2,
 }
 """Operands of a call before the parameters: code, instance or address."""
-_TARGETS: Final = {ops.CALL: range(1 << 31), ops.CALL_BUILTIN: range(builtins.COUNT)}
+_FUNCTIONS: Final = range(1 << 31)
+_TARGETS: Final = {ops.CALL: _FUNCTIONS, ops.INVOKE: _FUNCTIONS, ops.CALL_BUILTIN: range(builtins.COUNT)}
 """What `Call.target` may be; that of other calls is -1."""
 
 
@@ -77,6 +81,7 @@ class _Checker:
     def check_values(self) -> None:
         """Check ids, operands and results of all values."""
         seen: set[int] = set()
+        starts = {block: end for block, end in map(_continuation, self.func.blocks) if end is not None}
         for block in self.func.blocks:
             self.block = block
             for value in block.params:
@@ -92,12 +97,14 @@ class _Checker:
                 self.expect(last == bool(ops.FLAGS[value.op] & ops.TERMINATOR), "terminators are last, and only they")
                 self._check_operands(value)
                 if value.op == ops.RESULT:
-                    before = block.code[number - 1] if number else value
-                    call = value.args[0]
-                    follows = before is call or (before.op == ops.RESULT and before.args[0] is call)
-                    self.expect(follows and (before is call or before.aux < value.aux), "a result must follow its call")  # type: ignore[operator]
+                    self._check_result(value, block.code[number - 1] if number else starts.get(block, value))
             self.value = None
             self.expect(bool(block.code), "a block must not be empty")
+
+    def _check_result(self, value: Value, before: Value) -> None:
+        call = value.args[0]
+        follows = before is call or (before.op == ops.RESULT and before.args[0] is call)
+        self.expect(follows and (before is call or before.aux < value.aux), "a result must follow its call")  # type: ignore[operator]
 
     def _check_id(self, value: Value, seen: set[int]) -> None:
         self.expect(0 <= value.id < self.func.num_values, f"id out of range {self.func.num_values}")
@@ -213,6 +220,9 @@ class _Checker:
                 preds[succ.id].append(block.id)
         for block in blocks:
             self.block = block
+            if block.code[-1].op in ops.INVOKES:
+                alone = preds[block.succs[0].id] == [block.id]
+                self.expect(alone, "nothing else may lead to where an invoke goes on")
             same = sorted(pred.id for pred in block.preds) == preds[block.id]
             self.expect(same and all(blocks[pred.id] is pred for pred in block.preds), "its predecessors are wrong")
 
@@ -221,7 +231,7 @@ class _Checker:
         count = len(block.succs)
         if op == ops.JUMP:
             wanted = count == 1
-        elif op == ops.BRIF:
+        elif op == ops.BRIF or op in ops.INVOKES:
             wanted = count == 2
         elif op == ops.BRTABLE:
             wanted = count >= 1
@@ -237,7 +247,7 @@ class _Checker:
         """Check that every definition comes before its uses on every path, and the loops."""
         blocks = self.func.blocks
         parents = self._dominators()
-        opened, closed = _intervals(parents)
+        opened, closed = intervals(parents)
         home: dict[Value, Block] = {}
         place: dict[Value, int] = {}
         for block in blocks:
@@ -247,6 +257,10 @@ class _Checker:
             for number, value in enumerate(block.code):
                 home[value] = block
                 place[value] = number
+            start, invoke = _continuation(block)
+            if invoke is not None:
+                home[invoke] = start
+                place[invoke] = -1
         for block in blocks:
             self.block = block
             right = blocks[parents[block.id]] if block.id else None
@@ -268,29 +282,13 @@ class _Checker:
         self._check_loops(opened, closed)
 
     def _dominators(self) -> list[int]:
-        """Return immediate dominators, by iteration over a reverse postorder (Cooper, Harvey, Kennedy)."""
+        """Return immediate dominators; every block has one but the entry, whose own it is."""
         blocks = self.func.blocks
-        order = _reverse_postorder(blocks)
-        rank = [-1] * len(blocks)
-        for number, block in enumerate(order):
-            rank[block.id] = number
+        reached = {block.id for block in reverse_postorder(blocks)}
         for block in blocks:
             self.block = block
-            self.expect(rank[block.id] >= 0, "it cannot be reached")
-        doms = [-1] * len(blocks)
-        doms[0] = 0
-        changed = True
-        while changed:
-            changed = False
-            for block in order[1:]:
-                new = -1
-                for pred in block.preds:
-                    if doms[pred.id] >= 0:
-                        new = pred.id if new < 0 else _meet(new, pred.id, doms, rank)
-                if doms[block.id] != new:
-                    doms[block.id] = new
-                    changed = True
-        return doms
+            self.expect(block.id in reached, "it cannot be reached")
+        return immediate_dominators(blocks)
 
     def _check_loops(self, opened: list[int], closed: list[int]) -> None:
         """Check that loops have one entry, are contiguous, and that flags and depths are right."""
@@ -327,52 +325,12 @@ class _Checker:
             self.expect(block.depth == depths[block.id], f"its depth must be {depths[block.id]}")
 
 
-def _meet(a: int, b: int, doms: list[int], rank: list[int]) -> int:
-    while a != b:
-        if rank[a] > rank[b]:
-            a = doms[a]
-        else:
-            b = doms[b]
-    return a
-
-
-def _reverse_postorder(blocks: list[Block]) -> list[Block]:
-    seen = {0}
-    order: list[Block] = []
-    work = [(blocks[0], 0)]
-    while work:
-        block, number = work.pop()
-        if number < len(block.succs):
-            work.append((block, number + 1))
-            succ = block.succs[number]
-            if succ.id not in seen:
-                seen.add(succ.id)
-                work.append((succ, 0))
-        else:
-            order.append(block)
-    order.reverse()
-    return order
-
-
-def _intervals(parents: list[int]) -> tuple[list[int], list[int]]:
-    """Number the nodes of a tree so that a subtree is an interval; return beginnings and ends."""
-    children: list[list[int]] = [[] for _ in parents]
-    for number in range(1, len(parents)):
-        children[parents[number]].append(number)
-    opened = [0] * len(parents)
-    closed = [0] * len(parents)
-    clock = 0
-    work = [0]
-    while work:
-        number = work.pop()
-        if number >= 0:
-            clock += 1
-            opened[number] = clock
-            work.append(~number)
-            work += children[number]
-        else:
-            closed[~number] = clock
-    return opened, closed
+def _continuation(block: Block) -> tuple[Block, Value | None]:
+    """Return where the results of an `invoke` at the end of a block are defined, and the `invoke`; None without one."""
+    end = block.code[-1] if block.code else None
+    if end is not None and end.op in ops.INVOKES and block.succs:
+        return block.succs[0], end
+    return block, None
 
 
 def _shown(value: Value, block: Block | None) -> str:

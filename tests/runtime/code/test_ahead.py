@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import figwasp
+from figwasp.codegen.code import Code
 from figwasp.runtime.code import ahead
 from figwasp.runtime.code.ahead import BackgroundCompiler
 from figwasp.runtime.code.translate import Translator
@@ -79,7 +80,7 @@ def test_what_is_made_there_is_what_would_be_made_here(none_left: None, engine: 
     wait_for(module, 11)
     for index, code in other(module)._made.items():
         here = module.code._translator.translate(index)
-        for name in ("name", "index", "data", "text_size", "relocs", "traps", "positions", "frame_size", "frame_size_exceptions"):
+        for name in Code.__slots__:
             assert getattr(code, name) == getattr(here, name), (index, name)
     instance = figwasp.load(module)
     assert instance.f0(5) == expected
@@ -119,6 +120,18 @@ def test_what_cannot_be_compiled_raises_where_it_is_called(none_left: None) -> N
 def test_it_goes_on_when_the_other_process_is_killed(none_left: None) -> None:
     module = begin(chain(12))
     os.kill(other(module)._pid, signal.SIGKILL)
+    assert figwasp.load(module).f0(5) == figwasp.load(figwasp.Module(figwasp.wat(chain(12)))).f0(5)
+    other(module).close()
+
+
+def test_it_goes_on_when_what_comes_is_damaged(none_left: None) -> None:
+    """Code that is not as it was sent ends the other process's part, and is made here."""
+    module = begin(chain(12))
+    wait_for(module, 1)
+    damaged = ahead._ANSWER.pack(ahead._MADE, 5, 64) + bytes(64)
+    other(module)._data[:0] = damaged
+    other(module)._receive()
+    assert other(module)._pid == 0 and 5 not in other(module)._made
     assert figwasp.load(module).f0(5) == figwasp.load(figwasp.Module(figwasp.wat(chain(12)))).f0(5)
     other(module).close()
 

@@ -20,7 +20,7 @@ from figwasp.ir.fold import FOLD, UNDEFINED
 from figwasp.ir.func import Block, Call, Func, Value
 from figwasp.ir.types import BITS
 
-__all__ = ["Environment", "Evaluator", "NativeMemory", "OutOfSteps", "Trapped", "Undefined", "Unwound"]
+__all__ = ["Environment", "Evaluator", "NativeMemory", "OutOfSteps", "Thrown", "Trapped", "Undefined", "Unwound"]
 
 _MASK: Final = (1 << 64) - 1
 _FRAME_AREAS: Final = 0x7F00_0000_0000
@@ -44,6 +44,10 @@ class Trapped(Exception):
 
 class Unwound(Exception):
     """The function has left wasm by `unwind`."""
+
+
+class Thrown(Exception):
+    """A function has ended by throwing: an `invoke` of it goes to its handler, and whoever else calls it ends likewise."""
 
 
 class Undefined(AssertionError):
@@ -127,7 +131,11 @@ class Environment:
         self.spent = 0
 
     def call(self, op: int, call: Call, args: list[int], pos: int) -> list[int]:
-        """Make a call of whatever kind and return the results."""
+        """Make a call of whatever kind (an `invoke` is a `call` here) and return the results.
+
+        Raises:
+            Thrown: the callee throws.
+        """
         raise Undefined(f"{ops.NAMES[op]} at {pos:#x}: nobody is there to call")
 
 
@@ -163,7 +171,7 @@ class Evaluator:
         """Evaluate a function and return its results.
 
         Raises:
-            Trapped, Unwound: it leaves in another way than by returning.
+            Trapped, Thrown, Unwound: it leaves in another way than by returning.
             OutOfSteps: it takes too long.
             Undefined: it is wrong.
         """
@@ -241,7 +249,9 @@ class _Frame:
         if op == ops.UNWIND:
             raise Unwound
         slot = 0
-        if op == ops.BRIF:
+        if op in ops.INVOKES:
+            slot = self._invoke(value)
+        elif op == ops.BRIF:
             slot = 0 if args[0] else 1
         elif op == ops.BRTABLE:
             slot = min(args[0], len(block.succs) - 1)
@@ -277,6 +287,15 @@ class _Frame:
         """Return base + index + offset, which does not wrap for what can be an address."""
         return sum(operands) + ops.aux_offset(_int(value)) & _MASK
 
+    def _invoke(self, value: Value) -> int:
+        """Call and return which successor comes next; on the way to the handler there are no results, not even earlier ones."""
+        self._values[value.id] = None
+        try:
+            self.call(value)
+        except Thrown:
+            return 1
+        return 0
+
     def call(self, value: Value) -> None:
         results = self._call(value)
         self._results[value.id] = results
@@ -286,7 +305,8 @@ class _Frame:
     def _call(self, value: Value) -> list[int]:
         call = value.aux
         assert isinstance(call, Call)
-        results = self._environment.call(value.op, call, self.operands(value), value.pos)
+        op = _PLAIN.get(value.op, value.op)
+        results = self._environment.call(op, call, self.operands(value), value.pos)
         if len(results) != len(call.results):
             raise Undefined(f"{ops.NAMES[value.op]} at {value.pos:#x} returned {len(results)} results")
         return results
@@ -304,6 +324,10 @@ class _Frame:
 
     def nothing(self, value: Value) -> None:
         """Do nothing."""
+
+
+_PLAIN: Final = {ops.INVOKE: ops.CALL, ops.INVOKE_PTR: ops.CALL_PTR}
+"""What an environment sees of calls that have a handler."""
 
 
 def _int(value: Value) -> int:

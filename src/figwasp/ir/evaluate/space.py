@@ -142,6 +142,7 @@ class AddressSpace(Environment):
 
         Raises:
             Trapped: it trapped.
+            Thrown: it threw.
             OutOfSteps: it took too many steps.
         """
         code = self.native.read(func.address + layout.FUNCREF_CODE)

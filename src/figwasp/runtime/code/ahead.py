@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import gc
 import heapq
-import marshal
 import os as _os
 import select
 import signal
@@ -26,11 +25,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from figwasp.codegen.code import Code
+from figwasp.codegen.serial import BadCode, from_bytes, to_bytes
 from figwasp.errors import Error
 from figwasp.runtime.platform import linux
 
 if TYPE_CHECKING:
+    from figwasp.codegen.code import Code
     from figwasp.runtime.code.translate import Translator
 
 __all__ = ["BackgroundCompiler", "possible"]
@@ -140,7 +140,11 @@ class BackgroundCompiler:
             place += _ANSWER.size
             self._at_work = index if kind == _BEGUN else -1
             if kind == _MADE:
-                self._made[index] = _unpack(bytes(data[place : place + size]))
+                try:
+                    self._made[index] = from_bytes(bytes(data[place : place + size]))
+                except BadCode:  # whatever is wrong there, here it goes without
+                    self.close()
+                    return
             place += size
         del data[:place]
 
@@ -162,18 +166,6 @@ class BackgroundCompiler:
                 _os.waitpid(pid, 0 if wait else _os.WNOHANG)
             except OSError:
                 pass  # somebody else has waited for it
-
-
-def _pack(code: Code) -> bytes:
-    fields = (code.name, code.index, code.data, code.text_size, code.relocs)
-    return marshal.dumps((*fields, code.traps, code.positions, code.frame_size, code.frame_size_exceptions))
-
-
-def _unpack(data: bytes) -> Code:
-    fields = marshal.loads(data)  # which this process's own child has written
-    code = Code(fields[0], fields[1])
-    code.data, code.text_size, code.relocs, code.traps, code.positions, code.frame_size, code.frame_size_exceptions = fields[2:]
-    return code
 
 
 def _child_main(make: Callable[[], Translator], called: int, made: int, parent: int, elsewhere: set[int]) -> NoReturn:
@@ -292,7 +284,7 @@ class CompileWorker:
 
     def _make(self, index: int) -> None:
         try:
-            data = _pack(self._translator.translate(index))
+            data = to_bytes(self._translator.translate(index))
         except (Error, MemoryError):
             self._send(_REFUSED, index)
         else:

@@ -1,0 +1,181 @@
+"""Floor 3: the serial form of `Code`, for another process and for a file.
+
+In: `Code`. Out: bytes, and from bytes `Code` again, or `BadCode`. The form, little-endian throughout:
+
+    magic, version, checksum: the CRC-32 of magic and version, then of all that follows
+    index, frame size, incoming, bytes of text, bytes of the name, bytes of data, rows of each table
+    the name in UTF-8, the data, the tables as one block of unsigned 32-bit numbers: of each table column by column
+
+The sizes in front give the size of the whole, which has to be that of what is read: with that one comparison nothing is made that
+the bytes at hand do not fill, whatever they claim. The checksum finds what got damaged, not what was forged: whoever can write here
+can write machine code. What is read is consistent all the same: offsets lie inside of the code, what relocations refer to is there.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from binascii import crc32
+from operator import lt
+from struct import Struct
+from typing import Final
+
+from figwasp.codegen.code import AS_PUSHED, FIELD_ADDRESS, FIELD_NEAR, RELOC_STUB, STUB_COUNT, Code
+from figwasp.ir import builtins
+
+__all__ = ["VERSION", "BadCode", "from_bytes", "to_bytes"]
+
+VERSION: Final = 1
+"""Goes up with every change of the form, and of what its numbers mean: of kinds of relocations, stubs, builtins, trap codes."""
+
+_HEAD: Final = Struct("<4sI").pack(b"fwco", VERSION)
+_SEED: Final = crc32(_HEAD)
+_CHECKSUM: Final = Struct("<I")
+_FIELDS: Final = Struct("<iIi10I")
+_BODY: Final = len(_HEAD) + _CHECKSUM.size
+_START: Final = _BODY + _FIELDS.size
+_CELL: Final = "I"
+_CELL_SIZE: Final = 4
+_SWAP: Final = sys.byteorder == "big"
+_LEAST_FIELD: Final = 4  # bytes of a field of whatever kind
+_ADDRESS_FIELD: Final = 8
+_TARGETS: Final = (1 << 32, builtins.COUNT, STUB_COUNT)
+"""How many targets a relocation of each kind can have; how many functions there are only the module says."""
+
+
+class BadCode(ValueError):
+    """Bytes that are not the serial form of a `Code`, or not of this version."""
+
+
+def to_bytes(code: Code) -> bytes:
+    """Return the serial form of code.
+
+    Raises:
+        UnicodeEncodeError: its name has a surrogate, which no function of a module has.
+        OverflowError, struct.error: a number does not fit its place, which no compiler makes.
+    """
+    name = code.name.encode()
+    data = code.data
+    relocs, traps, positions, exceptions = code.relocs, code.traps, code.positions, code.frame_size_exceptions
+    pushed, saved, handlers = code.pushed, code.saved, code.handlers
+    fields = _FIELDS.pack(
+        code.index, code.frame_size, code.incoming, code.text_size, len(name), len(data),
+        len(relocs), len(traps), len(positions), len(exceptions), len(pushed), len(saved), len(handlers),
+    )  # fmt: skip
+    numbers: list[int] = []
+    for table in (relocs, traps, positions, exceptions, pushed, saved, handlers):
+        for column in zip(*table):
+            numbers += column
+    cells = array(_CELL, numbers)
+    if _SWAP:
+        cells.byteswap()
+    body = b"".join((fields, name, data, cells))
+    return _HEAD + _CHECKSUM.pack(crc32(body, _SEED)) + body
+
+
+def from_bytes(data: bytes) -> Code:
+    """Return the code of a serial form.
+
+    Raises:
+        BadCode: it is none, or of another version, or damaged.
+    """
+    _check(data)
+    index, frame_size, incoming, text_size, name_size, size, *counts = _FIELDS.unpack_from(data, _BODY)
+    relocs, _, _, _, _, _, handlers = counts
+    place = _START + name_size
+    end = place + size
+    if end + 2 * _CELL_SIZE * (sum(counts) + relocs + handlers) != len(data):
+        raise BadCode("the sizes are not those of what is there")
+    if text_size > size or incoming < AS_PUSHED:
+        raise BadCode("the text is larger than the data, or less than nothing is popped")
+    try:
+        name = data[_START:place].decode()
+    except UnicodeDecodeError:
+        raise BadCode("the name is not UTF-8") from None
+    code = Code(name, index)
+    code.data = data[place:end]
+    code.text_size = text_size
+    code.frame_size = frame_size
+    code.incoming = incoming
+    cells = array(_CELL, data[end:])
+    if _SWAP:
+        cells.byteswap()
+    _read_tables(code, cells.tolist(), counts)
+    return code
+
+
+def _check(data: bytes) -> None:
+    """See that the bytes begin as they should, and are those that were written."""
+    if len(data) < _START:
+        raise BadCode(f"{len(data)} bytes are too few")
+    if data[: len(_HEAD)] != _HEAD:
+        raise BadCode("not the serial form of code, or not of this version")
+    if _CHECKSUM.unpack_from(data, len(_HEAD))[0] != crc32(memoryview(data)[_BODY:], _SEED):
+        raise BadCode("the checksum is not that of what is there")
+
+
+def _read_tables(code: Code, cells: list[int], counts: list[int]) -> None:
+    """Fill in the tables; there are as many cells as the counts say."""
+    relocs, traps, positions, exceptions, pushed, saved, handlers = counts
+    text = code.text_size
+    start = 4 * relocs
+    if relocs:
+        code.relocs = _relocs(cells, relocs, len(code.data))
+    if traps:
+        code.traps = _places(cells, start, traps, text)
+        start += 2 * traps
+    if positions:
+        code.positions = _places(cells, start, positions, text)
+        start += 2 * positions
+    if exceptions:
+        code.frame_size_exceptions = _places(cells, start, exceptions, text)
+        start += 2 * exceptions
+    if pushed:
+        code.pushed = _places(cells, start, pushed, text)
+        start += 2 * pushed
+    if saved:
+        code.saved = _saved(cells, start, saved, code.frame_size)
+        start += 2 * saved
+    if handlers:
+        code.handlers = _handlers(cells[start:], handlers, text)
+
+
+def _places(cells: list[int], start: int, count: int, text: int) -> list[tuple[int, int]]:
+    """Return the rows of a table of places in the text and something about each."""
+    middle = start + count
+    offsets = cells[start:middle]
+    if max(offsets) > text:
+        raise BadCode("a place is outside of the text")
+    return list(zip(offsets, cells[middle : middle + count]))
+
+
+def _relocs(cells: list[int], count: int, size: int) -> list[tuple[int, int, int, int]]:
+    offsets = cells[:count]
+    fields = cells[count : 2 * count]
+    kinds = cells[2 * count : 3 * count]
+    targets = cells[3 * count : 4 * count]
+    inside = max(offsets) + _LEAST_FIELD <= size
+    if max(fields) != FIELD_NEAR:
+        wide = [offset for offset, field in zip(offsets, fields) if field == FIELD_ADDRESS]
+        inside = inside and max(wide, default=0) + _ADDRESS_FIELD <= size
+    if not inside:
+        raise BadCode("a field is outside of the data")
+    if max(kinds) > RELOC_STUB or not all(map(lt, targets, map(_TARGETS.__getitem__, kinds))):
+        raise BadCode("a field refers to what there is not")
+    return list(zip(offsets, fields, kinds, targets))
+
+
+def _saved(cells: list[int], start: int, count: int, frame_size: int) -> list[tuple[int, int]]:
+    middle = start + count
+    offsets = cells[middle : middle + count]
+    if max(offsets) >= frame_size:
+        raise BadCode("a register is saved outside of the frame")
+    return list(zip(cells[start:middle], offsets))
+
+
+def _handlers(cells: list[int], count: int, text: int) -> list[tuple[int, int, int, int]]:
+    offsets = cells[:count]
+    pads = cells[3 * count :]
+    if max(offsets) > text or max(pads) >= text:
+        raise BadCode("a handler is outside of the text")
+    return list(zip(offsets, cells[count : 2 * count], cells[2 * count : 3 * count], pads))
