@@ -17,7 +17,7 @@ from typing import Final
 from figwasp.codegen.mach import NONE, STACK
 from figwasp.codegen.target import Target
 from figwasp.errors import Unsupported
-from figwasp.ir.types import CELL, CELLS, CLASSES, I64
+from figwasp.ir.types import CELL, CELLS, CLASSES, I64, WHOLE
 
 
 class Signature:
@@ -104,6 +104,12 @@ def assign(types: bytes, registers: list[list[int]]) -> tuple[list[int], int]:
             locs.append(STACK + first)
             cells = first + size
     return locs, cells
+
+
+def buffer_layout(types: bytes) -> tuple[list[int], int]:
+    """Lay out values in a buffer: return the offset in bytes of each, and how many cells they take together."""
+    locations, cells = assign(types, [[] for _ in WHOLE])
+    return [CELL * (location - STACK) for location in locations], cells
 
 
 def stack_size(cells: int) -> int:

@@ -16,11 +16,19 @@ from __future__ import annotations
 import sys
 from array import array
 from binascii import crc32
-from operator import lt
 from struct import Struct
 from typing import Final
 
-from figwasp.codegen.code import AS_PUSHED, FIELD_ADDRESS, FIELD_NEAR, RELOC_STUB, STUB_COUNT, Code
+from figwasp.codegen.code import (
+    AS_PUSHED,
+    FIELD_ADDRESS,
+    FIELD_NEAR,
+    RELOC_BUILTIN,
+    RELOC_CELL,
+    RELOC_STUB,
+    STUB_COUNT,
+    Code,
+)
 from figwasp.ir import builtins
 
 __all__ = ["VERSION", "BadCode", "from_bytes", "to_bytes"]
@@ -39,8 +47,8 @@ _CELL_SIZE: Final = 4
 _SWAP: Final = sys.byteorder == "big"
 _LEAST_FIELD: Final = 4  # bytes of a field of whatever kind
 _ADDRESS_FIELD: Final = 8
-_TARGETS: Final = (1 << 32, builtins.COUNT, STUB_COUNT)
-"""How many targets a relocation of each kind can have; how many functions there are only the module says."""
+_TARGETS: Final = {RELOC_BUILTIN: builtins.COUNT, RELOC_STUB: STUB_COUNT}
+"""How many targets there are for a relocation of each kind; how many functions only the module says."""
 
 
 class BadCode(ValueError):
@@ -160,7 +168,8 @@ def _relocs(cells: list[int], count: int, size: int) -> list[tuple[int, int, int
         inside = inside and max(wide, default=0) + _ADDRESS_FIELD <= size
     if not inside:
         raise BadCode("a field is outside of the data")
-    if max(kinds) > RELOC_STUB or not all(map(lt, targets, map(_TARGETS.__getitem__, kinds))):
+    known = max(kinds) <= RELOC_STUB
+    if not known or [kind for target, kind in zip(targets, kinds) if kind != RELOC_CELL and target >= _TARGETS[kind]]:
         raise BadCode("a field refers to what there is not")
     return list(zip(offsets, fields, kinds, targets))
 

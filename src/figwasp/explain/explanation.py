@@ -12,8 +12,7 @@ from time import perf_counter
 from typing import Final
 
 from figwasp.api.module import Module
-from figwasp.codegen.isa import host, named
-from figwasp.codegen.target import Target
+from figwasp.codegen.isa import host_or_any
 from figwasp.errors import Error, Unsupported
 from figwasp.explain.joined import joined
 from figwasp.explain.products import Compilation, Line, Product, compile
@@ -168,14 +167,6 @@ def _mode() -> int:
     return choose_mode()
 
 
-def _target() -> Target:
-    """Return the machine to compile for: this one, or any where there is no compiler for this one."""
-    try:
-        return host()
-    except Unsupported:
-        return named("x64")
-
-
 def _check_defined(module: Decoded, index: int) -> None:
     if not 0 <= index < len(module.func_types):
         raise Error(f"no function {index}: the module has {len(module.func_types)}")
@@ -193,7 +184,7 @@ def _explain(context: Context, index: int, mode: int) -> Explanation:
     func = build(module, index, facts, layout_of(module), mode)
     built = perf_counter()
     func.name = as_string(func.name)[1:-1]  # a guest's name may hold anything
-    line = compile(func, _target(), Symbols(), built - validated)
+    line = compile(func, host_or_any(), Symbols(), built - validated)
     body = module.body(index)
     size = f"{facts.num_ops} instructions, {body.end - body.start} bytes"
     wat = Product("wat", show_func(module, index, offsets=True), size)

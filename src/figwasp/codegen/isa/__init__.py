@@ -10,7 +10,7 @@ from typing import Final
 from figwasp.codegen.target import Target
 from figwasp.errors import Unsupported
 
-__all__ = ["NAMES", "host", "named"]
+__all__ = ["NAMES", "host", "host_or_any", "named"]
 
 NAMES: Final = {"x86_64": "x64", "AMD64": "x64"}
 """What systems call a machine -> the folder of its target."""
@@ -33,3 +33,11 @@ def host() -> Target:
     if machine not in NAMES:
         raise Unsupported(f"no compiler for {machine or 'this machine'} yet (x86-64 is supported)")
     return named(NAMES[machine])
+
+
+def host_or_any() -> Target:
+    """Return the machine of this process, or any where there is no compiler for that: enough to look at code."""
+    try:
+        return host()
+    except Unsupported:
+        return named(next(iter(NAMES.values())))

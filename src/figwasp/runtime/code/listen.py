@@ -4,7 +4,7 @@ In: the listener of an engine, asked once per function when that is compiled. Ou
 address of a wrapper that goes into the function's cell and FuncRefs in place of its code. Other functions are as they would be
 without a listener.
 
-The wrapper (wasm convention) stores its operands in 8-byte cells of its own frame, has the call reported
+The wrapper (wasm convention) stores its operands in a buffer in its own frame, has the call reported
 (`store.listened`), calls the code, stores the results, and has them reported.
 """
 
@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from figwasp.codegen.abi import buffer_layout
 from figwasp.errors import printable
 from figwasp.ir import ops
 from figwasp.ir.build.base import ir_types
 from figwasp.ir.func import CONV_WASM, Call, Func, Value
-from figwasp.ir.ops import I64
+from figwasp.ir.types import CELL, I64
 from figwasp.runtime.stubs.builder import Stub
 from figwasp.wasm.syntax.types import FuncType
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FuncInfo", "Listened", "Listener", "Listeners", "ask", "wrapper"]
 
-_HEADER: Final = 24  # bytes before the operands in a wrapper's cells: function index, address of the operands, context
+_HEADER: Final = 32  # bytes before the operands in a wrapper's cells: function index, address of the operands, context
 
 
 class FuncInfo:
@@ -107,7 +108,7 @@ def wrapper(type_: FuncType, index: int, code: int, report: int, listeners: tupl
     e = Stub(f"listen.{index}", bytes([I64]) + params, results, CONV_WASM)
     instance, *values = e.params
     context = e.emit(ops.CONTEXT, [])
-    cells = e.emit(ops.FRAME_AREA, [], _HEADER + 8 * max(len(params), len(results)))
+    cells = e.emit(ops.FRAME_AREA, [], _HEADER + CELL * max(buffer_layout(params)[1], buffer_layout(results)[1]))
     e.put(e.word(index), cells, 0)
     e.put(e.emit(ops.I64_ADD, [cells, e.word(_HEADER)]), cells, 8)
     e.put(context, cells, 16)
@@ -120,8 +121,7 @@ def wrapper(type_: FuncType, index: int, code: int, report: int, listeners: tupl
 
 def _report(e: Stub, values: list[Value], cells: Value, report: int, function: int) -> None:
     """Have operands or results reported by a Python function; leave wasm when that raises."""
-    for i, value in enumerate(values):
-        e.store(ops.STORE_OF[value.type], value, cells, _HEADER + 8 * i)
+    e.store_values(values, cells, _HEADER)
     status = e.native(report, [e.params[0], cells, e.word(function), e.emit(ops.CONTEXT, [])])
     failed, done = e.new(), e.new()
     e.brif(e.emit(ops.I64_NE, [status, e.word(0)]), failed, done)

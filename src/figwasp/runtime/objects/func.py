@@ -16,7 +16,7 @@ from figwasp.ir.build.base import ir_types
 from figwasp.runtime import arguments
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
-from figwasp.runtime.objects.values import from_bits, to_bits
+from figwasp.runtime.objects.values import arguments_to_bits, cells_of, from_bits, read_values, to_bits, write_values
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.builder import kinds, simple
@@ -194,13 +194,11 @@ class CallSlowPath:
         store = self.store
         if self.host is not None:
             return self.host.call_directly(args)
-        buffer = new_buffer(max(len(params), len(self.type.results)))
-        shown = self.shown
+        buffer = new_buffer(max(cells_of(params), cells_of(self.type.results)))
         references = References(store)
-        for i, (value, type_) in enumerate(zip(args, params, strict=True)):
-            buffer[i] = to_bits(value, type_, references, f"argument {i + 1} of {shown}()")
+        write_values(ctypes.addressof(buffer), params, arguments_to_bits(args, params, references, self.shown))
         enter_raw(self.type, self.address, buffer, store, deadline.after(timeout))
-        results = [from_bits(buffer[i], type_, references) for i, type_ in enumerate(self.type.results)]
+        results = read_values(ctypes.addressof(buffer), self.type.results, references)
         return None if not results else results[0] if len(results) == 1 else tuple(results)
 
 
@@ -320,13 +318,12 @@ class HostFunc:
     def __call__(self, buffer: int, answer: object = _MISSING) -> None:
         """Serve emitted code: call the callable with the operands in the buffer, or only put its answer there."""
         if answer is _MISSING:
-            args = [from_bits(linux.read_u64(buffer + 8 * i), t, self) for i, t in enumerate(self.type.params)]
+            args = read_values(buffer, self.type.params, self)
             self._calls += 1
             if self._calls == _FEW_CALLS and self._reference:
                 self._have_code()
             answer = self._ask(args)
-        for i, bits in enumerate(self._results(answer)):
-            linux.write_u64(buffer + 8 * i, bits)
+        write_values(buffer, self.type.results, self._results(answer))
 
     def _ask(self, args: list[Any]) -> Any:
         return self.function(*args)
@@ -379,11 +376,8 @@ class HostFunc:
 
     def _convert(self, args: tuple[object, ...]) -> list[Any]:
         """Convert arguments given from Python to what the callable would get from wasm."""
-        shown = self.shown
-        return [
-            from_bits(to_bits(value, t, self, f"argument {i + 1} of {shown}()"), t, self)
-            for i, (value, t) in enumerate(zip(args, self.type.params, strict=True))
-        ]
+        params = self.type.params
+        return [from_bits(bits, t, self) for bits, t in zip(arguments_to_bits(args, params, self, self.shown), params, strict=True)]
 
     def _answer(self, answer: Any) -> Any:
         """Convert what the callable returned to what wasm would return to Python."""

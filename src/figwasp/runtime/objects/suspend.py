@@ -17,8 +17,9 @@ from typing import Any, Final
 from figwasp import layout
 from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Busy, Timeout, printable
 from figwasp.ir.build.base import ir_types
+from figwasp.ir.types import CELL
 from figwasp.runtime.objects.func import Func, HostFunc, References, new_buffer
-from figwasp.runtime.objects.values import from_bits, to_bits
+from figwasp.runtime.objects.values import arguments_to_bits, cells_of, read_values, write_values
 from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP
 from figwasp.runtime.stubs.suspend import RAW_SUSPENDED
@@ -62,13 +63,12 @@ class AsyncHostFunc(HostFunc):
             raise RuntimeError(f"{self.shown}() is async: call the exported function with `await instance.acall.name(...)`")
         if linux.read_u64(context + layout.CTX_DEPTH) != 1:
             raise RuntimeError(f"{self.shown}() is async and cannot suspend: a Python function called wasm in between")
-        args = [from_bits(linux.read_u64(buffer + 8 * i), t, self) for i, t in enumerate(self.type.params)]
+        args = read_values(buffer, self.type.params, self)
         chain.waiting = (self, self.function(*args), buffer)
 
     def finish(self, buffer: int, answer: object) -> None:
         """Put what the callable's coroutine returned where compiled code takes it from."""
-        for i, bits in enumerate(self._results(answer)):
-            linux.write_u64(buffer + 8 * i, bits)
+        write_values(buffer, self.type.results, self._results(answer))
 
     async def await_directly(self, args: tuple[object, ...]) -> Any:
         """Call and await the callable from Python as wasm would: operands and results converted to the import's type."""
@@ -96,7 +96,7 @@ class _Chain:
         type_ = func.type
         self._start, self._resume = func.store.native.stubs.suspendable(ir_types(type_.params), ir_types(type_.results))
         self._buffer = ctypes.addressof(buffer)
-        self._area = self._buffer + 8 * max(len(type_.params), len(type_.results))
+        self._area = self._buffer + CELL * max(cells_of(type_.params), cells_of(type_.results))
         self.context = context
         self.waiting: tuple[AsyncHostFunc, Awaitable[object], int] | None = None
 
@@ -187,11 +187,10 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None = Non
     store = func.store
     context = store.add_chain()
     try:
-        cells = max(len(type_.params), len(type_.results))
-        buffer = new_buffer(cells + len(type_.results))
-        shown = printable(func.name)
-        for i, (value, t) in enumerate(zip(args, type_.params, strict=True)):
-            buffer[i] = to_bits(value, t, References(store), f"argument {i + 1} of {shown}()")
+        params, results = cells_of(type_.params), cells_of(type_.results)
+        buffer = new_buffer(max(params, results) + results)
+        bits = arguments_to_bits(args, type_.params, References(store), printable(func.name))
+        write_values(ctypes.addressof(buffer), type_.params, bits)
         chain = _chains[context] = _Chain(func, buffer, context, end)
         suspended = chain.start()
         while suspended:
@@ -205,8 +204,8 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None = Non
                 suspended = chain.resume(error)
             else:
                 suspended = chain.resume(None)
-        results = [from_bits(buffer[i], t, References(func.store)) for i, t in enumerate(type_.results)]
+        answers = read_values(ctypes.addressof(buffer), type_.results, References(func.store))
     finally:
         _chains.pop(context, None)
         store.remove_chain(context)
-    return None if not results else results[0] if len(results) == 1 else tuple(results)
+    return None if not answers else answers[0] if len(answers) == 1 else tuple(answers)

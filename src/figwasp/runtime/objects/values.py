@@ -1,7 +1,7 @@
 """Floor 4: WebAssembly values as Python objects and as raw bits (spec 4.2.1).
 
-In: a value type and a Python object, or 8 bytes. Integers accept the signed and the unsigned range of their type and come back
-signed. References need the store they travel in.
+In: a value type and a Python object, or the bits of a value; or the address of a buffer of bits. Integers accept the signed and the
+unsigned range of their type and come back signed. References need the store they travel in.
 """
 
 from __future__ import annotations
@@ -9,9 +9,14 @@ from __future__ import annotations
 import math
 import operator
 import struct
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
+from figwasp.codegen.abi import buffer_layout
 from figwasp.errors import Unsupported
+from figwasp.ir.build.base import ir_types
+from figwasp.ir.types import SIZES
+from figwasp.runtime.platform import linux
 from figwasp.wasm.syntax.types import F32, F64, FUNCREF, I32, I64, NON_NULL, Types, is_extern, is_ref, type_name
 
 _f32: Final = struct.Struct("<f")
@@ -109,3 +114,31 @@ def from_bits(bits: int, type_: int, references: References) -> Any:
     if not bits:
         return None
     return references.extern_from_bits(bits) if is_extern(type_) else references.func_from_bits(bits)
+
+
+def arguments_to_bits(args: Sequence[object], types: Types, references: References, function: str) -> list[int]:
+    """Return the raw bits of the arguments of a function, whose name is for errors (those of `to_bits`)."""
+    named = zip(args, types, strict=True)
+    return [to_bits(value, type_, references, f"argument {i} of {function}()") for i, (value, type_) in enumerate(named, 1)]
+
+
+def cells_of(types: Types) -> int:
+    """Return how many cells values of these types take in a buffer (`abi.buffer_layout`)."""
+    return buffer_layout(ir_types(types))[1]
+
+
+def read_values(address: int, types: Types, references: References) -> list[Any]:
+    """Return the Python objects for the raw bits in a buffer."""
+    ir = ir_types(types)
+    places = zip(types, ir, buffer_layout(ir)[0], strict=True)
+    return [
+        from_bits(int.from_bytes(linux.read(address + offset, SIZES[ir_type]), "little"), type_, references)
+        for type_, ir_type, offset in places
+    ]
+
+
+def write_values(address: int, types: Types, values: list[int]) -> None:
+    """Put raw bits into a buffer."""
+    ir = ir_types(types)
+    for bits, ir_type, offset in zip(values, ir, buffer_layout(ir)[0], strict=True):
+        linux.write(address + offset, bits.to_bytes(SIZES[ir_type], "little"))

@@ -15,7 +15,7 @@ from figwasp import layout
 from figwasp.runtime.code.listen import Listened
 from figwasp.runtime.objects.func import References
 from figwasp.runtime.objects.instance import InstanceState
-from figwasp.runtime.objects.values import from_bits
+from figwasp.runtime.objects.values import read_values
 from figwasp.runtime.platform import linux
 from figwasp.wasm.syntax.types import Types
 
@@ -29,7 +29,7 @@ _chains: Final[dict[int, _Chain]] = {}
 
 
 def before(state: InstanceState, index: int, address: int, context: int) -> None:
-    """Report a call: its operands are in 8-byte cells at an address."""
+    """Report a call: its operands are in a buffer at an address."""
     listened = state.code.listeners[index]
     assert listened is not None
     if context in _chains:
@@ -49,7 +49,7 @@ def before(state: InstanceState, index: int, address: int, context: int) -> None
 
 
 def after(state: InstanceState, index: int, address: int, context: int) -> None:
-    """Report the results of a call, in 8-byte cells at an address."""
+    """Report the results of a call, in a buffer at an address."""
     listened = state.code.listeners[index]
     assert listened is not None
     _end_calls(context, address, None)
@@ -61,9 +61,8 @@ def after(state: InstanceState, index: int, address: int, context: int) -> None:
 
 
 def _read(address: int, types: Types, state: InstanceState) -> tuple[Any, ...]:
-    """Return the Python objects for raw bits in cells."""
-    references = References(state.store)
-    return tuple([from_bits(linux.read_u64(address + 8 * i), type_, references) for i, type_ in enumerate(types)])
+    """Return the Python objects for raw bits in a buffer."""
+    return tuple(read_values(address, types, References(state.store)))
 
 
 def _cut(context: int, chain: _Chain, depth: int) -> None:

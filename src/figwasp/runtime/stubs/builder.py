@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp import layout
+from figwasp.codegen.abi import buffer_layout
 from figwasp.ir import ops
 from figwasp.ir.build.base import ir_types
 from figwasp.ir.func import Block, Call, Emitter, Func, Value
@@ -81,6 +82,15 @@ class Stub(Emitter):
     def word(self, bits: int) -> Value:
         """An i64 constant."""
         return self.const(I64, bits & (2**64 - 1))
+
+    def store_values(self, values: list[Value], buffer: Value, start: int = 0) -> None:
+        """Store values of wasm into a buffer (`abi.buffer_layout`) that begins `start` bytes behind an address."""
+        for value, offset in zip(values, buffer_layout(bytes(value.type for value in values))[0], strict=True):
+            self.store(ops.STORE_OF[value.type], value, buffer, start + offset)
+
+    def load_values(self, types: bytes, buffer: Value) -> list[Value]:
+        """Load values of wasm from a buffer."""
+        return [self.load(ops.LOAD_OF[type_], buffer, offset) for type_, offset in zip(types, buffer_layout(types)[0], strict=True)]
 
     def get(self, base: Value, offset: int) -> Value:
         """Load 8 bytes."""

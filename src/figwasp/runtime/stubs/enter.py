@@ -10,7 +10,7 @@ from figwasp.codegen.isa import host
 from figwasp.codegen.mach import NONE, STACK
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Call, Func, Value
-from figwasp.ir.ops import I64
+from figwasp.ir.types import CELL, I64
 from figwasp.runtime.stubs.builder import Stub
 from figwasp.runtime.stubs.hooks import Hooks
 from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
@@ -26,23 +26,24 @@ class _Places:
     Attributes:
         registers: indexes of the operands passed in registers; the index after the last parameter is the result area's address.
         stack: (index of the operand, offset in the stack area).
-        stack_bytes: size of the stack area.
+        stack_bytes, area_bytes: sizes of the stack area and of the result area.
         returned: indexes of the results that come in registers.
         area: (index of the result, offset in the result area).
     """
 
-    __slots__ = ("area", "registers", "returned", "stack", "stack_bytes")
+    __slots__ = ("area", "area_bytes", "registers", "returned", "stack", "stack_bytes")
 
     def __init__(self, params: bytes, results: bytes) -> None:
         signature = abi.wasm_signature(host(), params, results)
         hidden = [] if signature.hidden == NONE else [signature.hidden]
         locations = list(enumerate(signature.params + hidden))
         self.registers = [i for i, location in locations if location < STACK]
-        self.stack = [(i, 8 * (location - STACK)) for i, location in locations if location >= STACK]
+        self.stack = [(i, CELL * (location - STACK)) for i, location in locations if location >= STACK]
         self.stack_bytes = signature.stack_bytes
+        self.area_bytes = signature.area_bytes
         results_at = list(enumerate(signature.results))
         self.returned = [i for i, location in results_at if location < STACK]
-        self.area = [(i, 8 * (location - STACK)) for i, location in results_at if location >= STACK]
+        self.area = [(i, CELL * (location - STACK)) for i, location in results_at if location >= STACK]
 
 
 def context_of(e: Stub, callable_: Value) -> Value:
@@ -130,7 +131,7 @@ def cross(
     places = _Places(params, results)
     e.add_depth(context, 1)
     if area is None:
-        area = e.emit(ops.FRAME_AREA, [], 8 * len(places.area) or 8)
+        area = e.emit(ops.FRAME_AREA, [], places.area_bytes or CELL)
     operands = [*values, area]
     top = e.get(context, layout.CTX_WASM_SP)
     if places.stack_bytes:
@@ -287,7 +288,7 @@ def set_exception(e: Stub, context: Value, trap: Value, hooks: Hooks) -> None:
 
 
 def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
-    """Build (reference, buffer) -> status: operands and results are 8-byte cells of raw bits in the buffer.
+    """Build (reference, buffer) -> status: operands and results are raw bits in the buffer (`abi.buffer_layout`).
 
     The status is 0 (a Python exception may be set), RAW_DEEP or RAW_BUSY; the GIL is held again.
     """
@@ -300,15 +301,14 @@ def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
     thread = e.c("PyThreadState_Get", [])
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), busy)
     check_native_stack(e, context, deep)
-    values = [e.load(ops.LOAD_OF[type_], buffer, 8 * i) for i, type_ in enumerate(params)]
+    values = e.load_values(params, buffer)
     outcome = cross(e, params, results, reference, context, values)
     e.take_gil(context)
     e.add_depth(context, -1)
     trap = e.get32(context, layout.CTX_TRAP_CODE)
     trapped = e.new()
     e.split(trap, trapped)
-    for i, result in enumerate(outcome):
-        e.store(ops.STORE_OF[result.type], result, buffer, 8 * i)
+    e.store_values(outcome, buffer)
     e.ret([e.word(0)])
     e.at(trapped)
     fail(e, context, trap, hooks)

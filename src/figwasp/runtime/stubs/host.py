@@ -10,10 +10,12 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp import layout
+from figwasp.codegen.abi import buffer_layout
 from figwasp.errors import TRAP_HOST, TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_FUEL, TRAP_STACK_EXHAUSTED, TRAP_TIMEOUT
 from figwasp.ir import builtins, ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Block, Func, Value
 from figwasp.ir.ops import I32, I64
+from figwasp.ir.types import CELL
 from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, Stub, ir_kinds
@@ -30,17 +32,17 @@ def host(params: bytes, results: bytes, body_address: int) -> Func:
     """Build the wasm side of host functions of a type."""
     e = Stub("host", bytes([I64]) + params, results, CONV_WASM)
     pair, *values = e.params
-    buffer = store_operands(e, values, len(results))
+    buffer = store_operands(e, values, results)
     status = e.native(body_address, [pair, buffer, e.emit(ops.CONTEXT, [])])
     return_or_unwind(e, status, results, buffer)
     return e.func
 
 
-def store_operands(e: Stub, values: list[Value], results: int) -> Value:
-    """Put operands into cells of the frame, where the results will be as well; return the address of the first."""
-    buffer = e.emit(ops.FRAME_AREA, [], 8 * max(len(values), results, 1))
-    for i, value in enumerate(values):
-        e.store(ops.STORE_OF[value.type], value, buffer, 8 * i)
+def store_operands(e: Stub, values: list[Value], results: bytes) -> Value:
+    """Put operands into a buffer in the frame, where the results will be as well; return its address."""
+    cells = [buffer_layout(types)[1] for types in (bytes(value.type for value in values), results)]
+    buffer = e.emit(ops.FRAME_AREA, [], CELL * max(*cells, 1))
+    e.store_values(values, buffer)
     return buffer
 
 
@@ -48,7 +50,7 @@ def return_or_unwind(e: Stub, status: Value, results: bytes, buffer: Value) -> N
     """Return the results from the buffer when the status is 0, else leave wasm."""
     failed = e.new()
     e.split(e.emit(ops.I64_NE, [status, e.word(0)]), failed)
-    e.ret([e.load(ops.LOAD_OF[type_], buffer, 8 * i) for i, type_ in enumerate(results)])
+    e.ret(e.load_values(results, buffer))
     e.at(failed)
     e.emit(ops.UNWIND, [])
 
@@ -79,7 +81,7 @@ def body(params: bytes, results: bytes, dead: int, boxes: Boxes) -> Func:
     failed = e.new()
     e.take_gil(context)
     callable_ = _live(e, e.get(pair, HOST_CALLABLE), dead)
-    loads = [e.load(ops.LOAD_OF[type_], buffer, 8 * i) for i, type_ in enumerate(ir_kinds(params))]
+    loads = e.load_values(ir_kinds(params), buffer)
     boxed = [boxes.box(e, kind, value, k) for k, (kind, value) in enumerate(zip(params, loads, strict=True))]
     for kind, value in zip(params, boxed, strict=True):
         if kind != REF:
@@ -91,8 +93,7 @@ def body(params: bytes, results: bytes, dead: int, boxes: Boxes) -> Func:
     odd = e.new()
     if results:
         things = [answer] if len(results) == 1 else e.tuple_items(answer, len(results), odd)
-        for i, value in enumerate(e.unbox_all(results, things, odd)):
-            e.store(ops.STORE_OF[value.type], value, buffer, 8 * i)
+        e.store_values(e.unbox_all(results, things, odd), buffer)
     else:
         e.split(e.emit(ops.I64_NE, [answer, e.word(id(None))]), odd)
     e.decref(answer)
@@ -158,7 +159,7 @@ def builtin(number: int, function: int, caller_address: int) -> Func:
     e = Stub(f"builtin.{number}", bytes([I64]) + builtins.PARAMS[number], results, CONV_WASM)
     instance, *values = e.params
     wide = [v if v.type == I64 else e.emit(ops.I64_EXTEND_I32_U, [v]) for v in values]
-    buffer = store_operands(e, wide, len(results))
+    buffer = store_operands(e, wide, results)
     status = e.native(caller_address, [instance, buffer, e.word(function), e.emit(ops.CONTEXT, [])])
     return_or_unwind(e, status, results, buffer)
     return e.func

@@ -33,7 +33,7 @@ def start(params: bytes, results: bytes, hooks: Hooks) -> Func:
     e = Stub("start", bytes([I64] * 4), bytes([I64]), CONV_C)
     reference, buffer, area, context = e.params
     swap = _Swap(e, e.get(reference, layout.FUNCREF_INSTANCE), context)
-    values = [e.load(ops.LOAD_OF[type_], buffer, 8 * i) for i, type_ in enumerate(params)]
+    values = e.load_values(params, buffer)
     swap.finish(cross(e, params, results, reference, context, values, area), buffer, hooks)
     return e.func
 
@@ -103,8 +103,7 @@ class _Swap:
         trap = e.get32(context, layout.CTX_TRAP_CODE)
         stopped = e.new()
         e.split(trap, stopped)
-        for i, result in enumerate(outcome):
-            e.store(ops.STORE_OF[result.type], result, buffer, 8 * i)
+        e.store_values(outcome, buffer)
         e.ret([e.word(0)])
         e.at(stopped)
         trapped = e.new()
@@ -125,7 +124,7 @@ def host(params: bytes, results: bytes, body_address: int, suspend: int) -> Func
     """
     e = Stub("host.async", bytes([I64]) + params, results, CONV_WASM)
     pair, *values = e.params
-    buffer = stubs_host.store_operands(e, values, len(results))
+    buffer = stubs_host.store_operands(e, values, results)
     status = e.native(body_address, [pair, buffer, e.emit(ops.CONTEXT, [])])
     failed = e.new()
     e.split(e.emit(ops.I64_NE, [status, e.word(0)]), failed)
