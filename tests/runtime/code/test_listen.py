@@ -14,15 +14,7 @@ import pytest
 
 import figwasp
 from figwasp.runtime.platform import codespace
-from figwasp.runtime.store import listened
 from tests.runtime.code.listening import DEEP, FAC, Log, deep, load
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_left() -> Any:
-    yield
-    assert listened._chains == {}
-
 
 # What is reported
 
