@@ -254,3 +254,19 @@ def test_memories_cannot_be_compared_hashed_wrongly_or_iterated_wrongly(memory: 
 def test_exports_of_one_memory_are_one_memory(inst: figwasp.Instance) -> None:
     """The same object comes back for the same export."""
     assert inst.memory is inst.exports.memory is inst.exports["memory"]
+
+
+@pytest.mark.parametrize("mode", ["guard", "checked"])
+def test_more_than_four_gibibytes(mode: str) -> None:
+    """Sizes and places of a memory with 64-bit addresses have more than 32 bits from Python's side too."""
+    source = figwasp.wat('(module (memory (export "m") i64 65537 65539))')
+    memory = figwasp.load(source, engine=figwasp.Engine(memory=mode)).m
+    assert (len(memory), memory.grow(2), len(memory)) == (65537 << 16, 65537, 65539 << 16)
+    last = (65539 << 16) - 1
+    memory[last] = 7
+    memory[(1 << 32) + 5 : (1 << 32) + 8] = b"abc"
+    assert (memory[last], memory.read((1 << 32) + 4, 5), memory.read(4, 5)) == (7, b"\0abc\0", bytes(5))
+    with pytest.raises(IndexError):
+        memory[last + 1]
+    with pytest.raises(MemoryError):
+        memory.grow(1)

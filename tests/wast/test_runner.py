@@ -212,7 +212,6 @@ def calling(body: str, *fields: str) -> str:
         (calling("(drop (table.size))", "(table i64 1 funcref)"), "memory64"),
         ("(module (type $s (struct)) (global (ref $s) (struct.new $s)))", "gc"),
         ("(module (global v128 (v128.const i32x4 1 2 3 4)))", "simd"),
-        ("(module (memory i64 65537))", "memory64"),
         ('(module quote "(func $f (return_call $f)) (start $f)")', "tail-calls"),
         ('(assert_trap (module (func $f (return_call $f)) (start $f)) "x")', "tail-calls"),
         ('(assert_unlinkable (module (func $f (return_call $f)) (start $f)) "x")', "tail-calls"),
