@@ -32,7 +32,7 @@ built = 0
 def watch(frame, event, _):
     global built
     code = frame.f_code
-    if event == "call" and code.co_name == "build" and code.co_filename.endswith(os.path.join("ir", "build.py")):
+    if event == "call" and code.co_name == "build" and code.co_filename.endswith(os.path.join("ir", "build", "builder.py")):
         built += 1
 from figwasp.cli.main import main
 sys.setprofile(watch)

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Final
 from figwasp.codegen.mach import NONE, PHYSICAL, VIRTUAL, MFunc
 from figwasp.codegen.regalloc.assignment import SAVE_COST, Assignment
 from figwasp.codegen.regalloc.liveness import Ranges, live_ranges
-from figwasp.codegen.regalloc.local import allocate_local
 from figwasp.codegen.regalloc.registers import bits
 from figwasp.codegen.regalloc.rewrite import Rewriter
 from figwasp.codegen.regalloc.spill import Spiller
@@ -57,6 +56,8 @@ def allocate(func: MFunc, target: Target, check: bool = False) -> None:
     before = _snapshot(func, target) if check or CHECK else None
     ranges = None if _wants_local(func) else live_ranges(func, target)
     if ranges is None:
+        from figwasp.codegen.regalloc.local import allocate_local  # few functions are large
+
         written = allocate_local(func, target)
     else:
         allocator = Allocator(func, target, ranges)

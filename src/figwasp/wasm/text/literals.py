@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import re
 import struct
-from decimal import Decimal
 from typing import Final
 
 __all__ = ["RANGE_ERROR", "float_bits", "float_text", "integer"]
@@ -134,6 +133,8 @@ def _halfway(value: float) -> bool:
 
 
 def _compare_decimal(digits: str, value: float) -> int:
+    from decimal import Decimal  # takes as long to load as ten of our modules, and few literals need it
+
     exact, rounded = Decimal(digits), Decimal(value)
     return (exact > rounded) - (exact < rounded)
 
