@@ -56,6 +56,8 @@ MEM_RECORD_SIZE: Final = 64
 # Table record
 TABLE_BASE: Final = 0  # address of an array of 8-byte references; moves when the table grows
 TABLE_LENGTH: Final = 8  # elements
+TABLE_MOST: Final = 16  # elements that there is room for
+TABLE_FILLED: Final = 24  # elements that may be something else than null: never less than the length
 TABLE_RECORD_SIZE: Final = 64
 
 # FuncRef: what a funcref points to

@@ -71,11 +71,11 @@ def test_code_of_dropped_modules_is_reused() -> None:
     for _ in range(3):
         run_all(load(BIG))
     gc.collect()
-    before = space._next
+    before = len(space._chunks)
     for _ in range(15):
         run_all(load(BIG))
         gc.collect()
-    assert space._next == before
+    assert len(space._chunks) == before
 
 
 def test_range_used_up_is_an_error_and_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,7 @@ def test_range_used_up_is_an_error_and_not_a_crash(monkeypatch: pytest.MonkeyPat
     inst.f1(1)
     kept = []
     space = native_runtime().space
-    monkeypatch.setattr(space, "_next", space.start + codespace.RANGE_SIZE)
+    monkeypatch.setattr(space, "_end", space.start + codespace.RANGE_SIZE)
     monkeypatch.setattr(space, "_free_code", [])
     monkeypatch.setattr(space, "_free_data", [])
     with pytest.raises(figwasp.LimitExceeded, match="1 GiB"):  # noqa: PT012

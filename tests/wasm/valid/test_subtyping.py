@@ -207,13 +207,14 @@ def test_a_shared_world_forgets_what_all_have_released() -> None:
     world.release(first, one.groups)
     assert len(world.kinds) == 5 and world.derives(first[1], second[0])
     world.release(again, one.groups)
+    world.intern([], [])  # which forgets what has been released
     assert sorted(world.kinds) == sorted(world.supers) == sorted({second[0], second[1]})
     anew = world.intern(one.types, one.groups)
     assert anew[0] == second[0] and not {*anew[1:]} & {*first, *second}  # no number has two meanings, ever
     assert world.derives(anew[1], anew[0])
     world.release(anew, one.groups)
     world.release(second, two.groups)
-    world.release([], [])
+    world.intern([], [])
     assert not world.kinds and not world.supers
 
 

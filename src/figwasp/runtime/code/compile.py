@@ -81,7 +81,7 @@ class CompiledModule:
         self.missing = constants.missing_feature(module)
         self.compiled: dict[int, int] = {}
         self.listeners: listen.Listeners = {}
-        self._users: weakref.WeakSet[User] = weakref.WeakSet()
+        self._users: dict[int, weakref.ref[User]] = {}
         if config.perf_map:
             perfmap.enable()
         self._region = codespace.Region(native.space, len(module.func_types))
@@ -125,11 +125,11 @@ class CompiledModule:
 
     def add_user(self, user: User) -> None:
         """Have an instance's FuncRefs follow what gets compiled."""
-        self._users.add(user)
+        self._users[id(user)] = weakref.ref(user)
 
     def remove_user(self, user: User) -> None:
         """Forget an instance whose block goes."""
-        self._users.discard(user)
+        self._users.pop(id(user), None)
 
     def code_of(self, index: int) -> int:
         """Return the address to call for a defined function: its code, or what compiles it."""
@@ -142,8 +142,19 @@ class CompiledModule:
             Invalid, Malformed: its body is, and validation was left for now.
         """
         address = self.compiled.get(index)
-        if address is not None:
-            return address
+        if address is None:
+            address = self.compiled.setdefault(index, self._new_code(index))
+        # Every time: whoever set the address may have been interrupted here.
+        linux.write_u64(self._region.cells + 8 * index, address)
+        with self.native.owners.no_releases():  # a pending call could release an instance between finding it and writing to it
+            for reference in list(self._users.values()):
+                user = reference()
+                if user is not None and user.block:
+                    linux.write_u64(user.block + self.layout.funcref(index) + layout.FUNCREF_CODE, address)
+        return address
+
+    def _new_code(self, index: int) -> int:
+        """Make the code of a function, and put it in place."""
         listener = self.config.listener
         has_listener = listener is not None and listen.ask(listener, self.module, index, self.listeners)
         address = self._install(collector.without_collections(self._code, index), self._source_map)
@@ -152,12 +163,6 @@ class CompiledModule:
             report = stubs.python_caller(3)
             stub = listen.wrapper(self.module.func_type(index), index, address, report, stubs.listeners)
             address = self._install(stubs.translate(stub), None)
-        self.compiled[index] = address
-        linux.write_u64(self._region.cells + 8 * index, address)
-        with self.native.owners.no_releases():  # a pending call could release an instance between finding it and writing to it
-            for user in list(self._users):
-                if user.block:
-                    linux.write_u64(user.block + self.layout.funcref(index) + layout.FUNCREF_CODE, address)
         return address
 
     def _code(self, index: int) -> Code:

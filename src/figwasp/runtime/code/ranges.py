@@ -7,13 +7,17 @@ its trap code, the byte offset of its wasm instruction. Frames have no frame poi
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from types import CodeType
 
     from figwasp.codegen.code import Code
     from figwasp.wasm.debug.source import SourceMap
+
+_PIECE_BITS: Final = 16
+_START: Final = attrgetter("start")
 
 __all__ = ["CodeRange", "CodeTable", "Entry", "Site"]
 
@@ -84,29 +88,37 @@ Site = tuple[CodeRange, int]
 
 
 class CodeTable:
-    """All installed code of the process."""
+    """All installed code of the process.
 
-    __slots__ = ("_by_start", "_starts")
+    It is a sorted list for every 64 KiB of addresses that code reaches into, one behind its end included: calls that it ends with
+    return there. Each change is one operation of a list, which no thread and no exception can cut in two; a reader takes a copy.
+    """
+
+    __slots__ = ("_pieces",)
 
     def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._by_start: dict[int, CodeRange] = {}
+        self._pieces: dict[int, list[CodeRange]] = {}
 
     def add(self, placed: CodeRange) -> None:
         """Make a function known by its addresses."""
-        insort(self._starts, placed.start)
-        self._by_start[placed.start] = placed
+        for piece in _pieces(placed):
+            insort(self._pieces.setdefault(piece, []), placed, key=_START)
 
     def remove(self, ranges: list[CodeRange]) -> None:
-        """Forget functions whose module has gone."""
+        """Forget functions whose module has gone, or that have been forgotten before."""
         for one in ranges:
-            del self._by_start[one.start]
-            del self._starts[bisect_right(self._starts, one.start) - 1]
+            for piece in _pieces(one):
+                try:
+                    self._pieces[piece].remove(one)
+                except (KeyError, ValueError):
+                    pass
 
     def find(self, pc: int) -> CodeRange | None:
         """Return the function at a pc, or None."""
-        k = bisect_right(self._starts, pc) - 1
-        if k < 0:
-            return None
-        found = self._by_start[self._starts[k]]
-        return found if pc <= found.end else None
+        here = tuple(self._pieces.get(pc >> _PIECE_BITS, ()))
+        k = bisect_right(here, pc, key=_START) - 1
+        return here[k] if k >= 0 and pc <= here[k].end else None
+
+
+def _pieces(placed: CodeRange) -> range:
+    return range(placed.start >> _PIECE_BITS, (placed.end >> _PIECE_BITS) + 1)

@@ -65,6 +65,7 @@ class Owners:
 
     def __init__(self, stubs: StubLibrary, types: NativeTypes, statics: Statics) -> None:
         self._releases: dict[int, Callable[[], None]] = {}
+        self._due: list[int] = []
         self._pauses: list[None] = []  # one for each `no_releases` in force
         self._finalizing = sys.is_finalizing
         self._graveyard: list[object] = []
@@ -116,7 +117,12 @@ class Owners:
         """
         if self._pauses or self._finalizing():
             return
-        while block := self._next_dead():
+        self._due.extend(iter(self._next_dead, 0))  # in one step: no thread and no exception comes between
+        while self._due:
+            try:
+                block = self._due.pop()
+            except IndexError:  # another thread was faster
+                break
             self._releases.pop(block)()
 
     @contextmanager

@@ -60,7 +60,8 @@ class Global:
     def set(self, bits: int) -> None:
         """Set its raw bits, and keep alive what they refer to."""
         if is_extern(self.content):
-            self.store.replace_externs([self.get()], [bits])
-        elif bits and is_ref(self.content):
+            self.store.set_externs(self.address, [bits])
+            return
+        if bits and is_ref(self.content):
             keep(self.keeper, owner_of(bits))
         linux.write_u64(self.address, bits)

@@ -101,8 +101,11 @@ class InstanceState:
     def replace_segment(self, segment: int, references: list[int]) -> None:
         """Have other references in an element segment, or none."""
         if is_extern(self.code.module.elems[segment].type):
-            self.store.replace_externs(self.elems[segment], references)
-        self.elems[segment] = references
+            self.store.hold_externs(references)
+            old, self.elems[segment] = self.elems[segment], references
+            self.store.drop_externs(old)
+        else:
+            self.elems[segment] = references
 
     def segments_releaser(self) -> Callable[[], None]:
         """Return what must be called when the instance goes: its element segments hold no externref any more."""

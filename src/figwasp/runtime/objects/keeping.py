@@ -38,5 +38,5 @@ def forget_externs(home: list[weakref.ref[Store]], references: list[int]) -> Non
     """
     store = home[0]()
     if store is not None and any(references):
-        store.replace_externs(references, ())
+        store.drop_externs(references)
         store.clean_up_if_asked()

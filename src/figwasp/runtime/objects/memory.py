@@ -10,6 +10,7 @@ from figwasp.runtime.limits import Budget
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.platform import linear, linux, modes
+from figwasp.runtime.stubs.steps import CHANGED, GROWN
 from figwasp.wasm.syntax.types import I32, I64, MemoryType
 
 __all__ = ["MAX_BYTES", "Memory", "new_memory"]
@@ -67,14 +68,21 @@ class Memory:
             raise Unsupported("growing a memory with small pages: no support for custom-page-sizes yet", "custom-page-sizes")
         budget = self._budget
         if budget is None:
-            return linear.grow(self.record, delta, self.limit, self.native.stubs.exchange)
+            return linear.grow(self.record, delta, self.limit, self._commit)
         more = delta << self.type.page
         if not budget.take(more):
             return -1
-        old = linear.grow(self.record, delta, self.limit, self.native.stubs.exchange)
-        if old < 0:
-            budget.give_back(more)
-        return old
+        before = self.pages
+        try:
+            return linear.grow(self.record, delta, self.limit, self._commit)
+        finally:
+            if self.pages == before:
+                budget.give_back(more)
+
+    def _commit(self, record: int, old: int, new: int) -> bool | None:
+        """Have the length changed in one step, as `linear.grow` asks for."""
+        answer = self.native.stubs.grow_memory(record, old, new, linux.ACCESSIBLE)
+        return None if answer == CHANGED else answer == GROWN
 
 
 def new_memory(native: NativeRuntime, type_: MemoryType, mode: int) -> Memory:

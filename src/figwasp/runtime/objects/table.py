@@ -67,20 +67,22 @@ class Table:
             raise LimitExceeded(f"no memory for a table that may have {most} elements: {error}") from None
         self.record: int = cpython.raw_calloc(1, layout.TABLE_RECORD_SIZE)
         linux.write_u64(self.record + layout.TABLE_BASE, base)
+        linux.write_u64(self.record + layout.TABLE_FILLED, size)
         linux.write_u64(self.record + layout.TABLE_LENGTH, size)
-        linux.write_u64(self.record + 16, most)
+        linux.write_u64(self.record + layout.TABLE_MOST, most)
 
     def releaser(self) -> Callable[[], None]:
         """Return what frees the record and the array when nobody refers to them."""
         record = self.record
         base = linux.read_u64(record + layout.TABLE_BASE)
-        size = 8 * linux.read_u64(record + 16) or 8
+        size = 8 * linux.read_u64(record + layout.TABLE_MOST) or 8
         home = self.home if is_extern(self.elem) else None
 
         def release() -> None:
+            filled = linux.read_u64(record + layout.TABLE_FILLED)
             if home is not None:
-                forget_externs(home, _words(base, linux.read_u64(record + layout.TABLE_LENGTH)))
-            _give_back_array(base, size, 8 * linux.read_u64(record + layout.TABLE_LENGTH))
+                forget_externs(home, _words(base, filled))
+            _give_back_array(base, size, 8 * filled)
             cpython.raw_free(record)
 
         return release
@@ -99,18 +101,12 @@ class Table:
 
     def set(self, index: int, bits: int) -> None:
         """Set an element from raw bits; the index is in range."""
-        self._replace(index, 1, [bits])
-        linux.write_u64(linux.read_u64(self.record + layout.TABLE_BASE) + 8 * index, bits)
+        self._put(index, [bits])
 
     def fill(self, start: int, bits: int, count: int) -> None:
         """Set a run of elements, which is in range. It may end at a deadline, in part."""
         for first, size in _pieces(count):
-            self._fill_piece(start + first, bits, size)
-
-    def _fill_piece(self, start: int, bits: int, count: int) -> None:
-        deadline.check()
-        self._replace(start, count, [bits] * count if is_extern(self.elem) else [bits])
-        linux.write(linux.read_u64(self.record + layout.TABLE_BASE) + 8 * start, bits.to_bytes(8, "little") * count)
+            self._put(start + first, [bits] * size)
 
     def write(self, start: int, references: list[int]) -> None:
         """Set a run of elements from raw bits, which is in range. It may end at a deadline, in part."""
@@ -127,34 +123,34 @@ class Table:
             self._put(start + first, source.read(source_start + first, size))
 
     def _put(self, start: int, references: list[int]) -> None:
-        """Set a piece."""
+        """Set a piece: functions are kept as long as the table lives, objects until they are overwritten."""
         deadline.check()
-        self._replace(start, len(references), references)
-        base = linux.read_u64(self.record + layout.TABLE_BASE)
-        linux.write(base + 8 * start, array("Q", references).tobytes())
+        place = linux.read_u64(self.record + layout.TABLE_BASE) + 8 * start
+        if is_extern(self.elem):
+            self.store.set_externs(place, references)
+            return
+        for bits in set(references):
+            if bits:
+                keep(self.keeper, owner_of(bits))
+        linux.write(place, array("Q", references).tobytes())
 
     def read(self, start: int, count: int) -> list[int]:
         """Return the raw bits of a run of elements, which is in range."""
         base = linux.read_u64(self.record + layout.TABLE_BASE)
         return _words(base + 8 * start, count)
 
-    def _replace(self, start: int, count: int, references: list[int]) -> None:
-        """Keep what a run of elements is about to refer to: functions as long as the table lives, objects until overwritten."""
-        if is_extern(self.elem):
-            self.store.replace_externs(self.read(start, count), references)
-            return
-        for bits in set(references):
-            if bits:
-                keep(self.keeper, owner_of(bits))
-
     def grow(self, bits: int, delta: int) -> int:
         """Grow; return the old size or -1. It may end at a deadline, in part."""
         old = len(self)
-        if old + delta > linux.read_u64(self.record + 16) or (self._budget is not None and not self._budget.take(delta)):
+        if old + delta > linux.read_u64(self.record + layout.TABLE_MOST):
+            return -1
+        if self._budget is not None and not self._budget.take(delta):
             return -1
         try:
             for first, size in _pieces(delta):
-                self._fill_piece(old + first, bits, size)
+                filled = max(old + first + size, linux.read_u64(self.record + layout.TABLE_FILLED))
+                linux.write_u64(self.record + layout.TABLE_FILLED, filled)
+                self._put(old + first, [bits] * size)
                 linux.write_u64(self.record + layout.TABLE_LENGTH, old + first + size)
         finally:
             if self._budget is not None:

@@ -46,30 +46,12 @@ class _Chunk:
         self.frozen = False
 
 
-def _take_free(chunks: list[_Chunk], size: int) -> _Chunk | None:
-    """Take a chunk of at least `size` bytes out of a list.
-
-    Other threads, and finalizers in this one, may take from the list meanwhile: what `pop` gave belongs to nobody else.
-    """
-    too_small = []
-    found = None
-    while found is None:
-        try:
-            chunk = chunks.pop()
-        except IndexError:
-            break
-        if chunk.frozen:
-            continue
-        if chunk.size >= size:
-            found = chunk
-        else:
-            too_small.append(chunk)
-    chunks.extend(too_small)
-    return found
-
-
 class Space:
     """The reserved range.
+
+    Another thread may come between any two lines, and so may an exception. Whoever takes a chunk out of a list of free ones, or
+    enters it at an address first, is its only owner: each of these is one operation of a list or a dict. An exception afterwards
+    loses the chunk, but gives it to nobody twice.
 
     Attributes:
         start: its lowest address.
@@ -77,7 +59,8 @@ class Space:
 
     def __init__(self) -> None:
         self.start = linux.reserve(RANGE_SIZE)
-        self._next = self.start
+        self._chunks: dict[int, _Chunk] = {}
+        self._end = self.start  # where some chunk ends, seldom not the last
         self._free_code: list[_Chunk] = []
         self._free_data: list[_Chunk] = []
         self._code_chunks: list[_Chunk] = []
@@ -87,23 +70,64 @@ class Space:
         for chunk in self._code_chunks:
             chunk.frozen = True
 
-    def _take_addresses(self, size: int) -> int:
-        start = self._next
-        if start + size > self.start + RANGE_SIZE:
-            raise LimitExceeded("the address range for compiled code (1 GiB) is used up")
-        self._next = start + size
-        return start
+    def _new_chunk(self, size: int) -> _Chunk:
+        """Take addresses that have never been used."""
+        chunk = _Chunk(self._end, size, 0)
+        while chunk.start + size <= self.start + RANGE_SIZE:
+            holder = self._chunks.setdefault(chunk.start, chunk)
+            if holder is chunk:
+                self._end = chunk.start + size
+                return chunk
+            chunk.start = holder.start + holder.size
+        raise LimitExceeded("the address range for compiled code (1 GiB) is used up")
 
-    def code_chunk(self, size: int) -> _Chunk:
-        """Return a chunk for at least `size` bytes of code."""
-        free = _take_free(self._free_code, size)
-        if free is not None:
-            free.used = 0
-            return free
+    def _take_free(self, free: list[_Chunk], size: int) -> _Chunk | None:
+        """Take the smallest free chunk that has `size` bytes, without what is more than that."""
+        for chunk in sorted(free, key=_size_of):
+            if chunk.size >= size:
+                try:
+                    free.remove(chunk)
+                except ValueError:  # another thread was faster
+                    continue
+                if not chunk.frozen:
+                    self._split(free, chunk, size)
+                    return chunk
+        return None
+
+    def _split(self, free: list[_Chunk], chunk: _Chunk, size: int) -> None:
+        """Make what a chunk has beyond `size` bytes a free chunk of its own."""
+        if chunk.size > size:
+            rest = _Chunk(chunk.start + size, chunk.size - size, chunk.writable and chunk.writable + size)
+            self._chunks[rest.start] = rest
+            if free is self._free_code:
+                self._code_chunks.append(rest)
+            chunk.size = size
+            free.append(rest)
+
+    def code_chunk(self, size: int, enough: int) -> _Chunk:
+        """Return a chunk for code.
+
+        Args:
+            size: bytes that it should have.
+            enough: bytes that do where the range is used up.
+
+        Raises:
+            LimitExceeded: there is no room for it.
+            Unsupported: the system allows no executable memory.
+        """
         size = (size + _CHUNK - 1) & -_CHUNK
-        start = self._take_addresses(size)
-        chunk = _Chunk(start, size, self._writable_view(start, size))
-        self._code_chunks.append(chunk)
+        chunk = self._take_free(self._free_code, size)
+        if chunk is None:
+            try:
+                chunk = self._new_chunk(size)
+            except LimitExceeded:
+                chunk = self._take_free(self._free_code, (enough + _CHUNK - 1) & -_CHUNK)
+                if chunk is None:
+                    raise
+            else:
+                chunk.writable = self._writable_view(chunk.start, size)
+                self._code_chunks.append(chunk)
+        chunk.used = 0
         return chunk
 
     def _writable_view(self, start: int, size: int) -> int:
@@ -122,22 +146,28 @@ class Space:
         Raises:
             LimitExceeded: there is no room for it.
         """
-        free = _take_free(self._free_data, size)
+        size = (size + linux.PAGE - 1) & -linux.PAGE
+        free = self._take_free(self._free_data, size)
         if free is not None:
             linux.discard(free.start, free.size)
             return free
-        size = (size + linux.PAGE - 1) & -linux.PAGE
-        start = self._take_addresses(size)
+        chunk = self._new_chunk(size)
         try:
-            linux.commit_in(start, size)
+            linux.commit_in(chunk.start, size)
         except OSError as error:
             raise LimitExceeded(f"no memory for the cells of a module: {error}") from None
-        return _Chunk(start, size, start)
+        chunk.writable = chunk.start
+        return chunk
 
     def give_back(self, code: list[_Chunk], data: list[_Chunk]) -> None:
-        """Take the chunks of a region that nobody refers to any more."""
-        self._free_code.extend(chunk for chunk in code if not chunk.frozen)
-        self._free_data.extend(data)
+        """Take the chunks of a region that nobody refers to any more out of its lists."""
+        for chunks, free in ((code, self._free_code), (data, self._free_data)):
+            while chunks:
+                free.append(chunks.pop())
+
+
+def _size_of(chunk: _Chunk) -> int:
+    return chunk.size
 
 
 class Region:
@@ -147,29 +177,41 @@ class Region:
         cells: address of the cells, 8 bytes per function.
     """
 
-    __slots__ = ("_code", "_data", "_space", "cells")
+    __slots__ = ("_code", "_data", "_open", "_space", "cells")
 
     def __init__(self, space: Space, num_cells: int) -> None:
         self._space = space
         self._code: list[_Chunk] = []
+        self._open: list[_Chunk] = []  # with room left, except while somebody takes of it
         self._data: list[_Chunk] = []
         self.cells = 0
         if num_cells:
-            chunk = space.data_chunk(8 * num_cells)
-            self._data.append(chunk)
-            self.cells = chunk.start
+            self._data.append(space.data_chunk(8 * num_cells))
+            self.cells = self._data[0].start
 
     def place(self, size: int) -> int:
         """Return the address where `size` bytes of code will stand."""
-        chunk = self._code[-1] if self._code else None
-        if chunk is None or chunk.frozen or chunk.used + size > chunk.size:
+        chunk = self._take_open(size)
+        if chunk is None:
             # Doubling keeps the number of mappings small for large modules.
-            chunk = self._space.code_chunk(max(size, min(_CHUNK << len(self._code), 1 << 22)))
-            self._code.append(chunk)
+            wanted = max(size, min(_CHUNK << len(self._code), 1 << 22))
+            self._code.append(chunk := self._space.code_chunk(wanted, size))
         address = chunk.start + chunk.used
         alignment = _ALIGNMENT if chunk.writable else linux.PAGE
         chunk.used = (chunk.used + size + alignment - 1) & -alignment
+        self._open.append(chunk)
         return address
+
+    def _take_open(self, size: int) -> _Chunk | None:
+        """Take a chunk with room for `size` bytes: nobody else places code there until it is put back."""
+        while self._open:
+            try:
+                chunk = self._open.pop()
+            except IndexError:  # another thread was faster
+                break
+            if not chunk.frozen and chunk.used + size <= chunk.size:
+                return chunk
+        return None
 
     def write(self, address: int, data: bytes) -> None:
         """Put code at an address that `place` gave: through the writable view, or by writing before protecting."""
@@ -183,9 +225,8 @@ class Region:
 
     def release(self) -> None:
         """Give everything back. Nobody may refer to it."""
+        self._open.clear()
         self._space.give_back(self._code, self._data)
-        self._code = []
-        self._data = []
 
 
 def install(region: Region, code: Code, builtin: Callable[[int], int], stub: Callable[[int], int]) -> int:

@@ -142,14 +142,15 @@ def _no_space() -> str:
     return f"no address space for another memory beside {alive} others ({_HINT})"
 
 
-def grow(record: int, delta: int, limit: int, exchange: Callable[[int, int, int], int]) -> int:
+def grow(record: int, delta: int, limit: int, commit: Callable[[int, int, int], bool | None]) -> int:
     """Grow by `delta` pages and return the old size in pages, or -1 when that cannot be (spec 4.6.10).
 
     Args:
         record: memory record.
         delta: pages.
         limit: largest size in pages that the type and the embedder allow.
-        exchange: writes a word unless it has changed (`stubs.objects.exchange`).
+        commit: given the record, the present length and the new one in bytes, makes the pages accessible and changes the length in
+            one step; False where there is no memory, None where the length is another by now.
     """
     while True:
         length = linux.read_u64(record + layout.MEM_LENGTH)
@@ -157,13 +158,9 @@ def grow(record: int, delta: int, limit: int, exchange: Callable[[int, int, int]
         new = old + delta
         if new > limit or new * PAGE_SIZE > linux.read_u64(record + _REC_RESERVED):
             return -1
-        try:
-            linux.commit(linux.read_u64(record + layout.MEM_BASE) + length, delta * PAGE_SIZE)
-        except OSError:
-            return -1
-        # Another thread that shares the memory may have grown it meanwhile.
-        if exchange(record + layout.MEM_LENGTH, length, new * PAGE_SIZE):
-            return old
+        done = commit(record, length, new * PAGE_SIZE)
+        if done is not None:  # else another thread that shares the memory has grown it meanwhile
+            return old if done else -1
 
 
 def releaser(record: int) -> Callable[[], None]:

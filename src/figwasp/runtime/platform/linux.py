@@ -21,6 +21,7 @@ PAGE: Final = mmap.PAGESIZE
 _PROT_NONE: Final = 0
 _READ: Final = 1
 _WRITE: Final = 2
+ACCESSIBLE: Final = _READ | _WRITE
 _EXEC: Final = 4
 _SHARED: Final = 1
 _PRIVATE: Final = 2

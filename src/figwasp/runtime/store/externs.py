@@ -11,7 +11,6 @@ a global or a segment holds it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from figwasp import layout
@@ -102,7 +101,7 @@ class Externs:
     def __init__(self, owners: Owners) -> None:
         self._owners = owners
         self._arrays: list[_Cells] = []
-        self._holders: dict[int, int] = {}
+        self._holders: dict[int, list[None]] = {}  # adding to one and removing from it is one step each, whatever interrupts
         self.suspects: set[int] = set()
 
     def put(self, value: object, store_owner: Owner, record: int) -> int:
@@ -122,21 +121,20 @@ class Externs:
             self._arrays[0].lend(record)
         return cell
 
-    def replace(self, old: Iterable[int], new: Iterable[int]) -> None:
-        """Note that tables, globals or segments hold the references `new` instead of `old`; 0 is the null reference."""
-        holders = self._holders
-        for cell in new:
+    def hold(self, cells: list[int]) -> None:
+        """Note that a table, a global or a segment is about to hold references; 0 is the null reference."""
+        for cell in cells:
             if cell:
-                count = holders[cell] = holders.get(cell, 0) + 1
-                if count == 1:
-                    linux.write_u64(cell + layout.EXTERN_STATE, _MANAGED)  # from now on no stub takes it back
-        for cell in old:
+                self._holders.setdefault(cell, []).append(None)
+                linux.write_u64(cell + layout.EXTERN_STATE, _MANAGED)  # from now on no stub takes it back
+
+    def drop(self, cells: list[int]) -> None:
+        """Note that a table, a global or a segment does not hold references any more."""
+        for cell in cells:
             if cell:
-                count = holders[cell] - 1
-                if count:
-                    holders[cell] = count
-                else:
-                    del holders[cell]
+                holders = self._holders[cell]
+                holders.pop()
+                if not holders:
                     self.suspects.add(cell)
 
     def absorb(self, other: Externs, store_owner: Owner, record: int, other_record: int) -> None:
@@ -155,5 +153,6 @@ class Externs:
         """Release the suspects that nothing holds. No call is running."""
         while self.suspects:
             cell = self.suspects.pop()
-            if cell not in self._holders:
+            if not self._holders.get(cell):
+                self._holders.pop(cell, None)
                 next(cells for cells in self._arrays if cell in cells).take_out(cell)

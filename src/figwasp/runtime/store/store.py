@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from array import array
+from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
 
 from figwasp import layout
@@ -328,12 +329,27 @@ class Store:
         """Return the object in a cell."""
         return cpython.object_at(bits)
 
-    def replace_externs(self, old: Iterable[int], new: Iterable[int]) -> None:
-        """Note that a table, a global or a segment holds the externrefs `new` instead of `old`."""
+    def hold_externs(self, cells: list[int]) -> None:
+        """Note that a segment is about to hold externrefs."""
+        self.current._externs.hold(cells)
+
+    def drop_externs(self, cells: list[int]) -> None:
+        """Note that a table, a global or a segment does not hold externrefs any more."""
         store = self.current
-        store._externs.replace(old, new)
+        store._externs.drop(cells)
         if store._externs.suspects:
             store.ask_for_cleanup()
+
+    def set_externs(self, place: int, cells: list[int]) -> None:
+        """Set externrefs that follow each other in a table or a global.
+
+        They are held before they are there, and what was there is dropped afterwards: an exception in between keeps too much.
+        """
+        self.hold_externs(cells)
+        new = array("Q", cells)
+        old = array("Q", bytes(8 * len(cells)))
+        self.native.stubs.swap(place, new.buffer_info()[0], old.buffer_info()[0], 8 * len(cells))
+        self.drop_externs(old.tolist())
 
     def refuel(self, context: int) -> bool:
         """Return whether a context whose fuel is used up may go on."""

@@ -1,5 +1,8 @@
 """Floor 4: the stubs of a process: compiled when they are first asked for, and kept for ever.
 
+What is kept is published last, by one operation of a dict or one word of memory: an exception before that means that it is made
+once more, and of two threads that make the same one at a time both get good ones.
+
 In: what they refer to: hooks, statics, deadlines. Out: addresses, by function type where a stub is made for one. Two sequences
 written by hand switch stacks (`sequences` below `codegen`); all others are IR.
 """
@@ -31,7 +34,7 @@ from figwasp.ir.func import Func
 from figwasp.runtime.code.ranges import CodeRange, CodeTable
 from figwasp.runtime.platform import codespace, linux, perfmap
 from figwasp.runtime.platform.statics import Statics
-from figwasp.runtime.stubs import enter, host, leave, objects, refs, suspend
+from figwasp.runtime.stubs import enter, host, leave, objects, refs, steps, suspend
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, ir_kinds
 from figwasp.runtime.stubs.hooks import Callbacks, Hooks
@@ -43,7 +46,7 @@ _LAZY_BLOCK: Final = 4096  # lazy entries made at a time
 _RAW: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
 _GUARD: Final = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_uint64, ctypes.py_object)
 _STRIP: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64)
-_EXCHANGE: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 3)
+_STEP: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
 _START: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
 _RESUME: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 5)
 _CLAIM: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 6)
@@ -76,10 +79,9 @@ class StubLibrary:
         self._async_host: dict[bytes, int] = {}
         self._suspendable: dict[bytes, tuple[Callable[..., int], Callable[..., int]]] = {}
         self._python_callers: dict[int, int] = {}
-        self._lazy_entries: list[int] = []
+        self._lazy_entries: dict[int, int] = {}
         self._switches = [0] * STUB_COUNT
         self._builtin_cells = space.data_chunk(8 * builtins.COUNT).start
-        self._builtins = [0] * builtins.COUNT
         self._boxes = Boxes(self.compile)
         hooks = self.hooks = Hooks(callbacks)
         hooks.leave = self.compile(leave.leave(hooks))
@@ -152,10 +154,10 @@ class StubLibrary:
 
     def builtin(self, number: int) -> int:
         """Return the address of the cell that leads to a builtin."""
-        if not self._builtins[number]:
-            self._builtins[number] = self.compile(self._builtin(number))
-            linux.write_u64(self._builtin_cells + 8 * number, self._builtins[number])
-        return self._builtin_cells + 8 * number
+        cell = self._builtin_cells + 8 * number
+        if not linux.read_u64(cell):
+            linux.write_u64(cell, self.compile(self._builtin(number)))
+        return cell
 
     def _builtin(self, number: int) -> Func:
         native = host.NATIVE_BUILTINS.get(number)
@@ -177,9 +179,14 @@ class StubLibrary:
         return id(self._callbacks.before_call), id(self._callbacks.after_call)
 
     @cached_property
-    def exchange(self) -> Callable[[int, int, int], int]:
-        """What writes a word unless it has changed (`stubs.objects.exchange`)."""
-        return _EXCHANGE(self.compile(objects.exchange()))
+    def grow_memory(self) -> Callable[[int, int, int, int], int]:
+        """What grows a memory (`stubs.steps.grow_memory`)."""
+        return _STEP(self.compile(steps.grow_memory(linux.symbol("mprotect"))))
+
+    @cached_property
+    def swap(self) -> Callable[[int, int, int, int], int]:
+        """What exchanges the contents of a place (`stubs.steps.swap`)."""
+        return _STEP(self.compile(steps.swap(linux.symbol("memcpy"))))
 
     @cached_property
     def guard(self) -> Callable[[int, Callable[[], Any]], Any]:
@@ -194,13 +201,16 @@ class StubLibrary:
     def lazy_entry(self, index: int) -> int:
         """Return the address that a cell of function `index` holds until it is compiled."""
         block, k = divmod(index, _LAZY_BLOCK)
-        size = self.sequences.lazy_entry_size
-        while block >= len(self._lazy_entries):
-            address = self._region.place(_LAZY_BLOCK * size)
-            first = _LAZY_BLOCK * len(self._lazy_entries)
-            self._region.write(address, self.sequences.lazy_entries(first, _LAZY_BLOCK, address, self._lazy))
-            self._lazy_entries.append(address)
-        return self._lazy_entries[block] + size * k
+        address = self._lazy_entries.get(block)
+        if address is None:
+            address = self._lazy_entries.setdefault(block, self._new_lazy_entries(block * _LAZY_BLOCK))
+        return address + self.sequences.lazy_entry_size * k
+
+    def _new_lazy_entries(self, first: int) -> int:
+        """Write lazy entries of functions from an index on; return their address."""
+        address = self._region.place(_LAZY_BLOCK * self.sequences.lazy_entry_size)
+        self._region.write(address, self.sequences.lazy_entries(first, _LAZY_BLOCK, address, self._lazy))
+        return address
 
     # By function type
 

@@ -249,19 +249,6 @@ def new_owner() -> Func:
     return e.func
 
 
-def exchange() -> Func:
-    """Build (address, old, new) -> 1, or 0 when the word there is not `old` any more: one step for other threads with the GIL."""
-    e = Stub("object.exchange", bytes([I64] * 3), bytes([I64]), CONV_C)
-    address, old, new = e.params
-    changed = e.new()
-    e.split(e.emit(ops.I64_NE, [e.get(address, 0), old]), changed)
-    e.put(new, address, 0)
-    e.ret([e.word(1)])
-    e.at(changed)
-    e.ret([e.word(0)])
-    return e.func
-
-
 def getbuffer() -> Func:
     """Build bf_getbuffer of a memory: a writable view of its present length."""
     e = Stub("memory.getbuffer", bytes([I64, I64, I32]), bytes([I64]), CONV_C)

@@ -124,12 +124,20 @@ class TypeWorld:
             groups: index of the first type of every group.
         """
         numbers: list[int] = []
+        held: list[int] = []
         with self._lock:
-            self._forget_released()
-            for place, start in enumerate(groups):
-                end = groups[place + 1] if place + 1 < len(groups) else len(types)
-                first = self._group(types, start, end, numbers)
-                numbers.extend(range(first, first + end - start))
+            try:
+                self._forget_released()
+                for place, start in enumerate(groups):
+                    end = groups[place + 1] if place + 1 < len(groups) else len(types)
+                    first = self._group(types, start, end, numbers)
+                    if start < end:
+                        self._holders[first] = self._holders.get(first, 0) + 1
+                        held.append(first)
+                    numbers.extend(range(first, first + end - start))
+            except BaseException:
+                self._released.append(held)
+                raise
         return numbers
 
     def _group(self, types: list[SubType], start: int, end: int, numbers: list[int]) -> int:
@@ -142,41 +150,42 @@ class TypeWorld:
         key = row.tobytes()
         first = self._groups.get(key, -1)
         if first < 0:
-            first = self._groups[key] = self._next
+            first = self._next
             self._next += end - start
-            self._keys[first] = key
-            self._sizes[first] = end - start
             for index in range(start, end):
                 supers = types[index].supers
                 self.kinds[first + index - start] = kind_of(types[index].comp)
                 self.supers[first + index - start] = _number(supers[0], start, first, numbers) if supers else -1
-        self._holders[first] = self._holders.get(first, 0) + 1
+            self._sizes[first] = end - start
+            self._keys[first] = key
+            self._groups[key] = first
         return first
 
     def release(self, numbers: list[int], groups: list[int]) -> None:
         """Take back what `intern` did for a module: given its answer, and the index of the first type of every group.
 
-        It may be called at any moment, also in the middle of `intern` in the same thread, as finalizers are.
+        It may be called at any moment, also in the middle of `intern` in the same thread, as finalizers are: so it takes no lock,
+        and it is the next `intern` that forgets.
         """
         ends = [*groups[1:], len(numbers)]
         self._released.append([numbers[start] for start, end in zip(groups, ends, strict=False) if start < end])
-        if self._lock.acquire(blocking=False):
-            try:
-                self._forget_released()
-            finally:
-                self._lock.release()
 
     def _forget_released(self) -> None:
-        """Forget the groups that nobody holds any more. Types in other groups refer to them only where their holders do as well."""
+        """Forget the groups that nobody holds any more. Types in other groups refer to them only where their holders do as well.
+
+        An exception may leave something that is never forgotten; nothing is forgotten that somebody holds.
+        """
         while self._released:
-            for first in self._released.pop():
+            released = self._released[-1]
+            while released:
+                first = released.pop()
                 self._holders[first] -= 1
-                if self._holders[first]:
-                    continue
-                del self._holders[first]
-                del self._groups[self._keys.pop(first)]
-                for number in range(first, first + self._sizes.pop(first)):
-                    del self.kinds[number], self.supers[number]
+                if not self._holders[first]:
+                    del self._groups[self._keys[first]]
+                    del self._keys[first], self._holders[first]
+                    for number in range(first, first + self._sizes.pop(first)):
+                        del self.kinds[number], self.supers[number]
+            self._released.remove(released)
 
     def derives(self, number: int, ancestor: int) -> bool:
         """Say whether a defined type is another, or declares itself a subtype of it through any number of steps."""

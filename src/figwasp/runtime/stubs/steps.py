@@ -1,0 +1,49 @@
+"""Floor 4: changes of native state in one step: no thread that needs the GIL and no exception of Python comes between their parts.
+
+In: addresses of C functions. Out: IR of functions in the C convention, called with the GIL.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp import layout
+from figwasp.ir import ops
+from figwasp.ir.func import CONV_C, Func
+from figwasp.ir.types import I32, I64
+from figwasp.runtime.stubs.builder import Stub
+
+GROWN: Final = 1
+REFUSED: Final = 2
+CHANGED: Final = 3
+"""Answers of `grow_memory`."""
+
+
+def grow_memory(mprotect: int) -> Func:
+    """Build (record, old, new, protection) -> answer: pages become accessible and part of the memory, or neither.
+
+    The lengths are bytes. REFUSED: there is no memory for the pages. CHANGED: the length is not `old` any more.
+    """
+    e = Stub("step.grow_memory", bytes([I64] * 4), bytes([I64]), CONV_C)
+    record, old, new, protection = e.params
+    changed, refused = e.new(), e.new()
+    e.split(e.emit(ops.I64_NE, [e.get(record, layout.MEM_LENGTH), old]), changed)
+    start = e.emit(ops.I64_ADD, [e.get(record, layout.MEM_BASE), old])
+    e.split(e.c(mprotect, [start, e.emit(ops.I64_SUB, [new, old]), protection], I32), refused)
+    e.put(new, record, layout.MEM_LENGTH)
+    e.ret([e.word(GROWN)])
+    e.at(changed)
+    e.ret([e.word(CHANGED)])
+    e.at(refused)
+    e.ret([e.word(REFUSED)])
+    return e.func
+
+
+def swap(memcpy: int) -> Func:
+    """Build (place, new, old, size) -> 0: copy what is in a place to `old` and what is in `new` to the place."""
+    e = Stub("step.swap", bytes([I64] * 4), bytes([I64]), CONV_C)
+    place, new, old, size = e.params
+    e.c(memcpy, [old, place, size])
+    e.c(memcpy, [place, new, size])
+    e.ret([e.word(0)])
+    return e.func
