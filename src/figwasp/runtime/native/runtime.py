@@ -89,6 +89,7 @@ class NativeRuntime:
         os.register_at_fork(after_in_child=self._after_fork)
 
     def _strip(self, context: int) -> int:
+        cpython.check_recursion()
         return self.stubs.strip(context)
 
     def _after_fork(self) -> None:

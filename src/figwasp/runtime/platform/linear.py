@@ -150,7 +150,11 @@ def grow(record: int, delta: int, limit: int, exchange: Callable[[int, int, int]
         delta: pages.
         limit: largest size in pages that the type and the embedder allow.
         exchange: writes a word unless it has changed (`stubs.objects.exchange`).
+
+    Raises:
+        RecursionError: too little is left for it; nothing has changed.
     """
+    cpython.check_recursion()
     while True:
         length = linux.read_u64(record + layout.MEM_LENGTH)
         old = length // PAGE_SIZE

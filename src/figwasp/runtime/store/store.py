@@ -238,6 +238,7 @@ class Store:
             Busy: another thread is running in it.
             LimitExceeded: no memory for a stack.
         """
+        cpython.check_recursion()
         native = self.native
         native.handler.check()
         native.ticker.start()
@@ -263,6 +264,7 @@ class Store:
         Raises:
             Busy: another thread is running in this store.
         """
+        cpython.check_recursion()
         guard = self.native.stubs.guard
         for _ in range(_ATTEMPTS):
             answer: Any = guard(self.current.context, work)

@@ -86,7 +86,11 @@ def enter(deadlines: Deadlines, context: int, end: int, entry: Callable[..., int
         end: nanoseconds of the monotonic clock.
         entry: what to call.
         args: what it gets.
+
+    Raises:
+        RecursionError: too little is left for it.
     """
+    cpython.check_recursion()
     current = _current
     outer = current.due
     if outer and (not end or outer < end):
