@@ -54,6 +54,8 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = _Pointer
 _libc.syscall.restype = _Long
 _libc.pthread_self.restype = _Thread
+_libc.pthread_getspecific.restype = _Pointer
+_libc.calloc.restype = _Pointer
 _libc.memmove.restype = None
 _libc.memset.restype = None
 _bytes_at: Final = ctypes.PYFUNCTYPE(ctypes.py_object)(("PyBytes_FromStringAndSize", ctypes.pythonapi))
@@ -292,6 +294,34 @@ def start_thread(address: int, argument: int) -> None:
     if error:
         raise OSError(error, f"pthread_create: {os.strerror(error)}")
     _libc.pthread_detach(thread)
+
+
+def thread_key() -> int:
+    """Make a key under which every native thread has a word of its own, which goes when the thread ends.
+
+    Raises:
+        OSError: the process has too many.
+    """
+    key = ctypes.c_uint()
+    error = _libc.pthread_key_create(ctypes.byref(key), _Pointer(symbol("free")))
+    if error:
+        raise OSError(error, f"pthread_key_create: {os.strerror(error)}")
+    return key.value
+
+
+def thread_word(key: int) -> int:
+    """Return the address of the word that the calling thread has under a key; it is 0 at first.
+
+    Raises:
+        MemoryError: there is no room for it.
+    """
+    present: int | None = _libc.pthread_getspecific(ctypes.c_uint(key))
+    if present:
+        return present
+    made: int | None = _libc.calloc(_Size(1), _Size(8))
+    if not made or _libc.pthread_setspecific(ctypes.c_uint(key), _Pointer(made)):
+        raise MemoryError
+    return made
 
 
 _ThreadAttributes: Final = ctypes.c_char * 64  # pthread_attr_t

@@ -131,11 +131,6 @@ class Store:
                 raise Busy("another thread is running in this store")
 
     @property
-    def running_context(self) -> int:
-        """The context that a call would run on now."""
-        return linux.read_u64(self.current.record + layout.STORE_CONTEXT)
-
-    @property
     def current(self) -> Store:
         """The store that this one has become part of, or itself."""
         store = self
