@@ -36,7 +36,6 @@ CTX_NATIVE_LIMIT: Final = 112  # lowest native stack pointer at which another en
 CTX_FUEL: Final = 120  # signed; what metered code may still execute; here because its displacement fits a byte
 CTX_NATIVE_SIZE: Final = 128  # how far above CTX_NATIVE_LIMIT the native stack of the owning thread reaches
 CTX_SUSPENDED_SP: Final = 136  # wasm stack pointer of a suspended chain, which `resume` goes on from
-CTX_DEADLINE: Final = 144  # nanoseconds of the monotonic clock at which the running call ends with a timeout, 0 for never
 CTX_SIZE: Final = 256
 
 FLAG_GIL_RELEASED: Final = 1  # this chain has given the GIL up

@@ -238,6 +238,40 @@ def test_threads_have_their_own() -> None:
     usable(other)
 
 
+def test_many_threads_in_nested_stores() -> None:
+    """The timeout holds in another store that a host function calls into, however many other threads have deadlines."""
+    spin = figwasp.wat('(module (func (export "nop")) (func (export "spin") (loop $l (br $l))))')
+    call = figwasp.wat('(module (import "host" "f" (func $f)) (func (export "call") (call $f)))')
+    count = 150
+    all_there = threading.Barrier(count)
+    ended: list[float] = []
+
+    def run(outer: figwasp.Instance) -> None:
+        start = time.monotonic()
+        with pytest.raises(Timeout):
+            outer.call(timeout=2)
+        ended.append(time.monotonic() - start)
+
+    threads = []
+    for _ in range(count):
+        inner = figwasp.load(spin)
+        inner.nop()
+
+        def f(inner: figwasp.Instance = inner) -> None:
+            inner.nop()  # from now on a call goes in without Python
+            all_there.wait()
+            inner.spin()
+
+        outer = figwasp.load(call, {"host": {"f": f}})
+        threads.append(threading.Thread(target=run, args=(outer,), daemon=True))
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + 2 + 4 * GUARD
+    for thread in threads:
+        thread.join(max(end - time.monotonic(), 0))
+    assert len(ended) == count
+
+
 def test_other_threads_run_meanwhile() -> None:
     """A call under a timeout gives the GIL up like any other."""
     counted = [0]

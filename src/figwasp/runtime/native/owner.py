@@ -26,7 +26,7 @@ from figwasp.runtime.stubs.objects import FUNC_VECTORCALL, OWNER_COUNT, OWNER_HO
 __all__ = ["Owner", "Owners", "clear_slot", "set_slots"]
 
 _NEXT_DEAD: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64)
-_NEW_OWNER: Final = ctypes.PYFUNCTYPE(ctypes.py_object, *[ctypes.c_uint64] * 4)
+_NEW_OWNER: Final = ctypes.PYFUNCTYPE(ctypes.py_object)
 
 
 class Owner:
@@ -72,7 +72,7 @@ class Owners:
         self._reap = self.reap  # which emitted code refers to
         self._dead = linux.word(statics.reap_list)
         self._next_dead: Callable[[], int] = _NEXT_DEAD(stubs.compile(objects.next_dead(statics.reap_list)))
-        self._new: Callable[[int, int, int, int], Any] = _NEW_OWNER(stubs.compile(objects.new_owner()))
+        self._new: Callable[..., Any] = _NEW_OWNER(stubs.compile(objects.new_owner()))
         self._type = self._make_type(stubs, statics)
         gc.callbacks.append(self._make_sweeper(stubs, types))
 
@@ -107,7 +107,7 @@ class Owners:
             if self._dead.value:
                 self.reap()  # pending calls run on the main thread only, which may be waiting
             self._releases[block] = release
-        owner: Owner = self._new(id(self._type), block, slots, count)
+        owner: Owner = self._new(*map(ctypes.c_uint64, (id(self._type), block, slots, count)))
         return owner
 
     def reap(self) -> None:

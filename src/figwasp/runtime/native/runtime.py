@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final
 
 from figwasp.runtime.code.ranges import CodeTable
 from figwasp.runtime.native.handler import FaultHandler
@@ -25,9 +24,6 @@ from figwasp.runtime.stubs.library import StubLibrary
 
 __all__ = ["NativeRuntime"]
 
-_DEADLINES: Final = 512  # cells of the table
-_THREAD_SHIFT: Final = 6  # thread states are further apart than this
-
 
 class NativeRuntime:
     """The native part of the process.
@@ -37,7 +33,7 @@ class NativeRuntime:
         contexts: which store a context belongs to.
         space: executable memory.
         stacks: contexts and wasm stacks.
-        deadlines: the table of those that threads have (`deadline`).
+        deadlines: where threads have theirs (`deadline`).
         stubs: the code between Python and WebAssembly.
         types: native types.
         owners: what releases native blocks.
@@ -79,7 +75,7 @@ class NativeRuntime:
         self.contexts = contexts
         statics = Statics()
         self.space = codespace.Space()
-        self.deadlines = Deadlines(linux.allocate(16 * _DEADLINES), _DEADLINES, _THREAD_SHIFT)
+        self.deadlines = Deadlines(linux.thread_key())
         self.stubs = StubLibrary(self.space, table, statics, callbacks, self.deadlines)
         self.stacks = Stacks(statics.contexts_used, self._strip, forget_calls)
         self.types = NativeTypes(self.stubs)
@@ -89,6 +85,7 @@ class NativeRuntime:
         os.register_at_fork(after_in_child=self._after_fork)
 
     def _strip(self, context: int) -> int:
+        cpython.check_recursion()
         return self.stubs.strip(context)
 
     def _after_fork(self) -> None:

@@ -123,7 +123,7 @@ class _Chain:
         for _ in range(_ATTEMPTS):
             store.check_thread()
             numbers = (target, self._buffer, self._area, self.context, *error)
-            status = deadline.enter(store.native.deadlines, self.context, self._end, stub, *numbers)
+            status = deadline.enter(store.native.deadlines, self._end, stub, *numbers)
             if status != RAW_BUSY and status != RAW_DEEP:
                 return status == RAW_SUSPENDED
             store.bind(self.context)  # it is new, or another thread's, and with that another native stack's

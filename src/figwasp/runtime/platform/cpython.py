@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from types import CodeType, FrameType
 from typing import Any, Final
 
 from figwasp.errors import Unsupported
@@ -74,27 +75,67 @@ class _Member(ctypes.Structure):
     )
 
 
-def _prototype(name: str, result: Any, *arguments: Any) -> Any:
-    function = ctypes.PYFUNCTYPE(result, *arguments)
+def _prototype(name: str, result: Any) -> Any:
+    """Return a function of the C API. Its callers make ctypes objects of the arguments, which are no C ints: see `linux`."""
+    function = ctypes.PYFUNCTYPE(result)
     return function((name, _api))
 
 
-_type_from_spec: Final = _prototype("PyType_FromSpecWithBases", ctypes.py_object, ctypes.c_void_p, ctypes.py_object)
-_generic_alloc: Final = _prototype("PyType_GenericAlloc", ctypes.py_object, ctypes.py_object, ctypes.c_ssize_t)
-_incref: Final = _prototype("Py_IncRef", None, ctypes.py_object)
-_decref: Final = _prototype("Py_DecRef", None, ctypes.py_object)
-thread_state: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", _api))
-new_frame: Final = _prototype("PyFrame_New", ctypes.py_object, ctypes.c_void_p, *[ctypes.py_object] * 3)
-"""(thread state, code, globals, locals) -> a frame object that does not run."""
-_interpreter: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyInterpreterState_Get", _api))
-_interpreter_id: Final = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(("PyInterpreterState_GetID", _api))
-raw_calloc: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)(("PyMem_RawCalloc", _api))
-raw_free: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("PyMem_RawFree", _api))
+_object: Final = ctypes.py_object
+_Size: Final = ctypes.c_size_t
+_Pointer: Final = ctypes.c_void_p
+_type_from_spec: Final = _prototype("PyType_FromSpecWithBases", _object)
+_generic_alloc: Final = _prototype("PyType_GenericAlloc", _object)
+_incref: Final = _prototype("Py_IncRef", None)
+_decref: Final = _prototype("Py_DecRef", None)
+thread_state: Final = _prototype("PyThreadState_Get", _Pointer)
+_new_frame: Final = _prototype("PyFrame_New", _object)
+_interpreter: Final = _prototype("PyInterpreterState_Get", _Pointer)
+_interpreter_id: Final = _prototype("PyInterpreterState_GetID", ctypes.c_int64)
+_raw_calloc: Final = _prototype("PyMem_RawCalloc", _Pointer)
+_raw_free: Final = _prototype("PyMem_RawFree", None)
+
+
+def new_frame(code: CodeType, names: dict[str, Any], values: dict[str, Any]) -> FrameType:
+    """Make a frame object of this thread that does not run, with globals and locals."""
+    frame: FrameType = _new_frame(_Pointer(thread_state()), _object(code), _object(names), _object(values))
+    return frame
+
+
+def raw_calloc(count: int, size: int) -> int:
+    """Allocate zeroed memory; return its address."""
+    block: int = _raw_calloc(_Size(count), _Size(size))
+    return block
+
+
+def raw_free(block: int) -> None:
+    """Give memory from `raw_calloc` back."""
+    _raw_free(_Pointer(block))
+
+
+def _nest(levels: int) -> tuple[Any, ...]:
+    """Return tuples in tuples."""
+    nested: tuple[Any, ...] = ()
+    for _ in range(levels):
+        nested = (nested,)
+    return nested
+
+
+_ROOM: Final = _nest(5)  # more than ctypes needs to convert one argument
+
+
+def check_recursion() -> None:
+    """Make sure that emitted code can be called through a ctypes function that converts its arguments.
+
+    Raises:
+        RecursionError: too little is left for that; ctypes would say ArgumentError.
+    """
+    isinstance(None, _ROOM)  # goes down a level for each tuple
 
 
 def address(name: str) -> int:
     """Return the address of a C API function."""
-    found = ctypes.cast(getattr(_api, name), ctypes.c_void_p).value or 0
+    found = ctypes.c_uint64.from_address(ctypes.addressof(getattr(_api, name))).value
     symbols[found] = name
     return found
 
@@ -105,7 +146,7 @@ def probe() -> None:
     Raises:
         Unsupported: it is not, or this is not the main interpreter.
     """
-    if _interpreter_id(_interpreter()) != 0:
+    if _interpreter_id(_Pointer(_interpreter())) != 0:
         raise Unsupported("subinterpreters are not supported yet")
     thing = object()
     if ctypes.c_void_p.from_address(id(thing) + OB_TYPE).value != id(object):
@@ -204,14 +245,14 @@ def make_type(
     table = (_Slot * (len(slots) + 1))(*[_Slot(slot, function) for slot, function in slots], _Slot(0, None))
     spec = _Spec(name.encode(), size, 0, flags, ctypes.addressof(table))
     _keep.append((table, spec))
-    made: type = _type_from_spec(ctypes.addressof(spec), (base,))
+    made: type = _type_from_spec(_Pointer(ctypes.addressof(spec)), _object((base,)))
     _bases[made] = base
     return made
 
 
 def new_object(type_: type) -> Any:
     """Make an instance of a type from `make_type`, its fields zero."""
-    return _generic_alloc(type_, 0)
+    return _generic_alloc(_object(type_), _Size(0))
 
 
 def check_type(thing: object, base: type) -> None:
@@ -236,13 +277,13 @@ def get_field(thing: object, offset: int) -> int:
 
 def set_reference(address_: int, value: object) -> None:
     """Store a new reference to `value` at an address that holds none."""
-    _incref(value)
+    _incref(_object(value))
     ctypes.c_uint64.from_address(address_).value = id(value)
 
 
 def drop_reference(value: object) -> None:
     """Drop a reference that a cleared address held."""
-    _decref(value)
+    _decref(_object(value))
 
 
 def object_at(address_: int) -> Any:

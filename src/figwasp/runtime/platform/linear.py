@@ -151,7 +151,11 @@ def grow(record: int, delta: int, limit: int, commit: Callable[[int, int, int], 
         limit: largest size in pages that the type and the embedder allow.
         commit: given the record, the present length and the new one in bytes, makes the pages accessible and changes the length in
             one step; False where there is no memory, None where the length is another by now.
+
+    Raises:
+        RecursionError: too little is left for it; nothing has changed.
     """
+    cpython.check_recursion()
     while True:
         length = linux.read_u64(record + layout.MEM_LENGTH)
         old = length // PAGE_SIZE

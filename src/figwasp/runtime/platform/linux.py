@@ -45,30 +45,30 @@ SIGINFO_ADDRESS: Final = 16
 CLOCK_MONOTONIC: Final = 1
 SIGSEGV: Final = int(signal.SIGSEGV)
 
+# No function here has `argtypes`: an exception in a converter of ctypes, near the limit of recursion above all, comes out as
+# `ctypes.ArgumentError`. What is no C int is made a ctypes number by the caller; where that fails it fails as itself.
+_Pointer: Final = ctypes.c_void_p
+_Size: Final = ctypes.c_size_t
+_Long: Final = ctypes.c_long
+_Thread: Final = ctypes.c_ulong
 _libc: Final = ctypes.CDLL(None, use_errno=True)
-_libc.mmap.restype = ctypes.c_void_p
-_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-_libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-_libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-_libc.sigaction.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
-_libc.syscall.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_long]
-_libc.syscall.restype = ctypes.c_long
-_libc.pthread_create.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
-_libc.pthread_detach.argtypes = [ctypes.c_ulong]
-_libc.pthread_self.restype = ctypes.c_ulong
-_libc.pthread_getattr_np.argtypes = [ctypes.c_ulong, ctypes.c_void_p]
-_libc.pthread_attr_getstack.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
-_libc.pthread_attr_destroy.argtypes = [ctypes.c_void_p]
+_libc.mmap.restype = _Pointer
+_libc.syscall.restype = _Long
+_libc.pthread_self.restype = _Thread
+_libc.pthread_getspecific.restype = _Pointer
+_libc.calloc.restype = _Pointer
+_libc.memmove.restype = None
+_libc.memset.restype = None
+_bytes_at: Final = ctypes.PYFUNCTYPE(ctypes.py_object)(("PyBytes_FromStringAndSize", ctypes.pythonapi))
 
 
 def symbol(name: str) -> int:
     """Return the address of a function of the C library."""
-    return ctypes.cast(getattr(_libc, name), ctypes.c_void_p).value or 0
+    return read_u64(ctypes.addressof(getattr(_libc, name)))
 
 
 def _map(address: int, size: int, protection: int, flags: int, fd: int = -1) -> int:
-    result = _libc.mmap(address or None, size, protection, flags, fd, 0)
+    result = _libc.mmap(_Pointer(address), _Size(size), protection, flags, fd, _Long(0))
     if result is None or result == 2**64 - 1:
         error = ctypes.get_errno()
         raise OSError(error, f"mmap of {size} bytes: {os.strerror(error)}")
@@ -95,7 +95,7 @@ def commit(address: int, size: int) -> None:
     Raises:
         OSError: no memory.
     """
-    if size and _libc.mprotect(address, size, _READ | _WRITE):
+    if size and _libc.mprotect(_Pointer(address), _Size(size), _READ | _WRITE):
         error = ctypes.get_errno()
         raise OSError(error, f"mprotect of {size} bytes: {os.strerror(error)}")
 
@@ -107,12 +107,12 @@ def commit_in(address: int, size: int) -> None:
 
 def discard(address: int, size: int) -> None:
     """Give the contents of pages back to the system; they read as zero afterwards."""
-    _libc.madvise(address, size, _MADV_DONTNEED)
+    _libc.madvise(_Pointer(address), _Size(size), _MADV_DONTNEED)
 
 
 def release(address: int, size: int) -> None:
     """Unmap."""
-    _libc.munmap(address, size)
+    _libc.munmap(_Pointer(address), _Size(size))
 
 
 def dual_map(address: int, size: int) -> int:
@@ -145,25 +145,26 @@ def map_then_protect(address: int, data: bytes) -> None:
     """
     size = (len(data) + PAGE - 1) & -PAGE
     commit_in(address, size)
-    ctypes.memmove(address, data, len(data))
-    if _libc.mprotect(address, size, _READ | _EXEC):
+    write(address, data)
+    if _libc.mprotect(_Pointer(address), _Size(size), _READ | _EXEC):
         error = ctypes.get_errno()
         raise OSError(error, f"executable memory is not to be had: mprotect: {os.strerror(error)}")
 
 
 def write(address: int, data: bytes) -> None:
     """Copy bytes to an address."""
-    ctypes.memmove(address, data, len(data))
+    _libc.memmove(_Pointer(address), data, _Size(len(data)))
 
 
 def zero(address: int, size: int) -> None:
     """Set bytes at an address to 0."""
-    ctypes.memset(address, 0, size)
+    _libc.memset(_Pointer(address), 0, _Size(size))
 
 
 def read(address: int, size: int) -> bytes:
     """Copy bytes from an address."""
-    return ctypes.string_at(address, size)
+    copied: bytes = _bytes_at(_Pointer(address), _Size(size))
+    return copied
 
 
 def word(address: int) -> ctypes.c_uint64:
@@ -222,7 +223,7 @@ def handler_action(address: int) -> bytes:
 
 def install_segv_handler(action: int) -> None:
     """Install the SIGSEGV handler that a struct sigaction at an address describes."""
-    if _libc.sigaction(signal.SIGSEGV, action, None):
+    if _libc.sigaction(signal.SIGSEGV, _Pointer(action), None):
         error = ctypes.get_errno()
         raise OSError(error, f"sigaction: {os.strerror(error)}")
 
@@ -241,7 +242,7 @@ def enter_beneath(directory: int, path: str) -> int:
         OSError: it cannot be opened like this; ENOSYS where the system cannot.
     """
     how = struct.pack("<QQQ", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _BENEATH)
-    fd: int = _libc.syscall(_SYS_OPENAT2, directory, os.fsencode(path), how, len(how))
+    fd: int = _libc.syscall(_Long(_SYS_OPENAT2), _Long(directory), os.fsencode(path), how, _Size(len(how)))
     if fd < 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error), path)
@@ -285,15 +286,43 @@ def limit_data(size: int) -> None:
 
 def start_thread(address: int, argument: int) -> None:
     """Start a detached native thread in emitted code, with every signal blocked."""
-    thread = ctypes.c_ulong()
+    thread = _Thread()
     everything = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
-        error = _libc.pthread_create(ctypes.byref(thread), None, address, argument)
+        error = _libc.pthread_create(ctypes.byref(thread), None, _Pointer(address), _Pointer(argument))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, everything)
     if error:
         raise OSError(error, f"pthread_create: {os.strerror(error)}")
     _libc.pthread_detach(thread)
+
+
+def thread_key() -> int:
+    """Make a key under which every native thread has a word of its own, which goes when the thread ends.
+
+    Raises:
+        OSError: the process has too many.
+    """
+    key = ctypes.c_uint()
+    error = _libc.pthread_key_create(ctypes.byref(key), _Pointer(symbol("free")))
+    if error:
+        raise OSError(error, f"pthread_key_create: {os.strerror(error)}")
+    return key.value
+
+
+def thread_word(key: int) -> int:
+    """Return the address of the word that the calling thread has under a key; it is 0 at first.
+
+    Raises:
+        MemoryError: there is no room for it.
+    """
+    present: int | None = _libc.pthread_getspecific(ctypes.c_uint(key))
+    if present:
+        return present
+    made: int | None = _libc.calloc(_Size(1), _Size(8))
+    if not made or _libc.pthread_setspecific(ctypes.c_uint(key), _Pointer(made)):
+        raise MemoryError
+    return made
 
 
 _ThreadAttributes: Final = ctypes.c_char * 64  # pthread_attr_t
@@ -305,7 +334,7 @@ class _Stack(threading.local):
     def __init__(self) -> None:
         self.lowest = self.size = 0
         attributes = _ThreadAttributes()
-        if _libc.pthread_getattr_np(_libc.pthread_self(), attributes):
+        if _libc.pthread_getattr_np(_Thread(_libc.pthread_self()), attributes):
             return
         base = ctypes.c_size_t()
         size = ctypes.c_size_t()

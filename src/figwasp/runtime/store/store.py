@@ -132,11 +132,6 @@ class Store:
                 raise Busy("another thread is running in this store")
 
     @property
-    def running_context(self) -> int:
-        """The context that a call would run on now."""
-        return linux.read_u64(self.current.record + layout.STORE_CONTEXT)
-
-    @property
     def current(self) -> Store:
         """The store that this one has become part of, or itself."""
         store = self
@@ -239,6 +234,7 @@ class Store:
             Busy: another thread is running in it.
             LimitExceeded: no memory for a stack.
         """
+        cpython.check_recursion()
         native = self.native
         native.handler.check()
         native.ticker.start()
@@ -264,6 +260,7 @@ class Store:
         Raises:
             Busy: another thread is running in this store.
         """
+        cpython.check_recursion()
         guard = self.native.stubs.guard
         for _ in range(_ATTEMPTS):
             answer: Any = guard(self.current.context, work)

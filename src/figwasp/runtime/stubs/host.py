@@ -331,24 +331,16 @@ class FaultFront:
 
 
 class Deadlines:
-    """The table in which threads have their deadlines: cells of two words, the thread state and the time, found by a hash.
+    """Where threads have their deadlines: each in a word of its own, which only it looks at.
 
     Attributes:
-        table: its address.
-        cells: number of its cells, a power of two.
-        shift: the hash is the address of the thread state, shifted right.
+        key: of the words (`linux.thread_key`).
     """
 
-    __slots__ = ("cells", "shift", "table")
+    __slots__ = ("key",)
 
-    def __init__(self, table: int, cells: int, shift: int) -> None:
-        self.table = table
-        self.cells = cells
-        self.shift = shift
-
-    def cell_of(self, thread: int) -> int:
-        """Return the address of the cell of a thread."""
-        return self.table + ((thread >> self.shift & self.cells - 1) << 4)
+    def __init__(self, key: int) -> None:
+        self.key = key
 
 
 def _keep_in_front(e: Stub, front: FaultFront) -> None:
@@ -392,7 +384,7 @@ def tick(parked: int, wake: int, front: FaultFront, deadlines: Deadlines) -> Fun
     e.at(awake)
     _keep_in_front(e, front)
     expired = e.new()
-    _check_deadline(e, context, deadlines, expired)
+    _check_deadline(e, deadlines, expired)
     _run_signal_handlers(e, context, ticks, failed)
     flags = e.emit(ops.I32_OR, [e.get32(context, layout.CTX_FLAGS), e.const(I32, layout.FLAG_GIL_RELEASED)])
     e.store(ops.I32_STORE, flags, context, layout.CTX_FLAGS)
@@ -413,15 +405,12 @@ def tick(parked: int, wake: int, front: FaultFront, deadlines: Deadlines) -> Fun
     return e.func
 
 
-def _check_deadline(e: Stub, context: Value, deadlines: Deadlines, expired: Block) -> None:
+def _check_deadline(e: Stub, deadlines: Deadlines, expired: Block) -> None:
     """Go to `expired` when the deadline of the thread has passed, whoever holds the GIL."""
     none = e.new()
-    thread = e.get(context, layout.CTX_THREAD_STATE)
-    hashed = e.emit(ops.I64_SHR_U, [thread, e.word(deadlines.shift)])
-    place = e.emit(ops.I64_SHL, [e.emit(ops.I64_AND, [hashed, e.word(deadlines.cells - 1)]), e.word(4)])
-    cell = e.emit(ops.I64_ADD, [place, e.word(deadlines.table)])
-    own = e.emit(ops.I64_EQ, [e.get(cell, 0), thread])
-    deadline = e.emit(ops.SELECT, [e.get(cell, 8), e.get(context, layout.CTX_DEADLINE), own], 0, I64)
+    word = e.c(linux.symbol("pthread_getspecific"), [e.const(I32, deadlines.key)])
+    e.unless_zero(word, none)
+    deadline = e.get(word, 0)
     e.unless_zero(deadline, none)
     time = e.emit(ops.FRAME_AREA, [], 16)
     e.c(linux.symbol("clock_gettime"), [e.const(I32, linux.CLOCK_MONOTONIC), time])

@@ -4,8 +4,8 @@ In: seconds. Out: a time of the monotonic clock, where the ticks of compiled cod
 take long (the compiler, the waits of WASI) find it.
 
 Theory of operation. A deadline is the thread's: it holds for all that a call brings about, also in stores that a host function
-calls into. Ticks find it in a table of which a thread has one cell, (thread state, time), by a hash; should another thread have
-taken that, the context on which the call runs still tells.
+calls into. Ticks find it in a word that is the native thread's own (`linux.thread_word`), whatever store they run in and whatever
+other threads do.
 
 The compiler does not look at the clock. While it runs under a deadline, a thread waits for that; at its end it has Python raise an
 exception in the thread that compiles, as soon as that executes another instruction. It may do so only inside of a window, which
@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from figwasp import layout
 from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Timeout
 from figwasp.runtime.code.teardown import discard
 from figwasp.runtime.platform import cpython, linux
@@ -35,21 +34,11 @@ class _Current(threading.local):
 
     Attributes:
         due: the time, for Python.
-        thread: its thread state; 0 before its first call with a deadline.
-        owner, until: its cell of the table, for ticks.
+        until: the same, for ticks; None before its first call with a deadline.
     """
 
     due = 0
-    thread = 0
-    owner: ctypes.c_uint64
-    until: ctypes.c_uint64
-
-    def bind(self, deadlines: Deadlines) -> None:
-        """Find the cell."""
-        self.thread = cpython.thread_state()
-        place = deadlines.cell_of(self.thread)
-        self.owner = linux.word(place)
-        self.until = linux.word(place + 8)
+    until: ctypes.c_uint64 | None = None
 
 
 _current: Final = _Current()
@@ -75,45 +64,36 @@ def check() -> None:
         raise Timeout(TRAP_MESSAGES[TRAP_TIMEOUT])
 
 
-def enter(deadlines: Deadlines, context: int, end: int, entry: Callable[..., int], *args: int) -> int:
-    """Call a native entry that runs on a context, with a time at which it has to end at the latest; 0 for never.
+def enter(deadlines: Deadlines, end: int, entry: Callable[..., int], *args: int) -> int:
+    """Call a native entry, with a time at which it has to end at the latest; 0 for never.
 
     The earlier time holds where calls are nested.
 
     Args:
-        deadlines: the table of the process.
-        context: address of the context.
+        deadlines: where threads have theirs.
         end: nanoseconds of the monotonic clock.
         entry: what to call.
         args: what it gets.
+
+    Raises:
+        RecursionError: too little is left for it.
     """
+    cpython.check_recursion()
     current = _current
     outer = current.due
     if outer and (not end or outer < end):
         end = outer
     elif not end:
         return entry(*args)
-    if not current.thread:
-        current.bind(deadlines)
-    owner, until, thread = current.owner, current.until, current.thread
-    local = linux.word(context + layout.CTX_DEADLINE)
-    before = local.value
-    taken = owner.value
-    mine = taken == 0 or taken == thread
+    until = current.until
+    if until is None:
+        until = current.until = linux.word(linux.thread_word(deadlines.key))
     # Assignments alone let no interrupt in between.
     try:
-        local.value = current.due = end
-        if mine:
-            until.value = end
-            owner.value = thread
+        until.value = current.due = end
         return entry(*args)
     finally:
-        local.value = before
-        current.due = outer
-        if mine:
-            until.value = outer
-            if not outer:
-                owner.value = 0
+        until.value = current.due = outer
 
 
 class _Expired(BaseException):

@@ -79,7 +79,7 @@ def _entry(placed: CodeRange, pc: int, rest: TracebackType | None) -> TracebackT
     if made is None:
         made = placed.entries[pc] = _describe(placed, pc)
     for code, names, line, offset in made:
-        frame = cpython.new_frame(cpython.thread_state(), code, names, {"offset": offset})
+        frame = cpython.new_frame(code, names, {"offset": offset})
         rest = TracebackType(rest, frame, _NO_POSITION, line)
     return rest
 
@@ -87,7 +87,7 @@ def _entry(placed: CodeRange, pc: int, rest: TracebackType | None) -> TracebackT
 def _more(count: int, rest: TracebackType | None) -> TracebackType:
     """An entry that stands for others."""
     code = _TEMPLATE.replace(co_name=f"... {count} more")
-    return TracebackType(rest, cpython.new_frame(cpython.thread_state(), code, {"__name__": "<wasm>"}, {}), _NO_POSITION, 0)
+    return TracebackType(rest, cpython.new_frame(code, {"__name__": "<wasm>"}, {}), _NO_POSITION, 0)
 
 
 def _describe(placed: CodeRange, pc: int) -> list[Entry]:

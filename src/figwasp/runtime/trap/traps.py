@@ -6,7 +6,6 @@ whatever a Python function raised.
 
 from __future__ import annotations
 
-import ctypes
 from array import array
 from typing import TYPE_CHECKING, Final
 
@@ -126,7 +125,7 @@ class TrapReporter:
             elif isinstance(raised, Trap):
                 raised.take_frames(Backtrace(sites))
             tracebacks.extend(raised, sites)
-        except (RecursionError, MemoryError, ctypes.ArgumentError):  # ctypes wraps the first two when it looks at arguments
+        except (RecursionError, MemoryError):
             # There is no room for more than the bare exception.
             return _KINDS.get(code, Trap)(TRAP_MESSAGES.get(code, "")) if raised is None else raised
         except BaseException as interrupt:
