@@ -261,7 +261,7 @@ class MemoryDirectory(Directory):
 
     def entries(self) -> Iterable[Entry]:
         """List."""
-        return [Entry(name, node.filetype, node.inode) for name, node in list(self._folder.names.items())]
+        return (Entry(name, node.filetype, node.inode) for name, node in list(self._folder.names.items()))
 
     def look(self, name: str) -> Status:
         """Return the attributes of a name."""
