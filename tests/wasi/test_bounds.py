@@ -7,10 +7,22 @@ from __future__ import annotations
 
 import io
 import os
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from figwasp.wasi import WASI, HostDirectory, MemoryDirectory, OverlayDirectory
+import pytest
+
+from figwasp.wasi import (
+    WASI,
+    Directory,
+    HostDirectory,
+    MemoryDirectory,
+    OverlayDirectory,
+    ResourceDirectory,
+    ZipDirectory,
+)
 from figwasp.wasi.descriptors.table import LISTINGS
 from tests.wasi.guest import Guest
 
@@ -65,3 +77,39 @@ def test_one_listing_too_long(tmp_path: Path) -> None:
         listings.left = left + 307
         assert read_directory(guest, 3) == "success"
         assert len(guest.listing(3)) == 302
+
+
+def archive(**members: int) -> zipfile.ZipFile:
+    """Make an archive of members of so many MiB of the same byte."""
+    made = zipfile.ZipFile(io.BytesIO(), "w", zipfile.ZIP_DEFLATED)
+    for name, size in members.items():
+        made.writestr(f"lib/{name}", b"x" * (size << 20))
+    return made
+
+
+KINDS: dict[str, Callable[[zipfile.ZipFile], Directory]] = {
+    "zip": lambda made: ZipDirectory(made, limit=20 << 20),
+    "resources": lambda made: ResourceDirectory(zipfile.Path(made), limit=20 << 20),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_members_of_archives(kind: str) -> None:
+    """Whoever has a member open shares one copy, and different ones are limited together."""
+    before = resident()
+    guest = guest_of(KINDS[kind](archive(a=8, b=8, c=8, d=24)))
+    opened = [guest.fd("lib/a", 0, READ) for _ in range(100)]
+    assert guest.read(opened[-1], 8) == b"x" * 8
+    assert resident() - before < 60
+    other = guest.fd("lib/b", 0, READ)
+    assert [guest.open("lib/c", 0, READ), guest.open("lib/d", 0, READ)] == ["nomem", "nomem"]
+    assert guest.call("fd_close", other) == "success"
+    third = guest.fd("lib/c", 0, READ)
+    assert [guest.call("fd_close", fd) for fd in (*opened, third)] == ["success"] * 101
+    assert [isinstance(guest.open(f"lib/{name}", 0, READ), int) for name in "bcd"] == [True, True, False]
+
+
+def test_directories_of_resources_are_kept_once() -> None:
+    root = KINDS["resources"](archive(a=0))
+    assert root.enter("lib") is root.enter("lib")
+    assert root.enter("lib").look("a").inode == root.enter("lib").look("a").inode == 3
