@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,9 @@ from typing import Any
 
 import pytest
 
+import figwasp
 from figwasp.wasi import (
+    CAPTURE,
     WASI,
     Directory,
     HostDirectory,
@@ -23,9 +26,12 @@ from figwasp.wasi import (
     ResourceDirectory,
     ZipDirectory,
 )
+from figwasp.wasi.abi import ERRNO_NAMES
+from figwasp.wasi.descriptors.streams import MAX_OUTPUT
 from figwasp.wasi.descriptors.table import LISTINGS
 from tests.wasi.guest import Guest
 
+NOSPC = ERRNO_NAMES.index("nospc")
 DIRECTORY, READ, READDIR = 2, 1 << 1, 1 << 14
 MANY = 4000
 NAMES = {f"{k:0200}": "" for k in range(MANY)}
@@ -113,3 +119,40 @@ def test_directories_of_resources_are_kept_once() -> None:
     root = KINDS["resources"](archive(a=0))
     assert root.enter("lib") is root.enter("lib")
     assert root.enter("lib").look("a").inode == root.enter("lib").look("a").inode == 3
+
+
+ENDLESS = figwasp.wat("""(module (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 2) (data (i32.const 0) "\\10\\00\\00\\00\\00\\00\\01\\00")
+  (func (export "_start") (local $answer i32) (local $fd i32)
+    (loop $more
+      (local.set $fd (i32.xor (local.get $fd) (i32.const 1)))
+      (br_if $more (i32.eqz (local.tee $answer
+        (call $write (i32.add (i32.const 1) (local.get $fd)) (i32.const 0) (i32.const 1) (i32.const 8))))))
+    (call $exit (local.get $answer))))""")
+"""Writes 64 KiB to stderr and stdout in turn until there is an error, with which it exits."""
+
+
+def test_captured_output() -> None:
+    """As much as there is room for, of both together; then the guest is told, as by a disk that is full."""
+    done = figwasp.run(ENDLESS, capture_output=True, max_output=200_000)
+    assert (done.returncode, len(done.stdout), len(done.stderr)) == (NOSPC, 200_000 - 2 * 65536, 2 * 65536)
+    with WASI(stdout=CAPTURE, stderr=CAPTURE, max_output=200_000) as wasi, pytest.raises(figwasp.Exit) as caught:
+        figwasp.load(ENDLESS, wasi.imports())._start()
+    assert (caught.value.code, wasi.stdout, wasi.stderr) == (NOSPC, done.stdout, done.stderr)
+
+
+def test_captured_output_by_default() -> None:
+    done = figwasp.run(ENDLESS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert (done.returncode, len(done.stdout), done.stderr) == (NOSPC, MAX_OUTPUT, None)
+
+
+def test_a_trap_is_reported_beyond_the_limit() -> None:
+    """What the runtime itself has to say is the host's."""
+    trapping = figwasp.wat("""(module (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+      (memory (export "memory") 1) (data (i32.const 4) "\\10")
+      (func (export "_start") (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8))) unreachable))""")
+    done = figwasp.run(trapping, capture_output=True, max_output=5)
+    assert (done.returncode, done.stderr[:12]) == (134, bytes(4) + b"\x10figwasp")
+    unlimited = figwasp.run(trapping, capture_output=True, max_output=None)
+    assert unlimited.stderr[:23] == bytes(4) + b"\x10" + bytes(11) + b"figwasp"
