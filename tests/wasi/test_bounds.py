@@ -5,9 +5,11 @@ The rows of the table in docs/limits.md that are about WASI.
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import subprocess
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -29,10 +31,10 @@ from figwasp.wasi import (
 from figwasp.wasi.abi import ERRNO_NAMES
 from figwasp.wasi.descriptors.streams import MAX_OUTPUT
 from figwasp.wasi.descriptors.table import LISTINGS
-from tests.wasi.guest import Guest
+from tests.wasi.guest import ALL, ROOT, Guest
 
 NOSPC = ERRNO_NAMES.index("nospc")
-DIRECTORY, READ, READDIR = 2, 1 << 1, 1 << 14
+CREAT, DIRECTORY, READ, READDIR = 1, 2, 1 << 1, 1 << 14
 MANY = 4000
 NAMES = {f"{k:0200}": "" for k in range(MANY)}
 
@@ -156,3 +158,80 @@ def test_a_trap_is_reported_beyond_the_limit() -> None:
     assert (done.returncode, done.stderr[:12]) == (134, bytes(4) + b"\x10figwasp")
     unlimited = figwasp.run(trapping, capture_output=True, max_output=None)
     assert unlimited.stderr[:23] == bytes(4) + b"\x10" + bytes(11) + b"figwasp"
+
+
+def storing(kind: str, guest: Guest, k: int) -> str:
+    """Have one more thing stored that costs much more than its bytes; return the answer."""
+    name = f"{k:x}"
+    if kind == "empty files":
+        return opening(guest, name)
+    if kind == "directories":
+        return guest.on_path("path_create_directory", name)
+    if kind == "directories of one":
+        answer = guest.on_path("path_create_directory", name)
+        return answer if answer != "success" else opening(guest, f"{name}/x")
+    if kind == "wide names":  # one character that takes four bytes makes all take four
+        return opening(guest, name + "n" * (251 - len(name)) + "\U0001f600")
+    if kind == "names that are no text":
+        return opening(guest, name.encode() + b"\xff" * (255 - len(name)))
+    if kind == "links":
+        return guest.call("path_symlink", *guest.text("t" * 4000 + "\U0001f600"), ROOT, *guest.text(name))
+    if kind == "hard links":
+        return opening(guest, "x") if k == 0 else guest.on_path("path_link", name, before=(0, *guest.text("x"), ROOT))
+    fd = guest.open(name, CREAT, ALL)
+    if isinstance(fd, str):
+        return fd
+    if kind == "cut files":
+        sizes = [100_000, 50_001]
+    else:
+        sizes = [size << 10 for size in range(1, 100, 7)]
+    answers = [guest.call("fd_filestat_set_size", fd, size) for size in sizes]
+    guest.call("fd_close", fd)
+    return answers[-1]
+
+
+def opening(guest: Guest, name: str | bytes) -> str:
+    fd = guest.open(name, CREAT, ALL)
+    return fd if isinstance(fd, str) else guest.call("fd_close", fd)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["empty files", "directories", "directories of one", "wide names", "names that are no text", "links", "hard links", "cut files",
+     "grown files"],
+)  # fmt: skip
+def test_files_in_memory(kind: str) -> None:
+    """Whatever a guest stores takes no more of the host's memory than the limit says, and all comes back."""
+    limit = 4 << 20
+    files = MemoryDirectory(limit=limit)
+    guest = guest_of(files)
+    volume = files._folder.volume
+    left = volume.left
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        k = 0
+        while (answer := storing(kind, guest, k)) == "success":
+            k += 1
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert answer == "nospc" and 20 < k
+    assert limit // 4 < taken < limit + (64 << 10)
+    assert volume.left < 32 << 10 or kind.endswith("files")
+    for path in [os.fsencode(entry.name) for entry in files.entries()]:
+        if guest.on_path("path_unlink_file", path) != "success":
+            guest.on_path("path_unlink_file", path + b"/x")
+            assert guest.on_path("path_remove_directory", path) == "success"
+    assert volume.left == left
+
+
+def test_a_rename_without_room_changes_nothing() -> None:
+    files = MemoryDirectory({"a": "a"}, limit=4096)
+    guest = guest_of(files)
+    name = "n" * 255
+    files._folder.volume.left = 200
+    assert guest.on_path("path_rename", "a", ROOT, *guest.text(name)) == "nospc"
+    assert (files.look("a").links, files._folder.volume.left) == (1, 200)
+    assert [entry.name for entry in files.entries()] == ["a"]
