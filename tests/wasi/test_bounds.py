@@ -8,6 +8,8 @@ from __future__ import annotations
 import gc
 import io
 import os
+import resource
+import socket
 import subprocess
 import tracemalloc
 import zipfile
@@ -235,3 +237,58 @@ def test_a_rename_without_room_changes_nothing() -> None:
     assert guest.on_path("path_rename", "a", ROOT, *guest.text(name)) == "nospc"
     assert (files.look("a").links, files._folder.volume.left) == (1, 200)
     assert [entry.name for entry in files.entries()] == ["a"]
+
+
+@pytest.mark.parametrize("kind", ["host", "memory", "overlay"])
+@pytest.mark.parametrize("path", ["file", "."])
+def test_descriptors(kind: str, path: str, tmp_path: Path) -> None:
+    """So many and no more, and those of the host below them come back."""
+    (tmp_path / "file").write_text("text")
+    host, memory = HostDirectory(tmp_path), MemoryDirectory({"file": "text"})
+    given = {"host": host, "memory": memory, "overlay": OverlayDirectory(memory, host)}[kind]
+    before = len(os.listdir("/dev/fd"))
+    guest = guest_of(given, max_descriptors=50)
+    opened = [guest.fd(path) for _ in range(50 - 4)]
+    assert opened == list(range(4, 50))
+    assert [guest.open(path), guest.open("new", CREAT, ALL)] == ["mfile", "mfile"]
+    assert not (tmp_path / "new").exists()
+    assert [guest.call("fd_renumber", 49, 48), guest.call("fd_close", 48)] == ["success", "success"]
+    assert [guest.fd(path), guest.fd(path), guest.open(path)] == [48, 49, "mfile"]
+    guest.wasi.close()
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_descriptors_by_default() -> None:
+    guest = guest_of(MemoryDirectory())
+    assert [guest.fd(".", DIRECTORY) for _ in range(1020)][-1] == 1023
+    assert guest.open(".", DIRECTORY) == "mfile"
+
+
+def test_connections() -> None:
+    """The guest cannot take a connection when it has no number left for it; whoever connected goes on waiting."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        wasi = WASI(stdin=b"", stdout=io.BytesIO(), stderr=io.BytesIO(), sockets=[server], max_descriptors=5)
+        guest = Guest(wasi)
+        with socket.create_connection(server.getsockname()), socket.create_connection(server.getsockname()):
+            assert guest.call("sock_accept", 3, 0, guest.room(4)) == "success"
+            assert guest.call("sock_accept", 3, 0, guest.room(4)) == "mfile"
+            assert guest.call("fd_close", 4) == "success"
+            assert guest.call("sock_accept", 3, 0, guest.room(4)) == "success"
+        wasi.close()
+
+
+def test_what_the_process_has_not(tmp_path: Path) -> None:
+    """When the process itself has no descriptor left the guest is told the same."""
+    guest = guest_of(HostDirectory(tmp_path))
+    (tmp_path / "file").touch()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 20, hard))
+    try:
+        while isinstance(fd := guest.open("file"), int):
+            opened.append(fd)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert fd == "mfile" and 10 < len(opened) < 100
+    assert isinstance(guest.open("file"), int)
+    guest.wasi.close()
