@@ -292,3 +292,8 @@ def test_what_the_process_has_not(tmp_path: Path) -> None:
     assert fd == "mfile" and 10 < len(opened) < 100
     assert isinstance(guest.open("file"), int)
     guest.wasi.close()
+
+
+def test_subscriptions() -> None:
+    guest = guest_of(MemoryDirectory())
+    assert [guest.call("poll_oneoff", 64, 64, count, 64) for count in (1 << 16, (1 << 16) + 1, 0)] == ["fault", "inval", "inval"]
