@@ -47,7 +47,7 @@ def test_equality_and_hashes() -> None:
 def test_engines_are_values() -> None:
     features = DEFAULT.excluding("simd")
     every: list[dict[str, Any]] = [{}, {"features": features, "memory": "guard"}]
-    every.append(dict(fuel=True, timeout=0.5, max_memory=1 << 20, max_table=10, max_instances=3, stack_size=2 << 20))
+    every.append(dict(fuel=True, timeout=0.5, max_memory=1 << 20, max_table=10, max_instances=3, max_acalls=3, stack_size=2 << 20))
     for settings in every:
         engine = figwasp.Engine(**settings)
         assert engine == figwasp.Engine(**settings) and hash(engine) == hash(figwasp.Engine(**settings)) and engine.settings == settings

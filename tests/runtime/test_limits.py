@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 from collections.abc import Callable
@@ -252,7 +253,7 @@ class TestStack:
         ("stack_size", 64 << 10, ValueError), ("stack_size", (1 << 20) + 1, ValueError), ("stack_size", 1 << 40, ValueError),
         ("stack_size", -4096, ValueError), ("stack_size", 1e6, TypeError), ("stack_size", None, TypeError),
         ("max_memory", -1, ValueError), ("max_memory", "1", TypeError), ("max_memory", 1.0, TypeError), ("max_memory", True, TypeError),
-        ("max_table", -1, ValueError), ("max_instances", -1, ValueError), ("max_instances", 0.5, TypeError),
+        ("max_table", -1, ValueError), ("max_instances", -1, ValueError), ("max_instances", 0.5, TypeError), ("max_acalls", -1, ValueError),
         ("fuel", -1, ValueError), ("fuel", 1.5, TypeError), ("fuel", None, TypeError), ("timeout", 0, ValueError), ("timeout", "1", TypeError),
         ("memory", "quick", ValueError),
     ],
@@ -269,3 +270,34 @@ def test_engines_show_their_limits() -> None:
     assert engine.settings == {"fuel": True, "max_memory": PAGE, "timeout": 2.0, "stack_size": 1 << 21}
     assert Engine(fuel=100).settings == {"fuel": 100} and Engine(fuel=False).settings == {}
     assert Engine(fuel=0).settings == {"fuel": True}
+
+
+def test_calls_that_wait() -> None:
+    """So many calls of an instance, and of those it is linked with, can be suspended; each that ends makes room."""
+    text = """(module (import "host" "wait" (func $wait)) (func (export "f") (call $wait)) (export "wait" (func $wait)))"""
+    module = figwasp.Module(figwasp.wat(text), engine=Engine(max_acalls=3))
+    until = asyncio.Event()
+
+    async def wait() -> None:
+        await until.wait()
+
+    async def run() -> None:
+        instance = figwasp.load(module, {"host": {"wait": wait}})
+        linked = figwasp.load(module, {"host": {"wait": instance.exports["wait"]}})
+        other = figwasp.load(module, {"host": {"wait": wait}})
+        tasks = [asyncio.create_task(one.acall.f()) for one in (instance, linked, instance)]
+        await asyncio.sleep(0)
+        for refused in (instance, linked):
+            with pytest.raises(LimitExceeded, match="3 calls are under way, and max_acalls is 3"):
+                await refused.acall.f()
+        tasks.append(asyncio.create_task(other.acall.f()))
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        await asyncio.gather(tasks[0], return_exceptions=True)
+        tasks.append(asyncio.create_task(instance.acall.f()))
+        await asyncio.sleep(0)
+        until.set()
+        await asyncio.gather(*tasks[1:])
+        await instance.acall.f()
+
+    asyncio.run(run())

@@ -35,10 +35,11 @@ class AsyncFunc:
         func: the exported function.
     """
 
-    __slots__ = ("func",)
+    __slots__ = ("_most", "func")
 
-    def __init__(self, func: Func) -> None:
+    def __init__(self, func: Func, most: int | None) -> None:
         self.func = func
+        self._most = most
 
     async def __call__(self, *args: object, **names: Unpack[_Names]) -> Any:
         """Call the function, and await whatever it waits for.
@@ -50,9 +51,10 @@ class AsyncFunc:
         Raises:
             Trap: it trapped.
             Timeout: it took too long.
+            LimitExceeded: `Engine(max_acalls=...)` calls are under way.
             RuntimeError: an async host function was reached with a Python function that had called wasm in between.
         """
-        return await suspend.call(self.func, args, self.func.timeout(dict(names)))
+        return await suspend.call(self.func, args, self.func.timeout(dict(names)), self._most)
 
     def __repr__(self) -> str:
         return f"<figwasp.AsyncFunc {printable(self.func.name)} {self.func.type}>"
@@ -71,7 +73,7 @@ class AsyncCalls:
         func = self._exports[name]
         if not isinstance(func, Func):
             raise TypeError(f"export {name!r} is no function but a {type(func).__name__}")
-        return AsyncFunc(func)
+        return AsyncFunc(func, self._module.engine.config.max_acalls)
 
     def __getattr__(self, name: str) -> AsyncFunc:
         if name in AsyncCalls.__slots__:

@@ -40,6 +40,7 @@ class Engine:
         max_memory: most bytes that the memories which one instance defines may have together. Beyond it `memory.grow` answers -1.
         max_table: most elements that the tables which one instance defines may have together. Beyond it `table.grow` answers -1.
         max_instances: most instances of this engine that may live at once.
+        max_acalls: most calls by `Instance.acall` that may be under way at once in an instance and those it is linked with.
         timeout: seconds after which a call from Python ends with `Timeout`, unless it says otherwise.
         listener: called with a `FuncInfo` for each function of a module when that is compiled; answers None, or an object with
             any of the methods `before(func, args, depth)`, `after(func, results, depth)` and `abort(func, error, depth)`, which are
@@ -62,6 +63,7 @@ class Engine:
         max_memory: int | None = None,
         max_table: int | None = None,
         max_instances: int | None = None,
+        max_acalls: int | None = None,
         timeout: float | None = None,
         listener: Listener | None = None,
         perf_map: bool = False,
@@ -82,6 +84,7 @@ class Engine:
             max_memory=arguments.limit(max_memory, "max_memory"),
             max_table=arguments.limit(max_table, "max_table"),
             max_instances=arguments.limit(max_instances, "max_instances"),
+            max_acalls=arguments.limit(max_acalls, "max_acalls"),
             timeout=arguments.timeout(timeout),
             listener=listener,
             perf_map=bool(perf_map),

@@ -28,6 +28,7 @@ class Config:
         max_memory: most bytes that the memories of an instance may have together, or None.
         max_table: most elements that the tables of an instance may have together, or None.
         max_instances: most instances that may live at once, or None.
+        max_acalls: most calls of an instance that may be suspended at once, or None.
         slots: room for them.
         timeout: seconds that a call from Python may take unless it says otherwise, or None.
         listener: asked about each function that is compiled (see `runtime.code.listen`), or None.
@@ -39,6 +40,7 @@ class Config:
         "features",
         "fuel",
         "listener",
+        "max_acalls",
         "max_instances",
         "max_memory",
         "max_table",
@@ -59,6 +61,7 @@ class Config:
         max_memory: int | None,
         max_table: int | None,
         max_instances: int | None,
+        max_acalls: int | None,
         timeout: float | None,
         listener: Listener | None,
         perf_map: bool,
@@ -71,6 +74,7 @@ class Config:
         self.max_memory = max_memory
         self.max_table = max_table
         self.max_instances = max_instances
+        self.max_acalls = max_acalls
         self.slots = Slots(max_instances)
         self.timeout = timeout
         self.listener = listener

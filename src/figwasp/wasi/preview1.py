@@ -12,18 +12,19 @@ they share descriptors, and each has its own memory.
 
 from __future__ import annotations
 
-import io
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from figwasp.api.caller import Caller
 from figwasp.wasi.abi import DIRECTORY_RIGHTS, FILE_RIGHTS
+from figwasp.wasi.allowance import Allowance
 from figwasp.wasi.calls.functions import MODULES, Function, bind
 from figwasp.wasi.calls.memory import Buffer, GuestMemory
 from figwasp.wasi.calls.state import State
 from figwasp.wasi.descriptors.files import Descriptor, OpenDirectory
-from figwasp.wasi.descriptors.streams import CAPTURE, stdio
+from figwasp.wasi.descriptors.streams import CAPTURE, MAX_OUTPUT, Captured, stdio
 from figwasp.wasi.descriptors.table import Table
 from figwasp.wasi.directories.host import HostDirectory
 from figwasp.wasi.filesystem import Directory
@@ -63,6 +64,7 @@ class WASI:
         stderr: Any = None,
         sockets: Iterable[socket.socket | tuple[str, int]] = (),
         max_descriptors: int = _MAX_DESCRIPTORS,
+        max_output: int | None = MAX_OUTPUT,
     ) -> None:
         """Prepare a guest's world.
 
@@ -78,6 +80,7 @@ class WASI:
             sockets: listening or connected sockets to give, or addresses to listen at, with the descriptors after those of the
                 directories.
             max_descriptors: how many the guest may have open; it gets MFILE beyond.
+            max_output: most bytes that CAPTURE keeps, of stdout and stderr together, or None; the guest gets NOSPC beyond.
 
         Raises:
             OSError: when a directory cannot be opened.
@@ -89,7 +92,8 @@ class WASI:
         pairs = dirs.items() if isinstance(dirs, Mapping) else _pairs(dirs)
         self._args = [_string(arg) for arg in args]
         self._env = [_variable(name, value) for name, value in (env or {}).items()]
-        self._captured = [io.BytesIO() if file is CAPTURE else None for file in (stdout, stderr)]
+        allowance = Allowance(max_output, errno.ENOSPC)
+        self._captured = [Captured(allowance) if file is CAPTURE else None for file in (stdout, stderr)]
         self._table = Table(max_descriptors)
         try:
             for number, file in enumerate((stdin, self._captured[0] or stdout, self._captured[1] or stderr)):

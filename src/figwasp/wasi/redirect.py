@@ -5,10 +5,14 @@ In: what its arguments `input`, `stdin`, `stdout`, `stderr` are. Out: what `WASI
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 from typing import IO, Any, Final
+
+from figwasp.wasi.allowance import Allowance
+from figwasp.wasi.descriptors.streams import Captured
 
 __all__ = ["PIPE", "Codec", "Redirection"]
 
@@ -45,15 +49,20 @@ class Redirection:
         stdin, stdout, stderr: what `WASI` takes.
     """
 
-    __slots__ = ("_captured", "_opened", "stderr", "stdin", "stdout")
+    __slots__ = ("_allowance", "_captured", "_opened", "stderr", "stdin", "stdout")
 
-    def __init__(self, input: Any, stdin: Any, stdout: Any, stderr: Any) -> None:
+    def __init__(self, input: Any, stdin: Any, stdout: Any, stderr: Any, max_output: int | None) -> None:
         """Prepare them.
+
+        Args:
+            input, stdin, stdout, stderr: what was given for them.
+            max_output: most bytes that are captured, or None.
 
         Raises:
             TypeError: the input is no bytes.
         """
-        self._captured: list[io.BytesIO | None] = [None, None]
+        self._allowance = Allowance(max_output, errno.ENOSPC)
+        self._captured: list[Captured | None] = [None, None]
         self._opened: list[IO[bytes]] = []
         if isinstance(input, str):
             raise TypeError("input must be bytes, not str, unless in text mode")
@@ -63,7 +72,7 @@ class Redirection:
 
     def _sink(self, number: int, given: Any) -> Any:
         if _is(given, PIPE):
-            self._captured[number] = file = io.BytesIO()
+            self._captured[number] = file = Captured(self._allowance)
             return file
         if _is(given, _STDOUT):
             raise ValueError("STDOUT can only be used for stderr")
@@ -102,7 +111,7 @@ class Redirection:
                     file.write(data)
             else:
                 file = getattr(self.stderr, "buffer", self.stderr)
-                file.write(data)
+                (file.add if isinstance(file, Captured) else file.write)(data)
                 getattr(file, "flush", int)()
         except OSError:
             pass  # as a process that is aborted could not tell either

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from figwasp.api.engine import Engine, default_engine
 from figwasp.api.module import Module, as_binary
 from figwasp.errors import Timeout, Trap
+from figwasp.wasi.descriptors.streams import MAX_OUTPUT
 from figwasp.wasi.preview1 import WASI
 from figwasp.wasi.program import report, start
 from figwasp.wasi.redirect import PIPE, Codec, Redirection
@@ -54,6 +55,7 @@ def run(
     check: bool = False,
     timeout: float | None = None,
     max_memory: int | None = None,
+    max_output: int | None = MAX_OUTPUT,
     fuel: int | None = None,
     argv0: str | None = None,
     engine: Engine | None = None,
@@ -87,6 +89,8 @@ def run(
         check: raise an exception when the exit status is not 0.
         timeout: seconds after which it is ended.
         max_memory: most bytes that its memories may have together.
+        max_output: most bytes of stdout and stderr together that are captured, or None; beyond it the program is told that there
+            is no space left, and goes on if it can.
         fuel: how much it may execute, see `Engine`.
         argv0: the name it knows itself by; the last part of the path unless given.
         engine: what it is compiled with; a module has its own.
@@ -122,7 +126,7 @@ def run(
     name = _name(program) if argv0 is None else argv0
     command = [name if isinstance(program, (bytes, bytearray, memoryview)) else program, *words]
     limits = {"max_memory": max_memory, "fuel": fuel, "timeout": timeout}
-    with Redirection(codec.encode(input) if codec else input, stdin, stdout, stderr) as streams:
+    with Redirection(codec.encode(input) if codec else input, stdin, stdout, stderr, max_output) as streams:
         if timeout is not None and timeout <= 0:
             _expire(command, timeout, streams)
         arguments = [name, *(os.fspath(word) for word in words)]

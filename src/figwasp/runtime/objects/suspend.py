@@ -164,19 +164,21 @@ async def _answer_of(awaitable: Awaitable[object], end: int) -> object:
         raise
 
 
-async def call(func: Func, args: tuple[object, ...], timeout: float | None = None) -> Any:
+async def call(func: Func, args: tuple[object, ...], timeout: float | None, most: int | None) -> Any:
     """Call a function that may reach async host functions.
 
     Args:
         func: the function.
         args: its arguments.
         timeout: seconds that it may take.
+        most: calls that may be under way at once, or None.
 
     Raises:
         Trap: it trapped.
         Timeout: it took too long.
         TypeError, OverflowError: an argument is not of its parameter's type.
         Busy: another thread is running in the store.
+        LimitExceeded: too many calls are under way.
     """
     type_ = func.type
     if len(args) != len(type_.params):
@@ -185,7 +187,7 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None = Non
         return await func.host.await_directly(args) if isinstance(func.host, AsyncHostFunc) else func(*args)
     end = deadline.after(timeout)
     store = func.store
-    context = store.add_chain()
+    context = store.add_chain(most)
     try:
         params, results = cells_of(type_.params), cells_of(type_.results)
         buffer = new_buffer(max(params, results) + results)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
 
 from figwasp import layout
-from figwasp.errors import Busy
+from figwasp.errors import Busy, LimitExceeded
 from figwasp.runtime.arguments import STACK_SIZE
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
@@ -188,9 +188,18 @@ class Store:
         self._pinned = []
         self._chains = []
 
-    def add_chain(self) -> int:
-        """Return a new context, for a call that may be suspended: until `remove_chain` all that any call brought in stays."""
+    def add_chain(self, most: int | None) -> int:
+        """Return a new context, for a call that may be suspended: until `remove_chain` all that any call brought in stays.
+
+        Args:
+            most: how many there may be at once, or None.
+
+        Raises:
+            LimitExceeded: there are so many.
+        """
         store = self.current
+        if most is not None and len(store._chains) >= most:
+            raise LimitExceeded(f"{len(store._chains)} calls are under way, and max_acalls is {most}")
         context = store._spare.pop() if store._spare else store.native.stacks.new_context()
         linux.write_u64(context + layout.CTX_WASM_SP, linux.read_u64(context + layout.CTX_STACK_TOP))
         store.native.contexts.assign(context, store)

@@ -77,11 +77,20 @@ def _peel(error: BaseException) -> TracebackType | None:
 def _entry(placed: CodeRange, pc: int, rest: TracebackType | None) -> TracebackType | None:
     made = placed.entries.get(pc)
     if made is None:
-        made = placed.entries[pc] = _describe(placed, pc)
+        made = _describe(placed, pc)
+        _keep(placed, pc, made)
     for code, names, line, offset in made:
         frame = cpython.new_frame(code, names, {"offset": offset})
         rest = TracebackType(rest, frame, _NO_POSITION, line)
     return rest
+
+
+def _keep(placed: CodeRange, pc: int, made: list[Entry]) -> None:
+    """Keep what stands for a place for the next trap there, unless the module has got too many of them."""
+    source_map = placed.source_map
+    if source_map is not None and len(made) <= source_map.room:
+        source_map.room -= len(made)
+        placed.entries[pc] = made
 
 
 def _more(count: int, rest: TracebackType | None) -> TracebackType:
@@ -102,9 +111,11 @@ def _describe(placed: CodeRange, pc: int) -> list[Entry]:
     if not places:
         label, line = source_map.label(placed.index), min(offset, _LAST_LINE)
         return [(_TEMPLATE.replace(co_filename=name, co_name=f"{label} @ {offset:#x}", co_firstlineno=line), names, line, offset)]
+    # Asked once for each path, since that goes to the file system and a guest may have a hundred places here.
+    files = {path: path if _may_be_shown(path) else f"<{printable(path)}>" for path in {place.file for place in places}}
     entries = []
     for label, path, line in places:
-        file = path if _may_be_shown(path) else f"<{printable(path)}>"
+        file = files[path]
         entries.append((_TEMPLATE.replace(co_filename=file, co_name=label, co_firstlineno=line), names, line, offset))
     return entries
 

@@ -13,7 +13,6 @@ from typing import Final
 
 from figwasp.wasi.abi import (
     BADF,
-    DIRENT,
     FD_ADVISE,
     FD_ALLOCATE,
     FD_DATASYNC,
@@ -281,18 +280,10 @@ def fd_readdir(state: State, fd: int, buffer: int, length: int, cookie: int, out
     directory = state.directory(fd, FD_READDIR)
     state.memory.span(out, 4)
     target = state.memory.slice(buffer, length)
-    first = cookie & MASK64
-    entries = directory.entries(first)
-    used = 0
-    for position in range(first, len(entries)):
-        name, inode, filetype = entries[position]
-        record = DIRENT.pack(position + 1, inode & MASK64, len(name), filetype) + name
-        part = record[: len(target) - used]
-        target[used : used + len(part)] = part
-        used += len(part)
-        if used == len(target):
-            break
-    state.memory.store_u32(out, used)
+    position = cookie & MASK64
+    found = directory.listing(position, state.table.listings).records(position, len(target))
+    target[: len(found)] = found
+    state.memory.store_u32(out, len(found))
     return SUCCESS
 
 

@@ -27,6 +27,8 @@ from figwasp.wasi.abi import (
     NOTSUP,
     Fail,
 )
+from figwasp.wasi.allowance import Allowance
+from figwasp.wasi.descriptors.listing import Listing
 from figwasp.wasi.filesystem import Directory, File, Status, failure
 
 SYNC_FLAGS: Final = FDFLAG_DSYNC | FDFLAG_RSYNC | FDFLAG_SYNC
@@ -212,23 +214,24 @@ class OpenDirectory(Descriptor):
         directory: the directory.
     """
 
-    __slots__ = ("_entries", "directory")
+    __slots__ = ("_listing", "directory")
 
     def __init__(self, directory: Directory, base: int, inheriting: int, flags: int = 0) -> None:
         super().__init__(-1, FILETYPE_DIRECTORY, base, inheriting, flags)
         self.directory = directory
-        self._entries: list[tuple[bytes, int, int]] = []
+        self._listing: Listing | None = None
 
-    def entries(self, cookie: int) -> list[tuple[bytes, int, int]]:
-        """Return name, inode and file type of every entry; cookie 0 or no listing yet means to look again."""
-        if cookie == 0 or not self._entries:
-            inode = self.directory.status().inode
-            # The parent's inode is nobody's business below a preopened directory; C libraries take 0 for "not known".
-            found = [(b".", inode, FILETYPE_DIRECTORY), (b"..", 0, FILETYPE_DIRECTORY)]
-            for name, filetype, number in self.directory.entries():
-                found.append((name.encode("utf-8", "surrogateescape"), number, filetype))
-            self._entries = found
-        return self._entries
+    def listing(self, cookie: int, allowance: Allowance) -> Listing:
+        """Return the entries; cookie 0 or no listing yet means to look again.
+
+        Raises:
+            OSError: ENOMEM when the allowance is not enough.
+        """
+        if cookie == 0:
+            self._listing = None  # what it takes is free before the next is made
+        if self._listing is None:
+            self._listing = Listing(self.directory, allowance)
+        return self._listing
 
     def status(self) -> Status:
         """Return the attributes."""
@@ -246,7 +249,7 @@ class OpenDirectory(Descriptor):
 
     def close(self) -> None:
         """Close the directory."""
-        self._entries = []
+        self._listing = None
         self.directory.close()
 
 

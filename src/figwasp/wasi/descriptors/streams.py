@@ -15,6 +15,7 @@ from typing import IO, Any, Final
 
 from figwasp.api import deadline
 from figwasp.wasi.abi import FD_READ, FD_WRITE, FDFLAG_NONBLOCK, FILETYPE_UNKNOWN, STREAM_RIGHTS
+from figwasp.wasi.allowance import Allowance
 from figwasp.wasi.descriptors.files import Descriptor, first
 from figwasp.wasi.descriptors.hostfiles import from_path, inherited, ready, wait
 from figwasp.wasi.filesystem import failure
@@ -34,6 +35,32 @@ class _Capture:
 
 CAPTURE: Final = _Capture()
 """Given for stdout or stderr: keep what the guest writes, as `WASI.stdout` and `WASI.stderr`."""
+
+
+MAX_OUTPUT: Final = 1 << 28
+"""Bytes of captured output, unless said otherwise."""
+
+
+class Captured(io.BytesIO):
+    """Output that is kept until the limit: then there is no more room, as on a disk."""
+
+    def __init__(self, allowance: Allowance) -> None:
+        super().__init__()
+        self._allowance = allowance
+
+    def write(self, data: Any) -> int:
+        """Write what there is room for.
+
+        Raises:
+            OSError: ENOSPC when there is none.
+        """
+        size = min(len(data), max(self._allowance.left, 0)) or min(len(data), 1)
+        self._allowance.take(size)
+        return super().write(memoryview(data)[:size])
+
+    def add(self, data: bytes) -> int:
+        """Write on behalf of the host, which does not count."""
+        return super().write(data)
 
 
 class Stream(Descriptor):

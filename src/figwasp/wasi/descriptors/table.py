@@ -5,8 +5,14 @@ In: descriptors. Out: numbers for them, the lowest free one first, as POSIX has 
 
 from __future__ import annotations
 
+from typing import Final
+
 from figwasp.wasi.abi import BADF, MASK32, MFILE, Fail
+from figwasp.wasi.allowance import Allowance
 from figwasp.wasi.descriptors.files import Descriptor
+
+LISTINGS: Final = 64 << 20
+"""Bytes: listings of some 300,000 names at once."""
 
 
 class Table:
@@ -14,17 +20,20 @@ class Table:
 
     Attributes:
         items: the descriptors; None is one that is not open.
+        listings: what the listings of directories may take that are kept for descriptors.
     """
 
-    __slots__ = ("_limit", "items")
+    __slots__ = ("_limit", "items", "listings")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, listings: int = LISTINGS) -> None:
         """Begin with none.
 
         Args:
             limit: most that the guest can have open.
+            listings: most bytes that their listings take.
         """
         self.items: list[Descriptor | None] = []
+        self.listings = Allowance(listings)
         self._limit = limit
 
     def append(self, descriptor: Descriptor | None) -> None:

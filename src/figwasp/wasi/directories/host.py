@@ -161,7 +161,8 @@ class HostDirectory(Directory):
         fd = os.open(".", _LIST, dir_fd=self._fd)
         try:
             with os.scandir(fd) as listing:
-                return [Entry(entry.name, _entry_type(entry), entry.inode()) for entry in listing]
+                for entry in listing:  # one at a time: there may be more than fit into memory
+                    yield Entry(entry.name, _entry_type(entry), entry.inode())
         finally:
             os.close(fd)
 

@@ -1,7 +1,7 @@
 """Floor 6: a file system in memory.
 
 In: initial files, if any. Out: a writable `Directory` with all that POSIX has: symlinks, hard links, times, files that
-live on while they are open. What a guest may store is limited, names and empty files included.
+live on while they are open. What a guest may store is limited, at what it costs in Python: names and empty files included.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import errno
 import itertools
 import time
 from collections.abc import Iterable, Mapping
+from sys import getsizeof
 from typing import Final
 
 from figwasp.wasi.abi import FILETYPE_DIRECTORY, FILETYPE_REGULAR_FILE, FILETYPE_SYMBOLIC_LINK
+from figwasp.wasi.allowance import Allowance
 from figwasp.wasi.filesystem import (
     CREATE,
     EXCLUSIVE,
@@ -29,36 +31,31 @@ from figwasp.wasi.filesystem import (
 __all__ = ["MemoryDirectory"]
 
 _MAX_NAME: Final = 255
-_COST: Final = 512
-"""Bytes that a node or a name is taken to need by itself."""
+_NODE: Final = 512
+"""Bytes that a node takes by itself, with its numbers and an empty dictionary or the like."""
+_SLACK: Final = 64
+"""Bytes that contents take beside what is asked for."""
+_NAME: Final = 128
+"""Bytes that a name takes in a dictionary beside the string."""
+_STRING: Final = 80
+"""Bytes that a string takes beside its characters."""
 _devices: Final = itertools.count(1 << 32)
 
 
-class _Volume:
+class _Volume(Allowance):
     """What all nodes of a file system share.
 
     Attributes:
         device: its number.
-        left: bytes that may still be stored.
         inodes: numbers of nodes to come.
     """
 
-    __slots__ = ("device", "inodes", "left")
+    __slots__ = ("device", "inodes")
 
     def __init__(self, limit: int) -> None:
+        super().__init__(limit, errno.ENOSPC)
         self.device = next(_devices)
-        self.left = limit
         self.inodes = itertools.count(1)
-
-    def take(self, size: int) -> None:
-        """Account for bytes to be stored; negative to give some back.
-
-        Raises:
-            OSError: ENOSPC.
-        """
-        if size > self.left:
-            raise failure(errno.ENOSPC)
-        self.left -= size
 
 
 class _Inode:
@@ -78,7 +75,7 @@ class _Inode:
     def __init__(self, volume: _Volume, filetype: int) -> None:
         self.volume = volume
         self.charged = 0
-        self.charge(_COST)
+        self.charge(_NODE)
         self.filetype = filetype
         self.inode = next(volume.inodes)
         self.links = 1
@@ -106,22 +103,49 @@ class _Inode:
 
 
 class _Data(_Inode):
-    __slots__ = ("data",)
+    """A file. A bytearray that grows a little grows by an eighth more, and keeps what it has until half of it is not used."""
+
+    __slots__ = ("_held", "data")
 
     def __init__(self, volume: _Volume) -> None:
         self.data = bytearray()
+        self._held = 0
         super().__init__(volume, FILETYPE_REGULAR_FILE)
 
     def size(self) -> int:
         return len(self.data)
 
     def set_size(self, size: int) -> None:
-        self.charge(size - len(self.data))
-        if size < len(self.data):
-            del self.data[size:]
+        if size > len(self.data):
+            self._extend(size)
         else:
-            self.data.extend(bytes(size - len(self.data)))
+            del self.data[size:]
+            self._settle()
         self.changed()
+
+    def write(self, offset: int, data: bytes) -> None:
+        if offset + len(data) > len(self.data):
+            self._extend(offset + len(data))
+        self.data[offset : offset + len(data)] = data
+        self.changed()
+
+    def _extend(self, size: int) -> None:
+        """Lengthen with zeros, once it is certain that there is room."""
+        has = self.data.__alloc__()
+        slack = 0 if size > has + (has >> 3) + 1 else size >> 3
+        most = size + slack + _SLACK
+        self.charge(most - self._held)
+        self._held = most
+        try:
+            self.data.extend(bytes(size - len(self.data)))
+        finally:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Charge what the contents take now, which is no more than was charged."""
+        held = getsizeof(self.data)
+        self.charge(held - self._held)
+        self._held = held
 
 
 class _Link(_Inode):
@@ -130,7 +154,7 @@ class _Link(_Inode):
     def __init__(self, volume: _Volume, target: str) -> None:
         self.target = target
         super().__init__(volume, FILETYPE_SYMBOLIC_LINK)
-        self.charge(self.size())
+        self.charge(_weight(target))
 
     def size(self) -> int:
         return len(self.target.encode("utf-8", "surrogateescape"))
@@ -162,7 +186,7 @@ class _Folder(_Inode):
             return None
 
     def add(self, name: str, node: _Inode) -> None:
-        self.volume.take(_COST)
+        self.volume.take(_NAME + _weight(name))
         self.names[name] = node
         self.changed()
 
@@ -170,7 +194,7 @@ class _Folder(_Inode):
         node = self.names.pop(name)
         node.links -= 1
         node.ctime = time.time_ns()
-        self.volume.left += _COST
+        self.volume.left += _NAME + _weight(name)
         self.changed()
 
     def has_above(self, other: _Inode) -> bool:
@@ -179,6 +203,11 @@ class _Folder(_Inode):
         while here is not None and here is not other:
             here = here.parent
         return here is not None
+
+
+def _weight(text: str) -> int:
+    """Return what a string takes at most: the widest character decides for all. Equal strings weigh the same."""
+    return _STRING + (len(text) if text.isascii() else 4 * len(text))
 
 
 class _MemoryFile(File):
@@ -197,15 +226,8 @@ class _MemoryFile(File):
         return self._node.data[offset : offset + size]
 
     def write(self, offset: int, data: bytes) -> int:
-        node = self._node
-        if not data:
-            return 0
-        size = len(node.data)
-        node.charge(max(offset + len(data) - size, 0))
-        if offset > size:
-            node.data.extend(bytes(offset - size))
-        node.data[offset : offset + len(data)] = data
-        node.changed()
+        if data:
+            self._node.write(offset, data)
         return len(data)
 
     def set_size(self, size: int) -> None:
@@ -222,7 +244,7 @@ class MemoryDirectory(Directory):
 
     Args:
         files: contents of files by their paths, text as UTF-8.
-        limit: most bytes that it may hold.
+        limit: most bytes that it may take, with what Python needs for files and names.
     """
 
     writable = True
@@ -261,7 +283,7 @@ class MemoryDirectory(Directory):
 
     def entries(self) -> Iterable[Entry]:
         """List."""
-        return [Entry(name, node.filetype, node.inode) for name, node in list(self._folder.names.items())]
+        return (Entry(name, node.filetype, node.inode) for name, node in list(self._folder.names.items()))
 
     def look(self, name: str) -> Status:
         """Return the attributes of a name."""
@@ -362,8 +384,8 @@ class MemoryDirectory(Directory):
             raise failure(errno.ENOTDIR, new)
         if old is not None:
             target.drop(new)
-        node.links += 1
         target.add(new, node)
+        node.links += 1
         self._folder.drop(name)
         if isinstance(node, _Folder):
             node.parent = target

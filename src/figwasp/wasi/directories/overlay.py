@@ -118,12 +118,13 @@ class OverlayDirectory(Directory):
 
     def entries(self) -> Iterable[Entry]:
         """List."""
-        found: dict[str, Entry] = {}
+        seen: set[str] = set()
         for layer in self._layers():
             for entry in layer.entries():
                 if layer is self._top or (*self._path, entry.name) not in self._view.hidden:
-                    found.setdefault(entry.name, entry)
-        return found.values()
+                    if entry.name not in seen:
+                        yield entry
+                    seen.add(entry.name)
 
     def look(self, name: str) -> Status:
         """Return the attributes of a name."""

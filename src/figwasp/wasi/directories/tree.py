@@ -1,7 +1,7 @@
 """Floor 6: read-only file systems made of a zip archive or of the resources of a Python package.
 
 In: a `zipfile.ZipFile`, or anything like `importlib.resources.files(...)`. Out: a read-only `Directory`. The contents
-of a file are read into memory when the guest opens it, unless the resource is a file of the host.
+of a file are in memory, once, while guests have it open, unless the resource is a file of the host.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp.wasi.abi import FILETYPE_DIRECTORY, FILETYPE_REGULAR_FILE, FILETYPE_SYMBOLIC_LINK
+from figwasp.wasi.directories.contents import LIMIT, Contents, size_of
 from figwasp.wasi.directories.host import HostDirectory
 from figwasp.wasi.filesystem import ONLY_DIRECTORY, Directory, Entry, File, Status, failure
 
@@ -28,20 +29,6 @@ __all__ = ["ResourceDirectory", "ZipDirectory"]
 _devices: Final = itertools.count(1 << 33)
 _UNREADABLE: Final = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 """What `zipfile` raises for what is damaged, encrypted, or packed in a way that it does not know."""
-
-
-class _Bytes(File):
-    """A file that has been read."""
-
-    def __init__(self, data: bytes, status: Status) -> None:
-        self._data = memoryview(data)
-        self._status = status._replace(size=len(data))
-
-    def status(self) -> Status:
-        return self._status
-
-    def read(self, offset: int, size: int) -> memoryview:
-        return self._data[offset : offset + size]
 
 
 class ZipDirectory(Directory):
@@ -58,16 +45,18 @@ class ZipDirectory(Directory):
 
     Args:
         archive: the archive, open for as long as the guest runs.
+        limit: most bytes of all files that are open at the same time.
     """
 
-    def __init__(self, archive: ZipFile) -> None:
-        self._start(archive, next(_devices), itertools.count(1))
+    def __init__(self, archive: ZipFile, *, limit: int = LIMIT) -> None:
+        self._start(archive, next(_devices), itertools.count(1), Contents(limit))
         for info in archive.infolist():
             self._add(info)
 
-    def _start(self, archive: ZipFile, device: int, inodes: Iterator[int]) -> None:
+    def _start(self, archive: ZipFile, device: int, inodes: Iterator[int], contents: Contents) -> None:
         self._archive = archive
         self._inodes = inodes
+        self._contents = contents
         self._names: dict[str, ZipDirectory | tuple[Status, ZipInfo]] = {}
         self._status = Status(FILETYPE_DIRECTORY, inode=next(inodes), device=device)
 
@@ -80,7 +69,7 @@ class ZipDirectory(Directory):
             below = place._names.get(folder)
             if not isinstance(below, ZipDirectory):
                 below = place._names[folder] = ZipDirectory.__new__(ZipDirectory)
-                below._start(self._archive, self._status.device, self._inodes)
+                below._start(self._archive, self._status.device, self._inodes, self._contents)
             place = below
         if name and not isinstance(place._names.get(name), ZipDirectory):
             time = _nanoseconds(info)
@@ -101,14 +90,15 @@ class ZipDirectory(Directory):
         return found._status if isinstance(found, ZipDirectory) else found[0]
 
     def open(self, name: str, how: int) -> File | Directory:
-        """Open a name; a file is decompressed at once."""
+        """Open a name; a file is decompressed at once, unless it is open already."""
         found = self._find(name)
         if isinstance(found, ZipDirectory):
             return found
         if how & ONLY_DIRECTORY:
             raise failure(errno.ENOTDIR, name)
+        status, info = found
         try:
-            return _Bytes(self._archive.read(found[1]), found[0])
+            return self._contents.file(status, lambda: self._archive.open(info))
         except _UNREADABLE:
             raise failure(errno.EIO, name) from None
 
@@ -130,21 +120,25 @@ class ResourceDirectory(Directory):
 
     Args:
         resources: the directory; listed once, when first something is looked for.
+        limit: most bytes of all files that are open at the same time, those of the host aside.
 
     Raises:
         OSError: it is none.
     """
 
-    def __init__(self, resources: Any) -> None:
+    def __init__(self, resources: Any, *, limit: int = LIMIT) -> None:
         if not resources.is_dir():
             raise failure(errno.ENOTDIR if resources.is_file() else errno.ENOENT, resources.name)
-        self._start(resources, next(_devices), itertools.count(1))
+        inodes = itertools.count(1)
+        self._start(resources, Status(FILETYPE_DIRECTORY, inode=next(inodes), device=next(_devices)), inodes, Contents(limit))
 
-    def _start(self, resources: Any, device: int, inodes: Iterator[int]) -> None:
+    def _start(self, resources: Any, status: Status, inodes: Iterator[int], contents: Contents) -> None:
         self._resources = resources
+        self._status = status
         self._inodes = inodes
+        self._contents = contents
         self._found: dict[str, tuple[Any, Status]] | None = None
-        self._status = Status(FILETYPE_DIRECTORY, inode=next(inodes), device=device)
+        self._below: dict[str, ResourceDirectory] = {}
 
     def _names(self) -> dict[str, tuple[Any, Status]]:
         """Return resources and their attributes by name; the size of a file is -1 until it has been read."""
@@ -179,7 +173,7 @@ class ResourceDirectory(Directory):
                 return place.look(os.path.basename(child))
         if status.size >= 0:
             return status
-        size = 0 if status.filetype == FILETYPE_DIRECTORY else len(_read(child, name))
+        size = 0 if status.filetype == FILETYPE_DIRECTORY else _size(child, name)
         status = status._replace(size=size)
         self._names()[name] = child, status
         return status
@@ -193,10 +187,19 @@ class ResourceDirectory(Directory):
         if status.filetype != FILETYPE_DIRECTORY:
             if how & ONLY_DIRECTORY:
                 raise failure(errno.ENOTDIR, name)
-            return _Bytes(_read(child, name), status)
+            return self._file(child, name, status)
+        return self._below.get(name) or self._below.setdefault(name, self._directory(child, status))
+
+    def _file(self, child: Any, name: str, status: Status) -> File:
+        try:
+            return self._contents.file(status, lambda: child.open("rb"))
+        except _UNREADABLE:
+            raise failure(errno.EIO, name) from None
+
+    def _directory(self, child: Any, status: Status) -> ResourceDirectory:
+        """Make the object for a directory below, one for all who open it, since it keeps its names."""
         below = ResourceDirectory.__new__(ResourceDirectory)
-        below._start(child, self._status.device, self._inodes)
-        below._status = status._replace(size=0)
+        below._start(child, status._replace(size=0), self._inodes, self._contents)
         return below
 
     def readlink(self, name: str) -> str:
@@ -224,9 +227,9 @@ def _place(path: os.PathLike[str]) -> closing[HostDirectory]:
     return closing(HostDirectory(os.path.dirname(path), writable=False))
 
 
-def _read(resource: Any, name: str) -> bytes:
-    """Read a resource that is no file of the host."""
+def _size(resource: Any, name: str) -> int:
+    """Return the size of a resource that is no file of the host."""
     try:
-        return bytes(resource.read_bytes())
+        return size_of(lambda: resource.open("rb"))
     except _UNREADABLE:
         raise failure(errno.EIO, name) from None

@@ -25,13 +25,12 @@ Place = tuple[tuple[str, str], str, int]
 """Name and linkage name of a function that was inlined, ("", "") for one that was not; source file; line."""
 
 _CODE: Final = 10  # id of the code section
-_MAX_KEPT: Final = 100_000
 
 
 class LineTable:
     """Where the instructions of a module come from."""
 
-    __slots__ = ("_code", "_found", "_index", "_inlines", "_loose", "_programs", "_sections", "_spans", "_strings")
+    __slots__ = ("_code", "_index", "_inlines", "_loose", "_programs", "_sections", "_spans", "_strings")
 
     def __init__(self, data: bytes, spans: dict[str, Span], budget: int = BUDGET) -> None:
         """Prepare; nothing is read before the first question.
@@ -48,7 +47,6 @@ class LineTable:
         self._spans: list[int] = []
         self._loose: list[Unit | int] = []
         self._programs: dict[int, LineProgram | None] = {}
-        self._found: dict[int, list[Place]] = {}
         # What inlined functions cost does not keep lines from being found.
         self._inlines = Inlines(Sections(data, spans, Budget(budget * 2 // 3)), [])
 
@@ -60,14 +58,10 @@ class LineTable:
         start, end = self._sections.span(".debug_line")
         if start == end:
             return []
-        if offset not in self._found:
-            if len(self._found) >= _MAX_KEPT:
-                self._found.clear()
-            try:
-                self._found[offset] = self._search(offset)
-            except Broken:
-                self._found[offset] = []
-        return self._found[offset]
+        try:
+            return self._search(offset)
+        except Broken:
+            return []
 
     def _search(self, offset: int) -> list[Place]:
         if self._index is None:

@@ -23,6 +23,10 @@ _LINKAGE: Final = (0x6E, 0x2007)
 _ABSOLUTE: Final = 0x10  # DW_FORM_ref_addr
 _REFERENCES: Final = range(_ABSOLUTE, 0x16)  # within a unit, but for the first
 _MAX_HOPS: Final = 5
+_ONE: Final = 200  # bytes that an inlined function takes, and the others
+_LAYOUT: Final = 200
+_FIELD: Final = 72
+_LABEL: Final = 200
 _MAX_DEEP: Final = 100  # functions inlined into each other that are believed
 
 
@@ -108,7 +112,9 @@ class Inlines:
             while code := reader.unsigned():
                 tag = reader.unsigned()
                 children = reader.fixed(1) != 0
-                table[code] = _Abbreviation(tag, children, read_fields(reader), unit)
+                fields = read_fields(reader)
+                reader.budget.keep(_LAYOUT + _FIELD * len(fields))
+                table[code] = _Abbreviation(tag, children, fields, unit)
         return self._abbreviations[key]
 
     def _walk(self, unit: Unit, found: list[Inlined]) -> None:
@@ -140,6 +146,7 @@ class Inlines:
         file, line = (attributes.get(key, (0, 0))[1] for key in (_CALL_FILE, _CALL_LINE))
         if isinstance(file, int) and isinstance(line, int):
             for start, end in unit.code(self.sections, attributes):
+                self.sections.budget.keep(_ONE)
                 found.append(Inlined(start, end, depth, origin, file, line))
 
     def _reader(self, unit: Unit, place: int) -> Reader:
@@ -157,11 +164,13 @@ class Inlines:
         """Return the name and the linkage name that the entry at a place has, itself or by others; "" for none.
 
         Raises:
-            Broken: it is malformed.
+            Broken: it is malformed, or too much is kept already.
         """
         if place not in self._names:
             self._names[place] = ("", "")
-            self._names[place] = self._read_name(place)
+            names = self._read_name(place)
+            self.sections.budget.keep(_LABEL, *names)
+            self._names[place] = names
         return self._names[place]
 
     def _read_name(self, place: int) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from array import array
 from bisect import bisect_right
 from typing import Final
 
-from figwasp.wasm.debug.reader import Broken, Reader, Span
+from figwasp.wasm.debug.reader import Broken, Budget, Reader, Span
 
 __all__ = ["LAST_LINE", "LineProgram", "Strings", "join", "read_program"]
 
@@ -20,6 +20,11 @@ DIRECTORY: Final = 2
 _ABSOLUTE: Final = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
 LAST_LINE: Final = 2**31 - 1
 _MASK: Final = 2**64 - 1
+_PROGRAM: Final = 1000  # bytes that a program takes by itself, and each of these things of it
+_ENTRY: Final = 64
+_ROW: Final = 16
+_SEQUENCE: Final = 160
+_PATH: Final = 200
 
 
 class Strings:
@@ -39,10 +44,25 @@ class LineProgram:
         end: where the program ends in the module's bytes.
     """
 
-    __slots__ = ("_addresses", "_directories", "_file_numbers", "_files", "_first_file", "_lines", "_runs", "_starts", "end")
+    __slots__ = (
+        "_addresses",
+        "_budget",
+        "_directories",
+        "_file_numbers",
+        "_files",
+        "_first_file",
+        "_lines",
+        "_paths",
+        "_runs",
+        "_starts",
+        "end",
+    )
 
-    def __init__(self, end: int) -> None:
+    def __init__(self, end: int, budget: Budget) -> None:
         self.end = end
+        self._budget = budget
+        budget.keep(_PROGRAM)
+        self._paths: dict[tuple[int, str], str] = {}
         self._first_file = 1
         self._directories: list[str] = [""]
         self._files: list[tuple[str, int]] = []
@@ -58,6 +78,9 @@ class LineProgram:
         Args:
             address: relative to the code section.
             compiled_in: directory that relative names start from.
+
+        Raises:
+            Broken: too much is kept already.
         """
         k = bisect_right(self._starts, address) - 1
         if k < 0 or address >= self._runs[k][1]:
@@ -69,11 +92,22 @@ class LineProgram:
         return self.file(self._file_numbers[row], compiled_in), line
 
     def file(self, number: int, compiled_in: str) -> str:
-        """Return the path of a file of the table, or ""."""
-        number -= self._first_file
-        if not 0 <= number < len(self._files):
+        """Return the path of a file of the table, or "": one string, however often it is asked for.
+
+        Raises:
+            Broken: too much is kept already.
+        """
+        path = self._paths.get((number, compiled_in))
+        if path is None:
+            path = self._path(number - self._first_file, compiled_in)
+            self._budget.keep(_PATH, path)
+            self._paths[number, compiled_in] = path
+        return path
+
+    def _path(self, index: int, compiled_in: str) -> str:
+        if not 0 <= index < len(self._files):
             return ""
-        name, directory = self._files[number]
+        name, directory = self._files[index]
         inside = self._directories[directory] if directory < len(self._directories) else ""
         path = join(join(compiled_in, inside), name)
         while "/./" in path:
@@ -107,7 +141,7 @@ def read_program(reader: Reader, strings: Strings) -> LineProgram:
     version = reader.fixed(2)
     if not 2 <= version <= 5:
         raise Broken
-    program = LineProgram(end)
+    program = LineProgram(end, reader.budget)
     if version == 5:
         reader.skip(2)  # sizes of an address and of a segment selector
     length = reader.offset()
@@ -128,14 +162,17 @@ def read_program(reader: Reader, strings: Strings) -> LineProgram:
         _read_old_tables(reader, program)
     reader.pos = first
     _run(reader, program, unit, base - 256 if base >= 128 else base, step, [0, *operands])
+    reader.budget.keep(_ROW * len(program._addresses) + _SEQUENCE * len(program._runs))
     program._finish()
     return program
 
 
 def _read_old_tables(reader: Reader, program: LineProgram) -> None:
     while name := reader.string():
+        reader.budget.keep(_ENTRY, name)
         program._directories.append(name)
     while name := reader.string():
+        reader.budget.keep(_ENTRY, name)
         program._files.append((name, reader.unsigned()))
         reader.unsigned()
         reader.unsigned()
@@ -160,6 +197,7 @@ def _read_entries(reader: Reader, strings: Strings) -> list[tuple[str, int]]:
                 name = value
             elif content == DIRECTORY and isinstance(value, int):
                 directory = value
+        reader.budget.keep(_ENTRY, name)
         entries.append((name, directory))
     return entries
 
@@ -211,7 +249,9 @@ def _run(reader: Reader, program: LineProgram, unit: int, base: int, step: int, 
             elif extended == 2:  # set_address
                 address = reader.fixed(min(size - 1, 8))
             elif extended == 3:  # define_file
-                program._files.append((reader.string(), reader.unsigned()))
+                name = reader.string()
+                reader.budget.keep(_ENTRY, name)
+                program._files.append((name, reader.unsigned()))
             reader.pos = after
             continue
         elif opcode == 2:  # advance_pc

@@ -1,17 +1,20 @@
 """Floor 1: reading DWARF's primitives from a guest's bytes: bounded, and never beyond a section (DWARF 5, section 7).
 
-In: the bytes of a module and the limits of a section. Out: numbers and strings, or `Broken`. All work is counted against a
-`Budget`, so that nothing that the bytes say makes reading take long.
+In: the bytes of a module and the limits of a section. Out: numbers and strings, or `Broken`. All work, and all that is kept of
+it, is counted against a `Budget`, so that nothing that the bytes say makes reading take long or fills memory.
 """
 
 from __future__ import annotations
 
+from sys import getsizeof
 from typing import Final
 
-__all__ = ["BUDGET", "Broken", "Budget", "Reader", "Span"]
+__all__ = ["BUDGET", "ROOM", "Broken", "Budget", "Reader", "Span"]
 
 BUDGET: Final = 1_000_000
 """Steps that may be spent on a module: each reads some bytes, of a line program, an entry or a list."""
+ROOM: Final = 32 << 20
+"""Bytes that may be kept of what has been read, with what Python needs for objects."""
 LONGEST_STRING: Final = 4096
 
 Span = tuple[int, int]
@@ -27,12 +30,14 @@ class Budget:
 
     Attributes:
         left: steps.
+        room: bytes.
     """
 
-    __slots__ = ("left",)
+    __slots__ = ("left", "room")
 
-    def __init__(self, left: int = BUDGET) -> None:
+    def __init__(self, left: int = BUDGET, room: int = ROOM) -> None:
         self.left = left
+        self.room = room
 
     def spend(self, steps: int = 1) -> None:
         """Spend steps.
@@ -42,6 +47,16 @@ class Budget:
         """
         self.left -= steps
         if self.left < 0:
+            raise Broken
+
+    def keep(self, size: int, *texts: str) -> None:
+        """Account for what is kept: so many bytes, and strings.
+
+        Raises:
+            Broken: there is no room for it, nor for anything after it.
+        """
+        self.room -= size + sum(map(getsizeof, texts))
+        if self.room < 0:
             raise Broken
 
 

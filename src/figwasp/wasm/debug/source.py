@@ -6,7 +6,7 @@ wrong with them means "not known".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from figwasp.errors import Place, printable
 from figwasp.wasm.debug.demangle import demangle
@@ -17,20 +17,27 @@ if TYPE_CHECKING:
 
 __all__ = ["SourceMap"]
 
+_MOST_KEPT: Final = 10_000
+"""Places, and entries of tracebacks, of some hundred bytes each."""
+
 
 class SourceMap:
     """What a module's debug information and names say, read when asked for and then kept.
 
     Attributes:
         module: the module.
+        room: entries of tracebacks that may still be kept by whoever makes them of places.
     """
 
-    __slots__ = ("_labels", "_lines", "module")
+    __slots__ = ("_kept", "_labels", "_lines", "_places", "module", "room")
 
     def __init__(self, module: Module) -> None:
         self.module = module
         self._lines: LineTable | None = None
         self._labels: dict[int, str] = {}
+        self._places: dict[int, tuple[Place, ...]] = {}
+        self._kept = 0
+        self.room = _MOST_KEPT
 
     def places(self, func: int, offset: int) -> tuple[Place, ...]:
         """Return where an instruction of a function comes from (see `errors.Frame.places`).
@@ -39,6 +46,17 @@ class SourceMap:
             func: index of the function.
             offset: byte offset of the instruction in the binary.
         """
+        found = self._places.get(offset)
+        if found is None:
+            found = self._find(func, offset)
+            self._kept += 1 + len(found)
+            if self._kept > _MOST_KEPT:  # those of a guest that has a hundred at every instruction
+                self._places.clear()
+                self._kept = 1 + len(found)
+            self._places[offset] = found
+        return found
+
+    def _find(self, func: int, offset: int) -> tuple[Place, ...]:
         if self._lines is None:
             try:
                 from figwasp.wasm.debug.dwarf import LineTable  # a reader that only backtraces need

@@ -38,6 +38,10 @@ _SIZES: Final = {
 }  # fmt: skip
 _COMPILE_UNITS: Final = (0x11, 0x3C, 0x4A)  # tags: compile, partial and skeleton unit
 _NOWHERE: Final = -1
+_BASES: Final = (AT_LOW_PC, AT_STR_OFFSETS_BASE, AT_ADDR_BASE, AT_RNGLISTS_BASE)
+"""Attributes of a unit that others are relative to."""
+_UNIT: Final = 600  # bytes that a unit takes, and each range of it
+_RANGE: Final = 200
 
 Fields = list[tuple[int, int, int]]
 """Attribute, form and implicit value of what the entries of an abbreviation consist of."""
@@ -80,7 +84,7 @@ class Unit:
     """
 
     __slots__ = (
-        "_attributes",
+        "_bases",
         "abbreviations",
         "directory",
         "end",
@@ -101,22 +105,27 @@ class Unit:
         self.size = 0
         self.wide = wide
         self.abbreviations = 0
-        self._attributes: Attributes = {}
+        self._bases: Attributes = {}
         self.program = _NOWHERE
         self.directory = ""
         self.ranges: list[Span] = []
 
-    def _number(self, attribute: int, missing: int = 0) -> int:
-        value = self._attributes.get(attribute, (0, missing))[1]
-        return value if isinstance(value, int) else missing
+    def _number(self, attribute: int) -> int:
+        value = self._bases.get(attribute, (0, 0))[1]
+        return value if isinstance(value, int) else 0
 
     def describe(self, sections: Sections, attributes: Attributes) -> None:
         """Take what the first entry says, and follow what it refers to."""
-        self._attributes = attributes
-        self.program = self._number(AT_STMT_LIST, _NOWHERE)
+        self._bases = {key: attributes[key] for key in _BASES if key in attributes}
+        program = attributes.get(AT_STMT_LIST, (0, _NOWHERE))[1]
+        self.program = program if isinstance(program, int) else _NOWHERE
         try:
-            self.directory = self.string(sections, *attributes.get(AT_COMP_DIR, (0, "")))
-            self.ranges = self.code(sections, attributes)
+            directory = self.string(sections, *attributes.get(AT_COMP_DIR, (0, "")))
+            sections.budget.keep(0, directory)
+            self.directory = directory
+            ranges = self.code(sections, attributes)
+            sections.budget.keep(_RANGE * len(ranges))
+            self.ranges = ranges
         except Broken:
             sections.budget.spend()
 
@@ -140,7 +149,7 @@ class Unit:
         return self._indexed(sections, value) if form in _ADDRX else value
 
     def _low(self, sections: Sections) -> int:
-        return self._address(sections, *self._attributes.get(AT_LOW_PC, (_ADDR, 0)))
+        return self._address(sections, *self._bases.get(AT_LOW_PC, (_ADDR, 0)))
 
     def string(self, sections: Sections, form: int, value: int | str) -> str:
         """Return the string that a field of the unit has or refers to; "" for anything else."""
@@ -247,6 +256,7 @@ def _read_unit(reader: Reader, start: int, sections: Sections, known: dict[tuple
     fields = known[key]
     if fields is None:
         return None
+    sections.budget.keep(_UNIT)
     unit.describe(sections, {attribute: read_form(reader, form, implicit, unit) for attribute, form, implicit in fields})
     return unit
 
