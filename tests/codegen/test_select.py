@@ -144,9 +144,9 @@ def _table(count: int) -> Func:
 
 def test_large_table() -> None:
     """Equal edges share a block, and the time is linear."""
-    start = time.perf_counter()
+    start = time.process_time()
     machine = TARGET.select(_table(10_000))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     check(machine)
     assert len(machine.blocks) == 1 + 5_000 + 10 + 1
 
@@ -166,9 +166,9 @@ def test_long_block_takes_linear_time() -> None:
     times = []
     for count in (2_000, 40_000):
         func = _straight(count)
-        start = time.perf_counter()
+        start = time.process_time()
         TARGET.select(func)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert times[1] < 60 * times[0]
 
 
@@ -180,9 +180,9 @@ def test_many_splits_take_linear_time() -> None:
     for _ in range(10_000):
         value = e.emit(ops.SELECT, [value, other, test], type=F64)
     e.ret([value])
-    start = time.perf_counter()
+    start = time.process_time()
     machine = TARGET.select(func)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     check(machine)
     assert len(machine.blocks) == 1 + 3 * 10_000
 

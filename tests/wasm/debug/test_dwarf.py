@@ -234,9 +234,9 @@ QUICK = 4.0
 def ask_everywhere(module: bytes, step: int = 1) -> int:
     """Ask for every offset; return how many are known."""
     source = SourceMap(decode(module))
-    started = time.perf_counter()
+    started = time.process_time()
     known = sum(bool(source.places(0, offset)) for offset in range(0, len(module), step))
-    assert time.perf_counter() - started < QUICK
+    assert time.process_time() - started < QUICK
     return known
 
 
@@ -332,10 +332,10 @@ BOMBS = bombs()
 def test_bombs(name: str) -> None:
     """Reading ends when the budget is spent; asking again costs nothing."""
     source = SourceMap(decode(BOMBS[name]))
-    started = time.perf_counter()
+    started = time.process_time()
     for offset in range(START, START + 20):
         places(source, offset)
-    assert time.perf_counter() - started < QUICK
+    assert time.process_time() - started < QUICK
 
 
 def test_inlined_by_hand() -> None:
