@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import sys
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -198,3 +201,58 @@ def test_region_write_finds_its_chunk() -> None:
     region.write(second, b"\xc3" * 16)
     assert linux.read(first, 16) == b"\xcc" * 16 and linux.read(second, 16) == b"\xc3" * 16
     region.release()
+
+
+def test_large_free_pieces_are_split() -> None:
+    """What lives is what counts: a small module takes of a large free piece what it needs, and the rest is free for others."""
+    space = codespace.Space()
+    large = codespace.Region(space, 0)
+    first = large.place(1 << 20)
+    large.release()
+    small = [codespace.Region(space, 0) for _ in range(16)]
+    found = [region.place(100) for region in small]
+    assert sorted(found) == [first + (at << 16) for at in range(16)]
+    for region, address in zip(small, found, strict=True):
+        region.write(address, bytes([address >> 16 & 0xFF]) * 100)
+    assert [linux.read(address, 100) for address in found] == [bytes([address >> 16 & 0xFF]) * 100 for address in found]
+    assert codespace.Region(space, 0).place(100) == first + (1 << 20)
+
+
+def test_where_the_range_is_used_up_what_is_free_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large module takes small pieces then, instead of one as large as it would like."""
+    space = codespace.Space()
+    piece = codespace.Region(space, 0)
+    first = piece.place(100)
+    large = codespace.Region(space, 0)
+    for _ in range(3):
+        large.place(1 << 16)
+    piece.release()
+    monkeypatch.setattr(space, "_end", space.start + codespace.RANGE_SIZE)
+    assert large.place(100) in range(first, first + (1 << 16))
+    with pytest.raises(figwasp.LimitExceeded):
+        large.place(1 << 17)
+
+
+def test_nobody_else_places_code_where_somebody_does() -> None:
+    """Whatever runs between two lines of `place`, no two functions stand at one address."""
+    region = codespace.Region(codespace.Space(), 0)
+    region.place(16)
+    inner: list[int] = []
+    inside = False
+
+    def between(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal inside
+        if frame.f_code.co_filename != codespace.__file__ or inside:
+            return None
+        if event == "line":
+            inside = True
+            inner.append(region.place(16))
+            inside = False
+        return between
+
+    sys.settrace(between)
+    try:
+        outer = [region.place(16) for _ in range(50)]
+    finally:
+        sys.settrace(None)
+    assert len(inner) > 100 and len({*inner, *outer}) == len(inner) + len(outer)

@@ -1,0 +1,60 @@
+"""What a process makes once, when it is first used: whole and the same for all, whoever comes between or stops it."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+from typing import Any
+
+from figwasp.runtime.platform import linux
+from figwasp.runtime.start import native_runtime
+from figwasp.runtime.stubs import library
+from tests.runtime.support import run_script
+
+
+def test_lazy_entries_have_one_number_each() -> None:
+    """A call between any two lines of the first one for a block gets the same entries, and those of their own functions."""
+    stubs = native_runtime().stubs
+    size = stubs.sequences.lazy_entry_size
+    first = 64 * library._LAZY_BLOCK  # of a block that no test has asked for
+    inner: list[tuple[int, int]] = []
+    inside = False
+
+    def between(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal inside
+        if frame.f_code.co_filename != library.__file__ or inside:
+            return None
+        if event == "line":
+            inside = True
+            inner.append((stubs.lazy_entry(first), stubs.lazy_entry(first + library._LAZY_BLOCK)))
+            inside = False
+        return between
+
+    sys.settrace(between)
+    try:
+        outer = stubs.lazy_entry(first), stubs.lazy_entry(first + library._LAZY_BLOCK)
+    finally:
+        sys.settrace(None)
+    assert len(inner) > 3 and {*inner} == {outer}
+    for number, address in zip((first, first + library._LAZY_BLOCK), outer, strict=True):
+        expected = stubs.sequences.lazy_entries(number, library._LAZY_BLOCK, address, stubs._lazy)
+        assert linux.read(address, library._LAZY_BLOCK * size) == expected
+
+
+def test_a_builtin_that_was_stopped_is_made_by_the_next_call() -> None:
+    """Stopped at any line of its making, the first call of a builtin leaves nothing half made."""
+    done = run_script(
+        """
+        import figwasp
+        from tests.interrupts.lines import Stopper, run
+        source = figwasp.wat('(module (memory 1 2) (func (export "grow") (result i32) (memory.grow (i32.const 1))))')
+        at, stopped = 0, True
+        while stopped:
+            stopper = Stopper(at)
+            stopped = run(lambda _: figwasp.load(source).grow(), None, stopper)
+            assert figwasp.load(source).grow() == 1, stopper.place
+            at += 97
+        assert at > 1000
+        """
+    )
+    assert done.returncode == 0, done.stderr  # finalizers that are stopped are reported there
