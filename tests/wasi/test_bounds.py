@@ -297,3 +297,15 @@ def test_what_the_process_has_not(tmp_path: Path) -> None:
 def test_subscriptions() -> None:
     guest = guest_of(MemoryDirectory())
     assert [guest.call("poll_oneoff", 64, 64, count, 64) for count in (1 << 16, (1 << 16) + 1, 0)] == ["fault", "inval", "inval"]
+
+
+def test_what_is_cut_off_makes_room() -> None:
+    files = MemoryDirectory({"file": ""}, limit=2 << 20)
+    guest = guest_of(files)
+    fd = guest.fd("file", 0, ALL)
+    left = files._folder.volume.left
+    for _ in range(5):
+        assert guest.call("fd_filestat_set_size", fd, left - 1024) == "success"
+        assert files._folder.volume.left < 1024
+        assert guest.call("fd_filestat_set_size", fd, 0) == "success"
+        assert left - files._folder.volume.left < 128
