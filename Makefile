@@ -6,11 +6,12 @@ VENV ?= .venv
 DIST ?= dist
 BIN = $(VENV)/bin
 
-.PHONY: help demo test lint types bench wheel clean
+.PHONY: help demo test interrupts lint types bench wheel clean
 
 help:
 	@echo "make demo    run a WASI program with figwasp"
 	@echo "make test    run the tests"
+	@echo "make interrupts  stop operations at every line, not at a sample"
 	@echo "make lint    ruff          make types   mypy --strict over src and tests"
 	@echo "make bench   calls, memory, instances, threads, leaks, kernels, start-up, validation, beside wasmtime (takes minutes)"
 	@echo "make wheel   build the wheel into dist/"
@@ -39,6 +40,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(TESTS)
+
+interrupts: $(VENV)/.installed-dev
+	FIGWASP_INTERRUPTS=all $(BIN)/python -m pytest tests/interrupts
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import os
 import random
 import sys
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from typing import Any
 
 import figwasp
 
+ALL = os.environ.get("FIGWASP_INTERRUPTS") == "all"
+SEED = int(os.environ.get("FIGWASP_SEED", random.randrange(1 << 32)))
 SRC = str(Path(figwasp.__file__).parent)
 
 
@@ -69,15 +72,15 @@ def stop_everywhere(
         prepare: makes what the operation works on.
         operation: what is stopped.
         check: asserts what holds whether or not the operation has been done; called with the subject, twice.
-        share: of the lines, chosen by chance.
+        share: of the lines, chosen by chance, unless all are asked for.
 
     Returns:
         The number of lines.
     """
-    chance = random.Random(share)
+    chance = random.Random(SEED)
     at = 0
     while True:
-        if chance.random() <= share:
+        if ALL or chance.random() <= share:
             subject = prepare()
             stopper = Stopper(at)
             stopped = run(operation, subject, stopper)
@@ -86,7 +89,7 @@ def stop_everywhere(
                 operation(subject)
                 check(subject)
             except BaseException as error:
-                raise AssertionError(f"stopped at line {at}, {stopper.place}") from error
+                raise AssertionError(f"stopped at line {at}, {stopper.place} (FIGWASP_SEED={SEED})") from error
             if not stopped and stopper.left is not None:
                 return at
         at += 1
