@@ -1,7 +1,11 @@
-"""Floor 4: the cycle collector, paused while something is compiled or dismantled: it would look at every object, and find nothing.
+"""Floor 4: the cycle collector, paused while something is compiled: it would look at every object, and find nothing.
 
-The compiler makes many short-lived objects and no cycles that outlive it. Any thread may pause the collector; it is enabled again
-when the last pause is over, if it was enabled when the first began.
+The compiler makes many short-lived objects and no cycles that outlive it. Any thread may pause the collector; it goes on when the
+last pause is over.
+
+Theory of operation. `gc.disable` is the user's; a pause is a threshold that is never reached. Which pauses there are stands in a
+dict, where each comes and goes in one step, and `_adjust` makes the threshold follow: what an interrupt or another thread in
+between has left is made up for by the next that comes. A threshold that somebody else has set meanwhile stays.
 """
 
 from __future__ import annotations
@@ -10,53 +14,92 @@ import gc
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 _T = TypeVar("_T")
 
-_lock = threading.Lock()
-pauses = 0
-"""How many are in force."""
-_to_be_enabled = False
+_NEVER: Final = 2**30 + 88_651  # objects; a number that nobody else would choose
+_pauses: Final[dict[object, int]] = {}
+"""Those in force -> the thread each is of."""
+_before: tuple[int, int, int] = gc.get_threshold()
 
 
-def pause() -> None:
-    """Keep the collector from running until `resume`."""
-    global pauses, _to_be_enabled
-    with _lock:
-        if gc.isenabled():
-            gc.disable()
-            _to_be_enabled = True
-        pauses += 1
+def _adjust() -> None:
+    """Have the threshold follow the pauses."""
+    global _before
+    while True:
+        present = gc.get_threshold()
+        if (present[0] == _NEVER) == bool(_pauses):
+            return
+        if _pauses:
+            _before = present
+            gc.set_threshold(_NEVER, *present[1:])
+        else:
+            gc.set_threshold(*_before)
 
 
-def resume() -> None:
-    """End a pause."""
-    global pauses, _to_be_enabled
-    with _lock:
-        pauses -= 1
-        if not pauses and _to_be_enabled:
-            _to_be_enabled = False
-            gc.enable()
+class _Pause:
+    """One of them.
+
+    Attributes:
+        over: whether it has been ended, and the threshold follows.
+    """
+
+    __slots__ = ("over",)
+
+    def __init__(self) -> None:
+        self.over = False
+
+    def begin(self) -> None:
+        _pauses[self] = threading.get_ident()
+        _adjust()
+
+    def end(self) -> None:
+        """End it; to be repeated when an exception strikes in here."""
+        _pauses.pop(self, None)
+        _adjust()
+        self.over = True
 
 
 def without_collections(work: Callable[..., _T], *args: Any) -> _T:
-    """Call something during a pause of its own."""
-    pause()
+    """Call something during a pause of its own, which is over afterwards whatever strikes."""
+    pause = _Pause()
+    error: BaseException | None = None
     try:
-        return work(*args)
+        pause.begin()
+        result = work(*args)
+    except BaseException as raised:
+        error = raised
+    while not pause.over:
+        try:
+            pause.end()
+        except BaseException as raised:
+            error = raised
+    if error is None:
+        return result
+    try:
+        raise error
     finally:
-        resume()
+        error = None
+
+
+def age() -> None:
+    """Have young objects count as old, without a look at them: the next collections leave them alone.
+
+    Not when the user has frozen some, which would be unfrozen.
+    """
+    if not gc.get_freeze_count():
+        gc.freeze()
+        gc.unfreeze()
 
 
 def _after_fork() -> None:
-    """Go on in a child, where the threads are no more."""
-    global _lock, pauses, _to_be_enabled
-    _lock = threading.Lock()
-    pauses = 0
-    if _to_be_enabled:
-        _to_be_enabled = False
-        gc.enable()
+    """Go on in a child, where the other threads are no more."""
+    here = threading.get_ident()
+    for pause, thread in list(_pauses.items()):
+        if thread != here:
+            del _pauses[pause]
+    _adjust()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -8,6 +8,7 @@ cheaply, and lets go of the list piece by piece. Nothing is changed but the bloc
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from collections.abc import Iterable
 from types import FrameType, TracebackType
@@ -22,28 +23,32 @@ _LEAVES: Final = frozenset({Value, MInst, int, bytes, str, float, bool, type(Non
 """Kinds of objects that hold nothing that is not held elsewhere as well."""
 _PIECE: Final = 256
 _MOST: Final = 4  # threads
+_working: Final[list[None]] = []  # one for each of them
+
+
+os.register_at_fork(after_in_child=_working.clear)
 
 
 def discard(traceback: TracebackType | None) -> None:
     """Let go of what the frames of a traceback hold, in a thread of its own; the caller keeps no reference to it.
 
-    The caller has paused the cycle collector.
+    The caller has paused the cycle collector, which is to leave all this alone when it goes on, long before it has gone.
     """
-    if collector.pauses > _MOST:
+    if len(_working) >= _MOST:
         return  # it goes now: who does this again and again shall not fill the memory
-    held = [traceback]
-    collector.pause()
+    collector.age()
     try:
-        threading.Thread(target=_work, args=(held,), name="figwasp teardown", daemon=True).start()
+        threading.Thread(target=_work, args=([traceback],), name="figwasp teardown", daemon=True).start()
     except RuntimeError:
-        collector.resume()  # no thread is to be had: then all of it goes now
+        pass  # no thread is to be had: then all of it goes now
 
 
 def _work(held: list[TracebackType | None]) -> None:
+    _working.append(None)
     try:
         _dismantle(held)
     finally:
-        collector.resume()
+        _working.pop()
 
 
 def _dismantle(held: list[TracebackType | None]) -> None:
