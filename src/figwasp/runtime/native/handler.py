@@ -1,46 +1,89 @@
 """Floor 4: the handler of faults at guard pages: emitted code that takes those of compiled code and passes every other on.
 
-In: where compiled code, contexts and the way out of wasm are. Out: a SIGSEGV handler in force, in front of whatever was there.
+In: where compiled code, contexts and the way out of wasm are. Out: a SIGSEGV handler in force, in front of what was there or comes.
+
+Theory of operation. Whoever installs a handler may keep the one before it, to put it back or to go on to it; so what a handler of
+ours goes on to must not change once it has been in force. There are several, alike but for that. When a foreign handler is found in
+front, the one of ours goes before it that goes on to it, or one that has not been used. Ticks look (`stubs.host.tick`), and so does
+every function of Python that installs or removes a handler, at its end: their C functions are replaced by ones that call them and
+look.
 """
 
 from __future__ import annotations
 
+import ctypes
+import faulthandler
+import signal
+import sys
+from collections.abc import Callable
+from types import BuiltinFunctionType
+from typing import Any, Final
+
 from figwasp.codegen.sequences import FaultPlaces
 from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY
-from figwasp.runtime.platform import codespace, linux
+from figwasp.runtime.platform import codespace, cpython, linux
 from figwasp.runtime.platform.stack import Stacks
 from figwasp.runtime.platform.statics import Statics
+from figwasp.runtime.stubs.host import FAULT_HANDLERS, UNUSED, FaultFront, followed, keep_in_front
 from figwasp.runtime.stubs.library import StubLibrary
 
 __all__ = ["FaultHandler"]
 
+_FRONT: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64)
+
 
 class FaultHandler:
-    """The handler; making it installs it."""
+    """The handlers; making them installs one.
 
-    __slots__ = ("_address", "_statics")
+    Attributes:
+        check: puts one of them in front of one that was installed after it.
+    """
+
+    __slots__ = ("check",)
 
     def __init__(self, stubs: StubLibrary, space: codespace.Space, stacks: Stacks, statics: Statics) -> None:
-        self._statics = statics
         p = FaultPlaces()
         p.code_start = space.start
         p.code_size = codespace.RANGE_SIZE
         p.contexts_start = stacks.contexts
         p.contexts_size = stacks.contexts_size
-        p.previous = statics.previous_handler
         p.back = stubs.unwind
         p.default_action = statics.default_action
         p.program_counter, p.stack_pointer, p.context_register = linux.SAVED_REGISTERS
         p.fault_address = linux.SIGINFO_ADDRESS
         p.sys_sigaction = linux.SYS_RT_SIGACTION
-        self._address = stubs.put(stubs.sequences.fault_handler(p, TRAP_OUT_OF_BOUNDS_MEMORY))
-        linux.write(statics.our_action, linux.handler_action(self._address))
+        _make_handlers(stubs, p, statics)
+        front = FaultFront(statics.handler, statics.previous_handler, statics.our_action, statics.present_action)
+        keep = stubs.compile(keep_in_front(front))
+        linux.write_u64(statics.handler + 16, keep)
+        self.check: Callable[[], int] = _FRONT(keep)
         self.check()
-        linux.write_u64(statics.handler, self._address)
+        for function in _installers():
+            place = cpython.method_place(function)
+            if place:
+                linux.write_u64(place, stubs.compile(followed(linux.read_u64(place), keep)))
 
-    def check(self) -> None:
-        """Put the handler in front of one that was installed after it."""
-        present = linux.segv_handler()
-        if present != self._address:
-            linux.write_u64(self._statics.previous_handler, present)
-            linux.install_segv_handler(self._statics.our_action)
+
+def _make_handlers(stubs: StubLibrary, p: FaultPlaces, statics: Statics) -> None:
+    """Make them all, one after the other, and what `keep_in_front` needs."""
+    data = b""
+    sizes = []
+    for k in range(FAULT_HANDLERS):
+        p.previous = statics.previous_handler + 8 * k
+        linux.write_u64(p.previous, UNUSED)
+        made = stubs.sequences.fault_handler(p, TRAP_OUT_OF_BOUNDS_MEMORY)
+        sizes.append(len(made))
+        data += made
+    start = address = stubs.put(data)
+    for k, size in enumerate(sizes):
+        linux.write(statics.our_action + linux.ACTION_SIZE * k, linux.handler_action(address))
+        address += size
+    linux.write_u64(statics.handler, start)
+    linux.write_u64(statics.handler + 8, len(data))
+
+
+def _installers() -> list[BuiltinFunctionType]:
+    """Return the functions of Python that install or remove handlers of SIGSEGV."""
+    wrapped = sys.modules[signal.default_int_handler.__module__]  # "_signal", whose functions `signal` wraps
+    found: list[Any] = [faulthandler.enable, faulthandler.disable, wrapped.signal, wrapped.siginterrupt]
+    return [function for function in found if type(function) is BuiltinFunctionType]

@@ -1,17 +1,19 @@
 """Floor 4: CPython: addresses of C API functions that stubs call, and heap types whose slots are emitted code.
 
 No field of a CPython struct is touched but the type and the count of references of an object, the values of small ints and of
-floats, and the items of tuples; where those are is probed at first use, and what is not as expected is left to the C API.
+floats, the items of tuples, and the code of a few built-in functions; where those are is probed at first use, and what is not as
+expected is left to the C API, or alone.
 """
 
 from __future__ import annotations
 
 import ctypes
 import sys
-from types import CodeType, FrameType
+from types import BuiltinFunctionType, CodeType, FrameType
 from typing import Any, Final
 
 from figwasp.errors import Unsupported
+from figwasp.runtime.platform import linux
 
 _api: Final = ctypes.pythonapi
 symbols: Final[dict[int, str]] = {}
@@ -26,6 +28,9 @@ VECTORCALL_OFFSET_FLAG: Final = 1 << 63
 INT_SIZE: Final = 16  # of an int: the number of digits with the sign in it, as `INT_*` says
 INT_DIGIT: Final = 24  # of an int: the first digit of 30 bits, in 4 bytes; the next one follows
 FLOAT_VALUE: Final = 16
+FUNCTION_DEFINITION: Final = 16  # of a built-in function: its PyMethodDef
+METHOD_CODE: Final = 8  # fields of that
+METHOD_FLAGS: Final = 16
 TUPLE_SIZE: Final = 16
 TUPLE_ITEMS: Final = 24  # of a tuple: the first of its references
 INT_OPAQUE: Final = 0  # how ints are laid out: not as we know them
@@ -93,6 +98,8 @@ _new_frame: Final = _prototype("PyFrame_New", _object)
 _interpreter: Final = _prototype("PyInterpreterState_Get", _Pointer)
 _interpreter_id: Final = _prototype("PyInterpreterState_GetID", ctypes.c_int64)
 _raw_calloc: Final = _prototype("PyMem_RawCalloc", _Pointer)
+_method_code: Final = _prototype("PyCFunction_GetFunction", _Pointer)
+_method_flags: Final = _prototype("PyCFunction_GetFlags", ctypes.c_int)
 _raw_free: Final = _prototype("PyMem_RawFree", None)
 
 
@@ -151,6 +158,18 @@ def probe() -> None:
     thing = object()
     if ctypes.c_void_p.from_address(id(thing) + OB_TYPE).value != id(object):
         raise Unsupported("this build of CPython lays objects out differently")
+
+
+def method_place(function: BuiltinFunctionType) -> int:
+    """Return the address of the word by which CPython finds the C function of a built-in function; 0 when it is not as we think."""
+    definition = ctypes.c_uint64.from_address(id(function) + FUNCTION_DEFINITION).value
+    code = _method_code(_object(function))
+    if not linux.is_writable(definition + METHOD_CODE):
+        return 0
+    found, flags = linux.read_u64(definition + METHOD_CODE), linux.read_u32(definition + METHOD_FLAGS)
+    name = ctypes.c_char_p.from_address(definition).value
+    same = found == code and flags == _method_flags(_object(function)) and name == function.__name__.encode()
+    return definition + METHOD_CODE if same else 0
 
 
 def raise_in_thread(ident: int, kind: type[BaseException]) -> None:

@@ -197,6 +197,9 @@ def write_u32(address: int, value: int) -> None:
     ctypes.c_uint32.from_address(address).value = value
 
 
+ACTION_SIZE: Final = 152  # of a struct sigaction
+
+
 class _Sigaction(ctypes.Structure):
     _fields_ = (
         ("handler", ctypes.c_void_p),
@@ -204,13 +207,6 @@ class _Sigaction(ctypes.Structure):
         ("flags", ctypes.c_int),
         ("restorer", ctypes.c_void_p),
     )
-
-
-def segv_handler() -> int:
-    """Return the address of the SIGSEGV handler in force: 0 default, 1 ignore."""
-    action = _Sigaction()
-    _libc.sigaction(signal.SIGSEGV, None, ctypes.byref(action))
-    return action.handler or 0
 
 
 def handler_action(address: int) -> bytes:
@@ -221,11 +217,15 @@ def handler_action(address: int) -> bytes:
     return bytes(action)
 
 
-def install_segv_handler(action: int) -> None:
-    """Install the SIGSEGV handler that a struct sigaction at an address describes."""
-    if _libc.sigaction(signal.SIGSEGV, _Pointer(action), None):
-        error = ctypes.get_errno()
-        raise OSError(error, f"sigaction: {os.strerror(error)}")
+def is_writable(address: int) -> bool:
+    """Return whether the 8 bytes at an address can be written: the kernel says so without a fault."""
+    here, there = pipe()
+    try:
+        os.write(there, read(address, 8))
+        return bool(_libc.read(here, _Pointer(address), _Size(8)) == 8)
+    finally:
+        os.close(here)
+        os.close(there)
 
 
 def die_with(parent: int) -> None:

@@ -13,13 +13,13 @@ class Statics:
     Attributes:
         parked: 1 while the ticker sleeps.
         contexts_used: number of contexts that may be in use.
-        previous_handler: address of the SIGSEGV handler before ours.
+        previous_handler: of each of our SIGSEGV handlers, the address of the handler before it; UNUSED when it never was in force.
         reap_list: head of the list of blocks to be released; 0 for none.
         interval: a struct timespec, the time between two ticks.
-        handler: address of our SIGSEGV handler; 0 until it is installed.
+        handler: address of the first of our SIGSEGV handlers, the size of all, and what puts one in front.
         tick: address of the code of a tick.
         fuel: address of the code that asks for more fuel; 0 until it is needed.
-        default_action, our_action, present_action: struct sigaction: the default, with our handler, and room for another.
+        default_action, our_action, present_action: struct sigaction: the default, with each of our handlers, and room for another.
     """
 
     __slots__ = (
@@ -40,12 +40,12 @@ class Statics:
         page = linux.allocate(linux.PAGE)
         self.parked = page
         self.contexts_used = page + 8
-        self.previous_handler = page + 16
         self.reap_list = page + 24
         self.interval = page + 32
-        self.handler = page + 48
         self.tick = page + 56
         self.fuel = page + 64
-        self.default_action = page + 128
+        self.handler = page + 80
+        self.previous_handler = page + 112
+        self.default_action = page + 256
         self.our_action = page + 512
-        self.present_action = page + 1024
+        self.present_action = page + 3072

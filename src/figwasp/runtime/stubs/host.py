@@ -25,6 +25,8 @@ HOST_RECORD: Final = 8
 
 TICKS_BETWEEN_CHECKS: Final = 10  # the main thread runs signal handlers at most every so many ticks while it has given the GIL up
 YIELD_MICROSECONDS: Final = 100  # longer than it takes to wake a thread, short beside the 5 ms of a tick
+FAULT_HANDLERS: Final = 8  # one for each handler that may be before ours
+UNUSED: Final = -1
 _STRIDE: Final = 1 << 20  # bytes of a bulk operation between two polls
 
 
@@ -312,12 +314,12 @@ NATIVE_BUILTINS: Final = {builtins.MEMORY_FILL: memory_fill, builtins.MEMORY_COP
 
 
 class FaultFront:
-    """Addresses that let a tick put our fault handler back in front of one installed after it.
+    """Addresses that let one of our fault handlers be put in front of one installed after them (`native.handler`).
 
     Attributes:
-        handler: of the word that holds our handler's address.
-        previous: of the word that holds the handler before ours.
-        ours: of the struct sigaction of our handler.
+        handler: of the words that hold the address of our first handler, the size of all, and the address of `keep_in_front`.
+        previous: of the words that hold the handlers before ours.
+        ours: of the structs sigaction of our handlers.
         present: of room for a struct sigaction.
     """
 
@@ -343,18 +345,44 @@ class Deadlines:
         self.key = key
 
 
-def _keep_in_front(e: Stub, front: FaultFront) -> None:
+def keep_in_front(front: FaultFront) -> Func:
+    """Build () -> 0: put one of our fault handlers in front unless one is."""
+    e = Stub("keep_in_front", b"", bytes([I64]), CONV_C)
     sigaction = linux.symbol("sigaction")
     number = e.const(I32, linux.SIGSEGV)
     room = e.word(front.present)
     e.c(sigaction, [number, e.word(0), room])
     present = e.get(room, 0)
     ahead = e.new()
-    e.when(e.emit(ops.I64_NE, [present, e.get(e.word(front.handler), 0)]), ahead)
-    e.put(present, e.word(front.previous), 0)
-    e.c(sigaction, [number, e.word(front.ours), e.word(0)])
+    own = e.word(front.handler)
+    e.when(e.emit(ops.I64_GE_U, [e.emit(ops.I64_SUB, [present, e.get(own, 0)]), e.get(own, 8)]), ahead)
+    chosen = e.word(FAULT_HANDLERS - 1)  # which has to do when all others go on to something else
+    for k in reversed(range(FAULT_HANDLERS - 1)):
+        before = e.get(e.word(front.previous), 8 * k)
+        fits = e.emit(ops.I32_OR, [e.emit(ops.I64_EQ, [before, present]), e.equals(before, UNUSED)])
+        chosen = e.emit(ops.SELECT, [e.word(k), chosen, fits], 0, I64)
+    place = e.emit(ops.I64_ADD, [e.word(front.previous), e.emit(ops.I64_SHL, [chosen, e.word(3)])])
+    e.put(present, place, 0)
+    offset = e.emit(ops.I64_MUL, [chosen, e.word(linux.ACTION_SIZE)])
+    e.c(sigaction, [number, e.emit(ops.I64_ADD, [e.word(front.ours), offset]), e.word(0)])
     e.jump(ahead)
     e.at(ahead)
+    e.ret([e.word(0)])
+    return e.func
+
+
+def followed(function: int, keep: int) -> Func:
+    """Build a method of C of any signature that calls another, and then has our fault handler in front.
+
+    Args:
+        function: address of the other.
+        keep: of `keep_in_front`.
+    """
+    e = Stub("followed", bytes([I64] * 4), bytes([I64]), CONV_C)
+    answer = e.c(function, list(e.params))
+    e.c(keep, [])
+    e.ret([answer])
+    return e.func
 
 
 def tick(parked: int, wake: int, front: FaultFront, deadlines: Deadlines) -> Func:
@@ -382,7 +410,7 @@ def tick(parked: int, wake: int, front: FaultFront, deadlines: Deadlines) -> Fun
     e.c(wake, [])
     e.jump(awake)
     e.at(awake)
-    _keep_in_front(e, front)
+    e.c(e.get(e.word(front.handler), 16), [])
     expired = e.new()
     _check_deadline(e, deadlines, expired)
     _run_signal_handlers(e, context, ticks, failed)
