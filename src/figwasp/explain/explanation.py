@@ -7,6 +7,7 @@ runtime would make for the function's type. Only the last step is left out: noth
 
 from __future__ import annotations
 
+import gc
 from time import perf_counter
 from typing import Final
 
@@ -19,7 +20,6 @@ from figwasp.explain.symbols import Symbols
 from figwasp.ir import pipeline
 from figwasp.ir.build.builder import build, layout_of
 from figwasp.layout import CHECKED, GUARD
-from figwasp.runtime.code import collector
 from figwasp.wasm.syntax.module import FUNC
 from figwasp.wasm.syntax.module import Module as Decoded
 from figwasp.wasm.syntax.types import FuncType
@@ -149,8 +149,13 @@ def explain(module: Module | Decoded, index: int, mode: int | None = None, conte
     if context is None:
         context = validate_module(decoded)
     _check_defined(decoded, index)
-    # As when a function is compiled to be run.
-    return collector.without_collections(_explain, context, index, _mode() if mode is None else mode)
+    collecting = gc.isenabled()  # as when a function is compiled to be run
+    gc.disable()
+    try:
+        return _explain(context, index, _mode() if mode is None else mode)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _mode() -> int:
