@@ -16,6 +16,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from figwasp.runtime.platform import cpython
+
 _T = TypeVar("_T")
 
 _NEVER: Final = 2**30 + 88_651  # objects; a number that nobody else would choose
@@ -62,7 +64,12 @@ class _Pause:
 
 
 def without_collections(work: Callable[..., _T], *args: Any) -> _T:
-    """Call something during a pause of its own, which is over afterwards whatever strikes."""
+    """Call something during a pause of its own, which is over afterwards whatever strikes.
+
+    Raises:
+        RecursionError: too little is left for it; there has been no pause.
+    """
+    cpython.check_recursion()  # what ends the pause has room then
     pause = _Pause()
     error: BaseException | None = None
     try:
@@ -73,6 +80,9 @@ def without_collections(work: Callable[..., _T], *args: Any) -> _T:
     while not pause.over:
         try:
             pause.end()
+        except RecursionError as raised:  # it would be one for ever; the next pause makes up for it
+            error = raised
+            break
         except BaseException as raised:
             error = raised
     if error is None:
