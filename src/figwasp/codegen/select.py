@@ -279,10 +279,6 @@ class Selector:
 
     # Edges
 
-    def machine_block(self, block: Block) -> MBlock:
-        """Return the machine block in which an IR block begins."""
-        return self._blocks[block.id]
-
     def jump(self, target: Block, args: list[Value]) -> None:
         """Emit a jump at the end of the current block."""
         self.code.append(MInst(JUMP))

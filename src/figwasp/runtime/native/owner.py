@@ -19,14 +19,18 @@ from typing import Any, Final
 from figwasp.runtime.native.types import NativeTypes
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.platform.statics import Statics
-from figwasp.runtime.stubs import objects
+from figwasp.runtime.stubs import objects, steps
 from figwasp.runtime.stubs.library import StubLibrary
 from figwasp.runtime.stubs.objects import FUNC_VECTORCALL, OWNER_COUNT, OWNER_HOLDS, OWNER_SIZE, OWNER_SLOTS
 
 __all__ = ["Owner", "Owners", "clear_slot", "set_slots"]
 
 _NEXT_DEAD: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64)
+_EXCHANGE: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64)
 _NEW_OWNER: Final = ctypes.PYFUNCTYPE(ctypes.py_object)
+
+_exchange: Callable[..., int]
+"""`stubs.steps.exchange_reference`, before there is an owner; no attribute of one, since users can reach those."""
 
 
 class Owner:
@@ -44,14 +48,15 @@ class Owner:
         return held
 
     def hold(self, *others: Owner) -> None:
-        """Keep other owners as long as this one."""
-        present = self.holds
-        added = tuple([other for other in others if other is not self and other not in present])
-        if added:
-            cpython.set_field(self, OWNER_HOLDS, 0)
-            cpython.set_reference(id(self) + OWNER_HOLDS, present + added)
-            if present:
-                cpython.drop_reference(present)
+        """Keep other owners as long as this one: in one step, whoever else adds some meanwhile."""
+        while True:
+            present = self.holds
+            joined = (*present, *[other for other in others if other is not self and other not in present])
+            if len(joined) == len(present):
+                return
+            place = ctypes.c_uint64(id(self) + OWNER_HOLDS)
+            if _exchange(place, ctypes.c_uint64(id(present) if present else 0), ctypes.c_uint64(id(joined))):
+                return  # else another thread was faster
 
 
 class _Sweeper:
@@ -64,6 +69,7 @@ class Owners:
     """Makes owners, and releases the blocks of those that have gone."""
 
     def __init__(self, stubs: StubLibrary, types: NativeTypes, statics: Statics) -> None:
+        global _exchange
         self._releases: dict[int, Callable[[], None]] = {}
         self._due: list[int] = []
         self._pauses: list[None] = []  # one for each `no_releases` in force
@@ -73,6 +79,7 @@ class Owners:
         self._dead = linux.word(statics.reap_list)
         self._next_dead: Callable[[], int] = _NEXT_DEAD(stubs.compile(objects.next_dead(statics.reap_list)))
         self._new: Callable[..., Any] = _NEW_OWNER(stubs.compile(objects.new_owner()))
+        _exchange = _EXCHANGE(stubs.compile(steps.exchange_reference()))
         self._type = self._make_type(stubs, statics)
         gc.callbacks.append(self._make_sweeper(stubs, types))
 
@@ -104,7 +111,7 @@ class Owners:
             count: their number.
         """
         if release is not None:
-            if self._dead.value:
+            if self._dead.value or self._due:
                 self.reap()  # pending calls run on the main thread only, which may be waiting
             self._releases[block] = release
         owner: Owner = self._new(*map(ctypes.c_uint64, (id(self._type), block, slots, count)))

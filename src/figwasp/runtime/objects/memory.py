@@ -70,9 +70,9 @@ class Memory:
         if budget is None:
             return linear.grow(self.record, delta, self.limit, self._commit)
         more = delta << self.type.page
+        before = self.pages
         if not budget.take(more):
             return -1
-        before = self.pages
         try:
             return linear.grow(self.record, delta, self.limit, self._commit)
         finally:

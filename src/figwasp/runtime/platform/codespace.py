@@ -98,9 +98,10 @@ class Space:
         """Make what a chunk has beyond `size` bytes a free chunk of its own."""
         if chunk.size > size:
             rest = _Chunk(chunk.start + size, chunk.size - size, chunk.writable and chunk.writable + size)
-            self._chunks[rest.start] = rest
             if free is self._free_code:
                 self._code_chunks.append(rest)
+                rest.frozen = chunk.frozen  # by a fork before the line above
+            self._chunks[rest.start] = rest
             chunk.size = size
             free.append(rest)
 
@@ -125,8 +126,8 @@ class Space:
                 if chunk is None:
                     raise
             else:
-                chunk.writable = self._writable_view(chunk.start, size)
                 self._code_chunks.append(chunk)
+                chunk.writable = self._writable_view(chunk.start, size)
         chunk.used = 0
         return chunk
 

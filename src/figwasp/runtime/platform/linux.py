@@ -86,7 +86,7 @@ def reserve(size: int) -> int:
 
 def allocate(size: int) -> int:
     """Map zeroed private memory that can be read and written; pages are committed when touched."""
-    return _map(0, size, _READ | _WRITE, _PRIVATE | _ANONYMOUS | _NORESERVE)
+    return _map(0, size, ACCESSIBLE, _PRIVATE | _ANONYMOUS | _NORESERVE)
 
 
 def commit(address: int, size: int) -> None:
@@ -95,14 +95,14 @@ def commit(address: int, size: int) -> None:
     Raises:
         OSError: no memory.
     """
-    if size and _libc.mprotect(_Pointer(address), _Size(size), _READ | _WRITE):
+    if size and _libc.mprotect(_Pointer(address), _Size(size), ACCESSIBLE):
         error = ctypes.get_errno()
         raise OSError(error, f"mprotect of {size} bytes: {os.strerror(error)}")
 
 
 def commit_in(address: int, size: int) -> None:
     """Map fresh private pages over a part of a reservation."""
-    _map(address, size, _READ | _WRITE, _PRIVATE | _ANONYMOUS | _NORESERVE | _FIXED)
+    _map(address, size, ACCESSIBLE, _PRIVATE | _ANONYMOUS | _NORESERVE | _FIXED)
 
 
 def discard(address: int, size: int) -> None:
@@ -126,7 +126,7 @@ def dual_map(address: int, size: int) -> int:
     fd = os.memfd_create("figwasp-code", os.MFD_CLOEXEC)
     try:
         os.ftruncate(fd, size)
-        writable = _map(0, size, _READ | _WRITE, _SHARED, fd)
+        writable = _map(0, size, ACCESSIBLE, _SHARED, fd)
         try:
             _map(address, size, _READ | _EXEC, _SHARED | _FIXED, fd)
         except OSError:

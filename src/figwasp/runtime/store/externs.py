@@ -80,11 +80,14 @@ class _Cells:
             linux.write_u64(cell + layout.EXTERN_STATE, linux.read_u64(record + layout.STORE_FREE_EXTERN))
             linux.write_u64(record + layout.STORE_FREE_EXTERN, cell)
 
-    def take_out(self, cell: int) -> None:
-        """Release the object in a cell. Its finalizer may put others in."""
+    def forget(self, cell: int) -> None:
+        """Have the object in a cell get another one when it comes in again."""
         thing = linux.read_u64(cell)
         if self._by_object.get(thing) == cell:  # an object that a stub put in may have this cell beside its own
             del self._by_object[thing]
+
+    def take_out(self, cell: int) -> None:
+        """Release the object in a forgotten cell. Its finalizer may put others in."""
         clear_slot(cell)
         self._free.append(cell)
 
@@ -150,9 +153,14 @@ class Externs:
         other._arrays, other._holders, other.suspects = [], {}, set()
 
     def release_unheld(self) -> None:
-        """Release the suspects that nothing holds. No call is running."""
+        """Release the suspects that nothing holds. No call is running; a finalizer may begin one at any line."""
         while self.suspects:
             cell = self.suspects.pop()
+            if self._holders.get(cell):
+                continue
+            cells = next(cells for cells in self._arrays if cell in cells)
+            cells.forget(cell)  # from here on nobody can come to hold it, or have it looked at again
+            self.suspects.discard(cell)
             if not self._holders.get(cell):
                 self._holders.pop(cell, None)
-                next(cells for cells in self._arrays if cell in cells).take_out(cell)
+                cells.take_out(cell)

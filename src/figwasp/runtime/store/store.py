@@ -350,7 +350,11 @@ class Store:
         """Set externrefs that follow each other in a table or a global.
 
         They are held before they are there, and what was there is dropped afterwards: an exception in between keeps too much.
+
+        Raises:
+            RecursionError: too little is left for it; nothing has changed.
         """
+        cpython.check_recursion()
         self.hold_externs(cells)
         new = array("Q", cells)
         old = array("Q", bytes(8 * len(cells)))

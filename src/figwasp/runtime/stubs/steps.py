@@ -39,6 +39,24 @@ def grow_memory(mprotect: int) -> Func:
     return e.func
 
 
+def exchange_reference() -> Func:
+    """Build (place, old, new) -> 1: a place refers to the PyObject* `new` instead of `old`, which may be 0; or 0 when it does not.
+
+    The caller has references to both.
+    """
+    e = Stub("step.exchange_reference", bytes([I64] * 3), bytes([I64]), CONV_C)
+    place, old, new = e.params
+    changed = e.new()
+    e.split(e.emit(ops.I64_NE, [e.get(place, 0), old]), changed)
+    e.c("Py_IncRef", [new], ops.VOID)
+    e.put(new, place, 0)
+    e.c("Py_DecRef", [old], ops.VOID)  # nothing for 0
+    e.ret([e.word(1)])
+    e.at(changed)
+    e.ret([e.word(0)])
+    return e.func
+
+
 def swap(memcpy: int) -> Func:
     """Build (place, new, old, size) -> 0: copy what is in a place to `old` and what is in `new` to the place."""
     e = Stub("step.swap", bytes([I64] * 4), bytes([I64]), CONV_C)
