@@ -1,4 +1,5 @@
-"""How fast long calls stop: by Ctrl-C and by a timeout, wherever they are; and what a second Python thread gets meanwhile.
+"""How fast long calls stop: by Ctrl-C, by `interrupt()` in a second thread and by a timeout, wherever they are; what a second
+Python thread gets meanwhile, and what an event loop gets in which calls compute.
 
 Run with `python bench/interrupts.py [--rounds N]`. After each stop the instance is used again.
 """
@@ -6,6 +7,7 @@ Run with `python bench/interrupts.py [--rounds N]`. After each stop the instance
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import signal
 import threading
@@ -25,6 +27,7 @@ TEXT = """
   (import "env" "f" (func $f (param i32) (result i32)))
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 65535)
   (func (export "spin") (loop (br 0)))
   (func $fib (export "fib") (param i32) (result i32)
@@ -32,6 +35,9 @@ TEXT = """
       (else (i32.add (call $fib (i32.sub (local.get 0) (i32.const 1))) (call $fib (i32.sub (local.get 0) (i32.const 2)))))))
   (func (export "host") (loop (drop (call $f (i32.const 1))) (br 0)))
   (func (export "fill") (param i32) (loop (memory.fill (i32.const 0) (i32.const 0) (local.get 0)) (br 0)))
+  (func (export "copy") (param i32) (loop (memory.copy (i32.const 1) (i32.const 0) (local.get 0)) (br 0)))
+  (func (export "write") (i32.store (i32.const 16) (i32.const 1024)) (i32.store (i32.const 20) (i32.const 100000))
+    (loop (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 8))) (br 0)))
   (func (export "sleep") (drop (call $poll (i32.const 64) (i32.const 512) (i32.const 1) (i32.const 8))))
   (func (export "read") (i32.store (i32.const 16) (i32.const 1024)) (i32.store (i32.const 20) (i32.const 100))
     (drop (call $read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 8))))
@@ -39,6 +45,8 @@ TEXT = """
 """
 AFTER = 0.3  # seconds until the signal
 TIMEOUT = 0.2
+BEAT = 0.01  # seconds
+COMPUTING = 8  # calls
 MAX_RESIDENT = 64 << 20  # what `memory.fill` fills when there is too little memory for all of it
 HUGE = 600_000  # instructions of the function whose compilation is interrupted
 
@@ -62,6 +70,42 @@ def interrupted(call: Call) -> float:
         stopped = time.perf_counter()
     thread.join()
     return stopped - sent[0]
+
+
+def ended(call: Call, instance: figwasp.Instance) -> float:
+    """Return the seconds from `interrupt()` in another thread until the call has ended."""
+    sent = [0.0]
+
+    def send() -> None:
+        time.sleep(AFTER)
+        sent[0] = time.perf_counter()
+        instance.interrupt()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        call()
+    except figwasp.Interrupted:
+        stopped = time.perf_counter()
+    thread.join()
+    return stopped - sent[0]
+
+
+async def heartbeat(instances: list[figwasp.Instance], seconds: float) -> float:
+    """Return how late, in seconds, a task that runs every BEAT was at most, while calls of all the instances compute."""
+    calls = [asyncio.create_task(instance.acall.spin()) for instance in instances]
+    latest = 0.0
+    end = last = time.perf_counter()
+    end += seconds
+    while last < end:
+        await asyncio.sleep(BEAT)
+        now = time.perf_counter()
+        latest = max(latest, now - last - BEAT)
+        last = now
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
+    return latest
 
 
 def timed_out(call: Call) -> float:
@@ -139,36 +183,55 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     print(side.machine())
+    print(f"worst of {rounds}{'':25} after Ctrl-C, interrupt(), timeout={TIMEOUT}; share of another thread's speed")
     data = figwasp.wat(TEXT)
     source, sink = os.pipe()
-    with open(source, "rb") as stdin, WASI(stdin=stdin) as wasi:
-        imports = wasi.imports()
-        f = figwasp.load(data, {"env": {"f": lambda x: x}, **imports}).exports
-        builtin = figwasp.load(data, {"env": {"f": abs}, **imports}).exports
-        waiting = figwasp.load(data, {"env": {"f": abs}, **imports}).exports
-        waiting.memory.write(64, SUBSCRIPTION.pack(7, 0, 1, 10**12, 0, 0))
-        huge = figwasp.load(huge_module())
-        size = room()
-        cases: dict[str, tuple[Call, Callable[[], object]]] = {
-            "endless loop": (f.spin, lambda: f.add(1, 2)),
-            "fib(60)": (lambda **how: f.fib(60, **how), lambda: f.add(1, 2)),
-            "loop of host calls (def)": (f.host, lambda: f.add(1, 2)),
-            "loop of host calls (built-in)": (builtin.host, lambda: builtin.add(1, 2)),
-            f"memory.fill of {size >> 20} MiB, repeated": (lambda **how: f.fill(size, **how), lambda: f.add(1, 2)),
-            "WASI sleep": (waiting.sleep, lambda: waiting.add(1, 2)),
-            "WASI read of a pipe": (waiting.read, lambda: waiting.add(1, 2)),
-            "compilation of a huge function": (lambda **how: huge.huge(1, **how), huge.small),
-        }
-        print(f"{'':34} after Ctrl-C, worst of {rounds}    after timeout={TIMEOUT}   other thread's speed")
-        for name, (call, use) in cases.items():
+    output, full = os.pipe()
+    with open(source, "rb") as stdin, WASI(stdin=stdin, stdout=f"/dev/fd/{full}") as wasi:
+        imports = {"env": {"f": abs}, **wasi.imports()}
+        for name, instance, call, use in cases(data, imports):
             stopped = max(interrupted(call) for _ in range(rounds))
+            use()
+            from_outside = max(ended(call, instance) for _ in range(rounds))
             use()
             late = max(timed_out(call) for _ in range(rounds))
             use()
-            print(f"{name:34} {1e3 * stopped:17.0f} ms {1e3 * late:19.0f} ms {counting(call):21.2f}")
+            print(f"{name:34} {1e3 * stopped:11.0f} ms {1e3 * from_outside:14.0f} ms {1e3 * late:15.0f} ms {counting(call):14.2f}")
             use()
-        print(f"{'out of fuel, after 100 million':34} {1e3 * out_of_fuel(data, {'env': {'f': abs}, **imports}):17.0f} ms")
-        os.close(sink)
+        print(f"{'out of fuel, after 100 million':34} {1e3 * out_of_fuel(data, imports):11.0f} ms")
+        computing = [figwasp.load(data, imports) for _ in range(COMPUTING)]
+        latest = max(asyncio.run(heartbeat(computing, 1.0)) for _ in range(rounds))
+        print(f"task of an event loop beside {COMPUTING} calls, every {1e3 * BEAT:.0f} ms: {1e3 * latest:.0f} ms late at most")
+    for host in (sink, output, full):
+        os.close(host)
+
+
+def cases(data: bytes, imports: dict[str, Any]) -> list[tuple[str, figwasp.Instance, Call, Callable[[], object]]]:
+    """Return what never ends: its name, the instance, the call, and a call to see that the instance can be used afterwards."""
+    instance = figwasp.load(data, {**imports, "env": {"f": lambda x: x}})
+    builtin = figwasp.load(data, imports)
+    waiting = figwasp.load(data, imports)
+    waiting.memory.write(64, SUBSCRIPTION.pack(7, 0, 1, 10**12, 0, 0))
+    outer = figwasp.load(data, {**imports, "env": {"f": lambda _: waiting.spin()}})
+    huge = figwasp.load(huge_module())
+    metered = figwasp.load(data, imports, engine=figwasp.Engine(fuel=True))
+    metered.on_out_of_fuel = lambda: 10_000
+    size = room()
+    f, add = instance.exports, lambda: instance.add(1, 2)
+    return [
+        ("endless loop", instance, f.spin, add),
+        ("fib(60)", instance, lambda **how: f.fib(60, **how), add),
+        ("loop of host calls (def)", instance, f.host, add),
+        ("loop of host calls (built-in)", builtin, builtin.host, lambda: builtin.add(1, 2)),
+        (f"memory.fill of {size >> 20} MiB, repeated", instance, lambda **how: f.fill(size, **how), add),
+        (f"memory.copy of {size >> 20} MiB, repeated", instance, lambda **how: f.copy(size - 1, **how), add),
+        ("WASI sleep", waiting, waiting.sleep, lambda: waiting.add(1, 2)),
+        ("WASI read of a pipe", waiting, waiting.read, lambda: waiting.add(1, 2)),
+        ("WASI write to a full pipe", waiting, waiting.write, lambda: waiting.add(1, 2)),
+        ("compilation of a huge function", huge, lambda **how: huge.huge(1, **how), huge.small),
+        ("loop in a store that Python called", outer, outer.host, lambda: outer.add(1, 2)),
+        ("loop that is given more fuel", metered, metered.spin, lambda: metered.add(1, 2)),
+    ]
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Exhaustion,
         Exit,
         Frame,
+        Interrupted,
         Invalid,
         LimitExceeded,
         Malformed,
@@ -64,6 +65,7 @@ __all__ = [
     "FuncInfo",
     "Global",
     "Instance",
+    "Interrupted",
     "Invalid",
     "LimitExceeded",
     "Linker",
@@ -89,8 +91,8 @@ __all__ = [
 __getattr__, __dir__ = on_first_use(
     globals(),
     {
-        "figwasp.errors": "Busy Closed Error Exhaustion Exit Frame Invalid LimitExceeded Malformed OutOfFuel ParseError Place "
-        "Timeout Trap Unlinkable Unsupported",
+        "figwasp.errors": "Busy Closed Error Exhaustion Exit Frame Interrupted Invalid LimitExceeded Malformed OutOfFuel "
+        "ParseError Place Timeout Trap Unlinkable Unsupported",
         "figwasp.api.caller": "Caller",
         "figwasp.api.engine": "Engine",
         "figwasp.api.exports": "Exports",

@@ -286,6 +286,13 @@ class Timeout(Trap, TimeoutError):
     """
 
 
+class Interrupted(Trap):
+    """A call was ended from outside: by `interrupt()` of its instance, or as another thread closed that.
+
+    What the guest had done until then stays done; its instance can be used again.
+    """
+
+
 class OutOfFuel(Trap):
     """Metered code has used up the fuel of its instance, and nobody gave more.
 
@@ -319,6 +326,7 @@ TRAP_HOST: Final = 11
 TRAP_SUSPENDED: Final = 12
 TRAP_TIMEOUT: Final = 13
 TRAP_OUT_OF_FUEL: Final = 14
+TRAP_INTERRUPTED: Final = 15
 
 TRAP_MESSAGES: Final[dict[int, str]] = {
     TRAP_UNREACHABLE: "unreachable",
@@ -333,6 +341,7 @@ TRAP_MESSAGES: Final[dict[int, str]] = {
     TRAP_UNDEFINED_ELEMENT: "undefined element",
     TRAP_TIMEOUT: "timeout",
     TRAP_OUT_OF_FUEL: "out of fuel",
+    TRAP_INTERRUPTED: "interrupted",
 }
 """Trap codes that compiled code records, with the spec's wording. TRAP_HOST means that a Python exception is set,
 TRAP_SUSPENDED that nothing trapped: the chain waits for an async host function."""

@@ -1,25 +1,12 @@
-"""Floor 5: how much time the running call has left: for host functions that wait for something.
+"""Floor 5: how long the running call may go on: for host functions that take long or wait for something.
 
-A host function is Python, and nothing ends it from outside. One that may wait long asks here how long it may.
+A host function is Python, and nothing ends it from outside. One that computes for long asks `check` now and then; one that waits
+for descriptors of the host does so by `wait`.
 """
 
 from __future__ import annotations
 
-import time
+from figwasp.runtime.trap.deadline import check
+from figwasp.runtime.trap.waits import wait
 
-from figwasp.runtime.trap.deadline import check, due
-
-__all__ = ["check", "due", "left"]
-
-
-def left() -> float | None:
-    """Return how many seconds the running calls of this thread have left, not less than 0; None for any number.
-
-    Raises:
-        Timeout: none.
-    """
-    end = due()
-    if not end:
-        return None
-    check()
-    return max(end - time.monotonic_ns(), 0) / 1e9
+__all__ = ["check", "wait"]

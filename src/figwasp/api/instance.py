@@ -14,7 +14,7 @@ from figwasp.api.module import Module, listed
 from figwasp.errors import Closed, printable
 from figwasp.runtime import arguments
 from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.objects import closing
+from figwasp.runtime.objects import closing, suspend
 from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.module import MEMORY
@@ -86,18 +86,34 @@ class Instance:
     def close(self) -> None:
         """Close it: calls of its functions, also from other instances, raise `Closed` from now on.
 
-        A call that is running goes on to its end, and until then its WebAssembly code may go on calling functions of the instance.
-        Memories, tables and globals stay usable for whoever has them; all memory goes with the last one. Closing twice is fine, and
-        what an exception interrupts is finished by closing again.
+        A call that is running in another thread ends with `Interrupted`. One that this thread is running goes on to its end, as do
+        calls that are suspended, and until then their WebAssembly code may go on calling functions of the instance. Memories,
+        tables and globals stay usable for whoever has them; all memory goes with the last one. Closing twice is fine, and what an
+        exception interrupts is finished by closing again.
         """
         runtime = self._runtime
         if runtime is None:
             return
+        if runtime[0].store.current.runs_elsewhere:
+            runtime[0].store.interrupt()
         closing.close(runtime[0])
         _set(self, "first_memory", None)
         close_exports(self.exports)
         self.__dict__.clear()
         _set(self, "_runtime", None)
+
+    def interrupt(self) -> bool:
+        """Have the running call of a function of this instance end with `Interrupted`, with all that it has brought about.
+
+        Any thread may call this, and a signal handler. WebAssembly cannot catch the exception. It ends loops, waits of WASI,
+        compilation, calls of instances that host functions call; a host function itself is Python and goes on until it returns to
+        WebAssembly, and one that catches `Interrupted` finds the next call ended as well. Instances that are linked run as one, and
+        calls by `acall` end too. The instance can be used afterwards.
+
+        Returns:
+            Whether a call was running.
+        """
+        return suspend.interrupt(self.state.store)
 
     def __enter__(self) -> Instance:
         self._open()

@@ -6,6 +6,11 @@ In: addresses and offsets. Out: position-dependent bytes, and where their entry 
 
 from __future__ import annotations
 
+from typing import Final
+
+SUSPEND: Final = 2
+"""What the function of a slow path answers to have wasm left as `suspend` leaves it."""
+
 
 class Switches:
     """The stack switching stubs.

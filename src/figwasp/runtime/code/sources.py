@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from figwasp.runtime.trap import deadline
+from figwasp.runtime.trap import window
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
@@ -23,7 +23,7 @@ class Source(Protocol):
 
 
 class Now:
-    """The compiler in this thread, which has the code of every function; but not beyond the deadline."""
+    """The compiler in this thread, which has the code of every function; but not when the running calls have to end."""
 
     __slots__ = ("_translator",)
 
@@ -35,10 +35,10 @@ class Now:
 
         Raises:
             Invalid, Malformed, LimitExceeded: its body is, and validation was left for now.
-            Timeout: it would take longer than the running call may.
+            Interrupted, Timeout: the running calls had to end before it was done.
         """
         translate = self._translator.translate
         body = self._translator.module.body(index)
         if body.end - body.start > _LONG_BODY:
-            return deadline.bounded(translate, index)
+            return window.bounded(translate, index)
         return translate(index)

@@ -19,7 +19,6 @@ from figwasp.runtime.platform.stack import Stacks
 from figwasp.runtime.platform.statics import Statics
 from figwasp.runtime.store.contexts import Contexts
 from figwasp.runtime.stubs.hooks import Callbacks
-from figwasp.runtime.stubs.host import Deadlines
 from figwasp.runtime.stubs.library import StubLibrary
 
 __all__ = ["NativeRuntime"]
@@ -33,7 +32,7 @@ class NativeRuntime:
         contexts: which store a context belongs to.
         space: executable memory.
         stacks: contexts and wasm stacks.
-        deadlines: where threads have theirs (`deadline`).
+        thread_key: under which threads have their words (`layout.THREAD_*`).
         stubs: the code between Python and WebAssembly.
         types: native types.
         owners: what releases native blocks.
@@ -44,13 +43,13 @@ class NativeRuntime:
     __slots__ = (
         "_callbacks",
         "contexts",
-        "deadlines",
         "handler",
         "owners",
         "space",
         "stacks",
         "stubs",
         "table",
+        "thread_key",
         "ticker",
         "types",
     )
@@ -75,8 +74,8 @@ class NativeRuntime:
         self.contexts = contexts
         statics = Statics()
         self.space = codespace.Space()
-        self.deadlines = Deadlines(linux.thread_key())
-        self.stubs = StubLibrary(self.space, table, statics, callbacks, self.deadlines)
+        self.thread_key = linux.thread_key()
+        self.stubs = StubLibrary(self.space, table, statics, callbacks, self.thread_key)
         self.stacks = Stacks(statics.contexts_used, self._strip, forget_calls)
         self.types = NativeTypes(self.stubs)
         self.owners = Owners(self.stubs, self.types, statics)

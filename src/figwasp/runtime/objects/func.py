@@ -224,12 +224,12 @@ def enter_raw(type_: FuncType, address: int, buffer: ctypes.Array[ctypes.c_uint6
     entry = native.stubs.raw_entry(ir_types(type_.params), ir_types(type_.results))
     place = ctypes.addressof(buffer)
     if end or deadline.due():
-        status = deadline.enter(native.deadlines, end, entry, address, place)
+        status = deadline.enter(native.thread_key, end, entry, address, place)
     else:
         status = entry(address, place)  # `raw_entry` has found out that there is room for that (`cpython.check_recursion`)
     while status == RAW_BUSY:  # another thread came in since `claim`
         store.claim()
-        status = deadline.enter(native.deadlines, end, entry, address, place)
+        status = deadline.enter(native.thread_key, end, entry, address, place)
     if status == RAW_DEEP:
         raise RecursionError("maximum recursion depth exceeded while calling into WebAssembly")
 

@@ -1,23 +1,26 @@
 """Floor 4: calls that may be suspended in an async host function (theory of operation in `stubs.suspend`).
 
 `call` is a coroutine function: it enters wasm, and whenever an async host function has been called it leaves wasm, awaits what that
-function returned, and goes on. Other calls into the same instance may be made meanwhile.
+function returned, and goes on. Other calls into the same instance may be made meanwhile. In an event loop of asyncio ticks suspend
+it as well, so that the loop has its turn; then others wait until it goes on and ends, or waits for a host function.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import sys
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from types import BuiltinFunctionType, FunctionType, MethodType, MethodWrapperType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
-from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Busy, Timeout, printable
+from figwasp.errors import TRAP_INTERRUPTED, TRAP_MESSAGES, TRAP_TIMEOUT, Busy, Interrupted, Timeout, printable
 from figwasp.ir.build.base import ir_types
 from figwasp.ir.types import CELL
+from figwasp.runtime.objects import turns
 from figwasp.runtime.objects.func import Func, HostFunc, References, new_buffer
 from figwasp.runtime.objects.values import arguments_to_bits, cells_of, read_values, write_values
 from figwasp.runtime.platform import linux
@@ -25,7 +28,12 @@ from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP
 from figwasp.runtime.stubs.suspend import RAW_SUSPENDED
 from figwasp.runtime.trap import deadline
 
-__all__ = ["AsyncHostFunc", "call", "is_async"]
+if TYPE_CHECKING:
+    import asyncio
+
+    from figwasp.runtime.store.store import Store
+
+__all__ = ["AsyncHostFunc", "call", "interrupt", "is_async"]
 
 _ATTEMPTS: Final = 3
 _CO_COROUTINE: Final = 0x80
@@ -85,27 +93,38 @@ class _Chain:
 
     Attributes:
         context: address of its context.
-        waiting: the async host function that was called, the awaitable it returned, and where its results belong.
+        waiting: the async host function that was called, the awaitable it returned, and where its results belong; None when it
+            waits for its turn.
+        loop: the event loop of asyncio that it runs in, or None.
     """
 
-    __slots__ = ("__weakref__", "_area", "_buffer", "_end", "_func", "_resume", "_start", "context", "waiting")
+    __slots__ = (
+        "__weakref__", "_area", "_buffer", "_cancelled", "_end", "_func", "_interrupted", "_resume", "_start", "_task", "context",
+        "loop", "waiting",
+    )  # fmt: skip
 
-    def __init__(self, func: Func, buffer: ctypes.Array[ctypes.c_uint64], context: int, end: int) -> None:
+    def __init__(
+        self, func: Func, buffer: ctypes.Array[ctypes.c_uint64], context: int, end: int, loop: asyncio.AbstractEventLoop | None
+    ) -> None:
         self._func = func
         self._end = end
         type_ = func.type
         self._start, self._resume = func.store.native.stubs.suspendable(ir_types(type_.params), ir_types(type_.results))
         self._buffer = ctypes.addressof(buffer)
         self._area = self._buffer + CELL * max(cells_of(type_.params), cells_of(type_.results))
+        self._interrupted = False
+        self._task: asyncio.Task[Any] | None = None  # what waits
+        self._cancelled = False  # whether it has been cancelled for the sake of an interrupt
         self.context = context
         self.waiting: tuple[AsyncHostFunc, Awaitable[object], int] | None = None
+        self.loop = loop
 
     def start(self) -> bool:
         """Enter wasm; return whether the call has been suspended."""
         return self._enter(self._start, self._func.address)
 
     def resume(self, error: BaseException | None) -> bool:
-        """Go on, raising an exception where the async host function was called; return whether it has been suspended again."""
+        """Go on, raising an exception where the call is suspended; return whether it has been suspended again."""
         self.waiting = None
         instance = linux.read_u64(self._func.address + layout.FUNCREF_INSTANCE)
         return self._enter(self._resume, instance, 0 if error is None else id(error))
@@ -121,15 +140,106 @@ class _Chain:
         store = self._func.store.current
         status = RAW_BUSY
         for _ in range(_ATTEMPTS):
-            store.check_thread()
+            if not self.has_turn:
+                store.check_thread()
             numbers = (target, self._buffer, self._area, self.context, *error)
-            status = deadline.enter(store.native.deadlines, self._end, stub, *numbers)
+            status = deadline.enter(store.native.thread_key, self._end, stub, *numbers)
             if status != RAW_BUSY and status != RAW_DEEP:
                 return status == RAW_SUSPENDED
             store.bind(self.context)  # it is new, or another thread's, and with that another native stack's
         if status == RAW_DEEP:
             raise RecursionError("maximum recursion depth exceeded while calling into WebAssembly")
         raise Busy("another thread is running in this store")
+
+    # Waiting
+
+    @property
+    def has_turn(self) -> bool:
+        """Whether a tick has suspended it, so that it is the next to run in its store."""
+        return linux.read_u64(self.context + layout.CTX_TURN) == layout.TURN_TAKEN
+
+    async def begin(self) -> None:
+        """Wait until it may enter wasm for the first time."""
+        if self.loop is not None:
+            await turns.of_loop(self.loop).begin()
+            await self._let_others_end()
+
+    async def wait(self) -> None:
+        """Wait until it can be resumed: for its turn, or for what an async host function returned.
+
+        Raises:
+            Interrupted: somebody has interrupted it.
+        """
+        try:
+            await self._wait()
+        except BaseException as error:
+            if self._ends_by_interrupt(error):
+                raise _interrupted() from None
+            raise
+        finally:
+            self._task = None
+        if self._interrupted:
+            raise _interrupted()
+
+    async def _wait(self) -> None:
+        if self.loop is not None:
+            import asyncio
+
+            self._task = asyncio.current_task()
+        if self.waiting is None:
+            assert self.loop is not None
+            await turns.of_loop(self.loop).go_on()
+        elif self._interrupted:
+            _forget(self.waiting[1])
+        else:
+            host, awaitable, place = self.waiting
+            host.finish(place, await _answer_of(awaitable, self._end))
+            await self._let_others_end()
+
+    async def _let_others_end(self) -> None:
+        """Wait while another call of this event loop is between two instructions in the store."""
+        loop = self.loop
+        while loop is not None and (other := _chains.get(self._func.store.current.turn)) is not None and other.loop is loop:
+            await turns.of_loop(loop).go_on()
+
+    # Interrupts
+
+    def interrupt(self) -> None:
+        """Have it end where it waits, or where it will wait next. Any thread may call this."""
+        self._interrupted = True
+        if self.loop is not None:
+            try:
+                self.loop.call_soon_threadsafe(self._cancel)
+            except RuntimeError:
+                pass  # the loop has been closed
+
+    def _cancel(self) -> None:
+        if self._task is not None and not self._cancelled:
+            self._cancelled = True
+            self._task.cancel()
+
+    def _ends_by_interrupt(self, error: BaseException) -> bool:
+        """Return whether an exception is the cancellation that an interrupt has asked for, and none besides."""
+        if not self._cancelled or self._task is None:
+            return False
+        import asyncio
+
+        return self._task.uncancel() == 0 and isinstance(error, asyncio.CancelledError)
+
+
+def _interrupted() -> Interrupted:
+    return Interrupted(TRAP_MESSAGES[TRAP_INTERRUPTED])
+
+
+def interrupt(store: Store) -> bool:
+    """Have all calls end that are under way in a store, with all that they have brought about; return whether there are any."""
+    found = store.interrupt()
+    for context in store.current.chains:
+        chain = _chains.get(context)
+        if chain is not None:
+            chain.interrupt()
+            found = True
+    return found
 
 
 _chains: Final[weakref.WeakValueDictionary[int, _Chain]] = weakref.WeakValueDictionary()
@@ -151,8 +261,7 @@ async def _answer_of(awaitable: Awaitable[object], end: int) -> object:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        if isinstance(awaitable, Coroutine):
-            awaitable.close()  # it will never be awaited, and Python need not say so
+        _forget(awaitable)
         raise RuntimeError("a timeout of a call that waits needs asyncio: give timeout=None in other event loops") from None
     limit = asyncio.timeout((end - time.monotonic_ns()) / 1e9)
     try:
@@ -162,6 +271,24 @@ async def _answer_of(awaitable: Awaitable[object], end: int) -> object:
         if limit.expired():
             raise Timeout(TRAP_MESSAGES[TRAP_TIMEOUT]) from None
         raise
+
+
+def _forget(awaitable: Awaitable[object]) -> None:
+    """Say that something will never be awaited, so that Python need not."""
+    if isinstance(awaitable, Coroutine):
+        awaitable.close()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop of asyncio in which this thread runs, or None."""
+    if "asyncio.events" not in sys.modules:
+        return None
+    import asyncio
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 async def call(func: Func, args: tuple[object, ...], timeout: float | None, most: int | None) -> Any:
@@ -176,6 +303,7 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None, most
     Raises:
         Trap: it trapped.
         Timeout: it took too long.
+        Interrupted: somebody has interrupted it.
         TypeError, OverflowError: an argument is not of its parameter's type.
         Busy: another thread is running in the store.
         LimitExceeded: too many calls are under way.
@@ -187,19 +315,19 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None, most
         return await func.host.await_directly(args) if isinstance(func.host, AsyncHostFunc) else func(*args)
     end = deadline.after(timeout)
     store = func.store
-    context = store.add_chain(most)
+    loop = _running_loop()
+    context = store.add_chain(most, turns=loop is not None)
     try:
         params, results = cells_of(type_.params), cells_of(type_.results)
         buffer = new_buffer(max(params, results) + results)
         bits = arguments_to_bits(args, type_.params, References(store), printable(func.name))
         write_values(ctypes.addressof(buffer), type_.params, bits)
-        chain = _chains[context] = _Chain(func, buffer, context, end)
+        chain = _chains[context] = _Chain(func, buffer, context, end, loop)
+        await chain.begin()
         suspended = chain.start()
         while suspended:
-            assert chain.waiting is not None
-            host, awaitable, place = chain.waiting
             try:
-                host.finish(place, await _answer_of(awaitable, end))
+                await chain.wait()
             except GeneratorExit as error:
                 suspended = chain.abandon(error)
             except BaseException as error:

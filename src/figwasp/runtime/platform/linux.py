@@ -298,7 +298,7 @@ def start_thread(address: int, argument: int) -> None:
 
 
 def thread_key() -> int:
-    """Make a key under which every native thread has a word of its own, which goes when the thread ends.
+    """Make a key under which every native thread has words of its own, which go when the thread ends.
 
     Raises:
         OSError: the process has too many.
@@ -310,8 +310,8 @@ def thread_key() -> int:
     return key.value
 
 
-def thread_word(key: int) -> int:
-    """Return the address of the word that the calling thread has under a key; it is 0 at first.
+def thread_words(key: int, size: int) -> int:
+    """Return the address of the words that the calling thread has under a key, so many bytes, which are 0 at first.
 
     Raises:
         MemoryError: there is no room for it.
@@ -319,10 +319,32 @@ def thread_word(key: int) -> int:
     present: int | None = _libc.pthread_getspecific(ctypes.c_uint(key))
     if present:
         return present
-    made: int | None = _libc.calloc(_Size(1), _Size(8))
+    made: int | None = _libc.calloc(_Size(1), _Size(size))
     if not made or _libc.pthread_setspecific(ctypes.c_uint(key), _Pointer(made)):
         raise MemoryError
     return made
+
+
+def add_event(to: list[int]) -> None:
+    """Append a descriptor that poll(2) finds readable while an event is set, so that no exception can lose it.
+
+    Raises:
+        OSError: there is none to be had.
+    """
+    to.extend(map(os.eventfd, (0,), (os.EFD_CLOEXEC | os.EFD_NONBLOCK,)))
+
+
+def set_event(host: int) -> None:
+    """Set an event."""
+    os.eventfd_write(host, 1)
+
+
+def clear_event(host: int) -> None:
+    """Have an event set no more."""
+    try:
+        os.eventfd_read(host)
+    except BlockingIOError:
+        pass  # it was not
 
 
 _ThreadAttributes: Final = ctypes.c_char * 64  # pthread_attr_t

@@ -21,6 +21,7 @@ from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.externs import Externs
 from figwasp.runtime.store.fuel import Fuel
 from figwasp.runtime.stubs.enter import CLAIM_BUSY
+from figwasp.runtime.trap import deadline, waits, window
 
 __all__ = ["Member", "Store"]
 
@@ -128,7 +129,9 @@ class Store:
             Busy: one does.
         """
         for context in self.contexts:
-            if _is_running(context) and linux.read_u64(context + layout.CTX_THREAD_STATE) != cpython.thread_state():
+            if _is_running(context) and _thread_of(context) != cpython.thread_state():
+                if _thread_of(context) == layout.HELD:
+                    raise Busy("a call by acall has not ended, which takes turns with the event loop: await others by acall too")
                 raise Busy("another thread is running in this store")
 
     @property
@@ -188,11 +191,22 @@ class Store:
         self._pinned = []
         self._chains = []
 
-    def add_chain(self, most: int | None) -> int:
+    @property
+    def chains(self) -> list[int]:
+        """The contexts of calls that may be suspended."""
+        return self._chains.copy()
+
+    @property
+    def turn(self) -> int:
+        """The context of the call that a tick has suspended, and which is the next to run; 0 for none."""
+        return next((one for one in self.chains if linux.read_u64(one + layout.CTX_TURN) == layout.TURN_TAKEN), 0)
+
+    def add_chain(self, most: int | None, turns: bool) -> int:
         """Return a new context, for a call that may be suspended: until `remove_chain` all that any call brought in stays.
 
         Args:
             most: how many there may be at once, or None.
+            turns: whether ticks are to suspend it.
 
         Raises:
             LimitExceeded: there are so many.
@@ -202,6 +216,7 @@ class Store:
             raise LimitExceeded(f"{len(store._chains)} calls are under way, and max_acalls is {most}")
         context = store._spare.pop() if store._spare else store.native.stacks.new_context()
         linux.write_u64(context + layout.CTX_WASM_SP, linux.read_u64(context + layout.CTX_STACK_TOP))
+        linux.write_u64(context + layout.CTX_TURNS, turns)
         store.native.contexts.assign(context, store)
         store._chains.append(context)
         return context
@@ -209,6 +224,8 @@ class Store:
     def remove_chain(self, context: int) -> None:
         """Forget a call that has come to its end."""
         store = self.current
+        if linux.read_u64(context + layout.CTX_TURN) == layout.TURN_TAKEN:
+            store.native.stubs.release_turn(context, store.context)
         store._chains.remove(context)
         store.fuel.move(context, store.context)
         if len(store._spare) < _MAX_SPARE:
@@ -247,6 +264,7 @@ class Store:
         native = self.native
         native.handler.check()
         native.ticker.start()
+        deadline.prepare(native.thread_key)
         lowest, size = linux.native_stack()
         on_main = threading.current_thread() is threading.main_thread()
         room = self.current.stack_size or STACK_SIZE
@@ -278,6 +296,25 @@ class Store:
                 return result
             self.claim()
         raise Busy("another thread is running in this store")
+
+    def interrupt(self) -> bool:
+        """Have the calls end that run in this store, with all that they have brought about; return whether there are any.
+
+        Calls that are suspended go on. Any thread may call this, also a signal handler.
+        """
+        cpython.check_recursion()
+        store = self.current
+        running = [words for words in map(store.native.stubs.interrupt, store.contexts) if words]
+        for words in running:
+            window.end(words)
+            waits.wake(words)
+        return bool(running)
+
+    @property
+    def runs_elsewhere(self) -> bool:
+        """Whether a call runs in another thread."""
+        here = layout.HELD, cpython.thread_state()
+        return any(_is_running(context) and _thread_of(context) not in here for context in self.contexts)
 
     # References
 
@@ -372,6 +409,10 @@ def _nothing() -> None:
 
 def _is_running(context: int) -> bool:
     return linux.read_u64(context + layout.CTX_DEPTH) != 0
+
+
+def _thread_of(context: int) -> int:
+    return linux.read_u64(context + layout.CTX_THREAD_STATE)
 
 
 def _set_cleanup(context: int, wanted: bool) -> None:

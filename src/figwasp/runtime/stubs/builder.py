@@ -108,6 +108,10 @@ class Stub(Emitter):
         """Store a 4-byte constant."""
         self.store(ops.I32_STORE, self.const(I32, bits), base, offset)
 
+    def put8(self, bits: int, base: Value, offset: int) -> None:
+        """Store a constant byte."""
+        self.store(ops.I32_STORE8, self.const(I32, bits), base, offset)
+
     def c(self, function: str | int | Value, args: list[Value], result: int = I64) -> Value:
         """Call a C function, by name if it is of the C API. An int result is taken as 8 bytes: use `wrap`."""
         if isinstance(function, str):
@@ -181,8 +185,7 @@ class Stub(Emitter):
         rest = self.new()
         flags = self.get32(context, layout.CTX_FLAGS)
         self.when(self.emit(ops.I32_AND, [flags, self.const(I32, layout.FLAG_GIL_RELEASED)]), rest)
-        kept = self.emit(ops.I32_AND, [flags, self.const(I32, ~layout.FLAG_GIL_RELEASED & 0xFFFF_FFFF)])
-        self.store(ops.I32_STORE, kept, context, layout.CTX_FLAGS)
+        self.put8(0, context, layout.CTX_FLAGS)  # that byte alone: whoever has the GIL may set a flag in the others
         self.c("PyEval_RestoreThread", [self.get(context, layout.CTX_THREAD_STATE)], ops.VOID)
         self.jump(rest)
         self.at(rest)

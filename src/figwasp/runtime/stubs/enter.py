@@ -11,6 +11,7 @@ from figwasp.codegen.mach import NONE, STACK
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Call, Func, Value
 from figwasp.ir.types import CELL, I64
+from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.builder import Stub
 from figwasp.runtime.stubs.hooks import Hooks
 from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
@@ -319,11 +320,14 @@ def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
     return e.func
 
 
-def claim() -> Func:
+def claim(key: int) -> Func:
     """Build (context, stack, its size, lowest native stack pointer, native stack size, on main thread) -> address.
 
     It is one step for other Python threads: they find the chain bound to one thread with all that belongs to it. The stack is used
     when it is larger than that of the context, which is the answer then and may be 0; CLAIM_BUSY when another thread runs.
+
+    Args:
+        key: under which the thread has its words.
     """
     e = Stub("claim", bytes([I64] * 6), bytes([I64]), CONV_C)
     context, base, room, lowest, size, main = e.params
@@ -348,6 +352,8 @@ def claim() -> Func:
     e.put(size, context, layout.CTX_NATIVE_SIZE)
     e.put(main, context, layout.CTX_MAIN_THREAD)
     e.put(thread, context, layout.CTX_THREAD_STATE)
+    words = e.c(linux.symbol("pthread_getspecific"), [e.const(ops.I32, key)])
+    e.put(words, context, layout.CTX_THREAD_WORDS)
     # The first check finds a tick, which wakes the ticker if it sleeps.
     e.put(e.word(-1), context, layout.CTX_STACK_LIMIT)
     e.ret([before])

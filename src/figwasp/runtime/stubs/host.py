@@ -11,7 +11,14 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.codegen.abi import buffer_layout
-from figwasp.errors import TRAP_HOST, TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_FUEL, TRAP_STACK_EXHAUSTED, TRAP_TIMEOUT
+from figwasp.errors import (
+    TRAP_HOST,
+    TRAP_INTERRUPTED,
+    TRAP_OUT_OF_BOUNDS_MEMORY,
+    TRAP_OUT_OF_FUEL,
+    TRAP_STACK_EXHAUSTED,
+    TRAP_TIMEOUT,
+)
 from figwasp.ir import builtins, ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Block, Func, Value
 from figwasp.ir.ops import I32, I64
@@ -332,19 +339,6 @@ class FaultFront:
         self.present = present
 
 
-class Deadlines:
-    """Where threads have their deadlines: each in a word of its own, which only it looks at.
-
-    Attributes:
-        key: of the words (`linux.thread_key`).
-    """
-
-    __slots__ = ("key",)
-
-    def __init__(self, key: int) -> None:
-        self.key = key
-
-
 def keep_in_front(front: FaultFront) -> Func:
     """Build () -> 0: put one of our fault handlers in front unless one is."""
     e = Stub("keep_in_front", b"", bytes([I64]), CONV_C)
@@ -385,16 +379,17 @@ def followed(function: int, keep: int) -> Func:
     return e.func
 
 
-def tick(parked: int, wake: int, front: FaultFront, deadlines: Deadlines) -> Func:
-    """Build (context, stack pointer) -> status, called from the tick stub on the native stack; 0 means go on.
+def tick(parked: int, wake: int, front: FaultFront, suspend: int) -> Func:
+    """Build (context, stack pointer) -> status, called from the tick stub on the native stack.
 
-    The stack pointer went below the context's limit: either the wasm stack is used up, or the ticker has raised the limit.
+    The stack pointer went below the context's limit: either the wasm stack is used up, or the ticker has raised the limit. The
+    status is 0 to go on, 1 to leave wasm, or `suspend` to leave it until the call is resumed.
 
     Args:
         parked: address of the word that is 1 while the ticker sleeps.
         wake: address of the native function that wakes it.
         front: how to keep the fault handler in front.
-        deadlines: where those of threads are.
+        suspend: `sequences.SUSPEND`.
     """
     e = Stub("tick", bytes([I64, I64]), bytes([I64]), CONV_C)
     context, pointer = e.params
@@ -411,11 +406,13 @@ def tick(parked: int, wake: int, front: FaultFront, deadlines: Deadlines) -> Fun
     e.jump(awake)
     e.at(awake)
     e.c(e.get(e.word(front.handler), 16), [])
-    expired = e.new()
-    _check_deadline(e, deadlines, expired)
+    interrupted, expired = e.new(), e.new()
+    words = e.get(context, layout.CTX_THREAD_WORDS)
+    e.split(e.emit(ops.I64_NE, [e.get(words, layout.THREAD_INTERRUPTS), e.word(0)]), interrupted)
+    _check_deadline(e, e.get(words, layout.THREAD_DEADLINE), expired)
+    _give_turn(e, context, failed, suspend)
     _run_signal_handlers(e, context, ticks, failed)
-    flags = e.emit(ops.I32_OR, [e.get32(context, layout.CTX_FLAGS), e.const(I32, layout.FLAG_GIL_RELEASED)])
-    e.store(ops.I32_STORE, flags, context, layout.CTX_FLAGS)
+    e.put8(layout.FLAG_GIL_RELEASED, context, layout.CTX_FLAGS)
     e.c("PyEval_SaveThread", [])
     # A host call may come within nanoseconds: whoever waits for the GIL has to wake up first, or waits for the next tick.
     e.c(linux.symbol("usleep"), [e.const(I32, YIELD_MICROSECONDS)])
@@ -425,20 +422,18 @@ def tick(parked: int, wake: int, front: FaultFront, deadlines: Deadlines) -> Fun
     e.at(overflow)
     e.put32(TRAP_STACK_EXHAUSTED, context, layout.CTX_TRAP_CODE)
     e.ret([e.word(1)])
-    e.at(expired)
-    # Whoever called from Python and goes on nevertheless finds a tick at once, not after another 5 ms.
-    e.put(e.word(-1), context, layout.CTX_STACK_LIMIT)
-    e.put32(TRAP_TIMEOUT, context, layout.CTX_TRAP_CODE)
-    e.ret([e.word(1)])
+    for block, code in ((interrupted, TRAP_INTERRUPTED), (expired, TRAP_TIMEOUT)):
+        e.at(block)
+        # Whoever called from Python and goes on nevertheless finds a tick at once, not after another 5 ms.
+        e.put(e.word(-1), context, layout.CTX_STACK_LIMIT)
+        e.put32(code, context, layout.CTX_TRAP_CODE)
+        e.ret([e.word(1)])
     return e.func
 
 
-def _check_deadline(e: Stub, deadlines: Deadlines, expired: Block) -> None:
+def _check_deadline(e: Stub, deadline: Value, expired: Block) -> None:
     """Go to `expired` when the deadline of the thread has passed, whoever holds the GIL."""
     none = e.new()
-    word = e.c(linux.symbol("pthread_getspecific"), [e.const(I32, deadlines.key)])
-    e.unless_zero(word, none)
-    deadline = e.get(word, 0)
     e.unless_zero(deadline, none)
     time = e.emit(ops.FRAME_AREA, [], 16)
     e.c(linux.symbol("clock_gettime"), [e.const(I32, linux.CLOCK_MONOTONIC), time])
@@ -446,6 +441,22 @@ def _check_deadline(e: Stub, deadlines: Deadlines, expired: Block) -> None:
     e.split(e.emit(ops.I64_GE_S, [now, deadline]), expired)
     e.jump(none)
     e.at(none)
+
+
+def _give_turn(e: Stub, context: Value, failed: Block, suspend: int) -> None:
+    """Return `suspend`, signals seen to, from a call that ticks suspend, unless Python has called wasm again in it."""
+    rest = e.new()
+    turn = e.get(context, layout.CTX_TURN)
+    # The first tick may come as soon as a call has been entered, or has gone on.
+    later = e.emit(ops.SELECT, [e.word(layout.TURN_NOW), turn, e.equals(turn, layout.TURN_LATER)], 0, I64)
+    e.put(later, context, layout.CTX_TURN)
+    wanted = e.equals(turn, layout.TURN_NOW)
+    e.when(e.emit(ops.I32_AND, [wanted, e.equals(e.get(context, layout.CTX_DEPTH), 1)]), rest)
+    e.take_gil(context)
+    e.split(e.wrap(e.c("PyErr_CheckSignals", [])), failed)
+    e.put(e.word(layout.TURN_TAKEN), context, layout.CTX_TURN)
+    e.ret([e.word(suspend)])
+    e.at(rest)
 
 
 def fuel(hook: int) -> Func:

@@ -152,7 +152,8 @@ def _tell_listeners(e: Stub, context: Value, hooks: Hooks) -> None:
 def leave(hooks: Hooks) -> Func:
     """Build (context, result) -> result, or 0 when an exception is set: what every entry ends with that was not plain.
 
-    It calls the cleanup hook when the outermost entry is leaving and the flag asks for it. An exception that is set stays set; an
+    When the outermost entry is leaving, what has interrupted it is over, and the cleanup hook is called if the flag asks for it. An
+    exception that is set stays set; an
     interrupt may set one. Other threads find the chain running meanwhile. The result is a reference, or 0.
     """
     e = Stub("leave", bytes([I64] * 2), bytes([I64]), CONV_C)
@@ -176,6 +177,7 @@ def leave(hooks: Hooks) -> Func:
     e.c("PyErr_Restore", [e.get(saved, offset) for offset in (0, 8, 16)], ops.VOID)
     e.jump(done)
     e.at(done)
+    end_interrupt(e, context)
     good, nothing = e.new(), e.new()
     e.split(e.equals(e.c("PyErr_Occurred", []), 0), good)
     e.unless_zero(result, nothing)
@@ -186,3 +188,16 @@ def leave(hooks: Hooks) -> Func:
     e.at(good)
     e.ret([result])
     return e.func
+
+
+def end_interrupt(e: Stub, context: Value) -> None:
+    """Take note that an interrupted chain has come to its end, if it has."""
+    rest = e.new()
+    interrupted = e.emit(ops.I32_AND, [e.get32(context, layout.CTX_FLAGS), e.const(I32, layout.FLAG_INTERRUPTED)])
+    over = e.equals(e.get(context, layout.CTX_DEPTH), 0)
+    e.when(e.emit(ops.I32_AND, [e.emit(ops.I32_NE, [interrupted, e.const(I32, 0)]), over]), rest)
+    e.put8(0, context, layout.CTX_FLAGS + 3)
+    words = e.get(context, layout.CTX_THREAD_WORDS)
+    e.put(e.emit(ops.I64_SUB, [e.get(words, layout.THREAD_INTERRUPTS), e.word(1)]), words, layout.THREAD_INTERRUPTS)
+    e.jump(rest)
+    e.at(rest)

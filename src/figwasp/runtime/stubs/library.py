@@ -3,8 +3,8 @@
 What is kept is published last, by one operation of a dict or one word of memory: an exception before that means that it is made
 once more, and of two threads that make the same one at a time both get good ones.
 
-In: what they refer to: hooks, statics, deadlines. Out: addresses, by function type where a stub is made for one. Two sequences
-written by hand switch stacks (`sequences` below `codegen`); all others are IR.
+In: what they refer to: hooks, statics, the key of threads' words. Out: addresses, by function type where a stub is made for one.
+Two sequences written by hand switch stacks (`sequences` below `codegen`); all others are IR.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from figwasp.codegen.code import (
     Code,
 )
 from figwasp.codegen.isa import host as host_target
+from figwasp.codegen.sequences import SUSPEND
 from figwasp.errors import TRAP_SUSPENDED, TRAP_UNREACHABLE
 from figwasp.ir import builtins, order
 from figwasp.ir.func import Func
@@ -45,7 +46,8 @@ _LAZY_BLOCK: Final = 4096  # lazy entries made at a time
 
 _RAW: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
 _GUARD: Final = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_uint64, ctypes.py_object)
-_STRIP: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64)
+_ONE: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64)
+_TWO: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 2)
 _STEP: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
 _START: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
 _RESUME: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 5)
@@ -64,14 +66,13 @@ class StubLibrary:
     """
 
     def __init__(
-        self, space: codespace.Space, table: CodeTable, statics: Statics, callbacks: Callbacks, deadlines: host.Deadlines
+        self, space: codespace.Space, table: CodeTable, statics: Statics, callbacks: Callbacks, thread_key: int
     ) -> None:
         self._target = host_target()
         self.sequences = self._target.sequences
         self._table = table
         self._statics = statics
         self._callbacks = callbacks
-        self._deadlines = deadlines
         self._region = codespace.Region(space, 0)
         self._enter: dict[bytes, int] = {}
         self._raw: dict[bytes, Callable[[int, int], int]] = {}
@@ -90,7 +91,7 @@ class StubLibrary:
         hooks.settle = self.compile(enter.settle(hooks))
         hooks.slow = self.compile(enter.slow(hooks))
         self._make_switches()
-        self.claim: Callable[[int, int, int, int, int, int], int] = _CLAIM(self.compile(enter.claim()))
+        self.claim: Callable[[int, int, int, int, int, int], int] = _CLAIM(self.compile(enter.claim(thread_key)))
 
     # Code
 
@@ -117,7 +118,7 @@ class StubLibrary:
         s = self._statics
         wake = self.put(self.sequences.wake(s.parked, linux.SYS_FUTEX))
         front = host.FaultFront(s.handler, s.previous_handler, s.our_action, s.present_action)
-        linux.write_u64(s.tick, self.compile(host.tick(s.parked, wake, front, self._deadlines)))
+        linux.write_u64(s.tick, self.compile(host.tick(s.parked, wake, front, SUSPEND)))
         compile_ = self.compile(host.compile_on_call(id(self._callbacks.compile), self.hooks.refuse_cleared))
         switches = self.sequences.switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, s.tick, s.fuel, compile_)
         base = self.put(switches.data)
@@ -196,7 +197,17 @@ class StubLibrary:
     @cached_property
     def strip(self) -> Callable[[int], int]:
         """What takes the stack of a context that is idle (`stubs.enter.strip`)."""
-        return _STRIP(self.compile(enter.strip()))
+        return _ONE(self.compile(enter.strip()))
+
+    @cached_property
+    def interrupt(self) -> Callable[[int], int]:
+        """What has the calls end that run on a context (`stubs.steps.interrupt`)."""
+        return _ONE(self.compile(steps.interrupt()))
+
+    @cached_property
+    def release_turn(self) -> Callable[[int, int], int]:
+        """What gives up the turn of a call that a tick has suspended (`stubs.steps.release_turn`)."""
+        return _TWO(self.compile(steps.release_turn()))
 
     def lazy_entry(self, index: int) -> int:
         """Return the address that a cell of function `index` holds until it is compiled."""

@@ -65,3 +65,40 @@ def swap(memcpy: int) -> Func:
     e.c(memcpy, [place, new, size])
     e.ret([e.word(0)])
     return e.func
+
+
+def interrupt() -> Func:
+    """Build (context) -> the address of the words of the thread that runs it, its calls to be ended; 0 when none does."""
+    e = Stub("step.interrupt", bytes([I64]), bytes([I64]), CONV_C)
+    context = e.params[0]
+    idle, known = e.new(), e.new()
+    e.split(e.equals(e.get(context, layout.CTX_DEPTH), 0), idle)
+    e.split(e.equals(e.get(context, layout.CTX_THREAD_STATE), layout.HELD), idle)
+    words = e.get(context, layout.CTX_THREAD_WORDS)
+    flag = e.emit(ops.I32_AND, [e.get32(context, layout.CTX_FLAGS), e.const(I32, layout.FLAG_INTERRUPTED)])
+    e.when(e.emit(ops.I32_EQZ, [flag]), known)
+    e.put8(layout.FLAG_INTERRUPTED >> 24, context, layout.CTX_FLAGS + 3)
+    e.put(e.emit(ops.I64_ADD, [e.get(words, layout.THREAD_INTERRUPTS), e.word(1)]), words, layout.THREAD_INTERRUPTS)
+    e.jump(known)
+    e.at(known)
+    e.put(e.word(-1), context, layout.CTX_STACK_LIMIT)  # a tick at once
+    e.ret([words])
+    e.at(idle)
+    e.ret([e.word(0)])
+    return e.func
+
+
+def release_turn() -> Func:
+    """Build (call's context, store's context) -> 0: a call that a tick has suspended will not be the next to run there."""
+    e = Stub("step.release_turn", bytes([I64] * 2), bytes([I64]), CONV_C)
+    context, main = e.params
+    done = e.new()
+    e.when(e.equals(e.get(context, layout.CTX_TURN), layout.TURN_TAKEN), done)
+    e.put(e.word(layout.TURN_NEVER), context, layout.CTX_TURN)
+    e.when(e.equals(e.get(main, layout.CTX_THREAD_STATE), layout.HELD), done)
+    e.put(e.word(0), main, layout.CTX_DEPTH)
+    e.put(e.word(0), main, layout.CTX_THREAD_STATE)
+    e.jump(done)
+    e.at(done)
+    e.ret([e.word(0)])
+    return e.func

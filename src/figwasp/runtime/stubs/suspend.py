@@ -6,6 +6,10 @@ does, with all frames in place, and `start` answers RAW_SUSPENDED. When the coro
 host function's operands were and `resume` makes the call of `suspend` return 0; after an exception it returns 1 with the
 exception set, and the frames are left for good. No frame of the native stack outlives a suspension: what is returned in memory
 goes to the caller's buffer.
+
+Ticks suspend such a call as well when it is to give an event loop turns: anywhere in wasm. Other calls would find the guest between
+two instructions then, so the store counts as running until the call goes on, though in no thread: its own context is HELD, which
+all that enter or claim it take for another thread's. A call that has begun while another ran in the store gives no turns.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from figwasp.runtime.stubs import host as stubs_host
 from figwasp.runtime.stubs.builder import Stub
 from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP, check_native_stack, cross, fail, go_on
 from figwasp.runtime.stubs.hooks import Hooks
+from figwasp.runtime.stubs.leave import end_interrupt
 
 RAW_SUSPENDED: Final = 3  # beside the answers of `raw`
 
@@ -77,21 +82,27 @@ class _Swap:
         self._context = context
         self._record = e.get(instance, layout.INST_STORE)
         self._present = e.get(self._record, layout.STORE_CONTEXT)
-        busy = e.new()
-        deep = e.new()
-        good = e.new()
+        busy, deep, good, free = e.new(), e.new(), e.new(), e.new()
         thread = e.c("PyThreadState_Get", [])
         e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), busy)
-        other = e.emit(ops.I64_NE, [e.get(self._present, layout.CTX_THREAD_STATE), thread])
-        running = e.emit(ops.I64_NE, [e.get(self._present, layout.CTX_DEPTH), e.word(0)])
-        e.split(e.emit(ops.I32_AND, [other, running]), busy)
         check_native_stack(e, context, deep)
+        owner = e.get(self._present, layout.CTX_THREAD_STATE)
+        mine = e.equals(e.get(context, layout.CTX_TURN), layout.TURN_TAKEN)
+        e.when(e.emit(ops.I32_AND, [mine, e.equals(owner, layout.HELD)]), free)
+        for field in (layout.CTX_DEPTH, layout.CTX_THREAD_STATE):
+            e.put(e.word(0), self._present, field)
+        e.jump(good)
+        e.at(free)
+        running = e.emit(ops.I64_NE, [e.get(self._present, layout.CTX_DEPTH), e.word(0)])
+        e.split(e.emit(ops.I32_AND, [e.emit(ops.I64_NE, [owner, thread]), running]), busy)
         e.jump(good)
         e.at(busy)
         e.ret([e.word(RAW_BUSY)])
         e.at(deep)
         e.ret([e.word(RAW_DEEP)])
         e.at(good)
+        alone = e.emit(ops.I64_EXTEND_I32_U, [e.equals(e.get(self._present, layout.CTX_DEPTH), 0)])
+        e.put(e.emit(ops.I64_AND, [e.get(context, layout.CTX_TURNS), alone]), context, layout.CTX_TURN)
         e.put(context, self._record, layout.STORE_CONTEXT)
 
     def finish(self, outcome: list[Value], buffer: Value, hooks: Hooks) -> None:
@@ -99,6 +110,7 @@ class _Swap:
         e, context = self._e, self._context
         e.take_gil(context)
         e.add_depth(context, -1)
+        end_interrupt(e, context)  # a call that is suspended hears of it otherwise
         e.put(self._present, self._record, layout.STORE_CONTEXT)
         trap = e.get32(context, layout.CTX_TRAP_CODE)
         stopped = e.new()
@@ -109,6 +121,12 @@ class _Swap:
         trapped = e.new()
         e.split(e.emit(ops.I32_NE, [trap, e.const(I32, TRAP_SUSPENDED)]), trapped)
         e.put32(0, context, layout.CTX_TRAP_CODE)
+        untaken = e.new()
+        e.when(e.equals(e.get(context, layout.CTX_TURN), layout.TURN_TAKEN), untaken)
+        e.put(e.word(1), self._present, layout.CTX_DEPTH)
+        e.put(e.word(layout.HELD), self._present, layout.CTX_THREAD_STATE)
+        e.jump(untaken)
+        e.at(untaken)
         e.ret([e.word(RAW_SUSPENDED)])
         e.at(trapped)
         fail(e, context, trap, hooks)

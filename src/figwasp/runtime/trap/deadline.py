@@ -1,15 +1,14 @@
-"""Floor 4: deadlines: when a call from Python has to end.
+"""Floor 4: when the calls of a thread have to end: their deadlines, and interrupts from outside.
 
-In: seconds. Out: a time of the monotonic clock, where the ticks of compiled code (`stubs.host.tick`) and whatever is Python and may
-take long (the compiler, the waits of WASI) find it.
+In: seconds; the key under which native threads have words of their own (`layout.THREAD_*`). Out: a time of the monotonic clock and
+a number of interrupts, where the ticks of compiled code (`stubs.host.tick`) and whatever is Python and may take long find them.
 
 Theory of operation. A deadline is the thread's: it holds for all that a call brings about, also in stores that a host function
-calls into. Ticks find it in a word that is the native thread's own (`linux.thread_word`), whatever store they run in and whatever
-other threads do.
+calls into. Ticks find it in a word that is the native thread's own, whatever store they run in and whatever other threads do.
 
-The compiler does not look at the clock. While it runs under a deadline, a thread waits for that; at its end it has Python raise an
-exception in the thread that compiles, as soon as that executes another instruction. It may do so only inside of a window, which
-opens and closes under a lock. What the compiler does there has no effects before it is done.
+An interrupt is a context's: its outermost call is to end, with all that it has brought about. The thread's other word counts those
+that are under way. Whatever a thread is doing it does for the innermost of its calls, so a count that is not 0 is reason enough to
+end that. `stubs.steps.interrupt` counts, `stubs.leave` takes away.
 """
 
 from __future__ import annotations
@@ -18,27 +17,29 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final
 
-from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Timeout
-from figwasp.runtime.code.teardown import discard
+from figwasp import layout
+from figwasp.errors import TRAP_INTERRUPTED, TRAP_MESSAGES, TRAP_TIMEOUT, Interrupted, Timeout, Trap
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.stubs.host import Deadlines
 
-_AGAIN: Final = 0.05  # seconds
-_T = TypeVar("_T")
+__all__ = ["after", "check", "due", "enter", "prepare", "reason", "words"]
 
 
 class _Current(threading.local):
-    """Of a thread: when its running calls have to end, in nanoseconds of the monotonic clock; 0 for never.
+    """Of a thread: when its running calls have to end.
 
     Attributes:
-        due: the time, for Python.
-        until: the same, for ticks; None before its first call with a deadline.
+        due: in nanoseconds of the monotonic clock; 0 for never.
+        until: the same, for ticks.
+        interrupts: how many interrupts are under way.
+        words: address of the two words; 0 before its first call.
     """
 
     due = 0
-    until: ctypes.c_uint64 | None = None
+    until = ctypes.c_uint64()
+    interrupts = ctypes.c_uint64()
+    words = 0
 
 
 _current: Final = _Current()
@@ -54,23 +55,54 @@ def due() -> int:
     return _current.due
 
 
-def check() -> None:
-    """Do nothing while there is time.
+def words() -> int:
+    """Return the address of this thread's words; 0 before its first call."""
+    return _current.words
+
+
+def prepare(key: int) -> None:
+    """Have words for this thread.
+
+    Args:
+        key: under which threads have theirs.
 
     Raises:
-        Timeout: the running calls of this thread have to end.
+        MemoryError: there is no room for them.
     """
-    if _current.due and time.monotonic_ns() >= _current.due:
-        raise Timeout(TRAP_MESSAGES[TRAP_TIMEOUT])
+    current = _current
+    if not current.words:
+        words = linux.thread_words(key, layout.THREAD_SIZE)
+        current.until = linux.word(words + layout.THREAD_DEADLINE)
+        current.interrupts = linux.word(words + layout.THREAD_INTERRUPTS)
+        current.words = words
 
 
-def enter(deadlines: Deadlines, end: int, entry: Callable[..., int], *args: int) -> int:
+def check() -> None:
+    """Do nothing while the running calls of this thread may go on.
+
+    Raises:
+        Interrupted: one of them is to end.
+        Timeout: they have no time left.
+    """
+    current = _current
+    if current.interrupts.value or (current.due and time.monotonic_ns() >= current.due):
+        raise reason()
+
+
+def reason() -> Trap:
+    """Return why the running calls of this thread have to end."""
+    if _current.interrupts.value:
+        return Interrupted(TRAP_MESSAGES[TRAP_INTERRUPTED])
+    return Timeout(TRAP_MESSAGES[TRAP_TIMEOUT])
+
+
+def enter(key: int, end: int, entry: Callable[..., int], *args: int) -> int:
     """Call a native entry, with a time at which it has to end at the latest; 0 for never.
 
     The earlier time holds where calls are nested.
 
     Args:
-        deadlines: where threads have theirs.
+        key: under which threads have their words.
         end: nanoseconds of the monotonic clock.
         entry: what to call.
         args: what it gets.
@@ -85,112 +117,11 @@ def enter(deadlines: Deadlines, end: int, entry: Callable[..., int], *args: int)
         end = outer
     elif not end:
         return entry(*args)
+    prepare(key)
     until = current.until
-    if until is None:
-        until = current.until = linux.word(linux.thread_word(deadlines.key))
     # Assignments alone let no interrupt in between.
     try:
         until.value = current.due = end
         return entry(*args)
     finally:
         until.value = current.due = outer
-
-
-class _Expired(BaseException):
-    """What is raised in a thread whose window is open at the deadline."""
-
-
-class _Window:
-    """A stretch of Python code of one thread that may be ended at a time.
-
-    Attributes:
-        over: set when the stretch is over, by an assignment, which lets no interrupt in.
-        closed: whether nothing will be raised any more.
-    """
-
-    __slots__ = ("_done", "_end", "_fired", "_ident", "_lock", "closed", "over")
-
-    def __init__(self, end: int) -> None:
-        self._end = end
-        self._ident = threading.get_ident()
-        self._lock = threading.Lock()
-        self._done = threading.Event()
-        self._fired = False
-        self.over = False
-        self.closed = False
-
-    def open(self) -> None:
-        """Begin: from now on `_Expired` may be raised, unless there is no time at which it has to end."""
-        if not self._end:
-            return
-        try:
-            threading.Thread(target=self._wait, name="figwasp deadline", daemon=True).start()
-        except RuntimeError:
-            pass  # no thread is to be had: the deadline will be noticed at the next tick
-
-    def _wait(self) -> None:
-        pause = max(self._end - time.monotonic_ns(), 0) / 1e9
-        while not self._done.wait(pause):
-            with self._lock:
-                if self.over:
-                    return
-                self._fired = True
-                cpython.raise_in_thread(self._ident, _Expired)
-            pause = _AGAIN  # it may have struck where exceptions are ignored, as in a finalizer
-
-    def close(self) -> None:
-        """End; to be repeated when an exception strikes in here."""
-        with self._lock:
-            if self._fired:
-                _flush(self._ident)
-            self.closed = True
-        self._done.set()
-
-
-def _flush(ident: int) -> None:
-    """Have what was to be raised in this thread raised now, if it has not been yet.
-
-    To take it back would leave CPython looking for it for ever: slow, and with a trace function on 3.11 it would never go on.
-    """
-    try:
-        cpython.raise_in_thread(ident, _Expired)  # in the place of the one before
-        while True:
-            pass
-    except _Expired:
-        pass
-
-
-def bounded(work: Callable[..., _T], *args: Any) -> _T:
-    """Call something without effects that may take long, but not beyond the deadline, if there is one.
-
-    What it holds when an interrupt or the deadline ends it goes in the background.
-
-    Raises:
-        Timeout: it would have.
-    """
-    check()
-    window = _Window(_current.due)
-    error: BaseException | None = None
-    try:
-        window.open()
-        result = work(*args)
-    except BaseException as raised:
-        error = raised
-    window.over = True
-    while not window.closed:
-        try:
-            window.close()
-        except BaseException as raised:
-            error = raised
-    if error is None:
-        return result
-    try:
-        if isinstance(error, Exception):
-            raise error
-        discard(error.__traceback__)
-        error.__traceback__ = None
-        if isinstance(error, _Expired):
-            raise Timeout(TRAP_MESSAGES[TRAP_TIMEOUT])
-        raise error
-    finally:
-        error = None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from figwasp import layout
 from figwasp.codegen.code import AS_PUSHED
 from figwasp.errors import (
+    TRAP_INTERRUPTED,
     TRAP_MESSAGES,
     TRAP_OUT_OF_FUEL,
     TRAP_STACK_EXHAUSTED,
@@ -19,6 +20,7 @@ from figwasp.errors import (
     TRAP_UNREACHABLE,
     Exhaustion,
     Frame,
+    Interrupted,
     OutOfFuel,
     Timeout,
     Trap,
@@ -32,7 +34,12 @@ if TYPE_CHECKING:
 
 _MAX_FRAMES: Final = 1 << 20
 _PIECE: Final = 512  # bytes of the stack that are read at first
-_KINDS: Final[dict[int, type[Trap]]] = {TRAP_STACK_EXHAUSTED: Exhaustion, TRAP_TIMEOUT: Timeout, TRAP_OUT_OF_FUEL: OutOfFuel}
+_KINDS: Final[dict[int, type[Trap]]] = {
+    TRAP_STACK_EXHAUSTED: Exhaustion,
+    TRAP_TIMEOUT: Timeout,
+    TRAP_OUT_OF_FUEL: OutOfFuel,
+    TRAP_INTERRUPTED: Interrupted,
+}
 """Trap code -> class of the exception, where it is not Trap itself."""
 
 

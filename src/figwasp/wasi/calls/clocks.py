@@ -56,8 +56,6 @@ _CLOCKS: Final[tuple[Callable[[], int], ...]] = (
 )
 _CLOCK_NAMES: Final = ("time", "monotonic", "process_time", "thread_time")
 _MAX_SUBSCRIPTIONS: Final = 1 << 16
-_LONGEST_NAP: Final = 3600 * 10**9
-"""Waits go in pieces of at most an hour, since a guest may name times that no host function takes."""
 
 
 def _clock(number: int) -> int:
@@ -119,14 +117,12 @@ class _Poll:
         """Wait until something has happened.
 
         Raises:
-            Timeout: the call that is running has no time left.
+            Interrupted, Timeout: the running call has to end.
         """
+        pause = 0 if self.events else None
         while True:
-            deadline = min(self.timers)[0] if self.timers else None
-            pause = 0 if self.events else None
-            ends = [end for end in (deadline, running.due() or None) if end is not None]
-            if ends and pause is None:
-                pause = min(max(min(ends) - time.monotonic_ns(), 0), _LONGEST_NAP)
+            if self.timers and pause is None:
+                pause = max(min(self.timers)[0] - time.monotonic_ns(), 0)
             self._wait_for_host(pause)
             now = time.monotonic_ns()
             for due, userdata in self.timers:
@@ -134,21 +130,14 @@ class _Poll:
                     self.happened(userdata, EVENT_CLOCK)
             if self.events:
                 return
-            running.check()
+            pause = None
 
     def _wait_for_host(self, pause: int | None) -> None:
         """Wait up to `pause` nanoseconds, or without end, and note what the host says."""
-        if not self.waiting:
-            if pause:
-                time.sleep(pause / 1e9)
-            return
-        poll = select.poll()
         masks: dict[int, int] = {}
         for host, mask, _, _ in self.waiting:
             masks[host] = masks.get(host, 0) | mask
-        for host, mask in masks.items():
-            poll.register(host, mask)
-        ready = dict(poll.poll(None if pause is None else pause / 1e6))
+        ready = dict(running.wait(masks, pause))
         for host, mask, kind, userdata in self.waiting:
             found = ready.get(host, 0)
             if found & (mask | select.POLLHUP | select.POLLERR | select.POLLNVAL):

@@ -35,10 +35,8 @@ from figwasp.wasi.descriptors.files import CHANGES, Descriptor, OpenDirectory, O
 from figwasp.wasi.directories.host import HostFile, status_of
 from figwasp.wasi.filesystem import Directory, File, Status, failure
 
-LONGEST_WAIT: Final = 3_600_000
-"""Milliseconds, an hour: waits go in such pieces, since poll(2) takes no more than 24 days."""
-_TIMED_CHUNK: Final = 1 << 24
-"""As much as is moved at once between a file and the guest when the running call has not all the time in the world."""
+_CHUNK: Final = 1 << 24
+"""As much as is moved at once between a file and the guest: the running call may have to end soon."""
 
 
 class OnHost(Descriptor):
@@ -50,38 +48,29 @@ class OnHost(Descriptor):
         """Read, waiting no longer than the running call may."""
         if not buffers:
             return 0
-        if deadline.due():
-            if self.filetype == FILETYPE_REGULAR_FILE:
-                buffers = first(buffers, _TIMED_CHUNK)
-            elif not self.flags & FDFLAG_NONBLOCK:
-                wait(self.host, select.POLLIN)
-        return os.readv(self.host, buffers)
+        if self.filetype != FILETYPE_REGULAR_FILE and not self.flags & FDFLAG_NONBLOCK:
+            deadline.wait({self.host: select.POLLIN})
+        return os.readv(self.host, first(buffers, _CHUNK))
 
     def write(self, buffers: Sequence[memoryview]) -> int:
         """Write, waiting no longer than the running call may."""
-        if len(buffers) == 1 and self.filetype == FILETYPE_REGULAR_FILE and len(buffers[0]) <= _TIMED_CHUNK:
+        if len(buffers) == 1 and self.filetype == FILETYPE_REGULAR_FILE and len(buffers[0]) <= _CHUNK:
             return os.write(self.host, buffers[0])  # the usual, done fast
         if not buffers:
             return 0
-        if deadline.due():
-            if self.filetype == FILETYPE_REGULAR_FILE:
-                buffers = first(buffers, _TIMED_CHUNK)
-            elif not self.flags & FDFLAG_NONBLOCK:
-                wait(self.host, select.POLLOUT)
-                buffers = first(buffers, select.PIPE_BUF)
-        return os.writev(self.host, buffers)
+        most = _CHUNK
+        if self.filetype != FILETYPE_REGULAR_FILE and not self.flags & FDFLAG_NONBLOCK:
+            deadline.wait({self.host: select.POLLOUT})
+            most = select.PIPE_BUF  # so much there is room for
+        return os.writev(self.host, first(buffers, most))
 
     def read_at(self, buffers: Sequence[memoryview], offset: int) -> int:
         """Read at an offset."""
-        if not buffers:
-            return 0
-        return os.preadv(self.host, first(buffers, _TIMED_CHUNK) if deadline.due() else buffers, offset)
+        return os.preadv(self.host, first(buffers, _CHUNK), offset) if buffers else 0
 
     def write_at(self, buffers: Sequence[memoryview], offset: int) -> int:
         """Write at an offset."""
-        if not buffers:
-            return 0
-        return os.pwritev(self.host, first(buffers, _TIMED_CHUNK) if deadline.due() else buffers, offset)
+        return os.pwritev(self.host, first(buffers, _CHUNK), offset) if buffers else 0
 
     def seek(self, offset: int, how: int) -> int:
         """Move the position."""
@@ -228,18 +217,8 @@ def from_path(path: str | os.PathLike[str], *, write: bool) -> Descriptor:
     return Opened(fd, filetype, rights & ~(FD_READ if write else CHANGES))
 
 
-def ready(host: int, events: int, milliseconds: float = 0) -> bool:
-    """Return whether a host descriptor is ready for something, or will be soon."""
+def ready(host: int, events: int) -> bool:
+    """Return whether a host descriptor is ready for something."""
     poll = select.poll()
     poll.register(host, events)
-    return bool(poll.poll(milliseconds))
-
-
-def wait(host: int, events: int) -> None:
-    """Wait until a host descriptor is ready, if the running call has to end some time.
-
-    Raises:
-        Timeout: the call that is running has no time left.
-    """
-    while (left := deadline.left()) is not None and not ready(host, events, min(1000 * left + 1, LONGEST_WAIT)):
-        pass
+    return bool(poll.poll(0))

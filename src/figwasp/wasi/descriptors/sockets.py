@@ -29,7 +29,7 @@ from figwasp.wasi.abi import (
     SOCK_SHUTDOWN,
 )
 from figwasp.wasi.calls.sock import RECV_PEEK, RECV_WAITALL, SocketDescriptor
-from figwasp.wasi.descriptors.hostfiles import LONGEST_WAIT, ready
+from figwasp.wasi.descriptors.hostfiles import ready
 from figwasp.wasi.filesystem import failure
 
 _COMMON: Final = FD_FDSTAT_SET_FLAGS | FD_FILESTAT_GET | POLL_FD_READWRITE | FD_READ
@@ -60,7 +60,7 @@ class Socket(SocketDescriptor):
 
         Raises:
             OSError: EAGAIN when the guest does not want to wait; from the host.
-            Timeout: the call that is running has no time left.
+            Interrupted, Timeout: the running call has to end.
         """
         while True:
             self._wait(events)
@@ -75,10 +75,7 @@ class Socket(SocketDescriptor):
             if not ready(self.host, events):
                 raise failure(errno.EAGAIN)
             return
-        while True:
-            left = deadline.left()
-            if ready(self.host, events, LONGEST_WAIT if left is None else min(1000 * left + 1, LONGEST_WAIT)):
-                return
+        deadline.wait({self.host: events})
 
     def receive(self, buffers: Sequence[memoryview], flags: int) -> tuple[int, bool]:
         """Fill buffers as far as there is something, or with RECV_WAITALL up to the end of the stream."""

@@ -17,7 +17,7 @@ from figwasp.api import deadline
 from figwasp.wasi.abi import FD_READ, FD_WRITE, FDFLAG_NONBLOCK, FILETYPE_UNKNOWN, STREAM_RIGHTS
 from figwasp.wasi.allowance import Allowance
 from figwasp.wasi.descriptors.files import Descriptor, first
-from figwasp.wasi.descriptors.hostfiles import from_path, inherited, ready, wait
+from figwasp.wasi.descriptors.hostfiles import from_path, inherited, ready
 from figwasp.wasi.filesystem import failure
 
 _CHUNK: Final = 1 << 20
@@ -76,12 +76,11 @@ class Stream(Descriptor):
     def read(self, buffers: Sequence[memoryview]) -> int:
         """Read what one call of the file object gives."""
         wanted = min(sum(map(len, buffers)), _CHUNK)
-        if wanted and (self.flags & FDFLAG_NONBLOCK or deadline.due()):
-            host = self.waits_for()
-            if host >= 0 and self.flags & FDFLAG_NONBLOCK:
+        host = self.waits_for() if wanted else -1
+        if host >= 0:
+            if self.flags & FDFLAG_NONBLOCK:
                 raise failure(errno.EAGAIN)
-            if host >= 0:
-                wait(host, select.POLLIN)
+            deadline.wait({host: select.POLLIN})
         read = getattr(self._file, "read1", self._file.read)
         data = read(wanted) if wanted else b""
         if data is None:

@@ -39,7 +39,7 @@ from figwasp.codegen.isa.x64.registers import (
     XMM0,
 )
 from figwasp.codegen.mach import NONE, MInst
-from figwasp.codegen.sequences import FaultPlaces, Sequences, Switches, TickerPlaces
+from figwasp.codegen.sequences import SUSPEND, FaultPlaces, Sequences, Switches, TickerPlaces
 
 _MXCSR_DEFAULT: Final = 0x1F80
 _MXCSR_CONTROL: Final = 0xFFC0  # all but the sticky exception flags
@@ -105,6 +105,11 @@ class Assembler:
     def call(self, name: str) -> None:
         """Append a call of a label."""
         self.data += b"\xe8\0\0\0\0"
+        self._fixups.append((len(self.data), name))
+
+    def address(self, register: int, name: str) -> None:
+        """Append the loading of a label's address into one of r8 to r15."""
+        self.data += bytes((0x4C, 0x8D, 0x05 | (register & 7) << 3)) + b"\0\0\0\0"  # lea, relative to rip
         self._fixups.append((len(self.data), name))
 
     def finish(self) -> bytes:
@@ -211,8 +216,8 @@ _LAZY_ENTRY_SIZE: Final = 16
 def _slow_path(a: Assembler, name: str, cell: int) -> None:
     """The slow path of a stack check or of fuel: preserves every register. Called from wasm, out of line.
 
-    The function whose address is in the cell gets context and stack pointer; when it answers anything but 0 that place is where
-    wasm has been left.
+    The function whose address is in the cell gets context and stack pointer. When it answers SUSPEND wasm is left until somebody
+    resumes it here; when it, or whoever resumes, answers anything else but 0 that place is where wasm has been left.
     """
     a.label(name)
     a.store(x.POP_M, R15, layout.CTX_TRAP_PC)
@@ -229,6 +234,11 @@ def _slow_path(a: Assembler, name: str, cell: int) -> None:
     a.op(x.MOV64_RI, rd=R11, imm=cell)
     a.load(x.MOV64_RM, R11, R11, 0)
     a.call("to_native")
+    a.op(x.CMP64_RI, rn=RAX, imm=SUSPEND)
+    a.branch(CC_NE, name + ".answered")
+    a.address(R11, "suspend")
+    a.call("to_native")
+    a.label(name + ".answered")
     a.test(RAX)
     a.branch(CC_NE, name + ".leave")
     for i in range(15):

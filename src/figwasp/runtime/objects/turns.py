@@ -1,0 +1,67 @@
+"""Floor 4: turns: how calls that compute for long share an event loop of asyncio with all else that runs in it.
+
+In: calls that a tick has suspended, and calls that begin. Out: when each goes on. In a round of the loop that is at most one of
+either kind, so what else the loop has to do waits for two of them at most, however many there are. A call that begins goes ahead
+unless others wait for their turn.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["Turns", "of_loop"]
+
+
+class Turns:
+    """The turns of one event loop. Each kind of call waits in the line of a lock, which its first holds until the next round.
+
+    Attributes:
+        loop: the loop.
+    """
+
+    __slots__ = ("_begin", "_go_on", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        import asyncio
+
+        self._begin = asyncio.Lock()
+        self._go_on = asyncio.Lock()
+        self.loop = weakref.ref(loop)
+
+    async def begin(self) -> None:
+        """Wait until a call may begin."""
+        if self._go_on.locked():
+            await _in_line(self._begin)
+
+    async def go_on(self) -> None:
+        """Wait until a call that has run for a tick may go on."""
+        await _in_line(self._go_on)
+
+
+async def _in_line(lock: asyncio.Lock) -> None:
+    import asyncio
+
+    async with lock:
+        await asyncio.sleep(0)
+
+
+class _Own(threading.local):
+    """Of a thread: the turns of the loop that gave turns last."""
+
+    turns: Turns | None = None
+
+
+_own: Final = _Own()
+
+
+def of_loop(loop: asyncio.AbstractEventLoop) -> Turns:
+    """Return the turns of the event loop that runs in this thread."""
+    turns = _own.turns
+    if turns is None or turns.loop() is not loop:
+        turns = _own.turns = Turns(loop)
+    return turns

@@ -1,0 +1,135 @@
+"""Floor 4: waits of host functions that end when the calls of their thread have to end.
+
+In: descriptors of the host, and for how long. Out: which of them are ready.
+
+Theory of operation. A thread that waits does so for one descriptor more, which is its own: an event that whoever interrupts its
+calls sets. It makes that when it first waits and keeps it; so an event may have been set when nothing waited, and a wait looks once
+more why it has been woken.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from typing import Final
+
+from figwasp.runtime.platform import linux
+from figwasp.runtime.trap import deadline
+
+__all__ = ["wait", "wake"]
+
+_LONGEST: Final = 3600 * 10**9  # nanoseconds: a guest may name times that poll(2) does not take
+_WITHOUT_EVENT: Final = 50_000_000  # nanoseconds: how often a thread looks by itself when it can have no descriptor more
+_MILLISECOND: Final = 1_000_000
+
+
+class _Event:
+    """An event of the host, which goes with its thread."""
+
+    __slots__ = ("__weakref__", "_hosts")
+
+    def __init__(self) -> None:
+        self._hosts: list[int] = []
+        linux.add_event(self._hosts)
+
+    @property
+    def host(self) -> int:
+        """Its descriptor."""
+        return self._hosts[0]
+
+    def __del__(self) -> None:
+        while self._hosts:
+            os.close(self._hosts.pop())
+
+
+class _Own(threading.local):
+    event: _Event | None = None
+
+
+_own: Final = _Own()
+_events: Final[dict[int, weakref.ref[_Event]]] = {}
+"""The events of threads, by the addresses of their words."""
+
+
+def wake(words: int) -> None:
+    """Have a thread look why it is woken, if it waits.
+
+    Args:
+        words: address of its words.
+    """
+    reference = _events.get(words)
+    event = None if reference is None else reference()
+    if event is not None:
+        linux.set_event(event.host)
+
+
+def wait(masks: Mapping[int, int], pause: int | None = None) -> list[tuple[int, int]]:
+    """Wait until descriptors are ready, but no longer than the running calls of this thread may go on.
+
+    Args:
+        masks: host descriptor -> events of poll(2).
+        pause: nanoseconds to wait at most; None for any number.
+
+    Returns:
+        (host descriptor, events) of those that are ready; nothing when the time is over.
+
+    Raises:
+        Interrupted, Timeout: the running calls have to end.
+    """
+    event = _event()
+    poll = select.poll()
+    for host, mask in masks.items():
+        poll.register(host, mask)
+    if event is not None:
+        poll.register(event.host, select.POLLIN)
+    end = None if pause is None else time.monotonic_ns() + min(pause, _LONGEST)
+    while True:
+        deadline.check()
+        left = _left(end, deadline.due(), event)
+        if not masks and left is not None and left < _MILLISECOND:
+            time.sleep(left / 1e9)  # poll(2) would round that up
+            ready = []
+        else:
+            ready = poll.poll(None if left is None else left // _MILLISECOND if not masks else left / _MILLISECOND)
+        if event is not None and any(host == event.host for host, _ in ready):
+            linux.clear_event(event.host)
+            ready = [one for one in ready if one[0] != event.host]
+        if ready or (end is not None and time.monotonic_ns() >= end):
+            return ready
+
+
+def _left(end: int | None, due: int, event: _Event | None) -> int | None:
+    """Return for how many nanoseconds to wait now."""
+    ends = [one for one in (end, due) if one]
+    left = max(min(ends) - time.monotonic_ns(), 0) if ends else None
+    if event is None:
+        return _WITHOUT_EVENT if left is None else min(left, _WITHOUT_EVENT)
+    return left if left is None else min(left, _LONGEST)
+
+
+def _event() -> _Event | None:
+    """Return this thread's event, where whoever interrupts it finds that; None when there is no descriptor for it."""
+    event = _own.event
+    if event is None:
+        try:
+            event = _Event()
+        except OSError:
+            return None
+        _own.event = event
+    words = deadline.words()
+    if words:
+        _events[words] = weakref.ref(event)
+    return event
+
+
+def _after_fork() -> None:
+    """In a forked child, let go of events, which are the parent's as well."""
+    _events.clear()
+    _own.event = None
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,160 @@
+"""Floor 4: windows: stretches of Python code without effects that are ended when the calls of their thread have to end.
+
+In: something to call. Out: what it returns, or the exception with which the calls end.
+
+Theory of operation. The compiler does not look at the clock. At the deadline, for which a thread waits, and at an interrupt Python
+is made to raise an exception in the thread that compiles, as soon as that executes another instruction. That may be done only
+inside of a window, which opens and closes under a lock. What the compiler does there has no effects before it is done.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from figwasp.runtime.code.teardown import discard
+from figwasp.runtime.platform import cpython
+from figwasp.runtime.trap import deadline
+
+__all__ = ["bounded", "end"]
+
+_AGAIN: Final = 0.05  # seconds
+_T = TypeVar("_T")
+
+
+class _Expired(BaseException):
+    """What is raised in a thread whose window is to be left."""
+
+
+class _Window:
+    """A window of one thread.
+
+    Attributes:
+        over: set when the stretch is over, by an assignment, which lets no interrupt in.
+        closed: whether nothing will be raised any more.
+    """
+
+    __slots__ = ("_done", "_end", "_fired", "_ident", "_lock", "_outer", "_words", "closed", "over")
+
+    def __init__(self) -> None:
+        self._end = deadline.due()
+        self._words = deadline.words()
+        self._ident = threading.get_ident()
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._fired = False
+        self._outer = _open.get(self._words)  # a signal handler may have called wasm
+        self.over = False
+        self.closed = False
+
+    def open(self) -> None:
+        """Begin: from now on `_Expired` may be raised.
+
+        Raises:
+            Interrupted, Timeout: the running calls have to end now.
+        """
+        if self._words:
+            _open[self._words] = self
+        deadline.check()
+        if not self._end:
+            return
+        try:
+            threading.Thread(target=self._wait, name="figwasp deadline", daemon=True).start()
+        except RuntimeError:
+            pass  # no thread is to be had: the deadline will be noticed at the next tick
+
+    def _wait(self) -> None:
+        pause = max(self._end - time.monotonic_ns(), 0) / 1e9
+        while not self._done.wait(pause):
+            self.end()
+            pause = _AGAIN  # it may have struck where exceptions are ignored, as in a finalizer
+
+    def end(self) -> None:
+        """Have it left, unless it is over."""
+        if self._ident == threading.get_ident():  # a signal handler: nothing goes on in this thread meanwhile
+            self._strike()
+            return
+        with self._lock:
+            self._strike()
+
+    def _strike(self) -> None:
+        if not self.over:
+            self._fired = True
+            cpython.raise_in_thread(self._ident, _Expired)
+
+    def close(self) -> None:
+        """End; to be repeated when an exception strikes in here."""
+        with self._lock:
+            if self._fired:
+                _flush(self._ident)
+        if self._outer is not None:
+            _open[self._words] = self._outer
+        else:
+            _open.pop(self._words, None)
+        self._done.set()
+        self.closed = True
+
+
+_open: Final[dict[int, _Window]] = {}
+"""The innermost window of each thread, by the address of the thread's words."""
+
+
+def _flush(ident: int) -> None:
+    """Have what was to be raised in this thread raised now, if it has not been yet.
+
+    To take it back would leave CPython looking for it for ever: slow, and with a trace function on 3.11 it would never go on.
+    """
+    try:
+        cpython.raise_in_thread(ident, _Expired)  # in the place of the one before
+        while True:
+            pass
+    except _Expired:
+        pass
+
+
+def end(words: int) -> None:
+    """Have the window of a thread left in which it is, if it is in one.
+
+    Args:
+        words: address of its words.
+    """
+    window = _open.get(words)
+    if window is not None:
+        window.end()
+
+
+def bounded(work: Callable[..., _T], *args: Any) -> _T:
+    """Call something without effects that may take long, as long as the running calls of this thread may go on.
+
+    What it holds when an exception ends it goes in the background.
+
+    Raises:
+        Interrupted, Timeout: they have to end.
+    """
+    window = _Window()
+    error: BaseException | None = None
+    try:
+        window.open()
+        result = work(*args)
+    except BaseException as raised:
+        error = raised
+    window.over = True
+    while not window.closed:
+        try:
+            window.close()
+        except BaseException as raised:
+            error = raised
+    if error is None:
+        return result
+    try:
+        if isinstance(error, Exception):
+            raise error
+        discard(error.__traceback__)
+        error.__traceback__ = None
+        if isinstance(error, _Expired):
+            raise deadline.reason()
+        raise error
+    finally:
+        error = None
