@@ -19,7 +19,7 @@ from tests.interrupts.lines import Stopper, run
 
 
 def new_owner() -> Owner:
-    return native_runtime().owners.make(cpython.raw_calloc(1, 16), lambda: None)
+    return native_runtime().owners.make(cpython.raw_calloc(1, 16), tuple)
 
 
 def between_lines(file: str, work: Callable[[], object], other: Callable[[int], object]) -> int:

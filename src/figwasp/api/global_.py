@@ -8,6 +8,7 @@ from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import global_ as runtime
 from figwasp.runtime.objects.func import References
 from figwasp.runtime.objects.values import from_bits, to_bits
+from figwasp.runtime.once import Once
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.start import native_runtime
 from figwasp.runtime.store.store import Store
@@ -99,9 +100,9 @@ def make(type_: GlobalType, content: int, value: Any) -> Global:
     store.add(core)
     forget = core.releaser()
 
-    def release() -> None:
+    def release() -> tuple[Once]:
         forget()
-        cpython.raw_free(block)
+        return (cpython.freeing(block),)
 
     owner = native.owners.make(block, release)
     owner.hold(keeper, store.owner)

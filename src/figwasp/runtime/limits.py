@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from collections.abc import Callable
 
 from figwasp.errors import LimitExceeded
@@ -65,6 +66,12 @@ def budget(limit: int | None, name: str) -> Budget | None:
     return None if limit is None else Budget(limit, name)
 
 
+class Slot:
+    """Room for an instance, as long as somebody has it."""
+
+    __slots__ = ("__weakref__",)
+
+
 class Slots:
     """Room for live instances."""
 
@@ -72,10 +79,10 @@ class Slots:
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
-        self._taken: list[None] = []  # appending and removing is one step each, whatever interrupts
+        self._taken: dict[weakref.ref[Slot], None] = {}  # each removes itself when its slot goes
 
-    def take(self, reap: Callable[[], None]) -> None:
-        """Take one.
+    def take(self, reap: Callable[[], None]) -> Slot | None:
+        """Take one, which is free again when nobody has it any more; None where there is no limit.
 
         Args:
             reap: releases what belongs to instances that have gone.
@@ -83,16 +90,15 @@ class Slots:
         Raises:
             LimitExceeded: there is none.
         """
-        self._taken.append(None)
-        if self._limit is None or len(self._taken) <= self._limit:
-            return
-        # Some may be of instances that nobody can reach any more.
-        gc.collect()
-        reap()
+        if self._limit is None:
+            return None
+        slot = Slot()
+        self._taken[weakref.ref(slot, self._taken.pop)] = None
         if len(self._taken) > self._limit:
-            self._taken.pop()
-            raise LimitExceeded(f"{self._limit} instances of the engine are alive, and max_instances is {self._limit}")
-
-    def give_back(self) -> None:
-        """Give one back."""
-        self._taken.pop()
+            # Some may be of instances that nobody can reach any more.
+            gc.collect()
+            reap()
+            if len(self._taken) > self._limit:
+                del slot  # a traceback would keep it
+                raise LimitExceeded(f"{self._limit} instances of the engine are alive, and max_instances is {self._limit}")
+        return slot

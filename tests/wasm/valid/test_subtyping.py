@@ -204,16 +204,16 @@ def test_a_shared_world_forgets_what_all_have_released() -> None:
     first, second = world.intern(one.types, one.groups), world.intern(two.types, two.groups)
     again = world.intern(one.types, one.groups)
     assert again == first and second[0] == first[0] and len(world.kinds) == 5
-    world.release(first, one.groups)
+    world.releasing(first, one.groups)()
     assert len(world.kinds) == 5 and world.derives(first[1], second[0])
-    world.release(again, one.groups)
+    world.releasing(again, one.groups)()
     world.intern([], [])  # which forgets what has been released
     assert sorted(world.kinds) == sorted(world.supers) == sorted({second[0], second[1]})
     anew = world.intern(one.types, one.groups)
     assert anew[0] == second[0] and not {*anew[1:]} & {*first, *second}  # no number has two meanings, ever
     assert world.derives(anew[1], anew[0])
-    world.release(anew, one.groups)
-    world.release(second, two.groups)
+    world.releasing(anew, one.groups)()
+    world.releasing(second, two.groups)()
     world.intern([], [])
     assert not world.kinds and not world.supers
 
@@ -223,7 +223,7 @@ def test_releasing_in_the_middle_of_interning() -> None:
     module = module_of("(type (func (param i32)))")
     numbers = world.intern(module.types, module.groups)
     with world._lock:  # as a finalizer finds it that runs while the same thread interns
-        world.release(numbers, module.groups)
+        world.releasing(numbers, module.groups)()
         assert world.kinds
     other = module_of("(type (func (param i64)))")
     assert len(world.intern(other.types, other.groups)) == len(world.kinds) == 1

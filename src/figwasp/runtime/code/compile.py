@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -16,6 +16,7 @@ from figwasp.runtime.code.sources import Now, Source
 from figwasp.runtime.code.translate import Translator
 from figwasp.runtime.config import Config
 from figwasp.runtime.native.runtime import NativeRuntime
+from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import codespace, cpython, linux, modes, perfmap
 from figwasp.wasm.debug.source import SourceMap
 from figwasp.wasm.valid.subtyping import TypeWorld
@@ -91,14 +92,13 @@ class CompiledModule:
         self.owner = native.owners.make(block, self._release(block))
         self._fill_cells()
 
-    def _release(self, block: int) -> Callable[[], None]:
+    def _release(self, block: int) -> Release:
         numbers, groups, table, ranges, region = self.numbers, self.module.groups, self.native.table, self._ranges, self._region
 
-        def release() -> None:
-            TYPES.release(numbers, groups)
+        def release() -> tuple[Once, ...]:
             table.remove(ranges)
             region.release()
-            cpython.raw_free(block)
+            return cpython.freeing(block), TYPES.releasing(numbers, groups)
 
         return release
 
@@ -146,11 +146,13 @@ class CompiledModule:
             address = self.compiled.setdefault(index, self._new_code(index))
         # Every time: whoever set the address may have been interrupted here.
         linux.write_u64(self._region.cells + 8 * index, address)
-        with self.native.owners.no_releases():  # a pending call could release an instance between finding it and writing to it
-            for reference in list(self._users.values()):
-                user = reference()
-                if user is not None and user.block:
-                    linux.write_u64(user.block + self.layout.funcref(index) + layout.FUNCREF_CODE, address)
+        offset = self.layout.funcref(index) + layout.FUNCREF_CODE
+        for reference in list(self._users.values()):
+            user = reference()
+            if user is not None:
+                place = linux.word(user.block + offset)
+                if user.block:  # it has not been released meanwhile, nor can it be until the line below is done
+                    place.value = address
         return address
 
     def _new_code(self, index: int) -> int:

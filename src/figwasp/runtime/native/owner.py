@@ -4,7 +4,9 @@ Theory of operation. A finalizer must not free native memory: the cycle collecto
 still call into the block. So a block belongs to an `Owner`, an object whose slots are emitted code. Callables and views
 refer to the owner until they are deallocated. The collector sees what the block refers to (the owner's slots, and other
 owners in `holds`) and may clear the slots, which stubs test; what an owner holds is dropped only when the collection is over.
-Deallocation puts the block on a list that the interpreter's next pending call releases.
+Deallocation puts the block on a list that the interpreter's next pending call releases. Whoever releases a block has taken it, in
+one step; when an exception comes between, it is put back for the next one, who begins again: a release prepares, as often as it
+takes, and then everything that may happen only once happens `together`.
 """
 
 from __future__ import annotations
@@ -12,19 +14,22 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from operator import call
 from typing import Any, Final
 
 from figwasp.runtime.native.types import NativeTypes
+from figwasp.runtime.once import Release, exhaust, move_all
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.platform.statics import Statics
 from figwasp.runtime.stubs import objects, steps
 from figwasp.runtime.stubs.library import StubLibrary
-from figwasp.runtime.stubs.objects import FUNC_VECTORCALL, OWNER_COUNT, OWNER_HOLDS, OWNER_SIZE, OWNER_SLOTS
+from figwasp.runtime.stubs.objects import FUNC_VECTORCALL, OWNER_COUNT, OWNER_HOLDS, OWNER_SIZE
 
-__all__ = ["Owner", "Owners", "clear_slot", "set_slots"]
+__all__ = ["Owner", "Owners", "set_count"]
 
+_Word: Final = ctypes.c_uint64
+_ZERO: Final = _Word(0)
 _NEXT_DEAD: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64)
 _EXCHANGE: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64)
 _NEW_OWNER: Final = ctypes.PYFUNCTYPE(ctypes.py_object)
@@ -70,9 +75,8 @@ class Owners:
 
     def __init__(self, stubs: StubLibrary, types: NativeTypes, statics: Statics) -> None:
         global _exchange
-        self._releases: dict[int, Callable[[], None]] = {}
-        self._due: list[int] = []
-        self._pauses: list[None] = []  # one for each `no_releases` in force
+        self._releases: dict[int, Release] = {}
+        self._due: list[Release] = []
         self._finalizing = sys.is_finalizing
         self._graveyard: list[object] = []
         self._reap = self.reap  # which emitted code refers to
@@ -81,6 +85,7 @@ class Owners:
         self._new: Callable[..., Any] = _NEW_OWNER(stubs.compile(objects.new_owner()))
         _exchange = _EXCHANGE(stubs.compile(steps.exchange_reference()))
         self._type = self._make_type(stubs, statics)
+        self._type_word = _Word(id(self._type))
         gc.callbacks.append(self._make_sweeper(stubs, types))
 
     def _make_type(self, stubs: StubLibrary, statics: Statics) -> type:
@@ -101,12 +106,12 @@ class Owners:
         cpython.set_field(made, FUNC_VECTORCALL, stubs.compile(objects.sweep(id(self._graveyard))))
         return made
 
-    def make(self, block: int, release: Callable[[], None] | None = None, slots: int = 0, count: int = 0) -> Owner:
+    def make(self, block: int, release: Release | None = None, slots: int = 0, count: int = 0) -> Owner:
         """Make the owner of a block.
 
         Args:
             block: its address, or 0 for an owner that only holds others.
-            release: called when the owner has gone; by then the block's first word may be overwritten.
+            release: called when the owner has gone, again if it is stopped; by then the block's first word may be overwritten.
             slots: address of an array of PyObject* in the block, all 0 or owned.
             count: their number.
         """
@@ -114,7 +119,11 @@ class Owners:
             if self._dead.value or self._due:
                 self.reap()  # pending calls run on the main thread only, which may be waiting
             self._releases[block] = release
-        owner: Owner = self._new(*map(ctypes.c_uint64, (id(self._type), block, slots, count)))
+        address = _Word(block)
+        if count:
+            owner: Owner = self._new(self._type_word, address, _Word(slots), _Word(count))
+        else:
+            owner = self._new(self._type_word, address, _Word(slots) if slots else _ZERO, _ZERO)
         return owner
 
     def reap(self) -> None:
@@ -122,38 +131,20 @@ class Owners:
 
         Not when that is shutting down: what releases them may have lost its globals, and the process goes anyway.
         """
-        if self._pauses or self._finalizing():
+        if self._finalizing():
             return
-        self._due.extend(iter(self._next_dead, 0))  # in one step: no thread and no exception comes between
-        while self._due:
-            try:
-                block = self._due.pop()
-            except IndexError:  # another thread was faster
-                break
-            self._releases.pop(block)()
-
-    @contextmanager
-    def no_releases(self) -> Iterator[None]:
-        """Release no block until the end, which makes up for it."""
-        self._pauses.append(None)
+        taken: list[Release] = []
         try:
-            yield
+            if self._due:
+                move_all(self._due, taken)
+            taken.extend(map(self._releases.pop, iter(self._next_dead, 0)))  # in one step: nothing comes between
+            while taken:
+                exhaust(map(call, (*taken[-1](), taken.pop)))
         finally:
-            self._pauses.pop()
-            self.reap()
+            if taken:
+                self._due[:0] = taken
 
 
-def set_slots(owner: Owner, slots: int, count: int) -> None:
-    """Give an owner another array of slots."""
-    cpython.set_field(owner, OWNER_COUNT, 0)
-    cpython.set_field(owner, OWNER_SLOTS, slots)
+def set_count(owner: Owner, count: int) -> None:
+    """Have an owner keep so many of its slots."""
     cpython.set_field(owner, OWNER_COUNT, count)
-
-
-def clear_slot(address: int) -> None:
-    """Drop the reference in a slot."""
-    value = linux.read_u64(address)
-    if value:
-        thing = cpython.object_at(address)
-        linux.write_u64(address, 0)
-        cpython.drop_reference(thing)

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 
 from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.objects.keeping import forget_externs, keep, owner_of
+from figwasp.runtime.objects.keeping import Holding, keep, owner_of
 from figwasp.runtime.platform import linux
 from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.types import GlobalType, is_extern, is_ref
@@ -38,13 +38,13 @@ class Global:
         self.owner: Owner | None = None
 
     def releaser(self) -> Callable[[], None]:
-        """Return what must be called before the cell goes."""
+        """Return what must be called before the cell goes: once, or more often."""
         address = self.address
-        home = self.home if is_extern(self.content) else None
+        home = Holding(self.home) if is_extern(self.content) else None
 
         def release() -> None:
             if home is not None:
-                forget_externs(home, [linux.read_u64(address)])
+                home.forget([linux.read_u64(address)])
 
         return release
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from figwasp import layout
 from figwasp.runtime.code.compile import CompiledModule
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.global_ import Global
-from figwasp.runtime.objects.keeping import forget_externs
+from figwasp.runtime.objects.keeping import Holding
 from figwasp.runtime.objects.memory import Memory
 from figwasp.runtime.objects.table import Table
 from figwasp.runtime.objects.tag import Tag
@@ -101,20 +102,24 @@ class InstanceState:
     def replace_segment(self, segment: int, references: list[int]) -> None:
         """Have other references in an element segment, or none."""
         if is_extern(self.code.module.elems[segment].type):
-            self.store.hold_externs(references)
-            old, self.elems[segment] = self.elems[segment], references
-            self.store.drop_externs(old)
+            present, old = self.elems[segment], list[int]()
+            put = partial(self.elems.__setitem__, segment, references)
+            self.store.exchange_externs(references, old, partial(old.extend, present), present.clear, put)
         else:
             self.elems[segment] = references
 
-    def segments_releaser(self) -> Callable[[], None]:
-        """Return what must be called when the instance goes: its element segments hold no externref any more."""
-        home, elems = self.home, self.elems
+    def segments_releaser(self) -> Callable[[], None] | None:
+        """Return what must be called when the instance goes, once or more often: its segments hold no externref any more.
+
+        None: they never do.
+        """
         kinds = [elem.type for elem in self.code.module.elems]
+        if not any(map(is_extern, kinds)):
+            return None
+        home, elems = Holding(self.home), self.elems
 
         def release() -> None:
-            for type_, references in zip(kinds, elems, strict=False):
-                if is_extern(type_):
-                    forget_externs(home, references)
+            held = [bits for type_, references in zip(kinds, elems, strict=False) if is_extern(type_) for bits in references]
+            home.forget(held)
 
         return release

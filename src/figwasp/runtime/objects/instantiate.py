@@ -28,6 +28,7 @@ from figwasp.runtime.objects.memory import Memory
 from figwasp.runtime.objects.suspend import AsyncHostFunc, is_async
 from figwasp.runtime.objects.table import Table
 from figwasp.runtime.objects.tag import Tag
+from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import cpython, linear, linux, modes
 from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.builder import kinds, simple
@@ -64,13 +65,13 @@ def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[Instanc
     if code.mode == modes.GUARD and any(isinstance(extern, Memory) and extern.mode != modes.GUARD for extern, _ in externs):
         code = code.checked()
     slots = code.config.slots
-    slots.take(code.native.owners.reap)
+    slot = slots.take(code.native.owners.reap)
     try:
         block = _fill(code, externs)
     except BaseException:
-        slots.give_back()
+        slot = None  # a traceback would keep it
         raise
-    block.releases.append(slots.give_back)
+    block.keeps.append(slot)
     state = block.state
     if code.config.fuel:
         state.store.fuel.add(state.store, code.config.fuel)
@@ -150,7 +151,8 @@ class _Block:
     Attributes:
         owner: keeps it.
         state: the Python side.
-        releases: what is called when it goes.
+        releases: what is called when it goes, before its memories and tables are released.
+        keeps: what is kept until it has been released.
     """
 
     def __init__(self, code: CompiledModule, externs: Sequence[Given]) -> None:
@@ -173,7 +175,9 @@ class _Block:
         if not self._block:
             raise MemoryError
         self._slots = self._block + size
-        self.releases: list[Callable[[], None]] = []
+        self.releases: list[Callable[[], object]] = []
+        self.keeps: list[object] = []
+        self._parts: list[Release] = []
         self._states: list[weakref.ref[InstanceState]] = []
         self.owner = code.native.owners.make(self._block, self._release(), self._slots, count)
         self.state = InstanceState(code, self._block, _join_stores(code, externs))
@@ -182,7 +186,9 @@ class _Block:
         """Fill it in."""
         code, state, block = self._code, self.state, self._block
         self._states.append(weakref.ref(state))
-        self.releases.append(state.segments_releaser())
+        segments = state.segments_releaser()
+        if segments is not None:
+            self.releases.append(segments)
         linux.write_u64(block + layout.INST_STATE, self._slots)
         linux.write_u64(block + layout.INST_OWNER, id(self.owner))
         cpython.set_reference(self._slots, state)
@@ -200,17 +206,20 @@ class _Block:
         self._define_tags()
         code.add_user(state)
 
-    def _release(self) -> Callable[[], None]:
-        block, releases, states = self._block, self.releases, self._states
+    def _release(self) -> Release:
+        block, releases, parts, keeps, states = self._block, self.releases, self._parts, self.keeps, self._states
 
-        def release() -> None:
+        def release() -> list[Once]:
             for reference in states:
                 state = reference()
                 if state is not None:
                     state.leave()
             for one in releases:
                 one()
-            cpython.raw_free(block)
+            rest: list[Once] = [cpython.freeing(block), keeps.clear]
+            for part in parts:
+                rest += part()
+            return rest
 
         return release
 
@@ -285,7 +294,7 @@ class _Block:
         for type_ in self._module.tables[self._module.num_imported_tables :]:
             elem = canonical_type(type_.elem, self._code.numbers)
             table = Table(type_, elem, self.state.store, self._keeper, room)
-            self.releases.append(table.releaser())
+            self._parts.append(table.releaser())
             self._add_table(table)
 
     def _define_memories(self) -> None:
@@ -293,7 +302,7 @@ class _Block:
         room = budget(code.config.max_memory, "max_memory")
         for type_ in self._module.memories[self._module.num_imported_memories :]:
             memory = Memory(code.native, type_, code.mode, room)
-            self.releases.append(linear.releaser(memory.record))
+            self._parts.append(linear.releaser(memory.record))
             self._add_memory(memory)
 
     def _define_globals(self) -> None:

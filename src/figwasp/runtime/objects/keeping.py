@@ -10,7 +10,7 @@ from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store
 
-__all__ = ["forget_externs", "keep", "owner_of"]
+__all__ = ["Holding", "keep", "owner_of"]
 
 
 def owner_of(reference: int) -> Owner:
@@ -29,14 +29,28 @@ def keep(keeper: Owner, owner: Owner) -> None:
         keeper.hold(owner)
 
 
-def forget_externs(home: list[weakref.ref[Store]], references: list[int]) -> None:
-    """Note that what held externrefs is gone.
+class Holding:
+    """What a container that goes tells its store, once."""
 
-    Args:
-        home: leads to the store.
-        references: their raw bits.
-    """
-    store = home[0]()
-    if store is not None and any(references):
-        store.drop_externs(references)
-        store.clean_up_if_asked()
+    __slots__ = ("_home", "_left")
+
+    def __init__(self, home: list[weakref.ref[Store]]) -> None:
+        """Begin with a container that is used.
+
+        Args:
+            home: leads to the store.
+        """
+        self._home = home
+        self._left = [None]
+
+    def forget(self, references: list[int]) -> None:
+        """Note that the container does not hold externrefs any more; to be repeated when an exception strikes in here.
+
+        Args:
+            references: their raw bits.
+        """
+        store = self._home[0]()
+        if store is not None and any(references):
+            if self._left:
+                store.exchange_externs((), references, self._left.clear)
+            store.clean_up_if_asked()

@@ -316,8 +316,9 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None, most
     end = deadline.after(timeout)
     store = func.store
     loop = _running_loop()
-    context = store.add_chain(most, turns=loop is not None)
+    under_way = store.add_chain(most, turns=loop is not None)  # it is forgotten when it goes as well
     try:
+        context = under_way.context[0]
         params, results = cells_of(type_.params), cells_of(type_.results)
         buffer = new_buffer(max(params, results) + results)
         bits = arguments_to_bits(args, type_.params, References(store), printable(func.name))
@@ -336,6 +337,5 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None, most
                 suspended = chain.resume(None)
         answers = read_values(ctypes.addressof(buffer), type_.results, References(func.store))
     finally:
-        _chains.pop(context, None)
-        store.remove_chain(context)
+        store.remove_chain(under_way)
     return None if not answers else answers[0] if len(answers) == 1 else tuple(answers)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import weakref
 from array import array
-from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
 from figwasp.runtime.limits import Budget
 from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.objects.keeping import forget_externs, keep, owner_of
+from figwasp.runtime.objects.keeping import Holding, keep, owner_of
+from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store
 from figwasp.runtime.trap import deadline
@@ -71,19 +72,18 @@ class Table:
         linux.write_u64(self.record + layout.TABLE_LENGTH, size)
         linux.write_u64(self.record + layout.TABLE_MOST, most)
 
-    def releaser(self) -> Callable[[], None]:
+    def releaser(self) -> Release:
         """Return what frees the record and the array when nobody refers to them."""
         record = self.record
         base = linux.read_u64(record + layout.TABLE_BASE)
         size = 8 * linux.read_u64(record + layout.TABLE_MOST) or 8
-        home = self.home if is_extern(self.elem) else None
+        home = Holding(self.home) if is_extern(self.elem) else None
 
-        def release() -> None:
+        def release() -> tuple[Once, Once]:
             filled = linux.read_u64(record + layout.TABLE_FILLED)
             if home is not None:
-                forget_externs(home, _words(base, filled))
-            _give_back_array(base, size, 8 * filled)
-            cpython.raw_free(record)
+                home.forget(_words(base, filled))
+            return cpython.freeing(record), _giving_back_array(base, size, 8 * filled)
 
         return release
 
@@ -167,17 +167,16 @@ def _take_array(size: int) -> int:
         return linux.allocate(size)
 
 
-def _give_back_array(base: int, size: int, used: int) -> None:
-    """Keep an array for the next table of the same size, or unmap it."""
+def _giving_back_array(base: int, size: int, used: int) -> Once:
+    """Return what keeps an array for the next table of the same size, or unmaps it."""
     kept = _arrays.setdefault(size, [])
     if sum(map(len, _arrays.values())) < _MAX_ARRAYS:
         if used <= linux.PAGE:
             linux.zero(base, used)  # what is there stays: cheaper than having the system bring another page
         else:
             linux.discard(base, used)
-        kept.append(base)
-    else:
-        linux.release(base, size)
+        return partial(kept.append, base)
+    return linux.releasing(base, size)
 
 
 def _pieces(count: int) -> list[tuple[int, int]]:

@@ -18,6 +18,7 @@ from typing import Final
 from figwasp.codegen.code import RELOC_BUILTIN, RELOC_CELL, Code
 from figwasp.codegen.isa import host
 from figwasp.errors import LimitExceeded, Unsupported
+from figwasp.runtime.once import move_all
 from figwasp.runtime.platform import linux
 
 RANGE_SIZE: Final = 1 << 30
@@ -162,9 +163,8 @@ class Space:
 
     def give_back(self, code: list[_Chunk], data: list[_Chunk]) -> None:
         """Take the chunks of a region that nobody refers to any more out of its lists."""
-        for chunks, free in ((code, self._free_code), (data, self._free_data)):
-            while chunks:
-                free.append(chunks.pop())
+        move_all(code, self._free_code)
+        move_all(data, self._free_data)
 
 
 def _size_of(chunk: _Chunk) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Callable
+from functools import partial
 from types import BuiltinFunctionType, CodeType, FrameType
 from typing import Any, Final
 
@@ -52,6 +54,7 @@ _FLAG_DISALLOW_INSTANTIATION: Final = 1 << 7
 _FLAG_VECTORCALL: Final = 1 << 11
 _FLAG_GC: Final = 1 << 14
 
+_T_OBJECT: Final = 6
 _T_PYSSIZET: Final = 19
 _READONLY: Final = 1
 
@@ -89,10 +92,11 @@ def _prototype(name: str, result: Any) -> Any:
 _object: Final = ctypes.py_object
 _Size: Final = ctypes.c_size_t
 _Pointer: Final = ctypes.c_void_p
+_member: Final = _Member(b"", _T_OBJECT)
+_REFERENCE: Final = _Pointer(ctypes.addressof(_member))
 _type_from_spec: Final = _prototype("PyType_FromSpecWithBases", _object)
 _generic_alloc: Final = _prototype("PyType_GenericAlloc", _object)
-_incref: Final = _prototype("Py_IncRef", None)
-_decref: Final = _prototype("Py_DecRef", None)
+_set_member: Final = _prototype("PyMember_SetOne", ctypes.c_int)
 thread_state: Final = _prototype("PyThreadState_Get", _Pointer)
 _new_frame: Final = _prototype("PyFrame_New", _object)
 _interpreter: Final = _prototype("PyInterpreterState_Get", _Pointer)
@@ -120,6 +124,11 @@ def raw_free(block: int) -> None:
     _raw_free(_Pointer(block))
 
 
+def freeing(block: int) -> Callable[[], None]:
+    """Return what gives memory from `raw_calloc` back, and is written in C."""
+    return partial(_raw_free, _Pointer(block))
+
+
 def _nest(levels: int) -> tuple[Any, ...]:
     """Return tuples in tuples."""
     nested: tuple[Any, ...] = ()
@@ -128,7 +137,7 @@ def _nest(levels: int) -> tuple[Any, ...]:
     return nested
 
 
-_ROOM: Final = _nest(5)  # more than ctypes needs to convert one argument
+_ROOM: Final = _nest(8)  # more than ctypes needs to convert one argument, and what is done `together` on the way there
 
 
 def check_recursion() -> None:
@@ -295,14 +304,18 @@ def get_field(thing: object, offset: int) -> int:
 
 
 def set_reference(address_: int, value: object) -> None:
-    """Store a new reference to `value` at an address that holds none."""
-    _incref(_object(value))
-    ctypes.c_uint64.from_address(address_).value = id(value)
+    """Store a new reference to `value` at an address, in one step, and drop the one that is there, if any."""
+    _set_member(_Pointer(address_), _REFERENCE, _object(value))
 
 
-def drop_reference(value: object) -> None:
-    """Drop a reference that a cleared address held."""
-    _decref(_object(value))
+def setting_reference(address_: int, value: object) -> Callable[[], object]:
+    """Return what does the same, and is written in C."""
+    return partial(_set_member, _Pointer(address_), _REFERENCE, _object(value))
+
+
+def clearing_reference(address_: int) -> Callable[[], object]:
+    """Return what clears an address, then drops the reference that was there, if any; written in C."""
+    return partial(_set_member, _Pointer(address_), _REFERENCE, _Pointer())
 
 
 def object_at(address_: int) -> Any:

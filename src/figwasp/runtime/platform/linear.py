@@ -12,11 +12,13 @@ checked, with reservations that become smaller as the rest fills up. Module code
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
 from figwasp.layout import PAGE_SIZE
+from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.platform.modes import GUARD, GUARD_SIZE
 
@@ -120,14 +122,13 @@ def _map(size: int, committed: int) -> int:
     return base
 
 
-def _give_back(base: int, size: int, committed: int) -> None:
-    """Take back a reservation."""
+def _giving_back(base: int, size: int, committed: int) -> Once:
+    """Return what takes back a reservation, of which nothing is used any more."""
     kept = _pool.setdefault(size << _COMMITTED_BITS | committed, [])
     if sum(map(len, _pool.values())) < _MAX_POOLED:
         linux.discard(base, committed)
-        kept.append(base)
-    else:
-        linux.release(base, size)
+        return partial(kept.append, base)
+    return linux.releasing(base, size)
 
 
 def drain() -> None:
@@ -167,15 +168,15 @@ def grow(record: int, delta: int, limit: int, commit: Callable[[int, int, int], 
             return old if done else -1
 
 
-def releaser(record: int) -> Callable[[], None]:
+def releaser(record: int) -> Release:
     """Return what unmaps a memory and frees its record when nobody refers to it any more."""
     base = linux.read_u64(record + layout.MEM_BASE)
     reserved = linux.read_u64(record + _REC_RESERVED)
 
-    def release() -> None:
+    def release() -> tuple[Once, Once]:
         for class_ in _live.values():
             class_.pop(base, None)
-        _give_back(base, reserved, -(-linux.read_u64(record + layout.MEM_LENGTH) // PAGE_SIZE) * PAGE_SIZE)
-        cpython.raw_free(record)
+        committed = -(-linux.read_u64(record + layout.MEM_LENGTH) // PAGE_SIZE) * PAGE_SIZE
+        return cpython.freeing(record), _giving_back(base, reserved, committed)
 
     return release

@@ -14,6 +14,8 @@ import resource
 import signal
 import struct
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 PAGE: Final = mmap.PAGESIZE
@@ -115,6 +117,11 @@ def release(address: int, size: int) -> None:
     _libc.munmap(_Pointer(address), _Size(size))
 
 
+def releasing(address: int, size: int) -> Callable[[], object]:
+    """Return what unmaps, and is written in C."""
+    return partial(_libc.munmap, _Pointer(address), _Size(size))
+
+
 def dual_map(address: int, size: int) -> int:
     """Map one memory object twice: executable at `address`, writable at the address returned.
 
@@ -154,6 +161,11 @@ def map_then_protect(address: int, data: bytes) -> None:
 def write(address: int, data: bytes) -> None:
     """Copy bytes to an address."""
     _libc.memmove(_Pointer(address), data, _Size(len(data)))
+
+
+def writing(address: int, data: bytes) -> Callable[[], object]:
+    """Return what copies bytes to an address, and is written in C."""
+    return partial(_libc.memmove, _Pointer(address), data, _Size(len(data)))
 
 
 def zero(address: int, size: int) -> None:

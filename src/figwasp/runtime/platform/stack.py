@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
+from figwasp.runtime.once import Once, together
 from figwasp.runtime.platform import cpython, linux
 
 _GUARD: Final = 64 << 10
@@ -21,6 +23,8 @@ _AHEAD: Final = 256
 _MAX_POOLED: Final = 64  # of a size
 _MAX_LENT: Final = 1024  # stores with a stack of their own; of more, those that have not run for longest lend theirs
 _TRIES: Final = 8
+_LAST: Final = (-1,)
+_NOTHING: Final = bytes(layout.CTX_SIZE)
 
 
 def _make_stack(size: int) -> int:
@@ -54,29 +58,31 @@ class Stacks:
         self.contexts_size = _MAX_CONTEXTS * layout.CTX_SIZE
         self.contexts = linux.allocate(self.contexts_size)
         self.used = used
-        self._numbers = itertools.count()
+        self._fresh = iter(range(self.contexts, self.contexts + self.contexts_size, layout.CTX_SIZE))
         self._free: list[int] = []
         self._pools: dict[int, list[int]] = {}
         self._sizes: dict[int, int] = {}  # of every stack, by its lowest address
         self._lent: dict[int, None] = {}  # contexts of stores that have a stack, those claimed last at the end
 
-    def new_context(self) -> int:
-        """Return the address of a context that no thread has claimed yet and that has no stack.
+    def take_context(self, to: list[int]) -> int:
+        """Put a context that no thread has claimed yet and that has no stack at the end of a list, in one step; return its address.
 
         Raises:
             LimitExceeded: too many stores.
         """
+        present = len(to)
         try:
-            context = self._free.pop()
+            to.extend(map(self._free.pop, _LAST))
         except IndexError:
-            # Threads share this without a lock: `next` is one step, and the word that the ticker reads runs far ahead.
-            number = next(self._numbers)
-            if number >= _MAX_CONTEXTS:
+            to.extend(itertools.islice(self._fresh, 1))
+            if len(to) == present:
                 raise LimitExceeded(f"more than {_MAX_CONTEXTS} stores at once") from None
-            if number % _AHEAD == 0:
+            # The word that the ticker reads runs far ahead.
+            number = (to[present] - self.contexts) // layout.CTX_SIZE
+            if linux.read_u64(self.used) <= number:
                 linux.write_u64(self.used, min(number + _AHEAD, _MAX_CONTEXTS))
-            context = self.contexts + number * layout.CTX_SIZE
-        linux.write(context, bytes(layout.CTX_SIZE))
+        context = to[present]
+        linux.write(context, _NOTHING)
         return context
 
     def take_stack(self, size: int) -> int:
@@ -98,14 +104,16 @@ class Stacks:
 
     def give_back_stack(self, base: int) -> None:
         """Take back a stack."""
+        together(*self._giving_back(base))
+
+    def _giving_back(self, base: int) -> tuple[Once, ...]:
+        """Return what takes back a stack that nobody uses any more."""
         size = self._sizes[base]
         pool = self._pools.setdefault(size, [])
         if len(pool) < _MAX_POOLED:
             linux.discard(base, size)
-            pool.append(base)
-        else:
-            del self._sizes[base]
-            linux.release(base - _GUARD, _GUARD + size)
+            return (partial(pool.append, base),)
+        return partial(self._sizes.__delitem__, base), linux.releasing(base - _GUARD, _GUARD + size)
 
     def note(self, context: int) -> None:
         """Note that a store's context has been claimed; when very many have a stack, take back one that is not in use.
@@ -139,11 +147,10 @@ class Stacks:
             if not linux.read_u64(context + layout.CTX_DEPTH):
                 linux.write_u64(context + layout.CTX_THREAD_STATE, 0)
 
-    def release_context(self, context: int) -> None:
-        """Take back a context that nobody can enter any more, and its stack."""
-        if linux.read_u64(context + layout.CTX_STACK_TOP):
-            self.give_back_stack(linux.read_u64(context + layout.CTX_STACK_BASE))
+    def releasing_context(self, context: int) -> tuple[Once, ...]:
+        """Return what takes back a context that nobody can enter any more, and its stack."""
         self._lent.pop(context, None)
-        linux.write(context, bytes(layout.CTX_SIZE))
         self._forget_calls(context)
-        self._free.append(context)
+        base = linux.read_u64(context + layout.CTX_STACK_BASE) if linux.read_u64(context + layout.CTX_STACK_TOP) else 0
+        freed = linux.writing(context, _NOTHING), partial(self._free.append, context)
+        return (*freed, *self._giving_back(base)) if base else freed

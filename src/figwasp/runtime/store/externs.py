@@ -11,11 +11,15 @@ a global or a segment holds it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+from itertools import repeat
 from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime.native.owner import Owner, Owners, clear_slot, set_slots
+from figwasp.runtime.native.owner import Owner, Owners, set_count
+from figwasp.runtime.once import Once, exhaust, together
 from figwasp.runtime.platform import cpython, linux
 
 _MAX_CELLS: Final = layout.EXTERN_CELLS
@@ -43,24 +47,21 @@ class _Cells:
         self._by_object: dict[int, int] = {}  # id -> cell; the cell keeps the object, so the id stays its own
         block = cpython.raw_calloc(1, 16)
 
-        def release() -> None:
-            linux.release(base, _SIZE)
-            cpython.raw_free(block)
-
-        self.owner = owners.make(block, release)
+        self.owner = owners.make(block, lambda: (linux.releasing(base, _SIZE), cpython.freeing(block)), base)
 
     def __contains__(self, cell: int) -> bool:
         return self._base <= cell < self._base + 8 * _MAX_CELLS
 
-    def put(self, value: object) -> int:
-        """Return the address of the cell that holds an object."""
+    def put(self, value: object, suspects: set[int]) -> int:
+        """Return the address of the cell that holds an object, which is a suspect from then on."""
         cell = self._by_object.get(id(value))
         if cell is not None:
+            suspects.add(cell)
             return cell
         cell = self._free_cell()
         linux.write_u64(cell + layout.EXTERN_STATE, _MANAGED)
-        cpython.set_reference(cell, value)
-        self._by_object[id(value)] = cell
+        known = partial(self._by_object.__setitem__, id(value), cell)
+        together(cpython.setting_reference(cell, value), known, partial(suspects.add, cell))
         return cell
 
     def _free_cell(self) -> int:
@@ -70,7 +71,7 @@ class _Cells:
             raise LimitExceeded(f"more than {_MAX_CELLS} externref values at once")
         cell = self._base + 8 * self._used
         self._used += 1
-        set_slots(self.owner, self._base, self._used)
+        set_count(self.owner, self._used)
         return cell
 
     def lend(self, record: int) -> None:
@@ -86,10 +87,9 @@ class _Cells:
         if self._by_object.get(thing) == cell:  # an object that a stub put in may have this cell beside its own
             del self._by_object[thing]
 
-    def take_out(self, cell: int) -> None:
-        """Release the object in a forgotten cell. Its finalizer may put others in."""
-        clear_slot(cell)
-        self._free.append(cell)
+    def taking_out(self, cell: int) -> tuple[Once, Once]:
+        """Return what releases the object in a forgotten cell. Its finalizer may put others in."""
+        return cpython.clearing_reference(cell), partial(self._free.append, cell)
 
 
 class Externs:
@@ -118,49 +118,58 @@ class Externs:
         if not self._arrays:
             self._arrays.append(_Cells(self._owners))
             store_owner.hold(self._arrays[0].owner)
-        cell = self._arrays[0].put(value)
-        self.suspects.add(cell)
+        cell = self._arrays[0].put(value, self.suspects)
         if not linux.read_u64(record + layout.STORE_FREE_EXTERN):
             self._arrays[0].lend(record)
         return cell
 
-    def hold(self, cells: list[int]) -> None:
-        """Note that a table, a global or a segment is about to hold references; 0 is the null reference."""
-        for cell in cells:
-            if cell:
-                self._holders.setdefault(cell, []).append(None)
-                linux.write_u64(cell + layout.EXTERN_STATE, _MANAGED)  # from now on no stub takes it back
+    def exchange(self, new: Sequence[int], old: Sequence[int], *change: Once) -> None:
+        """Have a table, a global or a segment hold references instead of others, in one step; 0 is the null reference.
 
-    def drop(self, cells: list[int]) -> None:
-        """Note that a table, a global or a segment does not hold references any more."""
-        for cell in cells:
-            if cell:
-                holders = self._holders[cell]
-                holders.pop()
-                if not holders:
-                    self.suspects.add(cell)
+        Args:
+            new: what it will hold.
+            old: what it held; looked at after the change.
+            change: the change itself, and what says that it has been made.
+        """
+        coming = [cell for cell in new if cell]
+        holders = self._holders
+        for cell in coming:
+            holders.setdefault(cell, [])
+            linux.write_u64(cell + layout.EXTERN_STATE, _MANAGED)  # from now on no stub takes it back
+        self.suspects.update(coming)  # should it not come to that
+        together(
+            partial(exhaust, map(list.append, map(holders.__getitem__, coming), repeat(None))),
+            *change,
+            partial(exhaust, map(list.pop, filter(None, map(holders.get, old)))),
+            partial(self.suspects.update, filter(None, old)),
+        )
 
-    def absorb(self, other: Externs, store_owner: Owner, record: int, other_record: int) -> None:
-        """Take over the cells of a store that is merged into this one."""
+    def absorbing(self, other: Externs) -> tuple[Once, ...]:
+        """Return what takes over the cells of a store that is merged into this one."""
+        return (
+            partial(self._arrays.extend, other._arrays),
+            partial(self._holders.update, other._holders),
+            partial(self.suspects.update, other.suspects),
+        )
+
+    def absorb_lent(self, store_owner: Owner, record: int, other_record: int) -> None:
+        """Take over what stubs have of the cells of a store that has been merged into this one, given both records."""
+        store_owner.hold(*[cells.owner for cells in self._arrays])
         while cell := linux.read_u64(other_record + layout.STORE_FREE_EXTERN):
             linux.write_u64(other_record + layout.STORE_FREE_EXTERN, linux.read_u64(cell + layout.EXTERN_STATE))
             linux.write_u64(cell + layout.EXTERN_STATE, linux.read_u64(record + layout.STORE_FREE_EXTERN))
             linux.write_u64(record + layout.STORE_FREE_EXTERN, cell)
-        self._arrays += other._arrays
-        store_owner.hold(*[cells.owner for cells in other._arrays])
-        self._holders |= other._holders
-        self.suspects |= other.suspects
-        other._arrays, other._holders, other.suspects = [], {}, set()
 
     def release_unheld(self) -> None:
         """Release the suspects that nothing holds. No call is running; a finalizer may begin one at any line."""
-        while self.suspects:
-            cell = self.suspects.pop()
-            if self._holders.get(cell):
-                continue
-            cells = next(cells for cells in self._arrays if cell in cells)
-            cells.forget(cell)  # from here on nobody can come to hold it, or have it looked at again
-            self.suspects.discard(cell)
+        suspects = self.suspects
+        while suspects:
+            for cell in suspects:  # noqa: B007  one of them: no finalizer comes between as with `iter` and `next`
+                break
             if not self._holders.get(cell):
-                self._holders.pop(cell, None)
-                cells.take_out(cell)
+                cells = next(cells for cells in self._arrays if cell in cells)
+                cells.forget(cell)  # from here on nobody can come to hold it, or have it looked at again
+            suspects.discard(cell)
+            if not self._holders.get(cell):
+                suspects.add(cell)
+                together(partial(suspects.discard, cell), partial(self._holders.pop, cell, None), *cells.taking_out(cell))

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from figwasp import layout
 from figwasp.runtime import arguments
 from figwasp.runtime.arguments import MAX_FUEL
+from figwasp.runtime.once import Once, together
 from figwasp.runtime.platform import linux
 from figwasp.runtime.trap import deadline
 
@@ -68,8 +69,7 @@ class Fuel:
 
     def move(self, context: int, to: int) -> None:
         """Take the part of a context that is not to be used any more."""
-        _put(to, _part(to) + _part(context))
-        _put(context, 0)
+        together(_putting(to, _part(to) + _part(context)), _putting(context, 0))
 
     def refill(self, store: Contexts, context: int) -> bool:
         """Have a context go on whose part is less than nothing; return whether it can.
@@ -106,9 +106,7 @@ def _total(store: Contexts) -> int:
 
 def _hold(store: Contexts, amount: int, context: int) -> None:
     """Have all of it in one context."""
-    for other in store.contexts:
-        _put(other, 0)
-    _put(context, amount)
+    together(*[_putting(other, 0) for other in store.contexts], _putting(context, amount))
 
 
 def _part(context: int) -> int:
@@ -116,5 +114,5 @@ def _part(context: int) -> int:
     return amount - _WORD if amount > MAX_FUEL else amount
 
 
-def _put(context: int, amount: int) -> None:
-    linux.write_u64(context + layout.CTX_FUEL, min(amount, MAX_FUEL))
+def _putting(context: int, amount: int) -> Once:
+    return linux.writing(context + layout.CTX_FUEL, (min(amount, MAX_FUEL) % _WORD).to_bytes(8, "little"))

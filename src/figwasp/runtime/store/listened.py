@@ -34,18 +34,17 @@ def before(state: InstanceState, index: int, address: int, context: int) -> None
     assert listened is not None
     if context in _chains:
         _end_calls(context, address + 1, None)  # what lies here or below has been left without a word
-    chain = _chains.get(context)
-    if chain is None:
-        chain = _chains[context] = []
-        _set_listened(context, True)
+    chain = _chains.setdefault(context, [])
     depth = len(chain)
-    chain.append((address, listened))
-    if listened.before is not None:
-        try:
+    try:
+        if not depth:
+            _set_listened(context, True)
+        chain.append((address, listened))
+        if listened.before is not None:
             listened.before(listened.info, _read(address, listened.info.type.params, state), depth)
-        except BaseException:
-            _cut(context, chain, depth)
-            raise
+    except BaseException:
+        _cut(context, chain, depth)
+        raise
 
 
 def after(state: InstanceState, index: int, address: int, context: int) -> None:
@@ -66,10 +65,10 @@ def _read(address: int, types: Types, state: InstanceState) -> tuple[Any, ...]:
 
 
 def _cut(context: int, chain: _Chain, depth: int) -> None:
-    """Forget the calls of a chain from a depth on."""
+    """Forget the calls of a chain from a depth on. A flag that is left behind by an exception does no harm."""
     del chain[depth:]
     if not chain:
-        del _chains[context]
+        _chains.pop(context, None)
         _set_listened(context, False)
 
 
@@ -91,7 +90,7 @@ def abandon(context: int, error: BaseException) -> None:
 
 def _end_calls(context: int, limit: int, error: BaseException | None) -> None:
     """Report the calls below an address as given up, innermost first; what a listener raises is raised when all know."""
-    chain = _chains[context]
+    chain = _chains.get(context, [])
     depth = len(chain)
     while depth and chain[depth - 1][0] < limit:
         depth -= 1

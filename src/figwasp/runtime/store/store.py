@@ -6,10 +6,12 @@ lifetimes. Whatever converts references for a call from Python, or releases them
 
 from __future__ import annotations
 
+import itertools
 import threading
 import weakref
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from figwasp import layout
@@ -17,18 +19,20 @@ from figwasp.errors import Busy, LimitExceeded
 from figwasp.runtime.arguments import STACK_SIZE
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
+from figwasp.runtime.once import Once, together
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.externs import Externs
 from figwasp.runtime.store.fuel import Fuel
 from figwasp.runtime.stubs.enter import CLAIM_BUSY
 from figwasp.runtime.trap import deadline, waits, window
 
-__all__ = ["Member", "Store"]
+__all__ = ["Chain", "Member", "Store"]
 
 _T = TypeVar("_T")
 _NATIVE_MARGIN: Final = 128 << 10
 _ATTEMPTS: Final = 3
 _MAX_SPARE: Final = 16
+_LAST: Final = (-1,)
 
 
 class Member(Protocol):
@@ -36,6 +40,19 @@ class Member(Protocol):
 
     def join(self, store: Store) -> None:
         """Belong to another store from now on."""
+
+
+class Chain:
+    """A call that may be suspended, for whoever makes it.
+
+    Attributes:
+        context: address of its context, the only item; none before it has one and after its end.
+    """
+
+    __slots__ = ("__weakref__", "context")
+
+    def __init__(self) -> None:
+        self.context: list[int] = []
 
 
 class Store:
@@ -50,27 +67,31 @@ class Store:
         stack_size: bytes of its wasm stacks, the most that an instance asks for; 0 when there is no instance yet.
     """
 
+    _lost_lists: tuple[list[weakref.ref[Chain]], ...] = ()  # as `_lost`, of stores that have become part of this one
+
     def __init__(self, native: NativeRuntime) -> None:
         self.native = native
-        context = native.stacks.new_context()
-        self.context = context
         record = cpython.raw_calloc(1, layout.STORE_SIZE)
-        linux.write_u64(record + layout.STORE_CONTEXT, context)
         self.record: int = record
 
         spare: list[int] = []
         self._spare = spare  # contexts for further calls that may be suspended, with their stacks
+        own: list[int] = []
 
-        def release() -> None:
-            for one in (context, *spare):
+        def release() -> list[Once]:
+            rest: list[Once] = [cpython.freeing(record)]
+            for one in (*own, *spare):
                 native.contexts.assign(one, None)
-                native.stacks.release_context(one)
-            cpython.raw_free(record)
+                rest += native.stacks.releasing_context(one)
+            return rest
 
         self.owner = native.owners.make(record, release)
+        context = self.context = native.stacks.take_context(own)
+        linux.write_u64(record + layout.STORE_CONTEXT, context)
         native.contexts.assign(context, self)
         self._successor: Store | None = None  # the store this one was merged into, for whoever still has this one in hand
-        self._chains: list[int] = []  # contexts of calls that may be suspended
+        self._chains: dict[weakref.ref[Chain], list[int]] = {}  # calls that may be suspended, and the context of each
+        self._lost: list[weakref.ref[Chain]] = []  # calls that are no more; some may have been forgotten already
         self.fuel = Fuel()
         self.stack_size = 0
         self._contexts = [context]  # and those of stores merged into this one while a chain was running there, until it ends
@@ -78,6 +99,7 @@ class Store:
         self._joined = 0  # how many members there have been
         self._externs = Externs(native.owners)
         self._pinned: list[Owner] = []
+        self._joining: list[Store] = []  # stores that have become part of this one, but not altogether
 
     # Members
 
@@ -115,11 +137,12 @@ class Store:
     @property
     def contexts(self) -> list[int]:
         """The contexts that calls may be running on or be suspended in; the first is the one that stays."""
-        return [*self._contexts, *self._chains]
+        return [*self._contexts, *itertools.chain.from_iterable(self._chains.values())]
 
     @property
     def under_way(self) -> bool:
         """Whether a call has begun and not ended, suspended ones included."""
+        self._end_lost_chains()
         return bool(self._chains) or self.running
 
     def check_thread(self) -> None:
@@ -157,52 +180,61 @@ class Store:
                 one._absorb(two)
             else:
                 two._absorb(one)
+        elif one._joining:
+            one._finish_joining()
 
     def _absorb(self, other: Store) -> None:
+        """Become what both were, in one step; what depends on it follows, if need be after an exception."""
         other.owner.hold(self.owner)
-        for context in other._contexts:
-            if _is_running(context):
-                self.native.contexts.assign(context, self)
-                _set_cleanup(context, True)
-                self._contexts.append(context)
-        for context in other._chains:
-            self.native.contexts.assign(context, self)
-        self._chains += other._chains
-        self.fuel.absorb(self, other)
         self._use_stack(other.stack_size)
         self._joined += other._joined
-        self._spare += other._spare
-        other._spare.clear()
-        if not _is_running(self.context):
-            # Whoever claimed this chain must do so again: it has to look at the other's chain as well.
-            self._have_claimed_anew()
-        for member in list(other._members):
-            member.join(self)
-            self._members.add(member)
-        self._externs.absorb(other._externs, self.owner, self.record, other.record)
-        self._pinned += other._pinned
-        other._retire(self)
-        if self._pinned or self._externs.suspects:
-            self.ask_for_cleanup()
+        running = [context for context in other._contexts if _is_running(context)]
+        together(
+            partial(self._contexts.extend, running),
+            partial(self._chains.update, other._chains),
+            other._chains.clear,
+            partial(setattr, self, "_lost_lists", (*self._lost_lists, *other._lost_lists, other._lost)),
+            partial(self._spare.extend, other._spare),
+            other._spare.clear,
+            partial(self._pinned.extend, other._pinned),
+            other._pinned.clear,
+            *self._externs.absorbing(other._externs),
+            partial(self._joining.append, other),
+            partial(setattr, other, "_successor", self),
+        )
+        self._finish_joining()
 
-    def _retire(self, successor: Store) -> None:
-        self._successor = successor
-        self._members.clear()
-        self._pinned = []
-        self._chains = []
+    def _finish_joining(self) -> None:
+        """Have what refers to stores that have become part of this one refer to this one: again, if that has been stopped."""
+        while self._joining:
+            other = self._joining[-1]
+            for one in (self, other):
+                if not _is_running(one.context):
+                    # Whoever claimed this chain must do so again: what is below may be left to that, and there are more chains.
+                    one._have_claimed_anew()
+            for context in self.contexts:
+                self.native.contexts.assign(context, self)
+            self.fuel.absorb(self, other)
+            for member in list(other._members):
+                member.join(self)
+                self._members.add(member)
+            self._externs.absorb_lent(self.owner, self.record, other.record)
+            self.ask_for_cleanup()
+            if other in self._joining:  # else somebody who came between has done all this
+                self._joining.remove(other)
 
     @property
     def chains(self) -> list[int]:
         """The contexts of calls that may be suspended."""
-        return self._chains.copy()
+        return [*itertools.chain.from_iterable(self._chains.values())]
 
     @property
     def turn(self) -> int:
         """The context of the call that a tick has suspended, and which is the next to run; 0 for none."""
-        return next((one for one in self.chains if linux.read_u64(one + layout.CTX_TURN) == layout.TURN_TAKEN), 0)
+        return next((one for one in self.chains if _has_turn(one)), 0)
 
-    def add_chain(self, most: int | None, turns: bool) -> int:
-        """Return a new context, for a call that may be suspended: until `remove_chain` all that any call brought in stays.
+    def add_chain(self, most: int | None, turns: bool) -> Chain:
+        """Return a call that may be suspended, with a context: until it ends or goes all that any call brought in stays.
 
         Args:
             most: how many there may be at once, or None.
@@ -212,30 +244,56 @@ class Store:
             LimitExceeded: there are so many.
         """
         store = self.current
+        store._end_lost_chains()
         if most is not None and len(store._chains) >= most:
             raise LimitExceeded(f"{len(store._chains)} calls are under way, and max_acalls is {most}")
-        context = store._spare.pop() if store._spare else store.native.stacks.new_context()
-        linux.write_u64(context + layout.CTX_WASM_SP, linux.read_u64(context + layout.CTX_STACK_TOP))
-        linux.write_u64(context + layout.CTX_TURNS, turns)
-        store.native.contexts.assign(context, store)
-        store._chains.append(context)
-        return context
+        chain = Chain()
+        context = store._chains[weakref.ref(chain, store._lost.append)] = chain.context
+        try:
+            context.extend(map(store._spare.pop, _LAST))
+        except IndexError:
+            store.native.stacks.take_context(context)
+        linux.write_u64(context[0] + layout.CTX_WASM_SP, linux.read_u64(context[0] + layout.CTX_STACK_TOP))
+        linux.write_u64(context[0] + layout.CTX_TURNS, turns)
+        store.native.contexts.assign(context[0], store)
+        return chain
 
-    def remove_chain(self, context: int) -> None:
+    def remove_chain(self, chain: Chain) -> None:
         """Forget a call that has come to its end."""
         store = self.current
-        if linux.read_u64(context + layout.CTX_TURN) == layout.TURN_TAKEN:
-            store.native.stubs.release_turn(context, store.context)
-        store._chains.remove(context)
-        store.fuel.move(context, store.context)
-        if len(store._spare) < _MAX_SPARE:
-            store._spare.append(context)
-        else:
-            store.native.contexts.assign(context, None)
-            store.native.stacks.release_context(context)
+        for reference in weakref.getweakrefs(chain):
+            store._end_chain(reference)
+        store._trim_spare()
         if store._pinned or store._externs.suspects:
             store.ask_for_cleanup()
             store.clean_up_if_asked()
+
+    def _end_chain(self, reference: weakref.ref[Chain]) -> None:
+        context = self._chains.get(reference)
+        if context:
+            self.fuel.move(context[0], self.context)
+            if _has_turn(context[0]):
+                self.native.stubs.release_turn(context[0], self.context)
+            together(partial(self._chains.pop, reference, None), partial(self._spare.extend, context), context.clear)
+
+    def _end_lost_chains(self) -> None:
+        """Forget the calls that are no more, for which an exception has kept `remove_chain` from it."""
+        for lost in (self._lost, *self._lost_lists):
+            while lost:
+                self._end_chain(lost[-1])
+                if lost:
+                    lost.pop()
+
+    def _trim_spare(self) -> None:
+        """Take back the contexts that are too many to be kept."""
+        taken: list[int] = []
+        try:
+            while len(self._spare) > _MAX_SPARE:
+                taken.extend(map(self._spare.pop, _LAST))
+                self.native.contexts.assign(taken[0], None)
+                together(*self.native.stacks.releasing_context(taken[0]), taken.clear)
+        finally:
+            self._spare.extend(taken)
 
     # Entering
 
@@ -249,7 +307,9 @@ class Store:
         if self._successor is not None:
             self.current.claim()
             return
+        self._end_lost_chains()
         self.check_thread()
+        self._finish_joining()
         self.bind(self.context)
         self.native.stacks.note(self.context)
 
@@ -349,6 +409,11 @@ class Store:
         Args:
             leaving: the context whose outermost entry is about to leave.
         """
+        if self._successor is not None:
+            self.current.clean_up(leaving)
+            return
+        self._finish_joining()
+        self._end_lost_chains()
         if leaving != self.context and leaving in self._contexts:
             self._contexts.remove(leaving)
             self.fuel.move(leaving, self.context)
@@ -372,31 +437,23 @@ class Store:
         """Return the object in a cell."""
         return cpython.object_at(bits)
 
-    def hold_externs(self, cells: list[int]) -> None:
-        """Note that a segment is about to hold externrefs."""
-        self.current._externs.hold(cells)
-
-    def drop_externs(self, cells: list[int]) -> None:
-        """Note that a table, a global or a segment does not hold externrefs any more."""
+    def exchange_externs(self, new: Sequence[int], old: Sequence[int], *change: Once) -> None:
+        """Have a table, a global or a segment hold externrefs instead of others, in one step (`Externs.exchange`)."""
         store = self.current
-        store._externs.drop(cells)
-        if store._externs.suspects:
-            store.ask_for_cleanup()
+        store.ask_for_cleanup()  # before: an exception may keep what follows from being done
+        store._externs.exchange(new, old, *change)
 
     def set_externs(self, place: int, cells: list[int]) -> None:
         """Set externrefs that follow each other in a table or a global.
-
-        They are held before they are there, and what was there is dropped afterwards: an exception in between keeps too much.
 
         Raises:
             RecursionError: too little is left for it; nothing has changed.
         """
         cpython.check_recursion()
-        self.hold_externs(cells)
         new = array("Q", cells)
         old = array("Q", bytes(8 * len(cells)))
-        self.native.stubs.swap(place, new.buffer_info()[0], old.buffer_info()[0], 8 * len(cells))
-        self.drop_externs(old.tolist())
+        swap = partial(self.native.stubs.swap, place, new.buffer_info()[0], old.buffer_info()[0], 8 * len(cells))
+        self.exchange_externs(cells, old, swap)
 
     def refuel(self, context: int) -> bool:
         """Return whether a context whose fuel is used up may go on."""
@@ -409,6 +466,10 @@ def _nothing() -> None:
 
 def _is_running(context: int) -> bool:
     return linux.read_u64(context + layout.CTX_DEPTH) != 0
+
+
+def _has_turn(context: int) -> bool:
+    return linux.read_u64(context + layout.CTX_TURN) == layout.TURN_TAKEN
 
 
 def _thread_of(context: int) -> int:

@@ -180,7 +180,9 @@ def opened(found: File | Directory, base: int, inheriting: int, flags: int) -> D
         rights = FILE_RIGHTS if filetype in (FILETYPE_REGULAR_FILE, FILETYPE_BLOCK_DEVICE) else STREAM_RIGHTS
         if filetype != FILETYPE_REGULAR_FILE and not flags & FDFLAG_NONBLOCK:
             os.set_blocking(found.fd, True)
-        return Opened(found.take(), filetype, base & (rights if found.writable else rights & ~CHANGES), 0, flags)
+        made = Opened(-1, filetype, base & (rights if found.writable else rights & ~CHANGES), 0, flags)
+        made.host, found.fd = found.fd, -1  # assignments alone let no interrupt in
+        return made
     except BaseException:
         found.close()
         raise

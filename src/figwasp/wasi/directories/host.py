@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from operator import call
 from typing import Final
 
 from figwasp.runtime.platform.linux import enter_beneath
@@ -39,6 +42,11 @@ _BITS: Final = (
     (how_to.DSYNC, os.O_DSYNC),
     (how_to.SYNC, os.O_SYNC),
 )
+
+
+def _keep(keeper: object, name: str, opening: Callable[[], int]) -> None:
+    """Have an object keep what a call of the host opens, with nothing between: nobody else would close it."""
+    deque(map(setattr, (keeper,), (name,), map(call, (opening,))), 0)
 
 
 def status_of(status: os.stat_result) -> Status:
@@ -125,7 +133,7 @@ class HostDirectory(Directory):
 
     def __init__(self, path: str | os.PathLike[str], *, writable: bool = True) -> None:
         self._fd = -1
-        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        _keep(self, "_fd", partial(os.open, path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         self.writable = writable
 
     def _below(self, fd: int) -> HostDirectory:
@@ -133,6 +141,11 @@ class HostDirectory(Directory):
         below = HostDirectory.__new__(HostDirectory)
         below._fd = fd
         below.writable = self.writable
+        return below
+
+    def _open_below(self, name: str, flags: int) -> HostDirectory:
+        below = self._below(-1)
+        _keep(below, "_fd", partial(os.open, name, flags, dir_fd=self._fd))
         return below
 
     def status(self) -> Status:
@@ -179,16 +192,17 @@ class HostDirectory(Directory):
                 flags |= host
         if how & how_to.CREATE and how & how_to.EXCLUSIVE:
             flags |= os.O_EXCL
-        fd = os.open(name, flags, 0o666, dir_fd=self._fd)
-        try:
-            return self._below(fd) if os.fstat(fd).st_mode & 0o170000 == 0o040000 else HostFile(fd, self.writable)
-        except BaseException:
-            os.close(fd)
-            raise
+        found = HostFile(-1, self.writable)
+        _keep(found, "fd", partial(os.open, name, flags, 0o666, dir_fd=self._fd))
+        if os.fstat(found.fd).st_mode & 0o170000 != 0o040000:
+            return found
+        below = self._below(-1)
+        below._fd, found.fd = found.fd, -1  # assignments alone let no interrupt in
+        return below
 
     def enter(self, name: str) -> Directory:
         """Open a directory for nothing but its names."""
-        return self._below(os.open(name, _ENTER, dir_fd=self._fd))
+        return self._open_below(name, _ENTER)
 
     def descend(self, names: Sequence[str]) -> Directory | None:
         """Let the kernel do it, if it can."""
@@ -199,7 +213,7 @@ class HostDirectory(Directory):
 
     def reopen(self) -> Directory:
         """Open it once more."""
-        return self._below(os.open(".", _LIST, dir_fd=self._fd))
+        return self._open_below(".", _LIST)
 
     def readlink(self, name: str) -> str:
         """Read a symlink."""

@@ -18,6 +18,8 @@ indices; it remembers what it answered.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from typing import Final
 
@@ -161,14 +163,14 @@ class TypeWorld:
             self._groups[key] = first
         return first
 
-    def release(self, numbers: list[int], groups: list[int]) -> None:
-        """Take back what `intern` did for a module: given its answer, and the index of the first type of every group.
+    def releasing(self, numbers: list[int], groups: list[int]) -> Callable[[], None]:
+        """Return what takes back what `intern` did for a module: given its answer, and the index of the first type of every group.
 
-        It may be called at any moment, also in the middle of `intern` in the same thread, as finalizers are: so it takes no lock,
-        and it is the next `intern` that forgets.
+        That is to be called once, and is written in C. It may be called at any moment, also in the middle of `intern` in the same
+        thread, as finalizers are: so it takes no lock, and it is the next `intern` that forgets.
         """
         ends = [*groups[1:], len(numbers)]
-        self._released.append([numbers[start] for start, end in zip(groups, ends, strict=False) if start < end])
+        return partial(self._released.append, [numbers[start] for start, end in zip(groups, ends, strict=False) if start < end])
 
     def _forget_released(self) -> None:
         """Forget the groups that nobody holds any more. Types in other groups refer to them only where their holders do as well.

@@ -1,0 +1,43 @@
+"""Floor 4: what must be done once, by whomever, however often it is begun.
+
+In: calls of functions that are written in C. Out: one call that makes them all. CPython handles signals, pending calls and other
+threads' turns between instructions of Python code; no such code runs in here, so nothing comes between.
+
+A change that has to be repeatable is written as: prepare, which may be done again and again; then everything that may happen only
+once, with what says that it has happened, `together`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from operator import call
+from typing import Any, Final, TypeVar
+
+__all__ = ["Once", "Release", "exhaust", "move_all", "together"]
+
+_T = TypeVar("_T")
+
+Once = Callable[[], object]
+"""A function written in C, with its arguments (`functools.partial`)."""
+Release = Callable[[], Sequence[Once]]
+"""Prepares the release of something, as often as it is called, and returns what remains to be done once.
+
+What comes first is a call of a ctypes function: near the limit of recursion it fails if any of the others would, before any.
+"""
+
+exhaust: Final[Callable[[Any], None]] = deque[Any](maxlen=0).extend
+"""Takes what an iterator gives until it ends."""
+
+
+def together(*calls: Once) -> None:
+    """Make calls of C functions, one after the other, with nothing between."""
+    exhaust(map(call, calls))
+
+
+def move_all(source: list[_T], target: list[_T]) -> None:
+    """Move what is in one list to the end of another."""
+    try:
+        target.extend(map(source.pop, [-1] * len(source)))
+    except IndexError:
+        pass  # another thread has taken some of it
