@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import linecache
+import sys
 import threading
 import time
 import weakref
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -280,3 +283,35 @@ def test_many_functions_close_quickly() -> None:
     assert time.perf_counter() - start < 1
     with pytest.raises(figwasp.Closed):
         f()
+
+
+def test_closing_while_a_function_is_compiled() -> None:
+    """Wherever another thread closes an instance while code is made for all that have the function: it stays closed."""
+    for line in range(200):
+        module = figwasp.Module(figwasp.wat('(module (func (export "seven") (result i32) (i32.const 7)))'))
+        one, other = figwasp.load(module), figwasp.load(module)
+        seven, left = one.seven, [line]
+
+        def trace(frame: FrameType, event: str, arg: object, one: figwasp.Instance = one, left: list[int] = left) -> Any:
+            if not frame.f_code.co_filename.endswith("/code/compile.py"):
+                return None
+            # CPython lets threads in at calls, jumps back and where functions start: not before an assignment that follows a test.
+            if event == "line" and "place.value =" not in linecache.getline(frame.f_code.co_filename, frame.f_lineno):
+                left[0] -= 1
+                if left[0] == -1:
+                    one.close()
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            assert other.seven() == 7
+        finally:
+            sys.settrace(before)
+        if left[0] >= 0:
+            assert line > 20
+            return
+        with pytest.raises(figwasp.Closed):
+            seven()
+        assert other.seven() == 7
+    raise AssertionError("it never came to an end")

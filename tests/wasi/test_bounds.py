@@ -31,8 +31,13 @@ from figwasp.wasi import (
     ZipDirectory,
 )
 from figwasp.wasi.abi import ERRNO_NAMES
+from figwasp.wasi.descriptors.hostfiles import Opened
+from figwasp.wasi.descriptors.listing import Listing
 from figwasp.wasi.descriptors.streams import MAX_OUTPUT
 from figwasp.wasi.descriptors.table import LISTINGS
+from figwasp.wasi.directories.contents import _Content
+from figwasp.wasi.directories.host import HostFile
+from figwasp.wasi.directories.inmemory import _Data, _Folder
 from tests.wasi.guest import ALL, ROOT, Guest
 
 NOSPC = ERRNO_NAMES.index("nospc")
@@ -91,10 +96,11 @@ def test_one_listing_too_long(tmp_path: Path) -> None:
 
 def archive(**members: int) -> zipfile.ZipFile:
     """Make an archive of members of so many MiB of the same byte."""
-    made = zipfile.ZipFile(io.BytesIO(), "w", zipfile.ZIP_DEFLATED)
-    for name, size in members.items():
-        made.writestr(f"lib/{name}", b"x" * (size << 20))
-    return made
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, size in members.items():
+            made.writestr(f"lib/{name}", b"x" * (size << 20))
+    return zipfile.ZipFile(file)
 
 
 KINDS: dict[str, Callable[[zipfile.ZipFile], Directory]] = {
@@ -309,3 +315,9 @@ def test_what_is_cut_off_makes_room() -> None:
         assert files._folder.volume.left < 1024
         assert guest.call("fd_filestat_set_size", fd, 0) == "success"
         assert left - files._folder.volume.left < 128
+
+
+@pytest.mark.parametrize("kind", [_Data, _Folder, Listing, _Content, Opened, HostFile, HostDirectory])
+def test_what_an_exception_has_kept_from_being_made(kind: Any) -> None:
+    """Its finalizer, which runs all the same, gives nothing back and says nothing."""
+    kind.__new__(kind).__del__()

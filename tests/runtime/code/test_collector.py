@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -177,6 +177,54 @@ def test_an_exception_at_every_line(failing: bool) -> None:
             assert strike > 8
             return
     raise AssertionError("it never came to an end")
+
+
+def lines_until(strike: int, act: Callable[[], None], work: Callable[[], None]) -> int:
+    """Do something, and something else before its line of the collector's number `strike`; return how many lines that was away."""
+    left = strike
+    enough = collector._before
+
+    def trace(frame: FrameType, event: str, arg: object) -> Any:
+        nonlocal left
+        if not frame.f_code.co_filename.endswith("/collector.py"):
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                act()
+            elif left < -200:  # it never comes to an end: help it
+                collector._before = enough
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return left
+
+
+@pytest.mark.parametrize("ending", [False, True])
+def test_another_pause_at_every_line(ending: bool) -> None:
+    """Wherever another thread begins one, or ends one, while a pause begins and ends: it goes on when the last is over."""
+    for strike in range(1, 200):
+        other = collector._Pause()
+        if ending:
+            other.begin()
+
+        def work(other: collector._Pause = other) -> None:
+            collector.without_collections(lambda: None)
+            assert paused() == bool(collector._pauses)
+            other.end()
+
+        left = lines_until(strike, other.end if ending else other.begin, work)
+        assert left > -200
+        other.end()  # it may have begun while it was ended
+        assert not paused() and not collector._pauses
+        if left > 0:
+            assert strike > 20
+            return
 
 
 def test_a_fork_during_pauses() -> None:

@@ -31,9 +31,10 @@ def _adjust() -> None:
     global _before
     while True:
         present = gc.get_threshold()
-        if (present[0] == _NEVER) == bool(_pauses):
+        paused = bool(_pauses)  # looked at once: another thread may begin or end one at any line
+        if (present[0] == _NEVER) == paused:
             return
-        if _pauses:
+        if paused:
             _before = present
             gc.set_threshold(_NEVER, *present[1:])
         else:

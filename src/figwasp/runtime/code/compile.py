@@ -41,6 +41,10 @@ class User(Protocol):
     def block(self) -> int:
         """The address of its block; 0 when that has gone."""
 
+    @property
+    def closed(self) -> object:
+        """None, or something as soon as it is being closed."""
+
 
 class CompiledModule:
     """A module and the code made of it so far.
@@ -151,7 +155,8 @@ class CompiledModule:
             user = reference()
             if user is not None:
                 place = linux.word(user.block + offset)
-                if user.block:  # it has not been released meanwhile, nor can it be until the line below is done
+                # It has not been released or closed meanwhile, nor can it be until the line below is done.
+                if user.block and user.closed is None:
                     place.value = address
         return address
 

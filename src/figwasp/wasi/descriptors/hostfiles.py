@@ -115,7 +115,8 @@ class OnHost(Descriptor):
             os.close(host)
 
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "host"):  # an exception may have come before it was made
+            self.close()
 
 
 class Opened(OnHost):

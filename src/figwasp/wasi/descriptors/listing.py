@@ -55,4 +55,5 @@ class Listing:
         return self._records[start : start + size]
 
     def __del__(self) -> None:
-        self._allowance.left += self._charged
+        if hasattr(self, "_charged"):  # an exception may have come before it was made
+            self._allowance.left += self._charged

@@ -37,7 +37,8 @@ class _Content:
             self.data += piece
 
     def __del__(self) -> None:
-        self._allowance.left += self._charged
+        if hasattr(self, "_charged"):  # an exception may have come before it was made
+            self._allowance.left += self._charged
 
 
 class _Opened(File):

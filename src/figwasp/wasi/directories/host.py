@@ -113,7 +113,8 @@ class HostFile(File):
             os.close(fd)
 
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "fd"):  # an exception may have come before it was made
+            self.close()
 
 
 class HostDirectory(Directory):
@@ -167,7 +168,8 @@ class HostDirectory(Directory):
             os.close(fd)
 
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "_fd"):
+            self.close()
 
     def entries(self) -> Iterable[Entry]:
         """List, with a descriptor of its own, as this one may be for nothing but names."""

@@ -99,7 +99,8 @@ class _Inode:
         self.charged += size
 
     def __del__(self) -> None:
-        self.volume.left += self.charged
+        if hasattr(self, "charged"):  # an exception may have come before it was made
+            self.volume.left += self.charged
 
 
 class _Data(_Inode):
