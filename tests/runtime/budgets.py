@@ -83,7 +83,7 @@ def instances() -> str:
 
 
 def stack() -> str:
-    inst = load('(module (func $f (export "f") (param i64) (call $f (local.get 0)) (call $f (i64.const 1))))', stack_size=16 * MIB)
+    inst = load('(module (func $f (export "f") (param i64) (call $f (local.get 0)) (call $f (i64.const 1))))', stack_size=32 * MIB)
     return ended(lambda: inst.f(1))
 
 
@@ -269,9 +269,9 @@ TABLE: Final[dict[str, tuple[float, str, Callable[[], str]]]] = {
     "memory": (48, "-1", lambda: memory("guard")),
     "memory, checked": (48, "-1", lambda: memory("checked")),
     "table of functions": (32, "-1", lambda: table("funcref", 4 * MIB)),
-    "table of objects": (8, "-1", lambda: table("externref", MIB // 2)),
+    "table of objects": (16, "-1", lambda: table("externref", 2 * MIB)),
     "instances": (32, "LimitExceeded", instances),
-    "stack": (16, "Exhaustion", stack),
+    "stack": (32, "Exhaustion", stack),
     "frames": (2, "Exhaustion True", frames),
     "stack with Python between": (32, "RecursionError", stack_with_python_between),
     "objects": (16, "LimitExceeded", objects),

@@ -44,7 +44,7 @@ class Global:
 
         def release() -> None:
             if home is not None:
-                home.forget([linux.read_u64(address)])
+                home.forget([[linux.read_u64(address)]])
 
         return release
 

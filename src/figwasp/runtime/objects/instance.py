@@ -120,6 +120,6 @@ class InstanceState:
 
         def release() -> None:
             held = [bits for type_, references in zip(kinds, elems, strict=False) if is_extern(type_) for bits in references]
-            home.forget(held)
+            home.forget([held])
 
         return release

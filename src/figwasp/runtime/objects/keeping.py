@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from figwasp import layout
@@ -32,7 +35,7 @@ def keep(keeper: Owner, owner: Owner) -> None:
 class Holding:
     """What a container that goes tells its store, once."""
 
-    __slots__ = ("_home", "_left")
+    __slots__ = ("_home", "_told")
 
     def __init__(self, home: list[weakref.ref[Store]]) -> None:
         """Begin with a container that is used.
@@ -41,16 +44,21 @@ class Holding:
             home: leads to the store.
         """
         self._home = home
-        self._left = [None]
+        self._told: list[None] = []  # one for each piece that has been told of
 
-    def forget(self, references: list[int]) -> None:
+    def forget(self, pieces: Iterable[Sequence[int]]) -> None:
         """Note that the container does not hold externrefs any more; to be repeated when an exception strikes in here.
 
         Args:
-            references: their raw bits.
+            pieces: their raw bits, the same ones each time.
         """
         store = self._home[0]()
-        if store is not None and any(references):
-            if self._left:
-                store.exchange_externs((), references, self._left.clear)
-            store.clean_up_if_asked()
+        if store is None:
+            return
+        for piece in itertools.islice(pieces, len(self._told), None):
+            told = partial(self._told.append, None)
+            if any(piece):
+                store.exchange_externs((), piece, told)
+            else:
+                told()
+        store.clean_up_if_asked()

@@ -82,7 +82,7 @@ class Table:
         def release() -> tuple[Once, Once]:
             filled = linux.read_u64(record + layout.TABLE_FILLED)
             if home is not None:
-                home.forget(_words(base, filled))
+                home.forget(_words(base + 8 * first, size) for first, size in _pieces(filled))
             return cpython.freeing(record), _giving_back_array(base, size, 8 * filled)
 
         return release

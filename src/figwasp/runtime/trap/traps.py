@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _MAX_FRAMES: Final = 1 << 20
 _PIECE: Final = 512  # bytes of the stack that are read at first
+_LARGEST_PIECE: Final = 1 << 20
 _KINDS: Final[dict[int, type[Trap]]] = {
     TRAP_STACK_EXHAUSTED: Exhaustion,
     TRAP_TIMEOUT: Timeout,
@@ -109,7 +110,7 @@ class TrapReporter:
             at = sp + above - start >> 3
             if not 0 <= at < len(words):
                 start, at = sp + above, 0
-                words = array("Q", linux.read(start, min(top - start, max(_PIECE, 16 * len(words)))))
+                words = array("Q", linux.read(start, min(top - start, max(_PIECE, min(16 * len(words), _LARGEST_PIECE)))))
             pc = words[at]
             sp += pushes
         return sites
