@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from figwasp.runtime.store.store import Store
+    from figwasp.wasm.syntax.types import FuncType
 
 __all__ = ["AsyncHostFunc", "call", "interrupt", "is_async"]
 
@@ -99,19 +100,36 @@ class _Chain:
     """
 
     __slots__ = (
-        "__weakref__", "_area", "_buffer", "_cancelled", "_end", "_func", "_interrupted", "_resume", "_start", "_task", "context",
-        "loop", "waiting",
+        "__weakref__", "_area", "_buffer", "_cancelled", "_end", "_interrupted", "_resume", "_start", "_store",
+        "_target", "_task", "context", "loop", "waiting",
     )  # fmt: skip
 
     def __init__(
-        self, func: Func, buffer: ctypes.Array[ctypes.c_uint64], context: int, end: int, loop: asyncio.AbstractEventLoop | None
+        self,
+        store: Store,
+        target: int,
+        type_: FuncType,
+        buffer: int,
+        context: int,
+        end: int,
+        loop: asyncio.AbstractEventLoop | None,
     ) -> None:
-        self._func = func
+        """Begin with a call that has not entered wasm.
+
+        Args:
+            store: where.
+            target: address of the FuncRef of the function.
+            type_: its type.
+            buffer: address of the cells of its arguments, where its results will be, with an area behind them.
+            context, loop: the attributes.
+            end: when it has to end, in nanoseconds of the monotonic clock; 0 for never.
+        """
+        self._store = store
+        self._target = target
         self._end = end
-        type_ = func.type
-        self._start, self._resume = func.store.native.stubs.suspendable(ir_types(type_.params), ir_types(type_.results))
-        self._buffer = ctypes.addressof(buffer)
-        self._area = self._buffer + CELL * max(cells_of(type_.params), cells_of(type_.results))
+        self._start, self._resume = store.native.stubs.suspendable(ir_types(type_.params), ir_types(type_.results))
+        self._buffer = buffer
+        self._area = buffer + CELL * max(cells_of(type_.params), cells_of(type_.results))
         self._interrupted = False
         self._task: asyncio.Task[Any] | None = None  # what waits
         self._cancelled = False  # whether it has been cancelled for the sake of an interrupt
@@ -121,12 +139,12 @@ class _Chain:
 
     def start(self) -> bool:
         """Enter wasm; return whether the call has been suspended."""
-        return self._enter(self._start, self._func.address)
+        return self._enter(self._start, self._target)
 
     def resume(self, error: BaseException | None) -> bool:
         """Go on, raising an exception where the call is suspended; return whether it has been suspended again."""
         self.waiting = None
-        instance = linux.read_u64(self._func.address + layout.FUNCREF_INSTANCE)
+        instance = linux.read_u64(self._target + layout.FUNCREF_INSTANCE)
         return self._enter(self._resume, instance, 0 if error is None else id(error))
 
     def abandon(self, error: GeneratorExit) -> bool:
@@ -137,7 +155,7 @@ class _Chain:
             raise error from None
 
     def _enter(self, stub: Callable[..., int], target: int, *error: int) -> bool:
-        store = self._func.store.current
+        store = self._store.current
         status = RAW_BUSY
         for _ in range(_ATTEMPTS):
             if not self.has_turn:
@@ -159,10 +177,10 @@ class _Chain:
         return linux.read_u64(self.context + layout.CTX_TURN) == layout.TURN_TAKEN
 
     async def begin(self) -> None:
-        """Wait until it may enter wasm for the first time."""
-        if self.loop is not None:
-            await turns.of_loop(self.loop).begin()
-            await self._let_others_end()
+        """Wait until it may enter wasm for the first time: until there is a turn for it, and its store is free."""
+        assert self.loop is not None
+        await turns.of_loop(self.loop).begin()
+        await self._let_others_end()
 
     async def wait(self) -> None:
         """Wait until it can be resumed: for its turn, or for what an async host function returned.
@@ -199,7 +217,7 @@ class _Chain:
     async def _let_others_end(self) -> None:
         """Wait while another call of this event loop is between two instructions in the store."""
         loop = self.loop
-        while loop is not None and (other := _chains.get(self._func.store.current.turn)) is not None and other.loop is loop:
+        while loop is not None and (other := _chains.get(self._store.current.turn)) is not None and other.loop is loop:
             await turns.of_loop(loop).go_on()
 
     # Interrupts
@@ -321,10 +339,12 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None, most
         context = under_way.context[0]
         params, results = cells_of(type_.params), cells_of(type_.results)
         buffer = new_buffer(max(params, results) + results)
-        bits = arguments_to_bits(args, type_.params, References(store), printable(func.name))
-        write_values(ctypes.addressof(buffer), type_.params, bits)
-        chain = _chains[context] = _Chain(func, buffer, context, end, loop)
-        await chain.begin()
+        place = ctypes.addressof(buffer)
+        references = References(store)
+        write_values(place, type_.params, arguments_to_bits(args, type_.params, references, printable(func.name)))
+        chain = _chains[context] = _Chain(store, func.address, type_, place, context, end, loop)
+        if loop is not None and (turns.of_loop(loop).wanted or store.current.turn):
+            await chain.begin()
         suspended = chain.start()
         while suspended:
             try:
@@ -335,7 +355,7 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None, most
                 suspended = chain.resume(error)
             else:
                 suspended = chain.resume(None)
-        answers = read_values(ctypes.addressof(buffer), type_.results, References(func.store))
+        answers = read_values(place, type_.results, references)
     finally:
         store.remove_chain(under_way)
     return None if not answers else answers[0] if len(answers) == 1 else tuple(answers)

@@ -33,9 +33,14 @@ class Turns:
         self._go_on = asyncio.Lock()
         self.loop = weakref.ref(loop)
 
+    @property
+    def wanted(self) -> bool:
+        """Whether calls wait for theirs."""
+        return self._go_on.locked()
+
     async def begin(self) -> None:
         """Wait until a call may begin."""
-        if self._go_on.locked():
+        if self.wanted:
             await _in_line(self._begin)
 
     async def go_on(self) -> None:

@@ -69,7 +69,9 @@ class Fuel:
 
     def move(self, context: int, to: int) -> None:
         """Take the part of a context that is not to be used any more."""
-        together(_putting(to, _part(to) + _part(context)), _putting(context, 0))
+        part = _part(context)
+        if part:
+            together(_putting(to, _part(to) + part), _putting(context, 0))
 
     def refill(self, store: Contexts, context: int) -> bool:
         """Have a context go on whose part is less than nothing; return whether it can.
