@@ -11,7 +11,7 @@ BIN = $(VENV)/bin
 help:
 	@echo "make demo    run a WASI program with figwasp"
 	@echo "make test    run the tests"
-	@echo "make interrupts  stop operations at every line, not at a sample"
+	@echo "make interrupts  stop operations, and have another thread come between, at every line, not at a sample"
 	@echo "make lint    ruff          make types   mypy --strict over src and tests"
 	@echo "make bench   calls, memory, instances, threads, leaks, kernels, start-up, validation, beside wasmtime (takes minutes)"
 	@echo "make wheel   build the wheel into dist/"
@@ -42,7 +42,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(TESTS)
 
 interrupts: $(VENV)/.installed-dev
-	FIGWASP_INTERRUPTS=all $(BIN)/python -m pytest tests/interrupts
+	FIGWASP_INTERRUPTS=all $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/interrupts
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check .

@@ -36,9 +36,8 @@ CTX_NATIVE_LIMIT: Final = 112  # lowest native stack pointer at which another en
 CTX_FUEL: Final = 120  # signed; what metered code may still execute; here because its displacement fits a byte
 CTX_NATIVE_SIZE: Final = 128  # how far above CTX_NATIVE_LIMIT the native stack of the owning thread reaches
 CTX_SUSPENDED_SP: Final = 136  # wasm stack pointer of a suspended chain, which `resume` goes on from
-CTX_THREAD_WORDS: Final = 144  # address of the words of the thread that owns this chain: THREAD_*
-CTX_TURNS: Final = 152  # of a call that may be suspended: 1 when ticks suspend it so that an event loop has its turn
-CTX_TURN: Final = 160  # TURN_*
+CTX_TURNS: Final = 144  # of a call that may be suspended: 1 when ticks suspend it so that an event loop has its turn
+CTX_TURN: Final = 152  # TURN_*
 CTX_SIZE: Final = 256
 
 HELD: Final = 1
@@ -49,11 +48,6 @@ TURN_LATER: Final = 1
 TURN_NOW: Final = 2
 TURN_TAKEN: Final = 3
 """What ticks do with a call that may be suspended: let it run on; the next lets it run on, others suspend it; suspend it; have."""
-
-# Words of a thread
-THREAD_DEADLINE: Final = 0  # when its running calls have to end, in nanoseconds of the monotonic clock; 0 for never
-THREAD_INTERRUPTS: Final = 8  # how many of its contexts have FLAG_INTERRUPTED
-THREAD_SIZE: Final = 16
 
 FLAG_GIL_RELEASED: Final = 1  # this chain has given the GIL up
 FLAG_CLEANUP: Final = 0x100  # the outermost entry must call Python on its way out: references are pinned or to be swept;

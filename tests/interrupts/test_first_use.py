@@ -9,6 +9,7 @@ from typing import Any
 from figwasp.runtime.platform import linux
 from figwasp.runtime.start import native_runtime
 from figwasp.runtime.stubs import library
+from tests.interrupts.lines import ALL, SEED
 from tests.runtime.support import run_script
 
 
@@ -58,3 +59,35 @@ def test_a_builtin_that_was_stopped_is_made_by_the_next_call() -> None:
         """
     )
     assert done.returncode == 0, done.stderr  # finalizers that are stopped are reported there
+
+
+def test_a_runtime_that_was_being_made() -> None:
+    """What is left of one, wherever it was stopped, is not used by anybody: the collector, a fault, a fork, the end of the process."""
+    done = run_script(
+        f"""
+        import gc, os, random
+        import figwasp
+        from figwasp.runtime import start
+        from tests.interrupts.lines import Stopper, run
+        chance = random.Random({SEED})
+        figwasp.load(figwasp.wat("(module)"))
+        whole = Stopper(1 << 60)
+        run(lambda _: start._make(), None, whole)
+        lines = (1 << 60) - whole.left
+        for _ in range({200 if ALL else 6}):
+            assert run(lambda _: start._make(), None, Stopper(chance.randrange(lines // 2, lines)))
+            gc.collect()
+        module = figwasp.wat('(module (memory 1) (func (export "f") (result i32) (i32.load (i32.const 65536))))')
+        try:
+            figwasp.load(module).f()
+        except figwasp.Trap:
+            pid = os.fork()
+            if not pid:
+                gc.collect()
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+            raise SystemExit(7)
+        """,
+        env={"PYTHONMALLOC": "debug"},
+    )
+    assert done.returncode == 7, f"FIGWASP_SEED={SEED}\n{done.stderr}"

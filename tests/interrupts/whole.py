@@ -61,8 +61,8 @@ def _nothing_runs(native: NativeRuntime) -> None:
     for context in _contexts(native):
         assert linux.read_u64(context + layout.CTX_DEPTH) == 0
     assert deadline.due() == 0
-    words = linux.thread_words(native.thread_key, layout.THREAD_SIZE)
-    assert linux.read(words, layout.THREAD_SIZE) == bytes(layout.THREAD_SIZE)
+    assert linux.read_u64(linux.thread_word(native.thread_key)) == 0
+    assert not deadline._pending.value
 
 
 def _contexts(native: NativeRuntime) -> range:

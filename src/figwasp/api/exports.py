@@ -45,11 +45,12 @@ class Exports:
     def __getitem__(self, name: str) -> Any:
         found = self.__dict__.get(name, _MISSING)
         if found is _MISSING:
-            if self.__instance is None:
+            instance = self.__instance
+            if instance is None:
                 if name not in self:
                     raise KeyError(name)
                 raise Closed(f"export {name!r} of an instance of {self.__module!r} that has been closed")
-            found = self.__dict__[name] = _export(*self.__instance, self.__module, name)
+            found = self.__dict__[name] = _export(*instance, self.__module, name)
         return found
 
     def __getattr__(self, name: str) -> Any:

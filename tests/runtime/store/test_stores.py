@@ -226,7 +226,7 @@ def test_joining_many_leaves_no_contexts_behind() -> None:
     gc.collect()
     assert read_u64(stacks.used) == before[0]
     assert len(stacks._free) >= before[1] - 10
-    assert store(hub)._contexts == [store(hub).context]
+    assert store(hub).contexts == [store(hub).context]
 
 
 def test_busy_after_a_join_is_not_spurious() -> None:

@@ -26,13 +26,16 @@ from figwasp.runtime.stubs import objects, steps
 from figwasp.runtime.stubs.library import StubLibrary
 from figwasp.runtime.stubs.objects import FUNC_VECTORCALL, OWNER_COUNT, OWNER_HOLDS, OWNER_SIZE
 
-__all__ = ["Owner", "Owners", "set_count"]
+__all__ = ["Owner", "Owners", "grow_slots"]
 
 _Word: Final = ctypes.c_uint64
 _ZERO: Final = _Word(0)
 _NEXT_DEAD: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64)
 _EXCHANGE: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64)
 _NEW_OWNER: Final = ctypes.PYFUNCTYPE(ctypes.py_object)
+
+_graveyards: Final[list[list[object]]] = []
+"""Kept for ever, since the collector calls what empties one, even if an exception has kept the rest from being made."""
 
 _exchange: Callable[..., int]
 """`stubs.steps.exchange_reference`, before there is an owner; no attribute of one, since users can reach those."""
@@ -79,6 +82,7 @@ class Owners:
         self._due: list[Release] = []
         self._finalizing = sys.is_finalizing
         self._graveyard: list[object] = []
+        _graveyards.append(self._graveyard)
         self._reap = self.reap  # which emitted code refers to
         self._dead = linux.word(statics.reap_list)
         self._next_dead: Callable[[], int] = _NEXT_DEAD(stubs.compile(objects.next_dead(statics.reap_list)))
@@ -145,6 +149,6 @@ class Owners:
                 self._due[:0] = taken
 
 
-def set_count(owner: Owner, count: int) -> None:
-    """Have an owner keep so many of its slots."""
-    cpython.set_field(owner, OWNER_COUNT, count)
+def grow_slots(owner: Owner, count: int, stubs: StubLibrary) -> None:
+    """Have an owner own so many slots of its array, if it has not more already."""
+    stubs.raise_to(id(owner) + OWNER_COUNT, count)

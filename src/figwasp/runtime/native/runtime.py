@@ -20,6 +20,7 @@ from figwasp.runtime.platform.statics import Statics
 from figwasp.runtime.store.contexts import Contexts
 from figwasp.runtime.stubs.hooks import Callbacks
 from figwasp.runtime.stubs.library import StubLibrary
+from figwasp.runtime.trap import deadline
 
 __all__ = ["NativeRuntime"]
 
@@ -32,7 +33,7 @@ class NativeRuntime:
         contexts: which store a context belongs to.
         space: executable memory.
         stacks: contexts and wasm stacks.
-        thread_key: under which threads have their words (`layout.THREAD_*`).
+        thread_key: under which threads have their deadlines.
         stubs: the code between Python and WebAssembly.
         types: native types.
         owners: what releases native blocks.
@@ -76,7 +77,8 @@ class NativeRuntime:
         self.space = codespace.Space()
         self.thread_key = linux.thread_key()
         self.stubs = StubLibrary(self.space, table, statics, callbacks, self.thread_key)
-        self.stacks = Stacks(statics.contexts_used, self._strip, forget_calls)
+        self.stacks = Stacks(statics, self._strip, forget_calls)
+        deadline.follow(statics.interrupts, self.stubs.interrupted)
         self.types = NativeTypes(self.stubs)
         self.owners = Owners(self.stubs, self.types, statics)
         self.handler = FaultHandler(self.stubs, self.space, self.stacks, statics)

@@ -85,7 +85,10 @@ class InstanceState:
         """Run in another store from now on, with the tables and globals that the instance has made."""
         self.store = store
         self.home[0] = weakref.ref(store)
-        linux.write_u64(self.block + layout.INST_STORE, store.record)
+        place = linux.word(self.block + layout.INST_STORE)
+        if not self.block:
+            return  # it has gone; else it cannot before the line below is done
+        place.value = store.record
         module = self.code.module
         for table in self.tables[module.num_imported_tables :]:
             table.join(store)

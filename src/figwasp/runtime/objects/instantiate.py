@@ -56,6 +56,7 @@ def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[Instanc
         externs: one per import, of the right kind and type.
 
     Raises:
+        Busy: another thread runs in the store of something imported.
         Trap: an active segment does not fit, or the start function trapped.
         LimitExceeded: no memory for what the module declares, or more than its engine allows.
         Unsupported: it declares something that only validation knows.
@@ -64,10 +65,17 @@ def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[Instanc
         raise Unsupported(f"the module cannot be instantiated: no support for {code.missing} yet", code.missing)
     if code.mode == modes.GUARD and any(isinstance(extern, Memory) and extern.mode != modes.GUARD for extern, _ in externs):
         code = code.checked()
+    joined = _join_stores(externs)
+    if joined is None:
+        return _instantiate(code, externs, Store(code.native))
+    return joined.hold(lambda: _instantiate(code, externs, joined))  # other threads are not to use it meanwhile
+
+
+def _instantiate(code: CompiledModule, externs: Sequence[Given], store: Store) -> tuple[InstanceState, Owner]:
     slots = code.config.slots
     slot = slots.take(code.native.owners.reap)
     try:
-        block = _fill(code, externs)
+        block = _fill(code, externs, store)
     except BaseException:
         slot = None  # a traceback would keep it
         raise
@@ -83,12 +91,12 @@ def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[Instanc
     return state, block.owner
 
 
-def _fill(code: CompiledModule, externs: Sequence[Given]) -> _Block:
+def _fill(code: CompiledModule, externs: Sequence[Given], store: Store) -> _Block:
     try:
-        block = _Block(code, externs)
+        block = _Block(code, externs, store)
         block.fill()
     except linear.NoGuard:
-        block = _Block(code.checked(), externs)
+        block = _Block(code.checked(), externs, store)
         block.fill()
     return block
 
@@ -155,12 +163,13 @@ class _Block:
         keeps: what is kept until it has been released.
     """
 
-    def __init__(self, code: CompiledModule, externs: Sequence[Given]) -> None:
+    def __init__(self, code: CompiledModule, externs: Sequence[Given], store: Store) -> None:
         """Allocate it.
 
         Args:
             code: the compiled module.
             externs: what satisfies its imports.
+            store: where it is to run.
         """
         self._code = code
         self._module = code.module
@@ -180,7 +189,7 @@ class _Block:
         self._parts: list[Release] = []
         self._states: list[weakref.ref[InstanceState]] = []
         self.owner = code.native.owners.make(self._block, self._release(), self._slots, count)
-        self.state = InstanceState(code, self._block, _join_stores(code, externs))
+        self.state = InstanceState(code, self._block, store.current)
 
     def fill(self) -> None:
         """Fill it in."""
@@ -192,7 +201,6 @@ class _Block:
         linux.write_u64(block + layout.INST_STATE, self._slots)
         linux.write_u64(block + layout.INST_OWNER, id(self.owner))
         cpython.set_reference(self._slots, state)
-        state.join(state.store)
         state.store.add_instance(state, code.config.stack_size)
         self._keeper = code.native.owners.make(0)
         externs = {id(owner): owner for _, owner in self._externs if owner is not None}
@@ -326,8 +334,8 @@ class _Block:
             self.state.tags.append(Tag(self._module.signature(index), self._code.numbers[index], self._code.owner))
 
 
-def _join_stores(code: CompiledModule, externs: Sequence[Given]) -> Store:
-    """Return the one store of everything imported, or a new one."""
+def _join_stores(externs: Sequence[Given]) -> Store | None:
+    """Return the one store of everything imported, or None."""
     store: Store | None = None
     for extern, _ in externs:
         if isinstance(extern, (Func, Table, Global)):
@@ -335,10 +343,7 @@ def _join_stores(code: CompiledModule, externs: Sequence[Given]) -> Store:
                 store = extern.store
             else:
                 store.merge(extern.store)
-    if store is None:
-        return Store(code.native)
-    store.current.check_thread()
-    return store.current
+    return store
 
 
 def _store_of(state: weakref.ref[InstanceState]) -> Callable[[], Store]:

@@ -27,6 +27,7 @@ from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP
 from figwasp.runtime.stubs.suspend import RAW_SUSPENDED
 from figwasp.runtime.trap import deadline
+from figwasp.wasm.syntax.types import is_ref
 
 if TYPE_CHECKING:
     import asyncio
@@ -341,7 +342,10 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None, most
         buffer = new_buffer(max(params, results) + results)
         place = ctypes.addressof(buffer)
         references = References(store)
-        write_values(place, type_.params, arguments_to_bits(args, type_.params, references, printable(func.name)))
+        convert = functools.partial(arguments_to_bits, args, type_.params, references, printable(func.name))
+        # References as a part of the chain: another thread's may be ending, and releasing what it finds that nobody holds.
+        bits = store.run(convert) if any(map(is_ref, type_.params)) else convert()
+        write_values(place, type_.params, bits)
         chain = _chains[context] = _Chain(store, func.address, type_, place, context, end, loop)
         if loop is not None and (turns.of_loop(loop).wanted or store.current.turn):
             await chain.begin()

@@ -310,7 +310,7 @@ def start_thread(address: int, argument: int) -> None:
 
 
 def thread_key() -> int:
-    """Make a key under which every native thread has words of its own, which go when the thread ends.
+    """Make a key under which every native thread has a word of its own, which goes when the thread ends.
 
     Raises:
         OSError: the process has too many.
@@ -322,8 +322,8 @@ def thread_key() -> int:
     return key.value
 
 
-def thread_words(key: int, size: int) -> int:
-    """Return the address of the words that the calling thread has under a key, so many bytes, which are 0 at first.
+def thread_word(key: int) -> int:
+    """Return the address of the word that the calling thread has under a key; it is 0 at first.
 
     Raises:
         MemoryError: there is no room for it.
@@ -331,7 +331,7 @@ def thread_words(key: int, size: int) -> int:
     present: int | None = _libc.pthread_getspecific(ctypes.c_uint(key))
     if present:
         return present
-    made: int | None = _libc.calloc(_Size(1), _Size(size))
+    made: int | None = _libc.calloc(_Size(1), _Size(8))
     if not made or _libc.pthread_setspecific(ctypes.c_uint(key), _Pointer(made)):
         raise MemoryError
     return made

@@ -16,6 +16,7 @@ from figwasp import layout
 from figwasp.errors import LimitExceeded
 from figwasp.runtime.once import Once, together
 from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.platform.statics import Statics
 
 _GUARD: Final = 64 << 10
 _MAX_CONTEXTS: Final = 1 << 16
@@ -45,19 +46,21 @@ class Stacks:
         used: address of the word that holds the number of contexts that may be in use.
     """
 
-    def __init__(self, used: int, strip: Callable[[int], int], forget_calls: Callable[[int], None]) -> None:
+    def __init__(self, statics: Statics, strip: Callable[[int], int], forget_calls: Callable[[int], None]) -> None:
         """Begin with none.
 
         Args:
-            used: address of the word.
-            strip: takes the stack of a context that is idle (`stubs.enter.strip`).
+            statics: where emitted code finds the contexts.
+            strip: takes the stack of a context that is idle (`stubs.claim.strip`).
             forget_calls: called with a context whose calls will not go on.
         """
         self._strip = strip
         self._forget_calls = forget_calls
         self.contexts_size = _MAX_CONTEXTS * layout.CTX_SIZE
         self.contexts = linux.allocate(self.contexts_size)
-        self.used = used
+        linux.write_u64(statics.contexts, self.contexts)
+        self.used = statics.contexts_used
+        self._interrupts = statics.interrupts
         self._fresh = iter(range(self.contexts, self.contexts + self.contexts_size, layout.CTX_SIZE))
         self._free: list[int] = []
         self._pools: dict[int, list[int]] = {}
@@ -136,6 +139,7 @@ class Stacks:
     def disown_idle(self) -> None:
         """In a forked child: end the chains of the threads that are no more, and have every idle chain claimed anew."""
         thread = cpython.thread_state()
+        interrupted = 0
         for number in range(linux.read_u64(self.used)):
             context = self.contexts + number * layout.CTX_SIZE
             owner = linux.read_u64(context + layout.CTX_THREAD_STATE)
@@ -146,9 +150,12 @@ class Stacks:
                 self._forget_calls(context)
             if not linux.read_u64(context + layout.CTX_DEPTH):
                 linux.write_u64(context + layout.CTX_THREAD_STATE, 0)
+            interrupted += bool(linux.read_u32(context + layout.CTX_FLAGS) & layout.FLAG_INTERRUPTED)
+        linux.write_u64(self._interrupts, interrupted)
 
     def releasing_context(self, context: int) -> tuple[Once, ...]:
         """Return what takes back a context that nobody can enter any more, and its stack."""
+        linux.write_u64(context + layout.CTX_DEPTH, 1)  # from here on no other thread takes its stack back (`note`)
         self._lent.pop(context, None)
         self._forget_calls(context)
         base = linux.read_u64(context + layout.CTX_STACK_BASE) if linux.read_u64(context + layout.CTX_STACK_TOP) else 0

@@ -12,7 +12,9 @@ class Statics:
 
     Attributes:
         parked: 1 while the ticker sleeps.
+        contexts: address of the first context.
         contexts_used: number of contexts that may be in use.
+        interrupts: number of contexts with FLAG_INTERRUPTED.
         previous_handler: of each of our SIGSEGV handlers, the address of the handler before it; UNUSED when it never was in force.
         reap_list: head of the list of blocks to be released; 0 for none.
         interval: a struct timespec, the time between two ticks.
@@ -23,10 +25,12 @@ class Statics:
     """
 
     __slots__ = (
+        "contexts",
         "contexts_used",
         "default_action",
         "fuel",
         "handler",
+        "interrupts",
         "interval",
         "our_action",
         "parked",
@@ -40,10 +44,12 @@ class Statics:
         page = linux.allocate(linux.PAGE)
         self.parked = page
         self.contexts_used = page + 8
+        self.contexts = page + 16
         self.reap_list = page + 24
         self.interval = page + 32
         self.tick = page + 56
         self.fuel = page + 64
+        self.interrupts = page + 72
         self.handler = page + 80
         self.previous_handler = page + 112
         self.default_action = page + 256

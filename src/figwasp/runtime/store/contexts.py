@@ -21,6 +21,9 @@ class _Store(Protocol):
     def refuel(self, context: int) -> bool:
         """Return whether a context whose fuel is used up may go on."""
 
+    def forget(self, context: int) -> None:
+        """Have nothing to do with a context any more, which goes."""
+
 
 class Contexts:
     """The contexts of the process."""
@@ -31,11 +34,14 @@ class Contexts:
         self._stores: dict[int, weakref.ref[_Store]] = {}
 
     def assign(self, context: int, store: _Store | None) -> None:
-        """Note which store a context belongs to; None: to none any more."""
-        if store is None:
-            self._stores.pop(context, None)
-        else:
+        """Note which store a context belongs to; None: to none any more, since it goes."""
+        if store is not None:
             self._stores[context] = weakref.ref(store)
+            return
+        last = self._store_of(context)
+        if last is not None:
+            last.forget(context)
+        self._stores.pop(context, None)
 
     def _store_of(self, context: int) -> _Store | None:
         reference = self._stores.get(context)

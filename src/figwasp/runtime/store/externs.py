@@ -11,16 +11,17 @@ a global or a segment holds it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import repeat
 from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime.native.owner import Owner, Owners, set_count
+from figwasp.runtime.native.owner import Owner, Owners, grow_slots
 from figwasp.runtime.once import Once, exhaust, together
 from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.stubs.library import StubLibrary
 
 _MAX_CELLS: Final = layout.EXTERN_CELLS
 _SIZE: Final = _MAX_CELLS * 16  # bytes of an array: cells and states
@@ -31,22 +32,24 @@ _MANAGED: Final = 1
 class _Cells:
     """An array of owned references that never moves.
 
+    Whatever changes here is one step, since two threads may convert arguments at once, and a finalizer may at any line.
+
     Attributes:
         owner: keeps it; the cells are its slots, so the collector sees the objects.
     """
 
-    __slots__ = ("_base", "_by_object", "_free", "_used", "owner")
+    __slots__ = ("_base", "_by_object", "_free", "_numbers", "_stubs", "owner")
 
-    def __init__(self, owners: Owners) -> None:
+    def __init__(self, owners: Owners, stubs: StubLibrary) -> None:
         try:
             base = self._base = linux.allocate(_SIZE)
         except OSError as error:
             raise LimitExceeded(f"no memory for externref values: {error}") from None
+        self._stubs = stubs
         self._free: list[int] = []
-        self._used = 0
+        self._numbers = itertools.count()
         self._by_object: dict[int, int] = {}  # id -> cell; the cell keeps the object, so the id stays its own
         block = cpython.raw_calloc(1, 16)
-
         self.owner = owners.make(block, lambda: (linux.releasing(base, _SIZE), cpython.freeing(block)), base)
 
     def __contains__(self, cell: int) -> bool:
@@ -55,37 +58,47 @@ class _Cells:
     def put(self, value: object, suspects: set[int]) -> int:
         """Return the address of the cell that holds an object, which is a suspect from then on."""
         cell = self._by_object.get(id(value))
-        if cell is not None:
-            suspects.add(cell)
-            return cell
-        cell = self._free_cell()
-        linux.write_u64(cell + layout.EXTERN_STATE, _MANAGED)
-        known = partial(self._by_object.__setitem__, id(value), cell)
-        together(cpython.setting_reference(cell, value), known, partial(suspects.add, cell))
+        if cell is None:
+            cell = self._free_cell()
+            linux.write_u64(cell + layout.EXTERN_STATE, _MANAGED)
+            known = partial(self._by_object.setdefault, id(value), cell)
+            together(cpython.setting_reference(cell, value), known, partial(suspects.add, cell))
+            cell = self._by_object.get(id(value), cell)  # another one if whoever came between was faster
+        suspects.add(cell)
         return cell
 
     def _free_cell(self) -> int:
         if self._free:
-            return self._free.pop()
-        if self._used == _MAX_CELLS:
+            try:
+                return self._free.pop()
+            except IndexError:
+                pass  # another thread was faster
+        return self._new_cell()
+
+    def _new_cell(self) -> int:
+        cpython.check_recursion()
+        number = next(self._numbers)
+        if number >= _MAX_CELLS:
             raise LimitExceeded(f"more than {_MAX_CELLS} externref values at once")
-        cell = self._base + 8 * self._used
-        self._used += 1
-        set_count(self.owner, self._used)
-        return cell
+        grow_slots(self.owner, number + 1, self._stubs)
+        return self._base + 8 * number
 
     def lend(self, record: int) -> None:
-        """Put free cells on the list of a store's record, from which stubs take them."""
-        for _ in range(min(_LENT, _MAX_CELLS - self._used + len(self._free))):
-            cell = self._free_cell()
-            linux.write_u64(cell + layout.EXTERN_STATE, linux.read_u64(record + layout.STORE_FREE_EXTERN))
-            linux.write_u64(record + layout.STORE_FREE_EXTERN, cell)
+        """Put free cells on the list of a store's record, from which stubs take them, if there are so many."""
+        cpython.check_recursion()
+        try:
+            cells = [self._free_cell() for _ in range(_LENT)]
+        except LimitExceeded:
+            return
+        for cell, following in itertools.pairwise(cells):
+            linux.write_u64(cell + layout.EXTERN_STATE, following)
+        self._stubs.lend(record, cells[0], cells[-1])
 
     def forget(self, cell: int) -> None:
         """Have the object in a cell get another one when it comes in again."""
         thing = linux.read_u64(cell)
         if self._by_object.get(thing) == cell:  # an object that a stub put in may have this cell beside its own
-            del self._by_object[thing]
+            self._by_object.pop(thing, None)
 
     def taking_out(self, cell: int) -> tuple[Once, Once]:
         """Return what releases the object in a forgotten cell. Its finalizer may put others in."""
@@ -99,12 +112,13 @@ class Externs:
         suspects: cells that may have to go when no call is running.
     """
 
-    __slots__ = ("_arrays", "_holders", "_owners", "suspects")
+    __slots__ = ("_arrays", "_holders", "_owners", "_stubs", "suspects")
 
-    def __init__(self, owners: Owners) -> None:
+    def __init__(self, owners: Owners, stubs: StubLibrary) -> None:
         self._owners = owners
+        self._stubs = stubs
         self._arrays: list[_Cells] = []
-        self._holders: dict[int, list[None]] = {}  # adding to one and removing from it is one step each, whatever interrupts
+        self._holders: dict[int, list[None]] = {}  # cell -> one for each table, global or segment that holds it
         self.suspects: set[int] = set()
 
     def put(self, value: object, store_owner: Owner, record: int) -> int:
@@ -116,14 +130,16 @@ class Externs:
             record: of the store; stubs get cells of their own if they have none left.
         """
         if not self._arrays:
-            self._arrays.append(_Cells(self._owners))
-            store_owner.hold(self._arrays[0].owner)
-        cell = self._arrays[0].put(value, self.suspects)
+            made = _Cells(self._owners, self._stubs)
+            store_owner.hold(made.owner)
+            self._arrays.append(made)
+        array = self._arrays[0]
+        cell = array.put(value, self.suspects)
         if not linux.read_u64(record + layout.STORE_FREE_EXTERN):
-            self._arrays[0].lend(record)
+            array.lend(record)
         return cell
 
-    def exchange(self, new: Sequence[int], old: Sequence[int], *change: Once) -> None:
+    def exchange(self, new: Iterable[int], old: Sequence[int], *change: Once) -> None:
         """Have a table, a global or a segment hold references instead of others, in one step; 0 is the null reference.
 
         Args:
@@ -138,27 +154,21 @@ class Externs:
             linux.write_u64(cell + layout.EXTERN_STATE, _MANAGED)  # from now on no stub takes it back
         self.suspects.update(coming)  # should it not come to that
         together(
-            partial(exhaust, map(list.append, map(holders.__getitem__, coming), repeat(None))),
+            partial(exhaust, map(list.append, map(holders.__getitem__, coming), itertools.repeat(None))),
             *change,
             partial(exhaust, map(list.pop, filter(None, map(holders.get, old)))),
             partial(self.suspects.update, filter(None, old)),
         )
 
-    def absorbing(self, other: Externs) -> tuple[Once, ...]:
-        """Return what takes over the cells of a store that is merged into this one."""
-        return (
-            partial(self._arrays.extend, other._arrays),
-            partial(self._holders.update, other._holders),
-            partial(self.suspects.update, other.suspects),
-        )
+    def share(self, other: Externs, store_owner: Owner) -> None:
+        """Know the cells of another store as well, which this one is about to take in. It may be done again."""
+        store_owner.hold(*[array.owner for array in other._arrays])
+        self._arrays.extend([array for array in other._arrays if array not in self._arrays])
+        self._holders.update(other._holders)  # the lists are the same ones from then on
 
-    def absorb_lent(self, store_owner: Owner, record: int, other_record: int) -> None:
-        """Take over what stubs have of the cells of a store that has been merged into this one, given both records."""
-        store_owner.hold(*[cells.owner for cells in self._arrays])
-        while cell := linux.read_u64(other_record + layout.STORE_FREE_EXTERN):
-            linux.write_u64(other_record + layout.STORE_FREE_EXTERN, linux.read_u64(cell + layout.EXTERN_STATE))
-            linux.write_u64(cell + layout.EXTERN_STATE, linux.read_u64(record + layout.STORE_FREE_EXTERN))
-            linux.write_u64(record + layout.STORE_FREE_EXTERN, cell)
+    def take_suspects(self, other: Externs) -> None:
+        """Take over those of a store that is part of this one by now."""
+        self.suspects.update(other.suspects)
 
     def release_unheld(self) -> None:
         """Release the suspects that nothing holds. No call is running; a finalizer may begin one at any line."""
@@ -167,9 +177,9 @@ class Externs:
             for cell in suspects:  # noqa: B007  one of them: no finalizer comes between as with `iter` and `next`
                 break
             if not self._holders.get(cell):
-                cells = next(cells for cells in self._arrays if cell in cells)
-                cells.forget(cell)  # from here on nobody can come to hold it, or have it looked at again
+                array = next(array for array in self._arrays if cell in array)
+                array.forget(cell)  # from here on nobody can come to hold it, or have it looked at again
             suspects.discard(cell)
             if not self._holders.get(cell):
                 suspects.add(cell)
-                together(partial(suspects.discard, cell), partial(self._holders.pop, cell, None), *cells.taking_out(cell))
+                together(partial(suspects.discard, cell), partial(self._holders.pop, cell, None), *array.taking_out(cell))

@@ -14,7 +14,8 @@ from figwasp import layout
 from figwasp.runtime import arguments
 from figwasp.runtime.arguments import MAX_FUEL
 from figwasp.runtime.once import Once, together
-from figwasp.runtime.platform import linux
+from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.stubs.library import StubLibrary
 from figwasp.runtime.trap import deadline
 
 _WORD: Final = 1 << 64
@@ -43,9 +44,10 @@ class Fuel:
         ask: called with nothing when it is used up; returns how much more there is, None or 0 for nothing.
     """
 
-    __slots__ = ("_asking", "ask")
+    __slots__ = ("_asking", "_stubs", "ask")
 
-    def __init__(self) -> None:
+    def __init__(self, stubs: StubLibrary) -> None:
+        self._stubs = stubs
         self._asking = False
         self.ask: Callable[[], Any] | None = None
 
@@ -59,19 +61,13 @@ class Fuel:
 
     def add(self, store: Contexts, amount: int) -> None:
         """Have this much more."""
-        _hold(store, _total(store) + amount, store.context)
-
-    def absorb(self, store: Contexts, other: Contexts) -> None:
-        """Take over what another store has, whose running contexts belong to this one already."""
-        if other.context not in store.contexts:
-            self.move(other.context, store.context)
-        self.ask = self.ask or other.fuel.ask
+        _putting(store.context, _part(store.context) + amount)()
 
     def move(self, context: int, to: int) -> None:
         """Take the part of a context that is not to be used any more."""
-        part = _part(context)
-        if part:
-            together(_putting(to, _part(to) + part), _putting(context, 0))
+        if linux.read_u64(context + layout.CTX_FUEL):
+            cpython.check_recursion()
+            self._stubs.move_fuel(context, to)
 
     def refill(self, store: Contexts, context: int) -> bool:
         """Have a context go on whose part is less than nothing; return whether it can.

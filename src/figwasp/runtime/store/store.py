@@ -6,232 +6,48 @@ lifetimes. Whatever converts references for a call from Python, or releases them
 
 from __future__ import annotations
 
-import itertools
-import threading
 import weakref
 from array import array
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from figwasp import layout
 from figwasp.errors import Busy, LimitExceeded
 from figwasp.runtime.arguments import STACK_SIZE
 from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.once import Once, together
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.store.externs import Externs
-from figwasp.runtime.store.fuel import Fuel
-from figwasp.runtime.stubs.enter import CLAIM_BUSY
-from figwasp.runtime.trap import deadline, waits, window
+from figwasp.runtime.store.binding import bind, busy, is_running, set_cleanup, thread_of
+from figwasp.runtime.store.linking import Chain, Linked
+from figwasp.runtime.trap import waits, window
 
-__all__ = ["Chain", "Member", "Store"]
+__all__ = ["Chain", "Store"]
 
 _T = TypeVar("_T")
-_NATIVE_MARGIN: Final = 128 << 10
-_ATTEMPTS: Final = 3
+_ATTEMPTS: Final = 8
 _MAX_SPARE: Final = 16
 _LAST: Final = (-1,)
 
-
-class Member(Protocol):
-    """What runs in a store or is used there: an instance, or a table or global that the host has made."""
-
-    def join(self, store: Store) -> None:
-        """Belong to another store from now on."""
+_lost: Final[list[weakref.ref[Chain]]] = []
+"""Calls that an exception has kept from being removed, and which are no more."""
 
 
-class Chain:
-    """A call that may be suspended, for whoever makes it.
+class Store(Linked):
+    """One chain of execution and the instances that share it."""
 
-    Attributes:
-        context: address of its context, the only item; none before it has one and after its end.
-    """
-
-    __slots__ = ("__weakref__", "context")
-
-    def __init__(self) -> None:
-        self.context: list[int] = []
-
-
-class Store:
-    """One chain of execution and the instances that share it.
-
-    Attributes:
-        native: the native runtime it uses.
-        record: address of the store record, which the instances point to.
-        context: address of the context.
-        owner: keeps both.
-        fuel: what metered code in it asks for more when it has run out.
-        stack_size: bytes of its wasm stacks, the most that an instance asks for; 0 when there is no instance yet.
-    """
-
-    _lost_lists: tuple[list[weakref.ref[Chain]], ...] = ()  # as `_lost`, of stores that have become part of this one
-
-    def __init__(self, native: NativeRuntime) -> None:
-        self.native = native
-        record = cpython.raw_calloc(1, layout.STORE_SIZE)
-        self.record: int = record
-
-        spare: list[int] = []
-        self._spare = spare  # contexts for further calls that may be suspended, with their stacks
-        own: list[int] = []
-
-        def release() -> list[Once]:
-            rest: list[Once] = [cpython.freeing(record)]
-            for one in (*own, *spare):
-                native.contexts.assign(one, None)
-                rest += native.stacks.releasing_context(one)
-            return rest
-
-        self.owner = native.owners.make(record, release)
-        context = self.context = native.stacks.take_context(own)
-        linux.write_u64(record + layout.STORE_CONTEXT, context)
-        native.contexts.assign(context, self)
-        self._successor: Store | None = None  # the store this one was merged into, for whoever still has this one in hand
-        self._chains: dict[weakref.ref[Chain], list[int]] = {}  # calls that may be suspended, and the context of each
-        self._lost: list[weakref.ref[Chain]] = []  # calls that are no more; some may have been forgotten already
-        self.fuel = Fuel()
-        self.stack_size = 0
-        self._contexts = [context]  # and those of stores merged into this one while a chain was running there, until it ends
-        self._members: weakref.WeakSet[Member] = weakref.WeakSet()
-        self._joined = 0  # how many members there have been
-        self._externs = Externs(native.owners)
-        self._pinned: list[Owner] = []
-        self._joining: list[Store] = []  # stores that have become part of this one, but not altogether
-
-    # Members
-
-    def add(self, member: Member) -> None:
-        """Have something follow this store when it is merged into another."""
-        self._members.add(member)
-        self._joined += 1
-
-    def add_instance(self, member: Member, stack_size: int) -> None:
-        """Let an instance run in this store, which follows it with its tables and globals; on a stack of that size at least."""
-        self.add(member)
-        self._use_stack(stack_size)
-
-    def _use_stack(self, size: int) -> None:
-        """Have a larger stack from the next call on, if it is larger."""
-        if size > self.stack_size:
-            self.stack_size = size
-            if _is_running(self.context):
-                self.ask_for_cleanup()
-            else:
-                self._have_claimed_anew()
-
-    def _have_claimed_anew(self) -> None:
-        linux.write_u64(self.context + layout.CTX_THREAD_STATE, 0)
-
-    def remove(self, member: Member) -> None:
-        """Forget an instance whose block goes."""
-        self._members.discard(member)
-
-    @property
-    def running(self) -> bool:
-        """Whether a chain is running or suspended in a host function."""
-        return any(map(_is_running, self.contexts))
-
-    @property
-    def contexts(self) -> list[int]:
-        """The contexts that calls may be running on or be suspended in; the first is the one that stays."""
-        return [*self._contexts, *itertools.chain.from_iterable(self._chains.values())]
-
-    @property
-    def under_way(self) -> bool:
-        """Whether a call has begun and not ended, suspended ones included."""
-        self._end_lost_chains()
-        return bool(self._chains) or self.running
-
-    def check_thread(self) -> None:
-        """Make sure that no other thread runs in this store.
-
-        Raises:
-            Busy: one does.
-        """
-        for context in self.contexts:
-            if _is_running(context) and _thread_of(context) != cpython.thread_state():
-                if _thread_of(context) == layout.HELD:
-                    raise Busy("a call by acall has not ended, which takes turns with the event loop: await others by acall too")
-                raise Busy("another thread is running in this store")
-
-    @property
-    def current(self) -> Store:
-        """The store that this one has become part of, or itself."""
-        store = self
-        while store._successor is not None:
-            store = store._successor
-        return store
-
-    def merge(self, other: Store) -> None:
-        """Make one of two stores: an instance of one imports from the other, or calls a function from there.
-
-        Raises:
-            Busy: another thread runs in one of them.
-        """
-        one, two = self.current, other.current
-        if one is not two:
-            one.check_thread()
-            two.check_thread()
-            # The larger one stays, so that many small ones joining a lasting one leave nothing behind, even when they have gone.
-            if one._joined >= two._joined:
-                one._absorb(two)
-            else:
-                two._absorb(one)
-        elif one._joining:
-            one._finish_joining()
-
-    def _absorb(self, other: Store) -> None:
-        """Become what both were, in one step; what depends on it follows, if need be after an exception."""
-        other.owner.hold(self.owner)
-        self._use_stack(other.stack_size)
-        self._joined += other._joined
-        running = [context for context in other._contexts if _is_running(context)]
-        together(
-            partial(self._contexts.extend, running),
-            partial(self._chains.update, other._chains),
-            other._chains.clear,
-            partial(setattr, self, "_lost_lists", (*self._lost_lists, *other._lost_lists, other._lost)),
-            partial(self._spare.extend, other._spare),
-            other._spare.clear,
-            partial(self._pinned.extend, other._pinned),
-            other._pinned.clear,
-            *self._externs.absorbing(other._externs),
-            partial(self._joining.append, other),
-            partial(setattr, other, "_successor", self),
-        )
-        self._finish_joining()
-
-    def _finish_joining(self) -> None:
-        """Have what refers to stores that have become part of this one refer to this one: again, if that has been stopped."""
-        while self._joining:
-            other = self._joining[-1]
-            for one in (self, other):
-                if not _is_running(one.context):
-                    # Whoever claimed this chain must do so again: what is below may be left to that, and there are more chains.
-                    one._have_claimed_anew()
-            for context in self.contexts:
-                self.native.contexts.assign(context, self)
-            self.fuel.absorb(self, other)
-            for member in list(other._members):
-                member.join(self)
-                self._members.add(member)
-            self._externs.absorb_lent(self.owner, self.record, other.record)
-            self.ask_for_cleanup()
-            if other in self._joining:  # else somebody who came between has done all this
-                self._joining.remove(other)
-
-    @property
-    def chains(self) -> list[int]:
-        """The contexts of calls that may be suspended."""
-        return [*itertools.chain.from_iterable(self._chains.values())]
+    # Calls that may be suspended
 
     @property
     def turn(self) -> int:
         """The context of the call that a tick has suspended, and which is the next to run; 0 for none."""
         return next((one for one in self.chains if _has_turn(one)), 0)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a call has begun and not ended, suspended ones included."""
+        self._end_lost_chains()
+        return super().under_way
 
     def add_chain(self, most: int | None, turns: bool) -> Chain:
         """Return a call that may be suspended, with a context: until it ends or goes all that any call brought in stays.
@@ -248,7 +64,7 @@ class Store:
         if most is not None and len(store._chains) >= most:
             raise LimitExceeded(f"{len(store._chains)} calls are under way, and max_acalls is {most}")
         chain = Chain()
-        context = store._chains[weakref.ref(chain, store._lost.append)] = chain.context
+        context = store._chains[weakref.ref(chain, _lost.append)] = chain.context
         try:
             context.extend(map(store._spare.pop, _LAST))
         except IndexError:
@@ -256,33 +72,44 @@ class Store:
         linux.write_u64(context[0] + layout.CTX_WASM_SP, linux.read_u64(context[0] + layout.CTX_STACK_TOP))
         linux.write_u64(context[0] + layout.CTX_TURNS, turns)
         store.native.contexts.assign(context[0], store)
+        while store._successor is not None:  # it may have been too late for whoever merged it
+            store = store._successor
+            store._chains.update(dict.fromkeys(weakref.getweakrefs(chain), context))
+            store.native.contexts.assign(context[0], store)
         return chain
 
     def remove_chain(self, chain: Chain) -> None:
-        """Forget a call that has come to its end."""
-        store = self.current
-        for reference in weakref.getweakrefs(chain):
-            store._end_chain(reference)
+        """Forget a call that has come to its end, in this store and those it has become part of."""
+        references = weakref.getweakrefs(chain)
+        store = self
+        while store._successor is not None:
+            for reference in references:
+                store._chains.pop(reference, None)
+            store = store._successor
+        for reference in references:
+            store._end_chain(reference, chain.context)
         store._trim_spare()
         if store._pinned or store._externs.suspects:
             store.ask_for_cleanup()
             store.clean_up_if_asked()
 
-    def _end_chain(self, reference: weakref.ref[Chain]) -> None:
-        context = self._chains.get(reference)
-        if context:
-            self.fuel.move(context[0], self.context)
-            if _has_turn(context[0]):
-                self.native.stubs.release_turn(context[0], self.context)
-            together(partial(self._chains.pop, reference, None), partial(self._spare.extend, context), context.clear)
+    def _end_chain(self, reference: weakref.ref[Chain], context: list[int]) -> None:
+        if not context:  # it has ended already
+            self._chains.pop(reference, None)
+            return
+        self.fuel.move(context[0], self.context)
+        if _has_turn(context[0]):
+            self.native.stubs.release_turn(context[0], self.context)
+        together(partial(self._chains.pop, reference, None), partial(self._spare.extend, context), context.clear)
 
     def _end_lost_chains(self) -> None:
         """Forget the calls that are no more, for which an exception has kept `remove_chain` from it."""
-        for lost in (self._lost, *self._lost_lists):
-            while lost:
-                self._end_chain(lost[-1])
-                if lost:
-                    lost.pop()
+        for reference in list(_lost) if _lost else ():
+            context = self._chains.get(reference)
+            if context is not None:
+                self._end_chain(reference, context)
+                if reference in _lost:
+                    _lost.remove(reference)
 
     def _trim_spare(self) -> None:
         """Take back the contexts that are too many to be kept."""
@@ -304,42 +131,35 @@ class Store:
             Busy: another thread is running in this store.
             LimitExceeded: no memory for a stack.
         """
-        if self._successor is not None:
-            self.current.claim()
-            return
-        self._end_lost_chains()
-        self.check_thread()
-        self._finish_joining()
-        self.bind(self.context)
-        self.native.stacks.note(self.context)
+        for _ in range(_ATTEMPTS):
+            store = self.current
+            if store._absorbed:
+                store._finish_absorbing()
+            store._end_lost_chains()
+            size = store._bind(store.context, confirmed=False)
+            # Only now can no other thread come in unnoticed: one that is in on another context has to be seen.
+            if store._successor is None:
+                store.check_others()
+                cpython.check_recursion()
+                if self.native.stubs.confirm(store.context, size):
+                    self.native.stacks.note(store.context)
+                    return
+        raise busy(self.current.context)
 
     def bind(self, context: int) -> None:
-        """Bind a context to the calling thread and give it a stack.
+        """Bind a context to the calling thread and give it a stack. Whether another thread runs in the store is to be checked then.
 
         Raises:
             Busy: another thread is running in it.
             LimitExceeded: no memory for a stack.
         """
-        cpython.check_recursion()
-        native = self.native
-        native.handler.check()
-        native.ticker.start()
-        deadline.prepare(native.thread_key)
-        lowest, size = linux.native_stack()
-        on_main = threading.current_thread() is threading.main_thread()
-        room = self.current.stack_size or STACK_SIZE
-        present = native.stacks.size_of(linux.read_u64(context + layout.CTX_STACK_BASE))
+        self._bind(context, confirmed=True)
+
+    def _bind(self, context: int, confirmed: bool) -> int:
+        """Bind a context; return the size of the native stack with which it is to be confirmed, if it has not been."""
         # The stack of a call that may be suspended stays what it is.
-        wanted = present == 0 or (present < room and context == self.context and not _is_running(context))
-        stack = native.stacks.take_stack(room) if wanted else 0
-        limit, above = lowest + _NATIVE_MARGIN, max(size - _NATIVE_MARGIN, 0)
-        before = native.stubs.claim(context, stack, room if wanted else 0, limit, above, int(on_main))
-        if stack:
-            unused = before if linux.read_u64(context + layout.CTX_STACK_BASE) == stack else stack
-            if unused:
-                native.stacks.give_back_stack(unused)
-        if before == CLAIM_BUSY:
-            raise Busy("another thread is running in this store")
+        replace = context == self.context and not is_running(context)
+        return bind(self.native, context, self.current.stack_size or STACK_SIZE, replace, confirmed)
 
     def run(self, work: Callable[[], _T]) -> _T:
         """Call `work` as a part of this thread's chain: other threads find the store busy until it is done.
@@ -350,12 +170,12 @@ class Store:
         cpython.check_recursion()
         guard = self.native.stubs.guard
         for _ in range(_ATTEMPTS):
-            answer: Any = guard(self.current.context, work)
+            answer: Any = guard(self.current.record, work)
             if answer is not NotImplemented:
                 result: _T = answer
                 return result
             self.claim()
-        raise Busy("another thread is running in this store")
+        raise busy(self.current.context)
 
     def interrupt(self) -> bool:
         """Have the calls end that run in this store, with all that they have brought about; return whether there are any.
@@ -364,17 +184,17 @@ class Store:
         """
         cpython.check_recursion()
         store = self.current
-        running = [words for words in map(store.native.stubs.interrupt, store.contexts) if words]
-        for words in running:
-            window.end(words)
-            waits.wake(words)
+        running = [thread for thread in map(store.native.stubs.interrupt, store.contexts) if thread]
+        for thread in running:
+            window.end(thread)
+            waits.wake(thread)
         return bool(running)
 
     @property
     def runs_elsewhere(self) -> bool:
         """Whether a call runs in another thread."""
         here = layout.HELD, cpython.thread_state()
-        return any(_is_running(context) and _thread_of(context) not in here for context in self.contexts)
+        return any(is_running(context) and thread_of(context) not in here for context in self.contexts)
 
     # References
 
@@ -384,15 +204,12 @@ class Store:
         if not any(owner is one for one in store._pinned):
             store._pinned.append(owner)
         store.ask_for_cleanup()
+        if store._successor is not None:  # it may have been too late for whoever merged it
+            store.pin(owner)
 
     def is_pinned(self, owner: Owner) -> bool:
         """Return whether the chain for which an owner was pinned is still running."""
         return any(owner is one for one in self.current._pinned)
-
-    def ask_for_cleanup(self) -> None:
-        """Have `clean_up` called when the outermost entry leaves."""
-        for context in self.current._contexts:
-            _set_cleanup(context, True)
 
     def clean_up_if_asked(self) -> None:
         """Release what can go now, unless a call is running, which will do so."""
@@ -412,15 +229,17 @@ class Store:
         if self._successor is not None:
             self.current.clean_up(leaving)
             return
-        self._finish_joining()
+        if self._absorbed:
+            self._finish_absorbing()
         self._end_lost_chains()
         if leaving != self.context and leaving in self._contexts:
-            self._contexts.remove(leaving)
             self.fuel.move(leaving, self.context)
-        _set_cleanup(leaving, False)
-        if self._chains or any(context != leaving and _is_running(context) for context in self._contexts):
+            self._contexts.pop(leaving, None)
+        set_cleanup(leaving, False)
+        others = self.contexts if self._absorbed else self._contexts
+        if self._chains or any(context != leaving and is_running(context) for context in others):
             return
-        _set_cleanup(self.context, False)
+        set_cleanup(self.context, False)
         if self.native.stacks.size_of(linux.read_u64(self.context + layout.CTX_STACK_BASE)) < self.stack_size:
             self._have_claimed_anew()
         self._pinned.clear()
@@ -431,6 +250,11 @@ class Store:
         store = self.current
         cell = store._externs.put(value, store.owner, store.record)
         store.ask_for_cleanup()
+        while store._successor is not None:  # it may have been too late for whoever merged it
+            last, store = store, store._successor
+            store._externs.share(last._externs, store.owner)
+            store._externs.suspects.add(cell)
+            store.ask_for_cleanup()
         return cell
 
     def extern_from_bits(self, bits: int) -> object:
@@ -455,27 +279,10 @@ class Store:
         swap = partial(self.native.stubs.swap, place, new.buffer_info()[0], old.buffer_info()[0], 8 * len(cells))
         self.exchange_externs(cells, old, swap)
 
-    def refuel(self, context: int) -> bool:
-        """Return whether a context whose fuel is used up may go on."""
-        return self.fuel.refill(self, context)
-
 
 def _nothing() -> None:
     """Do nothing, for the sake of what `run` does afterwards."""
 
 
-def _is_running(context: int) -> bool:
-    return linux.read_u64(context + layout.CTX_DEPTH) != 0
-
-
 def _has_turn(context: int) -> bool:
     return linux.read_u64(context + layout.CTX_TURN) == layout.TURN_TAKEN
-
-
-def _thread_of(context: int) -> int:
-    return linux.read_u64(context + layout.CTX_THREAD_STATE)
-
-
-def _set_cleanup(context: int, wanted: bool) -> None:
-    # One byte: compiled code of another thread may be changing the flags beside it.
-    linux.write_u8(context + layout.CTX_FLAGS + 1, wanted * (layout.FLAG_CLEANUP >> 8))

@@ -11,13 +11,11 @@ from figwasp.codegen.mach import NONE, STACK
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Call, Func, Value
 from figwasp.ir.types import CELL, I64
-from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.builder import Stub
 from figwasp.runtime.stubs.hooks import Hooks
 from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
 
 RAW_DEEP: Final = 1  # what `raw` answers when the native stack is too deep
-CLAIM_BUSY: Final = 1  # what `claim` answers when another thread runs
 RAW_BUSY: Final = 2  # and when the chain is not this thread's
 
 
@@ -51,29 +49,10 @@ def context_of(e: Stub, callable_: Value) -> Value:
     return e.get(e.get(e.get(callable_, FUNC_STORE), 0), layout.STORE_CONTEXT)
 
 
-def _leave(e: Stub, context: Value, result: Value, hooks: Hooks) -> None:
+def leave(e: Stub, context: Value, result: Value, hooks: Hooks) -> None:
     """End an entry that was counted before: return the result, a new reference, or 0 with an exception set."""
     e.add_depth(context, -1)
     e.ret([e.c(hooks.leave, [context, result])])
-
-
-def guard(hooks: Hooks) -> Func:
-    """Build (context, work) -> what the callable `work` returns, called as a part of the chain, or 0 with an exception set.
-
-    NotImplemented when the chain is not this thread's.
-    """
-    e = Stub("guard", bytes([I64] * 2), bytes([I64]), CONV_C)
-    context, work = e.params
-    busy = e.new()
-    thread = e.c("PyThreadState_Get", [])
-    e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), busy)
-    e.add_depth(context, 1)
-    _leave(e, context, e.vectorcall(work, []), hooks)
-    e.at(busy)
-    answer = e.word(id(NotImplemented))
-    e.c("Py_IncRef", [answer], ops.VOID)
-    e.ret([answer])
-    return e.func
 
 
 def slow(hooks: Hooks) -> Func:
@@ -111,7 +90,7 @@ def slow(hooks: Hooks) -> Func:
     e.c(hooks.trim, [])
     e.jump(whole)
     e.at(whole)
-    _leave(e, context, result, hooks)
+    leave(e, context, result, hooks)
     e.at(busy)
     e.ret([e.vectorcall(e.word(hooks.refuse_busy), [])])
     e.at(dead)
@@ -301,6 +280,7 @@ def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
     busy = e.new()
     thread = e.c("PyThreadState_Get", [])
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), busy)
+    e.split(e.equals(e.get(context, layout.CTX_NATIVE_SIZE), 0), busy)  # it has not been confirmed
     check_native_stack(e, context, deep)
     values = e.load_values(params, buffer)
     outcome = cross(e, params, results, reference, context, values)
@@ -317,64 +297,4 @@ def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
     e.ret([e.word(RAW_DEEP)])
     e.at(busy)
     e.ret([e.word(RAW_BUSY)])
-    return e.func
-
-
-def claim(key: int) -> Func:
-    """Build (context, stack, its size, lowest native stack pointer, native stack size, on main thread) -> address.
-
-    It is one step for other Python threads: they find the chain bound to one thread with all that belongs to it. The stack is used
-    when it is larger than that of the context, which is the answer then and may be 0; CLAIM_BUSY when another thread runs.
-
-    Args:
-        key: under which the thread has its words.
-    """
-    e = Stub("claim", bytes([I64] * 6), bytes([I64]), CONV_C)
-    context, base, room, lowest, size, main = e.params
-    thread = e.c("PyThreadState_Get", [])
-    other = e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread])
-    running = e.emit(ops.I64_NE, [e.get(context, layout.CTX_DEPTH), e.word(0)])
-    busy = e.new()
-    e.split(e.emit(ops.I32_AND, [other, running]), busy)
-    equipped = e.new()
-    before = e.get(context, layout.CTX_STACK_BASE)
-    below = e.emit(ops.I64_SUB, [e.get(context, layout.CTX_STACK_TOP), before])
-    larger = e.emit(ops.I64_GT_U, [room, e.emit(ops.I64_ADD, [below, e.word(layout.STACK_ABOVE)])])
-    e.when(e.emit(ops.I32_AND, [larger, e.equals(e.get(context, layout.CTX_DEPTH), 0)]), equipped)
-    top = e.emit(ops.I64_SUB, [e.emit(ops.I64_ADD, [base, room]), e.word(layout.STACK_ABOVE)])
-    e.put(base, context, layout.CTX_STACK_BASE)
-    e.put(top, context, layout.CTX_STACK_TOP)
-    e.put(top, context, layout.CTX_WASM_SP)
-    e.put(e.emit(ops.I64_ADD, [base, e.word(layout.STACK_HEADROOM)]), context, layout.CTX_REAL_LIMIT)
-    e.jump(equipped)
-    e.at(equipped)
-    e.put(lowest, context, layout.CTX_NATIVE_LIMIT)
-    e.put(size, context, layout.CTX_NATIVE_SIZE)
-    e.put(main, context, layout.CTX_MAIN_THREAD)
-    e.put(thread, context, layout.CTX_THREAD_STATE)
-    words = e.c(linux.symbol("pthread_getspecific"), [e.const(ops.I32, key)])
-    e.put(words, context, layout.CTX_THREAD_WORDS)
-    # The first check finds a tick, which wakes the ticker if it sleeps.
-    e.put(e.word(-1), context, layout.CTX_STACK_LIMIT)
-    e.ret([before])
-    e.at(busy)
-    e.ret([e.word(CLAIM_BUSY)])
-    return e.func
-
-
-def strip() -> Func:
-    """Build (context) -> the lowest address of its stack, which it has no more, or 0 when it is in use or has none.
-
-    One step for other threads: they find the chain unclaimed afterwards.
-    """
-    e = Stub("strip", bytes([I64]), bytes([I64]), CONV_C)
-    context = e.params[0]
-    used = e.new()
-    e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_DEPTH), e.word(0)]), used)
-    base = e.get(context, layout.CTX_STACK_BASE)
-    for offset in (layout.CTX_STACK_BASE, layout.CTX_STACK_TOP, layout.CTX_WASM_SP, layout.CTX_THREAD_STATE):
-        e.put(e.word(0), context, offset)
-    e.ret([base])
-    e.at(used)
-    e.ret([e.word(0)])
     return e.func

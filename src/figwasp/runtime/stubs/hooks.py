@@ -65,6 +65,7 @@ class Hooks:
         explain_trap, finish_chain, refuse_cleared, claim_chain, refuse_busy, end_listened_calls, trim_traceback: PyObject* of the
             callbacks of these names.
         leave, fail, trim: addresses of the code of `stubs.leave.leave`, `fail` and `trim`.
+        interrupts: of the word that counts interrupted contexts.
         settle, slow: of `stubs.enter.settle` and `slow`.
     """
 
@@ -74,6 +75,7 @@ class Hooks:
         "explain_trap",
         "fail",
         "finish_chain",
+        "interrupts",
         "leave",
         "refuse_busy",
         "refuse_cleared",
@@ -83,7 +85,8 @@ class Hooks:
         "trim_traceback",
     )
 
-    def __init__(self, callbacks: Callbacks) -> None:
+    def __init__(self, callbacks: Callbacks, interrupts: int) -> None:
+        self.interrupts = interrupts
         self.explain_trap = id(callbacks.explain_trap)
         self.finish_chain = id(callbacks.finish_chain)
         self.refuse_cleared = id(callbacks.refuse_cleared)

@@ -339,6 +339,23 @@ class FaultFront:
         self.present = present
 
 
+class Ends:
+    """Where ticks find out that calls have to end.
+
+    Attributes:
+        key: under which native threads have their deadlines, each in a word of its own (`linux.thread_key`).
+        pending: address of the word that counts interrupted contexts.
+        interrupted: address of `steps.interrupted`.
+    """
+
+    __slots__ = ("interrupted", "key", "pending")
+
+    def __init__(self, key: int, pending: int, interrupted: int) -> None:
+        self.key = key
+        self.pending = pending
+        self.interrupted = interrupted
+
+
 def keep_in_front(front: FaultFront) -> Func:
     """Build () -> 0: put one of our fault handlers in front unless one is."""
     e = Stub("keep_in_front", b"", bytes([I64]), CONV_C)
@@ -379,7 +396,7 @@ def followed(function: int, keep: int) -> Func:
     return e.func
 
 
-def tick(parked: int, wake: int, front: FaultFront, suspend: int) -> Func:
+def tick(parked: int, wake: int, front: FaultFront, ends: Ends, suspend: int) -> Func:
     """Build (context, stack pointer) -> status, called from the tick stub on the native stack.
 
     The stack pointer went below the context's limit: either the wasm stack is used up, or the ticker has raised the limit. The
@@ -389,6 +406,7 @@ def tick(parked: int, wake: int, front: FaultFront, suspend: int) -> Func:
         parked: address of the word that is 1 while the ticker sleeps.
         wake: address of the native function that wakes it.
         front: how to keep the fault handler in front.
+        ends: where it finds out that the call has to end.
         suspend: `sequences.SUSPEND`.
     """
     e = Stub("tick", bytes([I64, I64]), bytes([I64]), CONV_C)
@@ -407,9 +425,8 @@ def tick(parked: int, wake: int, front: FaultFront, suspend: int) -> Func:
     e.at(awake)
     e.c(e.get(e.word(front.handler), 16), [])
     interrupted, expired = e.new(), e.new()
-    words = e.get(context, layout.CTX_THREAD_WORDS)
-    e.split(e.emit(ops.I64_NE, [e.get(words, layout.THREAD_INTERRUPTS), e.word(0)]), interrupted)
-    _check_deadline(e, e.get(words, layout.THREAD_DEADLINE), expired)
+    _check_interrupts(e, context, ends, interrupted)
+    _check_deadline(e, ends, expired)
     _give_turn(e, context, failed, suspend)
     _run_signal_handlers(e, context, ticks, failed)
     e.put8(layout.FLAG_GIL_RELEASED, context, layout.CTX_FLAGS)
@@ -431,9 +448,22 @@ def tick(parked: int, wake: int, front: FaultFront, suspend: int) -> Func:
     return e.func
 
 
-def _check_deadline(e: Stub, deadline: Value, expired: Block) -> None:
+def _check_interrupts(e: Stub, context: Value, ends: Ends, interrupted: Block) -> None:
+    """Go to `interrupted` when a call of the thread is, this one or one that has brought it about."""
+    none = e.new()
+    e.unless_zero(e.get(e.word(ends.pending), 0), none)
+    found = e.c(ends.interrupted, [e.get(context, layout.CTX_THREAD_STATE)])
+    e.split(e.emit(ops.I64_NE, [found, e.word(0)]), interrupted)
+    e.jump(none)
+    e.at(none)
+
+
+def _check_deadline(e: Stub, ends: Ends, expired: Block) -> None:
     """Go to `expired` when the deadline of the thread has passed, whoever holds the GIL."""
     none = e.new()
+    word = e.c(linux.symbol("pthread_getspecific"), [e.const(I32, ends.key)])
+    e.unless_zero(word, none)
+    deadline = e.get(word, 0)
     e.unless_zero(deadline, none)
     time = e.emit(ops.FRAME_AREA, [], 16)
     e.c(linux.symbol("clock_gettime"), [e.const(I32, linux.CLOCK_MONOTONIC), time])

@@ -177,7 +177,7 @@ def leave(hooks: Hooks) -> Func:
     e.c("PyErr_Restore", [e.get(saved, offset) for offset in (0, 8, 16)], ops.VOID)
     e.jump(done)
     e.at(done)
-    end_interrupt(e, context)
+    end_interrupt(e, context, hooks)
     good, nothing = e.new(), e.new()
     e.split(e.equals(e.c("PyErr_Occurred", []), 0), good)
     e.unless_zero(result, nothing)
@@ -190,14 +190,14 @@ def leave(hooks: Hooks) -> Func:
     return e.func
 
 
-def end_interrupt(e: Stub, context: Value) -> None:
+def end_interrupt(e: Stub, context: Value, hooks: Hooks) -> None:
     """Take note that an interrupted chain has come to its end, if it has."""
     rest = e.new()
     interrupted = e.emit(ops.I32_AND, [e.get32(context, layout.CTX_FLAGS), e.const(I32, layout.FLAG_INTERRUPTED)])
     over = e.equals(e.get(context, layout.CTX_DEPTH), 0)
     e.when(e.emit(ops.I32_AND, [e.emit(ops.I32_NE, [interrupted, e.const(I32, 0)]), over]), rest)
     e.put8(0, context, layout.CTX_FLAGS + 3)
-    words = e.get(context, layout.CTX_THREAD_WORDS)
-    e.put(e.emit(ops.I64_SUB, [e.get(words, layout.THREAD_INTERRUPTS), e.word(1)]), words, layout.THREAD_INTERRUPTS)
+    pending = e.word(hooks.interrupts)
+    e.put(e.emit(ops.I64_SUB, [e.get(pending, 0), e.word(1)]), pending, 0)
     e.jump(rest)
     e.at(rest)

@@ -3,8 +3,8 @@
 What is kept is published last, by one operation of a dict or one word of memory: an exception before that means that it is made
 once more, and of two threads that make the same one at a time both get good ones.
 
-In: what they refer to: hooks, statics, the key of threads' words. Out: addresses, by function type where a stub is made for one.
-Two sequences written by hand switch stacks (`sequences` below `codegen`); all others are IR.
+In: what they refer to: hooks, statics, the key of deadlines. Out: addresses, by function type where a stub is made for one. Two
+sequences written by hand switch stacks (`sequences` below `codegen`); all others are IR.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from figwasp.ir.func import Func
 from figwasp.runtime.code.ranges import CodeRange, CodeTable
 from figwasp.runtime.platform import codespace, linux, perfmap
 from figwasp.runtime.platform.statics import Statics
-from figwasp.runtime.stubs import enter, host, leave, objects, refs, steps, suspend
+from figwasp.runtime.stubs import claim, enter, host, leave, objects, refs, steps, suspend
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, ir_kinds
 from figwasp.runtime.stubs.hooks import Callbacks, Hooks
@@ -48,6 +48,8 @@ _RAW: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_
 _GUARD: Final = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_uint64, ctypes.py_object)
 _ONE: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64)
 _TWO: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 2)
+_THREE: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 3)
+_HOLD: Final = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_uint64, ctypes.c_uint64, ctypes.py_object)
 _STEP: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
 _START: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
 _RESUME: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 5)
@@ -62,7 +64,8 @@ class StubLibrary:
         sequences: the machine's code written by hand.
         returned: the return address at which a walk over wasm frames ends.
         unwind: where a trap leaves wasm.
-        claim: binds a chain to the calling thread (`stubs.enter.claim`).
+        interrupted: says whether calls of a thread are interrupted (`stubs.steps.interrupted`).
+        claim, confirm: bind a context to the calling thread (`stubs.claim`).
     """
 
     def __init__(
@@ -84,14 +87,15 @@ class StubLibrary:
         self._switches = [0] * STUB_COUNT
         self._builtin_cells = space.data_chunk(8 * builtins.COUNT).start
         self._boxes = Boxes(self.compile)
-        hooks = self.hooks = Hooks(callbacks)
+        hooks = self.hooks = Hooks(callbacks, statics.interrupts)
         hooks.leave = self.compile(leave.leave(hooks))
         hooks.trim = self.compile(leave.trim(hooks))
         hooks.fail = self.compile(leave.fail(hooks))
         hooks.settle = self.compile(enter.settle(hooks))
         hooks.slow = self.compile(enter.slow(hooks))
-        self._make_switches()
-        self.claim: Callable[[int, int, int, int, int, int], int] = _CLAIM(self.compile(enter.claim(thread_key)))
+        self._make_switches(thread_key)
+        self.claim: Callable[[int, int, int, int, int, int], int] = _CLAIM(self.compile(claim.claim()))
+        self.confirm: Callable[[int, int], int] = _TWO(self.compile(claim.confirm()))
 
     # Code
 
@@ -114,11 +118,14 @@ class StubLibrary:
         self._region.write(address, data)
         return address
 
-    def _make_switches(self) -> None:
+    def _make_switches(self, thread_key: int) -> None:
         s = self._statics
         wake = self.put(self.sequences.wake(s.parked, linux.SYS_FUTEX))
         front = host.FaultFront(s.handler, s.previous_handler, s.our_action, s.present_action)
-        linux.write_u64(s.tick, self.compile(host.tick(s.parked, wake, front, SUSPEND)))
+        interrupted = self.compile(steps.interrupted(s.contexts, s.contexts_used))
+        self.interrupted: Callable[[int], int] = _ONE(interrupted)
+        ends = host.Ends(thread_key, s.interrupts, interrupted)
+        linux.write_u64(s.tick, self.compile(host.tick(s.parked, wake, front, ends, SUSPEND)))
         compile_ = self.compile(host.compile_on_call(id(self._callbacks.compile), self.hooks.refuse_cleared))
         switches = self.sequences.switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, s.tick, s.fuel, compile_)
         base = self.put(switches.data)
@@ -190,19 +197,44 @@ class StubLibrary:
         return _STEP(self.compile(steps.swap(linux.symbol("memcpy"))))
 
     @cached_property
+    def raise_to(self) -> Callable[[int, int], int]:
+        """What raises a number (`stubs.steps.raise_to`)."""
+        return _TWO(self.compile(steps.raise_to()))
+
+    @cached_property
+    def lend(self) -> Callable[[int, int, int], int]:
+        """What gives cells to stubs (`stubs.steps.lend`)."""
+        return _THREE(self.compile(steps.lend()))
+
+    @cached_property
+    def move_lent(self) -> Callable[[int, int], int]:
+        """What gives the cells of one store to another (`stubs.steps.move_lent`)."""
+        return _TWO(self.compile(steps.move_lent()))
+
+    @cached_property
+    def move_fuel(self) -> Callable[[int, int], int]:
+        """What gives the fuel of one context to another (`stubs.steps.move_fuel`)."""
+        return _TWO(self.compile(steps.move_fuel()))
+
+    @cached_property
     def guard(self) -> Callable[[int, Callable[[], Any]], Any]:
-        """What calls something as a part of a chain (`stubs.enter.guard`)."""
-        return _GUARD(self.compile(enter.guard(self.hooks)))
+        """What calls something as a part of a chain (`stubs.claim.guard`)."""
+        return _GUARD(self.compile(claim.guard(self.hooks)))
+
+    @cached_property
+    def hold(self) -> Callable[[int, int, Callable[[], Any]], Any]:
+        """What calls something while no other thread runs on two contexts (`stubs.claim.hold`)."""
+        return _HOLD(self.compile(claim.hold(self.hooks)))
 
     @cached_property
     def strip(self) -> Callable[[int], int]:
-        """What takes the stack of a context that is idle (`stubs.enter.strip`)."""
-        return _ONE(self.compile(enter.strip()))
+        """What takes the stack of a context that is idle (`stubs.claim.strip`)."""
+        return _ONE(self.compile(claim.strip()))
 
     @cached_property
     def interrupt(self) -> Callable[[int], int]:
         """What has the calls end that run on a context (`stubs.steps.interrupt`)."""
-        return _ONE(self.compile(steps.interrupt()))
+        return _ONE(self.compile(steps.interrupt(self._statics.interrupts)))
 
     @cached_property
     def release_turn(self) -> Callable[[int, int], int]:

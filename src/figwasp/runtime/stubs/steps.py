@@ -57,6 +57,19 @@ def exchange_reference() -> Func:
     return e.func
 
 
+def raise_to() -> Func:
+    """Build (place, number) -> 0: the number in a place is at least that large (unsigned)."""
+    e = Stub("step.raise_to", bytes([I64] * 2), bytes([I64]), CONV_C)
+    place, number = e.params
+    enough = e.new()
+    e.when(e.emit(ops.I64_LT_U, [e.get(place, 0), number]), enough)
+    e.put(number, place, 0)
+    e.jump(enough)
+    e.at(enough)
+    e.ret([e.word(0)])
+    return e.func
+
+
 def swap(memcpy: int) -> Func:
     """Build (place, new, old, size) -> 0: copy what is in a place to `old` and what is in `new` to the place."""
     e = Stub("step.swap", bytes([I64] * 4), bytes([I64]), CONV_C)
@@ -67,24 +80,122 @@ def swap(memcpy: int) -> Func:
     return e.func
 
 
-def interrupt() -> Func:
-    """Build (context) -> the address of the words of the thread that runs it, its calls to be ended; 0 when none does."""
+# Externref cells that stubs may take: a list of a store's record, linked through the states of the cells.
+
+
+def lend() -> Func:
+    """Build (store record, first cell, last cell) -> 0: put free cells, which are linked, on the list of a record."""
+    e = Stub("step.lend", bytes([I64] * 3), bytes([I64]), CONV_C)
+    record, first, last = e.params
+    e.put(e.get(record, layout.STORE_FREE_EXTERN), last, layout.EXTERN_STATE)
+    e.put(first, record, layout.STORE_FREE_EXTERN)
+    e.ret([e.word(0)])
+    return e.func
+
+
+def move_lent() -> Func:
+    """Build (store record, another one) -> 0: put all cells on the list of one on that of the other."""
+    e = Stub("step.move_lent", bytes([I64] * 2), bytes([I64]), CONV_C)
+    source, target = e.params
+    loop, end, nothing = e.new(), e.new(), e.new()
+    first = e.get(source, layout.STORE_FREE_EXTERN)
+    e.split(e.equals(first, 0), nothing)
+    e.jump(loop, [first])
+    e.at(loop)
+    cell = e.func.new_param(loop, I64)
+    following = e.get(cell, layout.EXTERN_STATE)
+    more = e.new()
+    e.brif(e.equals(following, 0), end, more)
+    e.at(more)
+    e.jump(loop, [following])
+    e.at(end)
+    e.put(e.get(target, layout.STORE_FREE_EXTERN), cell, layout.EXTERN_STATE)
+    e.put(first, target, layout.STORE_FREE_EXTERN)
+    e.put(e.word(0), source, layout.STORE_FREE_EXTERN)
+    e.jump(nothing)
+    e.at(nothing)
+    e.ret([e.word(0)])
+    return e.func
+
+
+# Fuel
+
+
+def move_fuel() -> Func:
+    """Build (context, another one) -> 0: the other one gets the fuel of the first, and has at most as much as counts (signed)."""
+    e = Stub("step.move_fuel", bytes([I64] * 2), bytes([I64]), CONV_C)
+    source, target = e.params
+    one, two = e.get(source, layout.CTX_FUEL), e.get(target, layout.CTX_FUEL)
+    both = e.emit(ops.I64_ADD, [one, two])
+    changed = [e.emit(ops.I64_XOR, [both, one]), e.emit(ops.I64_XOR, [both, two])]
+    over = e.emit(ops.I64_LT_S, [e.emit(ops.I64_AND, changed), e.word(0)])  # only amounts above 0 are that large
+    e.put(e.word(0), source, layout.CTX_FUEL)
+    e.put(e.emit(ops.SELECT, [e.word(2**63 - 1), both, over], 0, I64), target, layout.CTX_FUEL)
+    e.ret([e.word(0)])
+    return e.func
+
+
+# Interrupts and turns
+
+
+def interrupt(pending: int) -> Func:
+    """Build (context) -> the PyThreadState of the thread that runs it, whose calls are to end; 0 when none does.
+
+    Args:
+        pending: address of the word that counts interrupted contexts.
+    """
     e = Stub("step.interrupt", bytes([I64]), bytes([I64]), CONV_C)
     context = e.params[0]
     idle, known = e.new(), e.new()
+    thread = e.get(context, layout.CTX_THREAD_STATE)
     e.split(e.equals(e.get(context, layout.CTX_DEPTH), 0), idle)
-    e.split(e.equals(e.get(context, layout.CTX_THREAD_STATE), layout.HELD), idle)
-    words = e.get(context, layout.CTX_THREAD_WORDS)
+    e.split(e.equals(thread, layout.HELD), idle)
     flag = e.emit(ops.I32_AND, [e.get32(context, layout.CTX_FLAGS), e.const(I32, layout.FLAG_INTERRUPTED)])
     e.when(e.emit(ops.I32_EQZ, [flag]), known)
     e.put8(layout.FLAG_INTERRUPTED >> 24, context, layout.CTX_FLAGS + 3)
-    e.put(e.emit(ops.I64_ADD, [e.get(words, layout.THREAD_INTERRUPTS), e.word(1)]), words, layout.THREAD_INTERRUPTS)
+    count = e.word(pending)
+    e.put(e.emit(ops.I64_ADD, [e.get(count, 0), e.word(1)]), count, 0)
     e.jump(known)
     e.at(known)
     e.put(e.word(-1), context, layout.CTX_STACK_LIMIT)  # a tick at once
-    e.ret([words])
+    e.ret([thread])
     e.at(idle)
     e.ret([e.word(0)])
+    return e.func
+
+
+def interrupted(contexts: int, used: int) -> Func:
+    """Build (PyThreadState) -> 1 when a context that a thread runs is interrupted, else 0. It may be called without the GIL.
+
+    Args:
+        contexts: address of the word that holds the address of the first context.
+        used: of the word that holds their number.
+    """
+    e = Stub("step.interrupted", bytes([I64]), bytes([I64]), CONV_C)
+    thread = e.params[0]
+    loop, end, found = e.new(), e.new(), e.new()
+    loop.loop = True
+    first = e.get(e.word(contexts), 0)
+    size = e.emit(ops.I64_MUL, [e.get(e.word(used), 0), e.word(layout.CTX_SIZE)])
+    beyond = e.emit(ops.I64_ADD, [first, size])
+    e.jump(loop, [first])
+    e.at(loop)
+    context = e.func.new_param(loop, I64)
+    body = e.new()
+    e.brif(e.emit(ops.I64_EQ, [context, beyond]), end, body)
+    e.at(body)
+    mine = e.emit(ops.I64_EQ, [e.get(context, layout.CTX_THREAD_STATE), thread])
+    runs = e.emit(ops.I64_NE, [e.get(context, layout.CTX_DEPTH), e.word(0)])
+    flag = e.emit(ops.I32_AND, [e.get32(context, layout.CTX_FLAGS), e.const(I32, layout.FLAG_INTERRUPTED)])
+    flagged = e.emit(ops.I32_NE, [flag, e.const(I32, 0)])
+    following = e.new()
+    e.brif(e.emit(ops.I32_AND, [e.emit(ops.I32_AND, [mine, runs]), flagged]), found, following)
+    e.at(following)
+    e.jump(loop, [e.emit(ops.I64_ADD, [context, e.word(layout.CTX_SIZE)])])
+    e.at(end)
+    e.ret([e.word(0)])
+    e.at(found)
+    e.ret([e.word(1)])
     return e.func
 
 

@@ -110,7 +110,7 @@ class _Swap:
         e, context = self._e, self._context
         e.take_gil(context)
         e.add_depth(context, -1)
-        end_interrupt(e, context)  # a call that is suspended hears of it otherwise
+        end_interrupt(e, context, hooks)  # a call that is suspended hears of it otherwise
         e.put(self._present, self._record, layout.STORE_CONTEXT)
         trap = e.get32(context, layout.CTX_TRAP_CODE)
         stopped = e.new()

@@ -1,14 +1,14 @@
 """Floor 4: when the calls of a thread have to end: their deadlines, and interrupts from outside.
 
-In: seconds; the key under which native threads have words of their own (`layout.THREAD_*`). Out: a time of the monotonic clock and
-a number of interrupts, where the ticks of compiled code (`stubs.host.tick`) and whatever is Python and may take long find them.
+In: seconds; the key under which native threads have words of their own. Out: a time of the monotonic clock in such a word, and
+interrupts, where the ticks of compiled code (`stubs.host.tick`) and whatever is Python and may take long find them.
 
 Theory of operation. A deadline is the thread's: it holds for all that a call brings about, also in stores that a host function
 calls into. Ticks find it in a word that is the native thread's own, whatever store they run in and whatever other threads do.
 
-An interrupt is a context's: its outermost call is to end, with all that it has brought about. The thread's other word counts those
-that are under way. Whatever a thread is doing it does for the innermost of its calls, so a count that is not 0 is reason enough to
-end that. `stubs.steps.interrupt` counts, `stubs.leave` takes away.
+An interrupt is a context's: its outermost call is to end, with all that it has brought about. `stubs.steps.interrupt` sets a flag
+there and counts those that have it, `stubs.leave` takes that away. Whatever a thread is doing it does for the innermost of its
+calls; so when there are any, it looks whether a context that it runs has the flag.
 """
 
 from __future__ import annotations
@@ -19,30 +19,39 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from figwasp import layout
 from figwasp.errors import TRAP_INTERRUPTED, TRAP_MESSAGES, TRAP_TIMEOUT, Interrupted, Timeout, Trap
 from figwasp.runtime.platform import cpython, linux
 
-__all__ = ["after", "check", "due", "enter", "prepare", "reason", "words"]
+__all__ = ["after", "check", "due", "enter", "follow", "reason"]
 
 
 class _Current(threading.local):
-    """Of a thread: when its running calls have to end.
+    """Of a thread: when its running calls have to end, in nanoseconds of the monotonic clock; 0 for never.
 
     Attributes:
-        due: in nanoseconds of the monotonic clock; 0 for never.
-        until: the same, for ticks.
-        interrupts: how many interrupts are under way.
-        words: address of the two words; 0 before its first call.
+        due: the time, for Python.
+        until: the same, for ticks; None before its first call with a deadline.
     """
 
     due = 0
-    until = ctypes.c_uint64()
-    interrupts = ctypes.c_uint64()
-    words = 0
+    until: ctypes.c_uint64 | None = None
 
 
 _current: Final = _Current()
+_pending = ctypes.c_uint64()
+_interrupted: Callable[[int], int]
+
+
+def follow(pending: int, interrupted: Callable[[int], int]) -> None:
+    """Heed interrupts from now on: those of the process's native runtime.
+
+    Args:
+        pending: address of the word that counts interrupted contexts.
+        interrupted: says of a PyThreadState whether it runs one of them.
+    """
+    global _pending, _interrupted
+    _interrupted = interrupted
+    _pending = linux.word(pending)
 
 
 def after(timeout: float | None) -> int:
@@ -55,28 +64,6 @@ def due() -> int:
     return _current.due
 
 
-def words() -> int:
-    """Return the address of this thread's words; 0 before its first call."""
-    return _current.words
-
-
-def prepare(key: int) -> None:
-    """Have words for this thread.
-
-    Args:
-        key: under which threads have theirs.
-
-    Raises:
-        MemoryError: there is no room for them.
-    """
-    current = _current
-    if not current.words:
-        words = linux.thread_words(key, layout.THREAD_SIZE)
-        current.until = linux.word(words + layout.THREAD_DEADLINE)
-        current.interrupts = linux.word(words + layout.THREAD_INTERRUPTS)
-        current.words = words
-
-
 def check() -> None:
     """Do nothing while the running calls of this thread may go on.
 
@@ -84,14 +71,21 @@ def check() -> None:
         Interrupted: one of them is to end.
         Timeout: they have no time left.
     """
-    current = _current
-    if current.interrupts.value or (current.due and time.monotonic_ns() >= current.due):
-        raise reason()
+    if _pending.value and _is_interrupted():
+        raise Interrupted(TRAP_MESSAGES[TRAP_INTERRUPTED])
+    if _current.due and time.monotonic_ns() >= _current.due:
+        raise Timeout(TRAP_MESSAGES[TRAP_TIMEOUT])
+
+
+def _is_interrupted() -> bool:
+    """Return whether a call that this thread runs is to end."""
+    cpython.check_recursion()
+    return bool(_interrupted(cpython.thread_state()))
 
 
 def reason() -> Trap:
-    """Return why the running calls of this thread have to end."""
-    if _current.interrupts.value:
+    """Return why the running calls of this thread have to end, which they have."""
+    if _pending.value and _is_interrupted():
         return Interrupted(TRAP_MESSAGES[TRAP_INTERRUPTED])
     return Timeout(TRAP_MESSAGES[TRAP_TIMEOUT])
 
@@ -102,7 +96,7 @@ def enter(key: int, end: int, entry: Callable[..., int], *args: int) -> int:
     The earlier time holds where calls are nested.
 
     Args:
-        key: under which threads have their words.
+        key: under which threads have their deadlines.
         end: nanoseconds of the monotonic clock.
         entry: what to call.
         args: what it gets.
@@ -117,8 +111,9 @@ def enter(key: int, end: int, entry: Callable[..., int], *args: int) -> int:
         end = outer
     elif not end:
         return entry(*args)
-    prepare(key)
     until = current.until
+    if until is None:
+        until = current.until = linux.word(linux.thread_word(key))
     # Assignments alone let no interrupt in between.
     try:
         until.value = current.due = end

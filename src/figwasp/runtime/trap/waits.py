@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Mapping
 from typing import Final
 
-from figwasp.runtime.platform import linux
+from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.trap import deadline
 
 __all__ = ["wait", "wake"]
@@ -52,16 +52,16 @@ class _Own(threading.local):
 
 _own: Final = _Own()
 _events: Final[dict[int, weakref.ref[_Event]]] = {}
-"""The events of threads, by the addresses of their words."""
+"""The events of threads, by their PyThreadStates."""
 
 
-def wake(words: int) -> None:
+def wake(thread: int) -> None:
     """Have a thread look why it is woken, if it waits.
 
     Args:
-        words: address of its words.
+        thread: its PyThreadState.
     """
-    reference = _events.get(words)
+    reference = _events.get(thread)
     event = None if reference is None else reference()
     if event is not None:
         linux.set_event(event.host)
@@ -120,9 +120,7 @@ def _event() -> _Event | None:
         except OSError:
             return None
         _own.event = event
-    words = deadline.words()
-    if words:
-        _events[words] = weakref.ref(event)
+    _events[cpython.thread_state()] = weakref.ref(event)
     return event
 
 

@@ -36,16 +36,16 @@ class _Window:
         closed: whether nothing will be raised any more.
     """
 
-    __slots__ = ("_done", "_end", "_fired", "_ident", "_lock", "_outer", "_words", "closed", "over")
+    __slots__ = ("_done", "_end", "_fired", "_ident", "_lock", "_outer", "_thread", "closed", "over")
 
     def __init__(self) -> None:
         self._end = deadline.due()
-        self._words = deadline.words()
+        self._thread = cpython.thread_state()
         self._ident = threading.get_ident()
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._fired = False
-        self._outer = _open.get(self._words)  # a signal handler may have called wasm
+        self._outer = _open.get(self._thread)  # a signal handler may have called wasm
         self.over = False
         self.closed = False
 
@@ -55,8 +55,7 @@ class _Window:
         Raises:
             Interrupted, Timeout: the running calls have to end now.
         """
-        if self._words:
-            _open[self._words] = self
+        _open[self._thread] = self
         deadline.check()
         if not self._end:
             return
@@ -90,15 +89,15 @@ class _Window:
             if self._fired:
                 _flush(self._ident)
         if self._outer is not None:
-            _open[self._words] = self._outer
+            _open[self._thread] = self._outer
         else:
-            _open.pop(self._words, None)
+            _open.pop(self._thread, None)
         self._done.set()
         self.closed = True
 
 
 _open: Final[dict[int, _Window]] = {}
-"""The innermost window of each thread, by the address of the thread's words."""
+"""The innermost window of each thread, by its PyThreadState."""
 
 
 def _flush(ident: int) -> None:
@@ -114,13 +113,13 @@ def _flush(ident: int) -> None:
         pass
 
 
-def end(words: int) -> None:
+def end(thread: int) -> None:
     """Have the window of a thread left in which it is, if it is in one.
 
     Args:
-        words: address of its words.
+        thread: its PyThreadState.
     """
-    window = _open.get(words)
+    window = _open.get(thread)
     if window is not None:
         window.end()
 

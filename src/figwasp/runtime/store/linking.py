@@ -1,0 +1,295 @@
+"""Floor 4: how stores become one (spec 4.2.3): what an instance imports or calls comes into its own store.
+
+In: two stores, and the members that follow them. Out: one of them, with all that belonged to both.
+
+Theory of operation. Two stores become one while both count as running in this thread (`stubs.claim.hold`), so other threads find
+them busy. One assignment makes them one: that of `_successor`. The store that stays has noted before what it takes in, and looks
+at that as well as at its own until everything has been moved; when an exception has ended that, whoever uses it next goes on, and
+each step may be done again.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import weakref
+from collections.abc import Callable
+from typing import Any, Protocol, Self, TypeVar
+
+from figwasp import layout
+from figwasp.runtime.native.owner import Owner
+from figwasp.runtime.native.runtime import NativeRuntime
+from figwasp.runtime.once import Once, move_all
+from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.store.binding import busy, is_running, set_cleanup, thread_of
+from figwasp.runtime.store.externs import Externs
+from figwasp.runtime.store.fuel import Fuel
+
+__all__ = ["Chain", "Linked", "Member"]
+
+_T = TypeVar("_T")
+
+
+class Member(Protocol):
+    """What runs in a store or is used there: an instance, or a table or global that the host has made."""
+
+    def join(self, store: Any) -> None:
+        """Belong to a store from now on. It may be done again."""
+
+
+class Chain:
+    """A call that may be suspended, for whoever makes it.
+
+    Attributes:
+        context: address of its context, the only item; none before it has one and after its end.
+    """
+
+    __slots__ = ("__weakref__", "context")
+
+    def __init__(self) -> None:
+        self.context: list[int] = []
+
+
+class Linked:
+    """What is linked together, and becomes one with others: the part of a `Store` that merging is about.
+
+    Attributes:
+        native: the native runtime it uses.
+        record: address of the store record, which the instances point to.
+        context: address of the context.
+        owner: keeps both.
+        fuel: what metered code in it asks for more when it has run out.
+        stack_size: bytes of its wasm stacks, the most that an instance asks for; 0 when there is no instance yet.
+    """
+
+    def __init__(self, native: NativeRuntime) -> None:
+        self.native = native
+        record = cpython.raw_calloc(1, layout.STORE_SIZE)
+        self.record: int = record
+
+        spare: list[int] = []
+        self._spare = spare  # contexts for further calls that may be suspended, with their stacks
+        own: list[int] = []
+
+        def release() -> list[Once]:
+            rest: list[Once] = [cpython.freeing(record)]
+            for one in (*own, *spare):
+                native.contexts.assign(one, None)
+                rest += native.stacks.releasing_context(one)
+            return rest
+
+        self.owner = native.owners.make(record, release)
+        context = self.context = native.stacks.take_context(own)
+        linux.write_u64(record + layout.STORE_CONTEXT, context)
+        native.contexts.assign(context, self)
+        self._successor: Self | None = None  # the store this one was merged into, for whoever still has this one in hand
+        # What is in dicts comes and goes in one step, twice if need be.
+        self._chains: dict[weakref.ref[Chain], list[int]] = {}  # calls that may be suspended, and the context of each
+        self._contexts: dict[int, None] = {context: None}  # and those of stores taken in while a chain was running there
+        self._absorbed: dict[Linked, None] = {}  # stores whose parts may not all have been moved to this one
+        self.fuel = Fuel(native.stubs)
+        self.stack_size = 0
+        self._members: set[weakref.ref[Member]] = set()
+        self._joined = 0  # how many members there have been
+        self._externs = Externs(native.owners, native.stubs)
+        self._pinned: list[Owner] = []
+
+    # Members
+
+    def add(self, member: Member) -> None:
+        """Have something belong to this store, and follow it when it is merged into another."""
+        store = self
+        while True:
+            members = store._members
+            members.add(weakref.ref(member, members.discard))
+            store._joined += 1
+            member.join(store)
+            if store._successor is None:  # else it may have been too late for whoever merged it
+                return
+            store = store._successor
+
+    def add_instance(self, member: Member, stack_size: int) -> None:
+        """Let an instance run in this store, which follows it with its tables and globals; on a stack of that size at least."""
+        self.add(member)
+        store = self if self._successor is None else self.current
+        if stack_size > store.stack_size:
+            store._use_stack(stack_size)
+
+    def _use_stack(self, size: int) -> None:
+        """Have a larger stack from the next call on, if it is larger."""
+        if size > self.stack_size:
+            self.stack_size = size if size > self.stack_size else self.stack_size
+            self._have_claimed_anew()
+            if is_running(self.context):
+                self.ask_for_cleanup()
+
+    def _have_claimed_anew(self) -> None:
+        linux.write_u64(self.context + layout.CTX_NATIVE_SIZE, 0)
+
+    def remove(self, member: Member) -> None:
+        """Forget an instance whose block goes."""
+        self._members.discard(weakref.ref(member))
+
+    @property
+    def running(self) -> bool:
+        """Whether a chain is running or suspended in a host function."""
+        return any(map(is_running, self.contexts))
+
+    @property
+    def contexts(self) -> list[int]:
+        """The contexts that calls may be running on or be suspended in; the first is the one that stays."""
+        own = [*self._contexts, *self.chains]
+        absorbed = [context for other in self._taken_in() for context in other.contexts]
+        return [*dict.fromkeys([*own, *absorbed])] if absorbed else own
+
+    @property
+    def chains(self) -> list[int]:
+        """The contexts of calls that may be suspended."""
+        return [*itertools.chain.from_iterable(list(self._chains.values()))]
+
+    def _taken_in(self) -> list[Linked]:
+        """The stores that are part of this one, and whose parts may not all have been moved."""
+        return [other for other in list(self._absorbed) if other._successor is self] if self._absorbed else []
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a call has begun and not ended, suspended ones included."""
+        return bool(self._chains) or self.running or any(other.under_way for other in self._taken_in())
+
+    def check_thread(self) -> None:
+        """Make sure that no other thread runs in this store.
+
+        Raises:
+            Busy: one does.
+        """
+        for context in self.contexts:
+            if is_running(context) and thread_of(context) != cpython.thread_state():
+                raise busy(context)
+
+    def check_others(self) -> None:
+        """The same where it is known that none runs on the context that stays.
+
+        Raises:
+            Busy: one does on another.
+        """
+        if self._chains or self._absorbed or len(self._contexts) > 1:
+            self.check_thread()
+
+    @property
+    def current(self) -> Self:
+        """The store that this one has become part of, or itself."""
+        store = self
+        while store._successor is not None:
+            store = store._successor
+        return store
+
+    def merge(self, other: Linked) -> None:
+        """Make one of two stores: an instance of one imports from the other, or calls a function from there.
+
+        Raises:
+            Busy: another thread runs in one of them.
+        """
+        while True:
+            one, two = self.current, other.current
+            if one is two:
+                return
+            # The larger one stays, so that many small ones joining a lasting one leave nothing behind, even when they have gone.
+            stays, goes = (one, two) if one._joined >= two._joined else (two, one)
+            _hold(stays, goes, functools.partial(stays._absorb, goes))
+
+    def hold(self, work: Callable[[], _T]) -> _T:
+        """Call `work` while no other thread runs in this store, or enters it or merges it into another.
+
+        Raises:
+            Busy: another thread is running in this store.
+        """
+        done: list[_T] = []
+        while not done:
+            store = self.current
+            _hold(store, store, lambda: done.append(work()))
+        return done[0]
+
+    def ask_for_cleanup(self) -> None:
+        """Have `clean_up` called when the outermost entry leaves."""
+        for context in list(self.current._contexts):
+            set_cleanup(context, True)
+
+    def clean_up(self, leaving: int) -> None:
+        """Release what the finished chain had pinned."""
+        raise NotImplementedError
+
+    def refuel(self, context: int) -> bool:
+        """Return whether a context whose fuel is used up may go on."""
+        return self.fuel.refill(self, context)
+
+    def forget(self, context: int) -> None:
+        """Have nothing to do with a context any more, which goes."""
+        if context != self.context:
+            self._contexts.pop(context, None)
+
+    def _absorb(self, other: Linked) -> None:
+        other.owner.hold(self.owner)
+        self._externs.share(other._externs, self.owner)
+        self._absorbed[other] = None
+        # One step, since nothing is called: a signal handler may have merged them here. What it did stays, and `merge` looks again.
+        other._successor = self if self._successor is None and other._successor is None else other._successor
+        self._finish_absorbing()
+
+    def _finish_absorbing(self) -> None:
+        """Move what belongs to stores that are part of this one; to be done again when an exception has ended it."""
+        for other in self._taken_in():
+            self._take_over(other)
+            self._absorbed.pop(other, None)
+
+    def _take_over(self, other: Linked) -> None:
+        """Move what belongs to a store. Meanwhile it counts as this one's, and it can be done twice, by two threads at once."""
+        other._finish_absorbing()
+        for context in other.contexts:
+            self.native.contexts.assign(context, self)
+        for context in list(other._contexts):
+            if is_running(context):
+                self._contexts[context] = None
+                set_cleanup(context, True)
+            else:
+                self.fuel.move(context, self.context)
+        self._chains.update(other._chains)
+        for reference, chain in list(other._chains.items()):
+            if not chain:  # it has come to its end meanwhile
+                self._chains.pop(reference, None)
+        self.fuel.ask = self.fuel.ask or other.fuel.ask
+        self._use_stack(other.stack_size)
+        move_all(other._spare, self._spare)
+        # Whoever claimed a chain must do so again: it has to look at the other's chain as well.
+        for context in self.contexts:
+            if not is_running(context):
+                linux.write_u64(context + layout.CTX_NATIVE_SIZE, 0)
+        self._externs.share(other._externs, self.owner)
+        cpython.check_recursion()
+        self.native.stubs.move_lent(other.record, self.record)
+        for member in [reference() for reference in list(other._members)]:
+            if member is not None:
+                self.add(member)
+                other._members.discard(weakref.ref(member))
+        self._externs.take_suspects(other._externs)
+        self._pinned += other._pinned
+        if self._pinned or self._externs.suspects:
+            self.ask_for_cleanup()
+
+
+def _hold(one: Linked, two: Linked, work: Callable[[], object]) -> None:
+    """Call `work` while no other thread runs in two stores, unless they are part of others by then.
+
+    Raises:
+        Busy: another thread runs in one of them.
+    """
+
+    def held() -> None:
+        if one._successor is None and two._successor is None:
+            one.check_others()
+            if one is not two:
+                two.check_others()
+            work()
+
+    cpython.check_recursion()
+    if one.native.stubs.hold(one.context, two.context, held) is NotImplemented:
+        raise busy(one.context, two.context)
