@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any
@@ -131,6 +132,7 @@ class World:
         self.metered.on_out_of_fuel = lambda: 1000
 
     def make_suspended(self) -> None:
+        self.coroutine = threading.Lock()
         self.suspended = self.two.acall.waits(5)
         self.suspended.send(None)
 
@@ -419,22 +421,28 @@ def acall_linked(w: World) -> None:
     assert _drive(w.one.acall.waits(5)) == 7
 
 
-def _twice(action: Callable[[], object]) -> None:
-    """Do something with the coroutine of both threads: when one resumes it, or has, the other one gets an error of Python's own."""
-    try:
-        action()
-    except (RuntimeError, ValueError) as error:
-        if "coroutine" not in str(error):
-            raise
+def _alone(w: World, action: Callable[[], object]) -> None:
+    """Do something with the coroutine of both threads, unless the other one is doing so, or has: CPython says it executes already.
+
+    Not always: what is thrown into one that executes a coroutine of its own goes there, and the frames of both threads with it.
+    """
+    if w.coroutine.acquire(blocking=False):
+        try:
+            action()
+        except RuntimeError as error:
+            if "coroutine" not in str(error):
+                raise
+        finally:
+            w.coroutine.release()
 
 
 def acall_resume(w: World) -> None:
-    _twice(lambda: _drive(w.suspended))
+    _alone(w, lambda: _drive(w.suspended))
 
 
 def acall_cancel(w: World) -> None:
     with suppress(asyncio.CancelledError):
-        _twice(lambda: w.suspended.throw(asyncio.CancelledError))
+        _alone(w, lambda: w.suspended.throw(asyncio.CancelledError))
 
 
 def timeout(w: World) -> None:
