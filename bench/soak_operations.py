@@ -15,7 +15,7 @@ from typing import Any
 from soak_world import BINARY, FRESH, HELLO, PAGE, HostError, Operation, Token, Worker, host, load, same
 
 import figwasp
-from figwasp import Busy, Closed, LimitExceeded
+from figwasp import Busy, Closed, Interrupted, LimitExceeded
 from figwasp.wasi import WASI, MemoryDirectory
 
 PROGRAM = figwasp.wat(HELLO)
@@ -137,6 +137,8 @@ def traps(w: Worker, inst: Any) -> None:
     name, args, kind = w.random.choice(TRAPS)
     try:
         inst.exports[name](*args)
+    except Interrupted:
+        raise
     except figwasp.Trap as trap:
         same(trap.code, kind)
         same(trap.frames[0].module, "guest")
@@ -150,6 +152,25 @@ def timeouts(w: Worker, inst: Any) -> None:
     except figwasp.Timeout:
         return
     raise AssertionError("no timeout")
+
+
+def interrupts(w: Worker, inst: Any) -> None:
+    fresh = load(w.world.module)
+    ends: list[type[BaseException]] = []
+
+    def run() -> None:
+        try:
+            fresh.exports.spin(timeout=10)
+        except figwasp.Trap as trap:
+            ends.append(type(trap))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while thread.is_alive():
+        fresh.interrupt()
+        thread.join(0.001)
+    same(ends, [Interrupted])
+    same(fresh.exports.own(1), w.own.exports.own(1))
 
 
 def fuel(w: Worker, inst: Any) -> None:
@@ -315,7 +336,7 @@ def switches(w: Worker, inst: Any) -> None:
     sys.setswitchinterval(w.random.choice((1e-6, 1e-6, 1e-4, 5e-3)))
 
 
-SHARED = (Busy, Closed)
+SHARED = (Busy, Closed, Interrupted)  # by closing
 OPERATIONS: dict[str, Operation] = {
     "calls": Operation(calls, (), SHARED, 30),
     "references": Operation(references, (), SHARED, 20),
@@ -328,6 +349,7 @@ OPERATIONS: dict[str, Operation] = {
     "globals": Operation(globals_, (), SHARED, 20),
     "traps": Operation(traps, (), SHARED),
     "timeouts": Operation(timeouts, (), SHARED, 1),
+    "interrupts": Operation(interrupts, (LimitExceeded,), weight=1),
     "fuel": Operation(fuel, (LimitExceeded,)),
     "loads": Operation(loads, (LimitExceeded,)),
     "compiles": Operation(compiles, (LimitExceeded,), weight=5),
