@@ -1,16 +1,22 @@
-"""An exception at every line of calls: the first ones, listened ones, those with a deadline or fuel, and those that are suspended."""
+"""An exception at every line of calls: the first ones, listened ones, those with a deadline or fuel, those that are
+suspended, and those that are interrupted."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import logging
+import threading
+import time
 from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import figwasp
 from figwasp.runtime.store import listened
-from tests.interrupts.lines import OpcodeStopper, Stopper, stop_everywhere
+from tests.interrupts.lines import OpcodeStopper, Stopped, Stopper, stop_everywhere
 from tests.interrupts.whole import Kept, is_whole
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # some lines are those of finalizers
@@ -246,3 +252,68 @@ def test_suspended_calls(operation: Callable[[figwasp.Instance], None]) -> None:
         assert now == before, f"{now} {before}"
 
     assert stop_everywhere(prepare, operation, nothing_is_suspended, 0.006, (Stopper, OpcodeStopper), after) > 100
+
+
+# Interrupts and turns
+
+SPIN = figwasp.Module(figwasp.wat('(module (func (export "spin") (loop (br 0))) (func (export "one") (result i32) (i32.const 1)))'))
+
+
+def spinning() -> figwasp.Instance:
+    """An instance where a call has been interrupted, with all that needs to be compiled."""
+    instance = figwasp.load(SPIN)
+    with suppress(Stopped):
+        interrupt_from_here(instance)
+    return instance
+
+
+def interrupt_from_here(instance: figwasp.Instance) -> None:
+    """End a call that another thread has begun."""
+    ends: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            instance.spin(timeout=5)
+        except figwasp.Trap as error:
+            ends.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        while not instance.interrupt():
+            time.sleep(0)
+    finally:
+        while thread.is_alive():
+            with suppress(Stopped):
+                instance.interrupt()
+            thread.join(0.001)
+    assert [type(error) for error in ends] == [figwasp.Interrupted]
+
+
+def take_turns_and_interrupt(instance: figwasp.Instance) -> None:
+    """Have a call give turns to an event loop, and end it there."""
+
+    async def run() -> None:
+        call = asyncio.create_task(instance.acall.spin())
+        while not instance.state.store.current.turn and not call.done():
+            await asyncio.sleep(0)
+        instance.interrupt()
+        with suppress(figwasp.Interrupted):
+            await call
+
+    asyncio.run(run())
+
+
+def nothing_spins(instance: figwasp.Instance) -> None:
+    gc.collect()
+    assert instance.one() == 1
+    store = instance.state.store.current
+    assert not store.under_way and not store.turn
+    is_whole()
+
+
+@pytest.mark.parametrize("operation", [interrupt_from_here, take_turns_and_interrupt])
+def test_interrupts(operation: Callable[[figwasp.Instance], None], caplog: pytest.LogCaptureFixture) -> None:
+    """Wherever interrupting or a turn is stopped, the call ends, the next one knows nothing of it, and the store is free."""
+    caplog.set_level(logging.CRITICAL, "asyncio")  # which tells of exceptions in its callbacks
+    assert stop_everywhere(spinning, operation, nothing_spins, 0.03, (Stopper, OpcodeStopper)) > 20
