@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from figwasp.codegen import abi, frame
@@ -101,6 +101,7 @@ def test_long_blocks(wide: int, seed: int) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(SEEDS, st.sampled_from([5, 20, 60, 150]))
+@example(1521326, 5)  # the address of a tail call and a cycle of floats beside a wide argument, each in a slot
 def test_block_by_block(wide: int, seed: int, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(regalloc, "MAX_POINTS", 0)
