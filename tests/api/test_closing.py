@@ -248,7 +248,10 @@ def test_caller_in_a_closed_instance() -> None:
 def test_closing_during_a_suspended_call() -> None:
     """A call that waits in an async host function goes on to its end; no other can be made."""
 
+    reached: list[int] = []
+
     async def f(x: int) -> int:
+        reached.append(x)
         await asyncio.sleep(0.01)
         return x
 
@@ -257,7 +260,8 @@ def test_closing_during_a_suspended_call() -> None:
 
     async def main() -> int:
         task = asyncio.ensure_future(acall.run(1))
-        await asyncio.sleep(0)
+        while not reached:
+            await asyncio.sleep(0)
         instance.close()
         with pytest.raises(figwasp.Closed):
             seven()
