@@ -199,6 +199,24 @@ def test_interrupting_what_a_host_function_keeps_waiting() -> None:
     asyncio.run(run())
 
 
+def test_interrupting_what_waits_to_begin() -> None:
+    """A call that has not entered wasm, as another one has its turn to come there, does not enter it any more."""
+
+    async def run() -> None:
+        instance = make()
+        first = asyncio.create_task(instance.acall.spin())
+        while not instance.state.store.turn:
+            await rounds(1)
+        second = asyncio.create_task(instance.acall.add(1, 2))
+        await rounds(3)
+        assert instance.interrupt()
+        ended = await asyncio.gather(first, second, return_exceptions=True)
+        assert [type(error) for error in ended] == [figwasp.Interrupted] * 2
+        ends(instance)
+
+    asyncio.run(run())
+
+
 def test_timeouts() -> None:
     async def run() -> None:
         instance = make()

@@ -8,7 +8,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from typing import Any
 
@@ -19,16 +19,10 @@ from figwasp.runtime.store import listened
 from tests.interrupts.lines import OpcodeStopper, Stopped, Stopper, stop_everywhere
 from tests.interrupts.whole import Kept, is_whole
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # some lines are those of finalizers
-
-
-@pytest.fixture(autouse=True)
-def _old_objects_are_left_alone() -> Iterator[None]:
-    """Collections look at what the test makes only."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+pytestmark = [
+    pytest.mark.usefixtures("old_objects_left_alone"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # some lines are those of finalizers
+]
 
 
 # Code

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,10 @@ import figwasp
 from figwasp.wasi import WASI
 from tests.interrupts.lines import OpcodeStopper, Stopper, stop_everywhere
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # some lines are those of finalizers
+pytestmark = [
+    pytest.mark.usefixtures("old_objects_left_alone"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # some lines are those of finalizers
+]
 
 GUEST = """(module
   (import "wasi_snapshot_preview1" "path_open"
@@ -30,15 +32,6 @@ GUEST = """(module
     (drop (call $renumber (i32.const 5) (i32.const 4)))
     (drop (call $close (i32.const 4)))))"""
 MFILE = 33
-
-
-@pytest.fixture(autouse=True)
-def _old_objects_are_left_alone() -> Iterator[None]:
-    """Collections look at what the test makes only."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def open_files() -> int:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from types import FrameType
-from typing import Any
-
 from figwasp.runtime.platform import linux
 from figwasp.runtime.start import native_runtime
 from figwasp.runtime.stubs import library
-from tests.interrupts.lines import ALL, SEED
+from tests.interrupts.lines import ALL, SEED, between_lines
 from tests.runtime.support import run_script
 
 
@@ -19,25 +15,14 @@ def test_lazy_entries_have_one_number_each() -> None:
     size = stubs.sequences.lazy_entry_size
     first = 64 * library._LAZY_BLOCK  # of a block that no test has asked for
     inner: list[tuple[int, int]] = []
-    inside = False
+    outer: list[tuple[int, int]] = []
 
-    def between(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal inside
-        if frame.f_code.co_filename != library.__file__ or inside:
-            return None
-        if event == "line":
-            inside = True
-            inner.append((stubs.lazy_entry(first), stubs.lazy_entry(first + library._LAZY_BLOCK)))
-            inside = False
-        return between
+    def both() -> tuple[int, int]:
+        return stubs.lazy_entry(first), stubs.lazy_entry(first + library._LAZY_BLOCK)
 
-    sys.settrace(between)
-    try:
-        outer = stubs.lazy_entry(first), stubs.lazy_entry(first + library._LAZY_BLOCK)
-    finally:
-        sys.settrace(None)
-    assert len(inner) > 3 and {*inner} == {outer}
-    for number, address in zip((first, first + library._LAZY_BLOCK), outer, strict=True):
+    between_lines(library.__file__, lambda: outer.append(both()), lambda _: inner.append(both()))
+    assert len(inner) > 3 and {*inner} == {*outer}
+    for number, address in zip((first, first + library._LAZY_BLOCK), outer[0], strict=True):
         expected = stubs.sequences.lazy_entries(number, library._LAZY_BLOCK, address, stubs._lazy)
         assert linux.read(address, library._LAZY_BLOCK * size) == expected
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from types import FrameType
-from typing import Any
 
 import pytest
 
@@ -15,35 +12,11 @@ from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.platform import cpython
 from figwasp.runtime.start import native_runtime
 from figwasp.runtime.store import externs
-from tests.interrupts.lines import Stopper, run
+from tests.interrupts.lines import Stopper, between_lines, run
 
 
 def new_owner() -> Owner:
     return native_runtime().owners.make(cpython.raw_calloc(1, 16), tuple)
-
-
-def between_lines(file: str, work: Callable[[], object], other: Callable[[int], object]) -> int:
-    """Do something else at every line of a file that some work comes to, given its number; return how many there are."""
-    inside = False
-    times = 0
-
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal inside, times
-        if frame.f_code.co_filename != file or inside:
-            return None
-        if event == "line":
-            inside = True
-            other(times)
-            times += 1
-            inside = False
-        return trace
-
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(None)
-    return times
 
 
 @pytest.mark.parametrize("start", range(8))

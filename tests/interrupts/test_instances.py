@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +13,10 @@ import figwasp
 from tests.interrupts.lines import OpcodeStopper, Stopper, stop_everywhere
 from tests.interrupts.whole import Kept, is_whole
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # some lines are those of finalizers
+pytestmark = [
+    pytest.mark.usefixtures("old_objects_left_alone"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # some lines are those of finalizers
+]
 
 GIVER = figwasp.Module(
     figwasp.wat("""(module
@@ -43,15 +46,6 @@ SUM = 1 + 2 + ord("o")
 
 class Thing:
     """What externrefs refer to."""
-
-
-@pytest.fixture(autouse=True)
-def _old_objects_are_left_alone() -> Iterator[None]:
-    """Collections look at what the test makes only."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 class Nothing:

@@ -12,6 +12,7 @@ import pytest
 
 import figwasp
 from figwasp import Engine, Exhaustion, LimitExceeded
+from figwasp.runtime.objects.memory import Memory
 
 PAGE = 65536
 MEMORIES = """(module (memory $a (export "a") 1) (memory $b (export "b") 2 100)
@@ -71,6 +72,20 @@ class TestMemory:
           (func (export "grow") (param i32) (result i32) (memory.grow 0 (local.get 0))))"""
         inst = load(text, {"m": {"m": memory}}, max_memory=PAGE)
         assert inst.grow(5) == 10
+
+    def test_growing_in_vain_while_another_thread_grows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What was set aside for a growth that fails can be had afterwards, also when the memory is larger by then."""
+        inst = load(MEMORIES, max_memory=8 * PAGE)
+        real = Memory._commit
+
+        def commit(memory: Memory, record: int, old: int, new: int) -> bool:
+            monkeypatch.undo()
+            assert real(memory, record, old, old + PAGE) and memory._budget is not None and memory._budget.take(PAGE)
+            return False
+
+        monkeypatch.setattr(Memory, "_commit", commit)
+        assert inst.grow_b(2) == -1 and len(inst.b) == 3 * PAGE
+        assert inst.grow_b(5) == -1 and inst.grow_b(4) == 3
 
     def test_instances_have_their_own(self) -> None:
         engine = Engine(max_memory=4 * PAGE)

@@ -94,9 +94,9 @@ class Instance:
         runtime = self._runtime
         if runtime is None:
             return
-        if runtime[0].store.current.runs_elsewhere:
-            runtime[0].store.interrupt()
         closing.close(runtime[0])
+        if runtime[0].store.current.runs_elsewhere:  # asked when nobody can enter any more
+            runtime[0].store.interrupt()
         _set(self, "first_memory", None)
         close_exports(self.exports)
         self.__dict__.clear()

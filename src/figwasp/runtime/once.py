@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import call
 from typing import Any, Final, TypeVar
 
-__all__ = ["Once", "Release", "exhaust", "move_all", "together"]
+__all__ = ["Once", "Release", "exhaust", "move_all", "step", "together"]
 
 _T = TypeVar("_T")
 
@@ -28,6 +29,11 @@ What comes first is a call of a ctypes function: near the limit of recursion it 
 
 exhaust: Final[Callable[[Any], None]] = deque[Any](maxlen=0).extend
 """Takes what an iterator gives until it ends."""
+
+
+def step(*calls: Once) -> Once:
+    """Return a call of C functions, one after the other, to be made once: right after a look at what must hold then."""
+    return partial(exhaust, map(call, calls))
 
 
 def together(*calls: Once) -> None:

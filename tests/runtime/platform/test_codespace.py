@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import gc
-import sys
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 
 import figwasp
 from figwasp.runtime.platform import codespace, linux
 from figwasp.runtime.start import native_runtime
+from tests.interrupts.lines import between_lines
 from tests.runtime.support import check_script, load
 
 COUNT = 8
@@ -238,21 +236,10 @@ def test_nobody_else_places_code_where_somebody_does() -> None:
     region = codespace.Region(codespace.Space(), 0)
     region.place(16)
     inner: list[int] = []
-    inside = False
-
-    def between(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal inside
-        if frame.f_code.co_filename != codespace.__file__ or inside:
-            return None
-        if event == "line":
-            inside = True
-            inner.append(region.place(16))
-            inside = False
-        return between
-
-    sys.settrace(between)
-    try:
-        outer = [region.place(16) for _ in range(50)]
-    finally:
-        sys.settrace(None)
+    outer: list[int] = []
+    between_lines(
+        codespace.__file__,
+        lambda: outer.extend(region.place(16) for _ in range(50)),
+        lambda _: inner.append(region.place(16)),
+    )
     assert len(inner) > 100 and len({*inner, *outer}) == len(inner) + len(outer)

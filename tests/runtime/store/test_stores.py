@@ -293,3 +293,26 @@ def test_many_distinct_references_are_cheap() -> None:
     for k in range(20_000):
         inst.put(k, (k,))
     assert inst.t[19_999] == (19_999,) and inst.t[0] == (0,)
+
+
+def test_taking_over_again_frees_nothing_twice() -> None:
+    """What is left to do of a merge may be done again, even when what it moved has been used since: no two objects share a cell."""
+    things = [Thing() for _ in range(8)]
+    large = refs()
+    both(large, refs())
+    retired: list[Any] = []
+
+    def go() -> None:
+        retired.append(store(small).current)
+        both(large, small)
+
+    small = refs(go)
+    assert small.hold(things[0]) is things[0]
+    current = store(large).current
+    assert retired[0] is not current
+    current._take_over(retired[0])
+    assert large.get(0) is None  # a call, after which what nothing holds is released
+    for at in range(4):
+        large.table[at] = things[4 + at]
+        small.table[at] = things[at]
+    assert [*large.table] == things[4:] and [*small.table] == things[:4]

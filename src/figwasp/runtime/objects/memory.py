@@ -73,11 +73,14 @@ class Memory:
         before = self.pages
         if not budget.take(more):
             return -1
+        old: int | None = None
         try:
-            return linear.grow(self.record, delta, self.limit, self._commit)
+            old = linear.grow(self.record, delta, self.limit, self._commit)
         finally:
-            if self.pages == before:
+            # Where an exception keeps it from saying whether it has grown, what it is now does, to be on the safe side.
+            if old == -1 or (old is None and self.pages == before):
                 budget.give_back(more)
+        return old
 
     def _commit(self, record: int, old: int, new: int) -> bool | None:
         """Have the length changed in one step, as `linear.grow` asks for."""

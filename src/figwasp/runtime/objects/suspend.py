@@ -178,10 +178,16 @@ class _Chain:
         return linux.read_u64(self.context + layout.CTX_TURN) == layout.TURN_TAKEN
 
     async def begin(self) -> None:
-        """Wait until it may enter wasm for the first time: until there is a turn for it, and its store is free."""
+        """Wait until it may enter wasm for the first time: until there is a turn for it, and its store is free.
+
+        Raises:
+            Interrupted: somebody has interrupted it meanwhile.
+        """
         assert self.loop is not None
         await turns.of_loop(self.loop).begin()
         await self._let_others_end()
+        if self._interrupted:
+            raise _interrupted()
 
     async def wait(self) -> None:
         """Wait until it can be resumed: for its turn, or for what an async host function returned.

@@ -19,7 +19,7 @@ from typing import Final
 from figwasp import layout
 from figwasp.errors import LimitExceeded
 from figwasp.runtime.native.owner import Owner, Owners, grow_slots
-from figwasp.runtime.once import Once, exhaust, together
+from figwasp.runtime.once import Once, exhaust, step, together
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.stubs.library import StubLibrary
 
@@ -110,9 +110,10 @@ class Externs:
 
     Attributes:
         suspects: cells that may have to go when no call is running.
+        live: whether the store has not been taken into another, which knows who holds what from then on.
     """
 
-    __slots__ = ("_arrays", "_holders", "_owners", "_stubs", "suspects")
+    __slots__ = ("_arrays", "_holders", "_owners", "_stubs", "live", "suspects")
 
     def __init__(self, owners: Owners, stubs: StubLibrary) -> None:
         self._owners = owners
@@ -120,6 +121,7 @@ class Externs:
         self._arrays: list[_Cells] = []
         self._holders: dict[int, list[None]] = {}  # cell -> one for each table, global or segment that holds it
         self.suspects: set[int] = set()
+        self.live = True
 
     def put(self, value: object, store_owner: Owner, record: int) -> int:
         """Return the address of a cell that holds an object; the cells live as long as the store's owner.
@@ -139,13 +141,16 @@ class Externs:
             array.lend(record)
         return cell
 
-    def exchange(self, new: Iterable[int], old: Sequence[int], *change: Once) -> None:
+    def exchange(self, new: Iterable[int], old: Sequence[int], *change: Once) -> bool:
         """Have a table, a global or a segment hold references instead of others, in one step; 0 is the null reference.
 
         Args:
             new: what it will hold.
             old: what it held; looked at after the change.
             change: the change itself, and what says that it has been made.
+
+        Returns:
+            Whether that has been done: not where the store has been taken into another meanwhile.
         """
         coming = [cell for cell in new if cell]
         holders = self._holders
@@ -153,33 +158,46 @@ class Externs:
             holders.setdefault(cell, [])
             linux.write_u64(cell + layout.EXTERN_STATE, _MANAGED)  # from now on no stub takes it back
         self.suspects.update(coming)  # should it not come to that
-        together(
+        exchange = step(
             partial(exhaust, map(list.append, map(holders.__getitem__, coming), itertools.repeat(None))),
             *change,
             partial(exhaust, map(list.pop, filter(None, map(holders.get, old)))),
             partial(self.suspects.update, filter(None, old)),
         )
+        live = self.live
+        if live:  # nothing is called between the look and the step
+            exchange()
+        return live
 
     def share(self, other: Externs, store_owner: Owner) -> None:
         """Know the cells of another store as well, which this one is about to take in. It may be done again."""
         store_owner.hold(*[array.owner for array in other._arrays])
         self._arrays.extend([array for array in other._arrays if array not in self._arrays])
-        self._holders.update(other._holders)  # the lists are the same ones from then on
+
+    def taking_in(self, other: Externs) -> tuple[Once, Once]:
+        """Return what takes over who holds the cells of another store, in the step in which this one takes that in."""
+        return partial(self._holders.update, other._holders), partial(setattr, other, "live", False)
 
     def take_suspects(self, other: Externs) -> None:
-        """Take over those of a store that is part of this one by now."""
-        self.suspects.update(other.suspects)
+        """Take over those of a store that is part of this one by now: each once, since it may be gone the next time."""
+        try:
+            self.suspects.update(iter(other.suspects.pop, None))
+        except KeyError:
+            pass  # that was all
 
     def release_unheld(self) -> None:
         """Release the suspects that nothing holds. No call is running; a finalizer may begin one at any line."""
         suspects = self.suspects
-        while suspects:
+        while suspects and self.live:
             for cell in suspects:  # noqa: B007  one of them: no finalizer comes between as with `iter` and `next`
                 break
-            if not self._holders.get(cell):
-                array = next(array for array in self._arrays if cell in array)
-                array.forget(cell)  # from here on nobody can come to hold it, or have it looked at again
-            suspects.discard(cell)
-            if not self._holders.get(cell):
+            if self._holders.get(cell):
+                suspects.discard(cell)
+                if self._holders.get(cell):
+                    continue  # whoever drops it makes it one again
                 suspects.add(cell)
-                together(partial(suspects.discard, cell), partial(self._holders.pop, cell, None), *array.taking_out(cell))
+            array = next(array for array in self._arrays if cell in array)
+            array.forget(cell)  # from here on nobody can come to hold it
+            release = step(partial(suspects.discard, cell), partial(self._holders.pop, cell, None), *array.taking_out(cell))
+            if not self._holders.get(cell) and self.live:  # somebody may have held it before
+                release()

@@ -3,7 +3,7 @@
 In: two stores, and the members that follow them. Out: one of them, with all that belonged to both.
 
 Theory of operation. Two stores become one while both count as running in this thread (`stubs.claim.hold`), so other threads find
-them busy. One assignment makes them one: that of `_successor`. The store that stays has noted before what it takes in, and looks
+them busy. One step makes them one, in which `_successor` is set. The store that stays has noted before what it takes in, and looks
 at that as well as at its own until everything has been moved; when an exception has ended that, whoever uses it next goes on, and
 each step may be done again.
 """
@@ -19,7 +19,7 @@ from typing import Any, Protocol, Self, TypeVar
 from figwasp import layout
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
-from figwasp.runtime.once import Once, move_all
+from figwasp.runtime.once import Once, move_all, step
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.binding import busy, is_running, set_cleanup, thread_of
 from figwasp.runtime.store.externs import Externs
@@ -111,14 +111,12 @@ class Linked:
     def add_instance(self, member: Member, stack_size: int) -> None:
         """Let an instance run in this store, which follows it with its tables and globals; on a stack of that size at least."""
         self.add(member)
-        store = self if self._successor is None else self.current
-        if stack_size > store.stack_size:
-            store._use_stack(stack_size)
+        self.current._use_stack(stack_size)
 
     def _use_stack(self, size: int) -> None:
         """Have a larger stack from the next call on, if it is larger."""
         if size > self.stack_size:
-            self.stack_size = size if size > self.stack_size else self.stack_size
+            self.stack_size = max(size, self.stack_size)  # a signal handler may have raised it
             self._have_claimed_anew()
             if is_running(self.context):
                 self.ask_for_cleanup()
@@ -231,8 +229,11 @@ class Linked:
         other.owner.hold(self.owner)
         self._externs.share(other._externs, self.owner)
         self._absorbed[other] = None
-        # One step, since nothing is called: a signal handler may have merged them here. What it did stays, and `merge` looks again.
-        other._successor = self if self._successor is None and other._successor is None else other._successor
+        become = step(*self._externs.taking_in(other._externs), functools.partial(setattr, other, "_successor", self))
+        # Nothing is called between the look and the step: a signal handler may have merged them until here. What it did stays, and
+        # `merge` looks again.
+        if self._successor is None and other._successor is None:
+            become()
         self._finish_absorbing()
 
     def _finish_absorbing(self) -> None:
@@ -271,7 +272,7 @@ class Linked:
                 self.add(member)
                 other._members.discard(weakref.ref(member))
         self._externs.take_suspects(other._externs)
-        self._pinned += other._pinned
+        move_all(other._pinned, self._pinned)
         if self._pinned or self._externs.suspects:
             self.ask_for_cleanup()
 

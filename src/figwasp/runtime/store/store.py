@@ -70,6 +70,7 @@ class Store(Linked):
         except IndexError:
             store.native.stacks.take_context(context)
         linux.write_u64(context[0] + layout.CTX_WASM_SP, linux.read_u64(context[0] + layout.CTX_STACK_TOP))
+        linux.write_u64(context[0] + layout.CTX_DEPTH, 0)  # else what was to release it may have been stopped
         linux.write_u64(context[0] + layout.CTX_TURNS, turns)
         store.native.contexts.assign(context[0], store)
         while store._successor is not None:  # it may have been too late for whoever merged it
@@ -244,6 +245,9 @@ class Store(Linked):
             self._have_claimed_anew()
         self._pinned.clear()
         self._externs.release_unheld()
+        if self._successor is not None:  # a finalizer has merged it
+            self.current._externs.take_suspects(self._externs)
+            self.ask_for_cleanup()
 
     def extern_to_bits(self, value: object) -> int:
         """Return the address of a cell that holds an object."""
@@ -263,9 +267,11 @@ class Store(Linked):
 
     def exchange_externs(self, new: Sequence[int], old: Sequence[int], *change: Once) -> None:
         """Have a table, a global or a segment hold externrefs instead of others, in one step (`Externs.exchange`)."""
-        store = self.current
-        store.ask_for_cleanup()  # before: an exception may keep what follows from being done
-        store._externs.exchange(new, old, *change)
+        done = False
+        while not done:
+            store = self.current
+            store.ask_for_cleanup()  # before: an exception may keep what follows from being done
+            done = store._externs.exchange(new, old, *change)
 
     def set_externs(self, place: int, cells: list[int]) -> None:
         """Set externrefs that follow each other in a table or a global.

@@ -98,6 +98,7 @@ def move_lent() -> Func:
     e = Stub("step.move_lent", bytes([I64] * 2), bytes([I64]), CONV_C)
     source, target = e.params
     loop, end, nothing = e.new(), e.new(), e.new()
+    loop.loop = True
     first = e.get(source, layout.STORE_FREE_EXTERN)
     e.split(e.equals(first, 0), nothing)
     e.jump(loop, [first])
