@@ -46,6 +46,11 @@ def test_pairs(one: str, two: str) -> None:
     try_pair(one, two, 1.0, 200)
 
 
+def test_a_suspended_call_ends_while_its_store_is_taken_in() -> None:
+    """Whoever ends it does so in the store that it has come to belong to."""
+    try_pair("acall_cancel", "link_two_one", 1.0, 0)
+
+
 @pytest.mark.parametrize("one", OPERATIONS)
 def test_operations(one: str) -> None:
     """The other operations, at a tenth of the lines of this one; without FIGWASP_INTERRUPTS=all two of them, at some lines each."""

@@ -14,7 +14,7 @@ from typing import Any
 import figwasp
 from tests.environment import environment
 
-HANG_GUARD = 120
+HANG_GUARD = 1200
 """Seconds after which a script is taken to hang. A guard, not a measure of speed."""
 
 

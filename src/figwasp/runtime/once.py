@@ -43,7 +43,4 @@ def together(*calls: Once) -> None:
 
 def move_all(source: list[_T], target: list[_T]) -> None:
     """Move what is in one list to the end of another."""
-    try:
-        target.extend(map(source.pop, [-1] * len(source)))
-    except IndexError:
-        pass  # another thread has taken some of it
+    together(partial(target.extend, source), source.clear)

@@ -6,6 +6,7 @@ elements are written by Python code only; compiled code reads them.
 
 from __future__ import annotations
 
+import struct
 import weakref
 from array import array
 from functools import partial
@@ -27,6 +28,7 @@ __all__ = ["Table"]
 _TABLE_LIMIT: Final = 10_000_000
 _PIECE: Final = 1 << 14
 _MAX_ARRAYS: Final = 64
+_RECORD: Final = struct.Struct("<4Q")  # TABLE_BASE, TABLE_LENGTH, TABLE_MOST, TABLE_FILLED
 
 _arrays: Final[dict[int, list[int]]] = {}
 """Size in bytes -> arrays of former tables, which the next ones get."""
@@ -67,10 +69,7 @@ class Table:
         except OSError as error:
             raise LimitExceeded(f"no memory for a table that may have {most} elements: {error}") from None
         self.record: int = cpython.raw_calloc(1, layout.TABLE_RECORD_SIZE)
-        linux.write_u64(self.record + layout.TABLE_BASE, base)
-        linux.write_u64(self.record + layout.TABLE_FILLED, size)
-        linux.write_u64(self.record + layout.TABLE_LENGTH, size)
-        linux.write_u64(self.record + layout.TABLE_MOST, most)
+        linux.write(self.record, _RECORD.pack(base, size, most, size))
 
     def releaser(self) -> Release:
         """Return what frees the record and the array when nobody refers to them."""

@@ -11,6 +11,7 @@ checked, with reservations that become smaller as the rest fills up. Module code
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -24,6 +25,7 @@ from figwasp.runtime.platform.modes import GUARD, GUARD_SIZE
 
 _CHECKED_SIZES: Final = (64 << 30, 16 << 30, 4 << 30, 1 << 30, 256 << 20, 64 << 20, 16 << 20, 4 << 20)
 _REC_RESERVED: Final = 16  # further fields of a memory record, for the runtime alone
+_RECORD: Final = struct.Struct("<3Q")  # MEM_BASE, MEM_LENGTH, _REC_RESERVED
 _MOST_GUARDED: Final = 12 << 10  # memories at once
 _CHECKED_SPACE: Final = 16 << 40  # bytes that checked reservations may have together
 _HINT: Final = "ulimit -v and the sysctl vm.max_map_count limit them"
@@ -62,9 +64,7 @@ def create(minimum: int, maximum: int, mode: int) -> int:
     if not record:
         linux.release(base, reserved)
         raise MemoryError
-    linux.write_u64(record + layout.MEM_BASE, base)
-    linux.write_u64(record + layout.MEM_LENGTH, minimum * PAGE_SIZE)
-    linux.write_u64(record + _REC_RESERVED, reserved)
+    linux.write(record, _RECORD.pack(base, minimum * PAGE_SIZE, reserved))
     _live[class_][base] = None
     return int(record)
 

@@ -50,6 +50,7 @@ SIGSEGV: Final = int(signal.SIGSEGV)
 # No function here has `argtypes`: an exception in a converter of ctypes, near the limit of recursion above all, comes out as
 # `ctypes.ArgumentError`. What is no C int is made a ctypes number by the caller; where that fails it fails as itself.
 _Pointer: Final = ctypes.c_void_p
+_u64_at: Final = ctypes.c_uint64.from_address
 _Size: Final = ctypes.c_size_t
 _Long: Final = ctypes.c_long
 _Thread: Final = ctypes.c_ulong
@@ -181,17 +182,17 @@ def read(address: int, size: int) -> bytes:
 
 def word(address: int) -> ctypes.c_uint64:
     """Return an 8-byte word whose `value` can be read and assigned."""
-    return ctypes.c_uint64.from_address(address)
+    return _u64_at(address)
 
 
 def read_u64(address: int) -> int:
     """Read one 8-byte word."""
-    return ctypes.c_uint64.from_address(address).value
+    return _u64_at(address).value
 
 
 def write_u64(address: int, value: int) -> None:
     """Write one 8-byte word (modulo 2**64)."""
-    ctypes.c_uint64.from_address(address).value = value
+    _u64_at(address).value = value
 
 
 def write_u8(address: int, value: int) -> None:

@@ -170,20 +170,18 @@ class Externs:
         return live
 
     def share(self, other: Externs, store_owner: Owner) -> None:
-        """Know the cells of another store as well, which this one is about to take in. It may be done again."""
+        """Keep the cells of another store, which this one has taken in. It may be done again."""
         store_owner.hold(*[array.owner for array in other._arrays])
         self._arrays.extend([array for array in other._arrays if array not in self._arrays])
 
-    def taking_in(self, other: Externs) -> tuple[Once, Once]:
-        """Return what takes over who holds the cells of another store, in the step in which this one takes that in."""
-        return partial(self._holders.update, other._holders), partial(setattr, other, "live", False)
+    def taking_in(self, other: Externs) -> tuple[Once, Once, Once]:
+        """Return what takes over the cells of another store and who holds them, in the step in which this one takes that in."""
+        known = partial(self._arrays.extend, other._arrays)  # which are the other's present ones when that is called
+        return known, partial(self._holders.update, other._holders), partial(setattr, other, "live", False)
 
     def take_suspects(self, other: Externs) -> None:
         """Take over those of a store that is part of this one by now: each once, since it may be gone the next time."""
-        try:
-            self.suspects.update(iter(other.suspects.pop, None))
-        except KeyError:
-            pass  # that was all
+        together(partial(self.suspects.update, other.suspects), other.suspects.clear)
 
     def release_unheld(self) -> None:
         """Release the suspects that nothing holds. No call is running; a finalizer may begin one at any line."""

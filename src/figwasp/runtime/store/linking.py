@@ -3,9 +3,10 @@
 In: two stores, and the members that follow them. Out: one of them, with all that belonged to both.
 
 Theory of operation. Two stores become one while both count as running in this thread (`stubs.claim.hold`), so other threads find
-them busy. One step makes them one, in which `_successor` is set. The store that stays has noted before what it takes in, and looks
-at that as well as at its own until everything has been moved; when an exception has ended that, whoever uses it next goes on, and
-each step may be done again.
+them busy. One step makes them one: it sets `_successor`, and notes in the store that stays what that has taken in. Until then
+nothing refers to the store that goes, which may be let go if an exception comes between. From then on the store that stays looks
+at the other's parts as well as at its own until everything has been moved; when an exception has ended that, whoever uses it next
+goes on, and each part may be moved again.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ class Linked:
 
     def _taken_in(self) -> list[Linked]:
         """The stores that are part of this one, and whose parts may not all have been moved."""
-        return [other for other in list(self._absorbed) if other._successor is self] if self._absorbed else []
+        return list(self._absorbed)
 
     @property
     def under_way(self) -> bool:
@@ -227,9 +228,8 @@ class Linked:
 
     def _absorb(self, other: Linked) -> None:
         other.owner.hold(self.owner)
-        self._externs.share(other._externs, self.owner)
-        self._absorbed[other] = None
-        become = step(*self._externs.taking_in(other._externs), functools.partial(setattr, other, "_successor", self))
+        note = functools.partial(self._absorbed.__setitem__, other, None)
+        become = step(*self._externs.taking_in(other._externs), note, functools.partial(setattr, other, "_successor", self))
         # Nothing is called between the look and the step: a signal handler may have merged them until here. What it did stays, and
         # `merge` looks again.
         if self._successor is None and other._successor is None:

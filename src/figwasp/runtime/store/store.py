@@ -16,7 +16,7 @@ from figwasp import layout
 from figwasp.errors import Busy, LimitExceeded
 from figwasp.runtime.arguments import STACK_SIZE
 from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.once import Once, together
+from figwasp.runtime.once import Once, step, together
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.binding import bind, busy, is_running, set_cleanup, thread_of
 from figwasp.runtime.store.linking import Chain, Linked
@@ -83,25 +83,35 @@ class Store(Linked):
         """Forget a call that has come to its end, in this store and those it has become part of."""
         references = weakref.getweakrefs(chain)
         store = self
-        while store._successor is not None:
-            for reference in references:
-                store._chains.pop(reference, None)
-            store = store._successor
         for reference in references:
             store._end_chain(reference, chain.context)
+        while store._successor is not None:  # as it may have become while that was done
+            store = store._successor
+            for reference in references:
+                store._end_chain(reference, chain.context)
         store._trim_spare()
         if store._pinned or store._externs.suspects:
             store.ask_for_cleanup()
             store.clean_up_if_asked()
 
     def _end_chain(self, reference: weakref.ref[Chain], context: list[int]) -> None:
-        if not context:  # it has ended already
-            self._chains.pop(reference, None)
-            return
-        self.fuel.move(context[0], self.context)
-        if _has_turn(context[0]):
-            self.native.stubs.release_turn(context[0], self.context)
-        together(partial(self._chains.pop, reference, None), partial(self._spare.extend, context), context.clear)
+        for address in context[:1]:
+            end = step(*self._ending_chain(reference, context, address))
+            if self._successor is None:  # nothing is called between the look and the step
+                end()
+                return
+        self._chains.pop(reference, None)  # it has ended already, or the successor ends it
+
+    def _ending_chain(self, reference: weakref.ref[Chain], context: list[int], address: int) -> list[Once]:
+        """Return what gives back the context of a call, with its fuel and its turn, and forgets it."""
+        stubs = self.native.stubs
+        ending: list[Once] = [partial(self._chains.pop, reference, None), partial(self._spare.extend, context), context.clear]
+        if _has_turn(address):
+            ending.insert(0, partial(stubs.release_turn, address, self.context))
+        if linux.read_u64(address + layout.CTX_FUEL):
+            ending.insert(0, partial(stubs.move_fuel, address, self.context))
+        cpython.check_recursion()
+        return ending
 
     def _end_lost_chains(self) -> None:
         """Forget the calls that are no more, for which an exception has kept `remove_chain` from it."""
