@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from figwasp.api.exports import Exports
     from figwasp.api.func import Func
     from figwasp.api.global_ import Global
+    from figwasp.api.imports import Incompatible
     from figwasp.api.instance import Instance
     from figwasp.api.linker import Linker, load
     from figwasp.api.memory import Memory
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from figwasp.wasi.run import run
     from figwasp.wasm.text.parse.module import wat
 
+__version__ = "0.1.0.dev0"
+
 __all__ = [
     "Busy",
     "Caller",
@@ -64,6 +67,7 @@ __all__ = [
     "Func",
     "FuncInfo",
     "Global",
+    "Incompatible",
     "Instance",
     "Interrupted",
     "Invalid",
@@ -88,26 +92,28 @@ __all__ = [
     "wat",
 ]
 
-__getattr__, __dir__ = on_first_use(
-    globals(),
-    {
-        "figwasp.errors": "Busy Closed Error Exhaustion Exit Frame Interrupted Invalid LimitExceeded Malformed OutOfFuel "
-        "ParseError Place Timeout Trap Unlinkable Unsupported",
-        "figwasp.api.caller": "Caller",
-        "figwasp.api.engine": "Engine",
-        "figwasp.api.exports": "Exports",
-        "figwasp.api.func": "Func",
-        "figwasp.api.global_": "Global",
-        "figwasp.api.instance": "Instance",
-        "figwasp.api.linker": "Linker load",
-        "figwasp.api.memory": "Memory",
-        "figwasp.api.module": "Module",
-        "figwasp.api.table": "Table",
-        "figwasp.api.tag": "Tag",
-        "figwasp.runtime.code.listen": "FuncInfo",
-        "figwasp.wasi.preview1": "WASI",
-        "figwasp.wasi.run": "run",
-        "figwasp.wasm.text.parse.module": "wat",
-    },
-    modules="errors types wasi",
-)
+if not TYPE_CHECKING:  # which are told above, and are to find names that do not exist
+    __getattr__, __dir__ = on_first_use(
+        globals(),
+        {
+            "figwasp.errors": "Busy Closed Error Exhaustion Exit Frame Interrupted Invalid LimitExceeded Malformed OutOfFuel "
+            "ParseError Place Timeout Trap Unlinkable Unsupported",
+            "figwasp.api.caller": "Caller",
+            "figwasp.api.engine": "Engine",
+            "figwasp.api.exports": "Exports",
+            "figwasp.api.func": "Func",
+            "figwasp.api.global_": "Global",
+            "figwasp.api.imports": "Incompatible",
+            "figwasp.api.instance": "Instance",
+            "figwasp.api.linker": "Linker load",
+            "figwasp.api.memory": "Memory",
+            "figwasp.api.module": "Module",
+            "figwasp.api.table": "Table",
+            "figwasp.api.tag": "Tag",
+            "figwasp.runtime.code.listen": "FuncInfo",
+            "figwasp.wasi.preview1": "WASI",
+            "figwasp.wasi.run": "run",
+            "figwasp.wasm.text.parse.module": "wat",
+        },
+        modules="errors types wasi",
+    )

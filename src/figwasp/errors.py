@@ -301,16 +301,36 @@ class OutOfFuel(Trap):
 
 
 class Busy(Error):
-    """Another thread is running in this store."""
+    """Another thread is running in this store: in this instance, or in one that is linked with it.
+
+    Linked instances run on one thread at a time. Use a lock around the calls, or an instance for each thread.
+    """
 
 
 class Closed(Error):
     """The instance has been closed."""
 
 
-class Exit(SystemExit):
-    """A WASI program called proc_exit."""
+class Exit(Error):
+    """A WASI program called `proc_exit`: it is at its end, and nothing of it may be called any more.
 
+    The command `figwasp run` makes it the exit status of the process; for whoever embeds a guest it is an exception like another,
+    also when the code is 0.
+
+    Attributes:
+        code: what it was called with, an int from 0 to 2**32 - 1.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"the program has exited with code {code}")
+        self.code = code
+
+    def __reduce__(self) -> tuple[type[Exit], tuple[int]]:
+        return type(self), (self.code,)
+
+
+BUSY: Final = "another thread is running in this store, which linked instances share: use a lock, or an instance for each thread"
+"""What `Busy` says."""
 
 TRAP_UNREACHABLE: Final = 1
 TRAP_OUT_OF_BOUNDS_MEMORY: Final = 2

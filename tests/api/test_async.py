@@ -394,7 +394,7 @@ def test_nothing_is_left_behind() -> None:
     from figwasp.runtime.objects import suspend
 
     assert not suspend._chains
-    assert not instance.state.store.current._chains
+    assert not instance._state.store.current._chains
 
 
 def test_a_timeout_while_computing_and_while_waiting() -> None:

@@ -232,7 +232,7 @@ def test_it_does_not_keep_the_instance() -> None:
     try:
         instance = load(TEXT, host(f=f))
         instance.run(1)
-        state = weakref.ref(instance.state)
+        state = weakref.ref(instance._state)
         handle = weakref.ref(instance)
         del instance
         assert state() is None and handle() is None
@@ -254,7 +254,7 @@ def cycle() -> weakref.ref[Any]:
 
     instance = load(TEXT, host(f=f))
     assert instance.run(1) == 7
-    return weakref.ref(instance.state)
+    return weakref.ref(instance._state)
 
 
 def test_a_cycle_through_a_function_with_a_caller_is_collected() -> None:

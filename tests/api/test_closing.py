@@ -63,7 +63,7 @@ def test_what_is_left_of_a_closed_instance() -> None:
     with pytest.raises(KeyError):
         exports["absent"]
     assert not hasattr(instance, "absent") and not hasattr(exports, "absent")
-    for name in ("state", "owner"):
+    for name in ("_state", "_owner"):
         with pytest.raises(figwasp.Closed):
             getattr(instance, name)
 
@@ -201,7 +201,7 @@ def test_the_memory_goes_with_the_last_holder() -> None:
     instance = make()
     memory = instance.memory
     view = memoryview(memory)
-    state = weakref.ref(instance.state)
+    state = weakref.ref(instance._state)
     instance.close()
     gc.collect()
     settle()

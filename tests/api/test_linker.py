@@ -321,8 +321,8 @@ def test_linked_instances_form_a_store_by_themselves() -> None:
         (func (export "run") (result i32) (i32.store (i32.const 8) (i32.const 77)) (call $f (i32.const 8))))""",
         {"p": provider},
     )
-    assert user.run() == 77 and user.state.store.current is provider.state.store.current
-    gone = weakref.ref(provider.state)
+    assert user.run() == 77 and user._state.store.current is provider._state.store.current
+    gone = weakref.ref(provider._state)
     del provider
     assert user.run() == 77
     del user
@@ -343,7 +343,7 @@ def test_host_things_join_what_imports_them() -> None:
     assert table[0]() == 8
     cell.value = 100
     assert one.f() == 101
-    assert one.state.store.current is two.state.store.current
+    assert one._state.store.current is two._state.store.current
 
 
 def test_engines_may_be_mixed() -> None:

@@ -50,7 +50,7 @@ async def rounds(count: int) -> None:
 def ends(instance: figwasp.Instance) -> None:
     """Nothing is left of what has run there."""
     assert instance.add(1, 2) == 3
-    store = instance.state.store.current
+    store = instance._state.store.current
     assert not store.under_way and not store.turn
 
 
@@ -133,14 +133,14 @@ def test_what_waits_for_a_host_function_waits_for_the_others() -> None:
         waiting = asyncio.create_task(instance.acall.pause_and_spin())
         await paused.wait()
         working = asyncio.create_task(instance.acall.spin())
-        while not (turn := instance.state.store.turn):
+        while not (turn := instance._state.store.turn):
             await rounds(1)
         gate.set()
         for _ in range(20):
             await rounds(1)
-            assert instance.state.store.turn == turn
+            assert instance._state.store.turn == turn
         working.cancel()
-        while instance.state.store.turn in (turn, 0):
+        while instance._state.store.turn in (turn, 0):
             await rounds(1)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -205,7 +205,7 @@ def test_interrupting_what_waits_to_begin() -> None:
     async def run() -> None:
         instance = make()
         first = asyncio.create_task(instance.acall.spin())
-        while not instance.state.store.turn:
+        while not instance._state.store.turn:
             await rounds(1)
         second = asyncio.create_task(instance.acall.add(1, 2))
         await rounds(3)
@@ -255,7 +255,7 @@ def test_a_coroutine_that_nobody_awaits_any_more() -> None:
             for _ in range(3):
                 call.send(None)
                 await asyncio.sleep(0)
-            assert instance.state.store.turn
+            assert instance._state.store.turn
             if not collected:
                 call.close()
             del call

@@ -175,7 +175,7 @@ def closing_and_dropping_what_runs() -> None:
 
     inst = load(f)
     inst.memory[5] = 6
-    weakref.finalize(inst.state, gone.append, 1)
+    weakref.finalize(inst._state, gone.append, 1)
     insts = [inst]
     call = [inst.exports.call]
     del inst

@@ -20,7 +20,7 @@ def cycles_are_collected() -> None:
         pass
 
     def watch(inst: Any, name: str) -> None:
-        weakref.finalize(inst.state, gone.append, name)
+        weakref.finalize(inst._state, gone.append, name)
 
     def through_table() -> None:
         inst = load()
@@ -106,7 +106,7 @@ def suspended_calls_that_nobody_can_resume_are_collected() -> None:
         inst = load(f)
         call = inst.acall.call(1)
         call.send(None)
-        gone.append(weakref.ref(inst.state))
+        gone.append(weakref.ref(inst._state))
         return inst, call
 
     def through_table() -> None:
@@ -168,7 +168,7 @@ def suspended_calls_are_collected_on_another_thread() -> None:
         collector.start()
         raises(figwasp.Timeout, inst.endless, timeout=0.1)
         collector.join()
-    assert not inst.state.store.current.under_way
+    assert not inst._state.store.current.under_way
     sound(inst)
 
 

@@ -17,8 +17,8 @@ from tests.hostile.embedding_guest import MODULE, case, harmless, load, raises, 
 def things(inst: Any) -> Iterator[Any]:
     """Give one object of every kind that refers to native memory."""
     yield from (inst, inst.exports, inst.exports.add, inst.memory, inst.table, inst.n, inst.acall, inst.acall["add"])
-    yield inst.owner
-    yield inst.state
+    yield inst._owner
+    yield inst._state
 
 
 @case

@@ -117,18 +117,18 @@ def _imports(module: figwasp.Module, random: Random) -> dict[str, dict[str, Any]
 
 def _funcs(instance: figwasp.Instance, random: Random) -> list[int]:
     """Choose some functions of an instance, exported or not."""
-    count = len(instance.state.code.module.func_types)
+    count = len(instance._state.code.module.func_types)
     return random.sample(range(count), min(count, _MAX_CALLS))
 
 
 def _call(instance: figwasp.Instance, index: int, random: Random) -> str:
-    params = instance.state.code.module.func_type(index).params
+    params = instance._state.code.module.func_type(index).params
     if any(code & NON_NULL for code in params):
         return "stopped"  # nothing here is a function or an object to pass
     args = [to_python(code, argument(random, code)) for code in params]
     try:
         with interrupt(PATIENCE):
-            func_at(instance.state.code.native, instance.state.func_reference(index))(*args)
+            func_at(instance._state.code.native, instance._state.func_reference(index))(*args)
     except KeyboardInterrupt:
         return "interrupted"
     except figwasp.Unsupported as error:

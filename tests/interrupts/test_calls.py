@@ -204,7 +204,7 @@ def finish_two(instance: figwasp.Instance) -> None:
 def nothing_is_suspended(instance: figwasp.Instance) -> None:
     gc.collect()  # exceptions that keep what was stopped
     finish_two(instance)
-    store = instance.state.store.current
+    store = instance._state.store.current
     store._end_lost_chains()
     assert not store._chains and not store._pinned
     assert len(store._spare) == len({*store._spare}) <= 4
@@ -290,7 +290,7 @@ def take_turns_and_interrupt(instance: figwasp.Instance) -> None:
 
     async def run() -> None:
         call = asyncio.create_task(instance.acall.spin())
-        while not instance.state.store.current.turn and not call.done():
+        while not instance._state.store.current.turn and not call.done():
             await asyncio.sleep(0)
         instance.interrupt()
         with suppress(figwasp.Interrupted):
@@ -302,7 +302,7 @@ def take_turns_and_interrupt(instance: figwasp.Instance) -> None:
 def nothing_spins(instance: figwasp.Instance) -> None:
     gc.collect()
     assert instance.one() == 1
-    store = instance.state.store.current
+    store = instance._state.store.current
     assert not store.under_way and not store.turn
     is_whole()
 

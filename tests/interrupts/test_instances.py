@@ -260,7 +260,7 @@ def test_dropping_segments() -> None:
         instance.clear()
         instance.one()
         instance.one()
-        held = sum(map(len, instance.state.store.current._externs._holders.values()))
+        held = sum(map(len, instance._state.store.current._externs._holders.values()))
         dropped = held == 1  # by the global
         assert dropped or held == 3
         try:

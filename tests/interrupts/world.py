@@ -140,7 +140,7 @@ class World:
         """Load the module with everything, and have what is in it compiled."""
 
         def back(number: int) -> int:
-            instance.state.store.check_thread()  # no other thread is in this store
+            instance._state.store.check_thread()  # no other thread is in this store
             if self.inside:
                 self.inside.pop()()
             found = instance.add(number, 1)
@@ -221,9 +221,9 @@ def whole(instance: figwasp.Instance) -> None:
 
 def idle(native: NativeRuntime, instance: figwasp.Instance) -> None:
     """Nothing runs in the store of an instance, nothing is pinned there, and its fuel and its record are its own."""
-    store = instance.state.store
+    store = instance._state.store
     assert store is store.current and not store.under_way
-    assert linux.read_u64(instance.state.block + layout.INST_STORE) == store.record
+    assert linux.read_u64(instance._state.block + layout.INST_STORE) == store.record
     assert linux.read_u64(store.record + layout.STORE_CONTEXT) == store.context
     assert native.contexts._store_of(store.context) is store
 

@@ -56,10 +56,10 @@ def _extern(item: Import, number: int, module: Module, mode: int) -> tuple[Exter
         return memory, memory.owner
     if isinstance(desc, TableType):
         table = figwasp.Table("externref" if desc.elem == EXTERNREF else "funcref", desc.limits.min, desc.limits.max)
-        return table.core, table.owner
+        return table._core, table._owner
     assert isinstance(desc, GlobalType)
     global_ = figwasp.Global(repr(desc).split()[-1].rstrip(")"), 0, desc.mutable)
-    return global_.core, global_.owner
+    return global_._core, global_._owner
 
 
 def _call_boxed(state: InstanceState, index: int, type_: FuncType, args: list[int]) -> tuple[int, ...]:

@@ -182,7 +182,7 @@ def output(piped: bool) -> str:
         try:
             figwasp.load(text, wasi.imports())._start()
         except figwasp.Exit as error:
-            return f"{ERRNO_NAMES[int(str(error.code))]} {len(wasi.stdout or b'') // MIB}"
+            return f"{ERRNO_NAMES[error.code]} {len(wasi.stdout or b'') // MIB}"
     return ""
 
 

@@ -105,7 +105,7 @@ def test_storm_of_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
         thread.join()
         signal.signal(signal.SIGINT, old)
     assert interrupts > 50 and set(lost) <= {KeyboardInterrupt}
-    context = func.store.context
+    context = func._store.context
     assert read_u64(context + layout.CTX_DEPTH) == 0
     assert read_u64(context + layout.CTX_WASM_SP) == read_u64(context + layout.CTX_STACK_TOP)
     thing = object()
@@ -179,7 +179,7 @@ def test_exceptions_in_a_loop_leave_nothing() -> None:
         once()
     gc.collect()
     assert resident_bytes() - size < 3 << 20
-    context = inst.exports.num.store.context
+    context = inst.exports.num._store.context
     assert read_u64(context + layout.CTX_WASM_SP) == read_u64(context + layout.CTX_STACK_TOP)
 
 
@@ -400,9 +400,9 @@ def test_more_live_instances_than_guard_areas_fit() -> None:
             except figwasp.Trap:
                 continue
             raise SystemExit("no trap")
-        modes = [inst.state.memories[0].mode for inst in kept]
+        modes = [inst._state.memories[0].mode for inst in kept]
         print(modes.count(0) > 10_000, modes.count(1) > 5000)
         del kept, inst
-        print(figwasp.load(module).state.memories[0].mode)
+        print(figwasp.load(module)._state.memories[0].mode)
         """)
     assert out == "True True\n0\n"

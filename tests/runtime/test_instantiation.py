@@ -432,7 +432,7 @@ def test_code_for_a_memory_without_guard_area_checks_bounds() -> None:
     memory = memories.view(core, core.owner)
     module = figwasp.Module(figwasp.wat('(module (import "m" "x" (memory 1)) (func (export "get") (param i32) (result i32) (i32.load (local.get 0))))'))
     inst = figwasp.load(module, {"m": {"x": memory}})
-    assert inst.state.code.mode == modes.CHECKED and inst.get(65532) == 0
+    assert inst._state.code.mode == modes.CHECKED and inst.get(65532) == 0
     for bad in (65533, 65536, 2**31, -1):
         with pytest.raises(figwasp.Trap, match="out of bounds memory access"):
             inst.get(bad)

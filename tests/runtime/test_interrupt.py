@@ -216,7 +216,7 @@ def test_closing_ends_what_another_thread_runs(name: str) -> None:
 
         thread = threading.Thread(target=run)
         thread.start()
-        while not instance.state.store.runs_elsewhere:
+        while not instance._state.store.runs_elsewhere:
             time.sleep(0.001)
         instance.close()
         thread.join()

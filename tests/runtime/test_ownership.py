@@ -263,7 +263,7 @@ def test_traceback_that_outlives_the_instance() -> None:
         try:
             inst.init()
         except figwasp.Trap as error:
-            kept += [error, inst.state]
+            kept += [error, inst._state]
         del inst
     other = figwasp.load(module)
     for k in range(40):

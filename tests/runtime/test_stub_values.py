@@ -244,7 +244,7 @@ def cells(f: Any = lambda a, b: None) -> figwasp.Instance:
 def free_cells(inst: figwasp.Instance) -> int:
     """Count the cells that stubs may take."""
     count = 0
-    cell = read_u64(inst.exports.id.store.record + layout.STORE_FREE_EXTERN)
+    cell = read_u64(inst.exports.id._store.record + layout.STORE_FREE_EXTERN)
     while cell:
         assert read_u64(cell) == 0
         count += 1
@@ -329,7 +329,7 @@ def test_a_cleared_cell_is_none() -> None:
     inst = cells()
     text = ["text"]
     inst.put(1, text)
-    table = inst.state.tables[0]
+    table = inst._state.tables[0]
     write_u64(table.get(1), 0)
     assert inst.get(1) is None
     write_u64(table.get(1), id(text))
@@ -367,7 +367,7 @@ def test_free_cells_survive_a_merge_of_stores() -> None:
     before = sys.getrefcount(thing)
     total = free_cells(inst) + free_cells(other)
     inst.both(other, thing)
-    assert inst.exports.id.store is other.exports.id.store
+    assert inst.exports.id._store is other.exports.id._store
     assert free_cells(inst) == free_cells(other) == total
     for one in (inst, other):
         assert one.swap(thing, [1]) == ([1], thing)

@@ -316,8 +316,8 @@ def test_release_waits_for_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None
 
     module = figwasp.Module(figwasp.wat('(module (func (export "f") (result i32) (i32.const 9)))'))
     instances = [figwasp.load(module) for _ in range(4)]
-    blocks = {inst.state.block for inst in instances}
-    gone = blocks - {instances[2].state.block}  # which its function keeps
+    blocks = {inst._state.block for inst in instances}
+    gone = blocks - {instances[2]._state.block}  # which its function keeps
     owners = native_runtime().owners
     written: list[int] = []
     real = linux.word
@@ -359,7 +359,7 @@ def test_stacks_are_lent_among_many_stores() -> None:
     running = make(g=lambda x: sum(inst.host(0) == 1 or inst.num(2) for inst in instances) if x else 0)
     assert running.host(1) == len(instances)  # its own stack stays while it runs
     assert all(inst.num(4) == 10 for inst in instances)
-    with_stack = sum(read_u64(inst.exports.num.store.context + layout.CTX_STACK_TOP) != 0 for inst in instances)
+    with_stack = sum(read_u64(inst.exports.num._store.context + layout.CTX_STACK_TOP) != 0 for inst in instances)
     assert with_stack <= stack._MAX_LENT == 1024 < len(instances)
     assert len(stacks._lent) <= stack._MAX_LENT + 1
     with pytest.raises(figwasp.Exhaustion):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from figwasp.errors import Exit
+from figwasp.errors import Error, Exit
 from figwasp.wasi import WASI, Directory, HostDirectory, MemoryDirectory, OverlayDirectory
 from figwasp.wasi.abi import ERRNO_NAMES
 from tests.environment import environment
@@ -137,7 +137,7 @@ def test_exit(code: int) -> None:
         guest = Guest(wasi)
         with pytest.raises(Exit) as caught:
             guest.call("proc_exit", code)
-        assert caught.value.code == code
+        assert caught.value.code == code and isinstance(caught.value, Error)
         assert guest.call("proc_raise", 6) == "notsup"
         assert guest.call("sched_yield") == "success"
 

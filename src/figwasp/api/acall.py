@@ -54,7 +54,7 @@ class AsyncFunc:
             LimitExceeded: `Engine(max_acalls=...)` calls are under way.
             RuntimeError: an async host function was reached with a Python function that had called wasm in between.
         """
-        return await suspend.call(self.func, args, self.func.timeout(dict(names)), self._most)
+        return await suspend.call(self.func, args, self.func._timeout(dict(names)), self._most)
 
     def __repr__(self) -> str:
         return f"<figwasp.AsyncFunc {printable(self.func.name)} {self.func.type}>"

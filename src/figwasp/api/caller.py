@@ -77,7 +77,7 @@ class Caller:
             assert state is not None
             memory = first_memory(state, owner, self.module)
         else:
-            memory = handle.first_memory or handle.find_first_memory()
+            memory = handle._first_memory or handle._find_first_memory()
         if memory is None:
             raise AttributeError(f"the calling instance of {self.module!r} has no memory")
         return memory

@@ -33,50 +33,50 @@ class Global:
         mutable: whether wasm and Python may assign it.
     """
 
-    __slots__ = ("core", "owner")
-    core: runtime.Global
-    owner: Owner
+    __slots__ = ("_core", "_owner")
+    _core: runtime.Global
+    _owner: Owner
 
     def __init__(self, type: str, value: Any, mutable: bool = False) -> None:
         code = TYPE_CODES.get(type, V128)
         if code not in _CONTENTS:
             raise ValueError(f"a global holds {', '.join(map(type_name, _CONTENTS))}, not {type!r}")
         made = make(GlobalType(code, mutable), code, value)
-        self.core, self.owner = made.core, made.owner
+        self._core, self._owner = made._core, made._owner
 
     @property
     def type(self) -> GlobalType:
         """Its type."""
-        return self.core.type
+        return self._core.type
 
     @property
     def value(self) -> Any:
         """What it holds; assigning to an immutable one is a TypeError."""
-        type_ = self.core.type.type
+        type_ = self._core.type.type
         if not is_extern(type_):
-            return from_bits(self.core.get(), type_, References(self.core.store))
+            return from_bits(self._core.get(), type_, References(self._core.store))
         # Another thread must not assign it, and with that release the object, in between.
-        return self.core.store.run(lambda: from_bits(self.core.get(), type_, References(self.core.store)))
+        return self._core.store.run(lambda: from_bits(self._core.get(), type_, References(self._core.store)))
 
     @value.setter
     def value(self, value: Any) -> None:
-        type_ = self.core.type
+        type_ = self._core.type
         if not type_.mutable:
             raise TypeError("the global is immutable")
         what = "the value of a global"
-        self.core.store.run(lambda: self.core.set(to_bits(value, type_.type, References(self.core.store), what)))
+        self._core.store.run(lambda: self._core.set(to_bits(value, type_.type, References(self._core.store), what)))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Global) and self.core is other.core
+        return isinstance(other, Global) and self._core is other._core
 
     def __hash__(self) -> int:
-        return hash(self.core)
+        return hash(self._core)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a global cannot be copied or pickled")
 
     def __repr__(self) -> str:
-        type_ = self.core.type
+        type_ = self._core.type
         return f"<figwasp.Global {'mut ' if type_.mutable else ''}{type_name(type_.type)} {self.value!r}>"
 
 
@@ -116,6 +116,6 @@ def make(type_: GlobalType, content: int, value: Any) -> Global:
 def view(core: runtime.Global, owner: Owner) -> Global:
     """Return the Python object for a global instance that `owner` keeps."""
     global_ = Global.__new__(Global)
-    global_.core = core
-    global_.owner = owner
+    global_._core = core
+    global_._owner = owner
     return global_

@@ -157,7 +157,7 @@ def _check(item: Import, value: Any, module: Module) -> tuple[Extern, Owner | No
     desc = item.desc
     if item.kind == TAG:
         assert isinstance(desc, int)
-        if isinstance(value, Tag) and value.number == code.numbers[desc]:
+        if isinstance(value, Tag) and value._number == code.numbers[desc]:
             return value, None
         got = f"a tag {value.type}" if isinstance(value, Tag) else _described(value)
         raise _incompatible(item, f"a tag {code.module.signature(desc)}", got)
@@ -166,14 +166,14 @@ def _check(item: Import, value: Any, module: Module) -> tuple[Extern, Owner | No
     if isinstance(desc, GlobalType):
         return _check_global(item, value, desc, canonical_type(desc.type, code.numbers))
     if isinstance(desc, MemoryType) and isinstance(value, Memory):
-        core = value.core
+        core = value._core
         if memory_matches(core.pages, core.type, desc):
-            return core, value.owner
+            return core, value._owner
         raise _incompatible(item, repr(desc), f"{core.type!r} of {core.pages} page{'s' * (core.pages != 1)}")
     if isinstance(desc, TableType) and isinstance(value, Table):
-        table = value.core
+        table = value._core
         if table_matches(len(table), table.type, table.elem, desc, canonical_type(desc.elem, code.numbers)):
-            return table, value.owner
+            return table, value._owner
         raise _incompatible(item, repr(desc), f"{table.type!r} of {len(table)} element{'s' * (len(table) != 1)}")
     raise _incompatible(item, repr(desc), _described(value))
 
@@ -196,11 +196,11 @@ def _check_func(item: Import, value: Any, module: Module, index: int) -> tuple[E
     code = module.code
     type_ = code.module.signature(index)
     if isinstance(value, Func):
-        if not TYPES.derives(value.type_number, code.numbers[index]):
+        if not TYPES.derives(value._type_number, code.numbers[index]):
             raise _incompatible(item, f"a function {type_}", f"a function {value.type}")
-        if value.state is not None and value.state.closed is not None:
+        if value._state is not None and value._state.closed is not None:
             raise Closed(f"{show_import(item)} is given as {printable(value.name)}(), whose instance has been closed")
-        return value, value.owner
+        return value, value._owner
     if not callable(value) or isinstance(value, (Memory, Table, Global, Tag)):
         raise _incompatible(item, f"a function {type_}", _described(value))
     try:
@@ -211,14 +211,14 @@ def _check_func(item: Import, value: Any, module: Module, index: int) -> tuple[E
 
 def _check_global(item: Import, value: Any, type_: GlobalType, content: int) -> tuple[runtime.Global, Owner | None]:
     if isinstance(value, Global):
-        core = value.core
+        core = value._core
         if not global_matches(TYPES, core.type, core.content, type_, content):
             raise _incompatible(item, repr(type_), repr(core.type))
-        return core, value.owner
+        return core, value._owner
     if type_.mutable or isinstance(value, (Func, Memory, Table, Tag)):
         raise _incompatible(item, repr(type_), _described(value))
     try:
         made = globals_.make(type_, content, value)
     except (TypeError, OverflowError) as error:
         raise Incompatible(f"incompatible import type: {show_import(item)} must be {type_!r}: {error}") from None
-    return made.core, made.owner
+    return made._core, made._owner

@@ -20,7 +20,7 @@ from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.module import MEMORY
 
 _set: Final = object.__setattr__  # instances refuse assignments
-_OWN: Final = frozenset(("_runtime", "acall", "closed", "exports", "first_memory", "module", "owner", "state"))
+_OWN: Final = frozenset(("_first_memory", "_owner", "_runtime", "_state", "acall", "closed", "exports", "module"))
 
 
 class Instance:
@@ -37,15 +37,14 @@ class Instance:
         exports: its exports.
         acall: its exported functions, to be awaited.
         module: the module.
-        first_memory: the memory that `Caller` gives, once it has been asked for (runtime only).
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_runtime", "acall", "exports", "first_memory", "module")
+    __slots__ = ("__dict__", "__weakref__", "_first_memory", "_runtime", "acall", "exports", "module")
 
     acall: AsyncCalls
     exports: Exports
     module: Module
-    first_memory: Memory | None
+    _first_memory: Memory | None
     _runtime: tuple[InstanceState, Owner] | None
 
     def __new__(cls, *args: object) -> Instance:
@@ -54,10 +53,10 @@ class Instance:
         return super().__new__(cls)
 
     def __init__(self, state: InstanceState, owner: Owner, module: Module) -> None:
-        """Be the Python object for an instance that `owner` keeps (runtime only)."""
+        """Be the Python object for an instance that `owner` keeps."""
         _set(self, "_runtime", (state, owner))
         _set(self, "module", module)
-        _set(self, "first_memory", None)
+        _set(self, "_first_memory", None)
         _set(self, "exports", Exports(state, owner, module))
         _set(self, "acall", AsyncCalls(self.exports, module))
         state.handle = weakref.ref(self)
@@ -68,13 +67,13 @@ class Instance:
         return self._runtime is None
 
     @property
-    def state(self) -> InstanceState:
-        """Its runtime side (runtime only)."""
+    def _state(self) -> InstanceState:
+        """Its runtime side."""
         return self._open()[0]
 
     @property
-    def owner(self) -> Owner:
-        """What keeps it (runtime only)."""
+    def _owner(self) -> Owner:
+        """What keeps it."""
         return self._open()[1]
 
     def _open(self) -> tuple[InstanceState, Owner]:
@@ -97,7 +96,7 @@ class Instance:
         closing.close(runtime[0])
         if runtime[0].store.current.runs_elsewhere:  # asked when nobody can enter any more
             runtime[0].store.interrupt()
-        _set(self, "first_memory", None)
+        _set(self, "_first_memory", None)
         close_exports(self.exports)
         self.__dict__.clear()
         _set(self, "_runtime", None)
@@ -113,7 +112,7 @@ class Instance:
         Returns:
             Whether a call was running.
         """
-        return suspend.interrupt(self.state.store)
+        return suspend.interrupt(self._state.store)
 
     def __enter__(self) -> Instance:
         self._open()
@@ -122,15 +121,15 @@ class Instance:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def find_first_memory(self) -> Memory | None:
-        """Return its first memory, and keep it for the next time (runtime only)."""
-        memory = first_memory(self.state, self.owner, self.module)
-        _set(self, "first_memory", memory)
+    def _find_first_memory(self) -> Memory | None:
+        """Return its first memory, and keep it for the next time."""
+        memory = first_memory(self._state, self._owner, self.module)
+        _set(self, "_first_memory", memory)
         return memory
 
     def __getattr__(self, name: str) -> Any:
         if name in _OWN:
-            if name in ("state", "owner"):
+            if name in ("_state", "_owner"):
                 self._open()
             raise AttributeError(name)  # of an object that copy or pickle has made without __init__
         found = self.__dict__[name] = getattr(self.exports, name)
@@ -167,9 +166,9 @@ class Instance:
         self._metered_store().fuel.ask = function
 
     def _metered_store(self) -> Store:
-        if not self.state.code.config.metered:
+        if not self._state.code.config.metered:
             raise TypeError("the instance counts no fuel: its engine was made without fuel=True")
-        return self.state.store.current
+        return self._state.store.current
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in ("fuel", "on_out_of_fuel"):
@@ -181,7 +180,8 @@ class Instance:
         raise AttributeError(f"cannot delete {name!r}: an instance is what its module says")
 
     def __dir__(self) -> list[str]:
-        return sorted({*object.__dir__(self), *self.exports})
+        own = [name for name in object.__dir__(self) if not name.startswith("_") or name.endswith("__")]
+        return sorted({*own, *self.exports})
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an instance cannot be copied or pickled: pickle its module, and instantiate that where it is needed")

@@ -75,15 +75,15 @@ class Memory:
         return view(core, core.owner)
 
     @property
-    def core(self) -> runtime.Memory:
-        """The memory instance (runtime only)."""
+    def _core(self) -> runtime.Memory:
+        """The memory instance."""
         cpython.check_type(self, Memory)
         core: runtime.Memory = cpython.object_at(id(self) + VIEW_SIDE)
         return core
 
     @property
-    def owner(self) -> Owner:
-        """What keeps it (runtime only)."""
+    def _owner(self) -> Owner:
+        """What keeps it."""
         cpython.check_type(self, Memory)
         owner: Owner = cpython.object_at(id(self) + VIEW_OWNER)
         return owner
@@ -96,7 +96,7 @@ class Memory:
     @property
     def type(self) -> MemoryType:
         """Its type: the limits it was made with."""
-        return self.core.type
+        return self._core.type
 
     def grow(self, delta: int) -> int:
         """Grow by `delta` pages and return the old size in pages.
@@ -108,7 +108,7 @@ class Memory:
         delta = operator.index(delta)
         if delta < 0:
             raise ValueError("a memory cannot shrink")
-        old = self.core.grow(delta)
+        old = self._core.grow(delta)
         if old < 0:
             raise MemoryError(f"cannot grow a memory of {_pages(self.pages)} by {delta}")
         return old
@@ -325,10 +325,10 @@ class Memory:
         return iter(memoryview(self))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Memory) and self.core is other.core
+        return isinstance(other, Memory) and self._core is other._core
 
     def __hash__(self) -> int:
-        return hash(self.core)
+        return hash(self._core)
 
     @overload
     def __getitem__(self, key: SupportsIndex) -> int: ...

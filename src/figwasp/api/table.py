@@ -35,7 +35,7 @@ class Table:
         value: what every element is at first.
     """
 
-    __slots__ = ("core", "owner")
+    __slots__ = ("_core", "_owner")
 
     def __init__(self, element: str, minimum: int, maximum: int | None = None, value: object = None) -> None:
         if element not in _ELEMENTS:
@@ -46,18 +46,18 @@ class Table:
         native = native_runtime()
         keeper = native.owners.make(0)
         store = Store(native)
-        self.core = runtime.Table(TableType(_ELEMENTS[element], Limits(minimum, maximum)), _ELEMENTS[element], store, keeper)
-        store.add(self.core)
-        self.owner = native.owners.make(self.core.record, self.core.releaser())
-        self.owner.hold(keeper, store.owner)
-        self.core.owner = self.owner
+        self._core = runtime.Table(TableType(_ELEMENTS[element], Limits(minimum, maximum)), _ELEMENTS[element], store, keeper)
+        store.add(self._core)
+        self._owner = native.owners.make(self._core.record, self._core.releaser())
+        self._owner.hold(keeper, store.owner)
+        self._core.owner = self._owner
         if value is not None:
-            store.run(lambda: self.core.fill(0, self._bits(value), minimum))
+            store.run(lambda: self._core.fill(0, self._bits(value), minimum))
 
     @property
     def type(self) -> TableType:
         """Its type: element type, and the limits it was made with."""
-        return self.core.type
+        return self._core.type
 
     def grow(self, delta: int, value: object = None) -> int:
         """Grow by `delta` elements set to `value`; return the old size.
@@ -70,57 +70,57 @@ class Table:
         delta = operator.index(delta)
         if delta < 0:
             raise ValueError("a table cannot shrink")
-        old = self.core.store.run(lambda: self.core.grow(self._bits(value), delta))
+        old = self._core.store.run(lambda: self._core.grow(self._bits(value), delta))
         if old < 0:
             raise MemoryError(f"cannot grow a table of {len(self)} elements by {delta}")
         return old
 
     def _bits(self, value: object) -> int:
-        return to_bits(value, self.core.type.elem, References(self.core.store), "a table element")
+        return to_bits(value, self._core.type.elem, References(self._core.store), "a table element")
 
     def _index(self, index: SupportsIndex) -> int:
         if isinstance(index, slice):
             raise TypeError("a table has no slices, only elements")
         index = operator.index(index)
-        size = len(self.core)
+        size = len(self._core)
         if not -size <= index < size:
             raise IndexError(f"element {index} of a table of {size}")
         return index % size
 
     def __len__(self) -> int:
-        return len(self.core)
+        return len(self._core)
 
     def __getitem__(self, index: SupportsIndex) -> Any:
         place = self._index(index)
-        elem = self.core.type.elem
+        elem = self._core.type.elem
         if not is_extern(elem):
-            return from_bits(self.core.get(place), elem, References(self.core.store))
+            return from_bits(self._core.get(place), elem, References(self._core.store))
         # Another thread must not overwrite the element, and with that release the object, in between.
-        return self.core.store.run(lambda: from_bits(self.core.get(place), elem, References(self.core.store)))
+        return self._core.store.run(lambda: from_bits(self._core.get(place), elem, References(self._core.store)))
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
 
     def __setitem__(self, index: SupportsIndex, value: object) -> None:
         place = self._index(index)
-        self.core.store.run(lambda: self.core.set(place, self._bits(value)))
+        self._core.store.run(lambda: self._core.set(place, self._bits(value)))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Table) and self.core is other.core
+        return isinstance(other, Table) and self._core is other._core
 
     def __hash__(self) -> int:
-        return hash(self.core)
+        return hash(self._core)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a table cannot be copied or pickled")
 
     def __repr__(self) -> str:
-        return f"<figwasp.Table of {len(self)} {type_name(self.core.type.elem)}>"
+        return f"<figwasp.Table of {len(self)} {type_name(self._core.type.elem)}>"
 
 
 def view(core: runtime.Table, owner: Owner) -> Table:
     """Return the Python object for a table instance that `owner` keeps."""
     table = Table.__new__(Table)
-    table.core = core
-    table.owner = owner
+    table._core = core
+    table._owner = owner
     return table

@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 from figwasp.codegen.isa import host
-from figwasp.errors import Busy
+from figwasp.errors import BUSY, Busy
 from figwasp.runtime.code import collector
 from figwasp.runtime.code.ranges import CodeTable
 from figwasp.runtime.native.runtime import NativeRuntime
@@ -71,4 +71,4 @@ def _claim_chain(slow_path: Any) -> None:
 
 def _refuse_busy() -> None:
     """Answer for a chain that another thread took between two steps."""
-    raise Busy("another thread is running in this store")
+    raise Busy(BUSY)

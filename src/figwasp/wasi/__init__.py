@@ -32,15 +32,16 @@ __all__ = [
     "ZipDirectory",
 ]
 
-__getattr__, __dir__ = on_first_use(
-    globals(),
-    {
-        "figwasp.wasi.descriptors.streams": "CAPTURE",
-        "figwasp.wasi.directories.host": "HostDirectory",
-        "figwasp.wasi.directories.inmemory": "MemoryDirectory",
-        "figwasp.wasi.directories.overlay": "OverlayDirectory",
-        "figwasp.wasi.directories.tree": "ResourceDirectory ZipDirectory",
-        "figwasp.wasi.filesystem": "Directory Entry File Status",
-        "figwasp.wasi.preview1": "WASI",
-    },
-)
+if not TYPE_CHECKING:  # which are told above, and are to find names that do not exist
+    __getattr__, __dir__ = on_first_use(
+        globals(),
+        {
+            "figwasp.wasi.descriptors.streams": "CAPTURE",
+            "figwasp.wasi.directories.host": "HostDirectory",
+            "figwasp.wasi.directories.inmemory": "MemoryDirectory",
+            "figwasp.wasi.directories.overlay": "OverlayDirectory",
+            "figwasp.wasi.directories.tree": "ResourceDirectory ZipDirectory",
+            "figwasp.wasi.filesystem": "Directory Entry File Status",
+            "figwasp.wasi.preview1": "WASI",
+        },
+    )

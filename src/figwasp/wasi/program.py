@@ -45,8 +45,7 @@ def start(module: Module, imports: Mapping[str, Any], timeout: float | None = No
 
 def status_of(exit_: Exit) -> int:
     """Return what the host would tell of a process that ended like this."""
-    code = exit_.code
-    return code & 0xFF if isinstance(code, int) else int(code is not None)
+    return exit_.code & 0xFF
 
 
 def report(trap: Trap) -> str:

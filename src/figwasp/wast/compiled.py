@@ -77,13 +77,13 @@ class CompiledInstance:
             raise ScriptError(f"{name} is not a function")
         type_ = func.type
         given = argument_bits(args, type_.params)
-        store = func.store
+        store = func._store
         store.claim()
         buffer = new_buffer(max(len(type_.params), len(type_.results)))
         try:
             for place, bits in enumerate(given):
                 buffer[place] = self._argument(bits, type_.params[place], store)
-            enter_raw(type_, func.address, buffer, store)
+            enter_raw(type_, func._address, buffer, store)
             return [self._found(code, buffer[place], store) for place, code in enumerate(type_.results)]
         finally:
             store.clean_up_if_asked()
@@ -93,7 +93,7 @@ class CompiledInstance:
         export = self._export(name)
         if not isinstance(export, figwasp.Global):
             raise ScriptError(f"{name} is not a global")
-        core = export.core
+        core = export._core
         return self._found(core.type.type, core.get(), core.store)
 
     def _export(self, name: str) -> Any:

@@ -107,8 +107,8 @@ def test_lines_stand_between_those_of_the_program(tmp_path: Path) -> None:
         "    <- wasi_snapshot_preview1.fd_write = 0",
         "  <- say",
         "  -> wasi_snapshot_preview1.proc_exit(3)",
-        "  !! wasi_snapshot_preview1.proc_exit: Exit: 3",
-        "!! _start: Exit: 3",
+        "  !! wasi_snapshot_preview1.proc_exit: Exit: the program has exited with code 3",
+        "!! _start: Exit: the program has exited with code 3",
     ]
 
 

@@ -44,7 +44,7 @@ def both(one: figwasp.Instance, two: figwasp.Instance) -> figwasp.Instance:
 
 def store(inst: figwasp.Instance) -> Any:
     """Give the store of an instance."""
-    return inst.exports.id.store
+    return inst.exports.id._store
 
 
 def test_unrelated_instances_have_their_own_stores() -> None:
@@ -142,7 +142,7 @@ def test_host_tables_and_globals_follow_their_store() -> None:
     for user in users:
         user.id(Thing())
         assert user.get() == (watch(), watch()) and watch() is not None
-        assert store(user) is table.core.store is cell.core.store
+        assert store(user) is table._core.store is cell._core.store
     late = load(text, {"m": {"t": table, "g": figwasp.Global("externref", 5, mutable=True)}})
     assert late.get() == (watch(), 5)
     del users, late, user

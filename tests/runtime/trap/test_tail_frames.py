@@ -30,7 +30,7 @@ class Handmade:
         self.instance = instance
         self._native = native_runtime()
         self._region = codespace.Region(self._native.space, 0)
-        self._source_map = instance.state.code._source_map
+        self._source_map = instance._state.code._source_map
 
     def install(self, func: Func) -> int:
         native = self._native
@@ -54,7 +54,7 @@ def test_frames_below_a_tail_call_are_found(mine: int, passed: int, another: boo
     c = made.install(func)
     func = Func("b", B, bytes([I64] * (mine + 1)), bytes([I64]))
     e = Emitter(func)
-    target = e.const(I64, other.state.block) if another else e.block.params[0]
+    target = e.const(I64, other._state.block) if another else e.block.params[0]
     args = [e.const(I64, c), target, *[e.const(I64, k) for k in range(passed)]]
     e.emit(ops.TAIL_PTR, args, Call(bytes([I64] * passed), bytes([I64])))
     b = made.install(func)
@@ -64,8 +64,8 @@ def test_frames_below_a_tail_call_are_found(mine: int, passed: int, another: boo
     result = e.emit(ops.CALL_PTR, args, Call(bytes([I64] * mine), bytes([I64])), I64)
     e.ret([e.emit(ops.I64_ADD, [result, e.block.params[0]])])
     a = made.install(func)
-    linux.write_u64(instance.state.code._region.cells + 8 * A, a)
-    linux.write_u64(instance.state.func_reference(A) + layout.FUNCREF_CODE, a)
+    linux.write_u64(instance._state.code._region.cells + 8 * A, a)
+    linux.write_u64(instance._state.func_reference(A) + layout.FUNCREF_CODE, a)
     for name, expected in (("a", ["c", "a"]), ("outer", ["c", "a", "outer"])):
         with pytest.raises(figwasp.Trap, match="integer overflow") as caught:
             instance.exports[name]()

@@ -235,7 +235,7 @@ def test_control_flow_passes_unharmed(kind: type[BaseException]) -> None:
         raise error
 
     assert caught(load(TEXT, host(f=f)).go, 0) is error
-    quiet = issubclass(kind, (SystemExit, GeneratorExit))
+    quiet = issubclass(kind, (figwasp.Exit, SystemExit, GeneratorExit))
     assert shown(error) == (["f"] if quiet else ["go", "call", "f"])
 
 

@@ -82,40 +82,40 @@ class Func:
         return self._slow_path.signature()
 
     @property
-    def owner(self) -> Owner:
-        """What keeps its instance (runtime only)."""
+    def _owner(self) -> Owner:
+        """What keeps its instance."""
         cpython.check_type(self, Func)
         owner: Owner = cpython.object_at(id(self) + FUNC_OWNER)
         return owner
 
     @property
-    def address(self) -> int:
-        """The address of its FuncRef (runtime only)."""
+    def _address(self) -> int:
+        """The address of its FuncRef."""
         cpython.check_type(self, Func)
         return cpython.get_field(self, FUNC_FUNCREF)
 
     @property
-    def type_number(self) -> int:
-        """The canonical number of its type (runtime only)."""
-        return linux.read_u32(self.address + layout.FUNCREF_TYPE)
+    def _type_number(self) -> int:
+        """The canonical number of its type."""
+        return linux.read_u32(self._address + layout.FUNCREF_TYPE)
 
     @property
-    def store(self) -> Store:
-        """The store it runs in (runtime only)."""
+    def _store(self) -> Store:
+        """The store it runs in."""
         return self._slow_path.store
 
     @property
-    def host(self) -> HostFunc | None:
-        """What a host function converts with, None for a function of an instance (runtime only)."""
+    def _host(self) -> HostFunc | None:
+        """What a host function converts with, None for a function of an instance."""
         return self._slow_path.host
 
-    def timeout(self, names: dict[str, object]) -> float | None:
-        """Return how many seconds a call with these keyword arguments may take (runtime only)."""
+    def _timeout(self, names: dict[str, object]) -> float | None:
+        """Return how many seconds a call with these keyword arguments may take."""
         return self._slow_path.timeout(names)
 
     @property
-    def state(self) -> InstanceState | None:
-        """The instance it belongs to, None for a host function (runtime only)."""
+    def _state(self) -> InstanceState | None:
+        """The instance it belongs to, None for a host function."""
         return self._slow_path.state
 
     if TYPE_CHECKING:
@@ -124,10 +124,10 @@ class Func:
             """Call it: the native type does. The call ends after `timeout` seconds, or as its engine says if none is given."""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Func) and other.address == self.address
+        return isinstance(other, Func) and other._address == self._address
 
     def __hash__(self) -> int:
-        return hash(self.address)
+        return hash(self._address)
 
     def __repr__(self) -> str:
         return f"<figwasp.Func {self._slow_path.shown} {self._slow_path.type}>"
@@ -250,9 +250,9 @@ class References:
         """Return the address of a callable's FuncRef, kept for the running chain; None when it is no wasm function."""
         if not isinstance(value, Func):
             return None
-        self.store.merge(value.store)
-        self.store.pin(value.owner)
-        return value.address
+        self.store.merge(value._store)
+        self.store.pin(value._owner)
+        return value._address
 
     def func_from_bits(self, bits: int) -> object:
         """Return the callable of a FuncRef."""

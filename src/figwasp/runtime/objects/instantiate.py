@@ -240,7 +240,7 @@ class _Block:
             elif item.kind == FUNC:
                 assert isinstance(item.desc, int)
                 if isinstance(extern, Func):
-                    reference = extern.address
+                    reference = extern._address
                 else:
                     assert callable(extern)
                     reference = self._host_func(host, extern, item.desc, f"{item.module}.{item.name}")
@@ -339,10 +339,11 @@ def _join_stores(externs: Sequence[Given]) -> Store | None:
     store: Store | None = None
     for extern, _ in externs:
         if isinstance(extern, (Func, Table, Global)):
+            other = extern._store if isinstance(extern, Func) else extern.store
             if store is None:
-                store = extern.store
+                store = other
             else:
-                store.merge(extern.store)
+                store.merge(other)
     return store
 
 

@@ -17,7 +17,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType, MethodWrapperTy
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
-from figwasp.errors import TRAP_INTERRUPTED, TRAP_MESSAGES, TRAP_TIMEOUT, Busy, Interrupted, Timeout, printable
+from figwasp.errors import BUSY, TRAP_INTERRUPTED, TRAP_MESSAGES, TRAP_TIMEOUT, Busy, Interrupted, Timeout, printable
 from figwasp.ir.build.base import ir_types
 from figwasp.ir.types import CELL
 from figwasp.runtime.objects import turns
@@ -168,7 +168,7 @@ class _Chain:
             store.bind(self.context)  # it is new, or another thread's, and with that another native stack's
         if status == RAW_DEEP:
             raise RecursionError("maximum recursion depth exceeded while calling into WebAssembly")
-        raise Busy("another thread is running in this store")
+        raise Busy(BUSY)
 
     # Waiting
 
@@ -336,10 +336,10 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None, most
     type_ = func.type
     if len(args) != len(type_.params):
         raise TypeError(f"{printable(func.name)}() takes {len(type_.params)} arguments {type_}, got {len(args)}")
-    if func.host is not None:
-        return await func.host.await_directly(args) if isinstance(func.host, AsyncHostFunc) else func(*args)
+    if func._host is not None:
+        return await func._host.await_directly(args) if isinstance(func._host, AsyncHostFunc) else func(*args)
     end = deadline.after(timeout)
-    store = func.store
+    store = func._store
     loop = _running_loop()
     under_way = store.add_chain(most, turns=loop is not None)  # it is forgotten when it goes as well
     try:
@@ -352,7 +352,7 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None, most
         # References as a part of the chain: another thread's may be ending, and releasing what it finds that nobody holds.
         bits = store.run(convert) if any(map(is_ref, type_.params)) else convert()
         write_values(place, type_.params, bits)
-        chain = _chains[context] = _Chain(store, func.address, type_, place, context, end, loop)
+        chain = _chains[context] = _Chain(store, func._address, type_, place, context, end, loop)
         if loop is not None and (turns.of_loop(loop).wanted or store.current.turn):
             await chain.begin()
         suspended = chain.start()

@@ -16,16 +16,14 @@ class Tag:
 
     Attributes:
         type: parameters; the results are empty.
-        number: canonical number of the type.
-        keeper: what keeps the number (runtime only).
     """
 
-    __slots__ = ("keeper", "number", "type")
+    __slots__ = ("_keeper", "_number", "type")
 
     def __init__(self, type_: FuncType, number: int, keeper: object = None) -> None:
         self.type = type_
-        self.number = number
-        self.keeper = keeper
+        self._number = number
+        self._keeper = keeper
 
     def __repr__(self) -> str:
         return f"<figwasp.Tag {self.type!r}>"

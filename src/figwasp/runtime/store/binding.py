@@ -10,7 +10,7 @@ import threading
 from typing import Final
 
 from figwasp import layout
-from figwasp.errors import Busy
+from figwasp.errors import BUSY, Busy
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.stubs.claim import CLAIM_BUSY
@@ -60,7 +60,7 @@ def busy(*contexts: int) -> Busy:
     """Return the error for a thread that finds contexts in use."""
     if any(thread_of(context) == layout.HELD for context in contexts):
         return Busy("a call by acall has not ended, which takes turns with the event loop: await others by acall too")
-    return Busy("another thread is running in this store")
+    return Busy(BUSY)
 
 
 def thread_of(context: int) -> int:

@@ -19,6 +19,7 @@ from figwasp.errors import (
     TRAP_TIMEOUT,
     TRAP_UNREACHABLE,
     Exhaustion,
+    Exit,
     Frame,
     Interrupted,
     OutOfFuel,
@@ -124,7 +125,7 @@ class TrapReporter:
             pc, sp: program counter and stack pointer in the innermost wasm function.
             raised: for TRAP_HOST the exception that a Python function raised, else None.
         """
-        if raised is not None and isinstance(raised, (SystemExit, GeneratorExit)):
+        if raised is not None and isinstance(raised, (Exit, SystemExit, GeneratorExit)):
             return raised
         try:
             sites = self.walk(pc, sp, linux.read_u64(context + layout.CTX_STACK_TOP))
