@@ -225,10 +225,11 @@ def printable(text: str, longest: int = 300) -> str:
 class Trap(Error):
     """WebAssembly code trapped (spec 4.4).
 
-    Its text is the code; `backtrace` is the frames as text. Python's own traceback shows them as well.
+    Its text is the code and the place, that of the innermost frame; `backtrace` is all frames as text. Python's own traceback shows
+    them as well.
 
     Attributes:
-        code: the spec's wording, for example "integer divide by zero".
+        code: the spec's wording, for example "integer divide by zero"; what is not in the spec says itself what it is.
     """
 
     def __init__(self, code: str, frames: Frames = ()) -> None:
@@ -253,6 +254,12 @@ class Trap(Error):
         """Have these frames unless there are some already."""
         if self._frames == ():
             self._frames = frames
+
+    def __str__(self) -> str:
+        try:
+            return f"{self.code}, at {self.frames[0]}" if self.frames else self.code
+        except (RecursionError, MemoryError):
+            return self.code  # there is no room for more
 
     @property
     def backtrace(self) -> str:

@@ -325,3 +325,16 @@ def test_async_functions_get_it_too(function: Callable[..., Any]) -> None:
         return list(await asyncio.gather(instance.acall.run(2), instance.acall.run(3)))
 
     assert asyncio.run(both()) == [10, 15]
+
+
+def test_a_hint_where_the_annotation_was_forgotten() -> None:
+    """A first parameter called `caller` that is not annotated, and makes the function not fit."""
+    def say(caller, offset):  # type: ignore[no-untyped-def]
+        raise AssertionError
+
+    text = '(module (import "host" "say" (func (param i32))))'
+    for function in (say, functools.partial(say), staticmethod(say)):
+        with pytest.raises(figwasp.Unlinkable, match=r"annotate the first parameter: `caller: figwasp.Caller`"):
+            figwasp.load(figwasp.wat(text), {"host": {"say": function}})
+    with pytest.raises(figwasp.Unlinkable, match=r"cannot be called with 0 arguments$"):
+        figwasp.load(figwasp.wat('(module (import "host" "say" (func)))'), {"host": {"say": say}})

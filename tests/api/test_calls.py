@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import pydoc
 import struct
 from typing import Any
 
@@ -294,18 +295,36 @@ def test_hundreds_of_parameters_and_results() -> None:
 
 
 def test_signature_repr_name_and_type() -> None:
-    """A function tells its name, type and signature."""
+    """A function tells the name it was asked for by, its type and signature."""
     inst = load('(module (func $inner (export "outer") (param i32 f64) (result i64 f32) (i64.const 1) (f32.const 2)) (func (export "nothing")))')
     func = inst.exports.outer
     assert isinstance(func, figwasp.Func)
-    assert func.name == "inner" and func.__name__ == "inner"
+    assert func.name == "outer" and func.__name__ == "outer"
     assert inst.exports.nothing.name == "nothing"
     shown = inspect.signature(func)
     assert len(shown.parameters) == 2
     assert [p.annotation for p in shown.parameters.values()] == ["i32", "f64"]
     assert shown.return_annotation == ("i64", "f32")
-    assert "inner" in repr(func) and "i32" in repr(func) and "i64" in repr(func)
+    assert "outer" in repr(func) and "i32" in repr(func) and "i64" in repr(func)
     assert callable(func)
+
+
+def test_names_of_parameters() -> None:
+    """Those of the name section, where Python allows them."""
+    text = '(module $m (func (export "run") (param $a i32) (param $if i32) (param f64) (param $p2 i32) (param $x.y i32) (param $b i64)))'
+    run = load(text).run
+    assert [*inspect.signature(run).parameters] == ["a", "p1", "p2", "p3", "p4", "b"]
+    shown = pydoc.plain(pydoc.render_doc(run))
+    assert "run(a: 'i32', p1: 'i32'" in shown and "of module m" in shown
+    assert "callable like any Python function" in pydoc.plain(pydoc.render_doc(figwasp.Func))
+
+
+def test_errors_use_the_name_that_was_called() -> None:
+    """Not the one that the name section has for the function."""
+    inst = load('(module (func $inner (export "outer") (export "other") (param i32)))')
+    for name in ("outer", "other"):
+        with pytest.raises(TypeError, match=rf"^{name}\(\) takes 1 argument"):
+            inst.exports[name]()
 
 
 def test_equality_and_hash() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import threading
 import types
@@ -381,3 +382,52 @@ def test_linking_with_a_store_that_another_thread_runs_in_is_busy() -> None:
         leave.set()
         thread.join()
     assert load(CALL, {"env": {"f": running.g}}).g(3) == 3
+
+
+# Imports that are not given
+
+PARTLY = figwasp.Module(
+    figwasp.wat("""(module (import "env" "given" (func $given (result i32))) (import "env" "log" (func $log (param i32 f64)))
+      (import "a.b" "" (func $odd (result i32 i64)))
+      (func (export "fine") (result i32) (call $given))
+      (func (export "bad") (call $log (i32.const 1) (f64.const 2)))
+      (func (export "worse") (drop (drop (call $odd)))) (export "log" (func $log)))""")
+)
+
+
+def test_unknown_imports_that_trap() -> None:
+    """A function that has not been given traps when it is called, and says which it is."""
+    given = {"env": {"given": lambda: 7}}
+    linker = figwasp.Linker()
+    linker.define("env", "given", lambda: 7)
+    for inst in (
+        figwasp.load(PARTLY, given, unknown_imports="trap"),
+        PARTLY.instantiate(given, unknown_imports="trap"),
+        linker.instantiate(PARTLY, unknown_imports="trap"),
+    ):
+        assert inst.fine() == 7
+        with pytest.raises(figwasp.Trap, match=r"^unknown import: env.log \(function \(i32, f64\) -> \(\)\) has not been provided, at .*bad @") as caught:
+            inst.bad()
+        assert [frame.name for frame in caught.value.frames] == ["bad"]
+        with pytest.raises(figwasp.Trap, match="'a.b' ''"):
+            inst.worse()
+        with pytest.raises(figwasp.Trap, match="env.log"):
+            inst.log(1, 2.0)
+
+
+def test_unknown_imports_are_errors_otherwise() -> None:
+    for make in (figwasp.load, functools.partial(figwasp.load, unknown_imports="error"), figwasp.Module.instantiate):
+        with pytest.raises(figwasp.Unlinkable, match="3 imports have not been provided"):
+            make(PARTLY)
+    with pytest.raises(ValueError, match="unknown_imports must be 'error' or 'trap', not 'ignore'"):
+        figwasp.load(PARTLY, unknown_imports="ignore")
+    text = '(module (import "env" "f" (func)) (import "env" "m" (memory 1)) (import "env" "g" (global i32)))'
+    with pytest.raises(figwasp.Unlinkable, match="2 imports") as caught:
+        figwasp.load(figwasp.wat(text), unknown_imports="trap")
+    assert "env.f" not in str(caught.value)
+
+
+def test_modules_make_instances() -> None:
+    """As `load` does with the module."""
+    inst = PARTLY.instantiate({"env": {"given": lambda: 1, "log": print}, "a.b": {"": lambda: (1, 2)}})
+    assert isinstance(inst, figwasp.Instance) and inst.module is PARTLY and inst.fine() == 1

@@ -104,6 +104,21 @@ def test_exports_of_any_name() -> None:
     assert inst.exports.keys() == NAMES.index("keys") and inst.exports.owner() == NAMES.index("owner")
     assert getattr(inst, "a.b")() == NAMES.index("a.b") and inst.keys() == NAMES.index("keys")
     assert isinstance(inst.exports, figwasp.Exports) and repr(inst) and repr(inst.exports)
+    assert inst.state() == NAMES.index("state") and inst.owner() == NAMES.index("owner")
+    assert {*NAMES} <= {*dir(inst)}
+
+
+INTERNAL = {"owner", "state", "first_memory", "core", "address", "store", "host", "type_number", "number", "keeper"}
+
+
+def test_internals_do_not_show() -> None:
+    """What the runtime keeps in an object is no name of it for users."""
+    inst = load('(module (memory (export "m") 1) (table (export "t") 1 funcref) (global (export "g") i32 (i32.const 1)) (tag (export "x")) (func (export "f")))')
+    for thing in (inst, inst.m, inst.t, inst.g, inst.x, inst.f, inst.exports, inst.acall, inst.module):
+        assert not INTERNAL & {*dir(thing)}
+    assert {name for name in dir(inst) if not name.startswith("__")} == {
+        "acall", "close", "closed", "exports", "f", "fuel", "g", "interrupt", "m", "module", "on_out_of_fuel", "t", "x",
+    }  # fmt: skip
 
 
 def quoted(name: str) -> str:

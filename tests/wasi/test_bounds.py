@@ -153,7 +153,7 @@ def test_captured_output() -> None:
 
 
 def test_captured_output_by_default() -> None:
-    done = figwasp.run(ENDLESS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done: subprocess.CompletedProcess[Any] = figwasp.run(ENDLESS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert (done.returncode, len(done.stdout), done.stderr) == (NOSPC, MAX_OUTPUT, None)
 
 

@@ -94,12 +94,13 @@ def test_capture() -> None:
 
 
 def test_streams_are_captured_one_by_one() -> None:
-    done = figwasp.run(ECHO, input=b"x", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert (done.stdout, done.stderr) == (b"x", None)
-    done = figwasp.run(ECHO, input=memoryview(b"x"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert (done.stdout, done.stderr) == (None, b"err\n")
-    done = figwasp.run(ECHO, input=b"x", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert (done.stdout, done.stderr) == (b"xerr\n", None)
+    def captured(data: bytes | memoryview, out: int, err: int) -> tuple[Any, Any]:
+        done = figwasp.run(ECHO, input=data, stdout=out, stderr=err)
+        return done.stdout, done.stderr
+
+    assert captured(b"x", subprocess.PIPE, subprocess.DEVNULL) == (b"x", None)
+    assert captured(memoryview(b"x"), subprocess.DEVNULL, subprocess.PIPE) == (None, b"err\n")
+    assert captured(b"x", subprocess.PIPE, subprocess.STDOUT) == (b"xerr\n", None)
 
 
 @pytest.mark.parametrize("how", [{"text": True}, {"encoding": "utf-8"}, {"errors": "strict"}])
@@ -119,7 +120,7 @@ def test_encodings() -> None:
 def test_files(tmp_path: Path) -> None:
     """Paths, descriptors and file objects."""
     (tmp_path / "in").write_bytes(b"from a file")
-    done = figwasp.run(ECHO, stdin=tmp_path / "in", stdout=tmp_path / "out", stderr=subprocess.STDOUT)
+    done: subprocess.CompletedProcess[Any] = figwasp.run(ECHO, stdin=tmp_path / "in", stdout=tmp_path / "out", stderr=subprocess.STDOUT)
     assert (done.stdout, done.stderr) == (None, None)
     assert (tmp_path / "out").read_bytes() == b"from a fileerr\n"
     with (tmp_path / "in").open("rb") as source, (tmp_path / "out").open("wb") as target:
@@ -184,7 +185,16 @@ def test_programs(tmp_path: Path) -> None:
     assert name_of(folder / "world.wasm") == b"world.wasm"
     assert figwasp.run(folder / "hello.wat", capture_output=True).stdout == b"hello\n"
     with pytest.raises(TypeError, match="program must be a path, bytes, a Module or a resource, not int"):
-        figwasp.run(3)  # type: ignore[arg-type]
+        figwasp.run(3)  # type: ignore[call-overload]
+
+
+def test_a_list(tmp_path: Path) -> None:
+    """The program and its arguments in one list, as `subprocess.run` has it."""
+    (tmp_path / "hello.wasm").write_bytes(figwasp.wat(HELLO % ""))
+    done = figwasp.run([tmp_path / "hello.wasm", "a"], ["b"], capture_output=True)
+    assert (done.args, done.stdout) == ([tmp_path / "hello.wasm", "a", "b"], b"hello\n")
+    with pytest.raises(ValueError, match="must not be empty"):
+        figwasp.run([])
 
 
 def test_resources_of_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

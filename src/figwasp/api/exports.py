@@ -100,7 +100,7 @@ def _export(state: InstanceState, owner: Owner, module: Module, name: str) -> An
     """
     export = module.exports_by_name[name]
     if export.kind == FUNC:
-        return func_at(state.code.native, state.func_reference(export.index))
+        return func_at(state.code.native, state.func_reference(export.index), name)
     if export.kind == TABLE:
         return tables.view(state.tables[export.index], owner)
     if export.kind == MEMORY:

@@ -6,7 +6,7 @@ In: a module and a way to find things. Out: one extern for each import, or one e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from figwasp.api import global_ as globals_
 from figwasp.api.exports import Exports
@@ -17,13 +17,13 @@ from figwasp.api.memory import Memory
 from figwasp.api.module import Module, show_import
 from figwasp.api.signature import fit
 from figwasp.api.table import Table
-from figwasp.errors import Closed, Unlinkable, printable
+from figwasp.errors import Closed, Trap, Unlinkable, printable
 from figwasp.runtime.code.compile import TYPES, CompiledModule
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import global_ as runtime
 from figwasp.runtime.objects.instantiate import Extern
 from figwasp.runtime.objects.tag import Tag
-from figwasp.wasm.syntax.module import KIND_NAMES, TAG, Import
+from figwasp.wasm.syntax.module import FUNC, KIND_NAMES, TAG, Import
 from figwasp.wasm.syntax.types import GlobalType, MemoryType, TableType
 from figwasp.wasm.valid.matching import global_matches, memory_matches, table_matches
 from figwasp.wasm.valid.subtyping import canonical_type
@@ -110,16 +110,20 @@ def member(namespace: object, name: str) -> Any:
     return getattr(namespace, name, MISSING)
 
 
-def resolve(module: Module, find: Callable[[str, str], Any]) -> list[tuple[Extern, Owner | None]]:
+def resolve(module: Module, find: Callable[[str, str], Any], unknown: str = "error") -> list[tuple[Extern, Owner | None]]:
     """Find what satisfies each import of a module, with the owner that keeps it.
 
     Args:
         module: the module.
         find: returns what there is under the two names of an import, as it is or Late, or MISSING.
+        unknown: "error", or "trap" to have functions that are missing trap when they are called.
 
     Raises:
+        ValueError: `unknown` is something else.
         Unlinkable: an import is missing or of another type; all that are missing are named.
     """
+    if unknown not in ("error", "trap"):
+        raise ValueError(f"unknown_imports must be 'error' or 'trap', not {unknown!r}")
     items = module.decoded.imports
     values: dict[tuple[str, str], Any] = {}
     for item in items:
@@ -131,6 +135,9 @@ def resolve(module: Module, find: Callable[[str, str], Any]) -> list[tuple[Exter
                 error.add_note(f"while looking up the import {show_import(item)} of {module!r}")
                 raise
     missing = [item for item in items if values[item.module, item.name] is MISSING]
+    if unknown == "trap":
+        values.update(((item.module, item.name), _trapping(item, module.code)) for item in missing if item.kind == FUNC)
+        missing = [item for item in missing if item.kind != FUNC]
     if missing:
         raise _missing(missing, module.code)
     return [_check(item, _made(values[item.module, item.name]), module) for item in items]
@@ -145,6 +152,15 @@ def _missing(items: list[Import], code: CompiledModule) -> Unlinkable:
     if len(lines) == 1:
         return Unlinkable(f"unknown import: {lines[0]} has not been provided")
     return Unlinkable(f"unknown import: {len(lines)} imports have not been provided:" + "".join(f"\n  {line}" for line in lines))
+
+
+def _trapping(item: Import, code: CompiledModule) -> Callable[..., NoReturn]:
+    """Return what is called instead of a function that has not been provided."""
+
+    def trap(*_: object) -> NoReturn:
+        raise Trap(f"unknown import: {show_import(item)} ({_kind_and_type(item, code)}) has not been provided")
+
+    return trap
 
 
 def _kind_and_type(item: Import, code: CompiledModule) -> str:

@@ -16,7 +16,13 @@ from figwasp.runtime.objects.instantiate import Extern, instantiate
 __all__ = ["Imports", "Linker", "load"]
 
 
-def load(source: Source | Module, imports: Imports | None = None, *, engine: Engine | None = None) -> Instance:
+def load(
+    source: Source | Module,
+    imports: Imports | None = None,
+    *,
+    engine: Engine | None = None,
+    unknown_imports: str = "error",
+) -> Instance:
     """Instantiate a module.
 
     >>> import figwasp
@@ -29,6 +35,8 @@ def load(source: Source | Module, imports: Imports | None = None, *, engine: Eng
         imports: per module name a mapping, an instance, a Python module, or an object with attributes; functions are WebAssembly
             functions or plain Python callables, an immutable global may be a plain number.
         engine: what to compile it with; that of a module, if it is one already.
+        unknown_imports: what becomes of imports for which nothing is given: "error", or "trap" for functions that trap when they
+            are called. Memories, tables, globals and tags must be given.
 
     Raises:
         Malformed, Invalid: it is no valid module.
@@ -44,7 +52,7 @@ def load(source: Source | Module, imports: Imports | None = None, *, engine: Eng
         raise TypeError("imports must be a mapping of module names, not a Linker: call linker.instantiate(module)")
     given = {} if imports is None else imports
     check_imports(given)
-    return _instance(module, resolve(module, lambda first, second: look_up(given, first, second)))
+    return _instance(module, resolve(module, lambda first, second: look_up(given, first, second), unknown_imports))
 
 
 def _instance(module: Module, externs: list[tuple[Extern, Owner | None]]) -> Instance:
@@ -136,11 +144,12 @@ class Linker:
             raise KeyError(f"{module}.{name}")
         return found.get() if isinstance(found, Late) else found
 
-    def instantiate(self, source: Source | Module) -> Instance:
+    def instantiate(self, source: Source | Module, *, unknown_imports: str = "error") -> Instance:
         """Instantiate a module with what has been defined.
 
         Args:
             source: a path, the bytes of a binary, or a module.
+            unknown_imports: as for `load`.
 
         Raises:
             Malformed, Invalid: it is no valid module.
@@ -148,7 +157,7 @@ class Linker:
             Trap: a segment did not fit, or a start function trapped.
         """
         module = source if isinstance(source, Module) else Module(source, engine=self.engine)
-        return _instance(module, resolve(module, self._find))
+        return _instance(module, resolve(module, self._find, unknown_imports))
 
     def _find(self, module: str, name: str) -> Any:
         items = self._items.get(module)

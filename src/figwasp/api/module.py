@@ -20,6 +20,8 @@ from figwasp.wasm.valid.module import facts_at_once, facts_when_asked
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from figwasp.api.instance import Instance
+    from figwasp.api.linker import Imports
     from figwasp.runtime.code.compile import CompiledModule
 
 ExternType = FuncType | TableType | MemoryType | GlobalType
@@ -161,6 +163,18 @@ class Module:
         if self._exports_by_name is None:
             self._exports_by_name = {export.name: export for export in self.decoded.exports}
         return self._exports_by_name
+
+    def instantiate(self, imports: Imports | None = None, *, unknown_imports: str = "error") -> Instance:
+        """Make an instance, as `figwasp.load` does.
+
+        >>> import figwasp
+        >>> text = '(module (import "env" "ask" (func $ask (result i32))) (export "ask" (func $ask)))'
+        >>> figwasp.Module(figwasp.wat(text)).instantiate({"env": {"ask": lambda: 42}}).ask()
+        42
+        """
+        from figwasp.api.linker import load
+
+        return load(self, imports, unknown_imports=unknown_imports)
 
     def compile_ahead(self) -> AbstractContextManager[None]:
         """Return a context in which a second process compiles functions that will probably be called next.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fit"]
 
+_CALLER_HINT: Final = ": to be given the instance that calls, annotate the first parameter: `caller: figwasp.Caller`"
 _UNLIMITED: Final = 1 << 30
 _VARARGS: Final = 0x04  # inspect.CO_VARARGS; that module is imported only for callables that are not plain
 
@@ -33,15 +34,17 @@ class _Shape:
         least, most: number of positional arguments.
         keyword: a keyword argument that it cannot do without, or None.
         caller: index of the positional parameter annotated `Caller`, or -1.
+        first: name of the first positional parameter, or "".
     """
 
-    __slots__ = ("caller", "keyword", "least", "most")
+    __slots__ = ("caller", "first", "keyword", "least", "most")
 
-    def __init__(self, least: int, most: int, keyword: str | None, caller: int) -> None:
+    def __init__(self, least: int, most: int, keyword: str | None, caller: int, first: str) -> None:
         self.least = least
         self.most = most
         self.keyword = keyword
         self.caller = caller
+        self.first = first
 
 
 def fit(function: Callable[..., Any], count: int, module: Module) -> Callable[..., Any]:
@@ -64,7 +67,8 @@ def fit(function: Callable[..., Any], count: int, module: Module) -> Callable[..
     if shape.keyword is not None:
         raise TypeError(f"{_shown(function)}, which needs the keyword argument {shape.keyword!r}")
     if not shape.least <= given <= shape.most:
-        raise TypeError(f"{_shown(function)}, which cannot be called with {count} argument{'s' * (count != 1)}")
+        hint = _CALLER_HINT if shape.first == "caller" and shape.least <= count + 1 <= shape.most else ""
+        raise TypeError(f"{_shown(function)}, which cannot be called with {count} argument{'s' * (count != 1)}{hint}")
     return WithCaller(function, lambda state: Caller(state, module)) if shape.caller == 0 else function
 
 
@@ -115,7 +119,8 @@ def _shape_of_function(function: FunctionType, bound: int) -> _Shape:
             if name in notes and _is_caller(notes[name], function.__globals__):
                 caller = index
                 break
-    return _Shape(least, _UNLIMITED if code.co_flags & _VARARGS else most, keyword, caller)
+    first = code.co_varnames[bound] if most else ""
+    return _Shape(least, _UNLIMITED if code.co_flags & _VARARGS else most, keyword, caller, first)
 
 
 def _annotations_of(function: FunctionType) -> Mapping[str, Any]:
@@ -132,18 +137,20 @@ def _shape_of_signature(signature: inspect.Signature, names: Mapping[str, Any]) 
     least = most = 0
     keyword = None
     caller = -1
+    first = ""
     for parameter in signature.parameters.values():
         required = parameter.default is inspect.Parameter.empty
         if parameter.kind in positional:
             if caller < 0 and _is_caller(parameter.annotation, names):
                 caller = most
+            first = parameter.name if most == 0 else first
             most += 1
             least += required
         elif parameter.kind == inspect.Parameter.VAR_POSITIONAL:
             most = _UNLIMITED
         elif parameter.kind == inspect.Parameter.KEYWORD_ONLY and required and keyword is None:
             keyword = parameter.name
-    return _Shape(least, most, keyword, caller)
+    return _Shape(least, most, keyword, caller, first)
 
 
 def _globals_of(function: object) -> Mapping[str, Any]:

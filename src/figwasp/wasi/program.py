@@ -50,7 +50,7 @@ def status_of(exit_: Exit) -> int:
 
 def report(trap: Trap) -> str:
     """Return what to tell people of a trap: what happened, and where."""
-    lines = [f"figwasp: trap: {trap}\n"]
+    lines = [f"figwasp: trap: {trap.code}\n"]
     if trap.frames:
         lines.append("  wasm backtrace:\n")
         lines += [f"    {line}\n" for line in trap.backtrace.splitlines()]

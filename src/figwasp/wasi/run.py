@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypedDict, Unpack, cast, overload
 
 from figwasp.api.engine import Engine, default_engine
 from figwasp.api.module import Module, as_binary
@@ -30,6 +30,26 @@ if TYPE_CHECKING:
 
     Program = str | os.PathLike[str] | bytes | bytearray | memoryview | Module | Traversable
 
+    class _Options(TypedDict, total=False):
+        """The keyword arguments of `run` that do not decide what is captured: str or bytes."""
+
+        input: str | bytes | bytearray | memoryview | None
+        stdin: Any
+        stdout: Any
+        stderr: Any
+        capture_output: bool
+        env: Mapping[str, Text] | Mapping[bytes, Text] | None
+        dirs: Mapping[str, Any] | Iterable[tuple[str, Any]]
+        check: bool
+        timeout: float | None
+        max_memory: int | None
+        max_output: int | None
+        fuel: int | None
+        argv0: str | None
+        engine: Engine | None
+        compile_ahead: bool
+
+
 __all__ = ["run"]
 
 ABORTED: Final = 134
@@ -38,8 +58,33 @@ _LONGEST: Final = 1e9
 """Seconds, thirty years: as good as no limit, and no trouble to the clock."""
 
 
+@overload
 def run(
-    program: Program,
+    program: Program | list[Any] | tuple[Any, ...], args: Iterable[Text] = (), *,
+    text: Literal[True], encoding: str | None = None, errors: str | None = None, **options: Unpack[_Options],
+) -> CompletedProcess[str]: ...
+@overload
+def run(
+    program: Program | list[Any] | tuple[Any, ...], args: Iterable[Text] = (), *,
+    text: bool | None = None, encoding: str, errors: str | None = None, **options: Unpack[_Options],
+) -> CompletedProcess[str]: ...
+@overload
+def run(
+    program: Program | list[Any] | tuple[Any, ...], args: Iterable[Text] = (), *,
+    text: bool | None = None, encoding: None = None, errors: str, **options: Unpack[_Options],
+) -> CompletedProcess[str]: ...
+@overload
+def run(
+    program: Program | list[Any] | tuple[Any, ...], args: Iterable[Text] = (), *,
+    text: Literal[False] | None = None, encoding: None = None, errors: None = None, **options: Unpack[_Options],
+) -> CompletedProcess[bytes]: ...
+@overload
+def run(
+    program: Program | list[Any] | tuple[Any, ...], args: Iterable[Text] = (), *,
+    text: bool | None = None, encoding: str | None = None, errors: str | None = None, **options: Unpack[_Options],
+) -> CompletedProcess[Any]: ...
+def run(
+    program: Program | list[Any] | tuple[Any, ...],
     args: Iterable[Text] = (),
     *,
     input: str | bytes | bytearray | memoryview | None = None,
@@ -72,7 +117,8 @@ def run(
 
     Args:
         program: a path of a binary, or of a text that ends in .wat; the bytes of a binary; a `Module`; or a resource of a package,
-            which `importlib.resources.files("package") / "program.wasm"` gives.
+            which `importlib.resources.files("package") / "program.wasm"` gives; or a list of one of these and the arguments, as
+            `subprocess.run` has it.
         args: its arguments, without its own name.
         input: what it reads from stdin: bytes, or a str in text mode.
         stdin: what it reads from instead: the process's own unless given, `subprocess.DEVNULL`, a descriptor, a binary file
@@ -118,11 +164,17 @@ def run(
         stdout = stderr = PIPE
     if isinstance(args, (str, bytes)):
         raise TypeError(f"args must be a sequence of arguments, not {type(args).__name__}")
+    if isinstance(program, (list, tuple)):
+        if not program:
+            raise ValueError("a list of a program and its arguments must not be empty")
+        words = [*program[1:], *args]
+        program = cast("Program", program[0])
+    else:
+        words = [*args]
     began = time.monotonic()
     if timeout is not None and timeout > _LONGEST:
         timeout = _LONGEST
     codec = Codec(encoding, errors) if text or encoding or errors else None
-    words = [*args]
     name = _name(program) if argv0 is None else argv0
     command = [name if isinstance(program, (bytes, bytearray, memoryview)) else program, *words]
     limits = {"max_memory": max_memory, "fuel": fuel, "timeout": timeout}

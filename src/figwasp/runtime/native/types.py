@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from figwasp.ir.func import Func
 from figwasp.runtime.platform import cpython
@@ -34,6 +35,7 @@ class NativeTypes:
         cleared: Sequence[int] = (),
         callable_: bool = False,
         getbuffer: Callable[[], Func] | None = None,
+        doc: Callable[[Any], str] | None = None,
     ) -> type:
         """Return the type with the methods of a class.
 
@@ -43,6 +45,7 @@ class NativeTypes:
             cleared: offsets of what the collector may clear.
             callable_: whether objects hold the address of their vectorcall code.
             getbuffer: builds bf_getbuffer, for objects that are buffers.
+            doc: returns the docstring of an object that has one of its own.
         """
         made = self._made.get(base)
         if made is not None:
@@ -51,7 +54,7 @@ class NativeTypes:
             made = self._made.get(base)
             if made is None:
                 stubs = self._stubs
-                made = self._made[base] = cpython.make_type(
+                made = cpython.make_type(
                     name,
                     FUNC_SIZE,
                     base,
@@ -61,4 +64,7 @@ class NativeTypes:
                     vectorcall_offset=FUNC_VECTORCALL if callable_ else 0,
                     getbuffer=0 if getbuffer is None else stubs.compile(getbuffer()),
                 )
+                if doc is not None:
+                    setattr(made, "__doc__", property(doc))  # noqa: B010  which mypy takes for a str
+                self._made[base] = made
             return made

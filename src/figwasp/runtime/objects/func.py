@@ -7,6 +7,7 @@ A `Func` is a native object whose vectorcall slot is emitted code (`stubs.enter`
 from __future__ import annotations
 
 import ctypes
+import keyword
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from figwasp.runtime.objects.instance import InstanceState
 
 _MISSING: Final = object()
+_DOCUMENTED: Final = """It may be called with the keyword `timeout`, the most seconds that the
+call may take. Integers may be given in the signed or the unsigned range of their type, and are
+returned signed; several results are a tuple."""
 _FEW_CALLS: Final = 10  # many imports are called less often
 _buffer_types: Final[dict[int, type[ctypes.Array[ctypes.c_uint64]]]] = {}
 
@@ -70,7 +74,7 @@ class Func:
 
     @property
     def name(self) -> str:
-        """Its name: from the name section, an export, or "func[INDEX]"."""
+        """The name of the export it was asked for by; else that of the name section, or "func[INDEX]"."""
         return self._slow_path.name
 
     @property
@@ -172,9 +176,23 @@ class CallSlowPath:
         import inspect  # takes longer than all the rest, and few ask
 
         kind = inspect.Parameter.POSITIONAL_ONLY
-        params = [inspect.Parameter(f"p{i}", kind, annotation=type_name(t)) for i, t in enumerate(self.type.params)]
+        params = [
+            inspect.Parameter(name, kind, annotation=type_name(t))
+            for name, t in zip(self._parameters(), self.type.params, strict=True)
+        ]
         results = tuple(type_name(t) for t in self.type.results)
         return inspect.Signature(params, return_annotation=results[0] if len(results) == 1 else results or None)
+
+    def _parameters(self) -> list[str]:
+        """Return names for the parameters: those of the name section that Python allows, once each."""
+        names = [f"p{i}" for i in range(len(self.type.params))]
+        if self.state is not None:
+            module, index = self.state.code.module, linux.read_u32(self.address + layout.FUNCREF_INDEX)
+            for i in range(len(names)):
+                name = module.local_name(index, i) or ""
+                if name.isidentifier() and not keyword.iskeyword(name) and name not in names:
+                    names[i] = name
+        return names
 
     def timeout(self, names: dict[str, object]) -> float | None:
         """Return how many seconds a call may take, from its keyword arguments or as its engine says."""
@@ -390,7 +408,7 @@ tracebacks.OUTSIDE.add(HostFunc._ask.__code__)
 def _make(native: NativeRuntime, owner: Owner, slow_path: CallSlowPath, block: int, simple: bool) -> Func:
     type_ = slow_path.type
     code = native.stubs.enter_stub(kinds(type_.params), kinds(type_.results), simple)
-    made: Any = cpython.new_object(native.types.get(Func, "figwasp.Func", cleared=(FUNC_RECORD,), callable_=True))
+    made: Any = cpython.new_object(native.types.get(Func, "figwasp.Func", cleared=(FUNC_RECORD,), callable_=True, doc=_document))
     cpython.set_field(made, FUNC_FUNCREF, slow_path.address)
     cpython.set_field(made, FUNC_STORE, block + layout.INST_STORE)
     cpython.set_reference(id(made) + FUNC_OWNER, owner)
@@ -400,8 +418,21 @@ def _make(native: NativeRuntime, owner: Owner, slow_path: CallSlowPath, block: i
     return func
 
 
-def func_at(native: NativeRuntime, reference: int) -> Func:
-    """Return a callable for the FuncRef at an address."""
+def _document(func: Func) -> str:
+    """Return the docstring of a function: its signature, as `help` has that for Python functions."""
+    of = func._state.code.module.name if func._state is not None else None
+    where = f" of module {printable(of)}" if of else ""
+    return f"{printable(func.name)}{func.__signature__}\n\nA WebAssembly function{where}. {_DOCUMENTED}"
+
+
+def func_at(native: NativeRuntime, reference: int, name: str = "") -> Func:
+    """Return a callable for the FuncRef at an address.
+
+    Args:
+        native: the native runtime.
+        reference: the address.
+        name: under which it is known, if it is not to be that of the name section.
+    """
     block = linux.read_u64(reference + layout.FUNCREF_INSTANCE)
     index = linux.read_u32(reference + layout.FUNCREF_INDEX)
     if index == layout.HOST_INDEX:
@@ -412,7 +443,7 @@ def func_at(native: NativeRuntime, reference: int) -> Func:
     state: InstanceState = cpython.object_at(linux.read_u64(block + layout.INST_STATE))
     module = state.code.module
     type_ = module.func_type(index)
-    name = module.func_name(index) or f"func[{index}]"
+    name = name or module.func_name(index) or f"func[{index}]"
     # The record looks at the clock; emitted code is for calls that have all the time they want.
     direct = simple(type_.params + type_.results) and state.code.config.timeout is None
     return _make(native, owner, CallSlowPath(state, None, reference, type_, name), block, direct)
