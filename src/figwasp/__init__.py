@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from figwasp.api.exports import Exports
     from figwasp.api.func import Func
     from figwasp.api.global_ import Global
-    from figwasp.api.imports import Incompatible
     from figwasp.api.instance import Instance
     from figwasp.api.linker import Linker, load
     from figwasp.api.memory import Memory
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
         Exhaustion,
         Exit,
         Frame,
+        Incompatible,
         Interrupted,
         Invalid,
         LimitExceeded,
@@ -96,15 +96,14 @@ if not TYPE_CHECKING:  # which are told above, and are to find names that do not
     __getattr__, __dir__ = on_first_use(
         globals(),
         {
-            "figwasp.errors": "Busy Closed Error Exhaustion Exit Frame Interrupted Invalid LimitExceeded Malformed OutOfFuel "
-            "ParseError Place Timeout Trap Unlinkable Unsupported",
+            "figwasp.errors": "Busy Closed Error Exhaustion Exit Frame Incompatible Interrupted Invalid LimitExceeded Malformed "
+            "OutOfFuel ParseError Place Timeout Trap Unlinkable Unsupported",
             "figwasp.api.caller": "Caller",
             "figwasp.api.engine": "Engine",
             "figwasp.api.exports": "Exports",
             "figwasp.api.func": "Func",
             "figwasp.api.global_": "Global",
-            "figwasp.api.imports": "Incompatible",
-            "figwasp.api.instance": "Instance",
+                "figwasp.api.instance": "Instance",
             "figwasp.api.linker": "Linker load",
             "figwasp.api.memory": "Memory",
             "figwasp.api.module": "Module",

@@ -16,6 +16,7 @@ __all__ = [
     "Exhaustion",
     "Exit",
     "Frame",
+    "Incompatible",
     "Invalid",
     "LimitExceeded",
     "Malformed",
@@ -104,6 +105,10 @@ class LimitExceeded(Error):
 
 class Unlinkable(Error):
     """An import is missing or has the wrong type (spec 4.5.4)."""
+
+
+class Incompatible(Unlinkable, TypeError):
+    """What has been given for an import is not what it asks for."""
 
 
 class Place(NamedTuple):

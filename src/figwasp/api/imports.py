@@ -17,7 +17,7 @@ from figwasp.api.memory import Memory
 from figwasp.api.module import Module, show_import
 from figwasp.api.signature import fit
 from figwasp.api.table import Table
-from figwasp.errors import Closed, Trap, Unlinkable, printable
+from figwasp.errors import Closed, Incompatible, Trap, Unlinkable, printable
 from figwasp.runtime.code.compile import TYPES, CompiledModule
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import global_ as runtime
@@ -28,7 +28,7 @@ from figwasp.wasm.syntax.types import GlobalType, MemoryType, TableType
 from figwasp.wasm.valid.matching import global_matches, memory_matches, table_matches
 from figwasp.wasm.valid.subtyping import canonical_type
 
-__all__ = ["MISSING", "Imports", "Incompatible", "Late", "check_imports", "check_namespace", "look_up", "member", "resolve"]
+__all__ = ["MISSING", "Imports", "Late", "check_imports", "check_namespace", "look_up", "member", "resolve"]
 
 Imports = Mapping[str, Any]
 """Module name -> a mapping, an instance, a Python module, or any object whose attributes are the imports."""
@@ -50,10 +50,6 @@ class Late:
 
     def __init__(self, get: Callable[[], Any]) -> None:
         self.get = get
-
-
-class Incompatible(Unlinkable, TypeError):
-    """What has been given for an import is not what it asks for."""
 
 
 def look_up(imports: object, module: str, name: str) -> Any:
