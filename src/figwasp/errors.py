@@ -125,7 +125,7 @@ class Place(NamedTuple):
     line: int
 
 
-class Source(Protocol):
+class SourceInfo(Protocol):
     """What a module says about where its code comes from."""
 
     def places(self, func: int, offset: int) -> tuple[Place, ...]:
@@ -155,7 +155,7 @@ class Frame:
         name: str | None,
         offset: int,
         places: tuple[Place, ...] = (),
-        source: Source | None = None,
+        source: SourceInfo | None = None,
     ) -> None:
         """Make a frame.
 

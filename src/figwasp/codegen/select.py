@@ -39,7 +39,7 @@ _ALWAYS: Final = [ends or FIRST_LOAD <= op <= LAST_LOAD for op, ends in enumerat
 """Operations whose rule is called even when nobody wants the result; that of a load decides by its region."""
 
 
-class Hooks:
+class SelectionHooks:
     """What the rules that no machine differs in (`select_call`) leave to the machine."""
 
     __slots__ = ()
@@ -108,7 +108,7 @@ class Selector:
     )
 
     def __init__(
-        self, target: Target, rules: list[Rule], entry: Callable[[Selector], None], hooks: Hooks, func: Func
+        self, target: Target, rules: list[Rule], entry: Callable[[Selector], None], hooks: SelectionHooks, func: Func
     ) -> None:
         self.target = target
         self.hooks = hooks

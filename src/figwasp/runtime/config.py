@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from figwasp.layout import CHECKED
-from figwasp.runtime.limits import Slots
+from figwasp.runtime.limits import InstanceSlots
 
 if TYPE_CHECKING:
     from figwasp.features import Features
@@ -75,7 +75,7 @@ class Config:
         self.max_table = max_table
         self.max_instances = max_instances
         self.max_acalls = max_acalls
-        self.slots = Slots(max_instances)
+        self.slots = InstanceSlots(max_instances)
         self.timeout = timeout
         self.listener = listener
         self.perf_map = perf_map

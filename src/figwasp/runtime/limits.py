@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from figwasp.errors import LimitExceeded
 
-__all__ = ["Budget", "Slots"]
+__all__ = ["Budget", "InstanceSlots"]
 
 
 class Budget:
@@ -72,7 +72,7 @@ class Slot:
     __slots__ = ("__weakref__",)
 
 
-class Slots:
+class InstanceSlots:
     """Room for live instances."""
 
     __slots__ = ("_limit", "_taken")

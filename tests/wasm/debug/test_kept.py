@@ -11,7 +11,7 @@ import figwasp
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.debug import source as source_module
 from figwasp.wasm.debug.dwarf import LineTable
-from figwasp.wasm.debug.reader import ROOM, Broken, Budget
+from figwasp.wasm.debug.reader import ROOM, Broken, WorkLimit
 from figwasp.wasm.debug.source import SourceMap
 from tests.wasm.debug.dwarf_maker import LENGTHS, code_start, program, sequence, uleb, unit, with_sections
 
@@ -89,7 +89,7 @@ def test_frames_share_places() -> None:
 
 def test_budget_of_room() -> None:
     """Strings count at what Python needs for them, and after too much there is nothing more."""
-    budget = Budget(10, 1000)
+    budget = WorkLimit(10, 1000)
     budget.keep(800, "a", "\U0001f600")
     assert budget.room == 200 - sys.getsizeof("a") - sys.getsizeof("\U0001f600")
     with pytest.raises(Broken):

@@ -44,7 +44,7 @@ class Loop:
         self.jump = jump
 
 
-class Slots:
+class SpillSlots:
     """Spill slots of one size.
 
     Attributes:
@@ -104,7 +104,7 @@ class Spiller:
         self.order = order
         self.saved = saved
         self.slot_of: dict[int, int] = {}
-        self.slots: dict[int, Slots] = {}
+        self.slots: dict[int, SpillSlots] = {}
         self.arrivals = arrivals(func)
         self.loops: list[Loop] | None = None
         self.innermost: list[int] = []
@@ -136,7 +136,7 @@ class Spiller:
         type = self.func.types[v]
         slots = self.slots.get(CELLS[type])
         if slots is None:
-            slots = self.slots[CELLS[type]] = Slots()
+            slots = self.slots[CELLS[type]] = SpillSlots()
         taken = slots.taken
         slot = self.slot_of.get(root, NONE)
         if slot < 0 or taken[slot] & mask:

@@ -12,7 +12,7 @@ from typing import Final
 
 from figwasp.errors import Unsupported, printable
 from figwasp.ir import ops
-from figwasp.ir.build.env import Env, State
+from figwasp.ir.build.env import Env, LocalsSnapshot
 from figwasp.ir.func import Block, Call, Func, Value
 from figwasp.ir.types import BY_WASM
 from figwasp.layout import CTX_FUEL, InstanceLayout
@@ -59,7 +59,7 @@ class Edge:
 
     __slots__ = ("args", "block", "slots", "state")
 
-    def __init__(self, block: Block, slots: list[int], args: list[Value], state: State) -> None:
+    def __init__(self, block: Block, slots: list[int], args: list[Value], state: LocalsSnapshot) -> None:
         self.block = block
         self.slots = slots
         self.args = args

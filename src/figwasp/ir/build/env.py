@@ -6,7 +6,7 @@ branch would be quadratic; instead states form a tree, and only differences are 
 
     * `values` is the state at the point the walk has reached; `undo` maps the locals written since the last branch point
       to what they held there.
-    * `seal` turns these writes into a `State`, a child of the state before. It costs as much as there were writes.
+    * `seal` turns these writes into a `LocalsSnapshot`, a child of the state before. It costs as much as there were writes.
     * `go` moves `values` to another state along the tree.
     * `meeting` finds the nearest common ancestor of the states that meet at a label. Only locals written on the way from
       there can differ, so only these need block parameters; `join` collects their values.
@@ -20,10 +20,10 @@ from heapq import heapify, heappop, heappush
 
 from figwasp.ir.func import Value
 
-__all__ = ["Env", "State"]
+__all__ = ["Env", "LocalsSnapshot"]
 
 
-class State:
+class LocalsSnapshot:
     """The values of all locals at a branch, as a difference from an earlier state.
 
     Attributes:
@@ -35,7 +35,7 @@ class State:
 
     __slots__ = ("number", "parent", "redo", "undo")
 
-    def __init__(self, number: int, parent: State | None, undo: dict[int, Value], redo: dict[int, Value]) -> None:
+    def __init__(self, number: int, parent: LocalsSnapshot | None, undo: dict[int, Value], redo: dict[int, Value]) -> None:
         self.number = number
         self.parent = parent
         self.undo = undo
@@ -56,7 +56,7 @@ class Env:
     def __init__(self, values: list[Value]) -> None:
         self.values = values
         self.undo: dict[int, Value] = {}
-        self.state = State(0, None, {}, {})
+        self.state = LocalsSnapshot(0, None, {}, {})
         self._count = 1
 
     def set(self, index: int, value: Value) -> None:
@@ -65,17 +65,17 @@ class Env:
             self.undo[index] = self.values[index]
         self.values[index] = value
 
-    def seal(self) -> State:
+    def seal(self) -> LocalsSnapshot:
         """Return the current state for later use."""
         undo = self.undo
         if undo:
             values = self.values
-            self.state = State(self._count, self.state, undo, {index: values[index] for index in undo})
+            self.state = LocalsSnapshot(self._count, self.state, undo, {index: values[index] for index in undo})
             self._count += 1
             self.undo = {}
         return self.state
 
-    def go(self, target: State) -> None:
+    def go(self, target: LocalsSnapshot) -> None:
         """Make `target` the current state, forgetting writes since the last `seal`."""
         values = self.values
         for index, value in self.undo.items():
@@ -83,7 +83,7 @@ class Env:
         self.undo = {}
         here = self.state
         self.state = target
-        path: list[State] = []
+        path: list[LocalsSnapshot] = []
         while here is not target:
             if here.number > target.number:
                 for index, value in here.undo.items():
@@ -98,14 +98,16 @@ class Env:
             for index, value in path.pop().redo.items():
                 values[index] = value
 
-    def meeting(self, states: list[State]) -> tuple[State, list[int]]:
+    def meeting(self, states: list[LocalsSnapshot]) -> tuple[LocalsSnapshot, list[int]]:
         """Return the nearest common ancestor of states and the locals written on the way from it to any of them."""
         first = states[0]
         if states.count(first) == len(states):
             return first, []
         return _common_ancestor(states)
 
-    def join(self, states: list[State], ancestor: State, written: list[int]) -> tuple[list[int], list[list[Value]]]:
+    def join(
+        self, states: list[LocalsSnapshot], ancestor: LocalsSnapshot, written: list[int]
+    ) -> tuple[list[int], list[list[Value]]]:
         """Go to where `states` meet; return which of the locals differ and, per state, their values. The others are set."""
         if not written:
             self.go(ancestor)
@@ -128,7 +130,7 @@ class Env:
         return written, rows
 
 
-def _common_ancestor(states: list[State]) -> tuple[State, list[int]]:
+def _common_ancestor(states: list[LocalsSnapshot]) -> tuple[LocalsSnapshot, list[int]]:
     pending = {state.number: state for state in states}
     heap = [-number for number in pending]
     heapify(heap)

@@ -12,7 +12,7 @@ from figwasp import layout
 from figwasp.ir import constants
 from figwasp.runtime.code import collector, listen
 from figwasp.runtime.code.ranges import CodeRange
-from figwasp.runtime.code.sources import Now, Source
+from figwasp.runtime.code.sources import CodeSource, Now
 from figwasp.runtime.code.translate import Translator
 from figwasp.runtime.config import Config
 from figwasp.runtime.native.runtime import NativeRuntime
@@ -80,7 +80,7 @@ class CompiledModule:
         self._checked: CompiledModule | None = None
         self._translator = Translator(module, config.mode, config.metered, facts)
         self.layout = self._translator.layout
-        self.sources: list[Source] = [Now(self._translator)]
+        self.sources: list[CodeSource] = [Now(self._translator)]
         self.numbers = TYPES.intern(module.types, module.groups)
         self.number_words = array("I", self.numbers).tobytes()
         self.missing = constants.missing_feature(module)

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from figwasp.codegen.code import Code
     from figwasp.runtime.code.translate import Translator
 
-__all__ = ["Now", "Source"]
+__all__ = ["Now", "CodeSource"]
 
 _LONG_BODY: Final = 1000  # bytes, of which each is a good 5 us
 
 
-class Source(Protocol):
+class CodeSource(Protocol):
     """Something that may have the code of a module's functions."""
 
     def take(self, index: int) -> Code | None:

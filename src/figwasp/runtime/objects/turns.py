@@ -55,13 +55,13 @@ async def _in_line(lock: asyncio.Lock) -> None:
         await asyncio.sleep(0)
 
 
-class _Own(threading.local):
+class _ThreadTurns(threading.local):
     """Of a thread: the turns of the loop that gave turns last."""
 
     turns: Turns | None = None
 
 
-_own: Final = _Own()
+_own: Final = _ThreadTurns()
 
 
 def of_loop(loop: asyncio.AbstractEventLoop) -> Turns:

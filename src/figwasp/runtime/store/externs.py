@@ -29,7 +29,7 @@ _LENT: Final = 32  # cells given to stubs at a time
 _MANAGED: Final = 1
 
 
-class _Cells:
+class _ExternCells:
     """An array of owned references that never moves.
 
     Whatever changes here is one step, since two threads may convert arguments at once, and a finalizer may at any line.
@@ -118,7 +118,7 @@ class Externs:
     def __init__(self, owners: Owners, stubs: StubLibrary) -> None:
         self._owners = owners
         self._stubs = stubs
-        self._arrays: list[_Cells] = []
+        self._arrays: list[_ExternCells] = []
         self._holders: dict[int, list[None]] = {}  # cell -> one for each table, global or segment that holds it
         self.suspects: set[int] = set()
         self.live = True
@@ -132,7 +132,7 @@ class Externs:
             record: of the store; stubs get cells of their own if they have none left.
         """
         if not self._arrays:
-            made = _Cells(self._owners, self._stubs)
+            made = _ExternCells(self._owners, self._stubs)
             store_owner.hold(made.owner)
             self._arrays.append(made)
         array = self._arrays[0]

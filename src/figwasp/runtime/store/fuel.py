@@ -21,7 +21,7 @@ from figwasp.runtime.trap import deadline
 _WORD: Final = 1 << 64
 
 
-class Contexts(Protocol):
+class FuelContexts(Protocol):
     """What is asked of a store."""
 
     @property
@@ -51,15 +51,15 @@ class Fuel:
         self._asking = False
         self.ask: Callable[[], Any] | None = None
 
-    def get(self, store: Contexts) -> int:
+    def get(self, store: FuelContexts) -> int:
         """Return how much there is."""
         return max(_total(store), 0)
 
-    def set(self, store: Contexts, amount: int) -> None:
+    def set(self, store: FuelContexts, amount: int) -> None:
         """Have this much from now on."""
         _hold(store, amount, store.context)
 
-    def add(self, store: Contexts, amount: int) -> None:
+    def add(self, store: FuelContexts, amount: int) -> None:
         """Have this much more."""
         _putting(store.context, _part(store.context) + amount)()
 
@@ -69,7 +69,7 @@ class Fuel:
             cpython.check_recursion()
             self._stubs.move_fuel(context, to)
 
-    def refill(self, store: Contexts, context: int) -> bool:
+    def refill(self, store: FuelContexts, context: int) -> bool:
         """Have a context go on whose part is less than nothing; return whether it can.
 
         Raises:
@@ -98,11 +98,11 @@ class Fuel:
         return 0 if answer is None else arguments.fuel(answer, "what on_out_of_fuel returns")
 
 
-def _total(store: Contexts) -> int:
+def _total(store: FuelContexts) -> int:
     return sum(map(_part, store.contexts))
 
 
-def _hold(store: Contexts, amount: int, context: int) -> None:
+def _hold(store: FuelContexts, amount: int, context: int) -> None:
     """Have all of it in one context."""
     together(*[_putting(other, 0) for other in store.contexts], _putting(context, amount))
 

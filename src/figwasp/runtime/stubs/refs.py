@@ -45,7 +45,7 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
     thread = e.c("PyThreadState_Get", [])
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), unusual)
     check_native_stack(e, context, unusual)
-    cells = _Cells(e, callable_, params.count(REF))
+    cells = _LentCells(e, callable_, params.count(REF))
     empty = e.new()
     values = [unboxed[i] if i in unboxed else cells.take(e.get(args, 8 * i), empty) for i in range(len(params))]
     outcome = cross(e, ir_kinds(params), ir_kinds(results), e.get(callable_, FUNC_FUNCREF), context, values)
@@ -64,7 +64,7 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
     return e.func
 
 
-def _end_oddly(e: Stub, context: Value, results: bytes, outcome: list[Value], cells: _Cells, hooks: Hooks) -> None:
+def _end_oddly(e: Stub, context: Value, results: bytes, outcome: list[Value], cells: _LentCells, hooks: Hooks) -> None:
     """End a call after which something is to be done: take the GIL back, raise the trap, clean up."""
     e.take_gil(context)
     e.add_depth(context, -1)
@@ -81,7 +81,7 @@ def _end_oddly(e: Stub, context: Value, results: bytes, outcome: list[Value], ce
     e.ret([e.word(0)])
 
 
-class _Cells:
+class _LentCells:
     """The cells that a call takes: their addresses are kept in the stub's frame, 0 for none."""
 
     __slots__ = ("_area", "_callable", "_count", "_emitter", "_taken")

@@ -46,11 +46,11 @@ class _Event:
             os.close(self._hosts.pop())
 
 
-class _Own(threading.local):
+class _ThreadWaits(threading.local):
     event: _Event | None = None
 
 
-_own: Final = _Own()
+_own: Final = _ThreadWaits()
 _events: Final[dict[int, weakref.ref[_Event]]] = {}
 """The events of threads, by their PyThreadStates."""
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from figwasp.wasm.debug.inline import Inlines
 from figwasp.wasm.debug.lines import LAST_LINE, LineProgram, Strings, read_program
-from figwasp.wasm.debug.reader import BUDGET, Broken, Budget, Reader, Span
+from figwasp.wasm.debug.reader import BUDGET, Broken, DwarfReader, Span, WorkLimit
 from figwasp.wasm.debug.units import Sections, Unit, read_units
 
 __all__ = ["LineTable", "Place"]
@@ -40,7 +40,7 @@ class LineTable:
             spans: content of its custom sections, by name.
             budget: steps that may be spent on reading.
         """
-        self._sections = Sections(data, spans, Budget(budget))
+        self._sections = Sections(data, spans, WorkLimit(budget))
         self._strings = Strings(self._sections.span(".debug_str"), self._sections.span(".debug_line_str"))
         self._code = -1
         self._index: list[tuple[int, int, Unit]] | None = None
@@ -48,7 +48,7 @@ class LineTable:
         self._loose: list[Unit | int] = []
         self._programs: dict[int, LineProgram | None] = {}
         # What inlined functions cost does not keep lines from being found.
-        self._inlines = Inlines(Sections(data, spans, Budget(budget * 2 // 3)), [])
+        self._inlines = Inlines(Sections(data, spans, WorkLimit(budget * 2 // 3)), [])
 
     def find(self, offset: int) -> list[Place]:
         """Return the place of the instruction at a byte offset of the module, then those of the calls around it that were inlined.
@@ -111,7 +111,7 @@ class LineTable:
         self._loose = [unit for unit in units if not unit.ranges]
         known = {unit.program for unit in units}
         start, end = self._sections.span(".debug_line")
-        reader = Reader(self._sections.data, start, end, self._sections.budget)
+        reader = DwarfReader(self._sections.data, start, end, self._sections.budget)
         try:
             while reader.pos < end:
                 offset = reader.pos - start
@@ -134,9 +134,9 @@ class LineTable:
         return program.find(address, directory) if program is not None else None
 
 
-def _code_section(data: bytes, budget: Budget) -> int:
+def _code_section(data: bytes, budget: WorkLimit) -> int:
     """Return where the content of the code section starts, which addresses count from."""
-    reader = Reader(data, 8, len(data), budget)
+    reader = DwarfReader(data, 8, len(data), budget)
     while reader.pos < reader.end:
         kind, size = reader.fixed(1), reader.unsigned()
         if kind == _CODE:

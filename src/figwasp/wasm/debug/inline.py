@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final
 
-from figwasp.wasm.debug.reader import Broken, Reader
+from figwasp.wasm.debug.reader import Broken, DwarfReader
 from figwasp.wasm.debug.units import Attributes, Fields, Sections, Unit, fixed_size, read_fields, read_form
 
 __all__ = ["Inlined", "Inlines"]
@@ -149,8 +149,8 @@ class Inlines:
                 self.sections.budget.keep(_ONE)
                 found.append(Inlined(start, end, depth, origin, file, line))
 
-    def _reader(self, unit: Unit, place: int) -> Reader:
-        reader = Reader(self.sections.data, place, unit.end, self.sections.budget)
+    def _reader(self, unit: Unit, place: int) -> DwarfReader:
+        reader = DwarfReader(self.sections.data, place, unit.end, self.sections.budget)
         reader.wide = unit.wide
         return reader
 
@@ -194,5 +194,5 @@ class Inlines:
         return plain, linkage
 
 
-def _attributes(reader: Reader, abbreviation: _Abbreviation, unit: Unit) -> Attributes:
+def _attributes(reader: DwarfReader, abbreviation: _Abbreviation, unit: Unit) -> Attributes:
     return {attribute: read_form(reader, form, implicit, unit) for attribute, form, implicit in abbreviation.fields}

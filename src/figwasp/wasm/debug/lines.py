@@ -10,7 +10,7 @@ from array import array
 from bisect import bisect_right
 from typing import Final
 
-from figwasp.wasm.debug.reader import Broken, Budget, Reader, Span
+from figwasp.wasm.debug.reader import Broken, DwarfReader, Span, WorkLimit
 
 __all__ = ["LAST_LINE", "LineProgram", "Strings", "join", "read_program"]
 
@@ -58,7 +58,7 @@ class LineProgram:
         "end",
     )
 
-    def __init__(self, end: int, budget: Budget) -> None:
+    def __init__(self, end: int, budget: WorkLimit) -> None:
         self.end = end
         self._budget = budget
         budget.keep(_PROGRAM)
@@ -130,7 +130,7 @@ def join(directory: str, path: str) -> str:
     return directory + ("\\" if "\\" in directory and "/" not in directory else "/") + path
 
 
-def read_program(reader: Reader, strings: Strings) -> LineProgram:
+def read_program(reader: DwarfReader, strings: Strings) -> LineProgram:
     """Read the program at a reader's place.
 
     Raises:
@@ -167,7 +167,7 @@ def read_program(reader: Reader, strings: Strings) -> LineProgram:
     return program
 
 
-def _read_old_tables(reader: Reader, program: LineProgram) -> None:
+def _read_old_tables(reader: DwarfReader, program: LineProgram) -> None:
     while name := reader.string():
         reader.budget.keep(_ENTRY, name)
         program._directories.append(name)
@@ -178,13 +178,13 @@ def _read_old_tables(reader: Reader, program: LineProgram) -> None:
         reader.unsigned()
 
 
-def _read_tables(reader: Reader, program: LineProgram, strings: Strings) -> None:
+def _read_tables(reader: DwarfReader, program: LineProgram, strings: Strings) -> None:
     program._first_file = 0
     program._directories = [name for name, _ in _read_entries(reader, strings)]
     program._files = _read_entries(reader, strings)
 
 
-def _read_entries(reader: Reader, strings: Strings) -> list[tuple[str, int]]:
+def _read_entries(reader: DwarfReader, strings: Strings) -> list[tuple[str, int]]:
     """Read a table of directories or files: name and directory of each."""
     formats = [(reader.unsigned(), reader.unsigned()) for _ in range(reader.fixed(1))]
     entries = []
@@ -205,14 +205,14 @@ def _read_entries(reader: Reader, strings: Strings) -> list[tuple[str, int]]:
 _SIZES: Final = {0x0B: 1, 0x05: 2, 0x06: 4, 0x07: 8, 0x1E: 16}  # DW_FORM_data1, 2, 4, 8, 16
 
 
-def _read_field(reader: Reader, form: int, strings: Strings) -> str | int:
+def _read_field(reader: DwarfReader, form: int, strings: Strings) -> str | int:
     if form in _SIZES:
         return reader.fixed(_SIZES[form])
     if form == 0x08:  # DW_FORM_string
         return reader.string()
     if form in (0x0E, 0x1F):  # DW_FORM_strp, line_strp
         start, end = strings.plain if form == 0x0E else strings.lines
-        return Reader(reader.data, min(start + reader.offset(), end), end, reader.budget).string()
+        return DwarfReader(reader.data, min(start + reader.offset(), end), end, reader.budget).string()
     if form == 0x0F:  # DW_FORM_udata
         return reader.unsigned()
     if form == 0x09:  # DW_FORM_block
@@ -221,7 +221,7 @@ def _read_field(reader: Reader, form: int, strings: Strings) -> str | int:
     raise Broken
 
 
-def _run(reader: Reader, program: LineProgram, unit: int, base: int, step: int, operands: list[int]) -> None:
+def _run(reader: DwarfReader, program: LineProgram, unit: int, base: int, step: int, operands: list[int]) -> None:
     """Run the program: a flat loop over its opcodes (sections 6.2.5.1 to 6.2.5.3)."""
     data, end = reader.data, reader.end
     addresses, numbers, lines = program._addresses, program._file_numbers, program._lines

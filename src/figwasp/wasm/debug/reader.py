@@ -1,7 +1,7 @@
 """Floor 1: reading DWARF's primitives from a guest's bytes: bounded, and never beyond a section (DWARF 5, section 7).
 
 In: the bytes of a module and the limits of a section. Out: numbers and strings, or `Broken`. All work, and all that is kept of
-it, is counted against a `Budget`, so that nothing that the bytes say makes reading take long or fills memory.
+it, is counted against a `WorkLimit`, so that nothing that the bytes say makes reading take long or fills memory.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from sys import getsizeof
 from typing import Final
 
-__all__ = ["BUDGET", "ROOM", "Broken", "Budget", "Reader", "Span"]
+__all__ = ["BUDGET", "ROOM", "Broken", "WorkLimit", "DwarfReader", "Span"]
 
 BUDGET: Final = 1_000_000
 """Steps that may be spent on a module: each reads some bytes, of a line program, an entry or a list."""
@@ -25,7 +25,7 @@ class Broken(Exception):
     """The bytes are no DWARF that we understand, or there is too much of it."""
 
 
-class Budget:
+class WorkLimit:
     """What may still be spent.
 
     Attributes:
@@ -60,7 +60,7 @@ class Budget:
             raise Broken
 
 
-class Reader:
+class DwarfReader:
     """A place in a section.
 
     Attributes:
@@ -72,7 +72,7 @@ class Reader:
 
     __slots__ = ("budget", "data", "end", "pos", "wide")
 
-    def __init__(self, data: bytes, pos: int, end: int, budget: Budget) -> None:
+    def __init__(self, data: bytes, pos: int, end: int, budget: WorkLimit) -> None:
         self.data = data
         self.pos = pos
         self.end = end

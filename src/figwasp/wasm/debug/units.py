@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.wasm.debug.reader import Broken, Budget, Reader, Span
+from figwasp.wasm.debug.reader import Broken, DwarfReader, Span, WorkLimit
 
 __all__ = ["Attributes", "Fields", "Sections", "Unit", "fixed_size", "read_fields", "read_form", "read_units"]
 
@@ -54,7 +54,7 @@ class Sections:
 
     __slots__ = ("_spans", "budget", "data")
 
-    def __init__(self, data: bytes, spans: dict[str, Span], budget: Budget) -> None:
+    def __init__(self, data: bytes, spans: dict[str, Span], budget: WorkLimit) -> None:
         self.data = data
         self.budget = budget
         self._spans = spans
@@ -63,12 +63,12 @@ class Sections:
         """Return where a section lies."""
         return self._spans.get(name, (0, 0))
 
-    def reader(self, name: str, offset: int = 0) -> Reader:
+    def reader(self, name: str, offset: int = 0) -> DwarfReader:
         """Return a reader at an offset of a section."""
         start, end = self.span(name)
         if offset > end - start:
             raise Broken
-        return Reader(self.data, start + offset, end, self.budget)
+        return DwarfReader(self.data, start + offset, end, self.budget)
 
 
 class Unit:
@@ -231,7 +231,7 @@ def read_units(sections: Sections) -> list[Unit]:
     return units
 
 
-def _read_unit(reader: Reader, start: int, sections: Sections, known: dict[tuple[int, int], Fields | None]) -> Unit | None:
+def _read_unit(reader: DwarfReader, start: int, sections: Sections, known: dict[tuple[int, int], Fields | None]) -> Unit | None:
     """Read the unit that a reader is in; None when it is none with code."""
     unit = Unit(start, reader.end, reader.fixed(2), reader.wide)
     if unit.version == 5:
@@ -261,7 +261,7 @@ def _read_unit(reader: Reader, start: int, sections: Sections, known: dict[tuple
     return unit
 
 
-def _find_abbreviation(reader: Reader, wanted: int) -> Fields | None:
+def _find_abbreviation(reader: DwarfReader, wanted: int) -> Fields | None:
     """Return the fields of an abbreviation; None when its tag is not that of a unit."""
     while code := reader.unsigned():
         tag = reader.unsigned()
@@ -272,7 +272,7 @@ def _find_abbreviation(reader: Reader, wanted: int) -> Fields | None:
     raise Broken
 
 
-def read_fields(reader: Reader) -> Fields:
+def read_fields(reader: DwarfReader) -> Fields:
     """Read the fields of an abbreviation, which come after its tag (section 7.5.3)."""
     fields: Fields = []
     while True:
@@ -282,7 +282,7 @@ def read_fields(reader: Reader) -> Fields:
         fields.append((attribute, form, reader.signed() if form == _IMPLICIT else 0))
 
 
-def read_form(reader: Reader, form: int, implicit: int, unit: Unit) -> tuple[int, int | str]:
+def read_form(reader: DwarfReader, form: int, implicit: int, unit: Unit) -> tuple[int, int | str]:
     """Read a field: the form it has, and a number, an offset, an index or a string; 0 for a block (section 7.5.6)."""
     while form == _INDIRECT:
         form = reader.unsigned()

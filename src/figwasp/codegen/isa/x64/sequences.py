@@ -45,7 +45,7 @@ _MXCSR_DEFAULT: Final = 0x1F80
 _MXCSR_CONTROL: Final = 0xFFC0  # all but the sticky exception flags
 
 
-class Assembler:
+class InstBuffer:
     """Collects instructions and resolves labels.
 
     Attributes:
@@ -119,7 +119,7 @@ class Assembler:
         return bytes(self.data)
 
 
-def _to_wasm(a: Assembler) -> None:
+def _to_wasm(a: InstBuffer) -> None:
     """Native to wasm: r14 callee's instance (its first word leads to the context), r11 code, arguments in place.
 
     A C-convention caller has saved what it needs; only r15 is saved here, since no allocator knows it.
@@ -150,7 +150,7 @@ def _to_wasm(a: Assembler) -> None:
     a.jump("call")
 
 
-def _to_native(a: Assembler) -> None:
+def _to_native(a: InstBuffer) -> None:
     """Wasm to native: r11 function, C arguments in place; rax comes back."""
     a.label("to_native")
     a.store(x.PUSH_M, R15, layout.CTX_WASM_SP)
@@ -163,7 +163,7 @@ def _to_native(a: Assembler) -> None:
     a.op(x.RET)
 
 
-def _trap(a: Assembler, code: int) -> None:
+def _trap(a: InstBuffer, code: int) -> None:
     """An explicit trap: its site is the return address. The frames stay where they are, to be read."""
     a.label("trap")
     a.store(x.POP_M, R15, layout.CTX_TRAP_PC)
@@ -173,7 +173,7 @@ def _trap(a: Assembler, code: int) -> None:
     a.jump("back")
 
 
-def _restore_instance(a: Assembler) -> None:
+def _restore_instance(a: InstBuffer) -> None:
     """Where a callee returns that has been called in the place of a function of another instance: see `assemble._tail_out`."""
     a.label("restore_instance")
     a.op(x.POP_R, rd=R14)
@@ -184,7 +184,7 @@ _KEPT: Final = (RBX, RBP, R12, R13, R14)
 """What native code preserves, and code around a call of it relies on; below the stack pointer by two words and more."""
 
 
-def _suspend(a: Assembler, code: int) -> None:
+def _suspend(a: InstBuffer, code: int) -> None:
     """What `to_native` calls to leave wasm with its frames in place: `resume` makes that call return."""
     a.label("suspend")
     a.load(x.MOV64_RM, RAX, R15, layout.CTX_WASM_SP)
@@ -195,7 +195,7 @@ def _suspend(a: Assembler, code: int) -> None:
     a.jump("back")
 
 
-def _resume(a: Assembler) -> None:
+def _resume(a: InstBuffer) -> None:
     """What `to_wasm` calls, the stack pointer being that of a suspended chain, to go on there: rax is what `suspend` returns."""
     a.label("resume")
     a.tied(x.ADD64_RI, RSP, 8)
@@ -213,7 +213,7 @@ _LAZY_FRAME: Final = _SAVED + 8
 _LAZY_ENTRY_SIZE: Final = 16
 
 
-def _slow_path(a: Assembler, name: str, cell: int) -> None:
+def _slow_path(a: InstBuffer, name: str, cell: int) -> None:
     """The slow path of a stack check or of fuel: preserves every register. Called from wasm, out of line.
 
     The function whose address is in the cell gets context and stack pointer. When it answers SUSPEND wasm is left until somebody
@@ -255,7 +255,7 @@ def _slow_path(a: Assembler, name: str, cell: int) -> None:
     a.jump("back")
 
 
-def _lazy(a: Assembler, function: int) -> None:
+def _lazy(a: InstBuffer, function: int) -> None:
     """Where the cell of a function not yet compiled leads: r11 function index, r14 instance, arguments in place."""
     a.label("lazy")
     a.tied(x.SUB64_RI, RSP, _SAVED + 8)
@@ -285,7 +285,7 @@ def _fault_handler(p: FaultPlaces, trap_code: int) -> bytes:
     A fault at a pc in our code range with a context in r15 is a trap: the context learns where, and execution resumes at
     `back`. Every other fault goes on to the handler before ours.
     """
-    a = Assembler()
+    a = InstBuffer()
     a.load(x.MOV64_RM, RAX, RDX, p.program_counter)
     a.op(x.MOV64_RI, rd=RCX, imm=p.code_start)
     a.move(R8, RAX)
@@ -330,7 +330,7 @@ def _ticker(p: TickerPlaces) -> bytes:
     Before it parks it raises the limit of every context, so that the first check of the next chain to run finds it and the tick
     function wakes the ticker.
     """
-    a = Assembler()
+    a = InstBuffer()
     a.op(x.PUSH_R, rn=RBX)
     a.op(x.MOV32_RI, rd=R13, imm=0)
     a.label("loop")
@@ -360,7 +360,7 @@ def _ticker(p: TickerPlaces) -> bytes:
     return a.finish()
 
 
-def _walk_contexts(a: Assembler, p: TickerPlaces, name: str, only_running: bool) -> None:
+def _walk_contexts(a: InstBuffer, p: TickerPlaces, name: str, only_running: bool) -> None:
     """Raise the limit of the contexts; r12 counts those that run."""
     a.op(x.MOV32_RI, rd=R12, imm=0)
     a.op(x.MOV64_RI, rd=RBX, imm=p.used)
@@ -385,7 +385,7 @@ def _walk_contexts(a: Assembler, p: TickerPlaces, name: str, only_running: bool)
 
 def _wake(parked: int, sys_futex: int) -> bytes:
     """Make the function that wakes the ticker: () in the C convention."""
-    a = Assembler()
+    a = InstBuffer()
     a.op(x.MOV64_RI, rd=RDI, imm=parked)
     a.store(x.MOV64_MI, RDI, 0, imm=0)
     a.op(x.MOV32_RI, rd=RAX, imm=sys_futex)
@@ -410,7 +410,7 @@ class X64Sequences(Sequences):
         self, trap_unreachable: int, trap_suspended: int, tick_cell: int, fuel_cell: int, compile_address: int
     ) -> Switches:
         """Make the stack switching stubs."""
-        a = Assembler()
+        a = InstBuffer()
         _to_wasm(a)
         _to_native(a)
         _trap(a, trap_unreachable)

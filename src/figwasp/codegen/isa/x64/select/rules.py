@@ -8,7 +8,7 @@ from figwasp.codegen import select_call
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64.select import branch, floats, ints, memory
 from figwasp.codegen.mach import AREA, NONE, TO_MEMORY, CallSite, MFunc, MInst
-from figwasp.codegen.select import LATER, Hooks, Rule, Selector
+from figwasp.codegen.select import LATER, Rule, SelectionHooks, Selector
 from figwasp.codegen.target import Target
 from figwasp.ir import ops
 from figwasp.ir.func import Func, Value
@@ -32,7 +32,7 @@ def _table() -> list[Rule]:
 RULES: Final = _table()
 
 
-class _X64Hooks(Hooks):
+class _X64Hooks(SelectionHooks):
     __slots__ = ()
 
     def area_address(self, register: int, offset: int) -> MInst:
