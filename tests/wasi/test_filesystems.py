@@ -226,6 +226,88 @@ def test_memory_names() -> None:
     assert guest.open("new", CREAT, ALL, fd=gone) == "noent"
 
 
+@pytest.mark.parametrize("kind", ["host", "memory", "overlay"])
+def test_appending_nothing(kind: str, tmp_path: Path) -> None:
+    """An empty write has no other results: the position stays, and so do the times."""
+    files = {"host": HostDirectory(tmp_path), "memory": MemoryDirectory()}.get(kind) or OverlayDirectory(MemoryDirectory())
+    guest = guest_of(files)
+    fd = guest.fd("file", CREAT, ALL, fdflags=APPEND)
+    assert guest.write(fd, b"hello") == 5
+    out = guest.room(8)
+    before = files.look("file")
+    for chunks in ((b"",), (), (b"", b"")):
+        assert guest.call("fd_seek", fd, 2, 0, out) == "success"
+        assert guest.write(fd, *chunks) == 0
+        assert guest.call("fd_tell", fd, out) == "success"
+        assert guest.u64(out) == 2, chunks
+    assert files.look("file") == before
+    assert (guest.write(fd, b"!"), guest.call("fd_tell", fd, out), guest.u64(out)) == (1, "success", 6)
+
+
+def test_removing_what_is_no_directory() -> None:
+    """Not even a symlink to one, from Python as well, and nothing is followed for it."""
+    for files in (MemoryDirectory(), OverlayDirectory(MemoryDirectory(), MemoryDirectory())):
+        files.mkdir("d")
+        files.symlink("d", "l")
+        files.open("f", 2 | 4).close()
+        for name in ("l", "f"):
+            with pytest.raises(NotADirectoryError):
+                files.rmdir(name)
+
+
+def test_renaming_when_there_is_no_room() -> None:
+    """What needs no more than there was is done, and all else has no effect."""
+    files = MemoryDirectory({"a": b"A", "b": b"B", "d/e": b""})
+    guest = guest_of(files)
+    volume = files._folder.volume
+    volume.take(volume.left)
+    for old, new in (("a", "c"), ("c", "a"), ("a", "d/a"), ("d/a", "b"), ("d", "x")):
+        left = volume.left
+        assert rename(guest, old, new) == "success", (old, new)
+        assert volume.left >= left
+        assert files.look(new.split("/")[0]).links == 1
+    assert files.read_bytes("b") == b"A"
+    volume.take(volume.left)
+    before = sorted((entry.name, files.look(entry.name)) for entry in files.entries())
+    assert rename(guest, "b", "a much longer name") == rename(guest, "x", "a much longer name") == "nospc"
+    assert guest.call("path_link", ROOT, 0, *guest.text("b"), ROOT, *guest.text("y")) == "nospc"
+    assert guest.call("path_symlink", *guest.text("b"), ROOT, *guest.text("y")) == "nospc"
+    assert guest.on_path("path_create_directory", "y") == guest.open("y", CREAT, ALL) == "nospc"
+    assert sorted((entry.name, files.look(entry.name)) for entry in files.entries()) == before
+    assert volume.left == 0
+
+
+def test_renaming_costs_nothing() -> None:
+    """All that names and files have taken is there again when they are gone, whatever has become of them."""
+    files = MemoryDirectory()
+    before = files._folder.volume.left
+    guest = guest_of(files)
+    for name in ("a", "b", "c"):
+        files.write_bytes(name, name.encode())
+    for directory in ("d", "e"):
+        files.mkdir(directory)
+    for old, new in (("a", "d/a long name"), ("b", "d/a long name"), ("c", "e/\N{WHITE STAR}"), ("d/a long name", "a"), ("d", "f"), ("f", "f")):
+        assert rename(guest, old, new) == "success", (old, new)
+    assert guest.call("path_link", ROOT, 0, *guest.text("a"), ROOT, *guest.text("same")) == "success"
+    assert rename(guest, "a", "same") == "success"
+    assert [guest.on_path("path_unlink_file", path) for path in ("a", "same", "e/\N{WHITE STAR}")] == ["success"] * 3
+    assert guest.on_path("path_remove_directory", "f") == guest.on_path("path_remove_directory", "e") == "success"
+    gc.collect()
+    assert files._folder.volume.left == before
+
+
+def test_directories_give_back_the_room_of_names() -> None:
+    """What names took does not stay when they are gone, though the directory does."""
+    files = MemoryDirectory()
+    for number in range(1000):
+        files.mkdir(str(number))
+    for number in range(999):
+        (files.rmdir if number % 2 else lambda name: files.rename(name, files, "999"))(str(number))
+        held = sys.getsizeof(files._folder.names)
+        assert held <= 512 + 128 * len(files._folder.names)
+    assert [entry.name for entry in files.entries()] == ["999"]
+
+
 def test_memory_is_given_back() -> None:
     files = MemoryDirectory(limit=1 << 16)
     guest = guest_of(files)

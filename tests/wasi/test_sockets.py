@@ -116,13 +116,33 @@ def test_without_waiting(guest: Guest, listener: socket.socket) -> None:
 def test_what_sockets_cannot(guest: Guest, listener: socket.socket) -> None:
     client, fd = connected(guest, listener)
     with client:
-        assert accept(guest, fd=fd) != "success"
+        assert accept(guest, fd=fd) == "inval"
+        for how in (0, RD, WR, RD | WR):
+            assert guest.call("sock_shutdown", LISTENER, how) == "notconn"
+        assert receive(guest, LISTENER, 9) == receive(guest, LISTENER) == guest.read(LISTENER) == "notconn"
+        assert send(guest, LISTENER, "x") == guest.write(LISTENER, b"x") == "notconn"
+        assert guest.open("x", fd=LISTENER) == guest.open("x", fd=fd) == "notdir"
         assert accept(guest, flags=1) == "inval"
         assert send(guest, fd, "x", flags=1) == receive(guest, fd, 9, flags=8) == "inval"
         assert accept(guest, fd=0) == send(guest, 1, "x") == "notsock"
         assert accept(guest, fd=99) == "badf"
-        assert isinstance(guest.write(LISTENER, b"x"), str)
         assert guest.call("fd_prestat_get", LISTENER, guest.room(8)) == "badf"
+
+
+def test_datagrams_are_not_accepted() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, WASI(sockets=[sock]) as wasi:
+        assert accept(Guest(wasi)) == "notsup"
+        assert Guest(wasi).call("sock_shutdown", LISTENER, RD) == "notconn"
+
+
+def test_rights_that_were_given_up(guest: Guest, listener: socket.socket) -> None:
+    client, fd = connected(guest, listener)
+    with client:
+        for number in (LISTENER, fd):
+            assert guest.call("fd_fdstat_set_rights", number, 0, 0) == "success"
+        assert accept(guest) == guest.call("sock_shutdown", fd, RD) == "notcapable"
+        assert accept(guest, fd=fd) == "inval"
+        assert receive(guest, fd, 9) == send(guest, fd, "x") == "badf"
 
 
 def test_polling(guest: Guest, listener: socket.socket) -> None:

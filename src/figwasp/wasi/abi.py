@@ -43,6 +43,7 @@ LOOP: Final = 32
 MFILE: Final = 33
 NAMETOOLONG: Final = 37
 NOENT: Final = 44
+NOTCONN: Final = 53
 NOTDIR: Final = 54
 NOTSOCK: Final = 57
 NOTSUP: Final = 58

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import errno
 from struct import Struct
+from typing import NoReturn
 
 from figwasp.wasi.abi import (
+    BUSY,
     DIRECTORY_RIGHTS,
     EXIST,
     FD_ALLOCATE,
@@ -96,8 +98,16 @@ def _is_directory(walk: Walk) -> bool:
     return _status(walk).filetype == FILETYPE_DIRECTORY
 
 
+def _complete(walk: Walk) -> None:
+    """Follow the last name if a slash after it asks for a directory, and see that there is one."""
+    if walk.directory:
+        walk.follow()
+        if not _is_directory(walk):
+            raise Fail(NOTDIR)
+
+
 def _changing(walk: Walk, itself: int) -> Directory:
-    """Give the directory in which a name is to be made, changed or removed.
+    """Give the directory in which a name is to be changed or removed.
 
     Args:
         walk: where.
@@ -106,16 +116,33 @@ def _changing(walk: Walk, itself: int) -> Directory:
     Raises:
         OSError: that, or EROFS.
     """
-    if not walk.parent.writable:
-        raise failure(errno.EROFS)
     if not walk.name:
         raise failure(itself)
+    if not walk.parent.writable:
+        raise failure(errno.EROFS)
     return walk.parent
+
+
+def _making(walk: Walk, *, directory: bool = False) -> Directory:
+    """Give the directory in which a name is to be made, where a slash may only follow that of a directory.
+
+    Raises:
+        OSError: EEXIST, before EROFS; ENOENT for the slash.
+    """
+    if walk.name and (not walk.parent.writable or (walk.directory and not directory)):
+        try:
+            _status(walk)
+        except FileNotFoundError:
+            if walk.directory and not directory:
+                raise
+        else:
+            raise failure(errno.EEXIST)
+    return _changing(walk, errno.EEXIST)
 
 
 def path_create_directory(state: State, fd: int, path: int, length: int) -> int:
     with _walk(state, fd, PATH_CREATE_DIRECTORY, path, length) as walk:
-        _changing(walk, errno.EEXIST).mkdir(walk.name)
+        _making(walk, directory=True).mkdir(walk.name)
     return SUCCESS
 
 
@@ -144,11 +171,10 @@ def path_filestat_set_times(
 ) -> int:
     check_time_flags(fst_flags)
     with _walk(state, fd, PATH_FILESTAT_SET_TIMES, path, length) as walk:
-        if flags & LOOKUP_FOLLOW or walk.directory:
+        if flags & LOOKUP_FOLLOW:
             walk.follow()
+        _complete(walk)
         status = _status(walk)
-        if walk.directory and status.filetype != FILETYPE_DIRECTORY:
-            raise Fail(NOTDIR)
         if not walk.parent.writable:
             raise failure(errno.EROFS)
         times = new_times(status, atim, mtim, fst_flags)
@@ -157,13 +183,6 @@ def path_filestat_set_times(
         else:
             walk.parent.set_times(*times)
     return SUCCESS
-
-
-def _must_be_new(walk: Walk) -> None:
-    """Answer for a link to be made whose path ends with a slash, which no link can be."""
-    if walk.directory:
-        _status(walk)
-        raise Fail(EXIST)
 
 
 def _check_no_gain(state: State, old_fd: int, fd: int) -> None:
@@ -179,17 +198,14 @@ def _check_no_gain(state: State, old_fd: int, fd: int) -> None:
 def path_link(state: State, old_fd: int, flags: int, old: int, old_length: int, fd: int, new: int, length: int) -> int:
     if flags & LOOKUP_FOLLOW:
         raise Fail(INVAL)
-    with (
-        _walk(state, old_fd, PATH_LINK_SOURCE, old, old_length) as source,
-        _walk(state, fd, PATH_LINK_TARGET, new, length) as target,
-    ):
-        _check_no_gain(state, old_fd, fd)
-        _must_be_new(target)
-        if source.directory and not _is_directory(source):
-            raise Fail(NOTDIR)
-        # A link to a file that must not be changed could be changed.
-        place, other = _changing(source, errno.EPERM), _changing(target, errno.EEXIST)
-        place.link(source.name, other, target.name)
+    with _walk(state, old_fd, PATH_LINK_SOURCE, old, old_length) as source:
+        _complete(source)
+        _status(source)
+        with _walk(state, fd, PATH_LINK_TARGET, new, length) as target:
+            _check_no_gain(state, old_fd, fd)
+            other = _making(target)
+            # A link to a file that must not be changed could be changed.
+            _changing(source, errno.EPERM).link(source.name, other, target.name)
     return SUCCESS
 
 
@@ -201,8 +217,7 @@ def path_symlink(state: State, old: int, old_length: int, fd: int, new: int, len
             raise Fail(NOTCAPABLE)
         if not content:
             raise Fail(NOENT)
-        _must_be_new(walk)
-        _changing(walk, errno.EEXIST).symlink(content, walk.name)
+        _making(walk).symlink(content, walk.name)
     return SUCCESS
 
 
@@ -210,8 +225,7 @@ def path_readlink(state: State, fd: int, path: int, length: int, buffer: int, si
     with _walk(state, fd, PATH_READLINK, path, length) as walk:
         state.memory.span(out, 4)
         target = state.memory.slice(buffer, size)
-        if walk.directory:
-            walk.follow()
+        _complete(walk)
         if not walk.name:
             raise Fail(INVAL)
         content = walk.parent.readlink(walk.name).encode("utf-8", "surrogateescape")[: len(target)]
@@ -222,15 +236,16 @@ def path_readlink(state: State, fd: int, path: int, length: int, buffer: int, si
 
 def path_remove_directory(state: State, fd: int, path: int, length: int) -> int:
     with _walk(state, fd, PATH_REMOVE_DIRECTORY, path, length) as walk:
-        _changing(walk, errno.EINVAL).rmdir(walk.name)
+        _changing(walk, errno.ENOTEMPTY if walk.upwards else errno.EINVAL).rmdir(walk.name)
     return SUCCESS
 
 
 def path_unlink_file(state: State, fd: int, path: int, length: int) -> int:
     with _walk(state, fd, PATH_UNLINK_FILE, path, length) as walk:
+        place = _changing(walk, errno.EISDIR)
         if walk.directory:
             raise Fail(ISDIR if _is_directory(walk) else NOTDIR)
-        _changing(walk, errno.EISDIR).unlink(walk.name)
+        place.unlink(walk.name)
     return SUCCESS
 
 
@@ -240,9 +255,11 @@ def path_rename(state: State, old_fd: int, old: int, old_length: int, fd: int, n
         _walk(state, fd, PATH_RENAME_TARGET, new, length) as target,
     ):
         _check_no_gain(state, old_fd, fd)
+        if not source.name or not target.name:
+            raise Fail(BUSY)
+        place, other = _changing(source, errno.EBUSY), _changing(target, errno.EBUSY)
         if (source.directory or target.directory) and not _is_directory(source):
             raise Fail(NOTDIR)
-        place, other = _changing(source, errno.EBUSY), _changing(target, errno.EBUSY)
         place.rename(source.name, other, target.name)
     return SUCCESS
 
@@ -284,15 +301,35 @@ def _open(walk: Walk, how: int, follow: bool) -> File | Directory:
     """Open the last name; follow it as long as it turns out to be a symlink."""
     while True:
         if walk.directory:
-            if how & (CREATE | WRITE | TRUNCATE):
-                walk.follow()
-                raise Fail(ISDIR if how & CREATE or _is_directory(walk) else NOTDIR)
+            if how & CREATE:
+                _refuse_to_create(walk, how)
+            if how & (WRITE | TRUNCATE):
+                _complete(walk)
+                raise Fail(ISDIR)
             how |= ONLY_DIRECTORY
         try:
             return _open_name(walk, how)
         except OSError as error:
-            if error.errno not in (errno.ELOOP, errno.ENOTDIR) or not (follow or walk.directory) or not walk.expand():
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
                 raise
+            if not (follow or walk.directory):
+                raise failure(errno.ENOTDIR if how & ONLY_DIRECTORY else error.errno) from None
+            if not walk.expand():
+                raise
+
+
+def _refuse_to_create(walk: Walk, how: int) -> NoReturn:
+    """Answer for a file to be made whose path asks for a directory, whatever there is; one that leads out is told so."""
+    if not walk.name:
+        raise Fail(EXIST if how & EXCLUSIVE else ISDIR)
+    try:
+        walk.follow()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except Fail as fail:
+        if fail.errno == NOTCAPABLE:
+            raise
+    raise Fail(ISDIR)
 
 
 def _open_name(walk: Walk, how: int) -> File | Directory:

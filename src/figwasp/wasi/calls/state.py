@@ -7,22 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from figwasp.wasi.abi import (
-    BADF,
-    DIRECTORY_RIGHTS,
-    FD_READ,
-    FD_WRITE,
-    FILE_RIGHTS,
-    FILETYPE_DIRECTORY,
-    FILETYPE_REGULAR_FILE,
-    ISDIR,
-    MASK32,
-    NOTCAPABLE,
-    NOTDIR,
-    SPIPE,
-    STREAM_RIGHTS,
-    Fail,
-)
+from figwasp.wasi.abi import BADF, MASK32, NOTDIR, Fail
 from figwasp.wasi.calls.memory import GuestMemory
 from figwasp.wasi.descriptors.files import Descriptor, OpenDirectory
 from figwasp.wasi.descriptors.table import Table
@@ -58,7 +43,7 @@ class State:
         if descriptor is None:
             raise Fail(BADF)
         if descriptor.base & rights != rights:
-            raise Fail(_refusal(descriptor, rights & ~descriptor.base))
+            raise Fail(descriptor.refusal(rights & ~descriptor.base))
         return descriptor
 
     def directory(self, fd: int, rights: int) -> OpenDirectory:
@@ -76,15 +61,3 @@ class State:
         """Hand on what the streams have buffered."""
         for descriptor in self.table.all():
             descriptor.flush()
-
-
-def _refusal(descriptor: Descriptor, missing: int) -> int:
-    """Say why a descriptor lacks rights: as POSIX does where its kind never has them, else as a capability."""
-    if descriptor.filetype == FILETYPE_DIRECTORY:
-        if missing & ~DIRECTORY_RIGHTS:
-            return ISDIR
-    elif missing & ~FILE_RIGHTS:
-        return NOTDIR
-    elif descriptor.filetype != FILETYPE_REGULAR_FILE and missing & ~STREAM_RIGHTS:
-        return SPIPE
-    return BADF if missing & (FD_READ | FD_WRITE) else NOTCAPABLE

@@ -14,9 +14,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from figwasp.wasi.abi import (
+    BADF,
+    DIRECTORY_RIGHTS,
     FD_ALLOCATE,
     FD_FILESTAT_SET_SIZE,
     FD_FILESTAT_SET_TIMES,
+    FD_READ,
     FD_WRITE,
     FDFLAG_APPEND,
     FDFLAG_DSYNC,
@@ -24,7 +27,13 @@ from figwasp.wasi.abi import (
     FDFLAG_SYNC,
     FILE_RIGHTS,
     FILETYPE_DIRECTORY,
+    FILETYPE_REGULAR_FILE,
+    ISDIR,
+    NOTCAPABLE,
+    NOTDIR,
     NOTSUP,
+    SPIPE,
+    STREAM_RIGHTS,
     Fail,
 )
 from figwasp.wasi.allowance import Allowance
@@ -104,6 +113,17 @@ class Descriptor:
     def flush(self) -> None:
         """Hand on what Python has buffered, if it has."""
 
+    def refusal(self, missing: int) -> int:
+        """Say why it lacks rights: as POSIX does where its kind never has them, else as a capability."""
+        if self.filetype == FILETYPE_DIRECTORY:
+            if missing & ~DIRECTORY_RIGHTS:
+                return ISDIR
+        elif missing & ~FILE_RIGHTS:
+            return NOTDIR
+        elif self.filetype != FILETYPE_REGULAR_FILE and missing & ~STREAM_RIGHTS:
+            return SPIPE
+        return BADF if missing & (FD_READ | FD_WRITE) else NOTCAPABLE
+
     def waits_for(self) -> int:
         """Return the descriptor of the host that reading would wait for, -1 if there is none or it would not wait."""
         return self.host
@@ -154,7 +174,8 @@ class OpenFile(Descriptor):
         """Write, and go on."""
         start = self._file.status().size if self.flags & FDFLAG_APPEND else self._position
         size = self._write(buffers, start)
-        self._position = start + size
+        if size:  # appending nothing leaves the position where it is
+            self._position = start + size
         return size
 
     def write_at(self, buffers: Sequence[memoryview], offset: int) -> int:

@@ -24,6 +24,10 @@ from figwasp.wasi.abi import (
     FDFLAG_NONBLOCK,
     FILETYPE_SOCKET_DGRAM,
     FILETYPE_SOCKET_STREAM,
+    INVAL,
+    NOTCAPABLE,
+    NOTCONN,
+    NOTSUP,
     POLL_FD_READWRITE,
     SOCK_ACCEPT,
     SOCK_SHUTDOWN,
@@ -44,9 +48,10 @@ class Socket(SocketDescriptor):
 
     Attributes:
         socket: Python's object for it, which belongs to this one.
+        listens: whether it waits for connections, and is none itself.
     """
 
-    __slots__ = ("socket",)
+    __slots__ = ("listens", "socket")
 
     def __init__(self, sock: socket.socket, flags: int = 0) -> None:
         listens = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
@@ -54,6 +59,16 @@ class Socket(SocketDescriptor):
         filetype = FILETYPE_SOCKET_STREAM if stream else FILETYPE_SOCKET_DGRAM
         super().__init__(sock.fileno(), filetype, _LISTENER if listens else _CONNECTION, _CONNECTION if listens else 0, flags)
         self.socket = sock
+        self.listens = listens
+
+    def refusal(self, missing: int) -> int:
+        """Say what sockets of its kind cannot do."""
+        never = missing & ~(_LISTENER if self.listens else _CONNECTION)
+        if never & (FD_WRITE | SOCK_SHUTDOWN):
+            return NOTCONN
+        if never & SOCK_ACCEPT:
+            return NOTSUP if self.socket.type == socket.SOCK_DGRAM else INVAL
+        return NOTCAPABLE if missing & (SOCK_ACCEPT | SOCK_SHUTDOWN) else super().refusal(missing)
 
     def _patiently(self, events: int, work: Callable[[], tuple[int, int]]) -> tuple[int, int]:
         """Do something as soon as it can be done.
@@ -85,6 +100,8 @@ class Socket(SocketDescriptor):
         return size, bool(cut)
 
     def _receive(self, buffers: Sequence[memoryview], flags: int) -> tuple[int, int]:
+        if self.listens:
+            raise failure(errno.ENOTCONN)  # and not once somebody connects
         if not buffers and self.filetype == FILETYPE_SOCKET_STREAM:
             return 0, 0  # nothing to wait for
 

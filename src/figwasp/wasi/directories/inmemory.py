@@ -192,11 +192,39 @@ class _Folder(_Inode):
         self.changed()
 
     def drop(self, name: str) -> None:
-        node = self.names.pop(name)
+        node = self._forget(name)
         node.links -= 1
         node.ctime = time.time_ns()
         self.volume.left += _NAME + _weight(name)
+
+    def move(self, name: str, target: _Folder, new: str) -> None:
+        """Give what has a name another, which something else may have that then loses it.
+
+        Raises:
+            OSError: the other name takes more than there is besides what this one took; nothing has changed then.
+        """
+        if new in target.names:
+            target.volume.left += _NAME + _weight(name)  # the other name is paid for
+        else:
+            self.volume.take(_weight(new) - _weight(name))
+        node = self._forget(name)
+        old = target.names.get(new)
+        if old is not None:
+            old.links -= 1
+            old.ctime = time.time_ns()
+        target.names[new] = node
+        node.ctime = time.time_ns()
+        target.changed()
+        if isinstance(node, _Folder):
+            node.parent = target
+
+    def _forget(self, name: str) -> _Inode:
+        """Take a name out of the dictionary, which is made anew before it takes more than has been paid for what is in it."""
+        node = self.names.pop(name)
+        if getsizeof(self.names) > _NODE + _NAME * len(self.names):
+            self.names = dict(self.names.items())
         self.changed()
+        return node
 
     def has_above(self, other: _Inode) -> bool:
         """Say whether another directory is this one or one above it."""
@@ -360,10 +388,10 @@ class MemoryDirectory(Directory):
         """Give another name."""
         target = self._target(to)
         node = self._folder.get(name)
-        if isinstance(node, _Folder):
-            raise failure(errno.EPERM, name)
         if target.find(new) is not None:
             raise failure(errno.EEXIST, new)
+        if isinstance(node, _Folder):
+            raise failure(errno.EPERM, name)
         target.add(new, node)
         node.links += 1
 
@@ -372,21 +400,17 @@ class MemoryDirectory(Directory):
         target = self._target(to)
         node = self._folder.get(name)
         old = target.find(new)
-        if old is node:
-            return
         if isinstance(node, _Folder) and target.has_above(node):
             raise failure(errno.EINVAL, name)
+        if old is node:
+            return
         if isinstance(old, _Folder):
+            if self._folder.has_above(old):
+                raise failure(errno.ENOTEMPTY, new)
             if not isinstance(node, _Folder):
                 raise failure(errno.EISDIR, new)
             if old.names:
                 raise failure(errno.ENOTEMPTY, new)
         elif old is not None and isinstance(node, _Folder):
             raise failure(errno.ENOTDIR, new)
-        if old is not None:
-            target.drop(new)
-        target.add(new, node)
-        node.links += 1
-        self._folder.drop(name)
-        if isinstance(node, _Folder):
-            node.parent = target
+        self._folder.move(name, target, new)

@@ -231,10 +231,13 @@ class OverlayDirectory(Directory):
         self._own(name)
         self._upper().touch(name, atime, mtime)
 
-    def _new(self, name: str) -> Directory:
-        """Return the top for something to be made under a name that is free."""
+    def _must_be_new(self, name: str) -> None:
         if self._in_top(name) is not None or self._lower(name) is not None:
             raise failure(errno.EEXIST, name)
+
+    def _new(self, name: str) -> Directory:
+        """Return the top for something to be made under a name that is free."""
+        self._must_be_new(name)
         return self._upper()
 
     def mkdir(self, name: str) -> None:
@@ -247,6 +250,8 @@ class OverlayDirectory(Directory):
 
     def rmdir(self, name: str) -> None:
         """Remove an empty directory."""
+        if self.look(name).filetype != FILETYPE_DIRECTORY:
+            raise failure(errno.ENOTDIR, name)
         self._must_be_empty(name)
         self._remove(name, directory=True)
 
@@ -280,17 +285,27 @@ class OverlayDirectory(Directory):
     def link(self, name: str, to: Directory, new: str) -> None:
         """Give another name."""
         target = self._same(to)
-        if self.look(name).filetype == FILETYPE_DIRECTORY:
+        is_directory = self.look(name).filetype == FILETYPE_DIRECTORY
+        target._must_be_new(new)
+        if is_directory:
             raise failure(errno.EPERM, name)
-        upper = target._new(new)
+        upper = target._upper()
         self._own(name)
         self._upper().link(name, upper, new)
+
+    def _is_below(self, path: tuple[str, ...]) -> bool:
+        """Say whether a path is that of this directory or of one above it."""
+        return self._path[: len(path)] == path
 
     def rename(self, name: str, to: Directory, new: str) -> None:
         """Move; a directory that is below, too, cannot be."""
         target = self._same(to)
         status, lower, hides = self.look(name), self._lower(name), target._lower(new) is not None
         old = target.look(new) if hides or target._in_top(new) is not None else None
+        if target._is_below((*self._path, name)):
+            raise failure(errno.EINVAL, name)
+        if self._is_below((*target._path, new)):
+            raise failure(errno.ENOTEMPTY, new)
         if old is not None:
             if (old.device, old.inode) == (status.device, status.inode) != (0, 0):
                 return

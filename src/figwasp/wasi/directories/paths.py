@@ -29,12 +29,16 @@ _NO_NAMES: Final = ("", ".", "..")
 class Walk:
     """A path resolved up to its last name. Use as a context manager: the directory is closed at the end.
 
+    Only slashes may follow the last name: a path that ends with a dot or two goes into what is before them, which therefore
+    has to be a directory or to lead to one, and ends at the directory itself.
+
     Attributes:
         name: the last name, or empty if the path ends at the directory itself.
         directory: whether the path asks for a directory, by a slash or a dot at its end.
+        upwards: whether the path ends with `..`.
     """
 
-    __slots__ = ("_here", "_links", "_names", "_start", "directory", "name")
+    __slots__ = ("_here", "_links", "_names", "_start", "directory", "name", "upwards")
 
     def __init__(self, start: Directory, path: str) -> None:
         """Resolve a path.
@@ -52,7 +56,7 @@ class Walk:
         self._names: list[str] = []
         self._links = 0
         self.name = ""
-        self.directory = False
+        self.directory = self.upwards = False
         if not path:
             raise Fail(NOENT)
         try:
@@ -102,9 +106,10 @@ class Walk:
         if path.startswith("/"):
             raise Fail(NOTCAPABLE)
         pending = path.split("/")
-        self.directory = pending[-1] in ("", ".", "..")
-        while pending and pending[-1] in ("", "."):
+        self.directory = pending[-1] in _NO_NAMES
+        while pending and not pending[-1]:
             pending.pop()
+        self.upwards = pending[-1:] == [".."]
         pending.reverse()
         self.name = ""
         steep = True
