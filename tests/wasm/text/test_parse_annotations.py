@@ -6,6 +6,7 @@ import pytest
 
 from figwasp.errors import Error, Invalid, ParseError
 from figwasp.wasm.binary.decode import decode
+from figwasp.wasm.binary.encode import BEFORE
 from figwasp.wasm.syntax.module import Custom
 from figwasp.wasm.text.parse.module import parse, wat
 from figwasp.wast.script import parse_script
@@ -60,13 +61,51 @@ def test_custom_sections_stand_where_they_say() -> None:
         ("first", 0, b""),
         ("types", 1, b"z"),
         ("before", 1, b""),
-        ("tags", 5, b""),
         ("memories", 5, b""),
+        ("tags", 5, b""),
         ("code", 5, b""),
         ("", 10, b""),
         ("last", 10, b"x"),
         ("end", 10, b"\0y"),
     ]
+
+
+def test_the_order_of_the_specification() -> None:
+    """The worked example of the appendix "Custom Annotations"."""
+    data = wat("""(module (@custom "A" "aaa") (type $t (func)) (@custom "B" (after func) "bbb") (@custom "C" (before func) "ccc")
+        (@custom "D" (after last) "ddd") (table 10 funcref) (func (type $t)) (@custom "E" (after import) "eee")
+        (@custom "F" (before type) "fff") (@custom "G" (after data) "ggg") (@custom "H" (after code) "hhh")
+        (@custom "I" (after func) "iii") (@custom "J" (before func) "jjj") (@custom "K" (before first) "kkk"))""")
+    assert sections(data) == ["K", "F", 1, "E", "C", "J", 3, "B", "I", 4, 10, "H", "G", "name", "A", "D"]
+
+
+def sections(data: bytes) -> list[str | int]:
+    """Return the sections in their order: the names of custom ones, the ids of the others."""
+    found: list[str | int] = []
+    pos = 8
+    while pos < len(data):
+        size = data[pos + 1]
+        found.append(data[pos] or data[pos + 3 : pos + 3 + data[pos + 2]].decode())
+        pos += 2 + size
+    return found
+
+
+def test_after_a_section_comes_before_before_the_next() -> None:
+    """At every boundary, whichever stands first in the text, and also where one of the sections is not there."""
+    kinds = ["type", "import", "func", "table", "memory", "tag", "global", "export", "start", "elem", "datacount", "code", "data"]
+    for fields in ("", "(table 1 funcref) (memory 1)", '(memory 1) (data "x") (func (data.drop 0)) (start 0) (elem func)'):
+        for left, right in zip(kinds, kinds[1:]):
+            text = f'(module (@custom "B" (before {right})) (@custom "A" (after {left})) (@custom "b" (before {right})) {fields})'
+            found = [name for name in sections(wat(text)) if isinstance(name, str)]
+            assert found == ["A", "B", "b"], (left, right)
+    assert sections(wat('(module (@custom "B" (before memory)) (@custom "A" (after table)) (table 1 funcref) (memory 1))')) == [
+        4, "A", "B", 5,
+    ]  # fmt: skip
+
+
+def test_first_and_last_are_positions_of_their_own() -> None:
+    text = '(module $m (@custom "l") (@custom "t" (before type)) (@custom "d" (after data)) (@custom "f" (before first)) (data "x"))'
+    assert sections(wat(text)) == ["f", "t", 11, "d", "name", "l"]
 
 
 def test_custom_sections_without_a_module_around_them() -> None:
@@ -90,7 +129,7 @@ def test_branch_hints() -> None:
         (@metadata.code.branch_hint "\\01") (if (i32.const 1) (then (@metadata.code.branch_hint "\\00") (br_if 0 (i32.const 0))))
         i32.const 0 (@metadata.code.branch_hint "\\00") if end i32.const 0 (@metadata.code.branch_hint "\\01") br_if 0)""")
     (section,) = parsed.customs
-    assert section[:2] == (12, "metadata.code.branch_hint")
+    assert section[:2] == (BEFORE[10], "metadata.code.branch_hint")
     assert section[2] == bytes([1, 2, 4, 5, 1, 1, 9, 1, 0, 14, 1, 0, 19, 1, 1])
     body = parsed.bodies[1]
     assert [body[at] for at in (5, 9, 14, 19)] == [0x04, 0x0D, 0x04, 0x0D]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.binary.encode import Section, encode
+from figwasp.wasm.binary.encode import AFTER, FIRST, Section, encode
 from figwasp.wasm.syntax.names import Names, write_names
 from figwasp.wasm.text.parse.module import parse, wat
 from figwasp.wasm.text.print.module import show
@@ -78,7 +78,7 @@ def test_long_names_are_cut_where_they_are_repeated() -> None:
 def test_sections_stay_before_and_after_the_names() -> None:
     names = Names()
     names.funcs = {0: "f"}
-    body = with_names(names, [(0, "a", b"1"), (1, "b", b"2"), (10, "c", b"3")])
+    body = with_names(names, [(FIRST, "a", b"1"), (AFTER[1], "b", b"2"), (AFTER[10], "c", b"3")])
     data = body + section(0, b"\x01d4") + section(0, b"\x01e")
     text = show(decode(data))
     assert [line.strip() for line in text.split("\n") if "@custom" in line] == [
@@ -89,6 +89,39 @@ def test_sections_stay_before_and_after_the_names() -> None:
         '(@custom "e" (after last) ""))',
     ]
     assert wat(text) == data
+
+
+def test_names_that_stand_in_the_middle_go_to_their_place_and_nothing_else_does() -> None:
+    names = Names()
+    names.funcs = {0: "f"}
+    spoken = section(0, b"\x04name" + write_names(names))
+    plain = wat(SOURCE)
+    middle = 8 + 2 + plain[9]
+    assert plain[8] == 1 and plain[middle] == 3
+    data = plain[:middle] + section(0, b"\x01a") + spoken + section(0, b"\x01b") + plain[middle:] + section(0, b"\x01c")
+    text = show(decode(data))
+    assert "(func $f (;0;)" in text
+    assert wat(text) == plain[:middle] + section(0, b"\x01a") + section(0, b"\x01b") + plain[middle:] + section(0, b"\x01c") + spoken
+
+
+def test_custom_sections_between_all_sections_come_back_to_their_places() -> None:
+    """Two at every boundary of a module that has every section, and with the data count, which text implies, in a module of its own."""
+    source = """(module (type (func)) (import "" "" (func)) (func $f {}) (table 1 funcref) (memory 1) (tag) (global i32 (i32.const 0))
+        (export "f" (func 1)) (start 1) (elem (i32.const 0) func) (data "x"))"""
+    for code in ("", "data.drop 0"):
+        plain = wat(source.format(code))
+        data = bytearray(plain[:8])
+        pos = 8
+        number = 0
+        while pos < len(plain):
+            data += section(0, bytes((1, 65 + number))) + section(0, b"\x01-")
+            end = pos + 2 + plain[pos + 1]
+            data += plain[pos:end]
+            number += 1
+            pos = end
+        whole = bytes(data) + section(0, b"\x01z")
+        assert number == (14 if code else 13)
+        assert wat(show(decode(whole))) == whole
 
 
 def kept(data: bytes) -> str:

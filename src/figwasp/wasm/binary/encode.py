@@ -7,7 +7,9 @@ what goes in decides whether the result is valid. `encode_decoded` takes all of 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Final
 
 from figwasp.wasm.binary.immediates import WRITERS
@@ -53,7 +55,18 @@ END: Final = 0x0B
 
 
 Section = tuple[int, str, bytes]
-"""A custom section: the id of the section it follows (0: none), its name, its content."""
+"""A custom section: its position, its name, its content."""
+
+_ORDER: Final = (1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11)
+"""Ids of the sections in the order of the binary."""
+FIRST: Final = 0
+"""Position before all sections; further positions are before and after each section, and LAST."""
+BEFORE: Final = {id_: 2 * place + 1 for place, id_ in enumerate(_ORDER)}
+"""Section id -> the position directly before that section."""
+AFTER: Final = {0: FIRST, **{id_: position + 1 for id_, position in BEFORE.items()}}
+"""Section id -> the position directly after that section, which comes before the position that is before the next one."""
+LAST: Final = 2 * len(_ORDER) + 1
+"""Position after all sections and the name section."""
 
 
 def encode(
@@ -66,20 +79,20 @@ def encode(
         bodies: per defined function its code entry without the size: locals, instructions, the final `end`.
         datas: per data segment its bytes.
         names: written as the name section, after everything but the custom sections at LAST, unless it is empty.
-        customs: custom sections; those that follow the same section in their order.
+        customs: custom sections; those at the same position in their order. Where a section is left out, as it has no content,
+            the positions before and after it remain, one after the other.
     """
     out = bytearray(MAGIC)
-    waiting = list(customs)
+    waiting = deque(sorted(customs, key=itemgetter(0)))
     for section, content in _sections(module, bodies, datas):
         if content:
-            # Those that follow what is not there come before the next section that is.
-            waiting = _write_customs(out, waiting, PLACES[section])
+            _write_customs(out, waiting, BEFORE[section])
             _sized(out, section, content)
-    waiting = _write_customs(out, waiting, PLACES[LAST])
+    _write_customs(out, waiting, LAST - 1)
     section_names = write_names(names) if names is not None else b""
     if section_names:
         _sized(out, 0, write_name("name") + section_names)
-    _write_customs(out, waiting, len(PLACES))
+    _write_customs(out, waiting, LAST)
     return bytes(out)
 
 
@@ -88,13 +101,8 @@ def encode_decoded(module: Module) -> bytes:
     data = module.data
     bodies = [data[body.start : body.end] for body in module.bodies]
     datas = [data[segment.start : segment.end] for segment in module.datas]
-    return encode(module, bodies, datas, None, [(item.after, item.name, data[item.start : item.end]) for item in module.customs])
-
-
-LAST: Final = 14
-"""Stands for the id of a section, in a custom section, that comes after all else and after the name section."""
-PLACES: Final = {id_: place for place, id_ in enumerate((0, 1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11, LAST))}
-"""Section id -> its place in the order of the binary."""
+    customs = [(AFTER[item.after], item.name, data[item.start : item.end]) for item in module.customs]
+    return encode(module, bodies, datas, None, customs)
 
 
 def _sections(module: Module, bodies: Sequence[bytes], datas: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -116,12 +124,11 @@ def _sections(module: Module, bodies: Sequence[bytes], datas: Sequence[bytes]) -
     yield 11, _vector([_data(data, init) for data, init in zip(module.datas, datas, strict=True)])
 
 
-def _write_customs(out: bytearray, waiting: list[Section], before: int) -> list[Section]:
-    """Write the custom sections that follow a section whose place is before a given one; return the others."""
-    for after, name, content in waiting:
-        if PLACES[after] < before:
-            _sized(out, 0, write_name(name) + content)
-    return [section for section in waiting if PLACES[section[0]] >= before]
+def _write_customs(out: bytearray, waiting: deque[Section], position: int) -> None:
+    """Write the custom sections at and before a position."""
+    while waiting and waiting[0][0] <= position:
+        _, name, content = waiting.popleft()
+        _sized(out, 0, write_name(name) + content)
 
 
 def write_instr(out: bytearray, code: int, immediate: Immediate) -> None:

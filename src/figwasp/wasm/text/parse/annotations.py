@@ -11,7 +11,7 @@ from bisect import bisect_right
 from typing import Final, NoReturn
 
 from figwasp.errors import Invalid, ParseError
-from figwasp.wasm.binary.encode import PLACES, Section
+from figwasp.wasm.binary.encode import AFTER, BEFORE, FIRST, LAST, Section
 from figwasp.wasm.binary.leb128 import write_unsigned
 from figwasp.wasm.text.cursor import Cursor
 from figwasp.wasm.text.lexer import Note, string_bytes, tokenize
@@ -19,7 +19,7 @@ from figwasp.wasm.text.lexer import Note, string_bytes, tokenize
 __all__ = ["Annotations", "hint_section"]
 
 HINT: Final = "metadata.code.branch_hint"
-_DATA_COUNT: Final = 12
+_CODE: Final = 10
 _SECTIONS: Final = {
     "type": 1,
     "import": 2,
@@ -36,8 +36,6 @@ _SECTIONS: Final = {
     "data": 11,
 }
 """What `(before ...)` and `(after ...)` may name -> id of the section."""
-_ORDER: Final = sorted(PLACES, key=PLACES.__getitem__)
-"""Ids of the sections in the order of the binary; 0 is the beginning."""
 
 
 class Annotations:
@@ -118,7 +116,6 @@ class Annotations:
             if note.at not in places or note.at < begin:
                 tokens.fail_note("misplaced @custom annotation", note)
             sections.append(self._section(note))
-        sections.sort(key=_place)
         return sections
 
     def _misplaced_hint(self, note: Note, inside: bool) -> NoReturn:
@@ -131,15 +128,15 @@ class Annotations:
             raise Invalid(str(error)) from None
 
     def _section(self, note: Note) -> Section:
-        """Read a custom section: its name, its place, its content."""
+        """Read a custom section: its position, its name, its content."""
         items = self._items(note)
         if items[0][:1] != '"':
             self._fail(note, "missing section name")
         name = self._text(note, items[0])
         at = 1
-        after = _ORDER[-1]
+        position = LAST
         if items[at] == "(":
-            after = self._placement(note, items)
+            position = self._placement(note, items)
             at = 5
         content = bytearray()
         while items[at][:1] == '"':
@@ -147,27 +144,22 @@ class Annotations:
             at += 1
         if items[at]:
             self._fail(note, "unexpected token")
-        return after, name, bytes(content)
+        return position, name, bytes(content)
 
     def _placement(self, note: Note, items: list[str]) -> int:
-        """Read `(before x)` or `(after x)`; return the id of the section that it follows."""
+        """Read `(before x)` or `(after x)`; return the position."""
         side, section, closing = [*items[2:5], "", ""][:3]
         if side not in ("before", "after"):
             self._fail(note, "malformed placement")
         if section == ("first" if side == "before" else "last"):
-            after = _ORDER[0] if side == "before" else _ORDER[-1]
+            position = FIRST if side == "before" else LAST
         elif section not in _SECTIONS:
             self._fail(note, "malformed section kind")
         else:
-            id_ = _SECTIONS[section]
-            after = id_ if side == "after" else _ORDER[PLACES[id_] - 1]
+            position = (BEFORE if side == "before" else AFTER)[_SECTIONS[section]]
         if closing != ")":
             self._fail(note, "unexpected token")
-        return after
-
-
-def _place(section: Section) -> int:
-    return PLACES[section[0]]
+        return position
 
 
 def hint_section(hints: dict[int, list[tuple[int, int]]]) -> Section:
@@ -184,4 +176,4 @@ def hint_section(hints: dict[int, list[tuple[int, int]]]) -> Section:
         for offset, hint in pairs:
             write_unsigned(content, offset)
             content += bytes((1, hint))
-    return _DATA_COUNT, HINT, bytes(content)
+    return BEFORE[_CODE], HINT, bytes(content)

@@ -116,14 +116,20 @@ def _skip_name(section: bytes, pos: int) -> int:
 
 def custom_sections(module: Module, names: Names) -> Iterator[list[str]]:
     """Give the lines of an annotation for every custom section that the names used do not stand for."""
-    spoken: Custom | None = None
+    behind_names = False
     for custom in module.customs:
         if custom.name == NAME and names is module.names:
-            spoken = custom
+            behind_names = _at_end(module, custom)
             continue
-        place = LAST if spoken is not None and spoken.after == custom.after else PLACES[custom.after]
+        place = LAST if behind_names else PLACES[custom.after]
         lines = string_lines(module.data[custom.start : custom.end])
         yield with_strings(f"(@custom {as_string(custom.name)} ({place})", lines)
+
+
+def _at_end(module: Module, custom: Custom) -> bool:
+    """Say whether nothing but custom sections follows one, as is right for the names: identifiers are written there."""
+    last = module.customs[-1]
+    return last.after == custom.after and last.end == len(module.data)
 
 
 def with_strings(head: str, strings: list[str]) -> list[str]:
