@@ -138,10 +138,6 @@ def test_segment_operands() -> None:
             "(func) (table 1 funcref) (elem (i32.const 0) 0)",
             "(func) (table 1 funcref) (elem (table 0) (offset i32.const 0) func 0)",
         ),
-        (
-            "(func) (table 1 funcref) (elem 0 (i32.const 0) 0)",
-            "(func) (table 1 funcref) (elem (table 0) (offset i32.const 0) func 0)",
-        ),
         ("(table 1 funcref) (elem (offset (i32.const 0)))", "(table 1 funcref) (elem (offset (i32.const 0)) func)"),
         ('(memory 1) (data 0 (i32.const 0) "")', '(memory 1) (data (memory 0) (offset i32.const 0) "")'),
         ("(func (type 0)) (type (func))", "(type (func)) (func)"),

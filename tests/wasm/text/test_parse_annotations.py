@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from figwasp.errors import Error, Invalid, ParseError
@@ -94,7 +96,7 @@ def test_after_a_section_comes_before_before_the_next() -> None:
     """At every boundary, whichever stands first in the text, and also where one of the sections is not there."""
     kinds = ["type", "import", "func", "table", "memory", "tag", "global", "export", "start", "elem", "datacount", "code", "data"]
     for fields in ("", "(table 1 funcref) (memory 1)", '(memory 1) (data "x") (func (data.drop 0)) (start 0) (elem func)'):
-        for left, right in zip(kinds, kinds[1:]):
+        for left, right in itertools.pairwise(kinds):
             text = f'(module (@custom "B" (before {right})) (@custom "A" (after {left})) (@custom "b" (before {right})) {fields})'
             found = [name for name in sections(wat(text)) if isinstance(name, str)]
             assert found == ["A", "B", "b"], (left, right)

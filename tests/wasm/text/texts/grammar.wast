@@ -64,8 +64,8 @@
   (i64.mul_wide_s (i64.const 0) (i64.const 1))))))
 (module (elem $a funcref (ref.func $f) (item ref.func $f) (ref.null func)) (elem (ref func) (ref.func $f)) (elem
   (table $t) (i32.const 0) (ref null func) (ref.func $f)) (elem (offset (i32.const 0)) $f 0 $f) (elem declare (ref
-  null $ty) (ref.null $ty)) (elem $q (table 0) (offset i32.const 0) func $f) (elem (i32.const 0) funcref) (elem 0
-  (i32.const 1) func $f) (elem externref) (type $ty (func)) (table $t 10 funcref) (func $f) (elem (i32.add (i32.const
+  null $ty) (ref.null $ty)) (elem $q (table 0) (offset i32.const 0) func $f) (elem (i32.const 0) funcref) (elem
+  (table 0) (i32.const 1) func $f) (elem externref) (type $ty (func)) (table $t 10 funcref) (func $f) (elem (i32.add (i32.const
   1) (i32.const 2)) func))
 (module (func (drop (select (result) (result i32) (result) (i32.const 1) (i32.const 2) (i32.const 3))) (drop (select
   (result (ref null func)) (ref.null func) (ref.null func) (i32.const 0)))))

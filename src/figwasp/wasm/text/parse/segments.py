@@ -103,11 +103,9 @@ class Segments:
         cursor.expect(")")
         return expr
 
-    def _target(self, keyword: str, kind: int) -> int | None:
-        """Read the table or memory of a segment, `(table x)`, or just the number as in Wasm 1.0."""
+    def _use(self, keyword: str, kind: int) -> int | None:
+        """Read the table or memory of a segment, `(table x)` or `(memory x)`, if it is given."""
         cursor = self.cursor
-        if is_index(cursor.items[cursor.at]) and cursor.items[cursor.at + 1] == "(":
-            return cursor.index(kind)
         if not cursor.opens(keyword):
             return None
         index = cursor.index(kind)
@@ -123,14 +121,15 @@ class Segments:
             cursor.at += 1
             self._elem_list(DECLARATIVE, 0, None)
             return
-        table = self._target("table", TABLE)
+        table = self._use("table", TABLE)
         if table is None and (items[cursor.at] != "(" or items[cursor.at + 1] == "ref"):
             self._elem_list(PASSIVE, 0, None)
             return
         offset = self._offset()
         token = items[cursor.at]
-        if token == ")" or is_index(token):
-            self.module.elems.append(Elem(FUNC_INDICES, ACTIVE, table or 0, offset, self._funcs()))
+        if table is None and (token == ")" or is_index(token)):
+            # As in Wasm 1.0, which has neither the use of a table nor "func".
+            self.module.elems.append(Elem(FUNC_INDICES, ACTIVE, 0, offset, self._funcs()))
         else:
             self._elem_list(ACTIVE, table or 0, offset)
 
@@ -162,11 +161,18 @@ class Segments:
                 inits.append(code.const_instr())
         return inits
 
+    def _memory_use(self) -> int | None:
+        """Read the memory of a data segment, also by its number alone: so it is in Wasm 1.0, and scripts still have it."""
+        cursor = self.cursor
+        if cursor.items[cursor.at][:1].isdecimal() and cursor.items[cursor.at + 1] == "(":
+            return cursor.index(MEMORY)
+        return self._use("memory", MEMORY)
+
     def data(self) -> None:
         """Read a data segment."""
         cursor = self.cursor
         self._name(DATA, len(self.module.datas))
-        memory = self._target("memory", MEMORY)
+        memory = self._memory_use()
         if memory is None and cursor.items[cursor.at] != "(":
             segment = Data(PASSIVE, 0, None)
         else:
