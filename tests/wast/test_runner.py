@@ -175,6 +175,10 @@ def test_what_passes(mode: str, command: str) -> None:
         ('(invoke $absent "two")', "an instance", "none is called $absent"),
         ('(register "it" $absent)', "an instance", "none is called $absent"),
         ("(module instance $I $absent)", "a definition", "none is called $absent"),
+        ("(module instance $absent)", "a definition", "none is called $absent"),
+        ('(assert_trap (module instance $absent) "")', "a definition", "none is called $absent"),
+        ('(assert_trap (module instance) "unreachable")', "trap: unreachable", "an instance"),
+        ('(assert_unlinkable (module instance) "unknown import")', "unlinkable: unknown import", "an instance"),
     ],
 )
 def test_what_fails(mode: str, command: str, expected: str, found: str) -> None:
@@ -328,6 +332,36 @@ class TestState:
             (assert_return (get $J "g") (i32.const 0))
             (assert_return (get "g") (i32.const 0))"""
         assert outcome(commands, mode) == (7, 0, 0)
+
+    def test_assertions_of_instances_of_a_definition(self, mode: str) -> None:
+        commands = """
+            (module definition $M (memory 1) (data (i32.const 65536) "x"))
+            (assert_trap (module instance $I $M) "out of bounds memory access")
+            (assert_trap (module instance $M) "out of bounds memory access")
+            (module definition $N (import "nowhere" "g" (global i32)))
+            (assert_unlinkable (module instance $N) "unknown import")
+            (assert_unlinkable (module instance $I $N) "unknown import")
+            (assert_unlinkable (module instance) "unknown import")
+            (assert_trap (module instance $M) "out of bounds memory access")
+            (assert_uninstantiable (module instance $M) "out of bounds memory access")"""
+        assert outcome(commands, mode) == (9, 0, 0)
+
+    def test_the_module_of_an_assertion_is_the_last_definition(self, mode: str) -> None:
+        commands = """
+            (module definition $N (import "nowhere" "g" (global i32)))
+            (assert_trap (module (func $f unreachable) (start $f)) "unreachable")
+            (assert_trap (module instance) "unreachable")
+            (assert_unlinkable (module instance $N) "unknown import")
+            (assert_unlinkable (module (import "nowhere" "f" (func))) "unknown import")
+            (assert_unlinkable (module instance) "unknown import")"""
+        assert outcome(commands, mode) == (6, 0, 0)
+
+    def test_an_instance_of_a_definition_that_could_not_be_made(self, mode: str) -> None:
+        commands = """
+            (module definition $M (func (result i32)))
+            (assert_trap (module instance $M) "unreachable")
+            (assert_unlinkable (module instance $M) "unknown import")"""
+        assert outcome(commands, mode) == (0, 3, 0)
 
     def test_sharing(self, mode: str) -> None:
         commands = """

@@ -101,13 +101,45 @@ def test_assertions_of_modules(kind: str, module: str) -> None:
     assert command.source.encode().startswith(b"\0asm\1\0\0\0")
 
 
+@pytest.mark.parametrize("kind", ["assert_trap", "assert_unlinkable", "assert_uninstantiable"])
+@pytest.mark.parametrize(
+    ("names", "id_", "definition"), [("", None, None), (" $M", None, "$M"), (" $I $M", "$I", "$M"), (' $"I" $M', "$I", "$M")]
+)
+def test_assertions_of_instances(kind: str, names: str, id_: str | None, definition: str | None) -> None:
+    command = one(f'({kind} (module instance{names}) "the message")')
+    assert (command.kind, command.text, command.source, command.action) == (kind, "the message", None, None)
+    assert (command.id, command.definition) == (id_, definition)
+    assert one(f'({kind} (module "instance") "")').source is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f'({kind} (module instance $M) "")' for kind in ("assert_malformed", "assert_invalid", "assert_malformed_custom")),
+        '(assert_invalid_custom (module instance) "")',
+        '(assert_exhaustion (module instance) "")',
+        "(assert_return (module instance))",
+        "(assert_exception (module instance))",
+        *(f'({kind} (module definition) "")' for kind in ("assert_trap", "assert_unlinkable", "assert_uninstantiable")),
+        '(assert_trap (module instance $I $M $N) "")',
+        '(assert_trap (module instance $I (func)) "")',
+        "(assert_trap (module instance $I))",
+        "(module instance $I $M $N)",
+        "(module instance (func))",
+    ],
+)
+def test_what_is_no_instance_and_no_assertion_of_one(text: str) -> None:
+    with pytest.raises(ParseError):
+        one(text)
+
+
 def test_assert_exception_has_no_message() -> None:
     assert one('(assert_exception (invoke "f"))').text == ""
 
 
 def test_modules() -> None:
-    plain, named, definition, instance, bare = parse_script(
-        "(module) (module $m (func)) (module definition $d (memory 1)) (module instance $i $m) (module instance)"
+    plain, named, definition, instance, bare, short = parse_script(
+        "(module) (module $m (func)) (module definition $d (memory 1)) (module instance $i $m) (module instance) (module instance $m)"
     )
     assert plain.source is not None
     assert (plain.kind, plain.source.id, plain.source.definition, plain.source.encode()) == (
@@ -123,6 +155,7 @@ def test_modules() -> None:
     assert (definition.source.id, definition.source.definition) == ("$d", True)
     assert (instance.kind, instance.id, instance.definition, instance.source) == ("instance", "$i", "$m", None)
     assert (bare.kind, bare.id, bare.definition) == ("instance", None, None)
+    assert (short.kind, short.id, short.definition) == ("instance", None, "$m")
 
 
 def test_register() -> None:

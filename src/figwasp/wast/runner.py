@@ -289,13 +289,28 @@ class _Script:
 
     def make_instance(self, command: Command) -> None:
         """Instantiate a definition."""
-        definition = self.definitions.get(command.definition)
-        if definition is None:
-            raise _Wrong("a definition", f"none is called {command.definition}")
+        definition = self.definition(command.definition)
         if isinstance(definition, _Absent):
             self._keep(self.instances, command.id, definition)
             raise definition.reason
         self._make(command.id, definition)
+
+    def definition(self, id_: str | None) -> Definition | _Absent:
+        """Return a definition by identifier, or the last one."""
+        found = self.definitions.get(id_)
+        if found is None:
+            raise _Wrong("a definition", f"none is called {id_}" if id_ else "there is none yet")
+        return found
+
+    def asserted(self, command: Command) -> Definition:
+        """Return what an assertion instantiates: its own module, which is the last definition from then on, or an earlier one."""
+        if command.source is not None:
+            made = self.definitions[None] = self.define(command.source)
+            return made
+        found = self.definition(command.definition)
+        if isinstance(found, _Absent):
+            raise found.reason
+        return found
 
     def _make(self, id_: str | None, definition: Definition) -> None:
         try:
@@ -332,7 +347,7 @@ class _Script:
 
     def assert_trap(self, command: Command) -> None:
         """Do an action or make an instance and see it trap."""
-        definition = self.define(command.source) if command.action is None else None
+        definition = self.asserted(command) if command.action is None else None
         try:
             if definition is not None:
                 self.instantiate(definition)
@@ -372,7 +387,7 @@ class _Script:
 
     def assert_unlinkable(self, command: Command) -> None:
         """See that a valid module does not find its imports."""
-        definition = self.define(command.source)
+        definition = self.asserted(command)
         try:
             self.instantiate(definition)
         except errors.Unlinkable:

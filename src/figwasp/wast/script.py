@@ -41,13 +41,10 @@ _REFERENCES: Final = {
 }  # fmt: skip
 """Constant or pattern -> type of the reference, which is not null."""
 _ACTIONS: Final = ("invoke", "get")
-_MODULE_ASSERTIONS: Final = frozenset(
-    (
-        "assert_malformed", "assert_invalid", "assert_unlinkable", "assert_uninstantiable", "assert_malformed_custom",
-        "assert_invalid_custom",
-    )
-)  # fmt: skip
-_ACTION_ASSERTIONS: Final = frozenset(("assert_return", "assert_exhaustion", "assert_exception"))
+_MODULE_ASSERTIONS: Final = frozenset(("assert_malformed", "assert_invalid", "assert_malformed_custom", "assert_invalid_custom"))
+_INSTANCE_ASSERTIONS: Final = frozenset(("assert_unlinkable", "assert_uninstantiable"))
+"""Of the making of an instance, from a module of theirs or from one defined before; "assert_trap" is of that or of an action."""
+_ACTION_ASSERTIONS: Final = frozenset(("assert_return", "assert_trap", "assert_exhaustion", "assert_exception"))
 _NEWLINE: Final = re.compile(r"\r\n|\n|\r")
 _SPACE: Final = re.compile(r"\s+")
 _SHOWN: Final = 100
@@ -134,27 +131,16 @@ class Command:
         text: the message that an assertion expects.
         name: what `register` calls the instance.
         id: identifier of the instance to register or to make, of the thread to start or to wait for.
-        definition: identifier of the module that `(module instance ...)` instantiates.
+        definition: identifier of the module that `(module instance ...)` instantiates, None for the last one; an assertion that
+            has neither a module nor an action is of such an instance.
         commands: what a thread does.
         shared: identifier of the instance that a thread shares with whoever starts it.
     """
 
     __slots__ = (
-        "_text",
-        "action",
-        "commands",
-        "definition",
-        "end",
-        "expected",
-        "id",
-        "kind",
-        "line",
-        "name",
-        "shared",
-        "source",
-        "start",
+        "_text", "action", "commands", "definition", "end", "expected", "id", "kind", "line", "name", "shared", "source", "start",
         "text",
-    )
+    )  # fmt: skip
 
     def __init__(self, kind: str, text: str, start: int, line: int) -> None:
         self._text = text
@@ -251,10 +237,16 @@ class _Reader:
         if cursor.items[cursor.at] != "instance":
             command.source = self._source(start)
             return
-        cursor.at += 1
         command.kind = "instance"
-        command.id = cursor.identifier()
+        self._instance(command)
+
+    def _instance(self, command: Command) -> None:
+        """Read the rest of `(module instance ...)`: identifiers of the instance and of the module; one alone is of the module."""
+        cursor = self.cursor
+        cursor.expect("instance")
         command.definition = cursor.identifier()
+        if cursor.items[cursor.at] != ")":
+            command.id, command.definition = command.definition, cursor.identifier()
         cursor.expect(")")
 
     def _thread(self, command: Command, depth: int) -> None:
@@ -277,6 +269,8 @@ class _Reader:
         cursor.expect("module")
         definition = cursor.items[cursor.at] == "definition"
         cursor.at += definition
+        if cursor.items[cursor.at] == "instance":
+            cursor.unexpected("a module")
         id_ = cursor.identifier()
         cursor.skip_form()
         return Source(self._tokens, start, cursor.at, id_, definition)
@@ -284,20 +278,31 @@ class _Reader:
     def _assertion(self, command: Command) -> None:
         cursor = self.cursor
         kind = command.kind
-        on_module = kind in _MODULE_ASSERTIONS
-        if kind == "assert_trap":
-            on_module = cursor.items[cursor.at + 1] == "module"
-        elif not on_module and kind not in _ACTION_ASSERTIONS:
-            cursor.fail(f"unknown command {kind[:40]}", cursor.at - 1)
-        if on_module:
+        if kind in _INSTANCE_ASSERTIONS or (kind == "assert_trap" and cursor.items[cursor.at + 1] == "module"):
+            self._asserted_instance(command)
+        elif kind in _MODULE_ASSERTIONS:
             command.source = self._source(cursor.at)
-        else:
+        elif kind in _ACTION_ASSERTIONS:
             command.action = self._action()
+        else:
+            cursor.fail(f"unknown command {kind[:40]}", cursor.at - 1)
         if kind == "assert_return":
             while cursor.items[cursor.at] == "(":
                 command.expected.append(self._value())
         elif kind != "assert_exception":
             command.text = cursor.name()
+
+    def _asserted_instance(self, command: Command) -> None:
+        """Read `(module instance ...)`, or a module that is instantiated at once."""
+        cursor = self.cursor
+        start = cursor.at
+        if cursor.items[start + 1 : start + 3] == ["module", "instance"]:
+            cursor.at += 2
+            self._instance(command)
+            return
+        command.source = self._source(start)
+        if command.source.definition:
+            cursor.fail("a definition is not instantiated", start + 2)
 
     def _action(self) -> Action:
         cursor = self.cursor
