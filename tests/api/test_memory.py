@@ -45,29 +45,33 @@ def test_length_pages_type_and_repr(inst: figwasp.Instance, memory: figwasp.Memo
 
 
 def test_indexing(memory: figwasp.Memory) -> None:
-    """Single bytes are ints, also from the end; what is outside is an IndexError."""
-    assert memory[16] == ord("h") and memory[-1] == 0
-    memory[-1] = 255
-    assert memory[PAGE - 1] == 255 and memory[-PAGE] == 0
-    for bad in (PAGE, -PAGE - 1, 10**30, -(10**30)):
-        with pytest.raises(IndexError):
+    """Single bytes are ints; what is outside is an IndexError, what does not fit an OverflowError."""
+    assert memory[16] == ord("h") and memory[PAGE - 1] == 0
+    memory[PAGE - 1] = 255
+    assert memory[PAGE - 1] == 255
+    for bad in (PAGE, -1, -PAGE, -PAGE - 1, 10**30, -(10**30)):
+        with pytest.raises(IndexError, match="do not lie in a memory of 65536 bytes"):
             memory[bad]
-        with pytest.raises(IndexError):
+        with pytest.raises(IndexError, match="do not lie in a memory of 65536 bytes"):
             memory[bad] = 1
-    for value in (256, -1):
-        with pytest.raises(ValueError, match="range|format"):
+    for value in (256, -1, 10**30, -(10**30)):
+        with pytest.raises(OverflowError, match="out of range for u8"):
             memory[0] = value
-    for wrong in ("a", 1.5, None):
+    for wrong in ("a", 1.5, None, b"a"):
         with pytest.raises(TypeError):
             memory[0] = wrong
         with pytest.raises(TypeError):
             memory[wrong]  # type: ignore[call-overload]
+        with pytest.raises(TypeError):
+            memory[wrong] = 1  # type: ignore[index]
+    assert memory[0] == 0 and memory[:16] == bytes(16)
 
 
 def test_slices(memory: figwasp.Memory) -> None:
     """Slices are copies as bytes, with steps and open ends as usual; assignment needs the same length."""
     assert memory[16:28] == b"hello, world" and memory[16:28:2] == b"hlo ol" and memory[27:15:-1] == b"dlrow ,olleh"
-    assert memory[PAGE:] == b"" and memory[-4:] == bytes(4) and len(memory[:]) == PAGE
+    assert memory[PAGE:] == b"" and memory[PAGE - 4 :] == memory[PAGE - 4 : PAGE + 4] == bytes(4) and len(memory[:]) == PAGE
+    assert memory[::-1] == memory[:][::-1] and memory[5:2] == b"" == memory[2**70 :]
     copy = memory[16:21]
     memory[16:21] = b"HELLO"
     assert copy == b"hello" and memory[16:28] == b"HELLO, world"
@@ -78,6 +82,38 @@ def test_slices(memory: figwasp.Memory) -> None:
     for part, value in ((slice(0, 4), b"abc"), (slice(0, 4), b"abcde"), (slice(PAGE - 1, None), b"ab")):
         with pytest.raises(ValueError, match="different structures"):
             memory[part] = value
+    with pytest.raises(TypeError):
+        memory[0:4] = 1
+
+
+@pytest.mark.parametrize("part", [slice(-4, None), slice(None, -1), slice(-1, PAGE), slice(0, -PAGE), slice(-(10**30), None), slice(5, -1, -1)])
+def test_slices_are_not_counted_from_the_end(memory: figwasp.Memory, part: slice) -> None:
+    with pytest.raises(IndexError, match=r"a slice of a memory cannot (start|stop) at -.*p & 0xFFFFFFFF is its offset"):
+        memory[part]
+    with pytest.raises(IndexError, match=r"p & 0xFFFFFFFF is its offset"):
+        memory[part] = b""
+    with pytest.raises(TypeError):
+        memory["a":"b"]
+
+
+def test_a_pointer_from_two_gigabytes_on(memory: figwasp.Memory) -> None:
+    """As an i32 it is a negative int, which is refused wherever an offset is taken; masked, it is the offset."""
+    inst = load('(module (memory (export "memory") 32769) (func (export "high") (result i32) (i32.const 0x80000010)))')
+    p, big = inst.high(), inst.memory
+    assert p == -0x7FFFFFF0
+    names = [name for name in dir(figwasp.Memory) if name.startswith("read_")]
+    assert len(names) == 12
+    for name in names:
+        with pytest.raises(IndexError, match=r"p & 0xFFFFFFFF is its offset"):
+            getattr(big, name)(p, *([1] if name in ("read_str", "read_cstr") else []))
+    for name in (name for name in dir(figwasp.Memory) if name.startswith("write_")):
+        with pytest.raises(IndexError, match=r"p & 0xFFFFFFFF is its offset"):
+            getattr(big, name)(p, "x" if name == "write_str" else 1)
+    for call, arguments in ((big.__getitem__, (p,)), (big.read, (p, 1)), (big.write, (p, b"x")), (big.read, (0, p))):
+        with pytest.raises(IndexError, match=r"p & 0xFFFFFFFF is its offset"):
+            call(*arguments)
+    big[p & 0xFFFFFFFF] = 7
+    assert big[0x80000010] == 7 == big.read_u8(p & 0xFFFFFFFF)
 
 
 def test_view_before_and_after_growing(inst: figwasp.Instance, memory: figwasp.Memory) -> None:

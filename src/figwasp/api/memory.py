@@ -17,6 +17,7 @@ from figwasp.runtime.stubs.objects import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, ge
 from figwasp.wasm.syntax.types import I32, Limits, MemoryType
 
 _MAX_PAGES: Final = runtime.MAX_BYTES[I32] // layout.PAGE_SIZE
+_UNSIGNED: Final = "; nothing is counted from the end, and an i32 of 2 GiB or more is a negative int: p & 0xFFFFFFFF is its offset"
 _FORMATS: Final = {
     "i8": struct.Struct("<b"),
     "u8": struct.Struct("<B"),
@@ -44,8 +45,13 @@ class Memory:
     """A linear memory.
 
     `memoryview(memory)` is writable, has the length of the moment, and stays valid when the memory grows. `memory[i]` is a byte,
-    `memory[a:b]` a copy as bytes. Offsets that do not lie in the memory are an IndexError, numbers that do not fit where they are
-    written an OverflowError. Objects for the same memory are equal.
+    `memory[a:b]` a copy as bytes, which ends where the memory does. Objects for the same memory are equal.
+
+    Offsets that do not lie in the memory are an IndexError, numbers that do not fit where they are written an OverflowError, values
+    of a wrong type a TypeError, bytes of another length than the slice they are assigned to a ValueError.
+
+    Nothing is counted from the end: negative offsets are an IndexError everywhere, in slices too. An i32 that a function returns is
+    a signed number, a pointer from 2 GiB on a negative one: `p & 0xFFFFFFFF` is its offset.
 
     >>> import figwasp
     >>> memory = figwasp.Memory(1, 10)
@@ -162,9 +168,11 @@ class Memory:
             UnicodeDecodeError: the bytes are no text in that encoding.
         """
         end = len(self) if limit is None else min(offset + limit, len(self))
+        if offset < 0:
+            raise self._outside(offset, 1)
         start = offset
         piece = 64
-        while 0 <= offset and start < end:
+        while start < end:
             found = self.read(start, min(piece, end - start)).find(0)
             if found >= 0:
                 return self.read_str(offset, start + found - offset, encoding, errors)
@@ -301,7 +309,7 @@ class Memory:
         if offset >= 0:
             try:
                 return scalar.unpack_from(self, offset)[0]
-            except (struct.error, OverflowError):
+            except (struct.error, OverflowError, IndexError):
                 pass  # beyond the end
         raise self._outside(offset, scalar.size)
 
@@ -310,13 +318,14 @@ class Memory:
             try:
                 scalar.pack_into(self, offset, value)
                 return
-            except (struct.error, OverflowError):
+            except (struct.error, OverflowError, IndexError):
                 if offset + scalar.size <= len(self):
                     raise _misfit(scalar, value) from None
         raise self._outside(offset, scalar.size)
 
     def _outside(self, offset: int, size: int) -> IndexError:
-        return IndexError(f"{size} bytes at {offset} do not lie in a memory of {len(self)} bytes")
+        hint = _UNSIGNED if offset < 0 or size < 0 else ""
+        return IndexError(f"{size} bytes at {offset} do not lie in a memory of {len(self)} bytes{hint}")
 
     def __len__(self) -> int:
         return memoryview(self).nbytes
@@ -335,11 +344,16 @@ class Memory:
     @overload
     def __getitem__(self, key: slice) -> bytes: ...
     def __getitem__(self, key: SupportsIndex | slice) -> int | bytes:
-        found: Any = memoryview(self)[key]
-        return bytes(found) if isinstance(found, memoryview) else found
+        if isinstance(key, slice):
+            return memoryview(self)[_from_start(key)].tobytes()
+        value: int = self._unpack(_FORMATS["u8"], operator.index(key))
+        return value
 
     def __setitem__(self, key: SupportsIndex | slice, value: Any) -> None:
-        memoryview(self)[key] = value
+        if isinstance(key, slice):
+            memoryview(self)[_from_start(key)] = value
+        else:
+            self._pack(_FORMATS["u8"], operator.index(key), value)
 
     if TYPE_CHECKING:
 
@@ -352,6 +366,18 @@ class Memory:
 
 def _pages(count: int) -> str:
     return f"{count} page{'s' * (count != 1)}"
+
+
+def _from_start(key: slice) -> slice:
+    """Return a slice of a memory, whose ends may not be counted from the end."""
+    return slice(_end("start", key.start), _end("stop", key.stop), key.step)
+
+
+def _end(name: str, end: SupportsIndex | None) -> int | None:
+    value = None if end is None else operator.index(end)
+    if value is not None and value < 0:
+        raise IndexError(f"a slice of a memory cannot {name} at {value}{_UNSIGNED}")
+    return value
 
 
 def _misfit(scalar: struct.Struct, value: object) -> TypeError | OverflowError:

@@ -20,6 +20,8 @@ _ELEMENTS: Final = {"funcref": FUNCREF, "externref": EXTERNREF}
 class Table:
     """A table of references: a sequence that can grow. Objects for the same table are equal.
 
+    Indices are counted from the start only: one that is negative, or not below the length, is an IndexError.
+
     >>> import figwasp
     >>> table = figwasp.Table("externref", 2, maximum=4, value="nothing")
     >>> table[0] = {"any": "object"}
@@ -83,9 +85,10 @@ class Table:
             raise TypeError("a table has no slices, only elements")
         index = operator.index(index)
         size = len(self._core)
-        if not -size <= index < size:
-            raise IndexError(f"element {index} of a table of {size}")
-        return index % size
+        if not 0 <= index < size:
+            hint = "; nothing is counted from the end, and an i32 is unsigned as index & 0xFFFFFFFF" if index < 0 else ""
+            raise IndexError(f"element {index} of a table of {size}{hint}")
+        return index
 
     def __len__(self) -> int:
         return len(self._core)

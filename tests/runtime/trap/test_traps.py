@@ -216,7 +216,7 @@ def test_bulk_memory_bounds(load: Loader) -> None:
     assert inst.memory[:9] == b"abcdefgh\0"
     inst.init(end, 8, 0)
     inst.init(end - 1, 7, 1)
-    assert inst.memory[-1] == ord("h")
+    assert inst.memory[end - 1] == ord("h")
     for args in ((0, 0, 9), (0, 9, 0), (0, 8, 1), (end, 0, 1), (end + 1, 0, 0), (-1, 0, 0), (0, -1, 1), (0, 1, -1), (end - 3, 0, 4)):
         trap = trapped(inst.init, *args)
         assert trap.code == "out of bounds memory access"
