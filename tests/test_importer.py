@@ -304,6 +304,58 @@ def test_failures_are_import_errors(folder: Folder, name: str, content: bytes, c
     assert f"bad_{name}" not in sys.modules
 
 
+EXIT = """(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (func (export "_initialize") (call $exit (i32.const {}))))"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("takes_one", '(module (func (export "_initialize") (param i32)))', "_initialize must take no arguments, not (i32) -> ()"),
+        ("takes_object", '(module (func (export "_initialize") (param externref)))', "must take no arguments"),
+        ("traps", '(module (func (export "_initialize") unreachable))', "unreachable"),
+        ("overflows", '(module (func $f (export "_initialize") (call $f)))', "call stack exhausted"),
+        ("exits", EXIT.format(0), "it exited with status 0"),
+        ("fails", EXIT.format(3), "it exited with status 3"),
+        ("large", "(module (table 4000000000 funcref))", "a table of 4000000000 elements"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".wasm", ".wat"])
+def test_failures_to_initialize_are_import_errors(folder: Folder, name: str, text: str, message: str, suffix: str) -> None:
+    path = folder.put(f"bad_{name}{suffix}", text)
+    with pytest.raises(ImportError) as caught:
+        get(f"bad_{name}")
+    assert str(caught.value).startswith(f"cannot import {path}: ") and message in str(caught.value)
+    assert str(caught.value).count(str(path)) == 1
+    assert (caught.value.name, caught.value.path) == (f"bad_{name}", str(path))
+    assert f"bad_{name}" not in sys.modules
+
+
+def test_a_file_that_cannot_be_read(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged archive too, whatever its reader raises."""
+    data = bytearray()
+    archive = folder.path / "damaged.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("zip_broken.wasm", figwasp.wat(ADD))
+        start = file.infolist()[0].header_offset + 30 + len("zip_broken.wasm")
+    data += archive.read_bytes()
+    data[start : start + 20] = b"\xff" * 20
+    archive.write_bytes(data)
+    monkeypatch.setattr(sys, "path", [str(archive), *sys.path])
+    with pytest.raises(ImportError, match=r"cannot import .*zip_broken\.wasm: ") as caught:
+        get("zip_broken")
+    assert caught.value.path == str(archive / "zip_broken.wasm")
+
+
+def test_nothing_but_what_the_file_names_is_imported(folder: Folder) -> None:
+    folder.put("named_a.py", "def f(): return 3")
+    folder.put("beside_a.py", "raise RuntimeError")
+    folder.put("plugin_s.wat", '(module (import "named_a" "f" (func $f (result i32))) (func (export "run") (result i32) (call $f)))')
+    before = set(sys.modules)
+    assert get("plugin_s").run() == 3
+    assert set(sys.modules) - before == {"plugin_s", "named_a"}
+
+
 def test_a_text_that_cannot_be_read(folder: Folder) -> None:
     folder.put("bad_text.wat", "(module (func (i32.ad)))")
     with pytest.raises(ImportError) as caught:

@@ -15,10 +15,12 @@ but the standard streams. `_initialize` is called, if it is exported, but not `_
 
 What one gets: exports as attributes; those that are no identifiers by `getattr(plugin, "some-name")`. Names with two underscores
 at either end remain Python's. `plugin.__instance__` is the `figwasp.Instance`. What goes wrong with the WebAssembly module is an
-ImportError, with figwasp's exception as its cause. `importlib.reload` makes a new instance, with a memory of its own.
+ImportError, with figwasp's exception as its cause: also that it traps or exits while it is initialized. What Python code that it
+calls raises passes. `importlib.reload` makes a new instance, with a memory of its own.
 
-Modules that are imported like this are trusted as Python modules are: they may name any function of any Python module. For other
-people's code use `figwasp.load`, which gives a module what it is given and no more.
+Modules that are imported like this are trusted as Python modules are: importing one imports the Python modules that it names, any
+that there are, and it may call any function of theirs, `os.system` too. It is no sandbox. For other people's code use `figwasp.load`,
+which gives a module what it is given and no more.
 """
 
 from __future__ import annotations
@@ -75,11 +77,16 @@ class WasmLoader:
         """
         try:
             self._fill(module)
-        except (figwasp.Error, OSError) as error:
-            raise ImportError(f"cannot import {self.path}: {error}", name=self.name, path=self.path) from error
+        except (figwasp.Error, OSError, MemoryError) as error:
+            raise self._refusal(str(error)) from error
+        except figwasp.Exit as error:
+            raise self._refusal(f"it exited with status {error.code}") from error
+
+    def _refusal(self, reason: str) -> ImportError:
+        return ImportError(f"cannot import {self.path}: {reason}", name=self.name, path=self.path)
 
     def _fill(self, module: ModuleType) -> None:
-        compiled = figwasp.Module(self._source(), engine=engine)
+        compiled = figwasp.Module(self._binary(), engine=engine)
         wanted = {item.module for item in compiled.imports}
         world = wasi.WASI() if wanted.intersection(_WASI) else None
         imports: dict[str, Any] = {name: self._provider(name) for name in sorted(wanted.difference(_WASI))}
@@ -88,14 +95,16 @@ class WasmLoader:
         instance = figwasp.load(compiled, imports)
         exports = instance.exports
         if isinstance(initialize := _export(exports, "_initialize"), figwasp.Func):
+            if initialize.type.params:
+                raise self._refusal(f"_initialize must take no arguments, not {initialize.type}")
             initialize()
         self._publish(module, instance)
 
-    def _source(self) -> str | bytes:
-        """Return the path of a file, or the binary of one that lies in an archive."""
-        if self._read is None:
-            return self.path
-        data = self._read(self.path)
+    def _binary(self) -> bytes:
+        try:
+            data = self.get_data(self.path)
+        except Exception as error:  # what a damaged archive raises is zlib's matter, among others
+            raise self._refusal(str(error)) from error
         return figwasp.wat(data) if self.path.endswith(".wat") else data
 
     def _publish(self, module: ModuleType, instance: figwasp.Instance) -> None:
@@ -181,6 +190,8 @@ def _find_in_archive(name: str, folder: str, read: Callable[[str], bytes]) -> Mo
             read(path)
         except OSError:
             continue
+        except Exception:  # it is there, but damaged, which loading it will say
+            pass
         return spec_from_file_location(name, path, loader=WasmLoader(name, path, read))  # type: ignore[arg-type]
     return None
 

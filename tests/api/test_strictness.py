@@ -97,6 +97,8 @@ def test_a_text_given_as_a_binary(tmp_path: Path) -> None:
     wrong = tmp_path / "text.wasm"
     wrong.write_text(f"\n  {ADD}")
     every: list[tuple[Any, type[Exception]]] = [(ADD, OSError), (ADD.encode(), figwasp.Malformed), (wrong, figwasp.Malformed)]
+    every += [("(module)", OSError), (f";; adds\n{ADD}", OSError), ("(; it ;) (func)", OSError), (b";; x\n(module)", figwasp.Malformed)]
+    every += [('(module (data "\0"))', ValueError), ("(module" + " " * 10_000 + ")", OSError)]
     for source, kind in every:
         with pytest.raises(kind) as caught:
             Module(source)
@@ -106,6 +108,32 @@ def test_a_text_given_as_a_binary(tmp_path: Path) -> None:
         with pytest.raises(kind) as caught:
             Module(source)
         assert not hasattr(caught.value, "__notes__")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind", "message"),
+    [
+        ("empty.wasm", b"", figwasp.Malformed, "unexpected end"),
+        ("page.wasm", b"<html>", figwasp.Malformed, "magic header not detected"),
+        ("text.wat", b"(module (func (result i33)))", figwasp.ParseError, "1:23: unknown operator i33"),
+        ("bad.wasm", figwasp.wat("(func (result i32))"), figwasp.Invalid, "type mismatch"),
+        ("bad.wat", b"(memory 65537)", figwasp.Invalid, "memory size must be at most"),
+    ],
+)
+def test_errors_name_the_file(tmp_path: Path, name: str, content: bytes, kind: type[Exception], message: str) -> None:
+    """What is wrong with a module that was given by its path begins with that path, and is otherwise the error that it is."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    for make in (Module, figwasp.load):
+        for source in (path, str(path)):
+            with pytest.raises(kind) as caught:
+                make(source)
+            text = str(caught.value)
+            assert text.startswith(f"{path}: {message}")
+            assert type(caught.value) is kind and str(pickle.loads(pickle.dumps(caught.value))) == text
+    with pytest.raises(kind) as caught:
+        Module(figwasp.wat(content) if name.endswith(".wat") else content)
+    assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize("value", [2**31, 1e18, 1e300, 10**400])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp.api.engine import Engine, chosen, default_engine
-from figwasp.errors import Malformed, printable
+from figwasp.errors import Error, Malformed, printable
 from figwasp.features import Features
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import
@@ -101,7 +102,7 @@ class Module:
         lazy: validate each function when it is first called instead of all of them now.
 
     Raises:
-        Malformed: it is not a module.
+        Malformed: it is not a module. The message begins with the path if the module was given by one, as that of Invalid does.
         Invalid: it does not validate.
         OSError: the file cannot be read.
     """
@@ -113,10 +114,11 @@ class Module:
 
     def __init__(self, source: Source, *, engine: Engine | None = None, lazy: bool = False) -> None:
         engine = chosen(engine)
-        decoded = self.decoded = _decode(_read(source), engine.config.features)
+        with naming(None if isinstance(source, (bytes, bytearray, memoryview)) else os.fspath(source)):
+            decoded = self.decoded = _decode(_read(source), engine.config.features)
+            self._facts = facts_when_asked(decoded) if lazy else facts_at_once(decoded)
         self.engine = engine
         self.lazy = lazy
-        self._facts = facts_when_asked(decoded) if lazy else facts_at_once(decoded)
         self._code: CompiledModule | None = None
         self._lock = threading.Lock()
         self._exports_by_name: dict[str, Export] | None = None
@@ -242,6 +244,17 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(shown if len(shown) <= _MOST_LISTED else [*shown[:-1], "..."])
 
 
+@contextmanager
+def naming(file: str | None) -> Iterator[None]:
+    """Have the message of an error that a module raises begin with the name of its file."""
+    try:
+        yield
+    except Error as error:
+        if file is not None:
+            error.args = (f"{printable(file)}: {error}", *error.args[1:])
+        raise
+
+
 def _decode(data: bytes, features: Features) -> Decoded:
     try:
         return decode(data, features)
@@ -253,7 +266,8 @@ def _decode(data: bytes, features: Features) -> Decoded:
 
 def _is_text(source: bytes | str) -> bool:
     """Say whether it looks like a module in the text format."""
-    return source.lstrip()[:1] in (b"(", "(")
+    start = source.lstrip()[:2]
+    return start[:1] in (b"(", "(") or start in (b";;", ";;")
 
 
 def _read(source: Source) -> bytes:
@@ -263,7 +277,7 @@ def _read(source: Source) -> bytes:
     try:
         with open(path, "rb") as file:
             data = file.read()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         if _is_text(path):
             error.add_note(_HINT)
         raise

@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypedDict, Unpack, cast, overload
 
 from figwasp.api.engine import Engine, default_engine
-from figwasp.api.module import Module, as_binary
+from figwasp.api.module import Module, as_binary, naming
 from figwasp.errors import Timeout, Trap
 from figwasp.wasi.descriptors.streams import MAX_OUTPUT
 from figwasp.wasi.preview1 import WASI
@@ -237,7 +237,8 @@ def _module(program: Program, engine: Engine | None, limits: dict[str, Any]) -> 
         return Module(program, engine=chosen, lazy=True)
     if not hasattr(program, "read_bytes"):
         raise TypeError(f"program must be a path, bytes, a Module or a resource, not {type(program).__name__}")
-    return Module(as_binary(program.read_bytes(), program.name), engine=chosen, lazy=True)
+    with naming(program.name):
+        return Module(as_binary(program.read_bytes(), program.name), engine=chosen, lazy=True)
 
 
 def _limited(engine: Engine, limits: dict[str, Any]) -> Engine:
