@@ -10,8 +10,8 @@ includes a mere folder called NAME, which Python takes for a package.
 
 What the module gets: an import "host" "log" is the attribute `log` of the Python module `host`, which is imported. For a module in
 a package the siblings come first: `package.plugin` gets `package.host` if there is such a module, otherwise `host`. These may
-be WebAssembly modules, too. What belongs to WASI preview 1 comes from a `figwasp.wasi.WASI` of its own, which is given nothing
-but the standard streams. `_initialize` is called, if it is exported, but not `_start`.
+be WebAssembly modules, too. No other Python module is imported for it. What belongs to WASI preview 1 comes from a
+`figwasp.wasi.WASI` of its own, which is given nothing but the standard streams. `_initialize` is called, if it is exported, but not `_start`.
 
 What one gets: exports as attributes; those that are no identifiers by `getattr(plugin, "some-name")`. Names with two underscores
 at either end remain Python's. `plugin.__instance__` is the `figwasp.Instance`. What goes wrong with the WebAssembly module is an
@@ -19,8 +19,8 @@ ImportError, with figwasp's exception as its cause: also that it traps or exits 
 calls raises passes. `importlib.reload` makes a new instance, with a memory of its own.
 
 Modules that are imported like this are trusted as Python modules are: importing one imports the Python modules that it names, any
-that there are, and it may call any function of theirs, `os.system` too. It is no sandbox. For other people's code use `figwasp.load`,
-which gives a module what it is given and no more.
+that there are, and it may call any function of theirs, `os.system` too. It is no sandbox. For other people's code use
+`figwasp.load`, which gives a module what it is given and no more.
 """
 
 from __future__ import annotations
