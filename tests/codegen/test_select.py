@@ -25,6 +25,22 @@ def test_golden(case: runner.Case) -> None:
     runner.check(case, {"select": lambda source: _selected(source)})
 
 
+EFFECTS = {16: "+ 64], ", 24: "call func5", 32: "call builtin0"}
+"""Offset of a load in `select-loads.test` -> the effect in the listing between it and its use."""
+
+
+@pytest.mark.parametrize("case", [case for case in runner.read("select-loads.test") if "builtin0" in case.source], ids=repr)
+def test_loads_stay_in_front_of_effects(case: runner.Case) -> None:
+    """The goldens of loads hold what they are to hold; rewriting them cannot hide that a load has moved."""
+    lines = _selected(case.source).splitlines()
+
+    def first(text: str) -> int:
+        return next(number for number, line in enumerate(lines) if text in line)
+
+    for offset, effect in EFFECTS.items():
+        assert first(f"+ {offset}]") < first(effect)
+
+
 def _selected(source: str) -> str:
     machine = TARGET.select(parse(source))
     check(machine)

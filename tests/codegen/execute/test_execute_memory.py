@@ -161,15 +161,15 @@ def test_read_modify_write(machine: Machine, name: str, constant: bool, swapped:
 
 
 def test_load_is_not_moved_over_a_store(machine: Machine) -> None:
-    """The old value is used after the store that overwrites it."""
-    func = Func("order", -1, bytes([I64]), bytes([I32]), CONV_C)
+    """The old value is used after the store that overwrites it, by an instruction that would take the load in."""
+    func = Func("order", -1, bytes([I64, I32]), bytes([I32]), CONV_C)
     e = Emitter(func)
-    place = e.block.params[0]
+    place, other = e.block.params
     old = e.load(ops.I32_LOAD, place, 0)
     e.store(ops.I32_STORE, e.const(I32, 5), place, 0)
-    e.ret([e.emit(ops.I32_ADD, [e.const(I32, 1), old])])
+    e.ret([e.emit(ops.I32_XOR, [other, old])])
     memory = ctypes.create_string_buffer((41).to_bytes(8, "little"), 8)
-    assert machine.callable(func)(ctypes.addressof(memory)) == 42
+    assert machine.callable(func)(ctypes.addressof(memory), 2) == 43
     assert memory.raw[0] == 5
 
 
@@ -241,11 +241,15 @@ class Program:
         type = self.random.choice((I32, I64, I32, I64, F32, F64))
         if self.random.random() < 0.12:
             (a, x), (b, y), (c, z) = self.pick(type), self.pick(type), self.pick(I32)
+            if self.random.random() < 0.3:
+                self.store()
             self.known[type].append((self.e.emit(ops.SELECT, [a, b, c], type=type), x if z else y))
             return
         name = self.random.choice(BY_RESULT[type])
         op = ops.BY_NAME[name]
         picked = [self.pick(TYPES[letter]) for letter in ops.OPERANDS[op]]
+        if self.random.random() < 0.3:
+            self.store()
         bits = MODELS[name](*[value[1] for value in picked])
         if any(type >= F32 and is_nan(bits, type) for type, (_, bits) in zip([TYPES[c] for c in ops.OPERANDS[op]], picked)):
             return  # the bits of a NaN may differ
