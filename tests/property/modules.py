@@ -37,6 +37,7 @@ from figwasp.wasm.syntax.types import (
 )
 from tests.property.constants import constant
 from tests.property.statements import Statements
+from tests.property.waiting import Waiting
 from tests.property.world import FUEL, STYLES, World
 
 _STYLE_NAMES: Final = ["mixed"] * 6 + ["small"] * 4 + ["integers"] * 3 + ["floats"] * 3 + ["pressure"] * 3 + ["float pressure"] * 2 + [
@@ -105,7 +106,7 @@ class _Maker:
         self._memory()
         self._globals()
         first = self.module.num_imported_funcs
-        bodies = [Statements(self.world, self.world.func_type(first + k)).function() for k in range(defined)]
+        bodies = [Waiting(self.world, self.world.func_type(first + k)).function() for k in range(defined)]
         self._exports(first, defined)
         self._refuel(bodies)
         if random.random() < 0.1:
