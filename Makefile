@@ -6,12 +6,13 @@ VENV ?= .venv
 DIST ?= dist
 BIN = $(VENV)/bin
 
-.PHONY: help demo test interrupts lint types bench wheel clean
+.PHONY: help demo test interrupts mutants lint types bench wheel clean
 
 help:
 	@echo "make demo    run a WASI program with figwasp"
 	@echo "make test    run the tests"
 	@echo "make interrupts  stop operations, and have another thread come between, at every line, not at a sample"
+	@echo "make mutants put mistakes into a copy of the source, one by one, and see whether the tests notice (takes half an hour)"
 	@echo "make lint    ruff          make types   mypy --strict over src and tests"
 	@echo "make bench   calls, memory, instances, threads, leaks, kernels, start-up, validation, beside wasmtime (takes minutes)"
 	@echo "make wheel   build the wheel into dist/"
@@ -43,6 +44,9 @@ test: $(VENV)/.installed-dev
 
 interrupts: $(VENV)/.installed-dev
 	FIGWASP_INTERRUPTS=all $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/interrupts
+
+mutants: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.mutants.run $(MUTANTS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check .

@@ -72,10 +72,11 @@ def shapes(e: Emitter, base: Value, index32: Value, index64: Value, offset: int)
         ([base, wide], 3),
         ([base, e.emit(ops.I64_SHL, [wide, e.const(I64, 2)])], 12),
         ([base, e.emit(ops.I32_WRAP_I64, [index64])], 0xFFFF_FFFB),
+        ([base, add(e, e.emit(ops.I32_WRAP_I64, [index64]), 9, I32)], 4),  # wraps too, with a constant that fits everywhere
     ]
 
 
-NUM_SHAPES = 20
+NUM_SHAPES = 21
 
 
 def access(shape: int, offset: int, start: int, region: int) -> tuple[Func, Emitter, list[Value], int, list[int]]:

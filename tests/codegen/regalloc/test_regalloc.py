@@ -201,6 +201,25 @@ def test_condition_is_not_made_again() -> None:
     assert code[2].rd != t.make_target().scratch[INT]
 
 
+def test_constant_that_sets_flags_is_not_made_again() -> None:
+    hand = Hand(0)
+    v = hand.make(t.ZERO)
+    hand.call([], [])
+    code = hand.finish([v], [0], t.make_target(3, 2, 0))
+    assert names(code) == ["zero", "st64", "ld64"]
+
+
+def test_near_uses_share_the_register_that_is_free_longest() -> None:
+    """Of two registers that are free at the first use of a spilled value, the one is taken that is free at the second as well."""
+    hand = Hand(0)
+    v = hand.params[0]
+    hand.call([], [], clobbers=0b111 | 1 << 14)
+    hand.emit(MInst(COPY, 0, hand.make(t.MOD, v)))
+    other = hand.make(t.MOD, v)
+    code = hand.finish([hand.make(t.ADD64, other, 0)], [0], t.make_target(3, 2, 0))
+    assert names(code)[:4] == ["st64", "ld64", "mod", "mod"]
+
+
 def test_instance_stays_where_it_arrives() -> None:
     hand = Hand(14, 0)
     instance, v = hand.params

@@ -1,0 +1,228 @@
+"""The mutants: mistakes of one line that some test must notice. `run.py` tries them.
+
+A row: name, its first word being the part of figwasp; file below src/figwasp; the text that is replaced, which stands there exactly once;
+the text that replaces it; the tests, files or single ones, of which one must fail; what the mistake would lead to. A row that ends in a
+seventh text is of a change that nobody can see, and that text says why: it must survive.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+SOURCE: Final = "src/figwasp"
+
+
+class Mutant(NamedTuple):
+    """A row of the table."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+    why: str
+    survives: str = ""
+
+
+def applied(mutant: Mutant, text: str) -> str:
+    """Return the text of the file with the change.
+
+    Raises:
+        ValueError: what is replaced does not stand there exactly once.
+    """
+    count = text.count(mutant.old)
+    if count != 1:
+        raise ValueError(f"{mutant.old!r} stands {count} times in {mutant.file}")
+    return text.replace(mutant.old, mutant.new)
+
+
+_SELECT: Final = "tests/codegen/test_select.py"
+_EXECUTE: Final = "tests/codegen/execute/test_execute.py"
+_MEMORY: Final = "tests/codegen/execute/test_execute_memory.py"
+_RANDOM: Final = "tests/property/test_differential.py::test_random_modules_answer_the_same_everywhere"
+_REGALLOC: Final = "tests/codegen/regalloc/test_regalloc.py"
+_MOVES: Final = "tests/codegen/regalloc/test_moves.py"
+_SKELETON: Final = "tests/codegen/regalloc/test_skeleton.py"
+_RULES: Final = "tests/ir/simplify/test_simplify_rules.py"
+_SIMPLIFY: Final = "tests/ir/simplify/test_simplify.py"
+_TRAPS: Final = "tests/runtime/trap/test_traps.py"
+_STORES: Final = "tests/runtime/store/test_stores.py"
+_PATHS: Final = "tests/wasi/test_paths.py"
+
+_X64: Final = "codegen/isa/x64/select"
+
+_ROWS: Final[list[tuple[str, ...]]] = [
+    # Selection
+    ("select: region", f"{_X64}/memory.py", "if region == s.effect_region:", "if region >= s.block_region:", _SELECT,
+     "a load moves over a store"),
+    ("select: region, executed", f"{_X64}/memory.py", "if region == s.effect_region:", "if region >= s.block_region:",
+     f"{_MEMORY}::test_load_is_not_moved_over_a_store", "the same, seen in what a function returns"),
+    ("select: region, random memory", f"{_X64}/memory.py", "if region == s.effect_region:", "if region >= s.block_region:",
+     f"{_MEMORY}::test_random_program", "the same, seen in straight code"),
+    ("select: region, random modules", f"{_X64}/memory.py", "if region == s.effect_region:", "if region >= s.block_region:", _RANDOM,
+     "the same, seen in whole modules"),
+    ("select: uses of a load", f"{_X64}/memory.py", "or s.uses[id] != 1 or", "or s.uses[id] < 1 or", _SELECT,
+     "a load is done twice, and may give two values"),
+    ("select: repeated comparison", f"{_X64}/memory.py", "and s.effect_region >= 0 and aux", "and aux", _SELECT,
+     "a load is taken into a comparison that is made once more for another user"),
+    ("select: unchanging region", f"{_X64}/memory.py", "== ops.REGION_CONST", "<= ops.REGION_GLOBAL", _SELECT,
+     "a global is read after it has been written"),
+    ("select: unchanging, other block", f"{_X64}/memory.py", "return region >= s.block_region and s.effect", "return s.effect", _SELECT,
+     "a load moves into another block, perhaps a loop"),
+    ("select: far offset", f"{_X64}/memory.py", "    elif offset < 0x8000_0000:\n        inst.mem", "    elif offset <= 0x8000_0000:\n        inst.mem",
+     _MEMORY, "a displacement of 2 GiB is negative"),
+    ("select: index wraps", f"{_X64}/memory.py", "elif op == ops.I64_ADD and s.region_of[index.id]",
+     "elif op in (ops.I32_ADD, ops.I64_ADD) and s.region_of[index.id]", _MEMORY, "an i32 index does not wrap at 32 bits"),
+    ("select: address in other block", f"{_X64}/memory.py", "and s.regs[base.id] == 0 and s.region_of[base.id] >= s.block_region:",
+     "and s.regs[base.id] == 0:", _SELECT, "operands of an address live on into another block"),
+    ("select: extended operand", f"{_X64}/memory.py",
+     '''is one already."""\n    if value.op == ops.I64_EXTEND_I32_U and s.regs[value.id] == 0:''',
+     '''is one already."""\n    if value.op == ops.I64_EXTEND_I32_U:''', _SELECT, "two registers hold the same number"),
+    ("select: single use", "codegen/select.py", "return self.uses[id] == 1 and self.region_of[id] >= self.block_region",
+     "return self.uses[id] == 1", _SELECT, "operands of what is taken in live on into another block"),
+    ("select: dying operand", "codegen/select.py", "self.regs[value.id] == 0 and self.region_of[value.id] >= self.block_region and",
+     "self.regs[value.id] == 0 and", _SELECT, "an operand that is needed in a loop is copied first"),
+    ("select: mirrored comparison", f"{_X64}/flags.py", "code = _MIRRORED[code]", "code = code", _EXECUTE,
+     "a constant on the left turns a comparison round"),
+    ("select: byte compared", f"{_X64}/flags.py", "code = _UNSIGNED.get(code, code)", "code = code", _SELECT,
+     "a byte of 200 is less than 100"),
+    ("select: byte compared with more", f"{_X64}/flags.py", "0 <= imm < 0x100", "imm < 0x100", _EXECUTE,
+     "a byte is compared with the low half of a number"),
+    ("select: mask of memory", f"{_X64}/flags.py", "and not narrow and value.op != ops.I64_LOAD:", "and not narrow:", _SELECT,
+     "a mask does not take in the load of an i64"),
+    ("select: largest subtrahend", f"{_X64}/ints.py", "imm != NO_IMM and imm != -0x8000_0000", "imm != NO_IMM", _EXECUTE,
+     "the negative of -2**31 is no immediate"),
+    ("select: flags of arithmetic", f"{_X64}/branch.py", "len(code) < 2 or code[-2] is not value or", "len(code) < 2 or", _SELECT,
+     "an instruction between changes the flags"),
+    ("select: equality of floats", f"{_X64}/branch.py", "and code != r.CC_FNE and foldable", "and foldable", _SELECT,
+     "a load is done in one of the two moves only"),
+    ("select: bound of a switch", f"{_X64}/branch.py", "return mask + 1", "return mask",
+     "tests/codegen/execute/test_execute_calls.py::test_table_branch", "a switch jumps beyond its table"),
+    ("select: zero divided", f"{_X64}/ints.py", "if row == x.IDIV32_R or row == x.IDIV64_R:", "if row == x.IDIV32_R:", _EXECUTE,
+     "rdx is not the sign of the dividend"),
+    # Register allocation and moves
+    ("regalloc: coalescing", "codegen/regalloc/allocate.py", "if mask[x] & mask[y] or types[x]", "if types[x]", _REGALLOC,
+     "two values that are live at once share a register"),
+    ("regalloc: taken register", "codegen/regalloc/allocate.py",
+     "[CLASSES[self.types[v]]]:\n            if not busy[r] & mask and not refused",
+     "[CLASSES[self.types[v]]]:\n            if not busy[r] & mask & 1 and not refused", _REGALLOC, "a register is given away twice"),
+    ("regalloc: instance", "codegen/regalloc/allocate.py", "busy[r] |= self.ranges.foreign", "busy[r] |= 0", _REGALLOC,
+     "the instance stays where another one is passed"),
+    ("regalloc: taken slot", "codegen/regalloc/spill.py", "if slot < 0 or taken[slot] & mask:", "if slot < 0:", _REGALLOC,
+     "two values that are live at once share a slot"),
+    ("regalloc: rows with flags", "codegen/regalloc/spill.py", "or rows.tied[op] or rows.flags[op] or", "or rows.tied[op] or", _REGALLOC,
+     "a constant is made again between a comparison and its branch"),
+    ("regalloc: profit of a loop", "codegen/regalloc/spill.py", "if gain <= 0:", "if gain > 0:", _REGALLOC,
+     "a value that a loop uses is loaded in every round"),
+    ("regalloc: longest register", "codegen/regalloc/spill.py", "if length > longest:", "if not longest:", _REGALLOC,
+     "a run of uses ends early"),
+    ("regalloc: early operands", "codegen/regalloc/liveness.py", "                late += 1\n", "                late += 0\n", _REGALLOC,
+     "a tied result overwrites the other operand"),
+    ("regalloc: clobbers", "codegen/regalloc/liveness.py", "registers = site.clobbers", "registers = 0", _REGALLOC,
+     "a value is in a register that a call destroys"),
+    ("regalloc: live in loops", "codegen/regalloc/liveness.py", "            live |= body\n", "            live |= 0\n", _REGALLOC,
+     "a value that a loop needs again is overwritten in it"),
+    ("moves: scratch in use", "codegen/regalloc/moves.py", "if self.held or (register_class", "if (register_class", _MOVES,
+     "a cycle destroys the address of a call"),
+    ("moves: address in place", "codegen/regalloc/moves.py", "address < PHYSICAL and not written >> address & 1", "address < PHYSICAL",
+     _REGALLOC, "an argument overwrites the address of a call"),
+    ("moves: last reader", "codegen/regalloc/moves.py", "if readers[src] == 0:", "if readers[src] <= 1:", _MOVES,
+     "a register is overwritten that is still to be read"),
+    ("moves: tail call", "codegen/regalloc/moves.py", "if address in dsts:", "if address in ():", f"{_REGALLOC} {_SKELETON}",
+     "an argument overwrites the address of a tail call"),
+    # The SSA form
+    ("ir: load after a call", "ir/simplify/walk.py", "self.loads.forget()", "self.loads.enter", _SIMPLIFY,
+     "a global has the value it had before a call"),
+    ("ir: other base", "ir/simplify/memory.py", "and other != aux and key & mask == address", "and other != aux", _SIMPLIFY,
+     "an imported global may be another one's cell"),
+    ("ir: dominance", "ir/simplify/walk.py", "if home <= here < self.ends[home]:", "if home <= here:", _SIMPLIFY,
+     "a value is used that only the other branch computes"),
+    ("ir: shift back", "ir/simplify/numeric.py", "ops.I64_SHL) and a.args[1] is b:", "ops.I64_SHL):", _RULES,
+     "shifts by different counts are taken for a sign extension"),
+    ("ir: narrow comparison", "ir/simplify/compare.py", "return _compare(s, value, NARROW[UNSIGNED[op]],",
+     "return _compare(s, value, NARROW[op],", _RULES, "an extended u32 is compared as a signed number"),
+    ("ir: sign of an extension", "ir/simplify/numeric.py", "if unsigned_bits(a) < 32:", "if unsigned_bits(a) <= 32:", _RULES,
+     "a negative number is extended with zeros"),
+    ("ir: mask of a count", "ir/simplify/numeric.py", "if int_aux(b.args[1]) & turn != turn:", "if False:", _RULES,
+     "a shift count is not masked"),
+    ("ir: dead load", "ir/params.py", "                    if aux < _LINEAR:", "                    if True:",
+     "tests/ir/test_params.py tests/runtime/trap/test_traps.py::test_dropped_loads_still_trap", "a load beyond the end does not trap"),
+    ("ir: parameters", "ir/params.py", "if value is not only and value is not param:", "if value is not only:", "tests/ir/test_params.py",
+     "a loop's parameter that never changes is kept"),
+    # Traps and bounds
+    ("traps: divisor 0", "ir/build/numeric.py", "return value.op != ops.CONST or value.aux == bits", "return value.op != ops.CONST",
+     _TRAPS, "a constant divisor of 0 kills the process"),
+    ("traps: overflow", "ir/build/numeric.py", "overflow = b.emit(ops.I32_AND,", "overflow = b.emit(ops.I32_XOR,", _TRAPS,
+     "-2**31 by -1 kills the process"),
+    ("traps: truncation", "ir/build/numeric.py", '"i32_trunc_f64_s": ("le",', '"i32_trunc_f64_s": ("lt",', _TRAPS,
+     "-2**31 - 1 is converted"),
+    ("traps: type of a callee", "ir/build/calls.py", "b.emit(ops.I32_NE, [actual, wanted])", "b.emit(ops.I32_LT_U, [actual, wanted])",
+     f"{_TRAPS}::test_call_indirect", "a function of another type is called"),
+    ("bounds: size of an access", "ir/build/memory.py", "ops.aux_offset(aux) + size)", "ops.aux_offset(aux))", _TRAPS,
+     "an access begins within memory and ends outside"),
+    ("bounds: last byte", "ir/build/memory.py", "b.emit(ops.I64_LT_U, [_length(b, memory), end])",
+     "b.emit(ops.I64_LE_U, [_length(b, memory), end])", _TRAPS, "the last byte cannot be accessed"),
+    ("bounds: memory.init", "runtime/objects/builtins.py", "if source + count > end - start or target", "if target", _TRAPS,
+     "memory.init reads the next segment"),
+    ("bounds: table.copy", "runtime/objects/builtins.py", "if source + count > len(from_) or target", "if target", _TRAPS,
+     "table.copy reads beyond a table"),
+    # Limits
+    ("limits: growth", "runtime/platform/linear.py", "if new > limit or new", "if new > limit + 1 or new", "tests/api/test_memory.py",
+     "a memory is larger than its type says"),
+    ("limits: budget", "runtime/limits.py", "if self.used + amount > self.limit:", "if self.used + amount >= self.limit:",
+     "tests/runtime/test_limits.py", "the last page of a budget cannot be had"),
+    ("limits: instances", "runtime/limits.py", "if len(self._taken) > self._limit:\n            # Some",
+     "if len(self._taken) > self._limit + 1:\n            # Some", "tests/runtime/test_limits.py", "there is one instance too many"),
+    # Stores
+    ("stores: lent objects", "runtime/store/linking.py", "self.native.stubs.move_lent(other.record, self.record)",
+     "self.native.stubs.move_lent", _STORES, "externrefs of the store that goes are freed too early or never"),
+    ("stores: stack", "runtime/store/linking.py", "        self._use_stack(other.stack_size)\n", "        self._use_stack\n",
+     "tests/runtime/test_limits.py", "linked instances overflow a stack that is too small"),
+    ("stores: fuel callback", "runtime/store/linking.py", "self.fuel.ask = self.fuel.ask or other.fuel.ask", "self.fuel.ask = self.fuel.ask",
+     "tests/runtime/store/test_fuel.py", "a merged store forgets who gives it fuel"),
+    ("stores: fuel", "runtime/store/linking.py", "self.fuel.move(context, self.context)", "self.fuel.move", "tests/runtime/store/test_fuel.py",
+     "a merged store loses its fuel"),
+    ("stores: who stays", "runtime/store/linking.py", "if one._joined >= two._joined else", "if one._joined < two._joined else", _STORES,
+     "a lasting store keeps what is left of many short ones"),
+    ("stores: others run", "runtime/store/linking.py", "                two.check_others()", "                two.check_others",
+     _STORES, "two threads run in one store"),
+    # WASI
+    ("wasi: dots", "wasi/directories/paths.py", "        if not self._names:\n", "        if self._names is None:\n", _PATHS,
+     "`..` leads out of a directory"),
+    ("wasi: absolute link", "wasi/directories/paths.py", 'if target.startswith("/"):', "if not target:", _PATHS,
+     "an absolute link is taken for one inside"),
+    ("wasi: number of links", "wasi/directories/paths.py", "if self._links > MAX_LINKS:", "if self._links > 2 * MAX_LINKS:", _PATHS,
+     "a path may have more links than is said"),
+    ("wasi: entered link", "wasi/directories/host.py", "os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW |",
+     "os.O_RDONLY) | os.O_DIRECTORY |", _PATHS, "the host follows a link out of the directory"),
+    ("wasi: opened link", "wasi/directories/host.py", "_ALWAYS: Final = os.O_NOFOLLOW |", "_ALWAYS: Final =", _PATHS,
+     "the host follows a link to a file outside"),
+    ("wasi: one buffer", "wasi/calls/memory.py", "if 0 < size <= self.size - base:", "if 0 < size:", "tests/wasi/test_bounds.py",
+     "a buffer that ends outside of memory is cut instead of refused"),
+    ("wasi: NUL in a path", "wasi/calls/memory.py", 'if "\\0" in path:', "if not path:", _PATHS,
+     "Python's ValueError comes out of the guest"),
+    # Validation
+    ("valid: if without else", "wasm/valid/body.py", "if block_op == 0x04 and params != results and", "if block_op == 0x05 and params != results and",
+     "tests/wasm/valid/test_validate.py tests/wasm/valid/test_validate_rules.py", "an if leaves what only one side has"),
+    ("valid: left operand", "wasm/valid/body.py", "if top == type_ and stack[-1] == type_:", "if top == type_:",
+     "tests/wasm/valid/test_validate_rules.py", "an i64 is added to an i32"),
+    ("valid: end of a body", "wasm/valid/body.py", "    if pos != len(code):", "    if pos > len(code):",
+     "tests/wasm/valid/test_validate.py tests/wasm/valid/test_validate_rules.py", "a body goes on after its end"),
+    ("valid: start function", "wasm/valid/module.py", "    _check_start(module)\n", "    _check_start\n",
+     "tests/wasm/valid/test_validate_modules.py", "a start function takes parameters"),
+    ("valid: later globals", "wasm/valid/module.py", 'f"global {place}", place)', 'f"global {place}", len(module.globals))',
+     "tests/wasm/valid/test_validate_modules.py", "a global is initialised from one that comes after it"),
+    # Decoder
+    ("decoder: order of sections", "wasm/binary/decode.py", "if ORDER[section] <= last:", "if ORDER[section] < last:",
+     "tests/wasm/binary/test_decode.py", "a section may be there twice"),
+    ("decoder: end of a section", "wasm/binary/decode.py", "        if self.pos != self.end:", "        if self.pos > self.end:",
+     "tests/wasm/binary/test_decode.py", "a section has more in it than is read"),
+    ("decoder: size of an integer", "wasm/binary/leb128.py", "if result >> bits:", "if result >> 64:", "tests/wasm/binary/test_leb128.py",
+     "a u32 has more than 32 bits"),
+    ("decoder: bodies", "wasm/binary/decode.py", "if defined != len(module.bodies):", "if defined > len(module.bodies):",
+     "tests/wasm/binary/test_decode.py", "there are bodies without a function"),
+    ("decoder: longest integer", "wasm/binary/leb128.py", "if shift >= bits:", "if shift > bits:", "tests/wasm/binary/test_leb128.py",
+     "an integer is longer than it may be", "the shift is a multiple of 7 and never the width: 32, 33 or 64"),
+]  # fmt: skip
+
+MUTANTS: Final = [Mutant(*row) for row in _ROWS]
