@@ -234,6 +234,16 @@ class TestStack:
         big = load(text, {"m": small}, stack_size=4 << 20)
         assert big.f(20_000) == 20_000 and small.down(20_000) == 20_000
 
+    def test_linked_with_more_instances_that_have_a_smaller_one(self) -> None:
+        """The store with fewer members goes, and the larger stack stays."""
+        text = '(module (import "a" "down" (func (param i32) (result i32))) (import "b" "down" (func (param i32) (result i32))))'
+        one, other = load(DEEP, stack_size=128 << 10), load(DEEP, stack_size=128 << 10)
+        load(text, {"a": one, "b": other}, stack_size=128 << 10)
+        with pytest.raises(Exhaustion):
+            one.down(20_000)
+        load(text, {"a": one, "b": load(DEEP, stack_size=4 << 20)}, stack_size=128 << 10)
+        assert one.down(20_000) == 20_000
+
     def test_linked_while_running(self) -> None:
         """A call goes on on the stack that it has; the next one has the larger one."""
         held = []

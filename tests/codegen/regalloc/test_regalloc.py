@@ -19,6 +19,7 @@ from figwasp.codegen.mach import (
     NONE,
     RET,
     SLOT,
+    STACK,
     SWITCH,
     TO_REGISTER,
     TO_STUB,
@@ -32,7 +33,7 @@ from figwasp.codegen.regalloc.allocate import allocate
 from figwasp.codegen.regalloc.local import allocate_local
 from figwasp.codegen.target import Target
 from figwasp.ir.func import CONV_C
-from figwasp.ir.types import F64, I64, INT
+from figwasp.ir.types import F64, I32, I64, INT
 
 from . import target as t
 from .functions import generate
@@ -183,12 +184,31 @@ def test_operand_in_memory_is_used_in_place() -> None:
     assert all(inst.rm == SLOT for inst in code if inst.op == t.ADD64M)
 
 
+def test_narrow_value_in_memory_is_not_read_whole() -> None:
+    """The upper half of the cell of an i32 is anything: an instruction that reads 8 bytes there must not be used."""
+    hand = Hand(0, 1)
+    v = hand.func.new_register(I32)
+    hand.emit(MInst(t.MOV32, v, hand.params[0]))
+    hand.call([], [], clobbers=0b111 | 1 << 14)
+    code = hand.finish([hand.make(t.ADD64, hand.params[1], v)], [0], t.make_target(3, 2, 0))
+    assert "add64" in names(code)
+    assert "ld32" in names(code)
+
+
 def test_constants_are_made_again_instead_of_stored() -> None:
     hand = Hand(0)
     v = hand.make(t.CONST64, imm=5)
     hand.call([], [])
     code = hand.finish([v], [0], t.make_target(3, 2, 0))
     assert names(code) == ["const64"]
+
+
+def test_parameter_that_arrives_in_memory_stays_there() -> None:
+    hand = Hand(0, STACK)
+    hand.call([], [], clobbers=0b111 | 1 << 14)
+    code = hand.finish([hand.params[1]], [0], t.make_target(3, 2, 0))
+    assert names(code) == ["ld64"]
+    assert hand.func.num_slots == 0
 
 
 def test_condition_is_not_made_again() -> None:

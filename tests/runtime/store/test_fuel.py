@@ -255,6 +255,20 @@ def test_linked_instances_share_it() -> None:
     assert both.both() == 14
 
 
+def test_the_larger_store_gets_the_callback_of_the_smaller_one() -> None:
+    """Of two stores that become one the one with fewer members goes; whom to ask for fuel is known to the other from then on."""
+    engine = Engine(fuel=True)
+    text = '(module (import "a" "seven" (func $a (result i32))) (import "b" "seven" (func $b (result i32))))'
+    one, other, alone = load(fuel=0, engine=engine), load(fuel=0, engine=engine), load(fuel=0, engine=engine)
+    figwasp.load(figwasp.wat(text), {"a": one, "b": other}, engine=engine)
+    alone.on_out_of_fuel = lambda: 1000
+    with pytest.raises(OutOfFuel):
+        one.loop(50)
+    figwasp.load(figwasp.wat(text), {"a": one, "b": alone}, engine=engine)
+    one.loop(50)
+    assert 0 < one.fuel < 1000
+
+
 def test_merge_while_running() -> None:
     """Stores that become one while a call runs on one of them still have all the fuel, and lose none."""
     engine = Engine(fuel=True)
