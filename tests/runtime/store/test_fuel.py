@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 import figwasp
-from figwasp import Engine, OutOfFuel
+from figwasp import Engine, OutOfFuel, layout
 from figwasp.codegen import pipeline
 from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.ir.build.builder import build, layout_of
+from figwasp.runtime.platform.linux import write_u64
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.valid.module import validate
 
@@ -267,6 +268,20 @@ def test_the_larger_store_gets_the_callback_of_the_smaller_one() -> None:
     figwasp.load(figwasp.wat(text), {"a": one, "b": alone}, engine=engine)
     one.loop(50)
     assert 0 < one.fuel < 1000
+
+
+def test_fuel_left_in_a_store_that_has_gone_is_taken_over() -> None:
+    """What an exception has kept from being moved when two stores became one is moved when that is gone on with."""
+    engine = Engine(fuel=True)
+    one, two = load(fuel=100, engine=engine), load(fuel=30, engine=engine)
+    stores: list[Any] = [inst.exports.seven.store for inst in (one, two)]
+    text = '(module (import "a" "seven" (func $a (result i32))) (import "b" "seven" (func $b (result i32))))'
+    figwasp.load(figwasp.wat(text), {"a": one, "b": two}, engine=engine)
+    current = stores[0].current
+    gone = next(store for store in stores if store is not current)
+    write_u64(gone.context + layout.CTX_FUEL, 7)
+    current._take_over(gone)
+    assert one.fuel == two.fuel == 137
 
 
 def test_merge_while_running() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import figwasp
+from figwasp import layout
 from figwasp.runtime.platform.linux import read_u64
 from figwasp.runtime.start import native_runtime
 from tests.runtime.support import host, load
@@ -293,6 +294,23 @@ def test_many_distinct_references_are_cheap() -> None:
     for k in range(20_000):
         inst.put(k, (k,))
     assert inst.t[19_999] == (19_999,) and inst.t[0] == (0,)
+
+
+def free_cells(record: int) -> int:
+    """Count the cells that the stubs of a store may take for references."""
+    count, cell = 0, read_u64(record + layout.STORE_FREE_EXTERN)
+    while cell:
+        count, cell = count + 1, read_u64(cell + layout.EXTERN_STATE)
+    return count
+
+
+def test_free_cells_of_both_stores_are_used_on() -> None:
+    one, two = refs(), refs()
+    for inst in (one, two):
+        inst.hold(Thing())
+    before = [free_cells(store(inst).record) for inst in (one, two)]
+    both(one, two)
+    assert min(before) > 0 and free_cells(store(one).current.record) == sum(before)
 
 
 def test_taking_over_again_frees_nothing_twice() -> None:
