@@ -100,7 +100,7 @@ def test_help_lists_the_stages() -> None:
     ],
 )
 def test_no_such_function(program: str, function: str, message: str) -> None:
-    assert explained(program, function) == (1, "", f"figwasp: error: {message}\n")
+    assert explained(program, function) == (1, "", f"figwasp: error: {program}: {message}\n")
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_programs_that_cannot_be_explained(data: bytes, tmp_path: Path) -> None:
     path.write_bytes(data)
     status, out, err = explained(str(path), "0")
     assert (status, out) == (1, "")
-    assert err.startswith("figwasp: error: ")
-    assert err.count("\n") == 1
+    assert err.startswith(f"figwasp: error: {path}:")
+    assert err.count("figwasp: error: ") == 1
 
 
 def test_no_such_file(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_invoke(program: Path) -> None:
     assert (status, out) == (2, "")
     assert "add: 1 arguments given, 2 expected (i32 i32)" in err
     status, out, err = invoke("sub", "1")
-    assert (status, out, err) == (1, "", "figwasp: error: no exported function 'sub'\n")
+    assert (status, out, err) == (1, "", f"figwasp: error: {program}: no exported function 'sub'; there are _initialize, ready, add, half, both, nothing\n")
 
 
 def test_nothing_to_start(program: Path) -> None:
@@ -152,8 +152,8 @@ def test_programs_that_cannot_be_loaded(data: bytes, tmp_path: Path) -> None:
     path.write_bytes(data)
     status, out, err = outcome(run_figwasp(["run", str(path)]))
     assert (status, out) == (1, "")
-    assert err.startswith("figwasp: error: ")
-    assert err.count("\n") == 1
+    assert err.startswith(f"figwasp: error: {path}:")
+    assert err.count("figwasp: error: ") == 1
 
 
 def test_no_such_file(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_module_on_stdin() -> None:
     assert run("-", stdin=b'(module (func (export "_start")))') == (0, b"", "")
     status, out, err = run("-", stdin=b"(module (func")
     assert (status, out) == (1, b"")
-    assert err.startswith("figwasp: error: <stdin>: ")
+    assert err.startswith("figwasp: error: <stdin>:1:14: ")
 
 
 def test_stdin_from_a_file(echo: Path, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_memory() -> None:
     assert run("--max-memory", "192K", "--invoke", "grow", "-", stdin=program) == (0, b"2\n", "")
     assert run("--max-memory", "191K", "--invoke", "grow", "-", stdin=program) == (0, b"-1\n", "")
     status, _, err = run("--max-memory", "100K", "--invoke", "grow", "-", stdin=program)
-    assert (status, err) == (1, "figwasp: error: the instance needs 131072 bytes of memory at least, and max_memory is 102400\n")
+    assert (status, err) == (1, "figwasp: error: <stdin>: the instance needs 131072 bytes of memory at least, and max_memory is 102400\n")
 
 
 def test_features() -> None:

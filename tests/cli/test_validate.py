@@ -35,12 +35,14 @@ def test_each_bad_file_has_its_line(tmp_path: Path) -> None:
     status, out, err = outcome("validate", *names, cwd=tmp_path)
     assert (status, out) == (1, b"")
     lines = err.splitlines()
-    assert [line.split(": ")[:3] for line in lines] == [
-        ["figwasp", "error", name] for name in names if name != "good.wat"
+    assert lines.pop(4) == "           ^"  # below the column that the line of the source begins with two spaces for
+    assert lines.pop(3) == "    (func (i32.ad)))"
+    assert [line.split(":")[:3] for line in lines] == [
+        ["figwasp", " error", f" {name}"] for name in names if name != "good.wat"
     ]
     assert "type mismatch" in lines[0] and "in function 0 (bad) at byte offset" in lines[0]
     assert lines[1].endswith("No such file or directory")
-    assert "2:10: unknown operator i32.ad" in lines[2]
+    assert "malformed.wat:2:10: unknown operator i32.ad" in lines[2]
     assert "length out of bounds" in lines[3] or "unexpected end" in lines[3]
     assert lines[4].endswith("neither a WebAssembly binary nor text")
     assert lines[5].endswith("Is a directory")

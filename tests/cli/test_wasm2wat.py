@@ -73,8 +73,8 @@ def test_nothing_is_left_of_a_failure(tmp_path: Path) -> None:
     for name in ("bad.wasm", "bad.wat"):
         status, out, err = outcome("wasm2wat", name, "-o", "out.wat", cwd=tmp_path)
         assert (status, out) == (1, b"")
-        assert err.startswith(f"figwasp: error: {name}: ")
-        assert err.count("\n") == 1
+        assert err.startswith(f"figwasp: error: {name}:")
+        assert "Traceback" not in err
     assert sorted(os.listdir(tmp_path)) == ["bad.wasm", "bad.wat"]
 
 

@@ -7,14 +7,10 @@ functions of a program, or what becomes of one of them, stage by stage. The prog
 from __future__ import annotations
 
 import argparse
-import io
-import os
-import sys
 from collections.abc import Iterator
 from typing import Final
 
-from figwasp import errors
-from figwasp.cli.streams import binary_of, read
+from figwasp.cli.streams import binary_of, naming, print_text, read
 from figwasp.explain import STAGES, explain, find, functions
 from figwasp.explain.functions import HEADING
 from figwasp.wasm.binary.decode import decode
@@ -62,21 +58,21 @@ def main(words: list[str]) -> int:
     Raises:
         Error: the program cannot be read or is no module, or has no such function, or the function is invalid.
     """
-    read = PARSER.parse_args(words)
-    stages = read.stage + ([read.side] if read.side else [])
-    if stages and read.function is None:
+    options = PARSER.parse_args(words)
+    stages = options.stage + ([options.side] if options.side else [])
+    if stages and options.function is None:
         PARSER.error("a stage is shown of one FUNCTION")
-    context = _load(read.program)
-    lines = _listing(context.module) if read.function is None else _explanation(context, read.function, stages)
-    return _write(lines)
+    context = _load(options.program)
+    if options.function is None:
+        return print_text(_listing(context.module))
+    return print_text(_explanation(options.program, context, options.function, stages))
 
 
 def _load(path: str) -> Context:
     """Read a module; its functions are validated when they are asked for."""
-    try:
-        return validate_module(decode(binary_of(read(path))))
-    except (errors.Malformed, errors.Invalid) as error:
-        raise errors.Error(f"{path}: {error}") from error
+    data = read(path)
+    with naming(path):
+        return validate_module(decode(binary_of(data)))
 
 
 def _listing(module: Module) -> Iterator[str]:
@@ -85,21 +81,7 @@ def _listing(module: Module) -> Iterator[str]:
         yield f"{row}\n"
 
 
-def _explanation(context: Context, word: str, stages: list[str]) -> Iterator[str]:
-    explanation = explain(context.module, find(context.module, word), context=context)
+def _explanation(path: str, context: Context, word: str, stages: list[str]) -> Iterator[str]:
+    with naming(path):
+        explanation = explain(context.module, find(context.module, word), context=context)
     yield explanation.show(STAGES if not stages or ALL in stages else stages)
-
-
-def _write(texts: Iterator[str]) -> int:
-    """Write to the output; whoever reads it may stop early."""
-    out = sys.stdout
-    if isinstance(out, io.TextIOWrapper):
-        out.reconfigure(errors="backslashreplace")  # names may hold what the terminal cannot show
-    try:
-        for text in texts:
-            out.write(text)
-        out.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # nor may the flush at exit complain
-        return 1
-    return 0

@@ -15,15 +15,14 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol
-
-if TYPE_CHECKING:
-    from figwasp import errors
+from typing import Final, NoReturn, Protocol
 
 __all__ = ["COMMANDS", "OPTIONS", "console", "main"]
 
+FAILED: Final = 1
 USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130
+ABORTED: Final = 134
 
 COMMANDS: Final = {
     "run": "run a WASI program, or call a function of a module",
@@ -60,18 +59,8 @@ def main(arguments: Sequence[str] | None = None, *, is_process: bool = False) ->
     global _for_good
     _for_good = is_process
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or words[0] in ("-h", "--help"):
-        print(_help(), end="")
-        return 0
-    if words[0] == "--version":
-        print(f"figwasp {_version()}")
-        return 0
-    if words[0] not in COMMANDS:
-        what = "option" if words[0].startswith("-") else "command"
-        complain(f"figwasp: error: no {what} {words[0]!r}; try `figwasp --help`\n")
-        return USAGE_ERROR
     try:
-        return _guarded(words[0], words[1:])
+        return _guarded(words)
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, Interrupted):
             raise
@@ -89,6 +78,8 @@ def console() -> NoReturn:
         status = main(is_process=True)
     except Interrupted as interrupted:  # held until the end, as taking apart what its frames hold would take long
         _end(INTERRUPTED, interrupted)
+    except SystemExit as exit_:  # help, or a wrong command line
+        status = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     _end(status)
 
 
@@ -100,12 +91,15 @@ def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
 
 
 def _end(status: int, _held: object = None) -> NoReturn:
-    for stream in (sys.stdout, sys.stderr):
+    for name, stream in (("<stdout>", sys.stdout), ("<stderr>", sys.stderr)):
         try:
             if stream is not None:
                 stream.flush()
-        except (OSError, ValueError):
-            sys.exit(status or 1)  # let Python say what it thinks of it
+        except BrokenPipeError:
+            status = status or FAILED
+        except (OSError, ValueError) as error:
+            status = status or FAILED
+            complain(f"figwasp: error: {name}: {getattr(error, 'strerror', error)}\n")
     os._exit(status & 0xFF)
 
 
@@ -119,25 +113,48 @@ def complain(message: str) -> None:
         pass
 
 
-def _guarded(command: str, words: list[str]) -> int:
-    """Call a command and turn what it raises into an exit status."""
+def _guarded(words: list[str]) -> int:
+    """Do what the words say and turn what is raised into an exit status."""
     from figwasp import errors  # not before Ctrl-C would be noticed
 
     try:
-        module = _imported(command)
-        if _for_good and "figwasp.runtime" in sys.modules:  # nothing else runs guests
-            from figwasp.runtime.platform.interrupt import raise_on_interrupt
-
-            raise_on_interrupt(Interrupted(INTERRUPTED))
-        return module.main(words)
+        return _dispatched(words)
     except errors.Trap as trap:
         from figwasp.wasi.program import report
 
         complain(report(trap))
-        return 134
+        return ABORTED
     except errors.Error as error:
-        complain(f"figwasp: error: {_first_line(error)}\n")
-        return 1
+        complain(f"figwasp: error: {str(error) or type(error).__name__}\n")
+    except OSError as error:
+        complain(f"figwasp: error: {error}\n")
+    except MemoryError:
+        complain("figwasp: error: out of memory\n")
+    return FAILED
+
+
+def _dispatched(words: list[str]) -> int:
+    """Call the command that the words begin with."""
+    if not words or words[0] in ("-h", "--help"):
+        return _print(_help())
+    if words[0] == "--version":
+        return _print(f"figwasp {_version()}\n")
+    if words[0] not in COMMANDS:
+        what = "option" if words[0].startswith("-") else "command"
+        complain(f"figwasp: error: no {what} {words[0]!r}; try `figwasp --help`\n")
+        return USAGE_ERROR
+    module = _imported(words[0])
+    if _for_good and "figwasp.runtime" in sys.modules:  # nothing else runs guests
+        from figwasp.runtime.platform.interrupt import raise_on_interrupt
+
+        raise_on_interrupt(Interrupted(INTERRUPTED))
+    return module.main(words[1:])
+
+
+def _print(text: str) -> int:
+    from figwasp.cli.streams import print_text
+
+    return print_text([text])
 
 
 class _Command(Protocol):
@@ -171,10 +188,6 @@ def not_collecting() -> Iterator[None]:
 def for_good() -> bool:
     """Return whether the process ends with the command."""
     return _for_good
-
-
-def _first_line(error: errors.Error) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _help() -> str:

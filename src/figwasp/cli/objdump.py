@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from figwasp.cli.features import add_switches, chosen
-from figwasp.cli.streams import STREAM, binary_of, naming, read, shown, write_stdout
+from figwasp.cli.streams import STREAM, binary_of, naming, print_text, read, shown
 from figwasp.features import ALL
 from figwasp.wasm.binary.decode import SECTIONS, decode
 from figwasp.wasm.binary.leb128 import read_u32
@@ -41,7 +41,7 @@ def main(words: list[str]) -> int:
     data = read(options.file)
     with naming(options.file):
         module = decode(binary_of(data), chosen(options))
-    return write_stdout(f"{line}\n".encode() for line in _lines(shown(options.file), module))
+    return print_text(f"{line}\n" for line in _lines(shown(options.file), module))
 
 
 def _lines(name: str, module: Module) -> Iterator[str]:

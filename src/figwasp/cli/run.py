@@ -10,10 +10,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from figwasp import errors
 from figwasp.cli.main import for_good, not_collecting
 from figwasp.cli.running.options import parse_run, parser
-from figwasp.cli.streams import binary_of, read, shown
+from figwasp.cli.streams import binary_of, naming, read
 from figwasp.runtime.code.ahead import BackgroundCompiler, possible
 from figwasp.runtime.platform.modes import choose_mode
 
@@ -46,10 +45,9 @@ def main(words: list[str]) -> int:
 
 def _read(program: str) -> bytes:
     """Read a module, binary or text."""
-    try:
-        return binary_of(read(program))
-    except errors.Malformed as error:
-        raise errors.Error(f"{shown(program)}: {error}") from error
+    data = read(program)
+    with naming(program):
+        return binary_of(data)
 
 
 def _translator(data: bytes, mode: int, options: RunOptions) -> Translator:

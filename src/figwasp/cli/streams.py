@@ -16,7 +16,7 @@ from typing import Final
 
 from figwasp import errors
 
-__all__ = ["STREAM", "binary_of", "naming", "read", "shown", "write", "write_stdout"]
+__all__ = ["STREAM", "binary_of", "naming", "print_text", "read", "shown", "write", "write_stdout"]
 
 STREAM: Final = "-"
 """Name that stands for standard input or output."""
@@ -34,16 +34,18 @@ def shown(name: str) -> str:
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Give errors of what is done with an input in one line that begins with its name.
+    """Begin the errors of what is done with an input with its name. How a guest ends is no error of these.
 
     Raises:
         Error: instead of any other of figwasp's.
     """
     try:
         yield
+    except (errors.Trap, errors.Exit):
+        raise
     except errors.Error as error:
-        message = str(error).partition("\n")[0] or type(error).__name__
-        raise errors.Error(f"{shown(name)}: {message}") from error
+        space = "" if isinstance(error, errors.ParseError) else " "  # FILE:LINE:COLUMN is what editors can follow
+        raise errors.Error(f"{shown(name)}:{space}{str(error) or type(error).__name__}") from error
 
 
 def read(name: str) -> bytes:
@@ -67,8 +69,10 @@ def binary_of(data: bytes) -> bytes:
     """Return a binary as it is, and of everything else the module that it is the text of.
 
     Raises:
-        Malformed: it is neither.
+        Malformed: it is neither. Nothing at all is a text by the letter, but to everybody a file that has been cut off.
     """
+    if not data:
+        raise errors.Malformed("unexpected end: the file is empty")
     if data.startswith(MAGIC):
         return data
     if b"\0" in data[:BEGINNING]:
@@ -117,6 +121,12 @@ def _replace(path: str, parts: Iterable[bytes]) -> None:
     except BaseException:
         os.unlink(beside)
         raise
+
+
+def print_text(parts: Iterable[str]) -> int:
+    """Write text to standard output, what its encoding lacks escaped; as for `write`."""
+    encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
+    return write_stdout(part.encode(encoding, "backslashreplace") for part in parts)
 
 
 def write_stdout(parts: Iterable[bytes]) -> int:

@@ -7,11 +7,11 @@ are, and one line on the standard error stream for each that is not.
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Final
 
 from figwasp import errors
 from figwasp.cli.features import add_switches, chosen
+from figwasp.cli.main import complain
 from figwasp.cli.streams import STREAM, binary_of, naming, read
 from figwasp.features import DEFAULT, Features
 from figwasp.wasm.binary.decode import decode
@@ -39,7 +39,7 @@ def main(words: list[str]) -> int:
         try:
             _check(name, features)
         except errors.Error as error:
-            print(f"figwasp: error: {error}", file=sys.stderr)
+            complain(f"figwasp: error: {error}\n")
             status = 1
     return status
 

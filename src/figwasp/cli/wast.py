@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Iterable
 from typing import Final
 
 from figwasp import errors
 from figwasp.cli.features import add_switches, chosen
+from figwasp.cli.streams import print_text
 from figwasp.features import DEFAULT
 from figwasp.wast.modes import MODES, default_mode, new_engine
 from figwasp.wast.runner import run_script
@@ -50,22 +52,28 @@ def main(words: list[str]) -> int:
     names = [name for given in options.files for name in _scripts(given)]
     table = Table(names)
     started = time.monotonic()
-    print(table.head())
+    if _print([table.head()]):
+        return 1
     for name in names:
         report = run_script(_read(name), new_engine(options.mode or default_mode(), features))
-        print(table.row(name, report), flush=True)
-        if options.verbose:
-            print("".join(f"{line}\n" for line in table.failures(name, report)), end="")
-    print("\n" + "\n".join(table.totals()))
-    print(f"\n{time.monotonic() - started:.1f} seconds")
-    return 1 if table.failed else 0
+        if _print([table.row(name, report), *(table.failures(name, report) if options.verbose else ())]):
+            return 1  # nobody reads on
+    ended = _print(["", *table.totals(), "", f"{time.monotonic() - started:.1f} seconds"])
+    return 1 if table.failed else ended
+
+
+def _print(lines: Iterable[str]) -> int:
+    return print_text(f"{line}\n" for line in lines)
 
 
 def _scripts(name: str) -> list[str]:
     """Return a file, or the scripts of a folder in the order of their names."""
     if not os.path.isdir(name):
         return [name]
-    found = sorted(entry for entry in os.listdir(name) if entry.endswith(".wast"))
+    try:
+        found = sorted(entry for entry in os.listdir(name) if entry.endswith(".wast"))
+    except OSError as error:
+        raise errors.Error(f"{name}: {error.strerror}") from error
     if not found:
         raise errors.Error(f"{name}: no .wast files")
     return [os.path.join(name, entry) for entry in found]

@@ -44,6 +44,6 @@ def main(words: list[str]) -> int:
         binary = binary_of(data)
         if not options.no_check:
             validate(decode(binary, features))
-    if options.output == STREAM and sys.stdout.isatty():
+    if options.output == STREAM and sys.stdout is not None and sys.stdout.isatty():
         raise errors.Error("the standard output is a terminal, which no binary should go to; name a file with -o")
     return write(options.output, [binary])

@@ -6,14 +6,14 @@ people of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from figwasp.api.linker import load
-from figwasp.api.module import Module
+from figwasp.api.module import KINDS, Module
 from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Error, Exit, Timeout, Trap
 
-__all__ = ["report", "start", "status_of"]
+__all__ = ["entry", "report", "start", "status_of"]
 
 
 def start(module: Module, imports: Mapping[str, Any], timeout: float | None = None) -> int:
@@ -31,16 +31,35 @@ def start(module: Module, imports: Mapping[str, Any], timeout: float | None = No
     """
     if timeout is not None and timeout <= 0:
         raise Timeout(TRAP_MESSAGES[TRAP_TIMEOUT])
+    name = entry(module, ("_start", "_initialize"))
+    if name is None:
+        raise Error("the module exports neither _start nor _initialize")
     try:
         with load(module, imports) as instance:
-            for name in ("_start", "_initialize"):
-                if name in instance.exports:
-                    function = instance.exports[name]
-                    function() if timeout is None else function(timeout=timeout)
-                    return 0
+            function = instance.exports[name]
+            function() if timeout is None else function(timeout=timeout)
+            return 0
     except Exit as exit_:
         return status_of(exit_)
-    raise Error("the module exports neither _start nor _initialize")
+
+
+def entry(module: Module, names: Iterable[str]) -> str | None:
+    """Return the first of these names that a module exports, or None.
+
+    Raises:
+        Error: it is the name of something that cannot be called without arguments.
+    """
+    for name in names:
+        export = module.exports_by_name.get(name)
+        if export is None:
+            continue
+        if KINDS[export.kind] != "func":
+            raise Error(f"the export {name} is a {KINDS[export.kind]}, not a function")
+        type_ = module.decoded.func_type(export.index)
+        if type_.params:
+            raise Error(f"the function {name} is to take nothing, and its type is {type_}")
+        return name
+    return None
 
 
 def status_of(exit_: Exit) -> int:

@@ -18,14 +18,14 @@ from figwasp import errors
 from figwasp.api.engine import Engine
 from figwasp.api.func import Func
 from figwasp.api.linker import load
-from figwasp.api.module import Module
+from figwasp.api.module import KINDS, Module, listed
 from figwasp.cli.main import complain
 from figwasp.cli.running.options import RunOptions, usage_error
-from figwasp.cli.streams import STREAM, shown, write_stdout
+from figwasp.cli.streams import STREAM, naming, shown, write_stdout
 from figwasp.wasi.calls.functions import MODULES
 from figwasp.wasi.directories.host import HostDirectory
 from figwasp.wasi.preview1 import WASI
-from figwasp.wasi.program import start, status_of
+from figwasp.wasi.program import entry, start, status_of
 
 if TYPE_CHECKING:
     import socket
@@ -87,19 +87,20 @@ class _Run:
 
             self._progress = for_module(os.path.basename(options.program), len(data))
         try:
-            module = self._load(data, ahead)
+            with naming(options.program):
+                module = self._load(data, ahead)
             with ExitStack() as resources:
-                return self._call(module, self._imports(module, resources))
+                imports = self._imports(module, resources)
+                with naming(options.program):
+                    status, lines = self._call(module, imports)
+                return write_stdout(f"{line}\n".encode() for line in lines) if lines else status
         finally:
             if self._progress is not None:
                 self._progress.stop()
 
     def _load(self, data: bytes, ahead: BackgroundCompiler | None) -> Module:
         """Make a module."""
-        try:
-            module = Module(data, engine=self._engine(), lazy=True)
-        except (errors.Malformed, errors.Invalid) as error:
-            raise errors.Error(f"{shown(self._options.program)}: {error}") from error
+        module = Module(data, engine=self._engine(), lazy=True)
         if ahead is not None:
             module.code.sources.insert(0, ahead)
         return module
@@ -140,36 +141,45 @@ class _Run:
             imports = self._tracer.imports(imports)
         return imports if self._progress is None else self._progress.imports(imports)
 
-    def _call(self, module: Module, imports: Imports) -> int:
+    def _call(self, module: Module, imports: Imports) -> tuple[int, list[str]]:
+        """Return the exit status, and the results to be printed."""
         options = self._options
         exports = module.exports_by_name
         if options.invoke is None:
             if "_start" not in exports and "_initialize" not in exports:
-                name = shown(options.program)
-                raise errors.Error(f"{name}: exports neither _start nor _initialize; call one with --invoke FUNC")
-            return start(module, imports, self._left())
+                raise errors.Error("exports neither _start nor _initialize; call one with --invoke FUNC")
+            return start(module, imports, self._left()), []
+        if options.invoke not in exports or KINDS[exports[options.invoke].kind] != "func":
+            raise errors.Error(_no_function(module, options.invoke))
+        initialize = options.invoke != "_initialize" and entry(module, ["_initialize"])
         with load(module, imports) as instance:
-            if "_initialize" in exports and options.invoke != "_initialize":
-                self._timed(instance.exports["_initialize"])
-            if options.invoke not in exports or not isinstance(instance.exports[options.invoke], Func):
-                raise errors.Error(f"no exported function {options.invoke!r}")
-            return self._invoke(instance.exports[options.invoke])
+            if initialize:
+                self._timed(instance.exports[initialize])
+            return 0, self._invoke(instance.exports[options.invoke])
 
-    def _invoke(self, func: Func) -> int:
+    def _invoke(self, func: Func) -> list[str]:
         from figwasp.cli.running.values import BadArgument, parse_arguments, show_results
 
         try:
             values = parse_arguments(self._options.args, func.type.params)
         except BadArgument as error:
             usage_error(f"{self._options.invoke}: {error}")
-        results = self._timed(func, *values)
-        return write_stdout(f"{line}\n".encode() for line in show_results(results, func.type.results))
+        return show_results(self._timed(func, *values), func.type.results)
 
     def _timed(self, func: Func, *args: int | float) -> Any:
         """Call a function in the time that is left."""
         left = self._left()
         # Not to give the keyword is faster, and what a backtrace or a trace shows.
         return func(*args) if left is None else func(*args, timeout=left)
+
+
+def _no_function(module: Module, name: str) -> str:
+    """Return what to say where an export is to be called that is not there, or is no function."""
+    found = module.exports_by_name.get(name)
+    if found is not None:
+        return f"the export {name!r} is a {KINDS[found.kind]}, not a function"
+    functions = [item.name for item in module.decoded.exports if KINDS[item.kind] == "func"]
+    return f"no exported function {name!r}; there are {listed(functions)}" if functions else f"no exported function {name!r}"
 
 
 def _world(options: RunOptions, resources: ExitStack) -> WASI:
