@@ -185,11 +185,6 @@ def not_collecting() -> Iterator[None]:
             gc.enable()
 
 
-def for_good() -> bool:
-    """Return whether the process ends with the command."""
-    return _for_good
-
-
 def _help() -> str:
     return "\n".join(
         [

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from figwasp.cli.main import for_good, not_collecting
+from figwasp.cli.main import not_collecting
 from figwasp.cli.running.options import parse_run, parser
 from figwasp.cli.streams import binary_of, naming, read
 from figwasp.runtime.code.ahead import BackgroundCompiler, possible
@@ -33,14 +33,16 @@ def main(words: list[str]) -> int:
     began = time.monotonic()
     data = _read(options.program)
     mode = choose_mode()  # here, and not in each process for itself: code for guard pages is for memories that have them
-    ahead = BackgroundCompiler(lambda: _translator(data, mode, options)) if possible() else None
+    ahead = None
     try:
+        if possible():
+            ahead = BackgroundCompiler(lambda: _translator(data, mode, options))
         with not_collecting():
             from figwasp.cli.running.execute import execute
         return execute(options, data, ahead, began)
     finally:
         if ahead is not None:
-            ahead.close(wait=not for_good())
+            ahead.close()
 
 
 def _read(program: str) -> bytes:

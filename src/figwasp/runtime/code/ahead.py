@@ -148,12 +148,8 @@ class BackgroundCompiler:
             place += size
         del data[:place]
 
-    def close(self, wait: bool = True) -> None:
-        """End the other process. Closing twice is fine.
-
-        Args:
-            wait: until it is gone, which takes some milliseconds; otherwise it remains as a zombie until this process ends.
-        """
+    def close(self) -> None:
+        """End the other process and wait until it is gone, which takes some milliseconds. Closing twice is fine."""
         for pipe in (self._made_pipe, self._called):
             if pipe >= 0:
                 _os.close(pipe)
@@ -163,7 +159,7 @@ class BackgroundCompiler:
         if pid:
             try:
                 _os.kill(pid, signal.SIGKILL)
-                _os.waitpid(pid, 0 if wait else _os.WNOHANG)
+                _os.waitpid(pid, 0)
             except OSError:
                 pass  # somebody else has waited for it
 
