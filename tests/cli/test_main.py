@@ -44,21 +44,23 @@ def outcome(done: subprocess.CompletedProcess[bytes]) -> tuple[int, str, str]:
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"], ["help", "--help"]])
 def test_help(words: list[str]) -> None:
     status, out, err = outcome(run_figwasp(words))
     assert (status, err) == (0, "")
     assert out.startswith("usage: figwasp ")
 
 
-def test_version() -> None:
-    status, out, err = outcome(run_figwasp(["--version"]))
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_version(option: str) -> None:
+    status, out, err = outcome(run_figwasp([option]))
     assert (status, err) == (0, "")
     assert out.startswith("figwasp ")
 
 
-def test_run_help() -> None:
-    status, out, _ = outcome(run_figwasp(["run", "--help"]))
+@pytest.mark.parametrize("words", [["run", "--help"], ["help", "run"]])
+def test_run_help(words: list[str]) -> None:
+    status, out, _ = outcome(run_figwasp(words))
     assert status == 0
     assert "--dir HOST[::GUEST]" in out
 
@@ -73,6 +75,18 @@ def test_wrong_usage(words: list[str]) -> None:
 def test_output_and_exit_status_are_the_programs(program: Path) -> None:
     program.write_text(PRINTS)
     assert outcome(run_figwasp(["run", str(program)])) == (7, "hello\n", "")
+
+
+def test_a_program_needs_no_run(program: Path) -> None:
+    """A file, or what has the name of a program; what is a command stays one."""
+    program.write_text(PRINTS)
+    assert outcome(run_figwasp([str(program), "--help"])) == (7, "hello\n", "")
+    plain = program.with_name("program")
+    plain.write_text(PRINTS)
+    assert outcome(run_figwasp(["program", "x"], cwd=plain.parent)) == (7, "hello\n", "")
+    (plain.parent / "validate").write_text(PRINTS)
+    assert outcome(run_figwasp(["validate", "program"], cwd=plain.parent)) == (0, "", "")
+    assert outcome(run_figwasp(["absent.wasm"])) == (1, "", "figwasp: error: absent.wasm: No such file or directory\n")
 
 
 def test_returning_from_start_is_success(program: Path) -> None:

@@ -85,6 +85,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 CASES = [
     # The command line
     ("walk", 2, "figwasp: error: no command 'walk'; try `figwasp --help`\n"),
+    ("help walk", 2, "figwasp: error: no command 'walk'; try `figwasp --help`\n"),
     ("--walk", 2, "figwasp: error: no option '--walk'; try `figwasp --help`\n"),
     ("run", 2, "PROGRAM"),
     ("run --walk funcs.wat", 2, "--walk"),
@@ -92,6 +93,7 @@ CASES = [
     ("run --fuel lots funcs.wat", 2, "'lots' is not a number"),
     ("run --timeout -1 funcs.wat", 2, "'-1' is not a positive number of seconds"),
     ("run --max-memory 1T funcs.wat", 2, "'1T' is not a number of bytes"),
+    ("run --env FIGWASP_ABSENT funcs.wat", 2, "'FIGWASP_ABSENT' is not NAME=VALUE, and there is no variable of that name to pass on"),
     ("run --env = funcs.wat", 2, "'=' is not NAME=VALUE"),
     ("run --enable thread funcs.wat", 2, "did you mean threads?"),
     ("run --unknown-imports=ignore funcs.wat", 2, "invalid choice: 'ignore'"),

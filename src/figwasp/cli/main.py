@@ -34,13 +34,14 @@ COMMANDS: Final = {
     "wast": "run scripts of the WebAssembly test suite",
     "completion": "print a script by which a shell completes these commands and their options",
 }
-OPTIONS: Final = {"-h, --help": "show this help", "--version": "show the version"}
+OPTIONS: Final = {"-h, --help": "show this help", "-V, --version": "show the version"}
 
 _for_good = False
 """Whether the process ends with the command."""
 
 _WHAT: Final = """\
-usage: figwasp [-h] [--version] COMMAND ...
+usage: figwasp COMMAND ...
+       figwasp PROGRAM [args ...]   the same as figwasp run PROGRAM [args ...]
 
 WebAssembly in pure Python.
 """
@@ -137,18 +138,31 @@ def _dispatched(words: list[str]) -> int:
     """Call the command that the words begin with."""
     if not words or words[0] in ("-h", "--help"):
         return _print(_help())
-    if words[0] == "--version":
+    if words[0] in ("-V", "--version"):
         return _print(f"figwasp {_version()}\n")
+    if words[0] == "help":
+        return _dispatched([words[1], "--help"] if len(words) > 1 and words[1] in COMMANDS else words[1:])
     if words[0] not in COMMANDS:
-        what = "option" if words[0].startswith("-") else "command"
-        complain(f"figwasp: error: no {what} {words[0]!r}; try `figwasp --help`\n")
-        return USAGE_ERROR
+        if not _is_program(words[0]):
+            return _unknown(words[0])
+        words = ["run", *words]
     module = _imported(words[0])
     if _for_good and "figwasp.runtime" in sys.modules:  # nothing else runs guests
         from figwasp.runtime.platform.interrupt import raise_on_interrupt
 
         raise_on_interrupt(Interrupted(INTERRUPTED))
     return module.main(words[1:])
+
+
+def _is_program(word: str) -> bool:
+    """Return whether a word that is no command is meant to be the name of a program."""
+    return not word.startswith("-") and (word.endswith((".wasm", ".wat")) or os.path.isfile(word))
+
+
+def _unknown(word: str) -> int:
+    what = "option" if word.startswith("-") else "command"
+    complain(f"figwasp: error: no {what} {word!r}; try `figwasp --help`\n")
+    return USAGE_ERROR
 
 
 def _print(text: str) -> int:
@@ -191,7 +205,7 @@ def _help() -> str:
             _WHAT,
             *_section("commands", COMMANDS),
             *_section("options", OPTIONS),
-            "`figwasp COMMAND --help` tells more about a command.\n",
+            "`figwasp help COMMAND` tells more about a command.\n",
         ]
     )
 

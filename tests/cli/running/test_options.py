@@ -54,6 +54,7 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Inheriting takes no word of its own, and what is given goes before what is inherited."""
     monkeypatch.setattr("os.environ", {"A": "1", "B": "2", "C": "3"})
     assert parse_run(["--env-inherit", "p.wasm", "x"])[:4] == ("p.wasm", ["x"], None, {"A": "1", "B": "2", "C": "3"})
+    assert parse_run(["--env", "B", "--env", "A=", "p"]).env == {"B": "2", "A": ""}
     assert parse_run(["--env", "A=x", "--env-inherit=B", "--env-inherit=absent", "--env-inherit=A", "p"]).env == {"A": "x", "B": "2"}
 
 
@@ -81,7 +82,7 @@ def test_features() -> None:
     [
         ([], "PROGRAM"),
         (["--dir"], "--dir"),
-        (["--env", "NOVALUE", "p"], "is not NAME=VALUE"),
+        (["--env", "NOVALUE", "p"], "'NOVALUE' is not NAME=VALUE, and there is no variable of that name to pass on"),
         (["--env", "=x", "p"], "is not NAME=VALUE"),
         (["--dir", "::/g", "p"], "is not HOST, HOST::GUEST"),
         (["--dir", ":ro", "p"], "is not HOST, HOST::GUEST"),

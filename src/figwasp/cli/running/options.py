@@ -62,8 +62,11 @@ class RunOptions(NamedTuple):
 
 def _environment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
+    if name and not equals and name in os.environ:
+        return name, os.environ[name]
     if not name or not equals:
-        raise WrongValue(f"{text!r} is not NAME=VALUE")
+        hint = ", and there is no variable of that name to pass on" if name else ""
+        raise WrongValue(f"{text!r} is not NAME=VALUE{hint}")
     return name, value
 
 
@@ -150,7 +153,13 @@ _GROUPS: Final = {
             True,
             "a directory, by its own name or another, to use, or with :ro only to read; may be repeated",
         ),
-        _Option("--env", "NAME=VALUE", _environment, True, "a variable of its environment; may be repeated"),
+        _Option(
+            "--env",
+            "NAME[=VALUE]",
+            _environment,
+            True,
+            "a variable of its environment, as it is in this process's if without a value; may be repeated",
+        ),
         _Option(
             "--env-inherit",
             "[NAME]",
