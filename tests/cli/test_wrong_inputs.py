@@ -119,7 +119,7 @@ CASES = [
     ("wast absent.wast", 1, "absent.wast: No such file or directory\n"),
     ("wast folder", 1, "folder: no .wast files\n"),
     # Modules
-    *((f"{command} {name}", 1, f"{name}: {said}") for command in ("run", "validate", "objdump", "wasm2wat", "explain", "wat2wasm") for name, said in (
+    *((f"{command} {name}", 1, f"{name}: {said}") for command in ("run", "validate", "objdump", "wasm2wat", "explain", "wat2wasm", "stubs") for name, said in (
         ("empty.wasm", "unexpected end: the file is empty\n"), ("cut.wasm", ""), ("component.wasm", ""), ("image.png", "neither a WebAssembly binary nor text\n"),
     )),
     ("run magic.wasm", 1, "magic.wasm: unexpected end"),
@@ -187,12 +187,12 @@ def test_one_clear_error(folder: Path, line: str, status: int, said: str | None)
 
 
 WRITERS = ["--version", "--help", "explain funcs.wat", "explain funcs.wat add", "objdump funcs.wat", "wasm2wat funcs.wat",
-           "completion bash", "wast script.wast", "run --invoke add funcs.wat 1 2", "wat2wasm nothing.wat"]  # fmt: skip
+           "completion bash", "wast script.wast", "run --invoke add funcs.wat 1 2", "wat2wasm nothing.wat", "stubs funcs.wat"]  # fmt: skip
 
 FORKS = """
 import os, sys
 from figwasp.cli.main import console
-from figwasp.cli import completion, explain, objdump, run, wast, wasm2wat, wat2wasm
+from figwasp.cli import completion, explain, objdump, run, stubs, wast, wasm2wat, wat2wasm
 from figwasp.cli.running import execute
 run.possible = lambda: False
 os.chdir(sys.argv[1])

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "wat2wasm": "translate a module from the text format to the binary format",
     "wasm2wat": "print a module in the text format",
     "objdump": "show what a module consists of: sections, imports, exports, functions",
+    "stubs": "write type hints of a module's exports, for programs that import it",
     "wast": "run scripts of the WebAssembly test suite",
     "completion": "print a script by which a shell completes these commands and their options",
 }
