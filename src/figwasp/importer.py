@@ -11,7 +11,8 @@ includes a mere folder called NAME, which Python takes for a package.
 What the module gets: an import "host" "log" is the attribute `log` of the Python module `host`, which is imported. For a module in
 a package the siblings come first: `package.plugin` gets `package.host` if there is such a module, otherwise `host`. These may
 be WebAssembly modules, too. No other Python module is imported for it. What belongs to WASI preview 1 comes from a
-`figwasp.wasi.WASI` of its own, which is given nothing but the standard streams. `_initialize` is called, if it is exported, but not `_start`.
+`figwasp.wasi.WASI` of its own, which is given nothing but the standard streams. `_initialize` is called, if it is exported, but
+not `_start`.
 
 What one gets: exports as attributes; those that are no identifiers by `getattr(plugin, "some-name")`. Names with two underscores
 at either end remain Python's. `plugin.__instance__` is the `figwasp.Instance`. What goes wrong with the WebAssembly module is an
