@@ -37,7 +37,7 @@ from figwasp.wasi.descriptors.streams import MAX_OUTPUT
 from figwasp.wasi.descriptors.table import LISTINGS
 from figwasp.wasi.directories.contents import _Content
 from figwasp.wasi.directories.host import HostFile
-from figwasp.wasi.directories.inmemory import _Data, _Folder
+from figwasp.wasi.directories.nodes import Data, Folder
 from tests.wasi.guest import ALL, ROOT, Guest
 
 NOSPC = ERRNO_NAMES.index("nospc")
@@ -317,7 +317,7 @@ def test_what_is_cut_off_makes_room() -> None:
         assert left - files._folder.volume.left < 128
 
 
-@pytest.mark.parametrize("kind", [_Data, _Folder, Listing, _Content, Opened, HostFile, HostDirectory])
+@pytest.mark.parametrize("kind", [Data, Folder, Listing, _Content, Opened, HostFile, HostDirectory])
 def test_what_an_exception_has_kept_from_being_made(kind: Any) -> None:
     """Its finalizer, which runs all the same, gives nothing back and says nothing."""
     kind.__new__(kind).__del__()

@@ -42,7 +42,7 @@ import errno
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from figwasp.wasi.abi import (
     FILETYPE_BLOCK_DEVICE,
@@ -58,6 +58,10 @@ __all__ = [
     "FILETYPE_REGULAR_FILE", "FILETYPE_SYMBOLIC_LINK", "FILETYPE_UNKNOWN", "ONLY_DIRECTORY", "READ", "SYNC", "TRUNCATE", "WRITE",
     "Directory", "Entry", "File", "Node", "Status", "failure",
 ]  # fmt: skip
+
+if TYPE_CHECKING:
+    Name = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+    """What the directories of figwasp take for a name, as `os` does; they only ever give a str to another directory."""
 
 READ: Final = 1
 WRITE: Final = 2
@@ -98,6 +102,11 @@ class Entry(NamedTuple):
 def failure(number: int, name: str = "") -> OSError:
     """Return the exception for an error number of `errno`."""
     return OSError(number, os.strerror(number), *([name] if name else []))
+
+
+def count(number: int, what: str) -> str:
+    """Return a number of things in words, for those who look at an object."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 class Node(ABC):
@@ -219,8 +228,9 @@ class Directory(Node):
         """Move and replace as POSIX does, in the same file system; otherwise EXDEV."""
         raise failure(errno.EXDEV, name)
 
-    def read_bytes(self, path: str) -> bytes:
+    def read_bytes(self, path: Name) -> bytes:
         """Return the contents of a file below, for whoever embeds the guest. Symlinks are not followed."""
+        path = os.fsdecode(path)
         *folders, name = path.strip("/").split("/")
         place = self
         for folder in folders:

@@ -27,7 +27,7 @@ from figwasp.wasi.descriptors.files import Descriptor, OpenDirectory
 from figwasp.wasi.descriptors.streams import CAPTURE, MAX_OUTPUT, Captured, stdio
 from figwasp.wasi.descriptors.table import Table
 from figwasp.wasi.directories.host import HostDirectory
-from figwasp.wasi.filesystem import Directory
+from figwasp.wasi.filesystem import Directory, count
 
 if TYPE_CHECKING:
     import socket
@@ -73,7 +73,8 @@ class WASI:
             env: the environment; empty unless given.
             dirs: the guest's name of each directory to give, and what it is, in the order of their descriptors from 3: a path
                 of the host; a `Directory`, such as `HostDirectory(path, writable=False)`, `MemoryDirectory()` or
-                `OverlayDirectory(...)`; a `zipfile.ZipFile`; or what `importlib.resources.files(...)` returns.
+                `OverlayDirectory(...)`; a dict of files, for a `MemoryDirectory` of them; a `zipfile.ZipFile`; or what
+                `importlib.resources.files(...)` returns.
             stdin: what to read from: bytes, the path of a file, or a binary file object; None means the process's own, as below.
             stdout: where to write to: the path of a file, a binary file object, or CAPTURE, after which `stdout` has the bytes.
             stderr: the same.
@@ -105,6 +106,16 @@ class WASI:
         except BaseException:
             self.close()
             raise
+
+    def __repr__(self) -> str:
+        dirs = {
+            os.fsdecode(descriptor.preopen): descriptor.directory
+            for descriptor in self._table.all()
+            if isinstance(descriptor, OpenDirectory) and descriptor.preopen is not None
+        }
+        args = [os.fsdecode(arg) for arg in self._args]
+        variables, descriptors = count(len(self._env), "variable"), count(len(self._table.all()), "descriptor")
+        return f"<WASI: args {args}, {variables}, dirs {dirs}, {descriptors} open>"
 
     def imports(self) -> dict[str, dict[str, Function]]:
         """Return the host functions by module and name. All names share the same descriptors."""
@@ -193,6 +204,10 @@ def _preopen(guest: str, given: Any) -> Descriptor:
         found = given.reopen()
     elif isinstance(given, (str, os.PathLike)):
         found = HostDirectory(given)
+    elif isinstance(given, Mapping):
+        from figwasp.wasi.directories.inmemory import MemoryDirectory
+
+        found = MemoryDirectory(given)
     elif hasattr(given, "infolist"):
         from figwasp.wasi.directories.tree import ZipDirectory  # which few need
 
@@ -202,7 +217,7 @@ def _preopen(guest: str, given: Any) -> Descriptor:
 
         found = ResourceDirectory(given)
     else:
-        raise TypeError(f"{guest!r} in dirs must be a path, a Directory or resources, not {type(given).__name__}")
+        raise TypeError(f"{guest!r} in dirs must be a path, a Directory, a dict of files or resources, not {type(given).__name__}")
     directory = OpenDirectory(found, DIRECTORY_RIGHTS, DIRECTORY_RIGHTS | FILE_RIGHTS)
     directory.preopen = name
     return directory

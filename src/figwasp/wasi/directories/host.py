@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import call
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from figwasp.runtime.platform.linux import enter_beneath
 from figwasp.wasi import filesystem as how_to
@@ -27,6 +27,9 @@ from figwasp.wasi.abi import (
     filetype_of,
 )
 from figwasp.wasi.filesystem import Directory, Entry, File, Status, failure
+
+if TYPE_CHECKING:
+    from figwasp.wasi.filesystem import Name
 
 __all__ = ["HostDirectory", "HostFile", "status_of"]
 
@@ -132,10 +135,19 @@ class HostDirectory(Directory):
         OSError: it cannot be opened.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, writable: bool = True) -> None:
+    def __init__(self, path: Name, *, writable: bool = True) -> None:
         self._fd = -1
         _keep(self, "_fd", partial(os.open, path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         self.writable = writable
+
+    def __repr__(self) -> str:
+        if self._fd < 0:
+            return "<HostDirectory: closed>"
+        try:
+            place = repr(os.readlink(f"/proc/self/fd/{self._fd}"))
+        except OSError:
+            place = f"descriptor {self._fd}"
+        return f"<HostDirectory {place}{'' if self.writable else ', read-only'}>"
 
     def _below(self, fd: int) -> HostDirectory:
         """Make the object for a directory just opened."""
@@ -144,7 +156,7 @@ class HostDirectory(Directory):
         below.writable = self.writable
         return below
 
-    def _open_below(self, name: str, flags: int) -> HostDirectory:
+    def _open_below(self, name: Name, flags: int) -> HostDirectory:
         below = self._below(-1)
         _keep(below, "_fd", partial(os.open, name, flags, dir_fd=self._fd))
         return below
@@ -181,11 +193,11 @@ class HostDirectory(Directory):
         finally:
             os.close(fd)
 
-    def look(self, name: str) -> Status:
+    def look(self, name: Name) -> Status:
         """Return the attributes of a name."""
         return status_of(os.stat(name, dir_fd=self._fd, follow_symlinks=False))
 
-    def open(self, name: str, how: int) -> File | Directory:
+    def open(self, name: Name, how: int) -> File | Directory:
         """Open a name."""
         writes = how & (how_to.WRITE | how_to.TRUNCATE)
         flags = _ALWAYS | (os.O_RDONLY if not writes else os.O_RDWR if how & how_to.READ else os.O_WRONLY)
@@ -202,7 +214,7 @@ class HostDirectory(Directory):
         below._fd, found.fd = found.fd, -1  # assignments alone let no interrupt in
         return below
 
-    def enter(self, name: str) -> Directory:
+    def enter(self, name: Name) -> Directory:
         """Open a directory for nothing but its names."""
         return self._open_below(name, _ENTER)
 
@@ -217,35 +229,35 @@ class HostDirectory(Directory):
         """Open it once more."""
         return self._open_below(".", _LIST)
 
-    def readlink(self, name: str) -> str:
+    def readlink(self, name: Name) -> str:
         """Read a symlink."""
-        return os.readlink(name, dir_fd=self._fd)
+        return os.readlink(os.fsdecode(name), dir_fd=self._fd)
 
-    def touch(self, name: str, atime: int, mtime: int) -> None:
+    def touch(self, name: Name, atime: int, mtime: int) -> None:
         """Set both times of a name."""
         os.utime(name, ns=(atime, mtime), dir_fd=self._fd, follow_symlinks=False)
 
-    def mkdir(self, name: str) -> None:
+    def mkdir(self, name: Name) -> None:
         """Make a directory."""
         os.mkdir(name, dir_fd=self._fd)
 
-    def rmdir(self, name: str) -> None:
+    def rmdir(self, name: Name) -> None:
         """Remove an empty directory."""
         os.rmdir(name, dir_fd=self._fd)
 
-    def unlink(self, name: str) -> None:
+    def unlink(self, name: Name) -> None:
         """Remove anything but a directory."""
         os.unlink(name, dir_fd=self._fd)
 
-    def symlink(self, target: str, name: str) -> None:
+    def symlink(self, target: Name, name: Name) -> None:
         """Make a symlink."""
         os.symlink(target, name, dir_fd=self._fd)
 
-    def link(self, name: str, to: Directory, new: str) -> None:
+    def link(self, name: Name, to: Directory, new: Name) -> None:
         """Give another name."""
         os.link(name, new, src_dir_fd=self._fd, dst_dir_fd=_other(to), follow_symlinks=False)
 
-    def rename(self, name: str, to: Directory, new: str) -> None:
+    def rename(self, name: Name, to: Directory, new: Name) -> None:
         """Move."""
         os.rename(name, new, src_dir_fd=self._fd, dst_dir_fd=_other(to))
 

@@ -12,11 +12,16 @@ a set, by their path from the root of the overlay, for as long as that lives. Di
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from figwasp.api import deadline
 from figwasp.wasi.abi import FILETYPE_DIRECTORY, FILETYPE_REGULAR_FILE, FILETYPE_SYMBOLIC_LINK
 from figwasp.wasi.filesystem import CREATE, EXCLUSIVE, READ, TRUNCATE, WRITE, Directory, Entry, File, Status, failure
+
+if TYPE_CHECKING:
+    from figwasp.wasi.filesystem import Name
 
 __all__ = ["OverlayDirectory"]
 
@@ -53,6 +58,10 @@ class OverlayDirectory(Directory):
 
     def __init__(self, top: Directory, *below: Directory) -> None:
         self._start(_View(top), (), top, list(below))
+
+    def __repr__(self) -> str:
+        place = f" {'/'.join(self._path)!r}" if self._path else ""
+        return f"<OverlayDirectory{place}: {', '.join(map(repr, self._layers()))}>"
 
     def _start(self, view: _View, path: tuple[str, ...], top: Directory | None, below: list[Directory]) -> None:
         self._view = view
@@ -126,8 +135,9 @@ class OverlayDirectory(Directory):
                         yield entry
                     seen.add(entry.name)
 
-    def look(self, name: str) -> Status:
+    def look(self, name: Name) -> Status:
         """Return the attributes of a name."""
+        name = os.fsdecode(name)
         status = self._in_top(name)
         if status is not None:
             return status
@@ -136,8 +146,9 @@ class OverlayDirectory(Directory):
             raise failure(errno.ENOENT, name)
         return lower[1]
 
-    def enter(self, name: str) -> Directory:
+    def enter(self, name: Name) -> Directory:
         """Open a directory."""
+        name = os.fsdecode(name)
         layers: list[Directory] = []
         status = self._in_top(name)
         top = None
@@ -158,8 +169,9 @@ class OverlayDirectory(Directory):
             raise failure(errno.ENOENT, name)
         return self._again((*self._path, name), top, layers)
 
-    def open(self, name: str, how: int) -> File | Directory:
+    def open(self, name: Name, how: int) -> File | Directory:
         """Open a name."""
+        name = os.fsdecode(name)
         status = self._in_top(name)
         lower = self._lower(name) if status is None else None
         found = lower[1] if lower is not None else status
@@ -217,8 +229,9 @@ class OverlayDirectory(Directory):
         else:
             self._raise_up(name, *lower)
 
-    def readlink(self, name: str) -> str:
+    def readlink(self, name: Name) -> str:
         """Read a symlink."""
+        name = os.fsdecode(name)
         if self._in_top(name) is not None:
             return self._upper().readlink(name)
         lower = self._lower(name)
@@ -226,8 +239,9 @@ class OverlayDirectory(Directory):
             raise failure(errno.ENOENT, name)
         return lower[0].readlink(name)
 
-    def touch(self, name: str, atime: int, mtime: int) -> None:
+    def touch(self, name: Name, atime: int, mtime: int) -> None:
         """Set both times of a name."""
+        name = os.fsdecode(name)
         self._own(name)
         self._upper().touch(name, atime, mtime)
 
@@ -240,23 +254,27 @@ class OverlayDirectory(Directory):
         self._must_be_new(name)
         return self._upper()
 
-    def mkdir(self, name: str) -> None:
+    def mkdir(self, name: Name) -> None:
         """Make a directory."""
+        name = os.fsdecode(name)
         self._new(name).mkdir(name)
 
-    def symlink(self, target: str, name: str) -> None:
+    def symlink(self, target: Name, name: Name) -> None:
         """Make a symlink."""
+        target, name = os.fsdecode(target), os.fsdecode(name)
         self._new(name).symlink(target, name)
 
-    def rmdir(self, name: str) -> None:
+    def rmdir(self, name: Name) -> None:
         """Remove an empty directory."""
+        name = os.fsdecode(name)
         if self.look(name).filetype != FILETYPE_DIRECTORY:
             raise failure(errno.ENOTDIR, name)
         self._must_be_empty(name)
         self._remove(name, directory=True)
 
-    def unlink(self, name: str) -> None:
+    def unlink(self, name: Name) -> None:
         """Remove anything but a directory."""
+        name = os.fsdecode(name)
         if self.look(name).filetype == FILETYPE_DIRECTORY:
             raise failure(errno.EISDIR, name)
         self._remove(name, directory=False)
@@ -282,8 +300,9 @@ class OverlayDirectory(Directory):
             raise failure(errno.EXDEV)
         return to
 
-    def link(self, name: str, to: Directory, new: str) -> None:
+    def link(self, name: Name, to: Directory, new: Name) -> None:
         """Give another name."""
+        name, new = os.fsdecode(name), os.fsdecode(new)
         target = self._same(to)
         is_directory = self.look(name).filetype == FILETYPE_DIRECTORY
         target._must_be_new(new)
@@ -297,8 +316,9 @@ class OverlayDirectory(Directory):
         """Say whether a path is that of this directory or of one above it."""
         return self._path[: len(path)] == path
 
-    def rename(self, name: str, to: Directory, new: str) -> None:
+    def rename(self, name: Name, to: Directory, new: Name) -> None:
         """Move; a directory that is below, too, cannot be."""
+        name, new = os.fsdecode(name), os.fsdecode(new)
         target = self._same(to)
         status, lower, hides = self.look(name), self._lower(name), target._lower(new) is not None
         old = target.look(new) if hides or target._in_top(new) is not None else None

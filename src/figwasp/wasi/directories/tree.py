@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any, Final
 from figwasp.wasi.abi import FILETYPE_DIRECTORY, FILETYPE_REGULAR_FILE, FILETYPE_SYMBOLIC_LINK
 from figwasp.wasi.directories.contents import LIMIT, Contents, size_of
 from figwasp.wasi.directories.host import HostDirectory
-from figwasp.wasi.filesystem import ONLY_DIRECTORY, Directory, Entry, File, Status, failure
+from figwasp.wasi.filesystem import ONLY_DIRECTORY, Directory, Entry, File, Status, count, failure
 
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
+
+    from figwasp.wasi.filesystem import Name
 
 __all__ = ["ResourceDirectory", "ZipDirectory"]
 
@@ -52,6 +54,9 @@ class ZipDirectory(Directory):
         self._start(archive, next(_devices), itertools.count(1), Contents(limit))
         for info in archive.infolist():
             self._add(info)
+
+    def __repr__(self) -> str:
+        return f"<ZipDirectory of {self._archive.filename or 'an archive in memory'}: {count(len(self._names), 'name')}>"
 
     def _start(self, archive: ZipFile, device: int, inodes: Iterator[int], contents: Contents) -> None:
         self._archive = archive
@@ -84,13 +89,15 @@ class ZipDirectory(Directory):
         """List."""
         return [Entry(name, status.filetype, status.inode) for name in self._names for status in (self.look(name),)]
 
-    def look(self, name: str) -> Status:
+    def look(self, name: Name) -> Status:
         """Return the attributes of a name."""
+        name = os.fsdecode(name)
         found = self._find(name)
         return found._status if isinstance(found, ZipDirectory) else found[0]
 
-    def open(self, name: str, how: int) -> File | Directory:
+    def open(self, name: Name, how: int) -> File | Directory:
         """Open a name; a file is decompressed at once, unless it is open already."""
+        name = os.fsdecode(name)
         found = self._find(name)
         if isinstance(found, ZipDirectory):
             return found
@@ -132,6 +139,9 @@ class ResourceDirectory(Directory):
         inodes = itertools.count(1)
         self._start(resources, Status(FILETYPE_DIRECTORY, inode=next(inodes), device=next(_devices)), inodes, Contents(limit))
 
+    def __repr__(self) -> str:
+        return f"<ResourceDirectory of {self._resources!r}>"
+
     def _start(self, resources: Any, status: Status, inodes: Iterator[int], contents: Contents) -> None:
         self._resources = resources
         self._status = status
@@ -165,8 +175,9 @@ class ResourceDirectory(Directory):
         """List."""
         return [Entry(name, status.filetype, status.inode) for name, (_, status) in self._names().items()]
 
-    def look(self, name: str) -> Status:
+    def look(self, name: Name) -> Status:
         """Return the attributes of a name."""
+        name = os.fsdecode(name)
         child, status = self._find(name)
         if isinstance(child, os.PathLike):
             with _place(child) as place:
@@ -178,8 +189,9 @@ class ResourceDirectory(Directory):
         self._names()[name] = child, status
         return status
 
-    def open(self, name: str, how: int) -> File | Directory:
+    def open(self, name: Name, how: int) -> File | Directory:
         """Open a name."""
+        name = os.fsdecode(name)
         child, status = self._find(name)
         if isinstance(child, os.PathLike):
             with _place(child) as place:
@@ -202,8 +214,9 @@ class ResourceDirectory(Directory):
         below._start(child, status._replace(size=0), self._inodes, self._contents)
         return below
 
-    def readlink(self, name: str) -> str:
+    def readlink(self, name: Name) -> str:
         """Read a symlink, which only the host has."""
+        name = os.fsdecode(name)
         child, _ = self._find(name)
         if not isinstance(child, os.PathLike):
             raise failure(errno.EINVAL, name)
