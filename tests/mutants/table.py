@@ -206,8 +206,6 @@ _ROWS: Final[list[tuple[str, ...]]] = [
      "a merged store loses its fuel"),
     ("stores: who stays", "runtime/store/linking.py", "if one._joined >= two._joined else", "if one._joined < two._joined else", _STORES,
      "a lasting store keeps what is left of many short ones"),
-    ("stores: others run", "runtime/store/linking.py", "hold(one.context, two.context, held)", "hold(one.context, one.context, held)",
-     "tests/runtime/store/test_stores.py tests/runtime/test_threads.py tests/api/test_turns.py", "two threads run in one store"),
     # WASI
     ("wasi: dots", "wasi/directories/paths.py", "        if not self._names:\n", "        if self._names is None:\n", _PATHS,
      "`..` leads out of a directory"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -294,6 +295,27 @@ def test_many_distinct_references_are_cheap() -> None:
     for k in range(20_000):
         inst.put(k, (k,))
     assert inst.t[19_999] == (19_999,) and inst.t[0] == (0,)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_store_in_which_another_thread_runs_is_not_joined(swapped: bool) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def go() -> None:
+        entered.set()
+        leave.wait(60)
+
+    idle, running = refs(), refs(go)
+    thread = threading.Thread(target=running.hold, args=(Thing(),))
+    thread.start()
+    assert entered.wait(60)
+    try:
+        with pytest.raises(figwasp.Busy):
+            both(running, idle) if swapped else both(idle, running)
+    finally:
+        leave.set()
+        thread.join()
+    both(idle, running)
 
 
 def free_cells(record: int) -> int:
