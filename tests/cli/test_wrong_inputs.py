@@ -186,7 +186,7 @@ def test_one_clear_error(folder: Path, line: str, status: int, said: str | None)
         assert once(err, said), err
 
 
-WRITERS = ["--version", "--help", "explain funcs.wat", "explain funcs.wat add", "objdump funcs.wat", "wasm2wat funcs.wat",
+WRITERS = ["--version", "--help", "wast --help", "explain funcs.wat", "explain funcs.wat add", "objdump funcs.wat", "wasm2wat funcs.wat",
            "completion bash", "wast script.wast", "run --invoke add funcs.wat 1 2", "wat2wasm nothing.wat", "stubs funcs.wat"]  # fmt: skip
 
 FORKS = """

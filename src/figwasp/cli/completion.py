@@ -1,7 +1,7 @@
 """Floor 7: `figwasp completion SHELL`.
 
 In: the name of a shell. Out: on standard output, a script by which that shell completes what is typed after `figwasp`. It is made
-of the parsers of the commands, so that what a command takes is said there alone.
+of what the commands say they take, so that what a command takes is said there alone.
 
     source <(figwasp completion bash)                                  in ~/.bashrc
     source <(figwasp completion zsh)                                   in ~/.zshrc, after compinit
@@ -10,73 +10,47 @@ of the parsers of the commands, so that what a command takes is said there alone
 
 from __future__ import annotations
 
-import argparse
 import importlib
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from figwasp.cli.features import PROPOSAL
 from figwasp.cli.main import COMMANDS, OPTIONS
+from figwasp.cli.options import Argument, Command, Option
 from figwasp.cli.streams import write_stdout
 from figwasp.features import PROPOSALS
 
-__all__ = ["PARSER", "main"]
+__all__ = ["COMMAND", "main"]
 
 FILES: Final = "files"
 FOLDERS: Final = "folders"
-_FILE_METAVARS: Final = ("FILE", "PROGRAM")
+_FILE_NAMES: Final = ("FILE", "PROGRAM")
 
 
-class Option(NamedTuple):
-    """An option of a command.
-
-    Attributes:
-        names: as they are typed, the short one first.
-        help: what it does, in the words of the parser.
-        value: name of the value it takes, or "".
-        values: FILES, FOLDERS, or the words it can be; "" for something else.
-        attached: it may also have a value that is attached by =.
-    """
-
-    names: tuple[str, ...]
-    help: str
-    value: str
-    values: str
-    attached: bool
-
-
-def _values(action: argparse.Action) -> str:
-    metavar = str(action.metavar or "")
-    if action.choices is not None:
-        return " ".join(action.choices)
-    if metavar == PROPOSAL:
+def _values(option: Option) -> str:
+    """Return FILES, FOLDERS, or the words that the value of an option can be; "" for something else."""
+    if option.choices:
+        return " ".join(option.choices)
+    if option.value == PROPOSAL:
         return " ".join(PROPOSALS)
-    if metavar.startswith("HOST["):
+    if option.value.startswith("HOST["):
         return FOLDERS
-    return FILES if metavar in _FILE_METAVARS else ""
+    return FILES if option.value in _FILE_NAMES else ""
 
 
-def _options(parser: argparse.ArgumentParser) -> list[Option]:
-    found = []
-    for action in parser._actions:
-        if action.option_strings:
-            optional = str(action.metavar or "").startswith("[")  # such a value is attached by =
-            takes = action.nargs is None and not optional
-            value = str(action.metavar or action.dest.upper()) if takes else ""
-            values = _values(action) if takes else ""
-            found.append(Option(tuple(action.option_strings), action.help or "", value, values, optional))
-    return found
+def _takes(option: Option) -> bool:
+    """Return whether the word after an option is its value."""
+    return bool(option.value) and not option.attached
 
 
-def _positional(parser: argparse.ArgumentParser) -> str:
+def _positional(command: Command) -> str:
     """Return what the words are that are no options: FILES, or one of these words."""
-    named = [action for action in parser._actions if not action.option_strings and action.choices]
-    return _values(named[0]) if named else FILES
+    choices = command.arguments[0].choices
+    return " ".join(choices) if choices else FILES
 
 
-def _parsers() -> dict[str, argparse.ArgumentParser]:
-    modules = {name: importlib.import_module(f"figwasp.cli.{name}") for name in COMMANDS}
-    return {name: module.PARSER if hasattr(module, "PARSER") else module.parser() for name, module in modules.items()}
+def _commands() -> dict[str, Command]:
+    return {name: importlib.import_module(f"figwasp.cli.{name}").COMMAND for name in COMMANDS}
 
 
 # bash
@@ -121,22 +95,22 @@ complete -o bashdefault -o default -F _figwasp figwasp
 def bash() -> str:
     """Return the script for bash."""
     first = [*COMMANDS, *(name for names in OPTIONS for name in names.split(", "))]
-    cases = "\n".join(line for name, parser in _parsers().items() for line in _bash_case(name, parser))
+    cases = "\n".join(line for name, command in _commands().items() for line in _bash_case(name, command))
     return _BASH % {"first": " ".join(first), "cases": cases}
 
 
-def _bash_case(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
-    options = _options(parser)
-    words = _positional(parser)
+def _bash_case(name: str, command: Command) -> Iterator[str]:
+    options = command.options()
+    words = _positional(command)
     yield f"        {name})"
     yield f'            options="{" ".join(word for option in options for word in option.names)}"'
-    yield f'            valued=" {" ".join(word for option in options if option.value for word in option.names)} "'
+    yield f'            valued=" {" ".join(word for option in options if _takes(option) for word in option.names)} "'
     if words != FILES:
         yield f'            words="{words}"'
     yield "            case $prev in"
     for option in options:
-        if option.value:
-            yield f"                {'|'.join(option.names)}) {_bash_values(option.values)}return ;;"
+        if _takes(option):
+            yield f"                {'|'.join(option.names)}) {_bash_values(_values(option))}return ;;"
     yield "            esac ;;"
 
 
@@ -177,20 +151,22 @@ def zsh() -> str:
     """Return the script for zsh."""
     commands = "\n".join(f"            {_quoted(f'{name}:{what}')}" for name, what in COMMANDS.items())
     options = " ".join(_quoted(f"{name}[{what}]") for names, what in OPTIONS.items() for name in names.split(", "))
-    cases = "\n".join(line for name, parser in _parsers().items() for line in _zsh_case(name, parser))
+    cases = "\n".join(line for name, command in _commands().items() for line in _zsh_case(name, command))
     return _ZSH % {"commands": commands, "options": options, "cases": cases}
 
 
-def _zsh_case(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
-    ends = " -A '-*'" if name == "run" else ""  # no options after the program
+def _zsh_case(name: str, command: Command) -> Iterator[str]:
+    ends = " -A '-*'" if command.ends else ""  # no options after the program
     yield f"        {name}) _arguments -S{ends} \\"
-    for option in _options(parser):
+    for option in command.options():
         for word in option.names:
-            value = f":{_zsh_text(option.value)}:{_zsh_values(option.values)}" if option.value else "::value: " * option.attached
-            equals = "=-" if option.attached else "=" if option.value and word.startswith("--") else ""
+            value = "::value: " * option.attached
+            if _takes(option):
+                value = f":{_zsh_text(option.value)}:{_zsh_values(_values(option))}"
+            equals = "=-" if option.attached else "=" if _takes(option) and word.startswith("--") else ""
             yield f"            {_quoted(f'*{word}{equals}[{_zsh_text(option.help)}]{value}')} \\"
     rest = "*::argument:_files" if name == "run" else "*:file:_files"
-    words = _positional(parser)
+    words = _positional(command)
     yield f"            {_quoted(rest if words == FILES else f'1:{name}:({words})')} ;;"
 
 
@@ -200,7 +176,7 @@ def _zsh_values(values: str) -> str:
 
 def _zsh_text(text: str) -> str:
     """Escape what means something in a specification of _arguments."""
-    return "".join(f"\\{char}" if char in "[]:\\" else char for char in text.replace("%%", "%"))
+    return "".join(f"\\{char}" if char in "[]:\\" else char for char in text)
 
 
 def _quoted(text: str) -> str:
@@ -217,14 +193,14 @@ def fish() -> str:
     lines += [f"complete -c figwasp -f -n {_fish(none)} -a {name} -d {_fish(what)}" for name, what in COMMANDS.items()]
     for names, what in OPTIONS.items():
         lines.append(f"complete -c figwasp -n {_fish(none)} {_fish_names(names.split(', '))} -d {_fish(what)}")
-    for name, parser in _parsers().items():
+    for name, command in _commands().items():
         seen = _fish(f"__fish_seen_subcommand_from {name}")
-        words = _positional(parser)
+        words = _positional(command)
         if words != FILES:
             lines.append(f"complete -c figwasp -f -n {seen} -a {_fish(words)}")
-        for option in _options(parser):
-            value = f" -r{_fish_values(option.values)}" if option.value else ""
-            shown = _fish(option.help.replace("%%", "%"))
+        for option in command.options():
+            value = f" -r{_fish_values(_values(option))}" if _takes(option) else ""
+            shown = _fish(option.help)
             lines.append(f"complete -c figwasp -n {seen} {_fish_names(option.names)}{value} -d {shown}")
     return "\n".join(lines) + "\n"
 
@@ -243,18 +219,17 @@ def _fish(text: str) -> str:
 
 SHELLS: Final = {"bash": bash, "zsh": zsh, "fish": fish}
 
-PARSER: Final = argparse.ArgumentParser(
-    prog="figwasp completion",
-    usage="figwasp completion [options] SHELL",
-    description="Print a script by which a shell completes the commands of figwasp and their options.",
-    epilog="For bash: source <(figwasp completion bash), in ~/.bashrc. For zsh: source <(figwasp completion zsh), in ~/.zshrc "
+COMMAND: Final = Command(
+    "completion",
+    "Print a script by which a shell completes the commands of figwasp and their options.",
+    [Argument("SHELL", ", ".join(SHELLS), choices=tuple(SHELLS))],
+    {},
+    "For bash: source <(figwasp completion bash), in ~/.bashrc. For zsh: source <(figwasp completion zsh), in ~/.zshrc "
     "after compinit. For fish: figwasp completion fish > ~/.config/fish/completions/figwasp.fish",
-    allow_abbrev=False,
 )
-PARSER.add_argument("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
 
 
 def main(words: list[str]) -> int:
     """Print the script for the shell that the words name and return the exit status."""
-    shell: str = PARSER.parse_args(words).shell
+    _, (shell,) = COMMAND.read(words)
     return write_stdout([SHELLS[shell]().encode()])

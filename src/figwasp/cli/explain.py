@@ -6,10 +6,10 @@ functions of a program, or what becomes of one of them, stage by stage. The prog
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from typing import Final
 
+from figwasp.cli.options import Argument, Command, Option
 from figwasp.cli.streams import binary_of, naming, print_text, read
 from figwasp.explain import STAGES, explain, find, functions
 from figwasp.explain.functions import HEADING
@@ -18,37 +18,27 @@ from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.valid.context import Context
 from figwasp.wasm.valid.module import validate_module
 
-__all__ = ["PARSER", "main"]
+__all__ = ["COMMAND", "main"]
 
 ALL: Final = "all"
 JOINED: Final = "joined"
 
-PARSER: Final = argparse.ArgumentParser(
-    prog="figwasp explain",
-    description="Show what becomes of one function: wasm text, SSA form after every pass, machine instructions before and "
+COMMAND: Final = Command(
+    "explain",
+    "Show what becomes of one function: wasm text, SSA form after every pass, machine instructions before and "
     "after register allocation, bytes, the code that enters it from Python, times and sizes. Without FUNCTION, list the "
     "functions. The program is not run.",
-    epilog=f"stages: {', '.join(STAGES)}",
-    allow_abbrev=False,
-)
-PARSER.add_argument("program", metavar="PROGRAM", help="a module, binary or text")
-PARSER.add_argument(
-    "function", metavar="FUNCTION", nargs="?", help="index, name of an export, or name of the name section"
-)
-PARSER.add_argument(
-    "--stage",
-    action="append",
-    default=[],
-    choices=[*STAGES, ALL],
-    metavar="NAME",
-    help="show this stage only; may be repeated",
-)
-PARSER.add_argument(
-    "--side-by-side",
-    action="store_const",
-    const=JOINED,
-    dest="side",
-    help="wasm, SSA form and code in one table: --stage joined",
+    [
+        Argument("PROGRAM", "a module, binary or text"),
+        Argument("FUNCTION", "index, name of an export, or name of the name section", least=0),
+    ],
+    {
+        "options": [
+            Option(("--stage",), "NAME", "show this stage only; may be repeated", many=True, choices=(*STAGES, ALL)),
+            Option(("--side-by-side",), "", "wasm, SSA form and code in one table: --stage joined"),
+        ]
+    },
+    f"stages: {', '.join(STAGES)}",
 )
 
 
@@ -58,14 +48,14 @@ def main(words: list[str]) -> int:
     Raises:
         Error: the program cannot be read or is no module, or has no such function, or the function is invalid.
     """
-    options = PARSER.parse_args(words)
-    stages = options.stage + ([options.side] if options.side else [])
-    if stages and options.function is None:
-        PARSER.error("a stage is shown of one FUNCTION")
-    context = _load(options.program)
-    if options.function is None:
+    given, (program, *function) = COMMAND.read(words)
+    stages = given["--stage"] + [JOINED] * ("--side-by-side" in given)
+    if stages and not function:
+        COMMAND.error("a stage is shown of one FUNCTION")
+    context = _load(program)
+    if not function:
         return print_text(_listing(context.module))
-    return print_text(_explanation(options.program, context, options.function, stages))
+    return print_text(_explanation(program, context, function[0], stages))
 
 
 def _load(path: str) -> Context:

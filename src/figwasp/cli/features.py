@@ -1,64 +1,41 @@
-"""Floor 7: `--enable` and `--disable`, which proposals a command is to know. In: the words given. Out: `Features`."""
+"""Floor 7: `--enable` and `--disable`, which proposals a command is to know. In: the values given. Out: `Features`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
+from figwasp.cli.options import Option, WrongValue
 from figwasp.features import PROPOSALS, Features
 
-if TYPE_CHECKING:
-    import argparse
+__all__ = ["PROPOSAL", "chosen", "switches"]
 
-__all__ = ["DISABLE", "ENABLE", "PROPOSAL", "WrongValue", "add_switches", "chosen", "proposal", "switch_help"]
-
-ENABLE: Final = "--enable"
-DISABLE: Final = "--disable"
+_ENABLE: Final = "--enable"
+_DISABLE: Final = "--disable"
 PROPOSAL: Final = "PROPOSAL"
 """What the help calls the value of the two switches."""
 
 
-class WrongValue(Exception):
-    """A word that is no value of an option."""
-
-
-def add_switches(parser: argparse.ArgumentParser, on: Features) -> None:
-    """Add the two switches to a command.
+def switches(on: Features) -> list[Option]:
+    """Return the two switches of a command.
 
     Args:
-        parser: of the command.
         on: the proposals that are on unless said otherwise.
     """
-    for name in (ENABLE, DISABLE):
-        parser.add_argument(
-            name, action="append", default=[], type=_argument, metavar=PROPOSAL, help=switch_help(name, on)
-        )
-    parser.set_defaults(base=on)
-
-
-def switch_help(name: str, on: Features) -> str:
-    """Return what one of the two switches does."""
-    if name == DISABLE:
-        return "switch a proposal off; may be repeated"
     off = ", ".join(name for name in PROPOSALS if name not in on) or "none"
-    return f"switch a proposal on; may be repeated (off by default: {off})"
+    return [
+        Option(
+            (_ENABLE,), PROPOSAL, f"switch a proposal on; may be repeated (off by default: {off})", _proposal, many=True
+        ),
+        Option((_DISABLE,), PROPOSAL, "switch a proposal off; may be repeated", _proposal, many=True),
+    ]
 
 
-def chosen(options: argparse.Namespace) -> Features:
-    """Return the proposals that the words asked for."""
-    base: Features = options.base
-    return base.including(*options.enable).excluding(*options.disable)
+def chosen(given: dict[str, Any], on: Features) -> Features:
+    """Return the proposals that the values of the options ask for."""
+    return on.including(*given[_ENABLE]).excluding(*given[_DISABLE])
 
 
-def _argument(name: str) -> str:
-    import argparse
-
-    try:
-        return proposal(name)
-    except WrongValue as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def proposal(name: str) -> str:
+def _proposal(name: str) -> str:
     """Return the name of a proposal.
 
     Raises:

@@ -1,7 +1,7 @@
 """Floor 7: the entry of the command line.
 
 In: the arguments of the process. Out: its exit status. Each command is a module of this package with
-`main(words) -> int` and a `PARSER`, or `parser()` that makes it, imported only when it is called for.
+`main(words) -> int` and a `COMMAND` that says what it takes, imported only when it is called for.
 
 Exit status: the guest's own; 1 when a program could not be loaded; 2 for a wrong command line; 124 when its time was up; 130
 after Ctrl-C; 134 (128 + SIGABRT, what a shell reports for an aborted process) after a trap.

@@ -6,11 +6,11 @@ places and sizes, imports, exports, functions with the sizes of their bodies, an
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from typing import Final
 
-from figwasp.cli.features import add_switches, chosen
+from figwasp.cli.features import chosen, switches
+from figwasp.cli.options import Argument, Command
 from figwasp.cli.streams import STREAM, binary_of, naming, print_text, read, shown
 from figwasp.features import ALL
 from figwasp.wasm.binary.decode import SECTIONS, decode
@@ -18,17 +18,15 @@ from figwasp.wasm.binary.leb128 import read_u32
 from figwasp.wasm.syntax.module import FUNC, KIND_NAMES, TAG, Export, Import, Module
 from figwasp.wasm.text.print.code import as_identifier, as_string
 
-__all__ = ["PARSER", "main"]
+__all__ = ["COMMAND", "main"]
 
-PARSER: Final = argparse.ArgumentParser(
-    prog="figwasp objdump",
-    usage="figwasp objdump [options] [FILE]",
-    description="Show what a module, binary or text, consists of: sections with offsets and sizes, imports, exports, "
+COMMAND: Final = Command(
+    "objdump",
+    "Show what a module, binary or text, consists of: sections with offsets and sizes, imports, exports, "
     "functions with the sizes of their bodies, totals. All proposals are on.",
-    allow_abbrev=False,
+    [Argument("FILE", "the module; - or none for standard input", least=0)],
+    {"options": switches(ALL)},
 )
-add_switches(PARSER, ALL)
-PARSER.add_argument("file", metavar="FILE", nargs="?", default=STREAM, help="the module; - or none for standard input")
 
 
 def main(words: list[str]) -> int:
@@ -37,11 +35,12 @@ def main(words: list[str]) -> int:
     Raises:
         Error: the module is malformed or cannot be read.
     """
-    options = PARSER.parse_args(words)
-    data = read(options.file)
-    with naming(options.file):
-        module = decode(binary_of(data), chosen(options))
-    return print_text(f"{line}\n" for line in _lines(shown(options.file), module))
+    given, rest = COMMAND.read(words)
+    name = rest[0] if rest else STREAM
+    data = read(name)
+    with naming(name):
+        module = decode(binary_of(data), chosen(given, ALL))
+    return print_text(f"{line}\n" for line in _lines(shown(name), module))
 
 
 def _lines(name: str, module: Module) -> Iterator[str]:

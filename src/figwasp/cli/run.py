@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from figwasp.cli.main import not_collecting
-from figwasp.cli.running.options import parse_run, parser
+from figwasp.cli.running.options import COMMAND, parse_run
 from figwasp.cli.streams import binary_of, naming, read
 from figwasp.runtime.code.ahead import BackgroundCompiler, possible
 from figwasp.runtime.platform.modes import choose_mode
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from figwasp.cli.running.options import RunOptions
     from figwasp.runtime.code.translate import Translator
 
-__all__ = ["main", "parser"]
+__all__ = ["COMMAND", "main"]
 
 
 def main(words: list[str]) -> int:

@@ -7,13 +7,13 @@ tables, globals and tags. An export that is no identifier is left out: what `get
 
 from __future__ import annotations
 
-import argparse
 import keyword
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from figwasp.cli.features import add_switches, chosen
+from figwasp.cli.features import chosen, switches
+from figwasp.cli.options import Argument, Command, Option
 from figwasp.cli.streams import STREAM, binary_of, naming, read, shown, write
 from figwasp.errors import printable
 from figwasp.features import DEFAULT
@@ -22,18 +22,20 @@ from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Module
 from figwasp.wasm.valid.module import validate
 
-__all__ = ["PARSER", "main"]
+__all__ = ["COMMAND", "main"]
 
-PARSER: Final = argparse.ArgumentParser(
-    prog="figwasp stubs",
-    usage="figwasp stubs [options] [FILE]",
-    description="Write the type hints of a module's exports, for type checkers of programs that import it by figwasp.importer: "
+COMMAND: Final = Command(
+    "stubs",
+    "Write the type hints of a module's exports, for type checkers of programs that import it by figwasp.importer: "
     "figwasp stubs plugin.wasm > plugin.pyi",
-    allow_abbrev=False,
+    [Argument("FILE", "the module; - or none for standard input", least=0)],
+    {
+        "options": [
+            Option(("-o", "--output"), "FILE", "where to write it (default: standard output)"),
+            *switches(DEFAULT),
+        ]
+    },
 )
-PARSER.add_argument("-o", "--output", metavar="FILE", default=STREAM, help="where to write it (default: standard output)")
-add_switches(PARSER, DEFAULT)
-PARSER.add_argument("file", metavar="FILE", nargs="?", default=STREAM, help="the module; - or none for standard input")
 
 _CLASSES: Final = {MEMORY: "Memory", TABLE: "Table", GLOBAL: "Global", TAG: "Tag"}
 _NUMBERS: Final = {I32: "int", I64: "int", F32: "float", F64: "float", V128: "bytes"}
@@ -47,12 +49,13 @@ def main(words: list[str]) -> int:
     Raises:
         Error: the module is not valid, or a file cannot be read or written.
     """
-    options = PARSER.parse_args(words)
-    data = read(options.file)
-    with naming(options.file):
-        module = decode(binary_of(data), chosen(options))
+    given, rest = COMMAND.read(words)
+    name = rest[0] if rest else STREAM
+    data = read(name)
+    with naming(name):
+        module = decode(binary_of(data), chosen(given, DEFAULT))
         validate(module)
-    return write(options.output, (f"{line}\n".encode() for line in _lines(shown(options.file), module)))
+    return write(given.get("--output", STREAM), (f"{line}\n".encode() for line in _lines(shown(name), module)))
 
 
 def _lines(name: str, module: Module) -> Iterator[str]:

@@ -6,39 +6,41 @@ proposal that has no support yet is counted on its own, under the name of the pr
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from collections.abc import Iterable
 from typing import Final
 
 from figwasp import errors
-from figwasp.cli.features import add_switches, chosen
+from figwasp.cli.features import chosen, switches
+from figwasp.cli.options import Argument, Command, Option
 from figwasp.cli.streams import print_text
 from figwasp.features import DEFAULT
 from figwasp.wast.modes import MODES, default_mode, new_engine
 from figwasp.wast.runner import run_script
 from figwasp.wast.table import Table
 
-__all__ = ["PARSER", "main"]
+__all__ = ["COMMAND", "main"]
 
-PARSER: Final = argparse.ArgumentParser(
-    prog="figwasp wast",
-    usage="figwasp wast [options] FILE ...",
-    description="Run scripts of the WebAssembly test suite and count which of their commands passed.",
-    epilog="The exit status is 1 when one failed. A folder stands for the scripts in it.",
-    allow_abbrev=False,
+COMMAND: Final = Command(
+    "wast",
+    "Run scripts of the WebAssembly test suite and count which of their commands passed.",
+    [Argument("FILE", "a script, or a folder of them", many=True)],
+    {
+        "options": [
+            Option(
+                ("--mode",),
+                "MODE",
+                f"machine code with guard pages or with checks, or the evaluator of the IR: {', '.join(MODES)} "
+                "(default: as the process runs)",
+                choices=tuple(MODES),
+            ),
+            Option(("-v", "--verbose"), "", "print each failure: what was expected, what was found"),
+            *switches(DEFAULT),
+        ]
+    },
+    "The exit status is 1 when one failed.",
 )
-PARSER.add_argument(
-    "--mode",
-    choices=MODES,
-    help="machine code with guard pages or with checks, or the evaluator of the IR (default: as the process runs)",
-)
-PARSER.add_argument(
-    "-v", "--verbose", action="store_true", help="print each failure: what was expected, what was found"
-)
-add_switches(PARSER, DEFAULT)
-PARSER.add_argument("files", metavar="FILE", nargs="+")
 
 
 def main(words: list[str]) -> int:
@@ -47,16 +49,16 @@ def main(words: list[str]) -> int:
     Raises:
         Error: a file cannot be read.
     """
-    options = PARSER.parse_args(words)
-    features = chosen(options)
-    names = [name for given in options.files for name in _scripts(given)]
+    given, rest = COMMAND.read(words)
+    features = chosen(given, DEFAULT)
+    names = [name for word in rest for name in _scripts(word)]
     table = Table(names)
     started = time.monotonic()
     if _print([table.head()]):
         return 1
     for name in names:
-        report = run_script(_read(name), new_engine(options.mode or default_mode(), features))
-        if _print([table.row(name, report), *(table.failures(name, report) if options.verbose else ())]):
+        report = run_script(_read(name), new_engine(given.get("--mode") or default_mode(), features))
+        if _print([table.row(name, report), *(table.failures(name, report) if "--verbose" in given else ())]):
             return 1  # nobody reads on
     ended = _print(["", *table.totals(), "", f"{time.monotonic() - started:.1f} seconds"])
     return 1 if table.failed else ended

@@ -5,30 +5,32 @@ In: the words after `wat2wasm`. Out: the exit status; the binary of a module in 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import Final
 
 from figwasp import errors
-from figwasp.cli.features import add_switches, chosen
+from figwasp.cli.features import chosen, switches
+from figwasp.cli.options import Argument, Command, Option
 from figwasp.cli.streams import STREAM, binary_of, naming, read, write
 from figwasp.features import DEFAULT
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.valid.module import validate
 
-__all__ = ["PARSER", "main"]
+__all__ = ["COMMAND", "main"]
 
-PARSER: Final = argparse.ArgumentParser(
-    prog="figwasp wat2wasm",
-    usage="figwasp wat2wasm [options] [FILE]",
-    description="Translate a module from the text format to the binary format. A binary is passed on as it is.",
-    epilog="The exit status is 1, and nothing is written, when the text is malformed or the module invalid.",
-    allow_abbrev=False,
+COMMAND: Final = Command(
+    "wat2wasm",
+    "Translate a module from the text format to the binary format. A binary is passed on as it is.",
+    [Argument("FILE", "the text; - or none for standard input", least=0)],
+    {
+        "options": [
+            Option(("-o", "--output"), "FILE", "where to write it (default: standard output)"),
+            Option(("--no-check",), "", "translate modules that are not valid as well"),
+            *switches(DEFAULT),
+        ]
+    },
+    "The exit status is 1, and nothing is written, when the text is malformed or the module invalid.",
 )
-PARSER.add_argument("-o", "--output", metavar="FILE", default=STREAM, help="where to write it (default: standard output)")
-PARSER.add_argument("--no-check", action="store_true", help="translate modules that are not valid as well")
-add_switches(PARSER, DEFAULT)
-PARSER.add_argument("file", metavar="FILE", nargs="?", default=STREAM, help="the text; - or none for standard input")
 
 
 def main(words: list[str]) -> int:
@@ -37,13 +39,15 @@ def main(words: list[str]) -> int:
     Raises:
         Error: the text is malformed, the module invalid, or a file cannot be read or written.
     """
-    options = PARSER.parse_args(words)
-    features = chosen(options)
-    data = read(options.file)
-    with naming(options.file):
+    given, rest = COMMAND.read(words)
+    name = rest[0] if rest else STREAM
+    output = given.get("--output", STREAM)
+    features = chosen(given, DEFAULT)
+    data = read(name)
+    with naming(name):
         binary = binary_of(data)
-        if not options.no_check:
+        if "--no-check" not in given:
             validate(decode(binary, features))
-    if options.output == STREAM and sys.stdout is not None and sys.stdout.isatty():
+    if output == STREAM and sys.stdout is not None and sys.stdout.isatty():
         raise errors.Error("the standard output is a terminal, which no binary should go to; name a file with -o")
-    return write(options.output, [binary])
+    return write(output, [binary])

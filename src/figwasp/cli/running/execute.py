@@ -20,7 +20,7 @@ from figwasp.api.func import Func
 from figwasp.api.linker import load
 from figwasp.api.module import KINDS, Module, listed
 from figwasp.cli.main import complain
-from figwasp.cli.running.options import RunOptions, usage_error
+from figwasp.cli.running.options import COMMAND, RunOptions
 from figwasp.cli.streams import STREAM, naming, shown, write_stdout
 from figwasp.wasi.calls.functions import MODULES
 from figwasp.wasi.directories.host import HostDirectory
@@ -163,7 +163,7 @@ class _Run:
         try:
             values = parse_arguments(self._options.args, func.type.params)
         except BadArgument as error:
-            usage_error(f"{self._options.invoke}: {error}")
+            COMMAND.error(f"{self._options.invoke}: {error}")
         return show_results(self._timed(func, *values), func.type.results)
 
     def _timed(self, func: Func, *args: int | float) -> Any:

@@ -2,24 +2,18 @@
 
 In: the words after `run`. Out: `RunOptions`. Options end at the program's name: everything after it belongs to the
 program, whatever it looks like.
-
-One table says what options there are. The words are read by it without argparse, which cannot be told where options end, and which
-would take a tenth of the time of a small program; that is made of the table where help is wanted, and for the shells' completion.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from typing import Final, NamedTuple
 
-from figwasp.cli.features import DISABLE, ENABLE, PROPOSAL, WrongValue, proposal, switch_help
+from figwasp.cli.features import chosen, switches
+from figwasp.cli.options import Argument, Command, Option, WrongValue
 from figwasp.features import DEFAULT, Features
 
-if TYPE_CHECKING:
-    import argparse
-
-__all__ = ["RunOptions", "parse_run", "parser", "usage_error"]
+__all__ = ["COMMAND", "RunOptions", "parse_run"]
 
 
 class RunOptions(NamedTuple):
@@ -124,157 +118,103 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 _BYTES: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
-class _Option(NamedTuple):
-    """An option.
-
-    Attributes:
-        name: as it is typed.
-        value: what the help calls its value; in brackets when that is attached by = or left out; "" for none.
-        read: makes the value of a word.
-        many: it may be repeated.
-        help: what it does.
-        choices: the words it can be, if it cannot be others.
-    """
-
-    name: str
-    value: str
-    read: Callable[[str], Any]
-    many: bool
-    help: str
-    choices: tuple[str, ...] | None = None
-
-
 _GROUPS: Final = {
     "what the program gets": [
-        _Option(
-            "--dir",
+        Option(
+            ("--dir",),
             "HOST[::GUEST][:ro]",
-            _directory,
-            True,
             "a directory, by its own name or another, to use, or with :ro only to read; may be repeated",
+            read=_directory,
+            many=True,
         ),
-        _Option(
-            "--env",
+        Option(
+            ("--env",),
             "NAME[=VALUE]",
-            _environment,
-            True,
             "a variable of its environment, as it is in this process's if without a value; may be repeated",
+            read=_environment,
+            many=True,
         ),
-        _Option(
-            "--env-inherit",
+        Option(
+            ("--env-inherit",),
             "[NAME]",
-            str,
-            True,
             "this process's whole environment, or as --env-inherit=NAME one variable; may be repeated",
+            many=True,
         ),
-        _Option("--argv0", "NAME", str, False, "the name it sees as its own (default: the file's)"),
-        _Option("--stdin", "FILE", str, False, "a file as its standard input"),
-        _Option("--listen", "HOST:PORT", _address, True, "a socket that listens there; may be repeated"),
+        Option(
+            ("--argv0",),
+            "NAME",
+            "the name it sees as its own (default: the file's)",
+        ),
+        Option(
+            ("--stdin",),
+            "FILE",
+            "a file as its standard input",
+        ),
+        Option(
+            ("--listen",),
+            "HOST:PORT",
+            "a socket that listens there; may be repeated",
+            read=_address,
+            many=True,
+        ),
     ],
     "limits": [
-        _Option(
-            "--timeout",
+        Option(
+            ("--timeout",),
             "SECONDS",
-            _seconds,
-            False,
             "end it after so many seconds, with exit status 124; 2m and 1h are times, too",
+            read=_seconds,
         ),
-        _Option(
-            "--max-memory",
+        Option(
+            ("--max-memory",),
             "BYTES",
-            _size,
-            False,
             "let it have so much memory at most; K, M and G stand for powers of 1024",
+            read=_size,
         ),
-        _Option("--fuel", "NUMBER", _count, False, "let it execute so much at most, about one for each instruction"),
+        Option(
+            ("--fuel",),
+            "NUMBER",
+            "let it execute so much at most, about one for each instruction",
+            read=_count,
+        ),
     ],
     "how it is run": [
-        _Option("--invoke", "FUNC", str, False, "call this export with the arguments and print its results"),
-        _Option(
-            "--unknown-imports",
+        Option(
+            ("--invoke",),
+            "FUNC",
+            "call this export with the arguments and print its results",
+        ),
+        Option(
+            ("--unknown-imports",),
             "trap",
-            str,
-            False,
             "let a function that nobody provides trap when it is called",
-            ("trap",),
+            choices=("trap",),
         ),
-        _Option(
-            "--trace",
+        Option(
+            ("--trace",),
             "GLOB",
-            str,
-            True,
-            "show calls of the functions with such names on standard error: 'fib', 'mem*', 'func[12]', of imported ones "
-            "'wasi_snapshot_preview1.*'; may be repeated",
+            "show calls of the functions with such names on standard error: 'fib', 'mem*', 'func[12]', of imported "
+            "ones 'wasi_snapshot_preview1.*'; may be repeated",
+            many=True,
         ),
-        _Option("--perf-map", "", str, False, "write /tmp/perf-PID.map, so that Linux perf names its functions"),
-        _Option(ENABLE, PROPOSAL, proposal, True, switch_help(ENABLE, DEFAULT)),
-        _Option(DISABLE, PROPOSAL, proposal, True, switch_help(DISABLE, DEFAULT)),
+        Option(
+            ("--perf-map",),
+            "",
+            "write /tmp/perf-PID.map, so that Linux perf names its functions",
+        ),
+        *switches(DEFAULT),
     ],
 }
-_OPTIONS: Final = {option.name: option for options in _GROUPS.values() for option in options}
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return what prints the help and wrong usage, and knows the options."""
-    import argparse
-
-    made = argparse.ArgumentParser(
-        prog="figwasp run",
-        usage="figwasp run [options] PROGRAM [args ...]",
-        description="Run a WASI program, binary or text. It sees nothing of this computer but its standard streams and what the "
-        "options give it. Everything after PROGRAM belongs to the program.",
-        epilog="The exit status is the program's; 1 when it cannot be loaded, 2 for a wrong command line, 124 when its time is up, "
-        "130 after Ctrl-C, 134 after a trap.",
-    )
-    made.add_argument("program", metavar="PROGRAM", help="the module; - for standard input")
-    for title, options in _GROUPS.items():
-        group = made.add_argument_group(title)
-        for option in options:
-            if option.value:
-                group.add_argument(option.name, metavar=option.value, choices=option.choices, help=option.help)
-            else:
-                group.add_argument(option.name, action="store_true", help=option.help)
-    return made
-
-
-def _read(words: list[str]) -> tuple[dict[str, Any], int]:
-    """Read options; return the values by the names of the options, lists for those that may be repeated, and where they end."""
-    found: dict[str, Any] = {option.name: [] for option in _OPTIONS.values() if option.many}
-    index = 0
-    while index < len(words):
-        word = words[index]
-        if not word.startswith("-") or word == "-":
-            break
-        index += 1
-        if word == "--":
-            break
-        if word in ("-h", "--help"):
-            parser().print_help()
-            raise SystemExit(0)
-        name, equals, text = word.partition("=")
-        option = _OPTIONS.get(name)
-        if option is None or (equals and not option.value):
-            usage_error(f"no option {word}")
-        if option.value and not equals and not option.value.startswith("["):
-            if index == len(words):
-                usage_error(f"argument {name}: expected one argument")
-            text = words[index]
-            index += 1
-        value = _value(option, text)
-        if option.many:
-            found[name].append(value)
-        else:
-            found[name] = value
-    return found, index
-
-
-def _value(option: _Option, text: str) -> Any:
-    if option.choices is not None and text not in option.choices:
-        usage_error(f"argument {option.name}: invalid choice: {text!r} (choose from {', '.join(option.choices)})")
-    try:
-        return option.read(text)
-    except WrongValue as error:
-        usage_error(f"argument {option.name}: {error}")
+COMMAND: Final = Command(
+    "run",
+    "Run a WASI program, binary or text. It sees nothing of this computer but its standard streams and what the options give it. "
+    "Everything after PROGRAM belongs to the program.",
+    [Argument("PROGRAM", "the module; - for standard input"), Argument("args", "", least=0, many=True)],
+    _GROUPS,
+    "The exit status is the program's; 1 when it cannot be loaded, 2 for a wrong command line, 124 when its time is up, "
+    "130 after Ctrl-C, 134 after a trap.",
+    ends=True,
+)
 
 
 def parse_run(words: list[str]) -> RunOptions:
@@ -283,12 +223,10 @@ def parse_run(words: list[str]) -> RunOptions:
     Raises:
         SystemExit: with status 0 after printing the help, with status 2 after printing what is wrong.
     """
-    read, index = _read(words)
-    if index == len(words):
-        usage_error("the following arguments are required: PROGRAM")
+    read, rest = COMMAND.read(words)
     return RunOptions(
-        program=words[index],
-        args=words[index + 1 :],
+        program=rest[0],
+        args=rest[1:],
         argv0=read.get("--argv0"),
         env={**_inherited(read["--env-inherit"]), **dict(read["--env"])},
         dirs=read["--dir"],
@@ -297,7 +235,7 @@ def parse_run(words: list[str]) -> RunOptions:
         timeout=read.get("--timeout"),
         max_memory=read.get("--max-memory"),
         fuel=read.get("--fuel"),
-        features=DEFAULT.including(*read[ENABLE]).excluding(*read[DISABLE]),
+        features=chosen(read, DEFAULT),
         invoke=read.get("--invoke"),
         trap_unknown=read.get("--unknown-imports") == "trap",
         trace=read["--trace"],
@@ -310,8 +248,3 @@ def _inherited(names: list[str]) -> dict[str, str]:
     if "" in names:
         return dict(os.environ)
     return {name: os.environ[name] for name in names if name in os.environ}
-
-
-def usage_error(message: str) -> NoReturn:
-    """Print how `figwasp run` is used and what is wrong, and end the process with status 2."""
-    parser().error(message)
