@@ -1,15 +1,17 @@
-"""What every test shares: where the test data lies, checks that are on, and hypothesis without deadlines."""
+"""What every test shares: the test data, checks that are on, and hypothesis without deadlines."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-from tests.environment import SHARED
+from tests.environment import PINNED, SHARED, WHOLE, WHOLE_DATA
 
 os.environ.setdefault("FIGWASP_CHECK", "1")  # verify the IR after every pass, and every register allocation
 
@@ -24,7 +26,37 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Give the folder of test data: FIGWASP_SHARED, or `shared` beside the checkout."""
-    if not SHARED.is_dir():
-        pytest.skip(f"no test data at {SHARED} (set FIGWASP_SHARED to its folder)")
-    return SHARED.resolve()
+    """Give the folder of test data, or of its pinned part: a test that reads what that has not is skipped."""
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def whole(shared: Path) -> Path:
+    """Give the folder of test data to a test that needs all of it."""
+    if not WHOLE:
+        pytest.skip(f"no whole test data at {WHOLE_DATA} (set FIGWASP_SHARED to its folder)")
+    return shared
+
+
+@contextmanager
+def _skipped_beyond_the_pinned_part() -> Iterator[None]:
+    """Skip where a file is not found that only the whole test data has. With that at hand nothing is forgiven."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        path = Path(os.fsdecode(error.filename or ""))
+        if WHOLE or not path.is_relative_to(PINNED):
+            raise
+        pytest.skip(f"{path.relative_to(PINNED)} is not in the pinned part of the test data (set FIGWASP_SHARED to the whole)")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    with _skipped_beyond_the_pinned_part():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Generator[None, object, object]:
+    with _skipped_beyond_the_pinned_part():
+        return (yield)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 import figwasp
 
-ROOT = Path(__file__).resolve().parents[1]
-SHARED = Path(os.environ.get("FIGWASP_SHARED") or ROOT.parent / "shared")
+ROOT: Final = Path(__file__).resolve().parents[1]
+WHOLE_DATA: Final = Path(os.environ.get("FIGWASP_SHARED") or ROOT.parent / "shared").resolve()
 """The folder of test data, if there is one."""
+PINNED: Final = ROOT / "tests" / "data"
+"""The part of it that every clone has."""
+WHOLE: Final = WHOLE_DATA.is_dir()
+SHARED: Final = WHOLE_DATA if WHOLE else PINNED
+HANG_GUARD: Final = 1200
+"""Seconds after which a process or a thread is taken to hang. A guard that stands far above what a loaded machine takes, not a measure of speed."""
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ import pytest
 
 import figwasp
 from tests.runtime.support import load
+from tests.tools import package
 
 PAGE = 65536
 
@@ -98,7 +99,7 @@ def test_writing_a_part_of_itself(memory: figwasp.Memory) -> None:
 
 def test_arrays() -> None:
     """as_array gives NumPy arrays without a copy, also from a part; they stay valid when the memory grows and when nothing else is left."""
-    numpy = pytest.importorskip("numpy")
+    numpy = package("numpy")
     memory = figwasp.Memory(1, 10)
     ints = memory.as_array("<i4", 8, 4)
     assert ints.shape == (4,) and ints.dtype == numpy.int32
@@ -121,7 +122,7 @@ def test_arrays() -> None:
 
 
 def test_arrays_that_do_not_fit() -> None:
-    pytest.importorskip("numpy")
+    package("numpy")
     memory = figwasp.Memory(1)
     for offset, count in ((-1, 1), (PAGE - 3, 1), (0, PAGE // 4 + 1), (0, -1), (PAGE + 1, None), (2**70, None), (0, 2**70)):
         with pytest.raises(IndexError, match="do not lie in a memory"):
@@ -139,7 +140,7 @@ def test_arrays_without_numpy(memory: figwasp.Memory, monkeypatch: pytest.Monkey
 
 
 def test_what_wasm_writes_is_seen_in_an_array() -> None:
-    numpy = pytest.importorskip("numpy")
+    numpy = package("numpy")
     instance = load(
         """(module (memory (export "memory") 1) (func (export "double") (param $at i32) (param $n i32)
         (loop $l (f64.store (local.get $at) (f64.mul (f64.const 2) (f64.load (local.get $at)))) (local.set $at (i32.add (local.get $at) (i32.const 8)))

@@ -7,10 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.environment import environment
-
-HANG_GUARD = 300
-"""Seconds after which a run is taken to hang. A guard, not a measure of speed."""
+from tests.environment import HANG_GUARD, environment
 
 
 def figwasp_command(*words: str) -> list[str]:

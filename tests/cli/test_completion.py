@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from figwasp.cli.completion import SHELLS
 from figwasp.cli.main import COMMANDS
 from tests.cli.commands import outcome
+from tests.tools import tool
 
 COMPLETE = """
 source "$1"; shift
@@ -55,9 +55,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_bash(script: Path, words: str, offered: str) -> None:
     """Words as bash takes them apart, at spaces, = and :."""
-    bash = shutil.which("bash")
-    if bash is None:
-        pytest.skip("no bash")
+    bash = tool("bash")
     done = subprocess.run(
         [bash, "--norc", "-c", COMPLETE, "bash", str(script), "figwasp", *words.split(" ")], capture_output=True, text=True, check=True
     )
@@ -65,9 +63,7 @@ def test_bash(script: Path, words: str, offered: str) -> None:
 
 
 def test_bash_offers_folders(script: Path, tmp_path: Path) -> None:
-    bash = shutil.which("bash")
-    if bash is None:
-        pytest.skip("no bash")
+    bash = tool("bash")
     (tmp_path / "folder of mine").mkdir()
     (tmp_path / "file").touch()
     for option, offered in (("--dir", ["folder of mine"]), ("--stdin", ["file", "folder of mine"])):
@@ -94,10 +90,7 @@ def test_every_option_is_in_it(shell: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_shell_can_read_it(shell: str) -> None:
-    program = shutil.which(shell)
-    if program is None:
-        pytest.skip(f"no {shell}")
-    done = subprocess.run([program, "-n"], input=outcome("completion", shell)[1], capture_output=True, check=False)
+    done = subprocess.run([tool(shell), "-n"], input=outcome("completion", shell)[1], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
@@ -126,9 +119,7 @@ _figwasp
 
 def test_zsh_knows_both_forms_of_an_option(tmp_path: Path) -> None:
     """`--enable NAME` and `--enable=NAME`; after the program there are no options."""
-    zsh = shutil.which("zsh")
-    if zsh is None:
-        pytest.skip("no zsh")
+    zsh = tool("zsh")
     (tmp_path / "script").write_bytes(outcome("completion", "zsh")[1])
     done = subprocess.run([zsh, "-f", "-c", IN_ZSH, "zsh", str(tmp_path / "script")], capture_output=True, text=True, check=True, cwd=tmp_path)
     given = done.stdout.splitlines()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.process import HANG_GUARD, figwasp_command, run_figwasp
-from tests.environment import environment
+from tests.cli.process import figwasp_command, run_figwasp
+from tests.environment import HANG_GUARD, environment
 
 STARTS = '(module (memory (export "memory") 1) (func (export "_start") %s) %s)'
 

@@ -98,7 +98,7 @@ def test_the_empty_module() -> None:
 
 
 def test_sizes_add_up(shared: Path) -> None:
-    path = shared / "programs" / "modules" / "smallpt-ex-mv.wasm"
+    path = (shared / "programs" / "modules" / "smallpt-ex-mv.wasm").resolve(strict=True)
     status, out, _ = outcome("objdump", path)
     assert status == 0
     lines = out.decode().splitlines()

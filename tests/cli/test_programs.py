@@ -13,7 +13,8 @@ import pytest
 
 import figwasp
 from figwasp.features import PROPOSALS
-from tests.cli.process import HANG_GUARD, run_figwasp
+from tests.cli.process import run_figwasp
+from tests.environment import HANG_GUARD
 
 PROGRAMS = [
     "quickjs-eval", "quickjs-script", "mandel", "mandel_dd", "smallpt-ex", "smallpt-ex-mv", "mal", "hello-wasi-rs", "brotli",
@@ -34,9 +35,9 @@ TALKATIVE = {"mandel", "mandel_dd", "smallpt-ex", "smallpt-ex-mv", "c-ray"}
 """Programs that write to stderr how long they take."""
 
 
-def test_every_program_is_run(shared: Path) -> None:
+def test_every_program_is_run(whole: Path) -> None:
     """None is left out but for want of a proposal."""
-    assert sorted([*PROGRAMS, *LACKING]) == sorted(path.parent.name for path in shared.glob("programs/*/case.json"))
+    assert sorted([*PROGRAMS, *LACKING]) == sorted(path.parent.name for path in whole.glob("programs/*/case.json"))
     assert not [name for name, proposal in LACKING.items() if PROPOSALS[proposal][1]], "runs by now"
 
 

@@ -19,8 +19,8 @@ import pytest
 
 import figwasp
 from figwasp.cli.running import progress
-from tests.cli.process import HANG_GUARD, figwasp_command, run_figwasp
-from tests.environment import environment
+from tests.cli.process import figwasp_command, run_figwasp
+from tests.environment import HANG_GUARD, environment
 from tests.wasi.test_run import ECHO, HELLO, LOOP, WORLD, hello
 
 BADF = 8

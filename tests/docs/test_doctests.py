@@ -12,6 +12,7 @@ import pytest
 
 import figwasp
 from tests.environment import ROOT
+from tests.tools import package
 
 SOURCES = ROOT / "src"
 MODULES = sorted(
@@ -46,7 +47,7 @@ def test_docstrings(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 def test_pages(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every example of a page runs, in order, in one namespace and an empty directory."""
     if ".as_array(" in (text := (ROOT / "docs" / name).read_text(encoding="utf-8")):
-        pytest.importorskip("numpy")
+        package("numpy")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     text = FENCE.sub("", text)

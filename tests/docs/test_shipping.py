@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.environment import ROOT, environment
+from tests.tools import package
 from tests.wasi.test_run import WORLD
 
 PAGE = ROOT / "docs/shipping.md"
@@ -63,7 +64,7 @@ def test_the_entry_point(project: Path, tmp_path: Path, zipped: bool) -> None:
 
 def test_the_package_has_the_program_in_it(project: Path, tmp_path: Path) -> None:
     """What setuptools makes of pyproject.toml carries the program and the command."""
-    pytest.importorskip("setuptools", minversion="64", reason="no setuptools that reads pyproject.toml")
+    package("setuptools", "64")  # reads pyproject.toml since
     setup = [sys.executable, "-c", "import setuptools; setuptools.setup()", "--quiet", "egg_info", "-e", str(tmp_path)]
     done = subprocess.run([*setup, "build", "-b", str(tmp_path)], capture_output=True, text=True, cwd=project, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

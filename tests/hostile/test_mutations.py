@@ -11,7 +11,7 @@ FIRST = 1_000_000
 COUNT = 500
 
 
-def test_damaged_modules_do_no_damage(shared: Path) -> None:
+def test_damaged_modules_do_no_damage(whole: Path) -> None:
     watch = Watch("mutations", verify=False)
     watch.run(FIRST, COUNT)
     assert not watch.bad, "\n".join(f"case {number}: {what}" for number, what in watch.bad)
@@ -20,5 +20,5 @@ def test_damaged_modules_do_no_damage(shared: Path) -> None:
     assert min(watch.counts[word] for word in ("Malformed", "Invalid", "ran")) > COUNT // 20, watch.counts
 
 
-def test_a_number_gives_the_same_damage_every_time(shared: Path) -> None:
+def test_a_number_gives_the_same_damage_every_time(whole: Path) -> None:
     assert [mutant(number) for number in range(20)] == [mutant(number) for number in range(20)]

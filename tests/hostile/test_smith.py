@@ -108,11 +108,11 @@ def _check_missing(data: bytes, profile: str, feature: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["guard", "checked"])
-def test_outcomes(shared: Path, mode: str) -> None:
+def test_outcomes(whole: Path, mode: str) -> None:
     wrong: list[str] = []
     done: Counter[str] = Counter()
     missing: Counter[str] = Counter()
-    paths = sorted((shared / "fuzz/smith-visible").glob("*.wasm"))
+    paths = sorted((whole / "fuzz/smith-visible").glob("*.wasm"))
     for path in paths if os.environ.get("FIGWASP_SMITH") == "all" else paths[mode == "checked" :: 2]:
         record = json.loads(path.with_suffix(".json").read_text())
         profile = record["profile"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from figwasp.ir.fold import FOLD, UNDEFINED
 from figwasp.wasm.syntax.opcodes import ROWS
 from figwasp.wasm.text.parse.module import wat
 from tests.ir import numeric_model as model
+from tests.tools import package
 
 _RANDOM = random.Random(20)
 
@@ -126,7 +126,7 @@ def _text(op: int, name: str) -> str:
 
 
 def test_agrees_with_wasmtime() -> None:
-    wasmtime: Any = pytest.importorskip("wasmtime")
+    wasmtime = package("wasmtime")
     names = {ops.BY_NAME[row.ir]: row.name for row in ROWS if row.ir in ops.BY_NAME}
     tested = [op for op in COMPUTED if op in names]
     assert len(tested) > 130

@@ -12,10 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import figwasp
-from tests.environment import environment
-
-HANG_GUARD = 1200
-"""Seconds after which a script is taken to hang. A guard, not a measure of speed."""
+from tests.environment import HANG_GUARD, environment
 
 
 def load(text: str, imports: Mapping[str, Any] | None = None) -> figwasp.Instance:

@@ -74,8 +74,8 @@ def run(path: Path, case: dict[str, Any], dirs: dict[str, Directory]) -> tuple[o
         return 0, wasi.stdout, wasi.stderr
 
 
-def test_there_are_all(shared: Path) -> None:
-    found = [path.parent.name for path in programs(shared)]
+def test_there_are_all(whole: Path) -> None:
+    found = [path.parent.name for path in programs(whole)]
     assert {language: found.count(language) for language in set(found)} == PROGRAMS
 
 
@@ -88,10 +88,10 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kind", ["host", "memory", "overlay"])
 @pytest.mark.parametrize("language", sorted(PROGRAMS))
-def test_suite(shared: Path, tmp_path: Path, language: str, kind: str) -> None:
+def test_suite(whole: Path, tmp_path: Path, language: str, kind: str) -> None:
     """Every program of a language exits and prints as its manifest says."""
     failed = {}
-    for path in programs(shared):
+    for path in programs(whole):
         if path.parent.name != language:
             continue
         manifest = path.with_suffix(".json")

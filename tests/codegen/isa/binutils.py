@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from figwasp.codegen.isa.rows import CONDITION, FIXED, IMMEDIATE, MEMORY, RD, RELATIVE, RN, Operand, Row
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64.registers import CC_NAMES, NAMES8, NAMES16, NAMES32, NAMES64
 from figwasp.codegen.mach import NONE, MInst
 from figwasp.ir.types import FLOAT, INT
+from tests.tools import tool
 
 NAMES = {8: NAMES8, 16: NAMES16, 32: NAMES32, 64: NAMES64}
 SIZES = {0: "", 8: "BYTE PTR ", 16: "WORD PTR ", 32: "DWORD PTR ", 64: "QWORD PTR ", 128: "XMMWORD PTR "}
@@ -142,10 +140,9 @@ def shorter_elsewhere(row: Row, inst: MInst) -> bool:
 
 
 def need_binutils() -> None:
-    """Skip where binutils is missing."""
-    for tool in ("as", "objdump", "objcopy"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"GNU binutils is not installed: no `{tool}`")
+    """Ask for GNU binutils."""
+    for name in ("as", "objdump", "objcopy"):
+        tool(name)
 
 
 def assemble(lines: list[str], folder: Path) -> list[bytes]:

@@ -25,6 +25,7 @@ import figwasp
 from figwasp.wasm.debug import demangle
 from tests.environment import ROOT, environment
 from tests.runtime.support import check_script, host, load, run_script
+from tests.tools import package
 from tests.wasm.debug.dwarf_maker import with_lines
 
 DOC = ROOT / "docs" / "traps.md"
@@ -502,7 +503,7 @@ def named(name: str) -> figwasp.Trap:
 @pytest.mark.parametrize("name", NAMES)
 def test_demangled_with_the_extra(name: str) -> None:
     """`name` stays what the module has; text is for people."""
-    pytest.importorskip("demangle")
+    package("demangle")
     trap = named(name)
     assert (trap.frames[0].name, trap.frames[0].label) == (name, NAMES[name])
     assert NAMES[name] in str(trap.frames[0]) and shown(trap)[-1] == NAMES[name]

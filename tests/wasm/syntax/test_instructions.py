@@ -95,9 +95,9 @@ def test_the_document_is_the_table() -> None:
 
 
 @pytest.fixture(scope="module")
-def scripts(shared: Path) -> str:
+def scripts(whole: Path) -> str:
     """Give all scripts of the suite without their comments; what stands in strings may be a module."""
-    texts = [path.read_text(encoding="utf-8", errors="replace") for path in sorted((shared / "spec").rglob("*.wast"))]
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in sorted((whole / "spec").rglob("*.wast"))]
     return re.sub(r";;.*|\(;(?:.|\n)*?;\)", "", "\n".join(texts))
 
 

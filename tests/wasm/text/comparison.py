@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from figwasp.wasm.syntax.types import CONCRETE, EMPTY, INDEX_SHIFT, FuncType, Gl
 from figwasp.wasm.text.cursor import Cursor
 from figwasp.wasm.text.lexer import Tokens, tokenize
 from figwasp.wast.script import Command
+from tests.tools import tool
 
 SCALAR_SCRIPTS = """
     address align block br br_if call call_indirect comments const conversions data elem endianness exports f32 f64_cmp
@@ -60,20 +59,13 @@ def with_modules(commands: list[Command]) -> Iterator[Command]:
         yield from with_modules(command.commands)
 
 
-def tool(name: str) -> str | None:
-    """Return the path of a program on the path or beside the Python interpreter."""
-    return shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
-
-
 def peer_modules(source: Path, folder: Path) -> list[bytes | None]:
     """Return the binaries of the modules of a script in order, as wasm-tools makes them; None for one that it did not make.
 
     Returns nothing at all where wasm-tools does not read the script.
     """
-    wasm_tools = tool("wasm-tools")
-    assert wasm_tools is not None
     index = folder / "index.json"
-    command = [wasm_tools, "json-from-wast", str(source), "-o", str(index), "--wasm-dir", str(folder)]
+    command = [tool("wasm-tools"), "json-from-wast", str(source), "-o", str(index), "--wasm-dir", str(folder)]
     if subprocess.run(command, check=False, capture_output=True).returncode:
         return []
     return [

@@ -11,7 +11,7 @@ from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.types import I64, FuncType, concrete
 from figwasp.wasm.text.parse.module import parse, wat
 from figwasp.wast.script import parse_script
-from tests.wasm.text.comparison import canonical_bytes, peer_modules, tool, without_names
+from tests.wasm.text.comparison import canonical_bytes, peer_modules, without_names
 
 AROUND = """
     (type $f (func (param i32) (result i32))) (type $s (struct (field $x i8) (field $y (mut i32)))) (type $a (array (mut i8)))
@@ -310,8 +310,6 @@ GRAMMAR = Path(__file__).parent / "texts" / "grammar.wast"
 def test_whole_grammar_as_wasm_tools_reads_it(tmp_path: Path) -> None:
     commands = parse_script(GRAMMAR.read_bytes())
     binaries = [command.source.encode() for command in commands if command.source is not None]
-    if tool("wasm-tools") is None:
-        pytest.skip("no wasm-tools on the path")
     expected = peer_modules(GRAMMAR, tmp_path)
     assert len(expected) == len(binaries) > 30
     for command, ours, theirs in zip(commands, binaries, expected, strict=True):

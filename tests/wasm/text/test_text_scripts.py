@@ -17,7 +17,9 @@ from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.text.print.module import show
 from figwasp.wasm.valid.module import validate
 from figwasp.wast.script import Command, parse_script
-from tests.wasm.text.comparison import canonical_bytes, peer_modules, scripts, tool, with_modules
+from tests.environment import WHOLE
+from tests.tools import tool
+from tests.wasm.text.comparison import canonical_bytes, peer_modules, scripts, with_modules
 
 PARTS = 4
 """Into how many tests the scripts are split."""
@@ -65,7 +67,7 @@ def test_every_module_is_read(shared: Path, part: int) -> None:
             except Error as error:
                 pytest.fail(f"{name}:{command.line}: {error}")
             read += 1
-    assert read > 1000
+    assert read > (1000 if WHOLE else 50)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -84,13 +86,12 @@ def test_malformed_text_is_refused(shared: Path, part: int) -> None:
                 message = str(caught.value).split("\n")[0].split(": ", 1)[1]
                 assert message.startswith(command.text), f"{name}:{command.line}"
             refused += 1
-    assert refused > 100
+    assert refused > (100 if WHOLE else 0)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_same_module_as_wasm_tools(shared: Path, part: int, tmp_path: Path) -> None:
-    if tool("wasm-tools") is None:
-        pytest.skip("no wasm-tools on the path")
+    tool("wasm-tools")
     compared = 0
     for name in scripts(shared)[part::PARTS][::SAMPLE]:
         folder = tmp_path / name.replace("/", "-")
@@ -107,7 +108,7 @@ def test_same_module_as_wasm_tools(shared: Path, part: int, tmp_path: Path) -> N
                 differing = {part: (ours[part], theirs[part]) for part in ours if ours[part] != theirs[part]}
                 assert not differing, f"{name}:{command.line}"
                 compared += 1
-    assert compared > 100
+    assert compared > (100 if WHOLE else 5)
 
 
 def test_a_script_may_be_the_fields_of_one_module(shared: Path) -> None:
