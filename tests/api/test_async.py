@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import figwasp
+from tests.environment import HANG_GUARD
 
 TEXT = """
 (module $calls
@@ -350,13 +351,13 @@ def test_another_thread_finds_the_store_busy() -> None:
 
     def wait(number: int) -> int:
         entered.set()
-        assert leave.wait(60)
+        assert leave.wait(HANG_GUARD)
         return number
 
     instance = make(plain=wait)
     thread = threading.Thread(target=lambda: asyncio.run(instance.acall.through_python(1)))
     thread.start()
-    assert entered.wait(60)
+    assert entered.wait(HANG_GUARD)
     with pytest.raises(figwasp.Busy):
         instance.plain_add(1, 2)
     call = instance.acall.sum(1)
@@ -409,7 +410,7 @@ def test_a_timeout_while_computing_and_while_waiting() -> None:
     assert caught.value.frames
     with pytest.raises(figwasp.Timeout):
         asyncio.run(instance.acall.sum(2, timeout=0.05))
-    assert asyncio.run(instance.acall.sum(1, timeout=60)) == 6
+    assert asyncio.run(instance.acall.sum(1, timeout=HANG_GUARD)) == 6
     with pytest.raises(TypeError, match="no keyword argument 'seconds'"):
         asyncio.run(instance.acall.sum(1, seconds=2))  # type: ignore[call-arg]
 

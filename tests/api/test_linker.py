@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import figwasp
+from tests.environment import HANG_GUARD
 from tests.runtime.support import load, settle
 
 CALL = '(module (import "env" "f" (func $f (param i32) (result i32))) (func (export "g") (param i32) (result i32) (call $f (local.get 0))))'
@@ -368,14 +369,14 @@ def test_linking_with_a_store_that_another_thread_runs_in_is_busy() -> None:
 
     def wait(x: int) -> int:
         inside.set()
-        leave.wait(30)
+        leave.wait(HANG_GUARD)
         return x
 
     running = load(CALL, {"env": {"f": wait}})
     thread = threading.Thread(target=running.g, args=(1,))
     thread.start()
     try:
-        assert inside.wait(30)
+        assert inside.wait(HANG_GUARD)
         with pytest.raises(figwasp.Busy):
             load(CALL, {"env": {"f": running.g}})
     finally:

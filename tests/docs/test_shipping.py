@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.environment import ROOT, environment
+from tests.environment import HANG_GUARD, ROOT, environment
 from tests.tools import package
 from tests.wasi.test_run import WORLD
 
@@ -66,7 +66,7 @@ def test_the_package_has_the_program_in_it(project: Path, tmp_path: Path) -> Non
     """What setuptools makes of pyproject.toml carries the program and the command."""
     package("setuptools", "64")  # reads pyproject.toml since
     setup = [sys.executable, "-c", "import setuptools; setuptools.setup()", "--quiet", "egg_info", "-e", str(tmp_path)]
-    done = subprocess.run([*setup, "build", "-b", str(tmp_path)], capture_output=True, text=True, cwd=project, check=False, timeout=120)
+    done = subprocess.run([*setup, "build", "-b", str(tmp_path)], capture_output=True, text=True, cwd=project, check=False, timeout=HANG_GUARD)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "lib/greet").iterdir()) == ["__init__.py", "greet.wasm"]
     assert "greet = greet:main" in (tmp_path / "greet.egg-info/entry_points.txt").read_text()

@@ -30,14 +30,16 @@ from figwasp.wasm.syntax.types import (
     is_ref,
     type_name,
 )
+from tests.environment import HANG_GUARD
 from tests.hostile.mutations import mutant
 from tests.property.modules import argument
 from tests.property.outcomes import to_python
+from tests.speed import turns
 
 PATIENCE: Final = 0.15
 """Seconds after which a call is interrupted."""
-SLOW: Final = 20
-"""Seconds that a module may take altogether: a guard, not a measure of speed."""
+TURNS: Final = 1000
+"""What a module may take of processor time, in million turns of an empty loop: a guard, not a measure of speed."""
 GROWTH: Final = 1 << 30
 """Bytes by which the process may grow for one module. A guest may fill what memory it gets; loading must not."""
 _MAX_CALLS: Final = 8
@@ -157,7 +159,7 @@ def run(data: bytes, number: int) -> str:
     """
     random = Random(number)
     try:
-        with interrupt(SLOW):
+        with interrupt(HANG_GUARD):
             module = load(data, ALL, lazy=random.random() < 0.3)
     except KeyboardInterrupt:
         return "bad: loading takes too long"
@@ -180,11 +182,11 @@ def run(data: bytes, number: int) -> str:
 def bounded(run: Callable[[], str]) -> str:
     """Return what a run answers, or after "bad: " how much time or memory it took if that was too much."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
+    start = time.process_time()
     answer = run()
-    took = time.perf_counter() - start
+    took = time.process_time() - start
     grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-    if took > SLOW:
+    if took > 1 and turns(took) > TURNS:
         return f"bad: {took:.1f} seconds ({answer})"
     return f"bad: {grown >> 20} MiB ({answer})" if grown > GROWTH else answer
 

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from tests.environment import ROOT, environment
+from tests.environment import HANG_GUARD, ROOT, environment
 
 KINDS: Final = {
     "modules": "tests.property.differential",
@@ -30,7 +30,7 @@ KINDS: Final = {
 """Kind of case -> the module whose `run_case` takes a number and answers in a word, or says after "bad: " what is wrong."""
 
 BATCH: Final = 250
-HANG: Final = 120
+HANG = HANG_GUARD
 BAD: Final = "bad: "
 MEMORY: Final = 3 << 30
 """Bytes that a worker may have writable: a guest that wants all memory is to be refused by the system, not to fill the machine."""

@@ -17,12 +17,12 @@ from types import FrameType
 from typing import Any
 
 import figwasp
+from tests.environment import HANG_GUARD
 from tests.interrupts.lines import ALL, SEED, SRC
 
 DOCUMENTED = (figwasp.Busy, figwasp.LimitExceeded, figwasp.Closed, figwasp.Interrupted)  # by closing
 """How an operation may end that another thread came between."""
 _WAIT = 0.3  # seconds after which one thread is taken to wait for the other
-_HANG = 60.0
 _PURE = tuple(f"{SRC}/{folder}/" for folder in ("ir", "codegen", "wasm"))
 _SHARED = (f"{SRC}/wasm/valid/subtyping.py",)
 """Compiler, decoder and validator work on objects of their own, but for the table of types: of their lines a few are tried."""
@@ -118,7 +118,7 @@ def wait(thread: threading.Thread) -> None:
 
     A thread with a trace function waits for them: CPython 3.11 does not let it enter a function as long as there are any.
     """
-    end = time.monotonic() + _HANG
+    end = time.monotonic() + HANG_GUARD
     while thread.is_alive():
         thread.join(0.001)
         if time.monotonic() > end:

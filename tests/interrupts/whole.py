@@ -17,6 +17,7 @@ from figwasp.runtime.objects import closing, suspend, table
 from figwasp.runtime.platform import linear, linux
 from figwasp.runtime.store import listened
 from figwasp.runtime.trap import deadline
+from tests.environment import HANG_GUARD
 
 
 class Kept:
@@ -113,7 +114,7 @@ def _locks_are_free() -> None:
 
     def take() -> None:
         for lock in (closing._closing, TYPES._lock, start._lock, start.native_runtime().types._lock):
-            taken.append(lock.acquire(timeout=1))
+            taken.append(lock.acquire(timeout=HANG_GUARD))
             lock.release()
 
     thread = threading.Thread(target=take)

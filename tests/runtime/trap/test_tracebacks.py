@@ -23,7 +23,7 @@ import pytest
 
 import figwasp
 from figwasp.wasm.debug import demangle
-from tests.environment import ROOT, environment
+from tests.environment import HANG_GUARD, ROOT, environment
 from tests.runtime.support import check_script, host, load, run_script
 from tests.tools import package
 from tests.wasm.debug.dwarf_maker import with_lines
@@ -578,7 +578,7 @@ def test_command_line_prints_frames_with_lines() -> None:
     words = ["-m", "figwasp", "run", "--unknown-imports=trap", "--invoke", "outer", str(plugin)]
     results = [
         subprocess.run([sys.executable, *words, number], capture_output=True, text=True, env=environment(),
-                       check=False, timeout=100)
+                       check=False, timeout=HANG_GUARD)
         for number in ("0", "7")
     ]  # fmt: skip
     assert [done.returncode for done in results] == [134, 134]
