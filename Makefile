@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 DIST ?= dist
 BIN = $(VENV)/bin
+# Processes that test: one for each processor, and two at least. `make test WORKERS=0` tests in one.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$n || echo 2)
 
 .PHONY: help demo test interrupts mutants lint types bench wheel clean
 
@@ -40,7 +42,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/figwasp run --dir . demo/words.wasm LICENSE
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
 interrupts: $(VENV)/.installed-dev
 	FIGWASP_INTERRUPTS=all $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/interrupts

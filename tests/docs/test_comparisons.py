@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.environment import ROOT, environment
+from tests.environment import HANG_GUARD, ROOT, environment
 from tests.tools import package
 
 FOLDER = ROOT / "docs" / "compare"
@@ -36,7 +36,7 @@ The shortest programs for six tasks. Both are run by the tests and print the sam
 def run(path: Path) -> str:
     """Run a program; return what it prints."""
     utf_8 = environment(PYTHONIOENCODING="utf-8")
-    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, encoding="utf-8", env=utf_8, timeout=300)
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, encoding="utf-8", env=utf_8, timeout=HANG_GUARD)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

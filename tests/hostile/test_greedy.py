@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.hostile.greedy import TABLE
 from tests.hostile.workers import Watch
 
 
-def test_outcomes() -> None:
+@pytest.mark.parametrize("number", range(len(TABLE)), ids=lambda number: TABLE[number][0])
+def test_outcomes(number: int) -> None:
     watch = Watch("greedy", verify=False)
-    watch.run(0, len(TABLE))
-    assert not watch.bad, "\n".join(f"row {number}: {what}" for number, what in watch.bad)
-    assert watch.counts == {word: sum(row[2] == word for row in TABLE) for word in ("ran", "LimitExceeded")}
+    watch.run(number, 1)
+    assert not watch.bad, watch.bad[0][1]
+    assert watch.counts == {TABLE[number][2]: 1}
+
+
+def test_both_outcomes_occur() -> None:
+    assert {row[2] for row in TABLE} == {"ran", "LimitExceeded"}

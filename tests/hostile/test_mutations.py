@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.hostile.mutations import mutant
 from tests.hostile.workers import Watch
 
 FIRST = 1_000_000
-COUNT = 500
+PARTS = 5
+COUNT = 100
+"""Cases of a part."""
 
 
-def test_damaged_modules_do_no_damage(whole: Path) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_damaged_modules_do_no_damage(whole: Path, part: int) -> None:
     watch = Watch("mutations", verify=False)
-    watch.run(FIRST, COUNT)
+    watch.run(FIRST + part * COUNT, COUNT)
     assert not watch.bad, "\n".join(f"case {number}: {what}" for number, what in watch.bad)
     assert sum(watch.counts.values()) == COUNT
     # The damage is of all degrees: not a module, no valid one, one that runs.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.environment import HANG_GUARD, ROOT
+from tests.environment import HANG_GUARD, ROOT, environment
 
 ROUNDS = 1000
 FLAT = 200
@@ -15,6 +15,6 @@ FLAT = 200
 def test_ways_of_using_figwasp_leave_nothing() -> None:
     """A thousand rounds of loading, linking, calling, failing and dropping leave the resident size where it was."""
     command = [sys.executable, str(ROOT / "bench/leaks.py"), "--rounds", str(ROUNDS), "--flat", str(FLAT)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG_GUARD, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=HANG_GUARD, check=False)
     assert done.returncode == 0 and "LEAK" not in done.stdout, done.stdout + done.stderr
     assert done.stdout.count("grown by") == 7

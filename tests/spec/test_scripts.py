@@ -14,6 +14,7 @@ from figwasp.wasm.valid.module import validate
 from figwasp.wast.modes import MODES, new_engine
 from figwasp.wast.runner import Report, run_script
 from figwasp.wast.script import parse_script
+from tests.environment import SHARED
 
 WAITING: Final = {
     "core": "exceptions function-references gc memory64 tail-calls simd",
@@ -53,17 +54,32 @@ def features_of(folder: str) -> Features:
     return DEFAULT.including(name) if top == "proposals" else DEFAULT
 
 
-def run_folder(shared: Path, folder: str, mode: str) -> dict[str, Report]:
-    paths = sorted((shared / "spec" / folder).glob("*.wast"))
+def scripts(folder: str) -> list[Path]:
+    return sorted((SHARED / "spec" / folder).glob("*.wast"))
+
+
+def parts(folder: str) -> int:
+    """Return into how many tests the scripts of a folder are split."""
+    return max(-(-len(scripts(folder)) // 12), 1)
+
+
+def run_part(folder: str, mode: str, part: int) -> dict[str, Report]:
+    paths = scripts(folder)[part :: parts(folder)]
     assert paths
     return {path.stem: run_script(path.read_bytes(), new_engine(mode, features_of(folder))) for path in paths}
 
 
 @pytest.mark.parametrize(
-    ("folder", "mode"), [(folder, mode) for folder in WAITING for mode in (MODES if folder in EVALUATED else MODES[:1])]
+    ("folder", "mode", "part"),
+    [
+        (folder, mode, part)
+        for folder in WAITING
+        for mode in (MODES if folder in EVALUATED else MODES[:1])
+        for part in range(parts(folder))
+    ],
 )
-def test_folder(shared: Path, folder: str, mode: str) -> None:
-    reports = run_folder(shared, folder, mode)
+def test_folder(folder: str, mode: str, part: int) -> None:
+    reports = run_part(folder, mode, part)
     wrong = [
         f"{name}:{f.line}: expected {f.expected}, found {f.found}" for name, report in reports.items() for f in report.failures
     ]

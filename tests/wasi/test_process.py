@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from figwasp.errors import Error, Exit
 from figwasp.wasi import WASI, Directory, HostDirectory, MemoryDirectory, OverlayDirectory
 from figwasp.wasi.abi import ERRNO_NAMES
-from tests.environment import WHOLE, environment
+from tests.environment import HANG_GUARD, WHOLE, environment
 from tests.wasi.guest import PREVIEW1, SNAPSHOT0, Guest, signed, tree
 
 COUNTS = {
@@ -333,7 +333,7 @@ def python(code: str, **how: Any) -> subprocess.CompletedProcess[bytes]:
     """Run Python code that has a `guest` whose streams are the process's own."""
     start = "import os, sys\nfrom figwasp.wasi import WASI\nfrom tests.wasi.guest import Guest\nguest = Guest(WASI())\n"
     buffered = {name: value for name, value in environment().items() if name != "PYTHONUNBUFFERED"}
-    return subprocess.run([sys.executable, "-c", start + code], capture_output=True, timeout=60, env=buffered, **how)
+    return subprocess.run([sys.executable, "-c", start + code], capture_output=True, timeout=HANG_GUARD, env=buffered, **how)
 
 
 def test_inherited_output_keeps_its_order() -> None:
