@@ -16,6 +16,7 @@ from figwasp.lazy import on_first_use
 
 if TYPE_CHECKING:
     from figwasp import types
+    from figwasp.api.allocator import Allocator
     from figwasp.api.caller import Caller
     from figwasp.api.engine import Engine
     from figwasp.api.exports import Exports
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "Allocator",
     "Busy",
     "Caller",
     "Closed",
@@ -98,6 +100,7 @@ if not TYPE_CHECKING:  # which are told above, and are to find names that do not
         {
             "figwasp.errors": "Busy Closed Error Exhaustion Exit Frame Incompatible Interrupted Invalid LimitExceeded Malformed "
             "OutOfFuel ParseError Place Timeout Trap Unlinkable Unsupported",
+            "figwasp.api.allocator": "Allocator",
             "figwasp.api.caller": "Caller",
             "figwasp.api.engine": "Engine",
             "figwasp.api.exports": "Exports",
