@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,13 @@ def test_docstrings(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_pages(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Every example of a page runs, in order, in one namespace and an empty directory."""
+    """Every example of a page runs, in order, in one namespace and a directory with nothing but the plug-ins that it names."""
     if ".as_array(" in (text := (ROOT / "docs" / name).read_text(encoding="utf-8")):
         package("numpy")
     monkeypatch.chdir(tmp_path)
+    for plugin in (ROOT / "docs/plugins").glob("*.wasm"):
+        if plugin.name in text:
+            shutil.copy(plugin, tmp_path)
     names: dict[str, Any] = {}
     text = FENCE.sub("", text)
     assert check([doctest.DocTestParser().get_doctest(text, names, name, name, 0)]) > 0
