@@ -233,6 +233,14 @@ def test_an_exception_in_the_block(guest: Guest, error: BaseException, method: s
     assert [call[:2] for call in guest.calls] == [(1, 4 if method == "cstr" else 3), (2, 64)]
 
 
+def test_an_exception_frees_as_the_end_of_the_block_does() -> None:
+    guest = allocating("alloc", 2, "dealloc", 3)
+    guest.answers = [64]
+    with pytest.raises(KeyError), figwasp.Allocator(guest.instance).bytes(b"abc"):
+        raise KeyError
+    assert guest.calls == [(1, 3, 1, -1, -1), (2, 64, 3, 1, -1)]
+
+
 def test_another_memory(guest: Guest) -> None:
     """A memory may be given, and its bounds count."""
     small, large = figwasp.Memory(0), figwasp.Memory(2)
@@ -327,6 +335,17 @@ def test_strings_of_assemblyscript() -> None:
     with allocator.str("hé") as (pointer, size):
         assert guest.memory.read_str(pointer, size) == "hé"
     assert [call[:3] for call in guest.calls] == [(1, 3, 1), (2, 64, -1), (3, 64, -1)], "bytes are in an ArrayBuffer"
+
+
+def test_strings_of_assemblyscript_beyond_2_gib() -> None:
+    """Their pointers are negative as functions return them."""
+    guest = Guest(ASSEMBLYSCRIPT)
+    allocator = figwasp.Allocator(guest.instance, memory=figwasp.Memory(2**15 + 1))
+    guest.answers = [-(2**31) + 64] * 2
+    with allocator.string("hé") as pointer:
+        assert pointer == 2**31 + 64
+        allocator.memory.write_u32(pointer - 4, 4)
+        assert allocator.read_string(pointer) == allocator.read_string(pointer - 2**32) == "hé"
 
 
 def test_strings_of_assemblyscript_that_lie_elsewhere() -> None:
