@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import figwasp
-from tests.cli.process import HANG_GUARD, figwasp_command
-from tests.environment import environment
+from tests.cli.process import figwasp_command
+from tests.environment import HANG_GUARD, environment
 from tests.wasi.test_run import HELLO, LOOP
 
 EXIT = '(import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))'

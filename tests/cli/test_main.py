@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import figwasp
 from tests.cli.process import figwasp_command, run_figwasp
 from tests.environment import HANG_GUARD, environment
 
@@ -55,7 +56,7 @@ def test_help(words: list[str]) -> None:
 def test_version(option: str) -> None:
     status, out, err = outcome(run_figwasp([option]))
     assert (status, err) == (0, "")
-    assert out.startswith("figwasp ")
+    assert out == f"figwasp {figwasp.__version__}\n"
 
 
 @pytest.mark.parametrize("words", [["run", "--help"], ["help", "run"]])

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import INVALID, outcome
-from tests.cli.process import HANG_GUARD
-from tests.environment import environment
+from tests.environment import HANG_GUARD, environment
 
 PLUGIN = """(module
   (memory (export "memory") 1) (table (export "table") 1 funcref) (global (export "count") (mut i32) (i32.const 0))

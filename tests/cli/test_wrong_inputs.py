@@ -11,8 +11,8 @@ import pytest
 
 import figwasp
 from tests.cli.commands import INVALID, MALFORMED, outcome
-from tests.cli.process import HANG_GUARD, figwasp_command
-from tests.environment import environment
+from tests.cli.process import figwasp_command
+from tests.environment import HANG_GUARD, environment
 from tests.wasi.test_run import LOOP, hello
 
 FUNCS = """(module

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NoReturn, Protocol
 
+from figwasp import __version__
+
 __all__ = ["COMMANDS", "OPTIONS", "console", "main"]
 
 FAILED: Final = 1
@@ -140,7 +142,7 @@ def _dispatched(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         return _print(_help())
     if words[0] in ("-V", "--version"):
-        return _print(f"figwasp {_version()}\n")
+        return _print(f"figwasp {__version__}\n")
     if words[0] == "help":
         return _dispatched([words[1], "--help"] if len(words) > 1 and words[1] in COMMANDS else words[1:])
     if words[0] not in COMMANDS:
@@ -214,12 +216,3 @@ def _help() -> str:
 def _section(title: str, rows: dict[str, str]) -> list[str]:
     width = max(map(len, COMMANDS)) + 2
     return [f"{title}:", *(f"  {name:{width}}{what}" for name, what in rows.items()), ""]
-
-
-def _version() -> str:
-    from importlib import metadata  # takes as long to import as all the rest
-
-    try:
-        return metadata.version("figwasp")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
