@@ -111,6 +111,10 @@ def test_arrays() -> None:
     memory.grow(1)
     memory.write_i32(8, 77)
     assert ints[0] == 77 and len(memory.as_array("u1")) == 2 * PAGE
+    table = memory.as_array("<i4", 8, (2, 2))
+    assert table.tolist() == [[77, 2], [3, -4]] and memory.as_array("<i4", 8, (3, 0)).shape == (3, 0)
+    table[1, 1] = 9
+    assert ints[3] == 9 and memory.as_array("<i4", 20, ()).tolist() == 9
     pairs = memory.as_array([("a", "<u2"), ("b", "<f4")], 100, 3)
     pairs["b"] = 1.5
     assert memory.read_f32(100 + 6 + 2) == 1.5
@@ -127,6 +131,9 @@ def test_arrays_that_do_not_fit() -> None:
     for offset, count in ((-1, 1), (PAGE - 3, 1), (0, PAGE // 4 + 1), (0, -1), (PAGE + 1, None), (2**70, None), (0, 2**70)):
         with pytest.raises(IndexError, match="do not lie in a memory"):
             memory.as_array("<i4", offset, count)
+    for shape in ((2, -1), (-2, -2), (PAGE, PAGE), (2**40, 2**40)):
+        with pytest.raises(IndexError, match="do not lie in a memory"):
+            memory.as_array("<i4", 0, shape)
     with pytest.raises(ValueError, match="OBJECT"):
         memory.as_array("O")
     with pytest.raises(TypeError):

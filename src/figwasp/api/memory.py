@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import operator
 import struct
 from collections.abc import Iterator
@@ -191,13 +192,13 @@ class Memory:
         self.write(offset, data)
         return len(data)
 
-    def as_array(self, dtype: Any, offset: int = 0, count: int | None = None) -> Any:
+    def as_array(self, dtype: Any, offset: int = 0, count: int | tuple[int, ...] | None = None) -> Any:
         """Return a NumPy array over a part of the memory: no copy, writable, and valid also after the memory has grown.
 
         Args:
             dtype: of the elements, as NumPy understands it.
             offset: of the first byte.
-            count: number of elements; None for as many as there is room for.
+            count: number of elements, or the shape of the array; None for as many elements as there is room for.
 
         Raises:
             IndexError: they do not lie in the memory.
@@ -208,6 +209,9 @@ class Memory:
         except ImportError as error:
             raise ImportError("Memory.as_array() needs NumPy, which is not installed (pip install numpy)") from error
         kind = numpy.dtype(dtype)
+        if isinstance(count, tuple):
+            size = -1 if any(length < 0 for length in count) else math.prod(count)
+            return self.as_array(kind, offset, size).reshape(count)
         room = len(self) - offset
         if count is None and kind.itemsize:
             count = max(room, 0) // kind.itemsize
