@@ -209,15 +209,16 @@ class Memory:
         except ImportError as error:
             raise ImportError("Memory.as_array() needs NumPy, which is not installed (pip install numpy)") from error
         kind = numpy.dtype(dtype)
+        shape = count if isinstance(count, tuple) else None
         if isinstance(count, tuple):
-            size = -1 if any(length < 0 for length in count) else math.prod(count)
-            return self.as_array(kind, offset, size).reshape(count)
+            count = -1 if any(length < 0 for length in count) else math.prod(count)
         room = len(self) - offset
         if count is None and kind.itemsize:
             count = max(room, 0) // kind.itemsize
         if offset < 0 or count is None or count < 0 or count * kind.itemsize > room:
             raise self._outside(offset, (count or 0) * kind.itemsize)
-        return numpy.frombuffer(self, kind, count, offset) if count else numpy.empty(0, kind)
+        made = numpy.frombuffer(self, kind, count, offset) if count else numpy.empty(0, kind)
+        return made if shape is None else made.reshape(shape)
 
     def read_i8(self, offset: int) -> int:
         """Read an 8-bit signed integer, little-endian."""
