@@ -209,16 +209,16 @@ class Memory:
         except ImportError as error:
             raise ImportError("Memory.as_array() needs NumPy, which is not installed (pip install numpy)") from error
         kind = numpy.dtype(dtype)
-        shape = count if isinstance(count, tuple) else None
-        if isinstance(count, tuple):
-            count = -1 if any(length < 0 for length in count) else math.prod(count)
         room = len(self) - offset
-        if count is None and kind.itemsize:
-            count = max(room, 0) // kind.itemsize
-        if offset < 0 or count is None or count < 0 or count * kind.itemsize > room:
-            raise self._outside(offset, (count or 0) * kind.itemsize)
-        made = numpy.frombuffer(self, kind, count, offset) if count else numpy.empty(0, kind)
-        return made if shape is None else made.reshape(shape)
+        size: int | None
+        if isinstance(count, tuple):
+            size = -1 if any(length < 0 for length in count) else math.prod(count)
+        else:
+            size = max(room, 0) // kind.itemsize if count is None and kind.itemsize else count
+        if offset < 0 or size is None or size < 0 or size * kind.itemsize > room:
+            raise self._outside(offset, (size or 0) * kind.itemsize)
+        made = numpy.frombuffer(self, kind, size, offset) if size else numpy.empty(0, kind)
+        return made.reshape(count) if isinstance(count, tuple) else made
 
     def read_i8(self, offset: int) -> int:
         """Read an 8-bit signed integer, little-endian."""
