@@ -22,7 +22,8 @@ def test_damaged_modules_do_no_damage(whole: Path, part: int) -> None:
     assert not watch.bad, "\n".join(f"case {number}: {what}" for number, what in watch.bad)
     assert sum(watch.counts.values()) == COUNT
     # The damage is of all degrees: not a module, no valid one, one that runs.
-    assert min(watch.counts[word] for word in ("Malformed", "Invalid", "ran")) > COUNT // 20, watch.counts
+    runs = watch.counts["ran"] + watch.counts["interrupted"]  # on a busy machine more are interrupted
+    assert min(watch.counts["Malformed"], watch.counts["Invalid"], runs) > COUNT // 20, watch.counts
 
 
 def test_a_number_gives_the_same_damage_every_time(whole: Path) -> None:
