@@ -10,7 +10,7 @@ from tests.hostile.workers import Watch
 from tests.wasm import hostile
 from tests.wasm.hostile import TABLE, Row, run_case
 
-PARTS = 12
+PARTS = 48
 """Into how many tests the rows are split."""
 
 
