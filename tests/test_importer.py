@@ -315,8 +315,8 @@ EXIT = """(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (para
         ("takes_object", '(module (func (export "_initialize") (param externref)))', "must take no arguments"),
         ("traps", '(module (func (export "_initialize") unreachable))', "unreachable"),
         ("overflows", '(module (func $f (export "_initialize") (call $f)))', "call stack exhausted"),
-        ("exits", EXIT.format(0), "it exited with status 0"),
-        ("fails", EXIT.format(3), "it exited with status 3"),
+        ("exits", EXIT.format(0), "the program has exited with code 0"),
+        ("fails", EXIT.format(3), "the program has exited with code 3"),
         ("large", "(module (table 4000000000 funcref))", "a table of 4000000000 elements"),
     ],
 )

@@ -6,7 +6,6 @@ sections 4.5.4, 5.1, 3.1, 4.4 and appendix "Implementation Limitations"): malfor
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 __all__ = [
@@ -262,7 +261,9 @@ class Trap(Error):
 
     def __str__(self) -> str:
         try:
-            return f"{self.code}, at {self.frames[0]}" if self.frames else self.code
+            # One frame, not all: there may be millions.
+            first = self._frames[:1] if isinstance(self._frames, tuple) else self._frames(1)
+            return f"{self.code}, at {first[0]}" if first else self.code
         except (RecursionError, MemoryError):
             return self.code  # there is no room for more
 
@@ -282,7 +283,14 @@ class Trap(Error):
         return type(self), (self.code, self.frames), state or None
 
 
-Frames = tuple[Frame, ...] | Callable[[], tuple[Frame, ...]]
+class _Backtrace(Protocol):
+    """What makes frames."""
+
+    def __call__(self, most: int | None = None) -> tuple[Frame, ...]:
+        """Make the innermost frames, at most so many."""
+
+
+Frames = tuple[Frame, ...] | _Backtrace
 _INNER: Final = 20  # frames of a long backtrace that are shown
 _OUTER: Final = 10
 

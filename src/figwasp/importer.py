@@ -80,8 +80,6 @@ class WasmLoader:
             self._fill(module)
         except (figwasp.Error, OSError, MemoryError) as error:
             raise self._refusal(str(error)) from error
-        except figwasp.Exit as error:
-            raise self._refusal(f"it exited with status {error.code}") from error
 
     def _refusal(self, reason: str) -> ImportError:
         return ImportError(f"cannot import {self.path}: {reason}", name=self.name, path=self.path)

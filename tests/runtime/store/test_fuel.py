@@ -274,7 +274,7 @@ def test_fuel_left_in_a_store_that_has_gone_is_taken_over() -> None:
     """What an exception has kept from being moved when two stores became one is moved when that is gone on with."""
     engine = Engine(fuel=True)
     one, two = load(fuel=100, engine=engine), load(fuel=30, engine=engine)
-    stores: list[Any] = [inst.exports.seven.store for inst in (one, two)]
+    stores: list[Any] = [inst.exports.seven._store for inst in (one, two)]
     text = '(module (import "a" "seven" (func $a (result i32))) (import "b" "seven" (func $b (result i32))))'
     figwasp.load(figwasp.wat(text), {"a": one, "b": two}, engine=engine)
     current = stores[0].current

@@ -345,7 +345,8 @@ def test_frames_innermost_first_with_offsets(load: Loader) -> None:
     assert at[1] == code_offset(binary, b"\x10\x01\x20\x01")
     assert at[2] == code_offset(binary, b"\x10\x02\x0b")
     assert [line.partition(" @ ")[0] for line in trap.backtrace.splitlines()] == ["named!leaf", "named!middle", "named!outer"]
-    assert trap.code == "out of bounds memory access" and str(trap) == f"{trap.code}, at {trap.frames[0]}"
+    shown = str(trapped(inst.outer, 65536))
+    assert trap.code == "out of bounds memory access" and str(trap) == shown == f"{trap.code}, at {trap.frames[0]}"
     stop = trapped(inst.stop)
     assert [frame.name for frame in stop.frames] == ["stop"]
     assert stop.frames[0].offset == code_offset(binary, b"\x00\x00\x0b") + 1

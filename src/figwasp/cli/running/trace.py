@@ -122,7 +122,7 @@ def _reason(error: BaseException | None) -> str:
     """Say why a call ended early: the first line of what the exception says."""
     if error is None:
         return ""
-    said = str(error).partition("\n")[0]
     if isinstance(error, errors.Trap):
-        return f": {said}"
+        return f": {error.code}"
+    said = str(error).partition("\n")[0]
     return f": {type(error).__name__}" + (f": {said}" if said else "")

@@ -46,16 +46,16 @@ _KINDS: Final[dict[int, type[Trap]]] = {
 
 
 class Backtrace:
-    """Frames that are made when somebody asks: calling it gives them, innermost first."""
+    """Frames that are made when somebody asks: calling it gives them, or some, innermost first."""
 
     __slots__ = ("_sites",)
 
     def __init__(self, sites: list[Site]) -> None:
         self._sites = sites
 
-    def __call__(self) -> tuple[Frame, ...]:
+    def __call__(self, most: int | None = None) -> tuple[Frame, ...]:
         frames = []
-        for placed, pc in self._sites:
+        for placed, pc in self._sites[:most]:
             source_map, index = placed.source_map, placed.index
             assert source_map is not None
             module = source_map.module
