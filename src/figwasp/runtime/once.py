@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import call
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-__all__ = ["Once", "Release", "exhaust", "move_all", "step", "together"]
+__all__ = ["Lazily", "Once", "Release", "exhaust", "move_all", "step", "together"]
 
 _T = TypeVar("_T")
 
@@ -34,6 +34,21 @@ exhaust: Final[Callable[[Any], None]] = deque[Any](maxlen=0).extend
 def step(*calls: Once) -> Once:
     """Return a call of C functions, one after the other, to be made once: right after a look at what must hold then."""
     return partial(exhaust, map(call, calls))
+
+
+class Lazily(Generic[_T]):
+    """An attribute that is computed when it is first asked for: the same for all who ask, without a lock.
+
+    The lock of `functools.cached_property` of CPython 3.11 would stay locked in a process forked while another thread has it.
+    """
+
+    def __init__(self, make: Callable[[Any], _T]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __get__(self, owner: Any, _: type) -> _T:
+        made: _T = vars(owner).setdefault(self._make.__name__, self._make(owner))
+        return made
 
 
 def together(*calls: Once) -> None:

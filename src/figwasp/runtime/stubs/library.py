@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any, Final
 
 from figwasp.codegen import pipeline
@@ -33,6 +32,7 @@ from figwasp.errors import TRAP_SUSPENDED, TRAP_UNREACHABLE
 from figwasp.ir import builtins, order
 from figwasp.ir.func import Func
 from figwasp.runtime.code.ranges import CodeRange, CodeTable
+from figwasp.runtime.once import Lazily
 from figwasp.runtime.platform import codespace, linux, perfmap
 from figwasp.runtime.platform.statics import Statics
 from figwasp.runtime.stubs import claim, enter, host, leave, objects, refs, steps, suspend
@@ -186,57 +186,57 @@ class StubLibrary:
         """PyObject* of the callbacks that tell listeners of calls: before, after."""
         return id(self._callbacks.before_call), id(self._callbacks.after_call)
 
-    @cached_property
+    @Lazily
     def grow_memory(self) -> Callable[[int, int, int, int], int]:
         """What grows a memory (`stubs.steps.grow_memory`)."""
         return _STEP(self.compile(steps.grow_memory(linux.symbol("mprotect"))))
 
-    @cached_property
+    @Lazily
     def swap(self) -> Callable[[int, int, int, int], int]:
         """What exchanges the contents of a place (`stubs.steps.swap`)."""
         return _STEP(self.compile(steps.swap(linux.symbol("memcpy"))))
 
-    @cached_property
+    @Lazily
     def raise_to(self) -> Callable[[int, int], int]:
         """What raises a number (`stubs.steps.raise_to`)."""
         return _TWO(self.compile(steps.raise_to()))
 
-    @cached_property
+    @Lazily
     def lend(self) -> Callable[[int, int, int], int]:
         """What gives cells to stubs (`stubs.steps.lend`)."""
         return _THREE(self.compile(steps.lend()))
 
-    @cached_property
+    @Lazily
     def move_lent(self) -> Callable[[int, int], int]:
         """What gives the cells of one store to another (`stubs.steps.move_lent`)."""
         return _TWO(self.compile(steps.move_lent()))
 
-    @cached_property
+    @Lazily
     def move_fuel(self) -> Callable[[int, int], int]:
         """What gives the fuel of one context to another (`stubs.steps.move_fuel`)."""
         return _TWO(self.compile(steps.move_fuel()))
 
-    @cached_property
+    @Lazily
     def guard(self) -> Callable[[int, Callable[[], Any]], Any]:
         """What calls something as a part of a chain (`stubs.claim.guard`)."""
         return _GUARD(self.compile(claim.guard(self.hooks)))
 
-    @cached_property
+    @Lazily
     def hold(self) -> Callable[[int, int, Callable[[], Any]], Any]:
         """What calls something while no other thread runs on two contexts (`stubs.claim.hold`)."""
         return _HOLD(self.compile(claim.hold(self.hooks)))
 
-    @cached_property
+    @Lazily
     def strip(self) -> Callable[[int], int]:
         """What takes the stack of a context that is idle (`stubs.claim.strip`)."""
         return _ONE(self.compile(claim.strip()))
 
-    @cached_property
+    @Lazily
     def interrupt(self) -> Callable[[int], int]:
         """What has the calls end that run on a context (`stubs.steps.interrupt`)."""
         return _ONE(self.compile(steps.interrupt(self._statics.interrupts)))
 
-    @cached_property
+    @Lazily
     def release_turn(self) -> Callable[[int, int], int]:
         """What gives up the turn of a call that a tick has suspended (`stubs.steps.release_turn`)."""
         return _TWO(self.compile(steps.release_turn()))
@@ -289,7 +289,7 @@ class StubLibrary:
             address = self._host[key] = self.compile(host.host(ir_kinds(params), ir_kinds(results), body))
         return address
 
-    @cached_property
+    @Lazily
     def _general_body(self) -> int:
         return self.compile(host.general_body(self.hooks.refuse_cleared))
 
@@ -302,7 +302,7 @@ class StubLibrary:
             address = self._async_host[key] = self.compile(func)
         return address
 
-    @cached_property
+    @Lazily
     def _async_body(self) -> int:
         return self.compile(suspend.body(self.hooks.refuse_cleared))
 
@@ -322,12 +322,12 @@ class StubLibrary:
         """Return the tp_clear of a native type with the fields of `objects.HELD`, of which some may be missing afterwards."""
         return self.compile(objects.clear(fields, slots=False))
 
-    @cached_property
+    @Lazily
     def traverse(self) -> int:
         """The tp_traverse of native types with the fields of `objects.HELD`."""
         return self.compile(objects.traverse(objects.HELD, slots=False))
 
-    @cached_property
+    @Lazily
     def dealloc(self) -> int:
         """The tp_dealloc of native types with the fields of `objects.HELD`."""
         return self.compile(objects.dealloc(objects.HELD, slots=False))
