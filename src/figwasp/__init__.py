@@ -106,7 +106,7 @@ if not TYPE_CHECKING:  # which are told above, and are to find names that do not
             "figwasp.api.exports": "Exports",
             "figwasp.api.func": "Func",
             "figwasp.api.global_": "Global",
-                "figwasp.api.instance": "Instance",
+            "figwasp.api.instance": "Instance",
             "figwasp.api.linker": "Linker load",
             "figwasp.api.memory": "Memory",
             "figwasp.api.module": "Module",

@@ -357,3 +357,26 @@ def test_taking_over_again_frees_nothing_twice() -> None:
         large.table[at] = things[4 + at]
         small.table[at] = things[at]
     assert [*large.table] == things[4:] and [*small.table] == things[:4]
+
+
+def test_a_lost_call_is_ended_by_the_store_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that is gone is forgotten also when its store is taken into another just as that is about to happen."""
+    one, two = refs(), refs()
+    goes, stays = store(one), store(two)
+    stays._joined += 10  # the larger one stays
+    chain = goes.add_chain(None, False)
+    del chain  # nobody has ended it
+    prepare, end_lost = type(goes)._ending_chain, type(goes)._end_lost_chains
+
+    def merged_meanwhile(self: Any, *args: Any) -> Any:
+        ending = prepare(self, *args)
+        stays.merge(goes)
+        return ending
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(goes), "_ending_chain", merged_meanwhile)
+        patch.setattr(type(goes), "_end_lost_chains", bool)  # not the one that merging may call
+        end_lost(goes)
+    assert goes.current is stays and stays.chains
+    assert not stays.under_way and not stays.chains
+    assert one.id(3) == 3 == two.id(3)

@@ -119,7 +119,7 @@ class Store(Linked):
             context = self._chains.get(reference)
             if context is not None:
                 self._end_chain(reference, context)
-                if reference in _lost:
+                if not context and reference in _lost:  # else this store has been taken into another, which ends it
                     _lost.remove(reference)
 
     def _trim_spare(self) -> None:
