@@ -384,7 +384,10 @@ def test_names_and_mistakes() -> None:
 
 
 def test_nothing_is_left_behind() -> None:
+    from figwasp.runtime.objects import suspend
+
     instance = make()
+    before = {*suspend._chains}  # what other tests have left to the collector
 
     async def run(count: int) -> None:
         for _ in range(count):
@@ -392,9 +395,7 @@ def test_nothing_is_left_behind() -> None:
             await asyncio.gather(*[instance.acall.sum(n) for n in range(40)])
 
     asyncio.run(run(3))
-    from figwasp.runtime.objects import suspend
-
-    assert not suspend._chains
+    assert {*suspend._chains} <= before
     assert not instance._state.store.current._chains
 
 
