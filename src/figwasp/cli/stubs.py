@@ -114,8 +114,7 @@ def _function(module: Module, item: Export, types: _Types) -> str:
     type_ = module.func_type(item.index)
     names = {_KEYWORD}
     words = []
-    for index, code in enumerate(type_.params):
-        given = module.local_name(item.index, index) or ""
+    for index, (given, code) in enumerate(zip(module.parameter_names(item.index), type_.params, strict=True)):
         name = _free(given if _is_attribute(given) else f"p{index}", names)
         names.add(name)
         words.append(f"{name}: {types.value(code)}")

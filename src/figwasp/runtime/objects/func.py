@@ -7,7 +7,6 @@ A `Func` is a native object whose vectorcall slot is emitted code (`stubs.enter`
 from __future__ import annotations
 
 import ctypes
-import keyword
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -184,15 +183,9 @@ class CallSlowPath:
         return inspect.Signature(params, return_annotation=results[0] if len(results) == 1 else results or None)
 
     def _parameters(self) -> list[str]:
-        """Return names for the parameters: those of the name section that Python allows, once each."""
-        names = [f"p{i}" for i in range(len(self.type.params))]
-        if self.state is not None:
-            module, index = self.state.code.module, linux.read_u32(self.address + layout.FUNCREF_INDEX)
-            for i in range(len(names)):
-                name = module.local_name(index, i) or ""
-                if name.isidentifier() and not keyword.iskeyword(name) and name not in names:
-                    names[i] = name
-        return names
+        if self.state is None:
+            return [f"p{i}" for i in range(len(self.type.params))]
+        return self.state.code.module.parameter_names(linux.read_u32(self.address + layout.FUNCREF_INDEX))
 
     def timeout(self, names: dict[str, object]) -> float | None:
         """Return how many seconds a call may take, from its keyword arguments or as its engine says."""

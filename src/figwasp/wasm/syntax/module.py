@@ -6,6 +6,7 @@ tables, memories, globals) hold imports first, as in the spec. The encoder takes
 
 from __future__ import annotations
 
+import keyword
 from typing import Final
 
 from figwasp.features import DEFAULT, Features
@@ -276,6 +277,15 @@ class Module:
         """Return the name of a local from the name section."""
         names = self.names.locals.get(func)
         return names.get(index) if names else None
+
+    def parameter_names(self, func: int) -> list[str]:
+        """Return names for a function's parameters that Python allows: from the name section, once each, otherwise p0, p1, ..."""
+        names = [f"p{i}" for i in range(len(self.func_type(func).params))]
+        for i in range(len(names)):
+            name = self.local_name(func, i) or ""
+            if name.isidentifier() and not keyword.iskeyword(name) and name not in names:
+                names[i] = name
+        return names
 
     def body(self, func: int) -> Body:
         """Return the body of a defined function by its index in the index space."""
