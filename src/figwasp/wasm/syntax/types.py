@@ -18,6 +18,7 @@ A heap type that stands alone, as in `ref.null func`, is written as the nullable
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NoReturn
 
 from figwasp.features import Features
@@ -151,6 +152,7 @@ def is_extern(code: int) -> bool:
     return code & 0xFF == EXTERNREF
 
 
+@lru_cache(maxsize=64)
 def known_codes(features: Features) -> frozenset[int]:
     """Return the low bytes that a value type may have under a set of proposals; NON_NULL if references may exclude null."""
     codes = [code for code, proposal in _PROPOSALS.items() if proposal in features]

@@ -285,21 +285,17 @@ def _number(index: int, start: int, first: int, numbers: list[int]) -> int:
 def _write_sub_type(row: array[int], type_: SubType, start: int, numbers: list[int]) -> None:
     """Append a type to the row of integers that stands for its group."""
     comp = type_.comp
-    row.append(type_.final)
-    row.append(len(type_.supers))
-    for index in type_.supers:
-        row.append(_relative(concrete(index, nullable=True), start, numbers))
-    row.append(kind_of(comp))
+    row.extend((type_.final, len(type_.supers)))
+    if type_.supers:
+        row.extend([_relative(concrete(index, nullable=True), start, numbers) for index in type_.supers])
     if isinstance(comp, FuncType):
-        row.append(len(comp.params))
-        row.append(len(comp.results))
+        row.extend((FUNCREF, len(comp.params), len(comp.results)))
         row.extend([_relative(code, start, numbers) for code in comp.params + comp.results])
         return
     fields = comp.fields if isinstance(comp, StructType) else (comp.field,)
-    row.append(len(fields))
+    row.extend((kind_of(comp), len(fields)))
     for field in fields:
-        row.append(field.mutable)
-        row.append(_relative(field.storage, start, numbers))
+        row.extend((field.mutable, _relative(field.storage, start, numbers)))
 
 
 def _relative(code: int, start: int, numbers: list[int]) -> int:
