@@ -90,7 +90,7 @@ def live(count: int) -> None:
     except figwasp.LimitExceeded as error:
         ending = f"; then LimitExceeded: {error}"
     took = time.perf_counter() - start
-    checked = sum(instance._state.code is not module.code for instance in kept)
+    checked = sum(instance._state.code is not module._code for instance in kept)
     for instance in (kept[0], kept[len(kept) // 2], kept[-1]):
         try:
             instance.exports.outside()
@@ -103,7 +103,7 @@ def live(count: int) -> None:
     kept.clear()
     del instance
     print(f"dropping them: {(time.perf_counter() - start) / count * 1e6:.1f} us each; {mappings()} mappings, ", end="")
-    print(f"the next one {'has' if figwasp.load(module)._state.code is module.code else 'has no'} guard area")
+    print(f"the next one {'has' if figwasp.load(module)._state.code is module._code else 'has no'} guard area")
 
 
 def main() -> None:

@@ -260,7 +260,7 @@ def test_chains_and_circles() -> None:
     linker.define_namespace("b", passing("b", "c"))
     linker.define_namespace("c", passing("c", "a"))
     with pytest.raises(figwasp.Unlinkable) as caught:
-        linker.instantiate(passing("main", "a").decoded.data)
+        linker.instantiate(passing("main", "a")._decoded.data)
     assert str(caught.value) == "modules import each other: a -> b -> c -> a"
     assert any("the module 'c' of a linker" in note for note in caught.value.__notes__)
     heard: list[int] = []

@@ -73,7 +73,7 @@ def test_modules_are_pickled() -> None:
         module = figwasp.Module(figwasp.wat(TEXT), engine=engine)
         for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
             copy = pickle.loads(pickle.dumps(module, protocol))
-            assert copy == module and copy.code is not module.code and copy.engine == module.engine
+            assert copy == module and copy._code is not module._code and copy.engine == module.engine
     copy = pickle.loads(pickle.dumps(figwasp.Module(figwasp.wat('(module (func (export "f") (result i32) (i32.const 3)))'))))
     assert figwasp.load(copy).f() == 3
 

@@ -269,7 +269,7 @@ def test_names_do_not_reach_the_terminal_as_they_are() -> None:
             load(f'(module (func (export "{quoted}") {body}))').exports[ESCAPE]()
         texts.append(str(caught.value))
     infos: list[figwasp.FuncInfo] = []
-    figwasp.load(Module(inst.module.decoded.data, engine=Engine(listener=infos.append)), {ESCAPE: {ESCAPE: abs}}).exports[ESCAPE + "2"](1)
+    figwasp.load(Module(inst.module._decoded.data, engine=Engine(listener=infos.append)), {ESCAPE: {ESCAPE: abs}}).exports[ESCAPE + "2"](1)
     texts.append(repr(infos[0]))
     inst.close()
     for call in (lambda: plain(1), lambda: load('(module (import "env" "x" (func (param i32))))', {"env": {"x": plain}})):

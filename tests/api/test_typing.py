@@ -105,7 +105,7 @@ def test_modules_and_linkers() -> None:
     linker = Linker(Engine(max_memory=1 << 20))
     linker.define("env", "length", length)
     linker.define_namespace("env", SimpleNamespace(fetch=fetch))
-    with assert_type(linker.instantiate(module.decoded.data), Instance) as instance:
+    with assert_type(linker.instantiate(module._decoded.data), Instance) as instance:
         assert_type(instance, Instance)
         assert instance.measure(8) == 5
 

@@ -62,7 +62,7 @@ def test_code_is_what_runs() -> None:
     instance = figwasp.load(source)
     assert instance.exports.total(0, 4) == 0
     explanation = explain(source, 0)
-    address = source.code.compiled[0]
+    address = source._code.compiled[0]
     bytes_ = ctypes.string_at(address, len(explanation.code.code.data))
     compared = 0
     for instruction in explanation.code.instructions:

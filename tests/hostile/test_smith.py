@@ -73,7 +73,7 @@ def _expected(type_: FuncType, texts: list[str]) -> list[int]:
 
 def _call(module: figwasp.Module, name: str, args: list[int | float]) -> tuple[FuncType, Any]:
     """Call an export of a new instance; return the function's type, and bits or the trap's wording."""
-    decoded = module.decoded
+    decoded = module._decoded
     type_ = next(decoded.func_type(export.index) for export in decoded.exports if export.kind == FUNC and export.name == name)
     try:
         answer = figwasp.load(module).exports[name](*args)

@@ -84,7 +84,7 @@ class AsyncCalls:
             raise AttributeError(f"the instance has no export {name!r}") from None
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name, export in self._module.exports_by_name.items() if export.kind == FUNC)
+        return (name for name, export in self._module._exports_by_name.items() if export.kind == FUNC)
 
     def __dir__(self) -> list[str]:
         return list(self)

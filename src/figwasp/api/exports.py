@@ -68,13 +68,13 @@ class Exports:
         raise AttributeError(f"cannot delete {name!r}: exports are what the module says")
 
     def __contains__(self, name: object) -> bool:
-        return name in self.__module.exports_by_name
+        return name in self.__module._exports_by_name
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.__module.exports_by_name)
+        return iter(self.__module._exports_by_name)
 
     def __len__(self) -> int:
-        return len(self.__module.exports_by_name)
+        return len(self.__module._exports_by_name)
 
     def __dir__(self) -> list[str]:
         return list(self)
@@ -98,7 +98,7 @@ def _export(state: InstanceState, owner: Owner, module: Module, name: str) -> An
     Raises:
         KeyError: there is none of that name.
     """
-    export = module.exports_by_name[name]
+    export = module._exports_by_name[name]
     if export.kind == FUNC:
         return func_at(state.code.native, state.func_reference(export.index), name)
     if export.kind == TABLE:

@@ -120,7 +120,7 @@ def resolve(module: Module, find: Callable[[str, str], Any], unknown: str = "err
     """
     if unknown not in ("error", "trap"):
         raise ValueError(f"unknown_imports must be 'error' or 'trap', not {unknown!r}")
-    items = module.decoded.imports
+    items = module._decoded.imports
     values: dict[tuple[str, str], Any] = {}
     for item in items:
         names = item.module, item.name
@@ -132,10 +132,10 @@ def resolve(module: Module, find: Callable[[str, str], Any], unknown: str = "err
                 raise
     missing = [item for item in items if values[item.module, item.name] is MISSING]
     if unknown == "trap":
-        values.update(((item.module, item.name), _trapping(item, module.code)) for item in missing if item.kind == FUNC)
+        values.update(((item.module, item.name), _trapping(item, module._code)) for item in missing if item.kind == FUNC)
         missing = [item for item in missing if item.kind != FUNC]
     if missing:
-        raise _missing(missing, module.code)
+        raise _missing(missing, module._code)
     return [_check(item, _made(values[item.module, item.name]), module) for item in items]
 
 
@@ -165,7 +165,7 @@ def _kind_and_type(item: Import, code: CompiledModule) -> str:
 
 def _check(item: Import, value: Any, module: Module) -> tuple[Extern, Owner | None]:
     """Check the type of what has been found for an import."""
-    code = module.code
+    code = module._code
     desc = item.desc
     if item.kind == TAG:
         assert isinstance(desc, int)
@@ -205,7 +205,7 @@ def _incompatible(item: Import, expected: str, found: str) -> Incompatible:
 
 
 def _check_func(item: Import, value: Any, module: Module, index: int) -> tuple[Extern, Owner | None]:
-    code = module.code
+    code = module._code
     type_ = code.module.signature(index)
     if isinstance(value, Func):
         if not TYPES.derives(value._type_number, code.numbers[index]):

@@ -194,6 +194,6 @@ class Instance:
 
 def first_memory(state: InstanceState, owner: Owner, module: Module) -> Memory | None:
     """Return the memory of an instance that is meant when none is named: the one exported as "memory", or else the first."""
-    export = module.exports_by_name.get("memory")
+    export = module._exports_by_name.get("memory")
     index = export.index if export is not None and export.kind == MEMORY else 0
     return memories.view(state.memories[index], owner) if index < len(state.memories) else None

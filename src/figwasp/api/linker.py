@@ -56,7 +56,7 @@ def load(
 
 
 def _instance(module: Module, externs: list[tuple[Extern, Owner | None]]) -> Instance:
-    state, owner = instantiate(module.code, externs)
+    state, owner = instantiate(module._code, externs)
     # The start function may have called a host function that kept the instance.
     handle = None if state.handle is None else state.handle()
     return handle if isinstance(handle, Instance) else Instance(state, owner, module)
@@ -166,7 +166,7 @@ class Linker:
         namespace = self._namespaces.get(module)
         if not isinstance(namespace, Module):
             return MISSING if namespace is None else member(namespace, name)
-        if name not in namespace.exports_by_name:
+        if name not in namespace._exports_by_name:
             return MISSING
         return Late(lambda: member(self._ready(module), name))
 

@@ -107,64 +107,64 @@ class Module:
         OSError: the file cannot be read.
     """
 
-    __slots__ = ("__weakref__", "_code", "_exports_by_name", "_facts", "_lock", "decoded", "engine", "lazy")
+    __slots__ = ("__weakref__", "_by_name", "_compiled", "_decoded", "_facts", "_lock", "engine", "lazy")
 
-    decoded: Decoded
-    """The decoded module (for tools)."""
+    _decoded: Decoded
+    """The decoded module."""
 
     def __init__(self, source: Source, *, engine: Engine | None = None, lazy: bool = False) -> None:
         engine = chosen(engine)
         with naming(None if isinstance(source, (bytes, bytearray, memoryview)) else os.fspath(source)):
-            decoded = self.decoded = _decode(_read(source), engine.config.features)
+            decoded = self._decoded = _decode(_read(source), engine.config.features)
             self._facts = facts_when_asked(decoded) if lazy else facts_at_once(decoded)
         self.engine = engine
         self.lazy = lazy
-        self._code: CompiledModule | None = None
+        self._compiled: CompiledModule | None = None
         self._lock = threading.Lock()
-        self._exports_by_name: dict[str, Export] | None = None
+        self._by_name: dict[str, Export] | None = None
 
     @property
-    def code(self) -> CompiledModule:
-        """The code of its functions, made when it is first asked for (runtime only).
+    def _code(self) -> CompiledModule:
+        """The code of its functions, made when it is first asked for.
 
         Raises:
             Unsupported: this platform cannot run compiled code.
         """
-        if self._code is None:
+        if self._compiled is None:
             with self._lock:
-                if self._code is None:
+                if self._compiled is None:
                     from figwasp.runtime.code.compile import CompiledModule  # decoding and validating work anywhere
                     from figwasp.runtime.start import native_runtime
 
-                    self._code = CompiledModule(native_runtime(), self.decoded, self._facts, self.engine.config)
-        return self._code
+                    self._compiled = CompiledModule(native_runtime(), self._decoded, self._facts, self.engine.config)
+        return self._compiled
 
     @property
     def name(self) -> str | None:
         """Its name, from the name section."""
-        return self.decoded.name
+        return self._decoded.name
 
     @property
     def imports(self) -> list[ImportType]:
         """Its imports, in order."""
-        signature = self.decoded.signature
+        signature = self._decoded.signature
         return [
             ImportType(item.module, item.name, KINDS[item.kind], signature(item.desc) if isinstance(item.desc, int) else item.desc)
-            for item in self.decoded.imports
+            for item in self._decoded.imports
         ]
 
     @property
     def exports(self) -> list[ExportType]:
         """Its exports, in order."""
-        decoded = self.decoded
+        decoded = self._decoded
         return [ExportType(item.name, KINDS[item.kind], extern_type(decoded, item.kind, item.index)) for item in decoded.exports]
 
     @property
-    def exports_by_name(self) -> dict[str, Export]:
-        """The decoded exports (for tools)."""
-        if self._exports_by_name is None:
-            self._exports_by_name = {export.name: export for export in self.decoded.exports}
-        return self._exports_by_name
+    def _exports_by_name(self) -> dict[str, Export]:
+        """The decoded exports."""
+        if self._by_name is None:
+            self._by_name = {export.name: export for export in self._decoded.exports}
+        return self._by_name
 
     def instantiate(self, imports: Imports | None = None, *, unknown_imports: str = "error") -> Instance:
         """Make an instance, as `figwasp.load` does.
@@ -184,25 +184,25 @@ class Module:
         It is forked from this one when the context is entered, which therefore must not have other threads, and ended with the
         context. Without a second processor, or where Python knows of other threads, there is none.
         """
-        return self.code.ahead()
+        return self._code.ahead()
 
     def custom_sections(self, name: str) -> list[bytes]:
         """Return the contents of the custom sections with a name, in order."""
-        decoded = self.decoded
+        decoded = self._decoded
         return [decoded.data[custom.start : custom.end] for custom in decoded.customs if custom.name == name]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Module) and self.decoded.data == other.decoded.data and self.engine == other.engine
+        return isinstance(other, Module) and self._decoded.data == other._decoded.data and self.engine == other.engine
 
     def __hash__(self) -> int:
-        return hash((self.decoded.data, self.engine))
+        return hash((self._decoded.data, self.engine))
 
     def __reduce__(self) -> tuple[Any, ...]:
         engine = None if self.engine is default_engine() else self.engine
-        return _load, (self.decoded.data, engine, self.lazy)
+        return _load, (self._decoded.data, engine, self.lazy)
 
     def __repr__(self) -> str:
-        decoded = self.decoded
+        decoded = self._decoded
         counts = f"{_count(len(decoded.imports), 'import')}, {_count(len(decoded.exports), 'export')}, {len(decoded.data)} bytes"
         return f"<figwasp.Module{' ' if decoded.name else ''}{printable(decoded.name or '')}: {counts}>"
 

@@ -145,7 +145,7 @@ def explain(module: Module | Decoded, index: int, mode: int | None = None, conte
         Error: the function is imported, or there is none of this index.
         Invalid, Malformed, LimitExceeded: its body is, or the module around it.
     """
-    decoded = module.decoded if isinstance(module, Module) else module
+    decoded = module._decoded if isinstance(module, Module) else module
     if context is None:
         context = validate_module(decoded)
     _check_defined(decoded, index)

@@ -50,12 +50,12 @@ def entry(module: Module, names: Iterable[str]) -> str | None:
         Error: it is the name of something that cannot be called without arguments.
     """
     for name in names:
-        export = module.exports_by_name.get(name)
+        export = module._exports_by_name.get(name)
         if export is None:
             continue
         if KINDS[export.kind] != "func":
             raise Error(f"the export {name} is a {KINDS[export.kind]}, not a function")
-        type_ = module.decoded.func_type(export.index)
+        type_ = module._decoded.func_type(export.index)
         if type_.params:
             raise Error(f"the function {name} is to take nothing, and its type is {type_}")
         return name

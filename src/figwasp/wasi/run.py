@@ -229,9 +229,9 @@ def _module(program: Program, engine: Engine | None, limits: dict[str, Any]) -> 
     if isinstance(program, Module):
         if engine is not None:
             raise ValueError("a module has an engine of its own")
-        if program.decoded.start is None:
+        if program._decoded.start is None:
             limits.pop("timeout", None)  # the call of _start has it
-        return Module(program.decoded.data, engine=_limited(program.engine, limits), lazy=True) if limits else program
+        return Module(program._decoded.data, engine=_limited(program.engine, limits), lazy=True) if limits else program
     chosen = _limited(default_engine() if engine is None else engine, limits)
     if isinstance(program, (str, os.PathLike, bytes, bytearray, memoryview)):
         return Module(program, engine=chosen, lazy=True)

@@ -40,13 +40,13 @@ def begin(text: str, **settings: Any) -> figwasp.Module:
     config = engine.config
     module = figwasp.Module(data, engine=engine, lazy=True)
     translator = lambda: Translator(decode(data, config.features), config.mode, config.metered)  # noqa: E731
-    module.code.sources.insert(0, BackgroundCompiler(translator))
+    module._code.sources.insert(0, BackgroundCompiler(translator))
     return module
 
 
 def other(module: figwasp.Module) -> BackgroundCompiler:
     """The other process of a module."""
-    found = module.code.sources[0]
+    found = module._code.sources[0]
     assert isinstance(found, BackgroundCompiler)
     return found
 
@@ -77,7 +77,7 @@ def test_what_is_made_there_is_what_would_be_made_here(none_left: None, engine: 
     os.write(other(module)._called, ahead._CALLED.pack(0) * 20)  # so much is to be done ahead
     wait_for(module, 11)
     for index, code in other(module)._made.items():
-        here = module.code._translator.translate(index)
+        here = module._code._translator.translate(index)
         for name in Code.__slots__:
             assert getattr(code, name) == getattr(here, name), (index, name)
     instance = figwasp.load(module)
@@ -96,7 +96,7 @@ def test_code_larger_than_the_pipe_arrives(none_left: None) -> None:
         assert time.monotonic() < end
         other(module)._receive()
     function(1)
-    assert len(module.code.compiled) == 2
+    assert len(module._code.compiled) == 2
     other(module).close()
 
 

@@ -288,7 +288,7 @@ def test_a_listener_is_asked_once_about_both_kinds_of_memory_access() -> None:
     log = Log({"get"})
     text = '(module (memory 1) (func $get (export "get") (result i32) (i32.load (i32.const 0))) (func (export "other")))'
     module = figwasp.Module(figwasp.wat(text), engine=figwasp.Engine(listener=log, memory="guard"))
-    for code in (module.code, module.code.checked()):
+    for code in (module._code, module._code.checked()):
         for index in (0, 1):
             code.compile(index)
     assert [func.name for func in log.asked] == ["get", "other"]

@@ -102,7 +102,7 @@ class _Run:
         """Make a module."""
         module = Module(data, engine=self._engine(), lazy=True)
         if ahead is not None:
-            module.code.sources.insert(0, ahead)
+            module._code.sources.insert(0, ahead)
         return module
 
     def _engine(self) -> Engine:
@@ -132,7 +132,7 @@ class _Run:
         imports: Imports = {}
         options = self._options
         given = options.dirs or options.listen or options.stdin is not None  # what is wrong with them is told in any case
-        if given or any(item.module in MODULES for item in module.decoded.imports):
+        if given or any(item.module in MODULES for item in module._decoded.imports):
             imports = resources.enter_context(_world(self._options, resources)).imports()
         if self._options.trap_unknown:
             imports = _with_traps(imports, module)
@@ -144,7 +144,7 @@ class _Run:
     def _call(self, module: Module, imports: Imports) -> tuple[int, list[str]]:
         """Return the exit status, and the results to be printed."""
         options = self._options
-        exports = module.exports_by_name
+        exports = module._exports_by_name
         if options.invoke is None:
             if "_start" not in exports and "_initialize" not in exports:
                 raise errors.Error("exports neither _start nor _initialize; call one with --invoke FUNC")
@@ -175,10 +175,10 @@ class _Run:
 
 def _no_function(module: Module, name: str) -> str:
     """Return what to say where an export is to be called that is not there, or is no function."""
-    found = module.exports_by_name.get(name)
+    found = module._exports_by_name.get(name)
     if found is not None:
         return f"the export {name!r} is a {KINDS[found.kind]}, not a function"
-    functions = [item.name for item in module.decoded.exports if KINDS[item.kind] == "func"]
+    functions = [item.name for item in module._decoded.exports if KINDS[item.kind] == "func"]
     return f"no exported function {name!r}; there are {listed(functions)}" if functions else f"no exported function {name!r}"
 
 

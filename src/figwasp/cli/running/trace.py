@@ -70,7 +70,7 @@ class Tracer:
         self._say(depth, f"!! {func.name}{_reason(error)}")
 
     def _param(self, func: int, index: int) -> str:
-        name = None if self._module is None else self._module.decoded.local_name(func, index)
+        name = None if self._module is None else self._module._decoded.local_name(func, index)
         return f"{name}=" if name else ""
 
     # Imported functions
