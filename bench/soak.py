@@ -6,7 +6,7 @@ Every operation ends with the right value, or with one of the errors that `soak_
 which does the same, an alarm may raise `Alarm` at any moment. Whatever else is raised is printed and makes the exit status 1, as
 does memory that grows. A thread that hangs for a minute ends the run with the stacks of all.
 
-With a debug build of CPython leave out `programs`: there `os.fstat` of CPython 3.11 aborts when an alarm raises while it multiplies.
+With a debug build of CPython leave out `programs`: there `os.fstat` of CPython 3.11 aborts when an alarm comes as it multiplies.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,41 @@ def test_bash_offers_folders(script: Path, tmp_path: Path) -> None:
         assert sorted(done.stdout.splitlines()) == offered
 
 
+HOSTILE = "$(touch escaped)`touch escaped`;touch escaped"
+NAMED = f"""(module (func $first (export "first-export")) (func $second) (func $twice) (func (export "two words"))
+    (func (export "{HOSTILE}")) (func (export "not\\nprintable")))"""
+
+
+def test_names(tmp_path: Path) -> None:
+    (tmp_path / "m.wat").write_text(NAMED)
+    status, told, err = outcome("explain", "--names", str(tmp_path / "m.wat"))
+    assert (status, err) == (0, "")
+    assert told.decode().splitlines() == ["first-export", "two words", HOSTILE, "first", "second", "twice"]
+    assert outcome("explain", "--names", str(tmp_path / "m.wat"), "first")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["m.wat", "f"], ["first-export", "first"]),
+        (["--stage", "ssa", "m.wat", "tw"], ["two\\ words", "twice"]),
+        (["m.wat", "$"], [HOSTILE.translate({ord(char): f"\\{char}" for char in "$()`; "})]),
+        (["'m.wat'", "se"], ["second"]),
+        (["$(touch\\ escaped)m.wat", ""], []),
+        (["absent.wat", "f"], []),
+    ],
+)
+def test_bash_offers_functions(script: Path, tmp_path: Path, words: list[str], offered: list[str]) -> None:
+    """Nothing that a module or a user names is evaluated."""
+    (tmp_path / "m.wat").write_text(NAMED)
+    command = [tool("bash"), "--norc", "-c", COMPLETE, "bash", str(script), "figwasp", "explain", *words]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=env)
+    assert ([line for line in done.stdout.splitlines() if line], done.stderr) == (offered, "")
+    assert [item.name for item in tmp_path.iterdir() if item.is_file()] == ["m.wat"]
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_option_is_in_it(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the help of a command lists, the script has."""
@@ -115,6 +152,13 @@ _arguments() { print -rl -- "$@" }
 words=(figwasp run x); CURRENT=3
 _figwasp
 """
+FUNCTIONS_IN_ZSH = """
+autoload -U compinit && compinit -u -D
+source "$1"
+compadd() { print -rl -- "${(@P)2}" }
+line=(m.wat)
+_figwasp_functions
+"""
 
 
 def test_zsh_knows_both_forms_of_an_option(tmp_path: Path) -> None:
@@ -126,3 +170,21 @@ def test_zsh_knows_both_forms_of_an_option(tmp_path: Path) -> None:
     assert given[:3] == ["-S", "-A", "-*"]
     forms = {word.partition("[")[0] for word in given}
     assert {"*--enable=", "*--dir=", "*--env-inherit=-", "*--perf-map", "*-h"} <= forms
+
+
+def test_zsh_offers_functions(tmp_path: Path) -> None:
+    (tmp_path / "script").write_bytes(outcome("completion", "zsh")[1])
+    (tmp_path / "m.wat").write_text(NAMED)
+    command = [tool("zsh"), "-f", "-c", FUNCTIONS_IN_ZSH, "zsh", "script"]
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=env)
+    assert done.stdout.splitlines() == ["first-export", "two words", HOSTILE, "first", "second", "twice"]
+
+
+def test_fish_offers_functions(tmp_path: Path) -> None:
+    (tmp_path / "script").write_bytes(outcome("completion", "fish")[1])
+    (tmp_path / "m.wat").write_text(NAMED)
+    command = [tool("fish"), "--no-config", "-c", "source script; complete -C 'figwasp explain m.wat f'"]
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=env)
+    assert {"first-export", "first"} <= set(done.stdout.split())

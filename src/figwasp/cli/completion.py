@@ -1,7 +1,8 @@
 """Floor 7: `figwasp completion SHELL`.
 
 In: the name of a shell. Out: on standard output, a script by which that shell completes what is typed after `figwasp`. It is made
-of what the commands say they take, so that what a command takes is said there alone.
+of what the commands say they take, so that what a command takes is said there alone. Names of functions are asked of
+`figwasp explain --names`, and taken as the plain text of a hostile guest.
 
     source <(figwasp completion bash)                                  in ~/.bashrc
     source <(figwasp completion zsh)                                   in ~/.zshrc, after compinit
@@ -16,7 +17,7 @@ from typing import Final
 
 from figwasp.cli.features import PROPOSAL
 from figwasp.cli.main import COMMANDS, OPTIONS
-from figwasp.cli.options import Argument, Command, Option
+from figwasp.cli.options import FUNCTION, Argument, Command, Option
 from figwasp.cli.streams import write_stdout
 from figwasp.features import PROPOSALS
 
@@ -49,6 +50,11 @@ def _positional(command: Command) -> str:
     return " ".join(choices) if choices else FILES
 
 
+def _names_function(command: Command) -> bool:
+    """Return whether the word after the program names a function of it."""
+    return command.arguments[-1].name == FUNCTION
+
+
 def _commands() -> dict[str, Command]:
     return {name: importlib.import_module(f"figwasp.cli.{name}").COMMAND for name in COMMANDS}
 
@@ -58,7 +64,7 @@ def _commands() -> dict[str, Command]:
 _BASH: Final = """\
 # bash completion for figwasp
 _figwasp() {
-    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} options= valued= words= i
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} options= valued= words= functions= program= name i
     COMPREPLY=()
     # bash takes a word apart at = and :
     [[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}
@@ -82,8 +88,23 @@ _figwasp() {
             esac
         done
     fi
+    if [[ -n $functions ]]; then
+        for (( i = 2; i < COMP_CWORD; i++ )); do
+            case ${COMP_WORDS[i]} in
+                -*) [[ $valued == *" ${COMP_WORDS[i]} "* ]] && (( ++i )) ;;
+                *) program=${COMP_WORDS[i]}; break ;;
+            esac
+        done
+    fi
     if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W "$options" -- "$cur"))
+    elif [[ -n $program ]]; then
+        # as it was typed; nothing of it is evaluated
+        program=${program//[\\\\\\"\\']}
+        [[ $program == "~/"* ]] && program=$HOME/${program:2}
+        while IFS= read -r name; do
+            [[ $name == "$cur"* ]] && COMPREPLY+=("$(printf %%q "$name")")
+        done < <(figwasp explain --names -- "$program" 2>/dev/null)
     elif [[ -n $words ]]; then
         COMPREPLY=($(compgen -W "$words" -- "$cur"))
     fi
@@ -107,6 +128,8 @@ def _bash_case(name: str, command: Command) -> Iterator[str]:
     yield f'            valued=" {" ".join(word for option in options if _takes(option) for word in option.names)} "'
     if words != FILES:
         yield f'            words="{words}"'
+    if _names_function(command):
+        yield "            functions=1"
     yield "            case $prev in"
     for option in options:
         if _takes(option):
@@ -125,6 +148,11 @@ def _bash_values(values: str) -> str:
 
 _ZSH: Final = """\
 #compdef figwasp
+_figwasp_functions() {
+    local -a names
+    names=(${(f)"$(figwasp explain --names -- ${(Q)line[1]} 2>/dev/null)"})
+    compadd -a names
+}
 _figwasp() {
     local -a commands
     local context state line
@@ -166,6 +194,9 @@ def _zsh_case(name: str, command: Command) -> Iterator[str]:
             equals = "=-" if option.attached else "=" if _takes(option) and word.startswith("--") else ""
             yield f"            {_quoted(f'*{word}{equals}[{_zsh_text(option.help)}]{value}')} \\"
     rest = "*::argument:_files" if name == "run" else "*:file:_files"
+    if _names_function(command):
+        rest = "1:file:_files"
+        yield f"            {_quoted('2:function:_figwasp_functions')} \\"
     words = _positional(command)
     yield f"            {_quoted(rest if words == FILES else f'1:{name}:({words})')} ;;"
 
@@ -185,6 +216,7 @@ def _quoted(text: str) -> str:
 
 # fish
 
+_FISH_FUNCTIONS: Final = "(figwasp explain --names -- (commandline -opc | string match -v -- '-*')[3] 2>/dev/null)"
 
 def fish() -> str:
     """Return the script for fish."""
@@ -198,6 +230,8 @@ def fish() -> str:
         words = _positional(command)
         if words != FILES:
             lines.append(f"complete -c figwasp -f -n {seen} -a {_fish(words)}")
+        if _names_function(command):
+            lines.append(f"complete -c figwasp -n {seen} -a {_fish(_FISH_FUNCTIONS)}")
         for option in command.options():
             value = f" -r{_fish_values(_values(option))}" if _takes(option) else ""
             shown = _fish(option.help)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from figwasp.cli.options import Argument, Command, Option
+from figwasp.cli.options import FUNCTION, Argument, Command, Option
 from figwasp.cli.streams import binary_of, naming, print_text, read
 from figwasp.explain import STAGES, explain, find, functions
-from figwasp.explain.functions import HEADING
+from figwasp.explain.functions import HEADING, names
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.valid.context import Context
@@ -22,6 +22,7 @@ __all__ = ["COMMAND", "main"]
 
 ALL: Final = "all"
 JOINED: Final = "joined"
+NAMES: Final = "--names"
 
 COMMAND: Final = Command(
     "explain",
@@ -30,11 +31,12 @@ COMMAND: Final = Command(
     "functions. The program is not run.",
     [
         Argument("PROGRAM", "a module, binary or text"),
-        Argument("FUNCTION", "index, name of an export, or name of the name section", least=0),
+        Argument(FUNCTION, "index, name of an export, or name of the name section", least=0),
     ],
     {
         "options": [
             Option(("--stage",), "NAME", "show this stage only; may be repeated", many=True, choices=(*STAGES, ALL)),
+            Option((NAMES,), "", "list names of functions only, a line each"),
             Option(("--side-by-side",), "", "wasm, SSA form and code in one table: --stage joined"),
         ]
     },
@@ -52,7 +54,11 @@ def main(words: list[str]) -> int:
     stages = given["--stage"] + [JOINED] * ("--side-by-side" in given)
     if stages and not function:
         COMMAND.error("a stage is shown of one FUNCTION")
+    if function and NAMES in given:
+        COMMAND.error(f"{NAMES} is about all functions")
     context = _load(program)
+    if NAMES in given:
+        return print_text(f"{name}\n" for name in names(context.module) if name.isprintable())
     if not function:
         return print_text(_listing(context.module))
     return print_text(_explanation(program, context, function[0], stages))

@@ -14,7 +14,10 @@ from typing import Any, Final, NamedTuple, NoReturn
 from figwasp.cli.main import USAGE_ERROR, complain
 from figwasp.cli.streams import print_text
 
-__all__ = ["Argument", "Command", "Option", "WrongValue"]
+__all__ = ["FUNCTION", "Argument", "Command", "Option", "WrongValue"]
+
+FUNCTION: Final = "FUNCTION"
+"""The argument that is a function of the program named by the one before."""
 
 _COLUMN: Final = 26  # where the help says what an option does
 _NARROWEST: Final = 20  # letters of that

@@ -6,6 +6,7 @@ or a name of the name section, with or without the `$` of the text format.
 
 from __future__ import annotations
 
+from collections import Counter
 from difflib import get_close_matches
 from typing import Final
 
@@ -72,6 +73,13 @@ def _size(module: Module, index: int) -> int | None:
         return None
     body = module.body(index)
     return body.end - body.start
+
+
+def names(module: Module) -> list[str]:
+    """List the words by which `find` finds a function, without indices: exports, then names of the name section that are unique."""
+    exported = [export.name for export in module.exports if export.kind == FUNC]
+    given = Counter(name for index, name in module.names.funcs.items() if _exists(module, index))
+    return list(dict.fromkeys([*exported, *(name for name, count in given.items() if count == 1)]))
 
 
 def find(module: Module, word: str) -> int:
