@@ -14,7 +14,7 @@ import pytest
 
 import figwasp
 from figwasp import layout
-from figwasp.runtime.platform import cpython
+from figwasp.runtime.platform import interpreter
 from figwasp.runtime.platform.linux import read_u64, write_u64
 from tests.runtime.support import check_script, host, load
 
@@ -95,10 +95,9 @@ def test_numbers_where_the_layout_is_not_known() -> None:
         CHECKS
         + f'''
 import figwasp
-from figwasp.runtime.platform import cpython
-from figwasp.runtime.stubs import builder as stubs
-assert cpython.int_layout() != cpython.INT_OPAQUE and cpython.float_layout()
-stubs.INT_LAYOUT, stubs.FLOATS, stubs.TUPLES = cpython.INT_OPAQUE, False, False
+from figwasp.runtime.platform import interpreter
+assert interpreter.INTS and interpreter.FLOATS and interpreter.TUPLE_ITEMS
+interpreter.INTS, interpreter.COUNTS, interpreter.FLOATS, interpreter.TUPLE_ITEMS = 0, 0, False, 0
 f = lambda x: x
 inst = figwasp.load(figwasp.wat("""{NUMBERS}"""), {{"host": dict(i=f, l=f, f=f, d=f, all=lambda *values: values)}})
 check(inst, figwasp)
@@ -106,21 +105,39 @@ check(inst, figwasp)
     )
 
 
-def test_the_probe_of_the_layout_notices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers that stand elsewhere are noticed, whichever part of the layout differs."""
-    assert cpython.int_layout() in (cpython.INT_SIGNED, cpython.INT_TAGGED)
-    assert (cpython.int_layout() == cpython.INT_TAGGED) == (sys.version_info >= (3, 12))
-    for name, value in (("INT_SIZE", 8), ("INT_DIGIT", 16), ("INT_DIGIT", 28)):
+LAYOUTS = {
+    "signed ints": [("INT_SIZE", 8), ("INT_DIGIT", 16), ("INT_DIGIT", 28)],
+    "tagged ints": [("INT_SIZE", 8), ("INT_DIGIT", 16), ("INT_DIGIT", 28)],
+    "whole counts": [("OB_COUNT", 8), ("OB_COUNT", 4)],
+    "low counts": [("OB_COUNT", 8), ("OB_COUNT", 4)],
+    "floats": [("FLOAT_VALUE", 8)],
+    "plain tuples": [("TUPLE_SIZE", 8), ("_ITEMS_AT_ONCE", 32)],
+    "hashed tuples": [("TUPLE_SIZE", 8), ("_ITEMS_BEHIND_HASH", 24)],
+    "types of objects": [("OB_TYPE", 0)],
+    "built-in functions": [("_DEFINITION_CODE", 24), ("_DEFINITION_FLAGS", 24)],
+}
+
+
+@pytest.mark.parametrize("row", interpreter.ASSUMPTIONS, ids=lambda row: row.name)
+def test_probes_notice(row: interpreter.Assumption, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row holds on the versions that it is for, its probe succeeds there alone, and notices a field that stands elsewhere."""
+    known = row.since <= sys.version_info[:2] <= row.until and not (hasattr(sys, "gettotalrefcount") and "counts" in row.name)
+    assert row.holds() == row.probe() == known
+    for name, value in LAYOUTS[row.name] if known else ():
         with monkeypatch.context() as patch:
-            patch.setattr(cpython, name, value)
-            assert cpython.int_layout() == cpython.INT_OPAQUE
-    monkeypatch.setattr(cpython, "FLOAT_VALUE", 8)
-    assert not cpython.float_layout()
-    assert cpython.tuple_layout()
-    for name, value in (("TUPLE_SIZE", 8), ("TUPLE_ITEMS", 32)):
-        with monkeypatch.context() as patch:
-            patch.setattr(cpython, name, value)
-            assert not cpython.tuple_layout()
+            patch.setattr(interpreter, name, value)
+            assert not row.probe()
+    assert not row._replace(until=(3, 10)).holds()
+
+
+def test_which_ints_are_single() -> None:
+    """They are those that CPython has one object each of: it has more of them from 3.15 on."""
+    first, last = interpreter.SINGLETONS
+    for number in (first, 0, 7, 256, last):
+        assert int(str(number)) is int(str(number))
+    for number in (first - 1, last + 1):
+        assert int(str(number)) is not int(str(number))
+    assert (first, last) == (-5, 256 if sys.version_info < (3, 15) else 1024)
 
 
 # Arguments of host functions in objects that are used again

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import figwasp
-from figwasp.runtime.platform import cpython
+from figwasp.runtime.platform import interpreter
 from tests.runtime.support import run_script
 
 CODE = """
@@ -107,7 +107,7 @@ def test_functions_are_as_we_think() -> None:
     figwasp.load(figwasp.wat("(module)"))
     functions: list[Any] = [faulthandler.enable, faulthandler.disable, sys.modules["_signal"].signal]
     for function in functions:
-        assert cpython.method_place(function)
+        assert interpreter.method_place(function)
     before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     assert signal.signal(signal.SIGUSR1, before) is signal.SIG_IGN
     with pytest.raises(TypeError):

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from figwasp.codegen.sequences import FaultPlaces
 from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY
-from figwasp.runtime.platform import codespace, cpython, linux
+from figwasp.runtime.platform import codespace, interpreter, linux
 from figwasp.runtime.platform.stack import Stacks
 from figwasp.runtime.platform.statics import Statics
 from figwasp.runtime.stubs.host import FAULT_HANDLERS, UNUSED, FaultFront, followed, keep_in_front
@@ -59,7 +59,7 @@ class FaultHandler:
         self.check: Callable[[], int] = _FRONT(keep)
         self.check()
         for function in _installers():
-            place = cpython.method_place(function)
+            place = interpreter.method_place(function)
             if place:
                 linux.write_u64(place, stubs.compile(followed(linux.read_u64(place), keep)))
 

@@ -14,7 +14,7 @@ from figwasp.runtime.native.handler import FaultHandler
 from figwasp.runtime.native.owner import Owners
 from figwasp.runtime.native.ticker import Ticker
 from figwasp.runtime.native.types import NativeTypes
-from figwasp.runtime.platform import codespace, cpython, linux
+from figwasp.runtime.platform import codespace, cpython, interpreter, linux
 from figwasp.runtime.platform.stack import Stacks
 from figwasp.runtime.platform.statics import Statics
 from figwasp.runtime.store.contexts import Contexts
@@ -69,7 +69,7 @@ class NativeRuntime:
         Raises:
             Unsupported: this platform cannot run compiled code.
         """
-        cpython.probe()
+        interpreter.require()
         self._callbacks = callbacks  # which emitted code refers to
         self.table = table
         self.contexts = contexts

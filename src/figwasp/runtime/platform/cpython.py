@@ -1,21 +1,15 @@
 """Floor 4: CPython: addresses of C API functions that stubs call, and heap types whose slots are emitted code.
 
-No field of a CPython struct is touched but the type and the count of references of an object, the values of small ints and of
-floats, the items of tuples, and the code of a few built-in functions; where those are is probed at first use, and what is not as
-expected is left to the C API, or alone.
+All of it is what the C API promises; what it does not is in `interpreter`.
 """
 
 from __future__ import annotations
 
 import ctypes
-import sys
 from collections.abc import Callable
 from functools import partial
-from types import BuiltinFunctionType, CodeType, FrameType
+from types import CodeType, FrameType
 from typing import Any, Final
-
-from figwasp.errors import Unsupported
-from figwasp.runtime.platform import linux
 
 _api: Final = ctypes.pythonapi
 symbols: Final[dict[int, str]] = {}
@@ -24,20 +18,7 @@ _bases: Final[dict[type, type]] = {}
 """Type made by `make_type` -> the class with its methods."""
 _keep: Final[list[object]] = []  # specs, names and member tables that types refer to for ever
 
-OB_TYPE: Final = 8
 VECTORCALL_OFFSET_FLAG: Final = 1 << 63
-
-INT_SIZE: Final = 16  # of an int: the number of digits with the sign in it, as `INT_*` says
-INT_DIGIT: Final = 24  # of an int: the first digit of 30 bits, in 4 bytes; the next one follows
-FLOAT_VALUE: Final = 16
-FUNCTION_DEFINITION: Final = 16  # of a built-in function: its PyMethodDef
-METHOD_CODE: Final = 8  # fields of that
-METHOD_FLAGS: Final = 16
-TUPLE_SIZE: Final = 16
-TUPLE_ITEMS: Final = 24  # of a tuple: the first of its references
-INT_OPAQUE: Final = 0  # how ints are laid out: not as we know them
-INT_SIGNED: Final = 1  # the number of digits, negative for a negative int
-INT_TAGGED: Final = 2  # the number of digits above three bits, the lower two of which are 1 minus the sign
 
 _none: Final = ctypes.c_uint64(id(None))
 NONE_CELL: Final = ctypes.addressof(_none)
@@ -99,11 +80,7 @@ _generic_alloc: Final = _prototype("PyType_GenericAlloc", _object)
 _set_member: Final = _prototype("PyMember_SetOne", ctypes.c_int)
 thread_state: Final = _prototype("PyThreadState_Get", _Pointer)
 _new_frame: Final = _prototype("PyFrame_New", _object)
-_interpreter: Final = _prototype("PyInterpreterState_Get", _Pointer)
-_interpreter_id: Final = _prototype("PyInterpreterState_GetID", ctypes.c_int64)
 _raw_calloc: Final = _prototype("PyMem_RawCalloc", _Pointer)
-_method_code: Final = _prototype("PyCFunction_GetFunction", _Pointer)
-_method_flags: Final = _prototype("PyCFunction_GetFlags", ctypes.c_int)
 _raw_free: Final = _prototype("PyMem_RawFree", None)
 
 
@@ -156,85 +133,9 @@ def address(name: str) -> int:
     return found
 
 
-def probe() -> None:
-    """Make sure that the one struct field we read is where we think.
-
-    Raises:
-        Unsupported: it is not, or this is not the main interpreter.
-    """
-    if _interpreter_id(_Pointer(_interpreter())) != 0:
-        raise Unsupported("subinterpreters are not supported yet")
-    thing = object()
-    if ctypes.c_void_p.from_address(id(thing) + OB_TYPE).value != id(object):
-        raise Unsupported("this build of CPython lays objects out differently")
-
-
-def method_place(function: BuiltinFunctionType) -> int:
-    """Return the address of the word by which CPython finds the C function of a built-in function; 0 when it is not as we think."""
-    definition = ctypes.c_uint64.from_address(id(function) + FUNCTION_DEFINITION).value
-    code = _method_code(_object(function))
-    if not linux.is_writable(definition + METHOD_CODE):
-        return 0
-    found, flags = linux.read_u64(definition + METHOD_CODE), linux.read_u32(definition + METHOD_FLAGS)
-    name = ctypes.c_char_p.from_address(definition).value
-    same = found == code and flags == _method_flags(_object(function)) and name == function.__name__.encode()
-    return definition + METHOD_CODE if same else 0
-
-
 def raise_in_thread(ident: int, kind: type[BaseException]) -> None:
     """Have an exception raised in a thread as soon as it executes Python code."""
     _api.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(kind))
-
-
-def int_layout() -> int:
-    """Return how this build lays out ints of up to two digits: INT_OPAQUE, INT_SIGNED or INT_TAGGED."""
-    edges = [0, 1, 5, 256, 257, 1 << 29, (1 << 30) - 1, 1 << 30, (1 << 30) + 1, 1 << 40, (1 << 60) - 1, 1 << 60, (1 << 63) - 1]
-    samples = [sign * edge for edge in (*edges, 1 << 90) for sign in (1, -1)]
-    for kind in (INT_SIGNED, INT_TAGGED):
-        if all(_small_int(sample, kind) == (sample if abs(sample) < 1 << 60 else None) for sample in samples):
-            return kind
-    return INT_OPAQUE
-
-
-def _small_int(number: int, kind: int) -> int | None:
-    """Read an int as stubs do; None when it has more than two digits."""
-    size = ctypes.c_int64.from_address(id(number) + INT_SIZE).value
-    digits = abs(size) if kind == INT_SIGNED else size >> 3
-    if not 0 <= digits <= 2:
-        return None
-    low, high = (ctypes.c_uint32 * 2).from_address(id(number) + INT_DIGIT)
-    if digits < 2:
-        return int(low) * (size if kind == INT_SIGNED else 1 - (size & 3))
-    return int(low | high << 30) * ((size >> 63 | 1) if kind == INT_SIGNED else 1 - (size & 3))
-
-
-def plain_counts() -> bool:
-    """Return whether objects start with a count of references that is all there is to them: so up to CPython 3.11."""
-    if hasattr(sys, "gettotalrefcount") or sys.version_info >= (3, 12):
-        return False
-    thing = object()
-    before = ctypes.c_ssize_t.from_address(id(thing)).value
-    other = [thing, None, None]
-    number = ctypes.c_ssize_t.from_address(id(None)).value
-    again = [None, None, *other]
-    counts = ctypes.c_ssize_t.from_address(id(thing)).value, ctypes.c_ssize_t.from_address(id(None)).value
-    del other, again
-    return counts[0] == before + 2 and counts[1] - number >= 4
-
-
-def float_layout() -> bool:
-    """Return whether the value of a float is where we think."""
-    return all(ctypes.c_double.from_address(id(sample) + FLOAT_VALUE).value == sample for sample in (0.0, -1.5, 1e300, 5e-324))
-
-
-def tuple_layout() -> bool:
-    """Return whether the length and the items of a tuple are where we think."""
-    things = [object() for _ in range(3)]
-    for sample in (tuple(things[:count]) for count in range(4)):
-        size = ctypes.c_ssize_t.from_address(id(sample) + TUPLE_SIZE).value
-        if size != len(sample) or list((ctypes.c_void_p * size).from_address(id(sample) + TUPLE_ITEMS)) != [*map(id, sample)]:
-            return False
-    return True
 
 
 def make_type(

@@ -17,7 +17,7 @@ from typing import Final
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
-from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.platform import cpython, interpreter, linux
 from figwasp.runtime.stubs.builder import REF, Stub, overwritable
 
 _POSITIONS: Final = 16  # parameters further behind get new objects
@@ -27,7 +27,6 @@ _CELLS: Final = 16
 
 _DIGIT: Final = 30
 _TWO_DIGITS: Final = (1 << 2 * _DIGIT) - 1  # the largest int of two digits
-_SINGLETONS: Final = (-5, 256)  # ints of which CPython has one object each
 
 
 class Boxes:
@@ -70,7 +69,7 @@ def box_int() -> Func:
     e = Stub("box.int", bytes([I64, I64]), bytes([I64]), CONV_C)
     number, cell = e.params
     other = e.new()
-    first, last = _SINGLETONS
+    first, last = interpreter.SINGLETONS
     e.split(e.emit(ops.I64_LE_U, [e.emit(ops.I64_ADD, [number, e.word(-first)]), e.word(last - first)]), other)
     far = e.emit(ops.I64_GT_U, [e.emit(ops.I64_ADD, [number, e.word(_TWO_DIGITS)]), e.word(2 * _TWO_DIGITS)])
     e.split(far, other)
@@ -84,8 +83,12 @@ def box_int() -> Func:
     high = e.emit(ops.I64_SHR_U, [size, e.word(_DIGIT)])
     low = e.emit(ops.I64_AND, [size, e.word((1 << _DIGIT) - 1)])
     digits = e.emit(ops.SELECT, [e.word(2), e.word(1), e.emit(ops.I64_NE, [high, e.word(0)])], 0, I64)
-    e.put(signed(digits), thing, cpython.INT_SIZE)
-    e.put(e.emit(ops.I64_OR, [low, e.emit(ops.I64_SHL, [high, e.word(32)])]), thing, cpython.INT_DIGIT)
+    if interpreter.INTS == interpreter.INT_SIGNED:
+        tag = signed(digits)
+    else:
+        tag = e.emit(ops.I64_OR, [e.emit(ops.I64_SHL, [digits, e.word(3)]), e.emit(ops.I64_AND, [minus, e.word(2)])])
+    e.put(tag, thing, interpreter.INT_SIZE)
+    e.put(e.emit(ops.I64_OR, [low, e.emit(ops.I64_SHL, [high, e.word(32)])]), thing, interpreter.INT_DIGIT)
     e.ret([thing])
     e.at(other)
     e.ret([e.c("PyLong_FromLongLong", [number])])
@@ -97,7 +100,7 @@ def box_float() -> Func:
     e = Stub("box.float", bytes([F64, I64]), bytes([I64]), CONV_C)
     number, cell = e.params
     thing = _free(e, cell, lambda: e.c("PyFloat_FromDouble", [number]))
-    e.store(ops.F64_STORE, number, thing, cpython.FLOAT_VALUE)
+    e.store(ops.F64_STORE, number, thing, interpreter.FLOAT_VALUE)
     e.ret([thing])
     return e.func
 
@@ -106,7 +109,9 @@ def _free(e: Stub, cell: Value, make: Callable[[], Value]) -> Value:
     """Take a reference to the cell's object when it is in nobody's hands, else to another one that comes into the cell."""
     used, found, made = e.new(), e.new(), e.new()
     present = e.get(cell, 0)
-    e.split(e.emit(ops.I64_NE, [e.get(present, 0), e.word(1)]), used)
+    once = e.new()
+    e.brif(e.used_once(present), once, used)
+    e.at(once)
     e.jump(found, [present])
     e.at(used)
     other = make()
@@ -119,5 +124,5 @@ def _free(e: Stub, cell: Value, make: Callable[[], Value]) -> Value:
     e.jump(found, [other])
     e.at(found)
     thing = e.func.new_param(found, I64)
-    e.put(e.word(2), thing, 0)
+    e.set_count(thing, e.word(2))
     return thing

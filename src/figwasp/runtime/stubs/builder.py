@@ -25,26 +25,21 @@ from figwasp.ir import ops
 from figwasp.ir.build.base import ir_types
 from figwasp.ir.func import Block, Call, Emitter, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
-from figwasp.runtime.platform import cpython
+from figwasp.runtime.platform import cpython, interpreter
 from figwasp.wasm.syntax.types import EXTERNREF, Types, is_ref
 
 MISMATCH: Final = (TypeError, OverflowError)
 """What C API conversions raise for an object that is no number of the kind, or too large a one."""
 
-INT_LAYOUT: Final = cpython.int_layout()
-FLOATS: Final = cpython.float_layout()
-COUNTS: Final = cpython.plain_counts()
-TUPLES: Final = cpython.tuple_layout()
-
 
 def _transparent(type_: int) -> bool:
     """Return whether stubs can read a Python number of the kind for an IR type themselves."""
-    return FLOATS if type_ in (F32, F64) else INT_LAYOUT != cpython.INT_OPAQUE
+    return interpreter.FLOATS if type_ in (F32, F64) else interpreter.INTS != interpreter.INT_OPAQUE
 
 
 def overwritable() -> bool:
     """Return whether stubs can tell that nobody else has a Python number, and give it another value."""
-    return COUNTS and FLOATS and INT_LAYOUT == cpython.INT_SIGNED
+    return interpreter.COUNTS != interpreter.COUNT_OPAQUE and interpreter.FLOATS and interpreter.INTS != interpreter.INT_OPAQUE
 
 
 REF: Final = 8
@@ -152,23 +147,52 @@ class Stub(Emitter):
 
     def incref(self, thing: Value) -> None:
         """Take a reference to an object."""
-        if not COUNTS:
+        if interpreter.COUNTS == interpreter.COUNT_OPAQUE:
             self.c("Py_IncRef", [thing], ops.VOID)
             return
-        self.put(self.emit(ops.I64_ADD, [self.get(thing, 0), self.word(1)]), thing, 0)
+        counted = self.new()
+        self._change_count(thing, 1, counted)
+        self.jump(counted)
+        self.at(counted)
 
     def decref(self, thing: Value) -> None:
         """Drop a reference to an object."""
-        if not COUNTS:
+        if interpreter.COUNTS == interpreter.COUNT_OPAQUE:
             self.c("Py_DecRef", [thing], ops.VOID)
             return
         alive = self.new()
-        left = self.emit(ops.I64_SUB, [self.get(thing, 0), self.word(1)])
-        self.put(left, thing, 0)
+        left = self._change_count(thing, -1, alive)
         self.when(self.equals(left, 0), alive)
         self.c("_Py_Dealloc", [thing], ops.VOID)
         self.jump(alive)
         self.at(alive)
+
+    def _change_count(self, thing: Value, delta: int, immortal: Block) -> Value:
+        """Add to the count of references to an object, and return it; go to `immortal` when the object has none."""
+        whole = interpreter.COUNTS == interpreter.COUNT_WHOLE
+        count = self.load(ops.I64_LOAD if whole else ops.I64_LOAD32_S, thing, interpreter.OB_COUNT)
+        if not whole:
+            self.split(self.emit(ops.I64_LT_S, [count, self.word(0)]), immortal)
+        changed = self.emit(ops.I64_ADD, [count, self.word(delta)])
+        self.set_count(thing, changed)
+        return changed
+
+    def set_count(self, thing: Value, count: Value) -> None:
+        """Write the count of references to an object that is not immortal."""
+        whole = interpreter.COUNTS == interpreter.COUNT_WHOLE
+        self.store(ops.I64_STORE if whole else ops.I64_STORE32, count, thing, interpreter.OB_COUNT)
+
+    def used_once(self, thing: Value) -> Value:
+        """Whether there is one reference to an object, where counts are known."""
+        whole = interpreter.COUNTS == interpreter.COUNT_WHOLE
+        return self.equals(self.load(ops.I64_LOAD if whole else ops.I64_LOAD32_S, thing, interpreter.OB_COUNT), 1)
+
+    def none(self) -> Value:
+        """A new reference to None."""
+        none = self.word(id(None))
+        if interpreter.COUNTS != interpreter.COUNT_LOW:  # where that is so None is immortal
+            self.incref(none)
+        return none
 
     def unless_zero(self, value: Value, rest: Block) -> None:
         """Go on in a new block when an i64 is not 0, else at `rest`."""
@@ -252,17 +276,17 @@ class Stub(Emitter):
     def _peek(self, type_: int, thing: Value, otherwise: Block) -> Value:
         """Read the value of a small int or a float; go to `otherwise` when it is anything else."""
         exact = id(float) if type_ in (F32, F64) else id(int)
-        self.split(self.emit(ops.I64_NE, [self.get(thing, cpython.OB_TYPE), self.word(exact)]), otherwise)
+        self.split(self.emit(ops.I64_NE, [self.get(thing, interpreter.OB_TYPE), self.word(exact)]), otherwise)
         if type_ in (F32, F64):
-            number = self.load(ops.F64_LOAD, thing, cpython.FLOAT_VALUE)
+            number = self.load(ops.F64_LOAD, thing, interpreter.FLOAT_VALUE)
             return number if type_ == F64 else self.emit(ops.F32_DEMOTE_F64, [number])
         value = self._digits(thing, otherwise, two=type_ == I64)
         return self.wrap(value) if type_ == I32 else value
 
     def _digits(self, thing: Value, otherwise: Block, two: bool) -> Value:
         """Read an int of one digit, or of up to two; go to `otherwise` when it has more."""
-        size = self.get(thing, cpython.INT_SIZE)
-        digit = self.load(ops.I64_LOAD32_U, thing, cpython.INT_DIGIT)
+        size = self.get(thing, interpreter.INT_SIZE)
+        digit = self.load(ops.I64_LOAD32_U, thing, interpreter.INT_DIGIT)
         if not two:
             self.split(self._longer(size, 1), otherwise)
             return self.emit(ops.I64_MUL, [digit, self._sign(size)])
@@ -272,10 +296,10 @@ class Stub(Emitter):
         self.jump(done, [self.emit(ops.I64_MUL, [digit, self._sign(size)])])
         self.at(more)
         self.split(self._longer(size, 2), otherwise)
-        high = self.load(ops.I64_LOAD32_U, thing, cpython.INT_DIGIT + 4)
+        high = self.load(ops.I64_LOAD32_U, thing, interpreter.INT_DIGIT + 4)
         both = self.emit(ops.I64_OR, [digit, self.emit(ops.I64_SHL, [high, self.word(30)])])
         sign = self._sign(size)
-        if INT_LAYOUT == cpython.INT_SIGNED:
+        if interpreter.INTS == interpreter.INT_SIGNED:
             sign = self.emit(ops.I64_OR, [self.emit(ops.I64_SHR_S, [size, self.word(63)]), self.word(1)])
         self.jump(done, [self.emit(ops.I64_MUL, [both, sign])])
         self.at(done)
@@ -283,13 +307,13 @@ class Stub(Emitter):
 
     def _longer(self, size: Value, digits: int) -> Value:
         """Whether an int has more digits than so many."""
-        if INT_LAYOUT == cpython.INT_SIGNED:
+        if interpreter.INTS == interpreter.INT_SIGNED:
             return self.emit(ops.I64_GT_U, [self.emit(ops.I64_ADD, [size, self.word(digits)]), self.word(2 * digits)])
         return self.emit(ops.I64_GE_U, [size, self.word((digits + 1) << 3)])
 
     def _sign(self, size: Value) -> Value:
         """The sign of an int of at most one digit; anything for 0."""
-        if INT_LAYOUT == cpython.INT_SIGNED:
+        if interpreter.INTS == interpreter.INT_SIGNED:
             return size
         return self.emit(ops.I64_SUB, [self.word(1), self.emit(ops.I64_AND, [size, self.word(3)])])
 
@@ -305,17 +329,17 @@ class Stub(Emitter):
 
     def tuple_items(self, thing: Value, count: int, otherwise: Block) -> list[Value]:
         """The items of a tuple of so many (borrowed references); go to `otherwise` when it is none."""
-        self.split(self.emit(ops.I64_NE, [self.get(thing, cpython.OB_TYPE), self.word(id(tuple))]), otherwise)
-        size = self.get(thing, cpython.TUPLE_SIZE) if TUPLES else self.c("PyTuple_Size", [thing])
+        self.split(self.emit(ops.I64_NE, [self.get(thing, interpreter.OB_TYPE), self.word(id(tuple))]), otherwise)
+        size = self.get(thing, interpreter.TUPLE_SIZE) if interpreter.TUPLE_ITEMS else self.c("PyTuple_Size", [thing])
         self.split(self.emit(ops.I64_NE, [size, self.word(count)]), otherwise)
-        if TUPLES:
-            return [self.get(thing, cpython.TUPLE_ITEMS + 8 * i) for i in range(count)]
+        if interpreter.TUPLE_ITEMS:
+            return [self.get(thing, interpreter.TUPLE_ITEMS + 8 * i) for i in range(count)]
         return [self.c("PyTuple_GetItem", [thing, self.word(i)]) for i in range(count)]
 
     def fill_tuple(self, full: Value, index: int, thing: Value) -> None:
         """Give a reference to a new tuple."""
-        if TUPLES:
-            self.put(thing, full, cpython.TUPLE_ITEMS + 8 * index)
+        if interpreter.TUPLE_ITEMS:
+            self.put(thing, full, interpreter.TUPLE_ITEMS + 8 * index)
         else:
             self.c("PyTuple_SetItem", [full, self.word(index), thing])
 

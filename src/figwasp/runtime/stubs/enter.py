@@ -214,9 +214,7 @@ def leave_to_record(e: Stub, count: int, failed: Block, unusual: Block, hooks: H
 def box_results(e: Stub, kinds: bytes, results: list[Value]) -> Value:
     """None, the one result, or a tuple of them: a new reference, or 0 with an exception set."""
     if not results:
-        none = e.word(id(None))
-        e.incref(none)
-        return none
+        return e.none()
     if len(results) == 1:
         return e.box_kind(kinds[0], results[0])
     full = e.c("PyTuple_New", [e.word(len(results))])

@@ -13,7 +13,7 @@ from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.ops import I32, I64
-from figwasp.runtime.platform import cpython
+from figwasp.runtime.platform import interpreter
 from figwasp.runtime.stubs.builder import Stub
 
 # Fields of a callable
@@ -68,7 +68,7 @@ def traverse(fields: Sequence[int], slots: bool) -> Func:
     """Build tp_traverse: visit the type, the fields, and the array of slots if there is one."""
     e = Stub("object.traverse", bytes([I64] * 3), bytes([I64]), CONV_C)
     self = e.params[0]
-    for offset in (cpython.OB_TYPE, *fields):
+    for offset in (interpreter.OB_TYPE, *fields):
         _visit(e, e.get(self, offset))
     if slots:
         loop = _SlotLoop(e, self)
@@ -152,9 +152,7 @@ def sweep(graveyard: int) -> Func:
     e.c("PyList_SetSlice", [e.word(graveyard), e.word(0), size, e.word(0)])
     e.jump(rest)
     e.at(rest)
-    none = e.word(id(None))
-    e.incref(none)
-    e.ret([none])
+    e.ret([e.none()])
     return e.func
 
 
@@ -182,7 +180,7 @@ def dealloc(fields: Sequence[int], slots: bool, reap_list: int = 0, reap: int = 
         _drop_slots(e, self)
     if reap_list:
         _hand_over(e, self, reap_list, reap)
-    type_ = e.get(self, cpython.OB_TYPE)
+    type_ = e.get(self, interpreter.OB_TYPE)
     e.c("PyObject_GC_Del", [self], ops.VOID)
     e.c("Py_DecRef", [type_], ops.VOID)
     e.ret([])
