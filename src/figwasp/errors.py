@@ -6,6 +6,8 @@ sections 4.5.4, 5.1, 3.1, 4.4 and appendix "Implementation Limitations"): malfor
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple, Protocol
 
 __all__ = [
@@ -63,7 +65,7 @@ class ParseError(Malformed):
 
 
 def _bare(kind: type[ParseError], args: tuple[object, ...]) -> ParseError:
-    """Make an error that has been pickled, whose text is put together already."""
+    """Make an error that was pickled, with the finished text."""
     return kind.__new__(kind, *args)
 
 
@@ -347,6 +349,18 @@ class Exit(Error):
 
     def __reduce__(self) -> tuple[type[Exit], tuple[int]]:
         return type(self), (self.code,)
+
+
+@contextmanager
+def prefix_errors(file: str | None) -> Iterator[None]:
+    """Put the name of a module's file before the messages of errors about the module. How a guest ends is no such error."""
+    try:
+        yield
+    except Error as error:
+        if file is not None and not isinstance(error, (Trap, Exit)):
+            space = "" if isinstance(error, ParseError) else " "  # FILE:LINE:COLUMN is what editors can follow
+            error.args = (f"{printable(file)}:{space}{str(error) or type(error).__name__}", *error.args[1:])
+        raise
 
 
 BUSY: Final = "another thread is running in this store, which linked instances share: use a lock, or an instance for each thread"

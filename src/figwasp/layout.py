@@ -15,7 +15,7 @@ GUARD: Final = 0
 CHECKED: Final = 1
 """Memory modes: accesses out of bounds fault on guard pages, or are compared with the length first."""
 
-# Context: one per chain of execution. Its address is the pinned register. The ticker thread writes CTX_STACK_LIMIT.
+# Context: one per chain of calls. Its address is the pinned register. The ticker thread writes CTX_STACK_LIMIT.
 CTX_STACK_LIMIT: Final = 0  # compared with the stack pointer at function entries and loop headers
 CTX_REAL_LIMIT: Final = 8  # what CTX_STACK_LIMIT is when no tick is pending
 CTX_NATIVE_SP: Final = 16  # native stack pointer to go back to, valid while wasm runs

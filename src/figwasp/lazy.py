@@ -14,17 +14,17 @@ __all__ = ["on_first_use"]
 
 
 def on_first_use(
-    namespace: dict[str, Any], homes: Mapping[str, str], modules: str = ""
+    namespace: dict[str, Any], names_of: Mapping[str, str], modules: str = ""
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return `__getattr__` and `__dir__` for a package.
 
     Args:
         namespace: of the package, `globals()`: what has been asked for is kept there.
-        homes: full name of a module -> the names that come from it, separated by blanks.
+        names_of: full name of a module -> the names that come from it, separated by blanks.
         modules: modules of the package that are names of it themselves, separated by blanks.
     """
     package = namespace["__name__"]
-    places = {name: home for home, names in homes.items() for name in names.split()}
+    places = {name: module for module, names in names_of.items() for name in names.split()}
     inside = modules.split()
 
     def getattr_(name: str) -> Any:

@@ -156,7 +156,7 @@ _ROWS: Final[list[tuple[str, ...]]] = [
      "a global has the value it had before a call"),
     ("ir: other base", "ir/simplify/memory.py", "and other != aux and key & mask == address", "and other != aux", _SIMPLIFY,
      "an imported global may be another one's cell"),
-    ("ir: dominance", "ir/simplify/walk.py", "if home <= here < self.ends[home]:", "if home <= here:", _SIMPLIFY,
+    ("ir: dominance", "ir/simplify/walk.py", "if def_block <= here < self.ends[def_block]:", "if def_block <= here:", _SIMPLIFY,
      "a value is used that only the other branch computes"),
     ("ir: shift back", "ir/simplify/numeric.py", "ops.I64_SHL) and a.args[1] is b:", "ops.I64_SHL):", _RULES,
      "shifts by different counts are taken for a sign extension"),

@@ -11,7 +11,7 @@ from typing import Final
 
 from figwasp.wasm.binary.encode import write_instr
 from figwasp.wasm.syntax.immediates import MEMARG, Immediate
-from figwasp.wasm.syntax.opcodes import BY_NAME, LATER, ROWS, Opcode
+from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, UNIMPLEMENTED, Opcode
 from figwasp.wasm.syntax.types import (
     EMPTY,
     EXTERNREF,
@@ -34,13 +34,13 @@ _NAMES: Final = {"i32": I32, "i64": I64, "f32": F32, "f64": F64}
 def _numeric(type_: int) -> list[Opcode]:
     return [
         row for row in ROWS
-        if row.params and row.results == (type_,) and row.ir not in ("-", LATER) and row.immediates != MEMARG and set(row.params) <= set(NUM_TYPES)
+        if row.params and row.results == (type_,) and row.ir not in ("-", UNIMPLEMENTED) and row.immediates != MEMARG and set(row.params) <= set(NUM_TYPES)
     ]  # fmt: skip
 
 
 NUMERIC: Final[dict[int, list[Opcode]]] = {type_: _numeric(type_) for type_ in NUM_TYPES}
 """Result type -> instructions from numbers to it."""
-_ACCESSES: Final = [row for row in ROWS if row.immediates == MEMARG and row.ir != LATER]
+_ACCESSES: Final = [row for row in ROWS if row.immediates == MEMARG and row.ir != UNIMPLEMENTED]
 LOADS: Final = {t: [row for row in _ACCESSES if row.results == (t,)] for t in NUM_TYPES}
 STORES: Final = [row for row in _ACCESSES if not row.results]
 COMPARES: Final = [row for row in NUMERIC[I32] if row.params is not None and len(row.params) == 2 and row.code < 0x67]

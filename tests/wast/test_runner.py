@@ -11,7 +11,7 @@ from figwasp.wast.engine import Found
 from figwasp.wast.matching import matches, show, show_patterns
 from figwasp.wast.modes import MODES, new_engine
 from figwasp.wast.runner import Report, run_script
-from figwasp.wast.script import Value
+from figwasp.wast.script import ScriptValue
 
 ANY_MODE = pytest.mark.parametrize("mode", MODES)
 
@@ -434,13 +434,13 @@ def test_fields_without_a_module_around_them() -> None:
 
 def test_matching_of_vectors() -> None:
     lanes = 0x7FC0_0000 << 32 | 0x7F80_0001
-    pattern = Value("v128", 0x7FC0_0000 << 32 | 0x7F80_0001, 0x7FFF_FFFF << 32 | 0xFFFF_FFFF)
+    pattern = ScriptValue("v128", 0x7FC0_0000 << 32 | 0x7F80_0001, 0x7FFF_FFFF << 32 | 0xFFFF_FFFF)
     assert matches(pattern, Found("v128", lanes))
     assert matches(pattern, Found("v128", lanes | 1 << 63))
     assert not matches(pattern, Found("v128", lanes | 1 << 32))
     assert not matches(pattern, Found("v128", lanes | 1 << 31))
     assert show(Found("v128", 1)) == "v128 0x1"
-    assert show_patterns([Value("", None)]) == "any null"
+    assert show_patterns([ScriptValue("", None)]) == "any null"
 
 
 @contextmanager

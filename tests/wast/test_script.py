@@ -6,7 +6,7 @@ import pytest
 
 from figwasp.errors import Malformed, ParseError
 from figwasp.wasm.text.parse.module import wat
-from figwasp.wast.script import Action, Command, Value, parse_script
+from figwasp.wast.script import Action, Command, ScriptValue, parse_script
 
 
 def one(text: str) -> Command:
@@ -14,7 +14,7 @@ def one(text: str) -> Command:
     return command
 
 
-def values(text: str) -> list[Value]:
+def values(text: str) -> list[ScriptValue]:
     """Return the patterns of an assertion."""
     return one(f'(assert_return (invoke "f") {text})').expected
 
@@ -26,48 +26,48 @@ EVERY64 = 0xFFFF_FFFF_FFFF_FFFF
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("(i32.const -1)", Value("i32", EVERY32, EVERY32)),
-        ("(i32.const 0xffff_ffff)", Value("i32", EVERY32, EVERY32)),
-        ("(i64.const -0x8000000000000000)", Value("i64", 1 << 63, EVERY64)),
-        ("(f32.const -0)", Value("f32", 1 << 31, EVERY32)),
-        ("(f32.const nan:0x1)", Value("f32", 0x7F80_0001, EVERY32)),
-        ("(f64.const -inf)", Value("f64", 0xFFF0_0000_0000_0000, EVERY64)),
-        ("(f32.const nan:canonical)", Value("f32", 0x7FC0_0000, 0x7FFF_FFFF)),
-        ("(f64.const nan:arithmetic)", Value("f64", 0x7FF8_0000_0000_0000, 0x7FF8_0000_0000_0000)),
-        ("(ref.null)", Value("", None)),
-        ("(ref.null func)", Value("funcref", None)),
-        ("(ref.null nofunc)", Value("funcref", None)),
-        ("(ref.null extern)", Value("externref", None)),
-        ("(ref.null $t)", Value("", None)),
-        ("(ref.extern 3)", Value("externref", 3)),
-        ("(ref.extern)", Value("externref", 0, 0)),
-        ("(ref.func)", Value("funcref", 0, 0)),
-        ("(ref.host 0x10)", Value("anyref", 16)),
-        ("(ref.struct)", Value("structref", 0, 0)),
-        ("(v128.const i64x2 1 -1)", Value("v128", EVERY64 << 64 | 1, (1 << 128) - 1)),
+        ("(i32.const -1)", ScriptValue("i32", EVERY32, EVERY32)),
+        ("(i32.const 0xffff_ffff)", ScriptValue("i32", EVERY32, EVERY32)),
+        ("(i64.const -0x8000000000000000)", ScriptValue("i64", 1 << 63, EVERY64)),
+        ("(f32.const -0)", ScriptValue("f32", 1 << 31, EVERY32)),
+        ("(f32.const nan:0x1)", ScriptValue("f32", 0x7F80_0001, EVERY32)),
+        ("(f64.const -inf)", ScriptValue("f64", 0xFFF0_0000_0000_0000, EVERY64)),
+        ("(f32.const nan:canonical)", ScriptValue("f32", 0x7FC0_0000, 0x7FFF_FFFF)),
+        ("(f64.const nan:arithmetic)", ScriptValue("f64", 0x7FF8_0000_0000_0000, 0x7FF8_0000_0000_0000)),
+        ("(ref.null)", ScriptValue("", None)),
+        ("(ref.null func)", ScriptValue("funcref", None)),
+        ("(ref.null nofunc)", ScriptValue("funcref", None)),
+        ("(ref.null extern)", ScriptValue("externref", None)),
+        ("(ref.null $t)", ScriptValue("", None)),
+        ("(ref.extern 3)", ScriptValue("externref", 3)),
+        ("(ref.extern)", ScriptValue("externref", 0, 0)),
+        ("(ref.func)", ScriptValue("funcref", 0, 0)),
+        ("(ref.host 0x10)", ScriptValue("anyref", 16)),
+        ("(ref.struct)", ScriptValue("structref", 0, 0)),
+        ("(v128.const i64x2 1 -1)", ScriptValue("v128", EVERY64 << 64 | 1, (1 << 128) - 1)),
         (
             "(v128.const i8x16 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 255)",
-            Value("v128", 0xFF0E0D0C0B0A09080706050403020100, (1 << 128) - 1),
+            ScriptValue("v128", 0xFF0E0D0C0B0A09080706050403020100, (1 << 128) - 1),
         ),
         (
             "(v128.const f64x2 nan:canonical 1)",
-            Value("v128", 0x3FF0_0000_0000_0000 << 64 | 0x7FF8_0000_0000_0000, EVERY64 << 64 | EVERY64 >> 1),
+            ScriptValue("v128", 0x3FF0_0000_0000_0000 << 64 | 0x7FF8_0000_0000_0000, EVERY64 << 64 | EVERY64 >> 1),
         ),
         (
             "(either (i32.const 1) (ref.null))",
-            Value("", None, -1, (Value("i32", 1, EVERY32), Value("", None))),
+            ScriptValue("", None, -1, (ScriptValue("i32", 1, EVERY32), ScriptValue("", None))),
         ),
     ],
 )
-def test_values(text: str, expected: Value) -> None:
+def test_values(text: str, expected: ScriptValue) -> None:
     assert values(text) == [expected]
 
 
 def test_actions() -> None:
     command = one('(assert_return (invoke $m "a\\62\\u{63}" (i32.const 1) (ref.extern 2)) (i32.const 3) (i64.const 4))')
-    args = [Value("i32", 1, EVERY32), Value("externref", 2)]
+    args = [ScriptValue("i32", 1, EVERY32), ScriptValue("externref", 2)]
     assert (command.kind, command.action) == ("assert_return", Action("invoke", "$m", "abc", args))
-    assert command.expected == [Value("i32", 3, EVERY32), Value("i64", 4, EVERY64)]
+    assert command.expected == [ScriptValue("i32", 3, EVERY32), ScriptValue("i64", 4, EVERY64)]
     assert one('(get "g")').action == Action("get", None, "g", [])
     assert one('(invoke "f")').kind == "action"
     assert one('(assert_trap (get $"m" "g") "message")').action == Action("get", "$m", "g", [])

@@ -15,7 +15,7 @@ from figwasp.api.global_ import Global
 from figwasp.api.instance import Instance
 from figwasp.api.memory import Memory
 from figwasp.api.module import Module, show_import
-from figwasp.api.signature import fit
+from figwasp.api.signature import adapt_host_function
 from figwasp.api.table import Table
 from figwasp.errors import Closed, Incompatible, Trap, Unlinkable, printable
 from figwasp.runtime.code.compile import TYPES, CompiledModule
@@ -216,7 +216,7 @@ def _check_func(item: Import, value: Any, module: Module, index: int) -> tuple[E
     if not callable(value) or isinstance(value, (Memory, Table, Global, Tag)):
         raise _incompatible(item, f"a function {type_}", _described(value))
     try:
-        return fit(value, len(type_.params), module), None
+        return adapt_host_function(value, len(type_.params), module), None
     except TypeError as error:
         raise _incompatible(item, f"a function {type_}", str(error)) from None
 

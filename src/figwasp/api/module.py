@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp.api.engine import Engine, chosen, default_engine
-from figwasp.errors import Error, Malformed, printable
+from figwasp.errors import Malformed, prefix_errors, printable
 from figwasp.features import Features
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import
@@ -114,7 +113,7 @@ class Module:
 
     def __init__(self, source: Source, *, engine: Engine | None = None, lazy: bool = False) -> None:
         engine = chosen(engine)
-        with naming(None if isinstance(source, (bytes, bytearray, memoryview)) else os.fspath(source)):
+        with prefix_errors(None if isinstance(source, (bytes, bytearray, memoryview)) else os.fspath(source)):
             decoded = self._decoded = _decode(_read(source), engine.config.features)
             self._facts = facts_when_asked(decoded) if lazy else facts_at_once(decoded)
         self.engine = engine
@@ -242,17 +241,6 @@ def listed(names: Iterable[str]) -> str:
     """Write the names of exports for a line of output: they are the guest's, as many and as odd as it likes."""
     shown = [printable(name) for name in itertools.islice(names, _MOST_LISTED + 1)]
     return ", ".join(shown if len(shown) <= _MOST_LISTED else [*shown[:-1], "..."])
-
-
-@contextmanager
-def naming(file: str | None) -> Iterator[None]:
-    """Have the message of an error that a module raises begin with the name of its file."""
-    try:
-        yield
-    except Error as error:
-        if file is not None:
-            error.args = (f"{printable(file)}: {error}", *error.args[1:])
-        raise
 
 
 def _decode(data: bytes, features: Features) -> Decoded:

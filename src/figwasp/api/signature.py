@@ -20,7 +20,7 @@ from figwasp.runtime.objects.caller import WithCaller
 if TYPE_CHECKING:
     import inspect
 
-__all__ = ["fit"]
+__all__ = ["adapt_host_function"]
 
 _CALLER_HINT: Final = ": to be given the instance that calls, annotate the first parameter: `caller: figwasp.Caller`"
 _UNLIMITED: Final = 1 << 30
@@ -47,7 +47,7 @@ class _Shape:
         self.first = first
 
 
-def fit(function: Callable[..., Any], count: int, module: Module) -> Callable[..., Any]:
+def adapt_host_function(function: Callable[..., Any], count: int, module: Module) -> Callable[..., Any]:
     """Return what an import of `count` parameters calls for a Python callable.
 
     Args:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from figwasp.cli.options import FUNCTION, Argument, Command, Option
-from figwasp.cli.streams import binary_of, naming, print_text, read
+from figwasp.cli.streams import binary_of, print_text, read, shown
+from figwasp.errors import prefix_errors
 from figwasp.explain import STAGES, explain, find, functions
 from figwasp.explain.functions import HEADING, names
 from figwasp.wasm.binary.decode import decode
@@ -67,7 +68,7 @@ def main(words: list[str]) -> int:
 def _load(path: str) -> Context:
     """Read a module; its functions are validated when they are asked for."""
     data = read(path)
-    with naming(path):
+    with prefix_errors(shown(path)):
         return validate_module(decode(binary_of(data)))
 
 
@@ -78,6 +79,6 @@ def _listing(module: Module) -> Iterator[str]:
 
 
 def _explanation(path: str, context: Context, word: str, stages: list[str]) -> Iterator[str]:
-    with naming(path):
+    with prefix_errors(shown(path)):
         explanation = explain(context.module, find(context.module, word), context=context)
     yield explanation.show(STAGES if not stages or ALL in stages else stages)

@@ -39,8 +39,8 @@ COMMANDS: Final = {
 }
 OPTIONS: Final = {"-h, --help": "show this help", "-V, --version": "show the version"}
 
-_for_good = False
-"""Whether the process ends with the command."""
+_owns_process = False
+"""Whether the process is ours: it ends with the command."""
 
 _WHAT: Final = """\
 usage: figwasp COMMAND ...
@@ -60,8 +60,8 @@ def main(arguments: Sequence[str] | None = None, *, is_process: bool = False) ->
     Raises:
         Interrupted: Ctrl-C, perhaps, if the process ends with it.
     """
-    global _for_good
-    _for_good = is_process
+    global _owns_process
+    _owns_process = is_process
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _guarded(words)
@@ -150,7 +150,7 @@ def _dispatched(words: list[str]) -> int:
             return _unknown(words[0])
         words = ["run", *words]
     module = _imported(words[0])
-    if _for_good and "figwasp.runtime" in sys.modules:  # nothing else runs guests
+    if _owns_process and "figwasp.runtime" in sys.modules:  # nothing else runs guests
         from figwasp.runtime.platform.interrupt import raise_on_interrupt
 
         raise_on_interrupt(Interrupted(INTERRUPTED))
@@ -197,7 +197,7 @@ def not_collecting() -> Iterator[None]:
         yield
     finally:
         if collecting:
-            if _for_good:
+            if _owns_process:
                 gc.freeze()  # it would be looked at as soon as collecting begins again
             gc.enable()
 

@@ -11,7 +11,8 @@ from typing import Final
 
 from figwasp.cli.features import chosen, switches
 from figwasp.cli.options import Argument, Command
-from figwasp.cli.streams import STREAM, binary_of, naming, print_text, read, shown
+from figwasp.cli.streams import STREAM, binary_of, print_text, read, shown
+from figwasp.errors import prefix_errors
 from figwasp.features import ALL
 from figwasp.wasm.binary.decode import SECTIONS, decode
 from figwasp.wasm.binary.leb128 import read_u32
@@ -38,7 +39,7 @@ def main(words: list[str]) -> int:
     given, rest = COMMAND.read(words)
     name = rest[0] if rest else STREAM
     data = read(name)
-    with naming(name):
+    with prefix_errors(shown(name)):
         module = decode(binary_of(data), chosen(given, ALL))
     return print_text(f"{line}\n" for line in _lines(shown(name), module))
 

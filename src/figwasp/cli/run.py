@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from figwasp.cli.main import not_collecting
 from figwasp.cli.running.options import COMMAND, parse_run
-from figwasp.cli.streams import binary_of, naming, read
+from figwasp.cli.streams import binary_of, read, shown
+from figwasp.errors import prefix_errors
 from figwasp.runtime.code.ahead import BackgroundCompiler, possible
 from figwasp.runtime.platform.modes import choose_mode
 
@@ -48,7 +49,7 @@ def main(words: list[str]) -> int:
 def _read(program: str) -> bytes:
     """Read a module, binary or text."""
     data = read(program)
-    with naming(program):
+    with prefix_errors(shown(program)):
         return binary_of(data)
 
 

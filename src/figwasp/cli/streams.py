@@ -10,13 +10,12 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Final
 
 from figwasp import errors
 
-__all__ = ["STREAM", "binary_of", "naming", "print_text", "read", "shown", "write", "write_stdout"]
+__all__ = ["STREAM", "binary_of", "print_text", "read", "shown", "write", "write_stdout"]
 
 STREAM: Final = "-"
 """Name that stands for standard input or output."""
@@ -30,22 +29,6 @@ BLOCK: Final = 1 << 20
 def shown(name: str) -> str:
     """Return what messages call an input."""
     return "<stdin>" if name == STREAM else name
-
-
-@contextmanager
-def naming(name: str) -> Iterator[None]:
-    """Begin the errors of what is done with an input with its name. How a guest ends is no error of these.
-
-    Raises:
-        Error: instead of any other of figwasp's.
-    """
-    try:
-        yield
-    except (errors.Trap, errors.Exit):
-        raise
-    except errors.Error as error:
-        space = "" if isinstance(error, errors.ParseError) else " "  # FILE:LINE:COLUMN is what editors can follow
-        raise errors.Error(f"{shown(name)}:{space}{str(error) or type(error).__name__}") from error
 
 
 def read(name: str) -> bytes:

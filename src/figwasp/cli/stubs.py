@@ -14,8 +14,8 @@ from typing import Final
 
 from figwasp.cli.features import chosen, switches
 from figwasp.cli.options import Argument, Command, Option
-from figwasp.cli.streams import STREAM, binary_of, naming, read, shown, write
-from figwasp.errors import printable
+from figwasp.cli.streams import STREAM, binary_of, read, shown, write
+from figwasp.errors import prefix_errors, printable
 from figwasp.features import DEFAULT
 from figwasp.types import F32, F64, I32, I64, V128
 from figwasp.wasm.binary.decode import decode
@@ -52,7 +52,7 @@ def main(words: list[str]) -> int:
     given, rest = COMMAND.read(words)
     name = rest[0] if rest else STREAM
     data = read(name)
-    with naming(name):
+    with prefix_errors(shown(name)):
         module = decode(binary_of(data), chosen(given, DEFAULT))
         validate(module)
     return write(given.get("--output", STREAM), (f"{line}\n".encode() for line in _lines(shown(name), module)))

@@ -12,7 +12,8 @@ from figwasp import errors
 from figwasp.cli.features import chosen, switches
 from figwasp.cli.main import complain
 from figwasp.cli.options import Argument, Command
-from figwasp.cli.streams import STREAM, binary_of, naming, read
+from figwasp.cli.streams import STREAM, binary_of, read, shown
+from figwasp.errors import prefix_errors
 from figwasp.features import DEFAULT, Features
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.valid.module import validate
@@ -44,5 +45,5 @@ def main(words: list[str]) -> int:
 
 def _check(name: str, features: Features) -> None:
     data = read(name)
-    with naming(name):
+    with prefix_errors(shown(name)):
         validate(decode(binary_of(data), features))

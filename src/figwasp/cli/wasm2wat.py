@@ -11,7 +11,8 @@ from typing import Final
 
 from figwasp.cli.features import chosen, switches
 from figwasp.cli.options import Argument, Command, Option
-from figwasp.cli.streams import STREAM, binary_of, naming, read, write
+from figwasp.cli.streams import STREAM, binary_of, read, shown, write
+from figwasp.errors import prefix_errors
 from figwasp.features import ALL
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
@@ -43,13 +44,13 @@ def main(words: list[str]) -> int:
     given, rest = COMMAND.read(words)
     name = rest[0] if rest else STREAM
     data = read(name)
-    with naming(name):
+    with prefix_errors(shown(name)):
         module = decode(binary_of(data), chosen(given, ALL))
     return write(given.get("--output", STREAM), _text(name, module, "--fold" in given))
 
 
 def _text(name: str, module: Module, fold: bool) -> Iterator[bytes]:
     """Give the lines of a module in UTF-8, which the text format is written in wherever it goes."""
-    with naming(name):
+    with prefix_errors(shown(name)):
         for _, line in module_lines(module, fold=fold):
             yield f"{line}\n".encode()

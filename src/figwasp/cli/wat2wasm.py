@@ -11,7 +11,8 @@ from typing import Final
 from figwasp import errors
 from figwasp.cli.features import chosen, switches
 from figwasp.cli.options import Argument, Command, Option
-from figwasp.cli.streams import STREAM, binary_of, naming, read, write
+from figwasp.cli.streams import STREAM, binary_of, read, shown, write
+from figwasp.errors import prefix_errors
 from figwasp.features import DEFAULT
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.valid.module import validate
@@ -44,7 +45,7 @@ def main(words: list[str]) -> int:
     output = given.get("--output", STREAM)
     features = chosen(given, DEFAULT)
     data = read(name)
-    with naming(name):
+    with prefix_errors(shown(name)):
         binary = binary_of(data)
         if "--no-check" not in given:
             validate(decode(binary, features))

@@ -350,11 +350,11 @@ Rule = Callable[[Selector, Value, int], None]
 """(selector, value, its register or 0)."""
 
 
-def _later(s: Selector, value: Value, _rd: int) -> None:
+def _refuse(s: Selector, value: Value, _rd: int) -> None:
     func = s.func
     message = f"function {func.index} ({printable(func.name)}): no support for {ops.NAMES[value.op]} yet"
     raise Unsupported(message, "exceptions")
 
 
-LATER: Final[dict[int, Rule]] = dict.fromkeys(ops.INVOKES, _later)
+UNSUPPORTED: Final[dict[int, Rule]] = dict.fromkeys(ops.INVOKES, _refuse)
 """What no machine has rules for yet: calls with a handler."""

@@ -12,7 +12,7 @@ from typing import Final
 from figwasp.errors import Unsupported
 from figwasp.ir.types import MASKS, TYPE_NAMES
 from figwasp.wasm.syntax.module import ConstExpr, Module
-from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, LATER
+from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, UNIMPLEMENTED
 
 __all__ = ["evaluate", "missing_feature"]
 
@@ -54,7 +54,7 @@ def evaluate(expr: ConstExpr, global_bits: Callable[[int], int], func_reference:
             right = stack.pop()
             stack.append(operation(stack.pop(), right) & mask)
             continue
-        if BY_CODE[code].ir == LATER:
+        if BY_CODE[code].ir == UNIMPLEMENTED:
             proposal = BY_CODE[code].proposal
             raise Unsupported(f"{BY_CODE[code].text} in a constant expression: no support for {proposal} yet", proposal)
         assert isinstance(immediate, int)
@@ -78,6 +78,6 @@ def missing_feature(module: Module) -> str | None:
     exprs += [init for elem in module.elems for init in {id(init): init for init in elem.inits}.values()]
     for expr in exprs:
         for code, _ in expr.instrs:
-            if BY_CODE[code].ir == LATER:
+            if BY_CODE[code].ir == UNIMPLEMENTED:
                 return BY_CODE[code].proposal
     return None

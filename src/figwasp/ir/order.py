@@ -1,4 +1,4 @@
-"""Order of blocks: reachability, predecessors, chains, loops, layout, dominators. Floor 2.
+"""Order of blocks: reachability, predecessors, straight runs, loops, layout, dominators. Floor 2.
 
 Goes in: a function whose blocks stand so that every edge leads forward, or back to a loop header that dominates its start.
 That is how wasm code comes, and every pass keeps it. Comes out: the same with
@@ -11,7 +11,7 @@ That is how wasm code comes, and every pass keeps it. Comes out: the same with
 
 Loops are found from the inside out, by walking back from their back edges. Dominators need one pass, since all forward edges
 lead forward; common ancestors are found in O(log n) with one extra pointer per node (Myers, "An applicative random-access
-stack", 1983), because walking the tree edge by edge is quadratic in long chains of early exits.
+stack", 1983), because walking the tree edge by edge is quadratic in long rows of early exits.
 """
 
 from __future__ import annotations
@@ -136,14 +136,14 @@ def _layout(func: Func) -> None:
     units: dict[int, list[Block]] = {-1: []}
     last: list[Block] = []
     for block in blocks:
-        home = headers[block.id]
+        header = headers[block.id]
         if block.loop:
             units[block.id] = [block]
-        block.depth = (blocks[home].depth if home >= 0 else 0) + block.loop
+        block.depth = (blocks[header].depth if header >= 0 else 0) + block.loop
         if block.code[-1].op == ops.TRAP and block.id:
             last.append(block)
         else:
-            units[home].append(block)
+            units[header].append(block)
     if len(units) == 1:
         func.blocks = units[-1] + last
     else:
@@ -171,7 +171,7 @@ def _flatten(units: dict[int, list[Block]]) -> list[Block]:
 
 def _loops(blocks: list[Block]) -> list[int]:
     """Return, for each block, the header of the innermost loop around it (for a header: around its loop), or -1."""
-    home = [-1] * len(blocks)
+    innermost = [-1] * len(blocks)
     # A forest as in union-find: the root of a block is the header of the outermost loop found so far around it.
     above = list(range(len(blocks)))
     for header in reversed(blocks):
@@ -185,9 +185,9 @@ def _loops(blocks: list[Block]) -> list[int]:
                 above[number] = number = above[above[number]]
             if number != top:
                 # A block of no loop yet, or the header of an inner loop: it belongs here, and so does what leads to it.
-                home[number] = above[number] = top
+                innermost[number] = above[number] = top
                 work += blocks[number].preds
-    return home
+    return innermost
 
 
 def dominators(func: Func) -> None:

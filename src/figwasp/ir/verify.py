@@ -248,18 +248,18 @@ class _Checker:
         blocks = self.func.blocks
         parents = self._dominators()
         opened, closed = intervals(parents)
-        home: dict[Value, Block] = {}
+        defined_in: dict[Value, Block] = {}
         place: dict[Value, int] = {}
         for block in blocks:
             for value in block.params:
-                home[value] = block
+                defined_in[value] = block
                 place[value] = -1
             for number, value in enumerate(block.code):
-                home[value] = block
+                defined_in[value] = block
                 place[value] = number
             start, invoke = _continuation(block)
             if invoke is not None:
-                home[invoke] = start
+                defined_in[invoke] = start
                 place[invoke] = -1
         for block in blocks:
             self.block = block
@@ -270,7 +270,7 @@ class _Checker:
             uses += [(end, block.code[-1], arg) for args in block.args for arg in args]
             for number, value, arg in uses:
                 self.value = value
-                there = home.get(arg)
+                there = defined_in.get(arg)
                 if there is None:
                     self.fail(f"{arg!r} is not in the function")
                 if there is block:

@@ -22,7 +22,7 @@ from figwasp.wasi.abi import DIRECTORY_RIGHTS, FILE_RIGHTS
 from figwasp.wasi.allowance import Allowance
 from figwasp.wasi.calls.functions import MODULES, Function, bind
 from figwasp.wasi.calls.memory import Buffer, GuestMemory
-from figwasp.wasi.calls.state import State
+from figwasp.wasi.calls.state import GuestState
 from figwasp.wasi.descriptors.files import Descriptor, OpenDirectory
 from figwasp.wasi.descriptors.streams import CAPTURE, MAX_OUTPUT, Captured, stdio
 from figwasp.wasi.descriptors.table import Table
@@ -124,14 +124,14 @@ class WASI:
             for module, functions in MODULES.items()
         }
 
-    def state_of(self, caller: Caller) -> State:
+    def state_of(self, caller: Caller) -> GuestState:
         """Return the state for the instance that calls (`functions` only)."""
         memory: Buffer
         try:
             memory = caller.memory
         except AttributeError:
             memory = bytearray()  # without a memory everything faults
-        return State(GuestMemory(memory), self._table, self._args, self._env)
+        return GuestState(GuestMemory(memory), self._table, self._args, self._env)
 
     @property
     def stdout(self) -> bytes | None:

@@ -15,8 +15,8 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypedDict, Unpack, cast, overload
 
 from figwasp.api.engine import Engine, default_engine
-from figwasp.api.module import Module, as_binary, naming
-from figwasp.errors import Timeout, Trap
+from figwasp.api.module import Module, as_binary
+from figwasp.errors import Timeout, Trap, prefix_errors
 from figwasp.wasi.descriptors.streams import MAX_OUTPUT
 from figwasp.wasi.preview1 import WASI
 from figwasp.wasi.program import report, start
@@ -237,7 +237,7 @@ def _module(program: Program, engine: Engine | None, limits: dict[str, Any]) -> 
         return Module(program, engine=chosen, lazy=True)
     if not hasattr(program, "read_bytes"):
         raise TypeError(f"program must be a path, bytes, a Module or a resource, not {type(program).__name__}")
-    with naming(program.name):
+    with prefix_errors(program.name):
         return Module(as_binary(program.read_bytes(), program.name), engine=chosen, lazy=True)
 
 

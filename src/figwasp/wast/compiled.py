@@ -11,7 +11,7 @@ from figwasp.runtime.objects.func import enter_raw, new_buffer
 from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.types import is_extern, is_ref, type_name
 from figwasp.wast.engine import HOST_FUNCS, SPECTEST, Found, ScriptError, argument_bits, number
-from figwasp.wast.script import Value
+from figwasp.wast.script import ScriptValue
 
 __all__ = ["CompiledEngine", "CompiledInstance"]
 
@@ -70,7 +70,7 @@ class CompiledInstance:
         self._engine = engine
         self.exports: figwasp.Exports = instance.exports
 
-    def invoke(self, name: str, args: Sequence[Value]) -> list[Found]:
+    def invoke(self, name: str, args: Sequence[ScriptValue]) -> list[Found]:
         """Call an export, as `Instance.invoke`."""
         func = self._export(name)
         if not isinstance(func, figwasp.Func):

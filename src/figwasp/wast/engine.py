@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.types import CONCRETE, F32, I32, Types, is_ref, type_name
 from figwasp.wasm.text.parse.module import wat
-from figwasp.wast.script import Value
+from figwasp.wast.script import ScriptValue
 
 __all__ = [
     "HOST_FUNCS",
@@ -82,7 +82,7 @@ class Definition(Protocol):
 class Instance(Protocol):
     """An instance of a module."""
 
-    def invoke(self, name: str, args: Sequence[Value]) -> list[Found]:
+    def invoke(self, name: str, args: Sequence[ScriptValue]) -> list[Found]:
         """Call an export.
 
         Raises:
@@ -121,7 +121,7 @@ class Engine(Protocol):
         """Return a new instance of the host module."""
 
 
-def argument_bits(args: Sequence[Value], params: Types) -> list[int | None]:
+def argument_bits(args: Sequence[ScriptValue], params: Types) -> list[int | None]:
     """Check operands against the parameters and return their bits, None for a null.
 
     Raises:

@@ -24,7 +24,7 @@ from figwasp.wasm.syntax.types import MemoryType, TableType, is_extern, is_ref, 
 from figwasp.wasm.valid.matching import global_matches, memory_matches, table_matches
 from figwasp.wasm.valid.subtyping import canonical_type
 from figwasp.wast.engine import SPECTEST, Found, ScriptError, argument_bits, number
-from figwasp.wast.script import Value
+from figwasp.wast.script import ScriptValue
 
 __all__ = ["EvaluatedEngine", "EvaluatedInstance"]
 
@@ -122,7 +122,7 @@ class EvaluatedInstance:
         self._space = instance.space
         self.exports: Mapping[str, Extern] = instance.exports
 
-    def invoke(self, name: str, args: Sequence[Value]) -> list[Found]:
+    def invoke(self, name: str, args: Sequence[ScriptValue]) -> list[Found]:
         """Call an export, as `Instance.invoke`."""
         func = self.exports.get(name)
         if not isinstance(func, FuncRef):

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from figwasp.wasm.text.literals import float_text
 from figwasp.wast.engine import Found
-from figwasp.wast.script import Value
+from figwasp.wast.script import ScriptValue
 
 __all__ = ["matches", "show", "show_patterns"]
 
 
-def matches(pattern: Value, found: Found) -> bool:
+def matches(pattern: ScriptValue, found: Found) -> bool:
     """Say whether a result is what a pattern describes."""
     if pattern.either:
         return any(matches(one, found) for one in pattern.either)
@@ -32,7 +32,7 @@ def show(found: Found) -> str:
     return found.type if found.type == "funcref" else f"{found.type} {found.bits:#x}"
 
 
-def _show_pattern(pattern: Value) -> str:
+def _show_pattern(pattern: ScriptValue) -> str:
     if pattern.either:
         return f"one of {show_patterns(pattern.either)}"
     if pattern.bits is None:
@@ -42,6 +42,6 @@ def _show_pattern(pattern: Value) -> str:
     return show(Found(pattern.type, pattern.bits)) if pattern.mask else f"{pattern.type} not null"
 
 
-def show_patterns(patterns: Sequence[Value]) -> str:
+def show_patterns(patterns: Sequence[ScriptValue]) -> str:
     """Return patterns as the text of a message."""
     return " ".join(map(_show_pattern, patterns)) or "no result"

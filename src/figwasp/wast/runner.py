@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, TypeVar
 from figwasp import errors
 from figwasp.wast.engine import Definition, Engine, Found, Instance
 from figwasp.wast.matching import matches, show, show_patterns
-from figwasp.wast.script import Action, Command, Source, parse_script
+from figwasp.wast.script import Action, Command, ScriptModule, parse_script
 
 __all__ = ["Failure", "Report", "Tally", "run_script"]
 
@@ -217,7 +217,7 @@ class _Script:
 
     # What commands are made of
 
-    def define(self, source: Source | None) -> Definition:
+    def define(self, source: ScriptModule | None) -> Definition:
         """Make a valid module."""
         assert source is not None
         return self.engine.define(source.encode())

@@ -20,7 +20,7 @@ from figwasp.wasm.text.parse.module import parse_form, wat
 from figwasp.wasm.text.parse.numbering import FIELDS
 from figwasp.wasm.text.parse.vectors import SHAPES
 
-__all__ = ["Action", "Command", "Source", "Value", "parse_script"]
+__all__ = ["Action", "Command", "ScriptModule", "ScriptValue", "parse_script"]
 
 _NUMBERS: Final = {"i32.const": 32, "i64.const": 64, "f32.const": 32, "f64.const": 64}
 _NANS: Final = {
@@ -52,7 +52,7 @@ _DEPTH: Final = 8
 """How deep `either` and `thread` may nest."""
 
 
-class Value(NamedTuple):
+class ScriptValue(NamedTuple):
     """A constant, or a pattern that a result must match.
 
     Attributes:
@@ -65,7 +65,7 @@ class Value(NamedTuple):
     type: str
     bits: int | None
     mask: int = -1
-    either: tuple[Value, ...] = ()
+    either: tuple[ScriptValue, ...] = ()
 
 
 class Action(NamedTuple):
@@ -81,10 +81,10 @@ class Action(NamedTuple):
     kind: str
     module: str | None
     name: str
-    args: list[Value]
+    args: list[ScriptValue]
 
 
-class Source:
+class ScriptModule:
     """A module in a script.
 
     Attributes:
@@ -148,9 +148,9 @@ class Command:
         self.end = len(text)
         self.kind = kind
         self.line = line
-        self.source: Source | None = None
+        self.source: ScriptModule | None = None
         self.action: Action | None = None
-        self.expected: list[Value] = []
+        self.expected: list[ScriptValue] = []
         self.text = ""
         self.name = ""
         self.id: str | None = None
@@ -176,7 +176,7 @@ def parse_script(text: str | bytes) -> list[Command]:
     reader = _Reader(tokens)
     if items[0] == "(" and items[1] in FIELDS:
         command = reader.new_command("module", 0)
-        command.source = Source(tokens, -1, len(items), None, definition=False)
+        command.source = ScriptModule(tokens, -1, len(items), None, definition=False)
         return [command]
     commands: list[Command] = []
     while items[reader.cursor.at]:
@@ -261,7 +261,7 @@ class _Reader:
         while cursor.items[cursor.at] == "(":
             command.commands.append(self.command(depth + 1))
 
-    def _source(self, start: int) -> Source:
+    def _source(self, start: int) -> ScriptModule:
         """Step over a module, which begins at a token."""
         cursor = self.cursor
         cursor.at = start
@@ -273,7 +273,7 @@ class _Reader:
             cursor.unexpected("a module")
         id_ = cursor.identifier()
         cursor.skip_form()
-        return Source(self._tokens, start, cursor.at, id_, definition)
+        return ScriptModule(self._tokens, start, cursor.at, id_, definition)
 
     def _assertion(self, command: Command) -> None:
         cursor = self.cursor
@@ -313,7 +313,7 @@ class _Reader:
         cursor.at += 1
         module = cursor.identifier()
         name = cursor.name()
-        args: list[Value] = []
+        args: list[ScriptValue] = []
         while cursor.items[cursor.at] == "(" and kind == "invoke":
             args.append(self._value())
         cursor.expect(")")
@@ -321,7 +321,7 @@ class _Reader:
 
     # Values
 
-    def _value(self, depth: int = 0) -> Value:
+    def _value(self, depth: int = 0) -> ScriptValue:
         """Read a constant or a pattern."""
         cursor = self.cursor
         cursor.expect("(")
@@ -329,18 +329,18 @@ class _Reader:
         cursor.at += 1
         if op in _NUMBERS:
             mask, bits = self._number(op[0] == "f", _NUMBERS[op])
-            value = Value(op[:3], bits, mask)
+            value = ScriptValue(op[:3], bits, mask)
         elif op == "v128.const":
             value = self._vector()
         elif op == "ref.null":
-            value = Value(self._heap_type(), None)
+            value = ScriptValue(self._heap_type(), None)
         elif op in _REFERENCES:
             value = self._reference(_REFERENCES[op])
         elif op == "either" and depth < _DEPTH:
-            choices: list[Value] = []
+            choices: list[ScriptValue] = []
             while cursor.items[cursor.at] == "(":
                 choices.append(self._value(depth + 1))
-            value = Value("", None, -1, tuple(choices))
+            value = ScriptValue("", None, -1, tuple(choices))
         else:
             cursor.unexpected("a value", cursor.at - 1)
         cursor.expect(")")
@@ -362,7 +362,7 @@ class _Reader:
         every = (1 << width) - 1
         return every, bits & every
 
-    def _vector(self) -> Value:
+    def _vector(self) -> ScriptValue:
         cursor = self.cursor
         shape = cursor.items[cursor.at]
         if shape not in SHAPES:
@@ -374,7 +374,7 @@ class _Reader:
             lane_mask, lane_bits = self._number(shape[0] == "f", width)
             mask |= lane_mask << lane * width
             bits |= lane_bits << lane * width
-        return Value("v128", bits, mask)
+        return ScriptValue("v128", bits, mask)
 
     def _heap_type(self) -> str:
         """Read the heap type of a null, if one is given."""
@@ -385,9 +385,9 @@ class _Reader:
         cursor.at += 1
         return _NULLS.get(token, "")
 
-    def _reference(self, type_: str) -> Value:
+    def _reference(self, type_: str) -> ScriptValue:
         """Read the number of a reference, if one is given."""
         cursor = self.cursor
         if cursor.items[cursor.at] == ")":
-            return Value(type_, 0, 0)
-        return Value(type_, cursor.unsigned())
+            return ScriptValue(type_, 0, 0)
+        return ScriptValue(type_, cursor.unsigned())

@@ -13,7 +13,7 @@ import pytest
 
 from figwasp.features import DEFAULT, PROPOSALS
 from figwasp.wasm.syntax.immediates import KIND_NAMES
-from figwasp.wasm.syntax.opcodes import ADDRESS, LATER, ROWS, Opcode, show
+from figwasp.wasm.syntax.opcodes import ADDRESS, ROWS, UNIMPLEMENTED, Opcode, show
 from figwasp.wasm.syntax.types import Types, type_name
 from tests.environment import ROOT
 
@@ -50,7 +50,7 @@ SPECIAL = {
 
 
 def document() -> str:
-    executed = sum(row.ir != LATER for row in ROWS)
+    executed = sum(row.ir != UNIMPLEMENTED for row in ROWS)
     parts = [INTRODUCTION.format(rows=len(ROWS), executed=executed)]
     for proposal in ("mvp", *PROPOSALS):
         rows = [row for row in ROWS if row.proposal == proposal]
@@ -66,7 +66,7 @@ def section(proposal: str, rows: list[Opcode]) -> str:
         lines += [f"{meaning[0].upper()}{meaning[1:]}.{'' if on else ' Off by default.'}", ""]
     lines += ["| name | opcode | immediates | type | runs |", "|---|---|---|---|---|"]
     for row in rows:
-        runs = "not yet" if row.ir == LATER else "yes"
+        runs = "not yet" if row.ir == UNIMPLEMENTED else "yes"
         lines.append(f"| `{row.text}` | `{show(row.code)}` | {immediates(row)} | {signature(row)} | {runs} |")
     return "\n".join(lines) + "\n"
 

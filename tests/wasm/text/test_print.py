@@ -18,7 +18,7 @@ from figwasp.wasm.binary.encode import encode, encode_decoded, locals_vector, wr
 from figwasp.wasm.syntax.immediates import KIND_NAMES, Immediate
 from figwasp.wasm.syntax.module import Elem, Module
 from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, Opcode
-from figwasp.wasm.syntax.stack_effect import CLOSERS, DIVIDERS, OPENERS
+from figwasp.wasm.syntax.stack_effect import CLOSERS, OPENERS, SEPARATORS
 from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, I32, NON_NULL, FuncType, SubType, concrete
 from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.text.print.module import func_lines, module_lines, show, show_func
@@ -134,7 +134,7 @@ SAMPLES: dict[str, list[Immediate]] = {
 }
 INDICES: list[Immediate] = [0, 1, 0xFFFF_FFFF]
 PAIRS: list[Immediate] = [(0, 0), (0, 1), (1, 0), (3, 2)]
-ALONE = [row for row in ROWS if row.code not in CLOSERS and row.code not in DIVIDERS]
+ALONE = [row for row in ROWS if row.code not in CLOSERS and row.code not in SEPARATORS]
 
 
 @pytest.mark.parametrize("row", ALONE, ids=lambda row: row.name)

@@ -21,7 +21,8 @@ from figwasp.api.linker import load
 from figwasp.api.module import KINDS, Module, listed
 from figwasp.cli.main import complain
 from figwasp.cli.running.options import COMMAND, RunOptions
-from figwasp.cli.streams import STREAM, naming, shown, write_stdout
+from figwasp.cli.streams import STREAM, shown, write_stdout
+from figwasp.errors import prefix_errors
 from figwasp.wasi.calls.functions import MODULES
 from figwasp.wasi.directories.host import HostDirectory
 from figwasp.wasi.preview1 import WASI
@@ -87,11 +88,11 @@ class _Run:
 
             self._progress = for_module(os.path.basename(options.program), len(data))
         try:
-            with naming(options.program):
+            with prefix_errors(shown(options.program)):
                 module = self._load(data, ahead)
             with ExitStack() as resources:
                 imports = self._imports(module, resources)
-                with naming(options.program):
+                with prefix_errors(shown(options.program)):
                     status, lines = self._call(module, imports)
                 return write_stdout(f"{line}\n".encode() for line in lines) if lines else status
         finally:

@@ -344,21 +344,21 @@ def _follow(func: MFunc, ranges: Ranges) -> bool:
         if start < 0:
             continue
         uses = ranges.uses[v]
-        home = block_of[start >> 1]
+        def_block = block_of[start >> 1]
         if not uses:
-            if weight[v] or not _droppable(func, start, home, starts):
+            if weight[v] or not _droppable(func, start, def_block, starts):
                 mask[v] = (2 << (start | 1)) - (1 << start)
-                weight[v] += weights[home]
+                weight[v] += weights[def_block]
             else:
                 defs[v] = -1
             continue
         end = uses[-1]
-        if end < ends[home] and uses[0] > start:
+        if end < ends[def_block] and uses[0] > start:
             mask[v] = (1 << end) - (1 << start)
-            weight[v] = weights[home] * (len(uses) + 1)
+            weight[v] = weights[def_block] * (len(uses) + 1)
             continue
         # Live across blocks: in those on the way to a use, and, where such a one begins a loop, in the whole loop.
-        total = weights[home]
+        total = weights[def_block]
         last: dict[int, int] = {}
         live = 0
         for end in uses:
@@ -367,7 +367,7 @@ def _follow(func: MFunc, ranges: Ranges) -> bool:
             last[number] = end
             live |= before[number]
         weight[v] = total
-        live &= after[home]
+        live &= after[def_block]
         heads = live & reach.heads
         while heads:
             body = reach.loops[(heads & -heads).bit_length() - 1]
@@ -376,7 +376,7 @@ def _follow(func: MFunc, ranges: Ranges) -> bool:
         budget -= live.bit_count()
         if budget < 0:
             return False
-        end = ends[home] if succs[home] & live else last.get(home, start + 1)
+        end = ends[def_block] if succs[def_block] & live else last.get(def_block, start + 1)
         points = (1 << end) - (1 << start)
         rest = live
         while rest:  # a run of blocks at a time
@@ -385,7 +385,7 @@ def _follow(func: MFunc, ranges: Ranges) -> bool:
             points |= (1 << ends[(above & -above).bit_length() - 2]) - (1 << starts[low.bit_length() - 1])
             rest &= above
         for number, end in last.items():
-            if number != home and not succs[number] & live:
+            if number != def_block and not succs[number] & live:
                 points ^= (1 << ends[number]) - (1 << end)
         mask[v] = points
     return True
@@ -450,10 +450,10 @@ class _Reach:
         self.loops[number] = body
 
 
-def _droppable(func: MFunc, start: int, home: int, starts: list[int]) -> bool:
+def _droppable(func: MFunc, start: int, def_block: int, starts: list[int]) -> bool:
     """Say whether an unused result needs no register: all but those of rows and of SWITCH."""
-    k = (start - starts[home]) // 2
+    k = (start - starts[def_block]) // 2
     if k == 0:
         return True
-    op = func.blocks[home].code[k - 1].op
+    op = func.blocks[def_block].code[k - 1].op
     return op < FIRST_ROW and op != SWITCH

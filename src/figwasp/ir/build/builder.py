@@ -26,7 +26,7 @@ from figwasp.layout import InstanceLayout
 from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.immediates import NONE
 from figwasp.wasm.syntax.module import Module
-from figwasp.wasm.syntax.opcodes import BY_NAME, BY_PREFIX, LATER, SINGLE, Opcode
+from figwasp.wasm.syntax.opcodes import BY_NAME, BY_PREFIX, SINGLE, UNIMPLEMENTED, Opcode
 from figwasp.wasm.valid.module import FuncFacts
 
 __all__ = ["build", "layout_of"]
@@ -79,7 +79,7 @@ def _methods() -> dict[str, Method]:
 
 def _kind(row: Opcode | None) -> int:
     """Say how a row is built; a row that nothing builds is an error, so that none is supported by half."""
-    if row is None or row.name in _METHODS or row.ir == LATER:
+    if row is None or row.name in _METHODS or row.ir == UNIMPLEMENTED:
         return METHOD
     if row.name in _INLINE:
         return _INLINE[row.name]

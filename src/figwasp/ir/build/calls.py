@@ -23,7 +23,7 @@ def _call(b: Builder, op: int, callee: list[Value], type: FuncType, target: int 
     """Append a call with its operands from the stack, and push its results.
 
     Raises:
-        LimitExceeded: a chain of calls that each take and give a thousand values is two bytes and two thousand values a call.
+        LimitExceeded: a row of calls that each take and give a thousand values is two bytes and two thousand values a call.
     """
     b.call_values -= len(type.params) + len(type.results)
     if b.call_values < 0:

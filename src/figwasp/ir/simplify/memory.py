@@ -37,10 +37,10 @@ class Loads:
         _shift: bits of a value id in a key.
         _known: key -> value, in the current block.
         _consts: key -> value, for what never changes.
-        _homes: key of those -> number of the block in which the value stands.
+        _def_blocks: key of those -> number of the block in which the value stands.
     """
 
-    __slots__ = ("_consts", "_ends", "_here", "_homes", "_known", "_shift")
+    __slots__ = ("_consts", "_ends", "_here", "_def_blocks", "_known", "_shift")
 
     def __init__(self, ends: list[int], shift: int) -> None:
         self._ends = ends
@@ -48,7 +48,7 @@ class Loads:
         self._shift = shift
         self._known: dict[int, Value] = {}
         self._consts: dict[int, Value] = {}
-        self._homes: dict[int, int] = {}
+        self._def_blocks: dict[int, int] = {}
 
     def enter(self, here: int) -> None:
         """Go on in another block."""
@@ -73,11 +73,11 @@ class Loads:
             return self._known.setdefault(key, value)
         known = self._consts.get(key)
         if known is not None:
-            home = self._homes[key]
-            if home <= self._here < self._ends[home]:
+            def_block = self._def_blocks[key]
+            if def_block <= self._here < self._ends[def_block]:
                 return known
         self._consts[key] = value
-        self._homes[key] = self._here
+        self._def_blocks[key] = self._here
         return value
 
     def store(self, value: Value) -> None:

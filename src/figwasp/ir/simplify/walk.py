@@ -100,13 +100,13 @@ class _Walk:
         here: number of the current block.
         shift: bits of a value id in a key.
         table: key of a pure operation -> value.
-        homes: by value id, number of the block of a value in `table`.
+        def_blocks: by value id, number of the block of a value in `table`.
         loads: what is known of memory.
         trapped: key of a comparison -> preorder number of the block in which it is known to be 0.
     """
 
     __slots__ = (
-        "changed", "constants", "ends", "here", "homes", "loads", "opened", "reached", "shift", "table", "trapped",
+        "changed", "constants", "ends", "here", "def_blocks", "loads", "opened", "reached", "shift", "table", "trapped",
     )  # fmt: skip
 
     def __init__(self, func: Func) -> None:
@@ -120,7 +120,7 @@ class _Walk:
         # A rule makes at most a few constants for each value.
         self.shift = (8 * func.num_values + 64).bit_length()
         self.table: dict[int, Value] = {}
-        self.homes = [0] * func.num_values
+        self.def_blocks = [0] * func.num_values
         self.loads = Loads(self.ends, self.shift)
         self.trapped: dict[int, int] = {}
 
@@ -248,13 +248,13 @@ class _Walk:
                 continue
             known = table.get(key)
             if known is not None:
-                home = self.homes[known.id]
-                if home <= here < self.ends[home]:
+                def_block = self.def_blocks[known.id]
+                if def_block <= here < self.ends[def_block]:
                     value.op = NOP
                     value.args = [known]
                     continue
             table[key] = value
-            self.homes[value.id] = here
+            self.def_blocks[value.id] = here
             code.append(value)
         block.code = code
         self._leave(block)
@@ -285,8 +285,8 @@ class _Walk:
 
     def _is_zero(self, condition: Value) -> bool:
         """Tell whether a `trapif` of the same condition has been passed on every way here."""
-        home = self.trapped.get(self._condition_key(condition), -1)
-        return 0 <= home <= self.here < self.ends[home]
+        def_block = self.trapped.get(self._condition_key(condition), -1)
+        return 0 <= def_block <= self.here < self.ends[def_block]
 
     def _condition_key(self, condition: Value) -> int:
         """Return the number of a comparison, or one that stands for this value only."""

@@ -26,32 +26,32 @@ class Global:
         owner: keeps the cell, for a global made by the host; None for one that its instance owns.
     """
 
-    __slots__ = ("__weakref__", "address", "content", "home", "keeper", "owner", "store", "type")
+    __slots__ = ("__weakref__", "address", "content", "store_ref", "keeper", "owner", "store", "type")
 
     def __init__(self, type_: GlobalType, content: int, address: int, store: Store, keeper: Owner) -> None:
         self.type = type_
         self.content = content
         self.address = address
         self.store = store
-        self.home = [weakref.ref(store)]  # for what outlives this object
+        self.store_ref = [weakref.ref(store)]  # for what outlives this object
         self.keeper = keeper
         self.owner: Owner | None = None
 
     def releaser(self) -> Callable[[], None]:
         """Return what must be called before the cell goes: once, or more often."""
         address = self.address
-        home = Holding(self.home) if is_extern(self.content) else None
+        holding = Holding(self.store_ref) if is_extern(self.content) else None
 
         def release() -> None:
-            if home is not None:
-                home.forget([[linux.read_u64(address)]])
+            if holding is not None:
+                holding.forget([[linux.read_u64(address)]])
 
         return release
 
     def join(self, store: Store) -> None:
         """Belong to another store from now on."""
         self.store = store
-        self.home[0] = weakref.ref(store)
+        self.store_ref[0] = weakref.ref(store)
 
     def get(self) -> int:
         """Return its raw bits."""

@@ -34,7 +34,7 @@ class InstanceState:
         code: the compiled module.
         block: address of the instance block; 0 when it has gone.
         store: the store it runs in.
-        home: leads to the store, for what outlives this object.
+        store_ref: leads to the store, for what outlives this object.
         closed: None, or when it is being closed what is pinned as long as the chain of that moment runs (see `closing`).
         is_closed: whether that has been done altogether.
         handle: leads to the object that users hold, if there is one.
@@ -53,7 +53,7 @@ class InstanceState:
         "globals",
         "handle",
         "is_closed",
-        "home",
+        "store_ref",
         "memories",
         "store",
         "tables",
@@ -64,7 +64,7 @@ class InstanceState:
         self.code = code
         self.block = block
         self.store = store
-        self.home = [weakref.ref(store)]
+        self.store_ref = [weakref.ref(store)]
         self.closed: Owner | None = None
         self.is_closed = False
         self.handle: weakref.ref[Any] | None = None
@@ -84,7 +84,7 @@ class InstanceState:
     def join(self, store: Store) -> None:
         """Run in another store from now on, with the tables and globals that the instance has made."""
         self.store = store
-        self.home[0] = weakref.ref(store)
+        self.store_ref[0] = weakref.ref(store)
         place = linux.word(self.block + layout.INST_STORE)
         if not self.block:
             return  # it has gone; else it cannot before the line below is done
@@ -119,10 +119,10 @@ class InstanceState:
         kinds = [elem.type for elem in self.code.module.elems]
         if not any(map(is_extern, kinds)):
             return None
-        home, elems = Holding(self.home), self.elems
+        holding, elems = Holding(self.store_ref), self.elems
 
         def release() -> None:
             held = [bits for type_, references in zip(kinds, elems, strict=False) if is_extern(type_) for bits in references]
-            home.forget([held])
+            holding.forget([held])
 
         return release

@@ -35,15 +35,15 @@ def keep(keeper: Owner, owner: Owner) -> None:
 class Holding:
     """What a container that goes tells its store, once."""
 
-    __slots__ = ("_home", "_told")
+    __slots__ = ("_store_ref", "_told")
 
-    def __init__(self, home: list[weakref.ref[Store]]) -> None:
+    def __init__(self, store_ref: list[weakref.ref[Store]]) -> None:
         """Begin with a container that is used.
 
         Args:
-            home: leads to the store.
+            store_ref: leads to the store.
         """
-        self._home = home
+        self._store_ref = store_ref
         self._told: list[None] = []  # one for each piece that has been told of
 
     def forget(self, pieces: Iterable[Sequence[int]]) -> None:
@@ -52,7 +52,7 @@ class Holding:
         Args:
             pieces: their raw bits, the same ones each time.
         """
-        store = self._home[0]()
+        store = self._store_ref[0]()
         if store is None:
             return
         for piece in itertools.islice(pieces, len(self._told), None):

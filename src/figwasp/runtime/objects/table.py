@@ -46,14 +46,14 @@ class Table:
         owner: keeps the record, for a table made by the host; None for one that its instance owns.
     """
 
-    __slots__ = ("__weakref__", "_budget", "elem", "home", "keeper", "owner", "record", "store", "type")
+    __slots__ = ("__weakref__", "_budget", "elem", "store_ref", "keeper", "owner", "record", "store", "type")
 
     def __init__(self, type_: TableType, elem: int, store: Store, keeper: Owner, budget: Budget | None = None) -> None:
         self.type = type_
         self._budget = budget
         self.elem = elem
         self.store = store
-        self.home = [weakref.ref(store)]  # for what outlives this object
+        self.store_ref = [weakref.ref(store)]  # for what outlives this object
         self.keeper = keeper
         self.owner: Owner | None = None
         size = type_.limits.min
@@ -76,12 +76,12 @@ class Table:
         record = self.record
         base = linux.read_u64(record + layout.TABLE_BASE)
         size = 8 * linux.read_u64(record + layout.TABLE_MOST) or 8
-        home = Holding(self.home) if is_extern(self.elem) else None
+        holding = Holding(self.store_ref) if is_extern(self.elem) else None
 
         def release() -> tuple[Once, Once]:
             filled = linux.read_u64(record + layout.TABLE_FILLED)
-            if home is not None:
-                home.forget(_words(base + 8 * first, size) for first, size in _pieces(filled))
+            if holding is not None:
+                holding.forget(_words(base + 8 * first, size) for first, size in _pieces(filled))
             return cpython.freeing(record), _giving_back_array(base, size, 8 * filled)
 
         return release
@@ -92,7 +92,7 @@ class Table:
     def join(self, store: Store) -> None:
         """Belong to another store from now on."""
         self.store = store
-        self.home[0] = weakref.ref(store)
+        self.store_ref[0] = weakref.ref(store)
 
     def get(self, index: int) -> int:
         """Return the raw bits of an element; the index is in range."""

@@ -1,4 +1,4 @@
-"""Floor 4: contexts and wasm stacks: what a chain of execution needs to run.
+"""Floor 4: contexts and wasm stacks: what a chain of calls needs to run.
 
 Contexts stand side by side in one mapping that is never released, so that the ticker can walk them without asking anyone.
 Stacks are pooled; below each lies a guard area, and the limit leaves headroom above it for signal frames and for the stubs

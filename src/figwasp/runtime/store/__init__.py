@@ -1,4 +1,4 @@
-"""Floor 4: stores (spec 4.2.3): chains of execution and what belongs to them."""
+"""Floor 4: stores (spec 4.2.3): chains of calls and what belongs to them."""
 
 from __future__ import annotations
 

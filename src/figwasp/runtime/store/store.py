@@ -1,6 +1,6 @@
 """Floor 4: stores (spec 4.2.3).
 
-A `Store` is what importing has linked together: one chain of execution at a time, on one thread. It couples threads, not
+A `Store` is what importing has linked together: one chain of calls at a time, on one thread. It couples threads, not
 lifetimes. Whatever converts references for a call from Python, or releases them after it, does so in `run`, as part of the chain.
 """
 
@@ -34,7 +34,7 @@ _lost: Final[list[weakref.ref[Chain]]] = []
 
 
 class Store(Linked):
-    """One chain of execution and the instances that share it."""
+    """One chain of calls and the instances that share it."""
 
     # Calls that may be suspended
 

@@ -45,7 +45,7 @@ from figwasp.wasi.abi import (
     Fail,
     errno_of,
 )
-from figwasp.wasi.calls.state import State
+from figwasp.wasi.calls.state import GuestState
 from figwasp.wasi.descriptors.files import Descriptor
 
 _CLOCKS: Final[tuple[Callable[[], int], ...]] = (
@@ -65,13 +65,13 @@ def _clock(number: int) -> int:
     return clock
 
 
-def clock_res_get(state: State, clock: int, out: int) -> int:
+def clock_res_get(state: GuestState, clock: int, out: int) -> int:
     resolution = time.get_clock_info(_CLOCK_NAMES[_clock(clock)]).resolution
     state.memory.store_u64(out, max(1, round(resolution * 1e9)))
     return SUCCESS
 
 
-def clock_time_get(state: State, clock: int, precision: int, out: int) -> int:
+def clock_time_get(state: GuestState, clock: int, precision: int, out: int) -> int:
     state.memory.store_u64(out, _CLOCKS[_clock(clock)]())
     return SUCCESS
 
@@ -165,7 +165,7 @@ def _pipe_bytes(host: int) -> int:
         return 0
 
 
-def _subscribe(state: State, poll: _Poll, layout: Struct, offset: int) -> None:
+def _subscribe(state: GuestState, poll: _Poll, layout: Struct, offset: int) -> None:
     """Read one subscription and sort it in."""
     view = state.memory.view
     userdata, kind, clock, timeout, _, flags = layout.unpack_from(view, offset)
@@ -184,7 +184,7 @@ def _subscribe(state: State, poll: _Poll, layout: Struct, offset: int) -> None:
         poll.happened(userdata, kind, errno_of(error))
 
 
-def _poll(state: State, layout: Struct, subscriptions: int, events: int, count: int, out: int) -> int:
+def _poll(state: GuestState, layout: Struct, subscriptions: int, events: int, count: int, out: int) -> int:
     number = count & MASK32
     if number == 0 or number > _MAX_SUBSCRIPTIONS:
         raise Fail(INVAL)
@@ -200,9 +200,9 @@ def _poll(state: State, layout: Struct, subscriptions: int, events: int, count: 
     return SUCCESS
 
 
-def poll_oneoff(state: State, subscriptions: int, events: int, count: int, out: int) -> int:
+def poll_oneoff(state: GuestState, subscriptions: int, events: int, count: int, out: int) -> int:
     return _poll(state, SUBSCRIPTION, subscriptions, events, count, out)
 
 
-def poll_oneoff_snapshot0(state: State, subscriptions: int, events: int, count: int, out: int) -> int:
+def poll_oneoff_snapshot0(state: GuestState, subscriptions: int, events: int, count: int, out: int) -> int:
     return _poll(state, SUBSCRIPTION_SNAPSHOT0, subscriptions, events, count, out)

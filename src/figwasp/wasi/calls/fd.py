@@ -48,7 +48,7 @@ from figwasp.wasi.abi import (
     Fail,
 )
 from figwasp.wasi.calls.memory import GuestMemory
-from figwasp.wasi.calls.state import State
+from figwasp.wasi.calls.state import GuestState
 from figwasp.wasi.filesystem import Status
 
 _ADVICE: Final = tuple(
@@ -71,7 +71,7 @@ def _offset(value: int) -> int:
 
 
 # Programs call the next two more than all others together, perhaps for every byte, so what the others do by calls is written out.
-def fd_read(state: State, fd: int, vectors: int, count: int, out: int) -> int:
+def fd_read(state: GuestState, fd: int, vectors: int, count: int, out: int) -> int:
     descriptor = state.find(fd, FD_READ)
     memory = state.memory
     at = out & MASK32
@@ -82,7 +82,7 @@ def fd_read(state: State, fd: int, vectors: int, count: int, out: int) -> int:
     return SUCCESS
 
 
-def fd_write(state: State, fd: int, vectors: int, count: int, out: int) -> int:
+def fd_write(state: GuestState, fd: int, vectors: int, count: int, out: int) -> int:
     descriptor = state.find(fd, FD_WRITE)
     memory = state.memory
     at = out & MASK32
@@ -93,7 +93,7 @@ def fd_write(state: State, fd: int, vectors: int, count: int, out: int) -> int:
     return SUCCESS
 
 
-def fd_pread(state: State, fd: int, vectors: int, count: int, offset: int, out: int) -> int:
+def fd_pread(state: GuestState, fd: int, vectors: int, count: int, offset: int, out: int) -> int:
     descriptor = state.find(fd, FD_READ | FD_SEEK)
     memory = state.memory
     memory.span(out, 4)
@@ -102,7 +102,7 @@ def fd_pread(state: State, fd: int, vectors: int, count: int, offset: int, out: 
     return SUCCESS
 
 
-def fd_pwrite(state: State, fd: int, vectors: int, count: int, offset: int, out: int) -> int:
+def fd_pwrite(state: GuestState, fd: int, vectors: int, count: int, offset: int, out: int) -> int:
     descriptor = state.find(fd, FD_WRITE | FD_SEEK)
     memory = state.memory
     memory.span(out, 4)
@@ -111,7 +111,7 @@ def fd_pwrite(state: State, fd: int, vectors: int, count: int, offset: int, out:
     return SUCCESS
 
 
-def _seek(state: State, fd: int, offset: int, how: int, out: int) -> int:
+def _seek(state: GuestState, fd: int, offset: int, how: int, out: int) -> int:
     moves = offset != 0 or how != os.SEEK_CUR
     descriptor = state.table.find(fd)
     if moves or not descriptor.base & FD_TELL:
@@ -128,36 +128,36 @@ def _how(whence: int, names: tuple[int, ...]) -> int:
     return names[number]
 
 
-def fd_seek(state: State, fd: int, offset: int, whence: int, out: int) -> int:
+def fd_seek(state: GuestState, fd: int, offset: int, whence: int, out: int) -> int:
     return _seek(state, fd, offset, _how(whence, WHENCE), out)
 
 
-def fd_seek_snapshot0(state: State, fd: int, offset: int, whence: int, out: int) -> int:
+def fd_seek_snapshot0(state: GuestState, fd: int, offset: int, whence: int, out: int) -> int:
     return _seek(state, fd, offset, _how(whence, WHENCE_SNAPSHOT0), out)
 
 
-def fd_tell(state: State, fd: int, out: int) -> int:
+def fd_tell(state: GuestState, fd: int, out: int) -> int:
     return _seek(state, fd, 0, os.SEEK_CUR, out)
 
 
-def fd_close(state: State, fd: int) -> int:
+def fd_close(state: GuestState, fd: int) -> int:
     descriptor = state.table.remove(fd)
     descriptor.flush()
     descriptor.close()
     return SUCCESS
 
 
-def fd_sync(state: State, fd: int) -> int:
+def fd_sync(state: GuestState, fd: int) -> int:
     state.find(fd, FD_SYNC).sync(data_only=False)
     return SUCCESS
 
 
-def fd_datasync(state: State, fd: int) -> int:
+def fd_datasync(state: GuestState, fd: int) -> int:
     state.find(fd, FD_DATASYNC).sync(data_only=True)
     return SUCCESS
 
 
-def fd_advise(state: State, fd: int, offset: int, length: int, advice: int) -> int:
+def fd_advise(state: GuestState, fd: int, offset: int, length: int, advice: int) -> int:
     descriptor = state.find(fd, FD_ADVISE)
     how = _how(advice, _ADVICE)
     start, size = _offset(offset), _offset(length)
@@ -165,19 +165,19 @@ def fd_advise(state: State, fd: int, offset: int, length: int, advice: int) -> i
     return SUCCESS
 
 
-def fd_allocate(state: State, fd: int, offset: int, length: int) -> int:
+def fd_allocate(state: GuestState, fd: int, offset: int, length: int) -> int:
     descriptor = state.find(fd, FD_ALLOCATE)
     descriptor.allocate(_offset(offset), _offset(length))
     return SUCCESS
 
 
-def fd_fdstat_get(state: State, fd: int, out: int) -> int:
+def fd_fdstat_get(state: GuestState, fd: int, out: int) -> int:
     found = state.table.find(fd)
     state.memory.store(FDSTAT, out, found.filetype, found.flags, found.base, found.inheriting)
     return SUCCESS
 
 
-def fd_fdstat_set_flags(state: State, fd: int, flags: int) -> int:
+def fd_fdstat_set_flags(state: GuestState, fd: int, flags: int) -> int:
     descriptor = state.find(fd, FD_FDSTAT_SET_FLAGS)
     if flags & ~FDFLAGS:
         raise Fail(INVAL)
@@ -185,7 +185,7 @@ def fd_fdstat_set_flags(state: State, fd: int, flags: int) -> int:
     return SUCCESS
 
 
-def fd_fdstat_set_rights(state: State, fd: int, base: int, inheriting: int) -> int:
+def fd_fdstat_set_rights(state: GuestState, fd: int, base: int, inheriting: int) -> int:
     """Remove rights; they never come back."""
     descriptor = state.table.find(fd)
     if base & MASK64 & ~descriptor.base or inheriting & MASK64 & ~descriptor.inheriting:
@@ -211,21 +211,21 @@ def store_filestat(memory: GuestMemory, layout: Struct, out: int, status: Status
     )
 
 
-def _filestat(state: State, fd: int, layout: Struct, out: int) -> int:
+def _filestat(state: GuestState, fd: int, layout: Struct, out: int) -> int:
     descriptor = state.find(fd, FD_FILESTAT_GET)
     store_filestat(state.memory, layout, out, descriptor.status())
     return SUCCESS
 
 
-def fd_filestat_get(state: State, fd: int, out: int) -> int:
+def fd_filestat_get(state: GuestState, fd: int, out: int) -> int:
     return _filestat(state, fd, FILESTAT, out)
 
 
-def fd_filestat_get_snapshot0(state: State, fd: int, out: int) -> int:
+def fd_filestat_get_snapshot0(state: GuestState, fd: int, out: int) -> int:
     return _filestat(state, fd, FILESTAT_SNAPSHOT0, out)
 
 
-def fd_filestat_set_size(state: State, fd: int, size: int) -> int:
+def fd_filestat_set_size(state: GuestState, fd: int, size: int) -> int:
     state.find(fd, FD_FILESTAT_SET_SIZE).set_size(_offset(size))
     return SUCCESS
 
@@ -248,14 +248,14 @@ def new_times(status: Status, atim: int, mtim: int, flags: int) -> tuple[int, in
     return access, change
 
 
-def fd_filestat_set_times(state: State, fd: int, atim: int, mtim: int, flags: int) -> int:
+def fd_filestat_set_times(state: GuestState, fd: int, atim: int, mtim: int, flags: int) -> int:
     descriptor = state.find(fd, FD_FILESTAT_SET_TIMES)
     check_time_flags(flags)
     descriptor.set_times(*new_times(descriptor.status(), atim, mtim, flags))
     return SUCCESS
 
 
-def fd_prestat_get(state: State, fd: int, out: int) -> int:
+def fd_prestat_get(state: GuestState, fd: int, out: int) -> int:
     """Describe a preopened directory; C libraries look through numbers from 3 up to the first BADF."""
     name = state.table.find(fd).preopen
     if name is None:
@@ -264,7 +264,7 @@ def fd_prestat_get(state: State, fd: int, out: int) -> int:
     return SUCCESS
 
 
-def fd_prestat_dir_name(state: State, fd: int, buffer: int, length: int) -> int:
+def fd_prestat_dir_name(state: GuestState, fd: int, buffer: int, length: int) -> int:
     name = state.table.find(fd).preopen
     if name is None:
         raise Fail(BADF)
@@ -275,7 +275,7 @@ def fd_prestat_dir_name(state: State, fd: int, buffer: int, length: int) -> int:
     return SUCCESS
 
 
-def fd_readdir(state: State, fd: int, buffer: int, length: int, cookie: int, out: int) -> int:
+def fd_readdir(state: GuestState, fd: int, buffer: int, length: int, cookie: int, out: int) -> int:
     """Fill the buffer with entries from a position on; the last may be cut. Less than full means the end."""
     directory = state.directory(fd, FD_READDIR)
     state.memory.span(out, 4)
@@ -287,7 +287,7 @@ def fd_readdir(state: State, fd: int, buffer: int, length: int, cookie: int, out
     return SUCCESS
 
 
-def fd_renumber(state: State, fd: int, to: int) -> int:
+def fd_renumber(state: GuestState, fd: int, to: int) -> int:
     replaced = state.table.replace(fd, to)
     if replaced is not None:
         replaced.flush()

@@ -1,6 +1,6 @@
 """Floor 6: the table of WASI's functions by module and name, and how they become host functions of an instance.
 
-In: functions that take a `State` and the guest's arguments. Out: Python callables that take the `Caller` and the
+In: functions that take a `GuestState` and the guest's arguments. Out: Python callables that take the `Caller` and the
 arguments as wasm passes them, signed, and answer an error number. Errors of the host become numbers here, by one table;
 every other exception, KeyboardInterrupt among them, passes through the guest to whoever called it.
 """
@@ -15,7 +15,7 @@ from figwasp.errors import Timeout, Unlinkable
 from figwasp.types import I32, I64, FuncType
 from figwasp.wasi.abi import Fail, errno_of
 from figwasp.wasi.calls import clocks, fd, path, process, sock
-from figwasp.wasi.calls.state import State
+from figwasp.wasi.calls.state import GuestState
 
 __all__ = ["MODULES", "Function", "World", "bind"]
 
@@ -106,13 +106,13 @@ MODULES: Final = {"wasi_snapshot_preview1": PREVIEW1, "wasi_unstable": SNAPSHOT0
 class World(Protocol):
     """What gives instances their state."""
 
-    def state_of(self, caller: Caller) -> State:
+    def state_of(self, caller: Caller) -> GuestState:
         """Return the state for the instance that calls."""
 
 
 def bind(name: str, function: Function, world: World) -> Function:
     """Make the host function for one guest."""
-    known: tuple[Caller | None, State | None] = (None, None)
+    known: tuple[Caller | None, GuestState | None] = (None, None)
 
     def call(caller: Caller, *args: int) -> int:
         nonlocal known

@@ -64,7 +64,7 @@ from figwasp.wasi.abi import (
     Fail,
 )
 from figwasp.wasi.calls.fd import check_time_flags, new_times, store_filestat
-from figwasp.wasi.calls.state import State
+from figwasp.wasi.calls.state import GuestState
 from figwasp.wasi.descriptors.hostfiles import opened
 from figwasp.wasi.directories.paths import Walk
 from figwasp.wasi.filesystem import (
@@ -84,7 +84,7 @@ from figwasp.wasi.filesystem import (
 )
 
 
-def _walk(state: State, fd: int, rights: int, path: int, length: int) -> Walk:
+def _walk(state: GuestState, fd: int, rights: int, path: int, length: int) -> Walk:
     """Resolve a guest's path from a directory that has the rights."""
     directory = state.directory(fd, rights)
     return Walk(directory.directory, state.memory.path(path, length))
@@ -140,13 +140,13 @@ def _making(walk: Walk, *, directory: bool = False) -> Directory:
     return _changing(walk, errno.EEXIST)
 
 
-def path_create_directory(state: State, fd: int, path: int, length: int) -> int:
+def path_create_directory(state: GuestState, fd: int, path: int, length: int) -> int:
     with _walk(state, fd, PATH_CREATE_DIRECTORY, path, length) as walk:
         _making(walk, directory=True).mkdir(walk.name)
     return SUCCESS
 
 
-def _filestat(state: State, fd: int, flags: int, path: int, length: int, layout: Struct, out: int) -> int:
+def _filestat(state: GuestState, fd: int, flags: int, path: int, length: int, layout: Struct, out: int) -> int:
     with _walk(state, fd, PATH_FILESTAT_GET, path, length) as walk:
         state.memory.span(out, layout.size)
         status = _status(walk)
@@ -158,16 +158,16 @@ def _filestat(state: State, fd: int, flags: int, path: int, length: int, layout:
     return SUCCESS
 
 
-def path_filestat_get(state: State, fd: int, flags: int, path: int, length: int, out: int) -> int:
+def path_filestat_get(state: GuestState, fd: int, flags: int, path: int, length: int, out: int) -> int:
     return _filestat(state, fd, flags, path, length, FILESTAT, out)
 
 
-def path_filestat_get_snapshot0(state: State, fd: int, flags: int, path: int, length: int, out: int) -> int:
+def path_filestat_get_snapshot0(state: GuestState, fd: int, flags: int, path: int, length: int, out: int) -> int:
     return _filestat(state, fd, flags, path, length, FILESTAT_SNAPSHOT0, out)
 
 
 def path_filestat_set_times(
-    state: State, fd: int, flags: int, path: int, length: int, atim: int, mtim: int, fst_flags: int
+    state: GuestState, fd: int, flags: int, path: int, length: int, atim: int, mtim: int, fst_flags: int
 ) -> int:
     check_time_flags(fst_flags)
     with _walk(state, fd, PATH_FILESTAT_SET_TIMES, path, length) as walk:
@@ -185,7 +185,7 @@ def path_filestat_set_times(
     return SUCCESS
 
 
-def _check_no_gain(state: State, old_fd: int, fd: int) -> None:
+def _check_no_gain(state: GuestState, old_fd: int, fd: int) -> None:
     """Refuse to give a file a name in a directory through which more may be done with it.
 
     Raises:
@@ -195,7 +195,7 @@ def _check_no_gain(state: State, old_fd: int, fd: int) -> None:
         raise Fail(NOTCAPABLE)
 
 
-def path_link(state: State, old_fd: int, flags: int, old: int, old_length: int, fd: int, new: int, length: int) -> int:
+def path_link(state: GuestState, old_fd: int, flags: int, old: int, old_length: int, fd: int, new: int, length: int) -> int:
     if flags & LOOKUP_FOLLOW:
         raise Fail(INVAL)
     with _walk(state, old_fd, PATH_LINK_SOURCE, old, old_length) as source:
@@ -209,7 +209,7 @@ def path_link(state: State, old_fd: int, flags: int, old: int, old_length: int, 
     return SUCCESS
 
 
-def path_symlink(state: State, old: int, old_length: int, fd: int, new: int, length: int) -> int:
+def path_symlink(state: GuestState, old: int, old_length: int, fd: int, new: int, length: int) -> int:
     """Make a symlink, though none to an absolute path, which would mean something else outside."""
     content = state.memory.path(old, old_length)
     with _walk(state, fd, PATH_SYMLINK, new, length) as walk:
@@ -221,7 +221,7 @@ def path_symlink(state: State, old: int, old_length: int, fd: int, new: int, len
     return SUCCESS
 
 
-def path_readlink(state: State, fd: int, path: int, length: int, buffer: int, size: int, out: int) -> int:
+def path_readlink(state: GuestState, fd: int, path: int, length: int, buffer: int, size: int, out: int) -> int:
     with _walk(state, fd, PATH_READLINK, path, length) as walk:
         state.memory.span(out, 4)
         target = state.memory.slice(buffer, size)
@@ -234,13 +234,13 @@ def path_readlink(state: State, fd: int, path: int, length: int, buffer: int, si
     return SUCCESS
 
 
-def path_remove_directory(state: State, fd: int, path: int, length: int) -> int:
+def path_remove_directory(state: GuestState, fd: int, path: int, length: int) -> int:
     with _walk(state, fd, PATH_REMOVE_DIRECTORY, path, length) as walk:
         _changing(walk, errno.ENOTEMPTY if walk.upwards else errno.EINVAL).rmdir(walk.name)
     return SUCCESS
 
 
-def path_unlink_file(state: State, fd: int, path: int, length: int) -> int:
+def path_unlink_file(state: GuestState, fd: int, path: int, length: int) -> int:
     with _walk(state, fd, PATH_UNLINK_FILE, path, length) as walk:
         place = _changing(walk, errno.EISDIR)
         if walk.directory:
@@ -249,7 +249,7 @@ def path_unlink_file(state: State, fd: int, path: int, length: int) -> int:
     return SUCCESS
 
 
-def path_rename(state: State, old_fd: int, old: int, old_length: int, fd: int, new: int, length: int) -> int:
+def path_rename(state: GuestState, old_fd: int, old: int, old_length: int, fd: int, new: int, length: int) -> int:
     with (
         _walk(state, old_fd, PATH_RENAME_SOURCE, old, old_length) as source,
         _walk(state, fd, PATH_RENAME_TARGET, new, length) as target,
@@ -362,7 +362,7 @@ def _as_asked(found: File | Directory, how: int) -> File | Directory:
 
 
 def path_open(
-    state: State,
+    state: GuestState,
     fd: int,
     dirflags: int,
     path: int,

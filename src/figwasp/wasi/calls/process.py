@@ -13,19 +13,19 @@ from typing import Final, NoReturn
 from figwasp.api import deadline
 from figwasp.errors import Exit
 from figwasp.wasi.abi import MASK32, NOTSUP, SUCCESS, U32
-from figwasp.wasi.calls.state import State
+from figwasp.wasi.calls.state import GuestState
 
 _RANDOM_CHUNK: Final = 1 << 16
 
 
-def _store_sizes(state: State, strings: Sequence[bytes], count: int, size: int) -> int:
+def _store_sizes(state: GuestState, strings: Sequence[bytes], count: int, size: int) -> int:
     state.memory.span(size, 4)
     state.memory.store_u32(count, len(strings))
     state.memory.store_u32(size, sum(map(len, strings)) + len(strings))
     return SUCCESS
 
 
-def _store_strings(state: State, strings: Sequence[bytes], pointers: int, buffer: int) -> int:
+def _store_strings(state: GuestState, strings: Sequence[bytes], pointers: int, buffer: int) -> int:
     """Write strings with terminators, and a pointer to each."""
     text = b"".join(string + b"\0" for string in strings)
     array = state.memory.span(pointers, 4 * len(strings))
@@ -38,23 +38,23 @@ def _store_strings(state: State, strings: Sequence[bytes], pointers: int, buffer
     return SUCCESS
 
 
-def args_sizes_get(state: State, count: int, size: int) -> int:
+def args_sizes_get(state: GuestState, count: int, size: int) -> int:
     return _store_sizes(state, state.args, count, size)
 
 
-def args_get(state: State, pointers: int, buffer: int) -> int:
+def args_get(state: GuestState, pointers: int, buffer: int) -> int:
     return _store_strings(state, state.args, pointers, buffer)
 
 
-def environ_sizes_get(state: State, count: int, size: int) -> int:
+def environ_sizes_get(state: GuestState, count: int, size: int) -> int:
     return _store_sizes(state, state.env, count, size)
 
 
-def environ_get(state: State, pointers: int, buffer: int) -> int:
+def environ_get(state: GuestState, pointers: int, buffer: int) -> int:
     return _store_strings(state, state.env, pointers, buffer)
 
 
-def random_get(state: State, buffer: int, length: int) -> int:
+def random_get(state: GuestState, buffer: int, length: int) -> int:
     """Fill piece by piece, so that a huge request can be interrupted and needs no copy of its size."""
     target = state.memory.slice(buffer, length)
     for start in range(0, len(target), _RANDOM_CHUNK):
@@ -64,7 +64,7 @@ def random_get(state: State, buffer: int, length: int) -> int:
     return SUCCESS
 
 
-def proc_exit(state: State, code: int) -> NoReturn:
+def proc_exit(state: GuestState, code: int) -> NoReturn:
     """End the program.
 
     Raises:
@@ -77,12 +77,12 @@ def proc_exit(state: State, code: int) -> NoReturn:
     raise Exit(code & MASK32)
 
 
-def proc_raise(state: State, signal: int) -> int:
+def proc_raise(state: GuestState, signal: int) -> int:
     """Refuse: a signal would strike the host."""
     return NOTSUP
 
 
-def sched_yield(state: State) -> int:
+def sched_yield(state: GuestState) -> int:
     """Let others run; sleeping for no time would take fifty microseconds."""
     os.sched_yield()
     return SUCCESS

@@ -21,7 +21,7 @@ from figwasp.wasi.abi import (
     U16,
     Fail,
 )
-from figwasp.wasi.calls.state import State
+from figwasp.wasi.calls.state import GuestState
 from figwasp.wasi.descriptors.files import Descriptor
 from figwasp.wasi.filesystem import failure
 
@@ -48,7 +48,7 @@ class SocketDescriptor(Descriptor):
         raise failure(errno.ENOTCONN)
 
 
-def _find(state: State, fd: int, rights: int) -> SocketDescriptor:
+def _find(state: GuestState, fd: int, rights: int) -> SocketDescriptor:
     descriptor = state.table.find(fd)
     if not isinstance(descriptor, SocketDescriptor):
         raise Fail(NOTSOCK)
@@ -56,7 +56,7 @@ def _find(state: State, fd: int, rights: int) -> SocketDescriptor:
     return descriptor
 
 
-def sock_accept(state: State, fd: int, flags: int, out: int) -> int:
+def sock_accept(state: GuestState, fd: int, flags: int, out: int) -> int:
     listener = _find(state, fd, SOCK_ACCEPT)
     if flags & ~FDFLAG_NONBLOCK:
         raise Fail(INVAL)
@@ -68,7 +68,7 @@ def sock_accept(state: State, fd: int, flags: int, out: int) -> int:
     return SUCCESS
 
 
-def sock_recv(state: State, fd: int, vectors: int, count: int, flags: int, out_size: int, out_flags: int) -> int:
+def sock_recv(state: GuestState, fd: int, vectors: int, count: int, flags: int, out_size: int, out_flags: int) -> int:
     connection = _find(state, fd, FD_READ)
     if flags & ~(RECV_PEEK | RECV_WAITALL):
         raise Fail(INVAL)
@@ -81,7 +81,7 @@ def sock_recv(state: State, fd: int, vectors: int, count: int, flags: int, out_s
     return SUCCESS
 
 
-def sock_send(state: State, fd: int, vectors: int, count: int, flags: int, out: int) -> int:
+def sock_send(state: GuestState, fd: int, vectors: int, count: int, flags: int, out: int) -> int:
     connection = _find(state, fd, FD_WRITE)
     if flags:
         raise Fail(INVAL)
@@ -90,7 +90,7 @@ def sock_send(state: State, fd: int, vectors: int, count: int, flags: int, out: 
     return SUCCESS
 
 
-def sock_shutdown(state: State, fd: int, how: int) -> int:
+def sock_shutdown(state: GuestState, fd: int, how: int) -> int:
     connection = _find(state, fd, SOCK_SHUTDOWN)
     if how not in (1, 2, 3):
         raise Fail(INVAL)

@@ -13,7 +13,7 @@ from figwasp.wasi.descriptors.files import Descriptor, OpenDirectory
 from figwasp.wasi.descriptors.table import Table
 
 
-class State:
+class GuestState:
     """One instance's view of a guest's world, the rest of which all its instances share.
 
     Attributes:

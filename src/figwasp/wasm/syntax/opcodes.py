@@ -24,11 +24,11 @@ from figwasp.wasm.syntax import opcodes_atomic, opcodes_vector
 from figwasp.wasm.syntax.immediates import KIND_NAMES, KINDS
 from figwasp.wasm.syntax.types import TYPE_CODES, Types
 
-__all__ = ["ADDRESS", "BY_CODE", "BY_NAME", "BY_PREFIX", "LATER", "ROWS", "SINGLE", "Opcode", "illegal", "pack", "show", "subcode"]
+__all__ = ["ADDRESS", "BY_CODE", "BY_NAME", "BY_PREFIX", "UNIMPLEMENTED", "ROWS", "SINGLE", "Opcode", "illegal", "pack", "show", "subcode"]
 
 ADDRESS: Final = 0
 """Among the operand and result types of a row: the address type of the memory or table that the immediates name."""
-LATER: Final = "later"
+UNIMPLEMENTED: Final = "later"
 """In the column `ir`: no stage after validation knows the instruction."""
 
 _TABLE: Final = """
@@ -313,7 +313,7 @@ class Opcode:
         params: value types popped, ADDRESS among them, or None when they depend on context.
         results: value types pushed, or None likewise.
         proposal: name of the proposal that brought it, or "mvp".
-        ir: name of the IR operation, "-" or LATER.
+        ir: name of the IR operation, "-" or UNIMPLEMENTED.
     """
 
     __slots__ = ("align", "code", "immediates", "ir", "name", "params", "proposal", "results", "text")

@@ -14,7 +14,7 @@ from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, Opcode
 from figwasp.wasm.syntax.types import FuncType, StructType
 
-__all__ = ["CLOSERS", "DIVIDERS", "OPENERS", "Effect", "block_effect", "effect"]
+__all__ = ["CLOSERS", "SEPARATORS", "OPENERS", "Effect", "block_effect", "effect"]
 
 Effect = tuple[int, int]
 """How many operands are taken, how many results are left."""
@@ -22,9 +22,9 @@ Effect = tuple[int, int]
 NOTHING: Final[Effect] = (0, 0)
 
 OPENERS: Final = frozenset(BY_NAME[name].code for name in ("block", "loop", "if", "try", "try_table"))
-DIVIDERS: Final = frozenset(BY_NAME[name].code for name in ("else", "catch", "catch_all"))
+SEPARATORS: Final = frozenset(BY_NAME[name].code for name in ("else", "catch", "catch_all"))
 CLOSERS: Final = frozenset(BY_NAME[name].code for name in ("end", "delegate"))
-"""The instructions that open, divide and close blocks."""
+"""The instructions that open blocks, separate their arms, and close them."""
 
 _FIXED: Final = """
 unreachable 0 0             throw_ref 1 0               rethrow 0 0                 drop 1 0
@@ -153,6 +153,6 @@ def _fixed() -> dict[int, Effect]:
 
 
 FIXED: Final[dict[int, Effect]] = _fixed()
-_MISSING: Final = [row.name for row in ROWS if row.code not in {*FIXED, *FINDERS, *OPENERS, *DIVIDERS, *CLOSERS}]
+_MISSING: Final = [row.name for row in ROWS if row.code not in {*FIXED, *FINDERS, *OPENERS, *SEPARATORS, *CLOSERS}]
 if _MISSING:
     raise ValueError(f"instructions without a stack effect: {', '.join(_MISSING)}")

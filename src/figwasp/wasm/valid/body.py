@@ -27,7 +27,7 @@ from figwasp.wasm.binary.leb128 import signed, unsigned
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.types import I32, Types
 from figwasp.wasm.valid.context import Context, memory_needs
-from figwasp.wasm.valid.control import close_with_delegate, divide
+from figwasp.wasm.valid.control import close_with_delegate, read_catch
 from figwasp.wasm.valid.state import BARRIER, Checker, FuncFacts, Mismatch, show
 from figwasp.wasm.valid.steps import UNSET, enter_try, explain, memarg, other, take_back
 from figwasp.wasm.valid.tables import (
@@ -35,8 +35,8 @@ from figwasp.wasm.valid.tables import (
     BLOCK,
     BRANCH,
     CALL,
+    CATCH_CLAUSE,
     CONST,
-    DIVIDE,
     END,
     GLOBAL,
     LOAD,
@@ -346,9 +346,9 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                 dead = False
                 if guarded:
                     take_back(readable, inits, marks[-1])
-            elif act == DIVIDE:
+            elif act == CATCH_CLAUSE:
                 checker.block_op = block_op
-                carried, pos = divide(checker, op, pos)
+                carried, pos = read_catch(checker, op, pos)
                 push(top)
                 checker.pop_all(results, height, dead)
                 stack += carried

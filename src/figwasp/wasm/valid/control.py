@@ -25,7 +25,7 @@ from figwasp.wasm.syntax.types import (
 )
 from figwasp.wasm.valid.state import ANY, ANY_REF, Checker, Mismatch, show
 
-__all__ = ["CONTROL", "close_with_delegate", "divide", "enter_try_table", "tag_params"]
+__all__ = ["CONTROL", "close_with_delegate", "read_catch", "enter_try_table", "tag_params"]
 
 _TRY: Final = 0x06
 _CATCH: Final = 0x07
@@ -196,7 +196,7 @@ def enter_try_table(checker: Checker, value: Immediate) -> None:
             raise Mismatch(f"type mismatch: label {label} takes {show(takes)}, the clause brings {show(brings)}")
 
 
-def divide(checker: Checker, op: int, pos: int) -> tuple[Types, int]:
+def read_catch(checker: Checker, op: int, pos: int) -> tuple[Types, int]:
     """Read `catch` or `catch_all` of legacy exceptions; return what it puts on the stack and the position after it."""
     if checker.block_op != _TRY and checker.block_op != _CATCH:
         raise Malformed(f"unexpected {'catch' if op == _CATCH else 'catch_all'}", checker.base + pos - 1)

@@ -13,7 +13,7 @@ from typing import Final
 from figwasp.wasm.binary.immediates import READERS, Reader
 from figwasp.wasm.syntax import opcodes
 from figwasp.wasm.syntax.immediates import Immediate
-from figwasp.wasm.syntax.opcodes import ADDRESS, LATER, Opcode
+from figwasp.wasm.syntax.opcodes import ADDRESS, UNIMPLEMENTED, Opcode
 from figwasp.wasm.syntax.types import I32, I64, Types
 from figwasp.wasm.valid.aggregates import AGGREGATES
 from figwasp.wasm.valid.control import CONTROL
@@ -64,7 +64,7 @@ class Plan:
             self.results_64 = _addressed(results, I64)
         self.rule = _RULES.get(row.name)
         self.reader: Reader | None = READERS[row.immediates] if row.immediates else None
-        self.missing = row.proposal if row.ir == LATER else None
+        self.missing = row.proposal if row.ir == UNIMPLEMENTED else None
         if params is None and self.rule is None and row.name not in _IN_LOOP:
             raise ValueError(f"no rule for {row.name}")
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from figwasp.features import EXECUTED, Features
 from figwasp.wasm.syntax import immediates, opcodes
-from figwasp.wasm.syntax.opcodes import LATER, Opcode
+from figwasp.wasm.syntax.opcodes import UNIMPLEMENTED, Opcode
 from figwasp.wasm.syntax.types import EMPTY, TYPE_CODES, Types, missing_proposal
 from figwasp.wasm.valid.rules import PLANS, Plan
 
@@ -20,7 +20,7 @@ __all__ = [
     "BRANCH",
     "CALL",
     "CONST",
-    "DIVIDE",
+    "CATCH_CLAUSE",
     "END",
     "GLOBAL",
     "LOAD",
@@ -45,7 +45,7 @@ BLOCK: Final = 8
 END: Final = 9
 CALL: Final = 10
 GLOBAL: Final = 11
-DIVIDE: Final = 12
+CATCH_CLAUSE: Final = 12
 """`catch` and `catch_all` of legacy exceptions."""
 
 _NAMED: Final = {
@@ -60,8 +60,8 @@ _NAMED: Final = {
     "if": BLOCK,
     "try": BLOCK,
     "try_table": BLOCK,
-    "catch": DIVIDE,
-    "catch_all": DIVIDE,
+    "catch": CATCH_CLAUSE,
+    "catch_all": CATCH_CLAUSE,
 }
 _NEVER_GO_ON: Final = frozenset(
     "unreachable br_table return return_call return_call_indirect return_call_ref throw rethrow throw_ref".split()
@@ -116,7 +116,7 @@ def _action(row: Opcode) -> int:
     """Choose the fast path for a row."""
     if row.name in _NAMED:
         return _NAMED[row.name]
-    if row.ir == LATER:
+    if row.ir == UNIMPLEMENTED:
         return OTHER
     kind = row.immediates
     params = row.params or ()

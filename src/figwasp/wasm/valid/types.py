@@ -45,7 +45,7 @@ def check_types(module: Module) -> ModuleTypes:
 
 
 def _check_depths(types: list[SubType]) -> None:
-    """Refuse long chains of supertypes, before anything is made of them that would take long or much."""
+    """Refuse deep hierarchies of supertypes, before anything is made of them that would take long or much."""
     depths = [0] * len(types)
     for index, type_ in enumerate(types):
         if type_.supers:

@@ -311,7 +311,7 @@ def _fault_handler(p: FaultPlaces, trap_code: int) -> bytes:
     a.op(x.MOV64_RI, rd=RAX, imm=p.previous)
     a.load(x.MOV64_RM, RAX, RAX, 0)
     a.op(x.CMP64_RI, rn=RAX, imm=2)  # SIG_DFL and SIG_IGN are 0 and 1
-    a.branch(CC_AE, "chain")
+    a.branch(CC_AE, "previous")
     # Restore the default disposition and return: the fault repeats and does what it always did.
     a.op(x.MOV32_RI, rd=RAX, imm=p.sys_sigaction)
     a.op(x.MOV64_RI, rd=RSI, imm=p.default_action)
@@ -319,7 +319,7 @@ def _fault_handler(p: FaultPlaces, trap_code: int) -> bytes:
     a.op(x.MOV32_RI, rd=R10, imm=8)
     a.op(x.SYSCALL)
     a.op(x.RET)
-    a.label("chain")
+    a.label("previous")
     a.op(x.JMP_R, rn=RAX)
     return a.finish()
 

@@ -2,7 +2,7 @@
 
 In: a `TypeCursor` on the first token of a sequence. Out: its instructions in binary, flat and folded forms alike. Which
 instructions there are, their opcodes and the kinds of their immediates come from the instruction table; this file knows
-by name only the instructions that open, divide and close blocks, and those whose one name stands for two opcodes.
+by name only the instructions that open blocks, separate their arms and close them, and those whose one name stands for two opcodes.
 
 Nesting is kept on lists, never on Python's stack: an entry of `_frames` is one open parenthesis or one open flat block.
 
@@ -39,7 +39,7 @@ from figwasp.wasm.text.cursor import INSTRS
 from figwasp.wasm.text.parse.operands import TEXT_READERS, Operands
 from figwasp.wasm.text.parse.types import TypeCursor
 
-__all__ = ["Code"]
+__all__ = ["InstructionParser"]
 
 PLAIN: Final = 0
 IF_HEAD: Final = 1
@@ -65,8 +65,8 @@ TRY: Final = BY_NAME["try"].code
 CATCH: Final = BY_NAME["catch"].code
 CATCH_ALL: Final = BY_NAME["catch_all"].code
 DELEGATE: Final = BY_NAME["delegate"].code
-DIVIDERS: Final = frozenset((ELSE, END, CATCH, CATCH_ALL, DELEGATE))
-"""Instructions that divide or close a flat block."""
+DELIMITERS: Final = frozenset((ELSE, END, CATCH, CATCH_ALL, DELEGATE))
+"""Instructions that separate the arms of a flat block or close it."""
 SELECT: Final = BY_NAME["select"].code
 REF_TEST: Final = BY_NAME["ref.test"].code
 REF_CAST: Final = BY_NAME["ref.cast"].code
@@ -93,7 +93,7 @@ HEADS: Final[dict[int, bytes]] = {row.code: _head(row) for row in ROWS}
 def _simple() -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for row in ROWS:
-        if row.immediates in NO_IMMEDIATES and row.code not in DIVIDERS and row.code != SELECT:
+        if row.immediates in NO_IMMEDIATES and row.code not in DELIMITERS and row.code != SELECT:
             out = bytearray(HEADS[row.code])
             WRITERS[row.immediates](out, None)
             found[row.text] = bytes(out)
@@ -102,7 +102,7 @@ def _simple() -> dict[str, bytes]:
 
 SIMPLE: Final[dict[str, bytes]] = _simple()
 """Name of an instruction without immediates that is nothing special -> all its bytes."""
-_SPECIAL: Final = DIVIDERS | {SELECT, REF_TEST, REF_CAST, BR_IF}
+_SPECIAL: Final = DELIMITERS | {SELECT, REF_TEST, REF_CAST, BR_IF}
 PLAIN_ROWS: Final[dict[str, Opcode]] = {
     name: row
     for name, row in INSTRS.items()
@@ -111,7 +111,7 @@ PLAIN_ROWS: Final[dict[str, Opcode]] = {
 """Name of an instruction with immediates that is nothing special -> its row."""
 
 
-class Code(Operands):
+class InstructionParser(Operands):
     """Reads instruction sequences within one function or one constant expression.
 
     Attributes:
@@ -209,8 +209,8 @@ class Code(Operands):
         cursor.at += 1
         if row.immediates in BLOCKS:
             self._flat_block(row)
-        elif row.code in DIVIDERS:
-            self._divide(row)
+        elif row.code in DELIMITERS:
+            self._delimit(row)
         else:
             if cursor.hints and row.code == BR_IF:
                 self._hint(cursor.hints.pop(cursor.at - 1, -1))
@@ -227,11 +227,11 @@ class Code(Operands):
         self._frames.append(FLAT_IF if row.code == IF else FLAT_TRY if row.code == TRY else FLAT)
         self._block(label, title)
 
-    def _divide(self, row: Opcode) -> None:
-        """Act on an instruction that divides or closes a flat block, from after its name."""
+    def _delimit(self, row: Opcode) -> None:
+        """Act on a delimiter of a flat block, from after its name."""
         frame = self._frames[-1]
         code = row.code
-        if frame not in DIVIDED[code]:
+        if frame not in ALLOWED_IN[code]:
             self.cursor.unexpected(at=self.cursor.at - 1)
         if code == DELEGATE:
             self._frames.pop()
@@ -274,7 +274,7 @@ class Code(Operands):
             self._frames.append(PLAIN)
             return
         row = INSTRS.get(token)
-        if row is None or row.code in DIVIDERS:
+        if row is None or row.code in DELIMITERS:
             cursor.unexpected()
         cursor.at += 1
         if cursor.hints and (row.code == IF or row.code == BR_IF):
@@ -384,11 +384,11 @@ ARMS: Final[dict[tuple[int, str], int]] = {
     (CATCHING, "catch_all"): DONE,
 }
 """What is open, and the keyword of one of its arms -> what it is after that arm."""
-DIVIDED: Final[dict[int, tuple[int, ...]]] = {
+ALLOWED_IN: Final[dict[int, tuple[int, ...]]] = {
     END: (FLAT, FLAT_IF, FLAT_TRY, FLAT_CATCH),
     ELSE: (FLAT_IF,),
     CATCH: (FLAT_TRY, FLAT_CATCH),
     CATCH_ALL: (FLAT_TRY, FLAT_CATCH),
     DELEGATE: (FLAT_TRY,),
 }
-"""Instruction that divides or closes a flat block -> what that may be."""
+"""Delimiter -> the kinds of flat blocks it may stand in."""

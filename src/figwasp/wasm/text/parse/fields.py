@@ -18,7 +18,7 @@ from figwasp.wasm.syntax.names import NameMap, Names
 from figwasp.wasm.syntax.types import GlobalType, MemoryType, SubType, TableType
 from figwasp.wasm.text.cursor import DATA
 from figwasp.wasm.text.parse.annotations import Annotations, hint_section
-from figwasp.wasm.text.parse.code import Code
+from figwasp.wasm.text.parse.code import InstructionParser
 from figwasp.wasm.text.parse.numbering import KINDS, number
 from figwasp.wasm.text.parse.segments import Segments
 from figwasp.wasm.text.parse.types import TypeCursor
@@ -189,7 +189,7 @@ class Fields(Segments):
         module = self.module
         types = cursor.declarations("local", locals_, cursor.params(module.func_types[index]))
         self._name_locals(index, locals_)
-        code = Code(cursor, locals_)
+        code = InstructionParser(cursor, locals_)
         body = code.body()
         head = locals_vector(types)
         self.bodies[index - module.num_imported_funcs] = head + body
@@ -223,7 +223,7 @@ class Fields(Segments):
         module = self.module
         if not self._inline(GLOBAL, len(module.globals)):
             module.globals.append(self.cursor.global_type())
-            module.global_inits.append(Code(self.cursor, {}).const_expr())
+            module.global_inits.append(InstructionParser(self.cursor, {}).const_expr())
 
     def _tag(self) -> None:
         module = self.module

@@ -64,7 +64,7 @@ class Operands:
             self._named[label].pop()
 
     def match_label(self) -> None:
-        """Read the label that `end` and the dividers of a block may repeat."""
+        """Read the label that `end`, `else` and `catch_all` may repeat."""
         label = self.cursor.identifier()
         if label is not None and label != self._labels[-1]:
             self.cursor.fail(f"mismatching label {label}", self.cursor.at - 1)

@@ -14,7 +14,7 @@ from figwasp.wasm.syntax.names import Names
 from figwasp.wasm.syntax.opcodes import BY_NAME
 from figwasp.wasm.syntax.types import FUNCREF, I64, NON_NULL, Limits, MemoryType, TableType
 from figwasp.wasm.text.cursor import DATA, ELEM, is_index
-from figwasp.wasm.text.parse.code import Code
+from figwasp.wasm.text.parse.code import InstructionParser
 from figwasp.wasm.text.parse.types import TypeCursor
 
 __all__ = ["Segments"]
@@ -55,7 +55,7 @@ class Segments:
         if cursor.items[cursor.at][:1].isdecimal():
             module.tables.append(cursor.table_type(address))
             if cursor.items[cursor.at] != ")":
-                init = Code(cursor, {}).const_expr()
+                init = InstructionParser(cursor, {}).const_expr()
         else:
             type_ = cursor.ref_type()
             if not cursor.opens("elem"):
@@ -98,8 +98,8 @@ class Segments:
         """Read `(offset instr...)` or one folded instruction."""
         cursor = self.cursor
         if not cursor.opens("offset"):
-            return Code(cursor, {}).const_instr()
-        expr = Code(cursor, {}).const_expr()
+            return InstructionParser(cursor, {}).const_instr()
+        expr = InstructionParser(cursor, {}).const_expr()
         cursor.expect(")")
         return expr
 
@@ -151,7 +151,7 @@ class Segments:
 
     def _exprs(self) -> list[ConstExpr]:
         cursor = self.cursor
-        code = Code(cursor, {})
+        code = InstructionParser(cursor, {})
         inits: list[ConstExpr] = []
         while cursor.items[cursor.at] == "(":
             if cursor.opens("item"):

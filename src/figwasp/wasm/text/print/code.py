@@ -17,7 +17,7 @@ from figwasp.wasm.syntax.limits import MAX_LOCALS
 from figwasp.wasm.syntax.module import ConstExpr, Module
 from figwasp.wasm.syntax.names import Names
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, BY_PREFIX, Opcode, illegal, pack
-from figwasp.wasm.syntax.stack_effect import CLOSERS, DIVIDERS, OPENERS
+from figwasp.wasm.syntax.stack_effect import CLOSERS, OPENERS, SEPARATORS
 from figwasp.wasm.syntax.types import Types
 from figwasp.wasm.text.print.folded import MAX_INDENT, Folder, folded_lines, on_one_line
 from figwasp.wasm.text.print.immediates import ImmediatePrinter
@@ -25,7 +25,7 @@ from figwasp.wasm.text.print.names import Space, as_identifier, as_string
 
 __all__ = ["CodePrinter", "as_identifier", "as_string", "instructions", "read_locals"]
 
-STRUCTURE: Final = OPENERS | DIVIDERS | CLOSERS
+STRUCTURE: Final = OPENERS | SEPARATORS | CLOSERS
 END: Final = BY_NAME["end"].code
 IF: Final = BY_NAME["if"].code
 ELSE: Final = BY_NAME["else"].code
@@ -34,8 +34,8 @@ CATCH: Final = BY_NAME["catch"].code
 CATCH_ALL: Final = BY_NAME["catch_all"].code
 DELEGATE: Final = BY_NAME["delegate"].code
 
-DIVIDED: Final[dict[int, tuple[int, ...]]] = {ELSE: (IF,), CATCH: (TRY, CATCH), CATCH_ALL: (TRY, CATCH), DELEGATE: (TRY,)}
-"""Instruction -> what the block it stands in must have begun with, or been divided by last."""
+ALLOWED_IN: Final[dict[int, tuple[int, ...]]] = {ELSE: (IF,), CATCH: (TRY, CATCH), CATCH_ALL: (TRY, CATCH), DELEGATE: (TRY,)}
+"""Instruction -> what the block it stands in must have begun with, or the last separator in it."""
 
 
 class CodePrinter(ImmediatePrinter):
@@ -122,7 +122,7 @@ class CodePrinter(ImmediatePrinter):
                 comment = "" if label.id else f"  ;; label = @{label.number}"
                 lines.append((offset, f"{margin}{row.text}{label.bound}{operands}{comment}"))
                 margin = self.margin + " " * min(2 * len(self.labels) + 2, MAX_INDENT)
-            elif code in DIVIDERS:
+            elif code in SEPARATORS:
                 lines.append((offset, self._outer() + self.instr(row, immediate)))
             elif code in CLOSERS:
                 margin = self._outer()
@@ -173,7 +173,7 @@ def _nest(opened: list[int], row: Opcode, start: int) -> None:
     if code in OPENERS:
         opened.append(code)
         return
-    if not opened or (code in DIVIDED and opened[-1] not in DIVIDED[code]):
+    if not opened or (code in ALLOWED_IN and opened[-1] not in ALLOWED_IN[code]):
         raise Malformed(f"unexpected {row.text}", start)
     if code in CLOSERS:
         opened.pop()

@@ -16,7 +16,7 @@ from typing import Final
 
 from figwasp.wasm.syntax.immediates import Immediate, block_and_clauses, number
 from figwasp.wasm.syntax.opcodes import BY_NAME, Opcode
-from figwasp.wasm.syntax.stack_effect import CLOSERS, DIVIDERS, OPENERS, Effect, block_effect, effect
+from figwasp.wasm.syntax.stack_effect import CLOSERS, OPENERS, SEPARATORS, Effect, block_effect, effect
 from figwasp.wasm.text.print.immediates import ImmediatePrinter, Label
 
 __all__ = ["Folder", "Node", "folded_lines", "on_one_line"]
@@ -122,8 +122,8 @@ class Folder:
             code = row.code
             if code in OPENERS:
                 self._open(row, offset, immediate)
-            elif code in DIVIDERS:
-                self._divide(self._printer.instr(row, immediate), offset)
+            elif code in SEPARATORS:
+                self._separate(self._printer.instr(row, immediate), offset)
             elif code in CLOSERS:
                 self._close(row, offset, immediate)
             else:
@@ -149,7 +149,7 @@ class Folder:
         self._frames.append(frame)
         self._arities.append(takes if row.code == LOOP else leaves)
 
-    def _divide(self, keyword: str, offset: int) -> None:
+    def _separate(self, keyword: str, offset: int) -> None:
         frame = self._frames[-1]
         self._end_arm(frame)
         frame.keyword = keyword
