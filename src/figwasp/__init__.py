@@ -20,14 +20,12 @@ if TYPE_CHECKING:
     from figwasp.api.caller import Caller
     from figwasp.api.engine import Engine
     from figwasp.api.exports import Exports
-    from figwasp.api.func import Func
     from figwasp.api.global_ import Global
     from figwasp.api.instance import Instance
     from figwasp.api.linker import Linker, load
     from figwasp.api.memory import Memory
     from figwasp.api.module import Module
     from figwasp.api.table import Table
-    from figwasp.api.tag import Tag
     from figwasp.errors import (
         Busy,
         Closed,
@@ -49,6 +47,8 @@ if TYPE_CHECKING:
         Unsupported,
     )
     from figwasp.runtime.code.listen import FuncInfo
+    from figwasp.runtime.objects.func import Func
+    from figwasp.runtime.objects.tag import Tag
     from figwasp.wasi.preview1 import WASI
     from figwasp.wasi.run import run
     from figwasp.wasm.text.parse.module import wat
@@ -104,15 +104,15 @@ if not TYPE_CHECKING:  # which are told above, and are to find names that do not
             "figwasp.api.caller": "Caller",
             "figwasp.api.engine": "Engine",
             "figwasp.api.exports": "Exports",
-            "figwasp.api.func": "Func",
             "figwasp.api.global_": "Global",
             "figwasp.api.instance": "Instance",
             "figwasp.api.linker": "Linker load",
             "figwasp.api.memory": "Memory",
             "figwasp.api.module": "Module",
             "figwasp.api.table": "Table",
-            "figwasp.api.tag": "Tag",
             "figwasp.runtime.code.listen": "FuncInfo",
+            "figwasp.runtime.objects.func": "Func",
+            "figwasp.runtime.objects.tag": "Tag",
             "figwasp.wasi.preview1": "WASI",
             "figwasp.wasi.run": "run",
             "figwasp.wasm.text.parse.module": "wat",

@@ -12,7 +12,8 @@ from figwasp.features import DEFAULT, PROPOSALS, Features
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.valid.module import validate
 from figwasp.wast.modes import MODES, new_engine
-from figwasp.wast.runner import Report, run_script
+from figwasp.wast.report import Report
+from figwasp.wast.runner import run_script
 from figwasp.wast.script import parse_script
 from tests.environment import SHARED
 

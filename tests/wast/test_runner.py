@@ -10,7 +10,8 @@ import pytest
 from figwasp.wast.engine import Found
 from figwasp.wast.matching import matches, show, show_patterns
 from figwasp.wast.modes import MODES, new_engine
-from figwasp.wast.runner import Report, run_script
+from figwasp.wast.report import Report
+from figwasp.wast.runner import run_script
 from figwasp.wast.script import ScriptValue
 
 ANY_MODE = pytest.mark.parametrize("mode", MODES)

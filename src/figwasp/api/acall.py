@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from figwasp.api.exports import Exports
-from figwasp.api.func import Func
 from figwasp.api.module import Module, listed
 from figwasp.errors import printable
 from figwasp.runtime.objects import suspend
+from figwasp.runtime.objects.func import Func
 from figwasp.wasm.syntax.module import FUNC
 
 if TYPE_CHECKING:

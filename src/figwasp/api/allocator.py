@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp.api.caller import Caller
-from figwasp.api.func import Func
 from figwasp.api.instance import Instance, first_memory
 from figwasp.api.memory import Memory
+from figwasp.runtime.objects.func import Func
 from figwasp.wasm.syntax.types import I32, I64
 
 if TYPE_CHECKING:

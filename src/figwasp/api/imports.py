@@ -10,7 +10,6 @@ from typing import Any, Final, NoReturn
 
 from figwasp.api import global_ as globals_
 from figwasp.api.exports import Exports
-from figwasp.api.func import Func
 from figwasp.api.global_ import Global
 from figwasp.api.instance import Instance
 from figwasp.api.memory import Memory
@@ -21,6 +20,7 @@ from figwasp.errors import Closed, Incompatible, Trap, Unlinkable, printable
 from figwasp.runtime.code.compile import TYPES, CompiledModule
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import global_ as runtime
+from figwasp.runtime.objects.func import Func
 from figwasp.runtime.objects.instantiate import Extern
 from figwasp.runtime.objects.tag import Tag
 from figwasp.wasm.syntax.module import FUNC, KIND_NAMES, TAG, Import

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import math
 import operator
-import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsFloat, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsIndex, overload
 
 from figwasp import layout
+from figwasp.api.scalars import FORMATS, UNSIGNED, outside, pack, unpack
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import memory as runtime
 from figwasp.runtime.platform import cpython, modes
@@ -18,19 +18,6 @@ from figwasp.runtime.stubs.objects import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, ge
 from figwasp.wasm.syntax.types import I32, Limits, MemoryType
 
 _MAX_PAGES: Final = runtime.MAX_BYTES[I32] // layout.PAGE_SIZE
-_UNSIGNED: Final = "; nothing is counted from the end, and an i32 of 2 GiB or more is a negative int: p & 0xFFFFFFFF is its offset"
-_FORMATS: Final = {
-    "i8": struct.Struct("<b"),
-    "u8": struct.Struct("<B"),
-    "i16": struct.Struct("<h"),
-    "u16": struct.Struct("<H"),
-    "i32": struct.Struct("<i"),
-    "u32": struct.Struct("<I"),
-    "i64": struct.Struct("<q"),
-    "u64": struct.Struct("<Q"),
-    "f32": struct.Struct("<f"),
-    "f64": struct.Struct("<d"),
-}
 
 
 if TYPE_CHECKING:
@@ -130,7 +117,7 @@ class Memory:
             data = memoryview(self)[offset : offset + size].tobytes()
             if len(data) == size and (size or offset <= len(self)):
                 return data
-        raise self._outside(offset, size)
+        raise outside(self, offset, size)
 
     def write(self, offset: int, data: Buffer) -> None:
         """Copy bytes, or the contents of any other buffer, to `offset`.
@@ -145,7 +132,7 @@ class Memory:
             if place.nbytes == size and (size or offset <= len(self)):
                 place[:] = source
                 return
-        raise self._outside(offset, size)
+        raise outside(self, offset, size)
 
     def read_str(self, offset: int, size: int, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Decode the string of `size` bytes at `offset`.
@@ -170,7 +157,7 @@ class Memory:
         """
         end = len(self) if limit is None else min(offset + limit, len(self))
         if offset < 0:
-            raise self._outside(offset, 1)
+            raise outside(self, offset, 1)
         start = offset
         piece = 64
         while start < end:
@@ -216,121 +203,99 @@ class Memory:
         else:
             size = max(room, 0) // kind.itemsize if count is None and kind.itemsize else count
         if offset < 0 or size is None or size < 0 or size * kind.itemsize > room:
-            raise self._outside(offset, (size or 0) * kind.itemsize)
+            raise outside(self, offset, (size or 0) * kind.itemsize)
         made = numpy.frombuffer(self, kind, size, offset) if size else numpy.empty(0, kind)
         return made.reshape(count) if isinstance(count, tuple) else made
 
     def read_i8(self, offset: int) -> int:
         """Read an 8-bit signed integer, little-endian."""
-        value: int = self._unpack(_FORMATS["i8"], offset)
+        value: int = unpack(self, FORMATS["i8"], offset)
         return value
 
     def write_i8(self, offset: int, value: int) -> None:
         """Write an 8-bit signed integer, little-endian."""
-        self._pack(_FORMATS["i8"], offset, value)
+        pack(self, FORMATS["i8"], offset, value)
 
     def read_u8(self, offset: int) -> int:
         """Read an 8-bit unsigned integer, little-endian."""
-        value: int = self._unpack(_FORMATS["u8"], offset)
+        value: int = unpack(self, FORMATS["u8"], offset)
         return value
 
     def write_u8(self, offset: int, value: int) -> None:
         """Write an 8-bit unsigned integer, little-endian."""
-        self._pack(_FORMATS["u8"], offset, value)
+        pack(self, FORMATS["u8"], offset, value)
 
     def read_i16(self, offset: int) -> int:
         """Read a 16-bit signed integer, little-endian."""
-        value: int = self._unpack(_FORMATS["i16"], offset)
+        value: int = unpack(self, FORMATS["i16"], offset)
         return value
 
     def write_i16(self, offset: int, value: int) -> None:
         """Write a 16-bit signed integer, little-endian."""
-        self._pack(_FORMATS["i16"], offset, value)
+        pack(self, FORMATS["i16"], offset, value)
 
     def read_u16(self, offset: int) -> int:
         """Read a 16-bit unsigned integer, little-endian."""
-        value: int = self._unpack(_FORMATS["u16"], offset)
+        value: int = unpack(self, FORMATS["u16"], offset)
         return value
 
     def write_u16(self, offset: int, value: int) -> None:
         """Write a 16-bit unsigned integer, little-endian."""
-        self._pack(_FORMATS["u16"], offset, value)
+        pack(self, FORMATS["u16"], offset, value)
 
     def read_i32(self, offset: int) -> int:
         """Read a 32-bit signed integer, little-endian."""
-        value: int = self._unpack(_FORMATS["i32"], offset)
+        value: int = unpack(self, FORMATS["i32"], offset)
         return value
 
     def write_i32(self, offset: int, value: int) -> None:
         """Write a 32-bit signed integer, little-endian."""
-        self._pack(_FORMATS["i32"], offset, value)
+        pack(self, FORMATS["i32"], offset, value)
 
     def read_u32(self, offset: int) -> int:
         """Read a 32-bit unsigned integer, little-endian."""
-        value: int = self._unpack(_FORMATS["u32"], offset)
+        value: int = unpack(self, FORMATS["u32"], offset)
         return value
 
     def write_u32(self, offset: int, value: int) -> None:
         """Write a 32-bit unsigned integer, little-endian."""
-        self._pack(_FORMATS["u32"], offset, value)
+        pack(self, FORMATS["u32"], offset, value)
 
     def read_i64(self, offset: int) -> int:
         """Read a 64-bit signed integer, little-endian."""
-        value: int = self._unpack(_FORMATS["i64"], offset)
+        value: int = unpack(self, FORMATS["i64"], offset)
         return value
 
     def write_i64(self, offset: int, value: int) -> None:
         """Write a 64-bit signed integer, little-endian."""
-        self._pack(_FORMATS["i64"], offset, value)
+        pack(self, FORMATS["i64"], offset, value)
 
     def read_u64(self, offset: int) -> int:
         """Read a 64-bit unsigned integer, little-endian."""
-        value: int = self._unpack(_FORMATS["u64"], offset)
+        value: int = unpack(self, FORMATS["u64"], offset)
         return value
 
     def write_u64(self, offset: int, value: int) -> None:
         """Write a 64-bit unsigned integer, little-endian."""
-        self._pack(_FORMATS["u64"], offset, value)
+        pack(self, FORMATS["u64"], offset, value)
 
     def read_f32(self, offset: int) -> float:
         """Read a 32-bit float, little-endian."""
-        value: float = self._unpack(_FORMATS["f32"], offset)
+        value: float = unpack(self, FORMATS["f32"], offset)
         return value
 
     def write_f32(self, offset: int, value: float) -> None:
         """Write a 32-bit float, little-endian."""
-        self._pack(_FORMATS["f32"], offset, value)
+        pack(self, FORMATS["f32"], offset, value)
 
     def read_f64(self, offset: int) -> float:
         """Read a 64-bit float, little-endian."""
-        value: float = self._unpack(_FORMATS["f64"], offset)
+        value: float = unpack(self, FORMATS["f64"], offset)
         return value
 
     def write_f64(self, offset: int, value: float) -> None:
         """Write a 64-bit float, little-endian."""
-        self._pack(_FORMATS["f64"], offset, value)
-
-    def _unpack(self, scalar: struct.Struct, offset: int) -> Any:
-        if offset >= 0:
-            try:
-                return scalar.unpack_from(self, offset)[0]
-            except (struct.error, OverflowError, IndexError):
-                pass  # beyond the end
-        raise self._outside(offset, scalar.size)
-
-    def _pack(self, scalar: struct.Struct, offset: int, value: float) -> None:
-        if offset >= 0:
-            try:
-                scalar.pack_into(self, offset, value)
-                return
-            except (struct.error, OverflowError, IndexError):
-                if offset + scalar.size <= len(self):
-                    raise _misfit(scalar, value) from None
-        raise self._outside(offset, scalar.size)
-
-    def _outside(self, offset: int, size: int) -> IndexError:
-        hint = _UNSIGNED if offset < 0 or size < 0 else ""
-        return IndexError(f"{size} bytes at {offset} do not lie in a memory of {len(self)} bytes{hint}")
+        pack(self, FORMATS["f64"], offset, value)
 
     def __len__(self) -> int:
         return memoryview(self).nbytes
@@ -351,14 +316,14 @@ class Memory:
     def __getitem__(self, key: SupportsIndex | slice) -> int | bytes:
         if isinstance(key, slice):
             return memoryview(self)[_from_start(key)].tobytes()
-        value: int = self._unpack(_FORMATS["u8"], operator.index(key))
+        value: int = unpack(self, FORMATS["u8"], operator.index(key))
         return value
 
     def __setitem__(self, key: SupportsIndex | slice, value: Any) -> None:
         if isinstance(key, slice):
             memoryview(self)[_from_start(key)] = value
         else:
-            self._pack(_FORMATS["u8"], operator.index(key), value)
+            pack(self, FORMATS["u8"], operator.index(key), value)
 
     if TYPE_CHECKING:
 
@@ -381,17 +346,8 @@ def _from_start(key: slice) -> slice:
 def _end(name: str, end: SupportsIndex | None) -> int | None:
     value = None if end is None else operator.index(end)
     if value is not None and value < 0:
-        raise IndexError(f"a slice of a memory cannot {name} at {value}{_UNSIGNED}")
+        raise IndexError(f"a slice of a memory cannot {name} at {value}{UNSIGNED}")
     return value
-
-
-def _misfit(scalar: struct.Struct, value: object) -> TypeError | OverflowError:
-    """Return what is wrong with a value that cannot be written as a scalar."""
-    name = next(name for name, one in _FORMATS.items() if one is scalar)
-    wanted, kind = ("a float", SupportsFloat) if name[0] == "f" else ("an int", SupportsIndex)
-    if isinstance(value, kind):
-        return OverflowError(f"{value} is out of range for {name}")
-    return TypeError(f"the value must be {wanted} ({name}), not {type(value).__name__}")
 
 
 def _flat(data: Buffer) -> memoryview | bytes:

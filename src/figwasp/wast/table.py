@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from figwasp.wast.runner import Report, Tally
+from figwasp.wast.report import Report, Tally
 
 __all__ = ["Table"]
 

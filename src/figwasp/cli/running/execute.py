@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import errors
 from figwasp.api.engine import Engine
-from figwasp.api.func import Func
 from figwasp.api.linker import load
 from figwasp.api.module import KINDS, Module, listed
 from figwasp.cli.main import complain
 from figwasp.cli.running.options import COMMAND, RunOptions
 from figwasp.cli.streams import STREAM, shown, write_stdout
 from figwasp.errors import prefix_errors
+from figwasp.runtime.objects.func import Func
 from figwasp.wasi.calls.functions import MODULES
 from figwasp.wasi.directories.host import HostDirectory
 from figwasp.wasi.preview1 import WASI
