@@ -92,7 +92,7 @@ class Unsupported(Error):
     """The module is fine but uses something that this build of figwasp or this machine cannot run.
 
     Attributes:
-        feature: name of the proposal in `features.py` that it needs, or "".
+        feature: name of the proposal in `features.py` that the module needs, or "".
     """
 
     def __init__(self, message: str, feature: str = "") -> None:
@@ -109,7 +109,7 @@ class Unlinkable(Error):
 
 
 class Incompatible(Unlinkable, TypeError):
-    """What has been given for an import is not what it asks for."""
+    """The value given for an import is not of the kind or type that the import asks for."""
 
 
 class Place(NamedTuple):
@@ -127,13 +127,13 @@ class Place(NamedTuple):
 
 
 class SourceInfo(Protocol):
-    """What a module says about where its code comes from."""
+    """A module's information about where its code comes from."""
 
     def places(self, func: int, offset: int) -> tuple[Place, ...]:
         """Return the places of the instruction at a byte offset, in a function."""
 
     def label(self, func: int) -> str:
-        """Return how to call a function in text for people."""
+        """Return the name of a function in text for people."""
 
 
 class Frame:
@@ -142,7 +142,7 @@ class Frame:
     Attributes:
         module: name of the module, or "".
         func: index of the function.
-        name: name of the function as the module has it, mangled if it is: from the name section or an export; or None.
+        name: name of the function in the module, from the name section or an export, still mangled if it is; or None.
         offset: byte offset of the instruction in the binary.
     """
 
@@ -162,7 +162,7 @@ class Frame:
 
         Args:
             module, func, name, offset, places: the attributes.
-            source: what knows the places, asked when somebody wants them.
+            source: the module's information, which is asked when the places are first needed.
         """
         self.module = module
         self.func = func
@@ -175,7 +175,7 @@ class Frame:
     def places(self) -> tuple[Place, ...]:
         """Where the instruction comes from by the module's DWARF: nothing, or a place in this function.
 
-        Before it stand those in the functions that the compiler put into this one there, the innermost first.
+        The places in functions that the compiler inlined there come before it, the innermost first.
         """
         if self._places is None:
             assert self._source is not None
@@ -222,7 +222,7 @@ class Frame:
 
 
 def printable(text: str, longest: int = 300) -> str:
-    """Return a guest's text fit for a line of output: unprintable characters escaped, the rest cut off."""
+    """Return a guest's text fit for a line of output: unprintable characters escaped, and what is too long cut off."""
     if not text.isprintable():
         text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: longest + 1])
     return text if len(text) <= longest else text[:longest] + "..."
@@ -231,11 +231,11 @@ def printable(text: str, longest: int = 300) -> str:
 class Trap(Error):
     """WebAssembly code trapped (spec 4.4).
 
-    Its text is the code and the place, that of the innermost frame; `backtrace` is all frames as text. Python's own traceback shows
+    The message is the code and the place of the innermost frame; `backtrace` is all frames as text. Python's own traceback shows
     them as well.
 
     Attributes:
-        code: the spec's wording, for example "integer divide by zero"; what is not in the spec says itself what it is.
+        code: the spec's wording, for example "integer divide by zero", or for what the spec does not know, words of figwasp's.
     """
 
     def __init__(self, code: str, frames: Frames = ()) -> None:
@@ -243,7 +243,7 @@ class Trap(Error):
 
         Args:
             code: what happened.
-            frames: the wasm frames, innermost first, or what makes them when somebody asks.
+            frames: the wasm frames, innermost first, or a callable that makes them when they are first needed.
         """
         super().__init__(code)
         self.code = code
@@ -251,13 +251,13 @@ class Trap(Error):
 
     @property
     def frames(self) -> tuple[Frame, ...]:
-        """The wasm frames, innermost first; empty when it happened outside of wasm."""
+        """The wasm frames, innermost first; empty when the trap happened outside of wasm."""
         if not isinstance(self._frames, tuple):
             self._frames = self._frames()
         return self._frames
 
     def take_frames(self, frames: Frames) -> None:
-        """Have these frames unless there are some already."""
+        """Set the frames unless there are some already."""
         if self._frames == ():
             self._frames = frames
 
@@ -286,7 +286,7 @@ class Trap(Error):
 
 
 class _Backtrace(Protocol):
-    """What makes frames."""
+    """A callable that makes frames."""
 
     def __call__(self, most: int | None = None) -> tuple[Frame, ...]:
         """Make the innermost frames, at most so many."""
@@ -302,28 +302,28 @@ class Exhaustion(Trap):
 
 
 class Timeout(Trap, TimeoutError):
-    """A call took longer than it may: the keyword `timeout` of the call, or that of its engine.
+    """A call took longer than allowed by the keyword `timeout` of the call, or that of its engine.
 
-    What the guest had done until then stays done; its instance can be used again.
+    The guest's effects until then remain; its instance can be used again.
     """
 
 
 class Interrupted(Trap):
-    """A call was ended from outside: by `interrupt()` of its instance, or as another thread closed that.
+    """A call was ended from outside: by `interrupt()` of its instance, or because another thread closed the instance.
 
-    What the guest had done until then stays done; its instance can be used again.
+    The guest's effects until then remain; its instance can be used again.
     """
 
 
 class OutOfFuel(Trap):
     """Metered code has used up the fuel of its instance, and nobody gave more.
 
-    What the guest had done until then stays done; its instance can be used again once it has fuel.
+    The guest's effects until then remain; its instance can be used again once it has fuel.
     """
 
 
 class Busy(Error):
-    """Another thread is running in this store: in this instance, or in one that is linked with it.
+    """Another thread is running in the same store: in the same instance, or in one that is linked with it.
 
     Linked instances run on one thread at a time. Use a lock around the calls, or an instance for each thread.
     """
@@ -334,13 +334,13 @@ class Closed(Error):
 
 
 class Exit(Error):
-    """A WASI program called `proc_exit`: it is at its end, and nothing of it may be called any more.
+    """A WASI program called `proc_exit`: the program is at its end, and none of its functions may be called any more.
 
-    The command `figwasp run` makes it the exit status of the process; for whoever embeds a guest it is an exception like another,
-    also when the code is 0.
+    The command `figwasp run` turns the code into the exit status of the process; for an embedder this is an exception like any
+    other, also when the code is 0.
 
     Attributes:
-        code: what it was called with, an int from 0 to 2**32 - 1.
+        code: the argument of `proc_exit`, an int from 0 to 2**32 - 1.
     """
 
     def __init__(self, code: int) -> None:
@@ -364,7 +364,7 @@ def prefix_errors(file: str | None) -> Iterator[None]:
 
 
 BUSY: Final = "another thread is running in this store, which linked instances share: use a lock, or an instance for each thread"
-"""What `Busy` says."""
+"""The message of `Busy`."""
 
 TRAP_UNREACHABLE: Final = 1
 TRAP_OUT_OF_BOUNDS_MEMORY: Final = 2

@@ -1,7 +1,7 @@
 """Floor 0: which WebAssembly proposals are on, and which of them figwasp can execute.
 
 One row per proposal that the instruction table, the type table or a section reader mentions. Only decoding and validation
-consult which are on; from there on a module is what it is. Names are those of https://github.com/WebAssembly/proposals,
+consult which are on; from there on a module is taken as it is. Names are those of https://github.com/WebAssembly/proposals,
 shortened. Everything of Wasm 3.0 is on; what came after it is off until asked for.
 """
 
@@ -91,5 +91,5 @@ class Features:
 ALL: Final = Features(PROPOSALS)
 DEFAULT: Final = Features(name for name, row in PROPOSALS.items() if row[0])
 EXECUTED: Final = Features(name for name, row in PROPOSALS.items() if row[1])
-"""What figwasp runs, which is less than what it can judge."""
+"""The proposals that figwasp executes, fewer than it can decode and validate."""
 MVP: Final = Features(())

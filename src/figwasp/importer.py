@@ -4,24 +4,23 @@
     import plugin  # plugin.wasm, or plugin.wat, in a folder of sys.path
 
 Where it looks: in the folders and zip files of `sys.path`, and for submodules in those of their package, for NAME.wasm, then
-NAME.wat.
-Python's own finders are asked first, so that nothing of Python's is shadowed, wherever in `sys.path` it stands; that
+NAME.wat. Python's own finders are asked first, so that nothing of Python's is shadowed, wherever in `sys.path` it stands; that
 includes a mere folder called NAME, which Python takes for a package.
 
-What the module gets: an import "host" "log" is the attribute `log` of the Python module `host`, which is imported. For a module in
-a package the siblings come first: `package.plugin` gets `package.host` if there is such a module, otherwise `host`. These may
-be WebAssembly modules, too. No other Python module is imported for it. What belongs to WASI preview 1 comes from a
+What satisfies its imports: an import "host" "log" is the attribute `log` of the Python module `host`, which is imported. For a
+module in a package the siblings come first: `package.plugin` gets `package.host` if there is such a module, otherwise `host`.
+These may be WebAssembly modules, too. No other Python module is imported for it. What belongs to WASI preview 1 comes from a
 `figwasp.wasi.WASI` of its own, which is given nothing but the standard streams. `_initialize` is called, if it is exported, but
 not `_start`.
 
-What one gets: exports as attributes; those that are no identifiers by `getattr(plugin, "some-name")`. Names with two underscores
-at either end remain Python's. `plugin.__instance__` is the `figwasp.Instance`. What goes wrong with the WebAssembly module is an
-ImportError, with figwasp's exception as its cause: also that it traps or exits while it is initialized. What Python code that it
-calls raises passes. `importlib.reload` makes a new instance, with a memory of its own.
+What the Python module has: the exports as attributes; those that are no identifiers by `getattr(plugin, "some-name")`. Names
+with two underscores at either end remain Python's. `plugin.__instance__` is the `figwasp.Instance`. A WebAssembly module that
+cannot be loaded, or that traps or exits while it is initialized, is an ImportError with figwasp's exception as its cause.
+Exceptions of Python code that the module calls pass through. `importlib.reload` makes a new instance, with a memory of its own.
 
-Modules that are imported like this are trusted as Python modules are: importing one imports the Python modules that it names, any
-that there are, and it may call any function of theirs, `os.system` too. It is no sandbox. For other people's code use
-`figwasp.load`, which gives a module what it is given and no more.
+Modules that are imported like this are trusted as Python modules are: importing one imports the Python modules that it names,
+whichever they are, and it may call any function of theirs, `os.system` too. This is no sandbox. For other people's code use
+`figwasp.load`, which gives a module only the imports it is passed.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from figwasp import wasi
 __all__ = ["WasmFinder", "WasmLoader", "engine"]
 
 engine: figwasp.Engine | None = None
-"""What modules are compiled with from now on; None means the default."""
+"""The engine that modules are compiled with from now on; None means the default."""
 
 SUFFIXES: Final = [".wasm", ".wat"]
 _WASI: Final = ("wasi_snapshot_preview1", "wasi_unstable")
@@ -74,7 +73,7 @@ class WasmLoader:
         """Fill a module object with the exports of a new instance.
 
         Raises:
-            ImportError: the file is no valid WebAssembly module, or what it imports is not there or of another type, or it trapped.
+            ImportError: the file is no valid WebAssembly module, one of its imports is missing or of another type, or it trapped.
         """
         try:
             self._fill(module)
@@ -118,7 +117,7 @@ class WasmLoader:
         """Return the Python module that satisfies imports from a module name.
 
         Raises:
-            ModuleNotFoundError: there is none.
+            ModuleNotFoundError: there is no such module.
         """
         package = self.name.rpartition(".")[0]
         for full in [f"{package}.{name}", name] if package else [name]:
@@ -135,7 +134,7 @@ class WasmLoader:
     # What else the import system and its users ask of loaders
 
     def is_package(self, name: str) -> bool:
-        """Answer that it has no submodules."""
+        """Answer that the module has no submodules."""
         return False
 
     def get_filename(self, name: str) -> str:

@@ -24,8 +24,8 @@ __all__ = ["AsyncCalls", "AsyncFunc"]
 class AsyncFunc:
     """An exported function to be awaited; also an async host function for other instances.
 
-    Calling it gives a coroutine. Whenever wasm reaches a host function that is an `async def`, the call is suspended on a
-    stack of its own until that has returned; the event loop, whichever it is, runs other things meanwhile, other calls of the
+    A call returns a coroutine. Whenever wasm reaches a host function that is an `async def`, the call is suspended on a
+    stack of its own until that function has returned; meanwhile the event loop, of any kind, runs other tasks, other calls of the
     same instance among them. An exception of the host function, or cancelling, ends the call where it was suspended.
 
     Calls in flight share the instance's memory and globals. Compiled C keeps its own stack in linear memory, so of calls that may
@@ -42,15 +42,15 @@ class AsyncFunc:
         self._most = most
 
     async def __call__(self, *args: object, **names: Unpack[_Names]) -> Any:
-        """Call the function, and await whatever it waits for.
+        """Call the function, and await what its async host functions return.
 
         Args:
             args: as for the function.
             names: `timeout`, as for the function: seconds that the call may take, waiting included; it needs asyncio.
 
         Raises:
-            Trap: it trapped.
-            Timeout: it took too long.
+            Trap: the call trapped.
+            Timeout: the call took too long.
             LimitExceeded: `Engine(max_acalls=...)` calls are under way.
             RuntimeError: an async host function was reached with a Python function that had called wasm in between.
         """

@@ -1,4 +1,4 @@
-"""Floor 5: memory that a guest gives out, by the functions that plug-ins export for that under one name or another.
+"""Floor 5: memory that a guest allocates, with the functions that plug-ins export for that under one name or another.
 
 In: bytes or text of Python. Out: a pointer to a copy in the guest's memory, which is freed when the `with` block is left.
 """
@@ -28,7 +28,7 @@ _STRING: Final = 2
 
 
 class Allocator:
-    """The functions of a plug-in that give out its memory and take it back, and what is mostly done with them.
+    """The functions by which a plug-in allocates and frees its memory, and their common uses.
 
     >>> import figwasp
     >>> text = '''(module (memory (export "memory") 1) (global $top (mut i32) (i32.const 1024))
@@ -42,24 +42,24 @@ class Allocator:
     ...     pointer, size, plugin.first(pointer, size) == ord("A")
     (1024, 3, True)
 
-    Found by themselves are, in this order, `malloc` and `free`, `alloc` and `dealloc`, `allocate` and `deallocate`,
-    `cabi_realloc`, and the `__new`, `__pin` and `__unpin` of AssemblyScript. How they are called is told by the number of their
-    parameters: (size), (size, alignment) or (0, 0, alignment, size), and for freeing as many as there are of (pointer, size,
-    alignment, 0). What `cabi_realloc` gave out belongs to the function it is passed to, and is not freed from here.
+    Found without being named are, in this order, `malloc` and `free`, `alloc` and `dealloc`, `allocate` and `deallocate`,
+    `cabi_realloc`, and the `__new`, `__pin` and `__unpin` of AssemblyScript. The number of their parameters tells how to call
+    them: (size), (size, alignment) or (0, 0, alignment, size), and for freeing as many as there are of (pointer, size,
+    alignment, 0). What `cabi_realloc` allocates belongs to the function it is passed to, and is not freed from here.
 
-    What the guest returns is not trusted: a piece that does not lie in the memory is an IndexError.
+    The guest's answers are not trusted: a pointer to bytes outside the memory is an IndexError.
 
     Args:
         instance: the plug-in; in a host function, its `Caller` serves as well.
         malloc: the function that allocates, or the name of its export.
-        free: the one that frees; if not given, what belongs to the name of `malloc`, and if that is not exported, nothing is freed.
-        memory: where the pointers point to: if not given, the memory exported as "memory", or else the first.
+        free: the function that frees; if not given, the partner of `malloc` by name, and if that is not exported, nothing is freed.
+        memory: the memory that the pointers point into: if not given, the one exported as "memory", or else the first.
 
     Raises:
         TypeError: the instance has no such functions, they have other types, or there is no memory.
 
     Attributes:
-        memory: where the pointers point to.
+        memory: the memory that the pointers point into.
     """
 
     __slots__ = ("_free", "_malloc", "_mask", "_pin", "memory")
@@ -96,11 +96,11 @@ class Allocator:
 
         Args:
             size: number of bytes.
-            align: what the pointer is to be a multiple of, if the guest's function asks for that.
+            align: the pointer is to be a multiple of this, if the guest's function takes an alignment.
 
         Raises:
             MemoryError: the guest returned 0.
-            IndexError: it returned something that does not lie in the memory.
+            IndexError: the guest returned a pointer to bytes outside the memory.
         """
         return self._allocate(size, align, _ARRAY_BUFFER)
 
@@ -109,7 +109,7 @@ class Allocator:
 
         Args:
             pointer: signed, as functions return it, or unsigned.
-            size, align: what was allocated, if the guest's function asks for that.
+            size, align: those of the allocation, if the guest's function takes them.
         """
         if self._free is None or not pointer:
             return
@@ -151,7 +151,7 @@ class Allocator:
         """Read a String of AssemblyScript.
 
         Raises:
-            IndexError: it does not lie in the memory, as null does not.
+            IndexError: the string does not lie in the memory; null never does.
         """
         pointer &= self._mask
         return self.memory.read_str(pointer, self.memory.read_u32(pointer - 4), "utf-16-le", "surrogatepass")
@@ -171,7 +171,7 @@ class Allocator:
         self.free(pointer, data.nbytes, 1)
 
     def _allocate(self, size: int, align: int, kind: int) -> int:
-        """Allocate; a class of AssemblyScript, which has it instead of an alignment, is pinned."""
+        """Allocate and, in AssemblyScript, pin an object; `kind` is its class there, passed instead of the alignment."""
         if size < 0:
             raise ValueError("a size cannot be negative")
         count = len(self._malloc.type.params)
@@ -193,7 +193,7 @@ def _function(instance: Instance, which: str | Func, counts: tuple[int, ...], *,
     """Return a function of pointers and sizes, which are all of one type.
 
     Raises:
-        TypeError: there is none of that name, or it is of another kind.
+        TypeError: there is no export of that name, or it is of another kind.
     """
     if isinstance(which, str) and which not in instance.exports:
         raise TypeError(f"{instance!r} has no {which!r}, which is needed to allocate")

@@ -15,7 +15,7 @@ __all__ = ["Caller"]
 
 
 class Caller:
-    """The instance that calls a host function: what the function gets first if its first parameter is annotated `Caller`.
+    """The instance that calls a host function: the first argument of a function whose first parameter is annotated `Caller`.
 
     >>> import figwasp
     >>> heard = []
@@ -27,8 +27,8 @@ class Caller:
     >>> heard
     ['hello']
 
-    It is the instance that imported the function, also when WebAssembly code of another one calls it through a table. It does
-    not keep the instance alive: once that has gone, asking for anything is a ReferenceError.
+    The instance meant is the one that imported the function, also when code of another instance calls the function through a
+    table. A `Caller` does not keep the instance alive: once the instance has gone, asking for anything is a ReferenceError.
     """
 
     __slots__ = ("_state", "module")
@@ -53,7 +53,7 @@ class Caller:
 
     @property
     def exports(self) -> Exports:
-        """Its exports."""
+        """The exports of the instance."""
         instance = self.instance
         if not instance.closed:
             return instance.exports
@@ -65,10 +65,10 @@ class Caller:
 
     @property
     def memory(self) -> Memory:
-        """Its first memory, exported or not.
+        """The first memory of the instance, exported or not.
 
         Raises:
-            AttributeError: it has none.
+            AttributeError: the instance has no memory.
         """
         state = self._state()
         handle = None if state is None or state.handle is None else state.handle()

@@ -1,4 +1,4 @@
-"""Floor 5: engines: what modules are compiled with, and what their instances may use."""
+"""Floor 5: engines: the settings that modules are compiled with, and the limits of their instances."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MODES: Final = {"guard": GUARD, "checked": CHECKED}
 class Engine:
     """A configuration. Modules made without one share a default.
 
-    Engines with equal settings are equal, and can be pickled as far as what they were given can.
+    Engines with equal settings are equal. An engine can be pickled if all its arguments can.
 
     >>> import figwasp
     >>> figwasp.Engine(fuel=True, timeout=2.5)
@@ -33,8 +33,8 @@ class Engine:
         features: the proposals that modules may use.
         memory: "guard" (no bounds checks in code, 8 GiB of address space for each memory) or "checked"; None takes the first that
             this process can have.
-        fuel: whether code counts what it executes, so that `Instance.fuel` limits it; a number is how much each instance begins
-            with, which a start function needs.
+        fuel: whether code counts what it executes, so that `Instance.fuel` limits it; a number is the fuel of each new
+            instance, which a start function needs.
         stack_size: bytes of the stack that wasm runs on: 128 KiB at least, a multiple of 4 KiB. Instances that are linked share the
             largest of theirs.
         max_memory: most bytes that the memories which one instance defines may have together. Beyond it `memory.grow` answers -1.
@@ -120,12 +120,12 @@ class Engine:
 
 
 def _make(settings: dict[str, Any]) -> Engine:
-    """Make an engine that has been pickled."""
+    """Make an engine again from its pickle."""
     return Engine(**settings)
 
 
 def _fuel(value: bool | int) -> int | None:
-    """Return how much fuel each instance begins with, None when it is not counted."""
+    """Return the fuel that each instance begins with, None when fuel is not counted."""
     if isinstance(value, bool):
         return 0 if value else None
     return arguments.fuel(value, "fuel")
@@ -143,10 +143,10 @@ def default_engine() -> Engine:
 
 
 def chosen(engine: Engine | None) -> Engine:
-    """Return the engine that somebody gave, the default for None.
+    """Return an optional engine, or the default one for None.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: the argument is no engine.
     """
     if engine is None:
         return default_engine()

@@ -1,4 +1,4 @@
-"""Floor 5: the exports of an instance: what its module gives out, as Python objects that are made when they are asked for."""
+"""Floor 5: the exports of an instance, as Python objects that are made when they are asked for."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Exports:
 
 
 def close_exports(exports: Exports) -> None:
-    """Have exports let go of their instance, which is being closed."""
+    """Make exports release their instance, which is being closed."""
     object.__setattr__(exports, "_Exports__instance", None)
     exports.__dict__.clear()
 
@@ -96,7 +96,7 @@ def _export(state: InstanceState, owner: Owner, module: Module, name: str) -> An
     """Return the Python object for an export.
 
     Raises:
-        KeyError: there is none of that name.
+        KeyError: there is no export of that name.
     """
     export = module._exports_by_name[name]
     if export.kind == FUNC:

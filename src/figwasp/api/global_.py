@@ -29,7 +29,7 @@ class Global:
 
     Args:
         type: "i32", "i64", "f32", "f64", "funcref" or "externref".
-        value: what it holds at first.
+        value: the initial value.
         mutable: whether wasm and Python may assign it.
     """
 
@@ -46,12 +46,12 @@ class Global:
 
     @property
     def type(self) -> GlobalType:
-        """Its type."""
+        """The type of the global."""
         return self._core.type
 
     @property
     def value(self) -> Any:
-        """What it holds; assigning to an immutable one is a TypeError."""
+        """The present value; assigning to an immutable global is a TypeError."""
         type_ = self._core.type.type
         if not is_extern(type_):
             return from_bits(self._core.get(), type_, References(self._core.store))
@@ -84,9 +84,9 @@ def make(type_: GlobalType, content: int, value: Any) -> Global:
     """Make a global that the host owns.
 
     Args:
-        type_: its type.
+        type_: the type of the global.
         content: the value type with a canonical number for an index.
-        value: what it holds at first.
+        value: the initial value.
 
     Raises:
         TypeError, OverflowError: the value is not of the type.

@@ -1,6 +1,6 @@
-"""Floor 5: what satisfies imports: Python objects looked up by their two names and checked against the types (spec 3.5.2, 4.7.3).
+"""Floor 5: resolving imports: Python objects looked up by their two names and checked against the types (spec 3.5.2, 4.7.3).
 
-In: a module and a way to find things. Out: one extern for each import, or one error that says all that is missing.
+In: a module and a way to find things. Out: one extern for each import, or one error that names all that are missing.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _NOUNS: Final = ((Func, "a WebAssembly function"), (Memory, "a memory"), (Table,
 
 
 class Late:
-    """Something that exists, and is made when nothing is missing.
+    """An import that exists, but is made only when nothing is missing.
 
     Attributes:
-        get: returns it.
+        get: makes and returns the import.
     """
 
     __slots__ = ("get",)
@@ -53,10 +53,10 @@ class Late:
 
 
 def look_up(imports: object, module: str, name: str) -> Any:
-    """Return what nested imports have under two names, or MISSING.
+    """Return the import under two names in nested imports, or MISSING.
 
     Raises:
-        TypeError: something stands where a namespace should.
+        TypeError: a namespace is expected, and something else is there.
     """
     namespace = member(imports, module)
     if namespace is MISSING or namespace is None:
@@ -66,10 +66,10 @@ def look_up(imports: object, module: str, name: str) -> Any:
 
 
 def check_imports(imports: object) -> None:
-    """Make sure that module names can be looked up in what has been given as imports.
+    """Make sure that module names can be looked up in the imports of a caller.
 
     Raises:
-        TypeError: it is a thing without names in it, or one that has the second names.
+        TypeError: the imports are an object without names in it, or one that has the second names.
     """
     if not isinstance(imports, _NO_IMPORTS) or _is_namedtuple(imports):
         return
@@ -80,10 +80,10 @@ def check_imports(imports: object) -> None:
 
 
 def check_namespace(name: str, namespace: object) -> None:
-    """Make sure that imports can be looked up in what stands under a module name.
+    """Make sure that imports can be looked up in the value under a module name.
 
     Raises:
-        TypeError: it is a thing without names in it.
+        TypeError: the value is an object without names in it.
     """
     if namespace is None or (isinstance(namespace, _NO_NAMESPACES) and not _is_namedtuple(namespace)):
         hint = "instantiate it, or use a Linker" if isinstance(namespace, Module) else f'give {{"{name}": {{NAME: ...}}}}'
@@ -96,7 +96,7 @@ def _is_namedtuple(thing: object) -> bool:
 
 
 def member(namespace: object, name: str) -> Any:
-    """Return what a namespace of any kind has under a name, or MISSING."""
+    """Return the member of a namespace of any kind by name, or MISSING."""
     if isinstance(namespace, Instance):
         namespace = namespace.exports
     if isinstance(namespace, Mapping):
@@ -107,11 +107,11 @@ def member(namespace: object, name: str) -> Any:
 
 
 def resolve(module: Module, find: Callable[[str, str], Any], unknown: str = "error") -> list[tuple[Extern, Owner | None]]:
-    """Find what satisfies each import of a module, with the owner that keeps it.
+    """Find the extern for each import of a module, with the owner that keeps it alive.
 
     Args:
         module: the module.
-        find: returns what there is under the two names of an import, as it is or Late, or MISSING.
+        find: returns the value under the two names of an import, as it is or as Late, or MISSING.
         unknown: "error", or "trap" to have functions that are missing trap when they are called.
 
     Raises:
@@ -151,7 +151,7 @@ def _missing(items: list[Import], code: CompiledModule) -> Unlinkable:
 
 
 def _trapping(item: Import, code: CompiledModule) -> Callable[..., NoReturn]:
-    """Return what is called instead of a function that has not been provided."""
+    """Return a callable that traps, to stand for a function that has not been provided."""
 
     def trap(*_: object) -> NoReturn:
         raise Trap(f"unknown import: {show_import(item)} ({_kind_and_type(item, code)}) has not been provided")
@@ -164,7 +164,7 @@ def _kind_and_type(item: Import, code: CompiledModule) -> str:
 
 
 def _check(item: Import, value: Any, module: Module) -> tuple[Extern, Owner | None]:
-    """Check the type of what has been found for an import."""
+    """Check the type of the value that has been found for an import."""
     code = module._code
     desc = item.desc
     if item.kind == TAG:

@@ -53,7 +53,7 @@ class Instance:
         return super().__new__(cls)
 
     def __init__(self, state: InstanceState, owner: Owner, module: Module) -> None:
-        """Be the Python object for an instance that `owner` keeps."""
+        """Make the Python object for an instance that `owner` keeps."""
         _set(self, "_runtime", (state, owner))
         _set(self, "module", module)
         _set(self, "_first_memory", None)
@@ -63,17 +63,17 @@ class Instance:
 
     @property
     def closed(self) -> bool:
-        """Whether it has been closed."""
+        """Whether the instance has been closed."""
         return self._runtime is None
 
     @property
     def _state(self) -> InstanceState:
-        """Its runtime side."""
+        """The runtime side of the instance."""
         return self._open()[0]
 
     @property
     def _owner(self) -> Owner:
-        """What keeps it."""
+        """The owner that keeps the instance alive."""
         return self._open()[1]
 
     def _open(self) -> tuple[InstanceState, Owner]:
@@ -83,12 +83,12 @@ class Instance:
         return runtime
 
     def close(self) -> None:
-        """Close it: calls of its functions, also from other instances, raise `Closed` from now on.
+        """Close the instance: calls of its functions, also from other instances, raise `Closed` from now on.
 
         A call that is running in another thread ends with `Interrupted`. One that this thread is running goes on to its end, as do
         calls that are suspended, and until then their WebAssembly code may go on calling functions of the instance. Memories,
-        tables and globals stay usable for whoever has them; all memory goes with the last one. Closing twice is fine, and what an
-        exception interrupts is finished by closing again.
+        tables and globals that are referred to elsewhere stay usable; all memory goes with the last of them. Closing twice is fine;
+        if an exception interrupts it, closing again finishes the rest.
         """
         runtime = self._runtime
         if runtime is None:
@@ -102,7 +102,7 @@ class Instance:
         _set(self, "_runtime", None)
 
     def interrupt(self) -> bool:
-        """Have the running call of a function of this instance end with `Interrupted`, with all that it has brought about.
+        """End the running call of a function of this instance with `Interrupted`, and all calls that it has brought about.
 
         Any thread may call this, and a signal handler. WebAssembly cannot catch the exception. It ends loops, waits of WASI,
         compilation, calls of instances that host functions call; a host function itself is Python and goes on until it returns to
@@ -122,7 +122,7 @@ class Instance:
         self.close()
 
     def _find_first_memory(self) -> Memory | None:
-        """Return its first memory, and keep it for the next time."""
+        """Return the first memory of the instance, and keep it for the next time."""
         memory = first_memory(self._state, self._owner, self.module)
         _set(self, "_first_memory", memory)
         return memory
@@ -137,10 +137,10 @@ class Instance:
 
     @property
     def fuel(self) -> int:
-        """How much metered code may still execute, of this instance and all that it is linked with; settable.
+        """The fuel that is left to this instance and all that are linked with it; settable.
 
         Raises:
-            TypeError: its engine was made without `fuel`.
+            TypeError: the engine was made without `fuel`.
         """
         store = self._metered_store()
         return store.fuel.get(store)
@@ -152,10 +152,10 @@ class Instance:
 
     @property
     def on_out_of_fuel(self) -> Callable[[], int | None] | None:
-        """What is called when the fuel is used up; settable.
+        """The callable that is asked for more when the fuel is used up; settable.
 
-        It returns how much more there is, and the call goes on where it was; None or 0 means none, and the call ends with
-        `OutOfFuel`.
+        The callable returns how much more there is, and the call goes on where it was; None or 0 means none, and the call ends
+        with `OutOfFuel`.
         """
         return self._metered_store().fuel.ask
 
@@ -193,7 +193,7 @@ class Instance:
 
 
 def first_memory(state: InstanceState, owner: Owner, module: Module) -> Memory | None:
-    """Return the memory of an instance that is meant when none is named: the one exported as "memory", or else the first."""
+    """Return the default memory of an instance: the one exported as "memory", or else the first."""
     export = module._exports_by_name.get("memory")
     index = export.index if export is not None and export.kind == MEMORY else 0
     return memories.view(state.memories[index], owner) if index < len(state.memories) else None

@@ -34,15 +34,15 @@ def load(
         source: a path, the bytes of a binary, or a module.
         imports: per module name a mapping, an instance, a Python module, or an object with attributes; functions are WebAssembly
             functions or plain Python callables, an immutable global may be a plain number.
-        engine: what to compile it with; that of a module, if it is one already.
-        unknown_imports: what becomes of imports for which nothing is given: "error", or "trap" for functions that trap when they
+        engine: the engine to compile with; if `source` is a module, the engine of that module.
+        unknown_imports: how to treat imports for which nothing is given: "error", or "trap" for functions that trap when they
             are called. Memories, tables, globals and tags must be given.
 
     Raises:
-        Malformed, Invalid: it is no valid module.
+        Malformed, Invalid: the source is no valid module.
         Unlinkable: an import is missing or has another type.
         TypeError: something that is no namespace stands where imports should be.
-        ValueError: it is a module that has been made with another engine.
+        ValueError: the source is a module that was made with another engine.
         Trap: a segment did not fit, or the start function trapped.
     """
     module = source if isinstance(source, Module) else Module(source, engine=engine)
@@ -78,7 +78,7 @@ class Linker:
     Names are looked up when a module is instantiated, so it does not matter in which order things are defined.
 
     Args:
-        engine: what modules are compiled with that are not modules yet.
+        engine: the engine for sources that are not modules yet.
         allow_shadowing: whether a name may be defined again.
     """
 
@@ -95,14 +95,14 @@ class Linker:
         self._lock = threading.RLock()
 
     def define(self, module: str, name: str, value: Any) -> None:
-        """Define one import; it goes before what a namespace of that name has.
+        """Define one import, which takes precedence over a namespace of that module name.
 
         Args:
             module, name: the two names of the import.
             value: a WebAssembly function or any callable, a memory, table, global or tag, or for an immutable global a number.
 
         Raises:
-            ValueError: it has been defined already.
+            ValueError: the import has been defined already.
         """
         for given in (module, name):
             if not isinstance(given, str):
@@ -122,7 +122,7 @@ class Linker:
 
         Raises:
             ValueError: it has been defined already.
-            TypeError: it has no names in it.
+            TypeError: the namespace has no names in it.
         """
         if not isinstance(name, str):
             raise TypeError(f"the name of a namespace is a str, not {type(name).__name__}")
@@ -136,8 +136,8 @@ class Linker:
         """Return what is defined under two names, instantiating the module that provides it if that is still to be done.
 
         Raises:
-            KeyError: nothing is.
-            Unlinkable: a module that is to be instantiated lacks something.
+            KeyError: nothing is defined under them.
+            Unlinkable: an import of the module to be instantiated is missing.
         """
         found = self._find(module, name)
         if found is MISSING:
@@ -145,14 +145,14 @@ class Linker:
         return found.get() if isinstance(found, Late) else found
 
     def instantiate(self, source: Source | Module, *, unknown_imports: str = "error") -> Instance:
-        """Instantiate a module with what has been defined.
+        """Instantiate a module with the imports defined so far.
 
         Args:
             source: a path, the bytes of a binary, or a module.
             unknown_imports: as for `load`.
 
         Raises:
-            Malformed, Invalid: it is no valid module.
+            Malformed, Invalid: the source is no valid module.
             Unlinkable: an import is missing or has another type, or modules import each other in a circle.
             Trap: a segment did not fit, or a start function trapped.
         """

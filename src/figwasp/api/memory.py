@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         """Bytes of any kind."""
 
         def __buffer__(self, flags: int, /) -> memoryview:
-            """Give the buffer."""
+            """Return the buffer."""
 
 
 class Memory:
@@ -39,7 +39,7 @@ class Memory:
     of a wrong type a TypeError, bytes of another length than the slice they are assigned to a ValueError.
 
     Nothing is counted from the end: negative offsets are an IndexError everywhere, in slices too. An i32 that a function returns is
-    a signed number, a pointer from 2 GiB on a negative one: `p & 0xFFFFFFFF` is its offset.
+    signed, so a pointer of 2 GiB or more is negative: `p & 0xFFFFFFFF` is its offset.
 
     >>> import figwasp
     >>> memory = figwasp.Memory(1, 10)
@@ -55,7 +55,7 @@ class Memory:
 
     Args:
         minimum: size in pages of 64 KiB.
-        maximum: most pages it may grow to.
+        maximum: most pages that the memory may grow to.
     """
 
     __slots__ = ()
@@ -70,14 +70,14 @@ class Memory:
 
     @property
     def _core(self) -> runtime.Memory:
-        """The memory instance."""
+        """The memory instance of the runtime."""
         cpython.check_type(self, Memory)
         core: runtime.Memory = cpython.object_at(id(self) + VIEW_SIDE)
         return core
 
     @property
     def _owner(self) -> Owner:
-        """What keeps it."""
+        """The owner that keeps the memory alive."""
         cpython.check_type(self, Memory)
         owner: Owner = cpython.object_at(id(self) + VIEW_OWNER)
         return owner
@@ -89,7 +89,7 @@ class Memory:
 
     @property
     def type(self) -> MemoryType:
-        """Its type: the limits it was made with."""
+        """The type of the memory: the limits it was made with."""
         return self._core.type
 
     def grow(self, delta: int) -> int:
@@ -97,7 +97,7 @@ class Memory:
 
         Raises:
             ValueError: `delta` is negative.
-            MemoryError: it may not or cannot grow so far.
+            MemoryError: the memory may not or cannot grow so far.
         """
         delta = operator.index(delta)
         if delta < 0:
@@ -111,7 +111,7 @@ class Memory:
         """Copy `size` bytes from `offset`.
 
         Raises:
-            IndexError: they do not lie in the memory.
+            IndexError: the bytes do not lie in the memory.
         """
         if offset >= 0 <= size:
             data = memoryview(self)[offset : offset + size].tobytes()
@@ -123,7 +123,7 @@ class Memory:
         """Copy bytes, or the contents of any other buffer, to `offset`.
 
         Raises:
-            IndexError: they do not fit.
+            IndexError: the bytes do not fit.
         """
         source = data if type(data) is bytes else _flat(data)
         size = len(source)
@@ -138,7 +138,7 @@ class Memory:
         """Decode the string of `size` bytes at `offset`.
 
         Raises:
-            IndexError: it does not lie in the memory.
+            IndexError: the string does not lie in the memory.
             UnicodeDecodeError: the bytes are no text in that encoding.
         """
         return self.read(offset, size).decode(encoding, errors)
@@ -172,8 +172,8 @@ class Memory:
         """Encode a string to `offset`, without a NUL; return the number of bytes written.
 
         Raises:
-            IndexError: it does not fit.
-            UnicodeEncodeError: the encoding cannot express it.
+            IndexError: the string does not fit.
+            UnicodeEncodeError: the encoding cannot express the string.
         """
         data = str.encode(text, encoding, errors)
         self.write(offset, data)
@@ -188,7 +188,7 @@ class Memory:
             count: number of elements, or the shape of the array; None for as many elements as there is room for.
 
         Raises:
-            IndexError: they do not lie in the memory.
+            IndexError: the elements do not lie in the memory.
             ImportError: NumPy is not installed.
         """
         try:
@@ -328,7 +328,7 @@ class Memory:
     if TYPE_CHECKING:
 
         def __buffer__(self, flags: int, /) -> memoryview:
-            """Give the buffer: the native type does, on every version of Python."""
+            """Return the buffer; the native type does so on every version of Python."""
 
     def __repr__(self) -> str:
         return f"<figwasp.Memory of {_pages(self.pages)}>"

@@ -97,12 +97,12 @@ class Module:
 
     Args:
         source: a path, or the bytes of a binary.
-        engine: what it is compiled with; None means the default.
+        engine: the engine that compiles the module; None means the default.
         lazy: validate each function when it is first called instead of all of them now.
 
     Raises:
-        Malformed: it is not a module. The message begins with the path if the module was given by one, as that of Invalid does.
-        Invalid: it does not validate.
+        Malformed: the source is not a module. The message begins with the path if `source` is one, as that of Invalid does.
+        Invalid: the module does not validate.
         OSError: the file cannot be read.
     """
 
@@ -140,12 +140,12 @@ class Module:
 
     @property
     def name(self) -> str | None:
-        """Its name, from the name section."""
+        """The name of the module, from the name section."""
         return self._decoded.name
 
     @property
     def imports(self) -> list[ImportType]:
-        """Its imports, in order."""
+        """The imports of the module, in order."""
         signature = self._decoded.signature
         return [
             ImportType(item.module, item.name, KINDS[item.kind], signature(item.desc) if isinstance(item.desc, int) else item.desc)
@@ -154,7 +154,7 @@ class Module:
 
     @property
     def exports(self) -> list[ExportType]:
-        """Its exports, in order."""
+        """The exports of the module, in order."""
         decoded = self._decoded
         return [ExportType(item.name, KINDS[item.kind], extern_type(decoded, item.kind, item.index)) for item in decoded.exports]
 
@@ -180,13 +180,13 @@ class Module:
     def compile_ahead(self) -> AbstractContextManager[None]:
         """Return a context in which a second process compiles functions that will probably be called next.
 
-        It is forked from this one when the context is entered, which therefore must not have other threads, and ended with the
-        context. Without a second processor, or where Python knows of other threads, there is none.
+        The second process is forked when the context is entered, when this process therefore must not have other threads, and ended
+        with the context. Without a second processor, or where Python knows of other threads, none is forked.
         """
         return self._code.ahead()
 
     def custom_sections(self, name: str) -> list[bytes]:
-        """Return the contents of the custom sections with a name, in order."""
+        """Return the contents of the custom sections of a name, in order."""
         decoded = self._decoded
         return [decoded.data[custom.start : custom.end] for custom in decoded.customs if custom.name == name]
 
@@ -207,7 +207,7 @@ class Module:
 
 
 def _load(data: bytes, engine: Engine | None, lazy: bool) -> Module:
-    """Make a module that has been pickled."""
+    """Make a module again from its pickle."""
     return Module(data, engine=engine, lazy=lazy)
 
 
@@ -216,7 +216,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _described(kind: str, type_: ExternType) -> str:
-    """Write a type with its kind, which the types of tables, memories and globals say themselves."""
+    """Write a type with its kind, which the text of table, memory and global types includes already."""
     return f"{kind} {type_}" if isinstance(type_, FuncType) else str(type_)
 
 
@@ -238,7 +238,7 @@ def extern_type(module: Decoded, kind: int, index: int) -> ExternType:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Write the names of exports for a line of output: they are the guest's, as many and as odd as it likes."""
+    """Write the names of exports for a line of output: the guest chooses them, as many and as odd as it likes."""
     shown = [printable(name) for name in itertools.islice(names, _MOST_LISTED + 1)]
     return ", ".join(shown if len(shown) <= _MOST_LISTED else [*shown[:-1], "..."])
 
@@ -253,7 +253,7 @@ def _decode(data: bytes, features: Features) -> Decoded:
 
 
 def _is_text(source: bytes | str) -> bool:
-    """Say whether it looks like a module in the text format."""
+    """Return whether a source looks like a module in the text format."""
     start = source.lstrip()[:2]
     return start[:1] in (b"(", "(") or start in (b";;", ";;")
 
@@ -273,7 +273,7 @@ def _read(source: Source) -> bytes:
 
 
 def as_binary(data: bytes, name: str) -> bytes:
-    """Return the binary of what stands in a file of this name: text if that ends in .wat.
+    """Return the binary of a file's contents, which are text if the name ends in .wat.
 
     Raises:
         ParseError: the text cannot be read.

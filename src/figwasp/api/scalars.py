@@ -1,4 +1,4 @@
-"""Floor 5: numbers in linear memory, little-endian: how each kind is laid out, and what is wrong with an offset or a value.
+"""Floor 5: numbers in linear memory, little-endian: their formats, and the errors for an offset or a value.
 
 In: a memory, the format of a number and an offset. Out: the number, or the memory with it; an IndexError for what does not lie in
 the memory, an OverflowError or a TypeError for a value that is no such number.
@@ -30,10 +30,10 @@ FORMATS: Final = {
 if TYPE_CHECKING:
 
     class _Memory(Protocol):
-        """Bytes that know how many they are."""
+        """A buffer with a length."""
 
         def __buffer__(self, flags: int, /) -> memoryview:
-            """Give the buffer."""
+            """Return the buffer."""
 
         def __len__(self) -> int: ...
 
@@ -42,7 +42,7 @@ def unpack(memory: _Memory, scalar: struct.Struct, offset: int) -> Any:
     """Read a number.
 
     Raises:
-        IndexError: it does not lie in the memory.
+        IndexError: the number does not lie in the memory.
     """
     if offset >= 0:
         try:
@@ -56,7 +56,7 @@ def pack(memory: _Memory, scalar: struct.Struct, offset: int, value: float) -> N
     """Write a number.
 
     Raises:
-        IndexError: it would not lie in the memory.
+        IndexError: the number would not lie in the memory.
         OverflowError: the value is out of range.
         TypeError: the value is no number of this kind.
     """
@@ -77,7 +77,7 @@ def outside(memory: _Memory, offset: int, size: int) -> IndexError:
 
 
 def _misfit(scalar: struct.Struct, value: object) -> TypeError | OverflowError:
-    """Return what is wrong with a value that cannot be written as a scalar."""
+    """Return the error for a value that cannot be written as a scalar."""
     name = next(name for name, one in FORMATS.items() if one is scalar)
     wanted, kind = ("a float", SupportsFloat) if name[0] == "f" else ("an int", SupportsIndex)
     if isinstance(value, kind):

@@ -1,7 +1,7 @@
-"""Floor 5: how host functions want to be called, as far as their signatures tell: how many arguments, and a `Caller` first or not.
+"""Floor 5: adapting host functions to imports by their signatures: the number of arguments, and whether a `Caller` comes first.
 
-In: a Python callable given for an import. Out: what the import calls, or a TypeError. Plain functions and methods, which
-most imports are, are read without `inspect`.
+In: a Python callable given for an import. Out: the callable that the import calls, or a TypeError. Plain functions and methods,
+which most imports are, are read without `inspect`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _VARARGS: Final = 0x04  # inspect.CO_VARARGS; that module is imported only for c
 
 
 class _Shape:
-    """What a callable takes.
+    """The arguments that a callable takes.
 
     Attributes:
         least, most: number of positional arguments.
@@ -48,7 +48,7 @@ class _Shape:
 
 
 def adapt_host_function(function: Callable[..., Any], count: int, module: Module) -> Callable[..., Any]:
-    """Return what an import of `count` parameters calls for a Python callable.
+    """Return the callable to be called by an import of `count` parameters for a Python callable.
 
     Args:
         function: the callable.
@@ -56,7 +56,7 @@ def adapt_host_function(function: Callable[..., Any], count: int, module: Module
         module: the importing module.
 
     Raises:
-        TypeError: it cannot be called with so many arguments.
+        TypeError: the function cannot be called with so many arguments.
     """
     shape = _shape_of(function)
     if shape is None:
@@ -82,7 +82,7 @@ def _shown(function: Callable[..., Any]) -> str:
 
 
 def _shape_of(function: Callable[..., Any]) -> _Shape | None:
-    """Return what a callable takes, or None when that cannot be found out."""
+    """Return the arguments that a callable takes, or None when they cannot be found out."""
     if type(function) is FunctionType and not hasattr(function, "__wrapped__"):
         return _shape_of_function(function, 0)
     if type(function) is MethodType and type(function.__func__) is FunctionType and not hasattr(function, "__wrapped__"):
@@ -173,7 +173,7 @@ def _globals_of(function: object) -> Mapping[str, Any]:
 
 
 def _is_caller(annotation: object, names: Mapping[str, Any]) -> bool:
-    """Say whether an annotation means `Caller`, or `Caller` or None."""
+    """Return whether an annotation means `Caller`, or `Caller` or None."""
     if isinstance(annotation, str):
         return any(_names_caller(part, names) for part in _alternatives(annotation))
     if annotation is Caller:
@@ -195,7 +195,7 @@ def _alternatives(text: str) -> list[str]:
 
 
 def _names_caller(text: str, names: Mapping[str, Any]) -> bool:
-    """Say whether a dotted name means `Caller`; one that is not known where it stands is taken by its last word."""
+    """Return whether a dotted name means `Caller`; a name that is not defined where it stands is judged by its last part."""
     first, *rest = text.split(".")
     if first not in names:
         return text in ("Caller", "figwasp.Caller")

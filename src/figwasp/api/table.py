@@ -20,7 +20,7 @@ _ELEMENTS: Final = {"funcref": FUNCREF, "externref": EXTERNREF}
 class Table:
     """A table of references: a sequence that can grow. Objects for the same table are equal.
 
-    Indices are counted from the start only: one that is negative, or not below the length, is an IndexError.
+    Indices are counted from the start only: a negative index, or one not below the length, is an IndexError.
 
     >>> import figwasp
     >>> table = figwasp.Table("externref", 2, maximum=4, value="nothing")
@@ -33,8 +33,8 @@ class Table:
     Args:
         element: "funcref" or "externref".
         minimum: size.
-        maximum: most elements it may grow to.
-        value: what every element is at first.
+        maximum: most elements that the table may grow to.
+        value: the initial value of every element.
     """
 
     __slots__ = ("_core", "_owner")
@@ -58,7 +58,7 @@ class Table:
 
     @property
     def type(self) -> TableType:
-        """Its type: element type, and the limits it was made with."""
+        """The type of the table: the element type, and the limits it was made with."""
         return self._core.type
 
     def grow(self, delta: int, value: object = None) -> int:
@@ -66,8 +66,8 @@ class Table:
 
         Raises:
             ValueError: `delta` is negative.
-            MemoryError: it may not or cannot grow so far.
-            Busy: another thread is running in its store.
+            MemoryError: the table may not or cannot grow so far.
+            Busy: another thread is running in the store.
         """
         delta = operator.index(delta)
         if delta < 0:

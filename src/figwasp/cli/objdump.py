@@ -54,7 +54,7 @@ def _lines(name: str, module: Module) -> Iterator[str]:
 
 
 def _titled(title: str, heading: str, rows: Iterator[str]) -> Iterator[str]:
-    """Give a table, or nothing if it has no rows."""
+    """Yield a table, or nothing if it has no rows."""
     for number, row in enumerate(rows):
         if not number:
             yield from ["", title, f"  {heading}"]

@@ -214,7 +214,7 @@ def _shown(option: Option) -> str:
 
 
 def _row(left: str, right: str, width: int) -> Iterator[str]:
-    """Give a line of the help, and as many more as it takes."""
+    """Yield a line of the help, and as many more as it takes."""
     import textwrap
 
     told = textwrap.wrap(right, max(width - _COLUMN, _NARROWEST), break_on_hyphens=False)

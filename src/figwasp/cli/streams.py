@@ -131,7 +131,7 @@ def write_stdout(parts: Iterable[bytes]) -> int:
 
 
 def _blocks(parts: Iterable[bytes]) -> Iterable[bytes]:
-    """Give the same bytes in fewer and larger pieces."""
+    """Yield the same bytes in fewer and larger pieces."""
     held: list[bytes] = []
     size = 0
     for part in parts:

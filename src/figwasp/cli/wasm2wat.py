@@ -50,7 +50,7 @@ def main(words: list[str]) -> int:
 
 
 def _text(name: str, module: Module, fold: bool) -> Iterator[bytes]:
-    """Give the lines of a module in UTF-8, which the text format is written in wherever it goes."""
+    """Yield the lines of a module in UTF-8, which the text format is written in wherever it goes."""
     with prefix_errors(shown(name)):
         for _, line in module_lines(module, fold=fold):
             yield f"{line}\n".encode()

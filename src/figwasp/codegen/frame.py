@@ -76,5 +76,5 @@ def _round(size: int) -> int:
 
 
 def _calls_stubs(func: MFunc) -> bool:
-    """Say whether a function has out-of-line calls besides those that `has_calls` and `polls` tell of."""
+    """Return whether a function has out-of-line calls besides those that `has_calls` and `polls` tell of."""
     return any(inst.op in (TRAP, TRAPIF, FUEL) for block in func.blocks for inst in block.code)

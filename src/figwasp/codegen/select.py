@@ -155,11 +155,11 @@ class Selector:
         return register
 
     def dies(self, value: Value) -> bool:
-        """Tell whether the value is certainly not needed after the instruction under selection, nor made anew for it."""
+        """Return whether the value is certainly not needed after the instruction under selection, nor made anew for it."""
         return self.regs[value.id] == 0 and self.region_of[value.id] >= self.block_region and value.op != ops.CONST
 
     def is_single_use(self, value: Value) -> bool:
-        """Tell whether a pure value may be taken into the instruction under selection."""
+        """Return whether a pure value may be taken into the instruction under selection."""
         id = value.id
         return self.uses[id] == 1 and self.region_of[id] >= self.block_region
 

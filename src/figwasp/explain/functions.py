@@ -118,7 +118,7 @@ def _by_name(module: Module, name: str) -> list[int]:
 
 
 def _exists(module: Module, index: int) -> bool:
-    """Tell whether the name section speaks of a function that is there."""
+    """Return whether the name section speaks of a function that is there."""
     return index < len(module.func_types)
 
 

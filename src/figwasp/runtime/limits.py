@@ -1,7 +1,7 @@
-"""Floor 4: what the instances of an engine may use: budgets of memory and table elements, and slots for instances.
+"""Floor 4: limits of the instances of an engine: budgets of memory and table elements, and slots for instances.
 
-In: the limits of a configuration. Out: answers whether there is still room. What is given back when an instance goes may be given
-back at any moment, in any thread, between any two instructions.
+In: the limits of a configuration. Out: answers whether there is still room. When an instance goes its share is given back, which
+may happen at any moment, in any thread, between any two instructions.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ __all__ = ["Budget", "InstanceSlots"]
 
 
 class Budget:
-    """How much of something an instance may have, all its memories or tables together.
+    """The amount that an instance may have of something, all its memories or tables together.
 
     Attributes:
         limit: the most.
-        used: how much it has.
+        used: the amount in use.
     """
 
     __slots__ = ("_lock", "_name", "limit", "used")
@@ -52,10 +52,10 @@ class Budget:
             self.used -= amount
 
     def begin(self, amount: int, what: str) -> None:
-        """Use what an instance begins with.
+        """Use the amount that an instance begins with.
 
         Raises:
-            LimitExceeded: that is too much.
+            LimitExceeded: the amount is over the limit.
         """
         if not self.take(amount):
             raise LimitExceeded(f"the instance needs {self.used + amount} {what} at least, and {self._name} is {self.limit}")
@@ -67,7 +67,7 @@ def budget(limit: int | None, name: str) -> Budget | None:
 
 
 class Slot:
-    """Room for an instance, as long as somebody has it."""
+    """Room for an instance, taken as long as the object is referred to."""
 
     __slots__ = ("__weakref__",)
 
@@ -82,13 +82,13 @@ class InstanceSlots:
         self._taken: dict[weakref.ref[Slot], None] = {}  # each removes itself when its slot goes
 
     def take(self, reap: Callable[[], None]) -> Slot | None:
-        """Take one, which is free again when nobody has it any more; None where there is no limit.
+        """Take a slot, which is free again when it is no longer referred to; return None where there is no limit.
 
         Args:
             reap: releases what belongs to instances that have gone.
 
         Raises:
-            LimitExceeded: there is none.
+            LimitExceeded: no slot is free.
         """
         if self._limit is None:
             return None

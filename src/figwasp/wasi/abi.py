@@ -19,7 +19,7 @@ MAX_OFFSET: Final = 0x7FFF_FFFF_FFFF_FFFF
 """The largest file offset that hosts take; WASI's are unsigned."""
 MAX_PATH: Final = 4096
 MAX_VECTORS: Final = 1024
-"""As many buffers as one call of the host takes (IOV_MAX of Linux and macOS)."""
+"""Most buffers that one call of the host takes (IOV_MAX of Linux and macOS)."""
 
 ERRNO_NAMES: Final = tuple(
     """success 2big acces addrinuse addrnotavail afnosupport again already badf badmsg busy canceled child connaborted
@@ -72,7 +72,7 @@ _WITHOUT_NUMBER: Final[tuple[tuple[type[OSError], int], ...]] = (
 
 
 class Fail(Exception):
-    """A call that answers an error number without the host having been asked.
+    """The failure of a call with an error number that does not come from the host.
 
     Attributes:
         errno: WASI's number.
@@ -84,7 +84,7 @@ class Fail(Exception):
 
 
 def errno_of(error: OSError) -> int:
-    """Give WASI's number for an error of the host."""
+    """Return WASI's number for an error of the host."""
     number = error.errno
     if number is None:
         number = next((number for kind, number in _WITHOUT_NUMBER if isinstance(error, kind)), errno.EIO)
@@ -134,7 +134,7 @@ DIRECTORY_RIGHTS: Final = (
     | PATH_SYMLINK | PATH_REMOVE_DIRECTORY | PATH_UNLINK_FILE
 )  # fmt: skip
 STREAM_RIGHTS: Final = FILE_RIGHTS & ~(FD_SEEK | FD_TELL | FD_ADVISE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE)
-"""Of pipes, terminals and Python's file objects. C libraries call a character device without seek and tell a terminal."""
+"""Of pipes, terminals and Python's file objects. C libraries take a character device without seek and tell for a terminal."""
 
 OFLAG_CREAT: Final = 1
 OFLAG_DIRECTORY: Final = 2
@@ -180,7 +180,7 @@ _FILETYPES: Final = {
 
 
 def filetype_of(mode: int) -> int:
-    """Give the file type for the `st_mode` of a host file."""
+    """Return the file type for the `st_mode` of a host file."""
     return _FILETYPES.get(stat.S_IFMT(mode), FILETYPE_UNKNOWN)
 
 

@@ -1,4 +1,4 @@
-"""Floor 6: how much a guest may make the host keep of one kind: listings, contents, captured output.
+"""Floor 6: limits on what a guest makes the host keep in memory: listings, contents, captured output.
 
 In: a limit in bytes. Out: an `OSError` for what would go beyond, which the guest sees as an error number.
 """
@@ -16,7 +16,7 @@ _NO_LIMIT: Final = 1 << 62
 
 
 class Allowance:
-    """Bytes that may still be kept.
+    """A number of bytes that may still be kept in memory.
 
     Nothing here calls anything between reading and writing `left`, so that threads and finalisers need no lock: CPython
     switches between them at calls and jumps back only.
@@ -28,11 +28,11 @@ class Allowance:
     __slots__ = ("_number", "left")
 
     def __init__(self, limit: int | None, number: int = errno.ENOMEM) -> None:
-        """Begin with all of it.
+        """Begin with nothing kept.
 
         Args:
             limit: most bytes that are kept at once; None for any number.
-            number: the host's error number for what would be more.
+            number: the host's error number for more than that.
         """
         self.left = _NO_LIMIT if limit is None else limit
         self._number = number
@@ -41,7 +41,7 @@ class Allowance:
         """Account for bytes to be kept; negative to give some back.
 
         Raises:
-            OSError: they would be too many.
+            OSError: there would be too many.
         """
         if size > self.left:
             raise failure(self._number)

@@ -1,4 +1,4 @@
-"""Floor 6: file systems that one gives to guests, and how to write one's own.
+"""Floor 6: the interface of file systems for guests, and how to write one.
 
 In: nothing. Out: the base classes `Directory` and `File`. A guest's path is resolved by figwasp, name by name, symlinks
 and `..` included; a file system never sees a path. It is only ever asked for one name in one directory, and has to
@@ -61,19 +61,19 @@ __all__ = [
 
 if TYPE_CHECKING:
     Name = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-    """What the directories of figwasp take for a name, as `os` does; they only ever give a str to another directory."""
+    """The names that figwasp's directories accept, as `os` does; they only ever pass a str to another directory."""
 
 READ: Final = 1
 WRITE: Final = 2
 CREATE: Final = 4
-"""Make an empty file if there is nothing of the name."""
+"""Make an empty file if the name is free."""
 EXCLUSIVE: Final = 8
-"""With CREATE: EEXIST if there is something of the name."""
+"""With CREATE: EEXIST if the name is taken."""
 TRUNCATE: Final = 16
 ONLY_DIRECTORY: Final = 32
-"""ENOTDIR unless it is a directory."""
+"""ENOTDIR unless the name is that of a directory."""
 APPEND: Final = 64
-"""Of interest to the host only, as are the next two: a `File` is told where to write."""
+"""Matters to directories of the host only, as do the next two: a `File` is told where to write."""
 DSYNC: Final = 128
 SYNC: Final = 256
 
@@ -105,15 +105,15 @@ def failure(number: int, name: str = "") -> OSError:
 
 
 def count(number: int, what: str) -> str:
-    """Return a number of things in words, for those who look at an object."""
+    """Return a number with its noun, for the repr of an object."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 class Node(ABC):
-    """What files and directories have in common.
+    """The common base of files and directories.
 
     Attributes:
-        writable: whether guests may change it. Of a directory: also what is in it.
+        writable: whether guests may change the node and, in a directory, the entries.
     """
 
     writable: bool = False
@@ -127,10 +127,10 @@ class Node(ABC):
         raise failure(errno.EROFS)
 
     def sync(self, *, data_only: bool) -> None:  # noqa: B027
-        """Write what has not been written yet to where it lasts."""
+        """Write all that is buffered to durable storage."""
 
     def close(self) -> None:  # noqa: B027
-        """Let go of it: the guest does not use this object any more."""
+        """Release the object, which the guest does not use any more."""
 
 
 class File(Node):
@@ -138,14 +138,14 @@ class File(Node):
 
     @abstractmethod
     def read(self, offset: int, size: int) -> bytes | bytearray | memoryview:
-        """Return `size` bytes from an offset on, or fewer; none at the end."""
+        """Return `size` bytes from an offset on, or fewer; no bytes at the end."""
 
     def write(self, offset: int, data: bytes) -> int:
-        """Write at an offset, perhaps beyond the end, with zeros up to there; return the number of bytes."""
+        """Write at an offset, which may lie beyond the end, with zeros up to it; return the number of bytes written."""
         raise failure(errno.EBADF)
 
     def set_size(self, size: int) -> None:
-        """Cut, or lengthen with zeros."""
+        """Truncate the file, or lengthen it with zeros."""
         raise failure(errno.EINVAL)
 
 
@@ -154,15 +154,15 @@ class Directory(Node):
 
     @abstractmethod
     def entries(self) -> Iterable[Entry]:
-        """Return what is in it, without `.` and `..`."""
+        """Return the entries, without `.` and `..`."""
 
     @abstractmethod
     def look(self, name: str) -> Status:
-        """Return the attributes of what has a name; a symlink's own."""
+        """Return the attributes of the entry of a name; of a symlink, its own."""
 
     @abstractmethod
     def open(self, name: str, how: int) -> File | Directory:
-        """Open what has a name.
+        """Open the file or directory of a name.
 
         Args:
             name: the name.
@@ -173,7 +173,7 @@ class Directory(Node):
         """
 
     def enter(self, name: str) -> Directory:
-        """Open a directory just to get further from there.
+        """Open a directory only to enter or open others from there.
 
         Raises:
             OSError: ENOTDIR for anything else, ELOOP or ENOTDIR for a symlink.
@@ -185,9 +185,9 @@ class Directory(Node):
         raise failure(errno.ENOTDIR, name)
 
     def descend(self, names: Sequence[str]) -> Directory | None:
-        """Enter directories one below the other in one step, if there is a way: nothing must be followed or left for it.
+        """Enter directories one below the other in one step, if the host can do so without following links or leaving the tree.
 
-        None says that there is none or that it failed; they are entered one by one then, which finds out why.
+        None means that it cannot or that it failed; the directories are entered one by one then, which finds out why.
         """
         return None
 
@@ -196,12 +196,12 @@ class Directory(Node):
         return self
 
     def readlink(self, name: str) -> str:
-        """Return where a symlink points at; EINVAL for anything else."""
+        """Return the target of a symlink; EINVAL for anything else."""
         self.look(name)
         raise failure(errno.EINVAL, name)
 
     def touch(self, name: str, atime: int, mtime: int) -> None:
-        """Set both times of what has a name; a symlink's own."""
+        """Set both times of the entry of a name; of a symlink, its own."""
         raise failure(errno.EROFS, name)
 
     def mkdir(self, name: str) -> None:
@@ -229,7 +229,7 @@ class Directory(Node):
         raise failure(errno.EXDEV, name)
 
     def read_bytes(self, path: Name) -> bytes:
-        """Return the contents of a file below, for whoever embeds the guest. Symlinks are not followed."""
+        """Return the contents of a file below, for the embedder. Symlinks are not followed."""
         path = os.fsdecode(path)
         *folders, name = path.strip("/").split("/")
         place = self

@@ -1,4 +1,4 @@
-"""Floor 6: `WASI`, what one guest is given of the host.
+"""Floor 6: `WASI`, the part of the host that is given to one guest.
 
 In: arguments, environment, directories, streams and sockets. Out: host functions by module and name, for the imports of
 an instance.
@@ -40,7 +40,7 @@ _MAX_DESCRIPTORS: Final = 1024
 
 
 class WASI:
-    r"""What one guest may use of the host: nothing but what is given here. Use as a context manager, or call `close`.
+    r"""The part of the host that one guest may use: nothing but the arguments given. Use as a context manager, or call `close`.
 
     >>> import figwasp
     >>> text = '''(module
@@ -71,22 +71,22 @@ class WASI:
         Args:
             args: the arguments, the program's name first.
             env: the environment; empty unless given.
-            dirs: the guest's name of each directory to give, and what it is, in the order of their descriptors from 3: a path
+            dirs: the guest's name of each directory, and the directory, in the order of their descriptors from 3: a path
                 of the host; a `Directory`, such as `HostDirectory(path, writable=False)`, `MemoryDirectory()` or
                 `OverlayDirectory(...)`; a dict of files, for a `MemoryDirectory` of them; a `zipfile.ZipFile`; or what
                 `importlib.resources.files(...)` returns.
-            stdin: what to read from: bytes, the path of a file, or a binary file object; None means the process's own, as below.
-            stdout: where to write to: the path of a file, a binary file object, or CAPTURE, after which `stdout` has the bytes.
+            stdin: where to read: bytes, the path of a file, or a binary file object; None means the process's own, as below.
+            stdout: where to write: the path of a file, a binary file object, or CAPTURE, which keeps the bytes for `stdout`.
             stderr: the same.
-            sockets: listening or connected sockets to give, or addresses to listen at, with the descriptors after those of the
+            sockets: listening or connected sockets, or addresses to listen on, with the descriptors after those of the
                 directories.
-            max_descriptors: how many the guest may have open; it gets MFILE beyond.
-            max_output: most bytes that CAPTURE keeps, of stdout and stderr together, or None; the guest gets NOSPC beyond.
+            max_descriptors: most descriptors that the guest may have open; beyond that it gets MFILE.
+            max_output: most bytes that CAPTURE keeps, of stdout and stderr together, or None; beyond that the guest gets NOSPC.
 
         Raises:
             OSError: when a directory cannot be opened.
-            ValueError: for an argument or a variable that cannot be passed, as it has a NUL in it or `=` in its name.
-            TypeError: for an argument that is not what it must be.
+            ValueError: for an argument or a variable that cannot be passed because it contains a NUL, or its name `=`.
+            TypeError: for an argument of a wrong type.
         """
         if isinstance(args, (str, bytes)):
             raise TypeError(f"args must be a sequence of arguments, not {type(args).__name__}")
@@ -135,13 +135,13 @@ class WASI:
 
     @property
     def stdout(self) -> bytes | None:
-        """What the guest has written to its stdout so far, if that is CAPTURE; else None."""
+        """The bytes that the guest has written to its stdout so far, if that is CAPTURE; else None."""
         captured = self._captured[0]
         return None if captured is None else captured.getvalue()
 
     @property
     def stderr(self) -> bytes | None:
-        """What the guest has written to its stderr so far, if that is CAPTURE; else None."""
+        """The bytes that the guest has written to its stderr so far, if that is CAPTURE; else None."""
         captured = self._captured[1]
         return None if captured is None else captured.getvalue()
 
@@ -182,7 +182,7 @@ def _pairs(dirs: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """Return names and directories given in pairs.
 
     Raises:
-        TypeError: they are something else.
+        TypeError: the argument is something else.
     """
     pairs: list[Any] = [dirs] if isinstance(dirs, (str, bytes, os.PathLike)) else list(dirs)
     for pair in pairs:
@@ -198,7 +198,7 @@ def _socket(sock: socket.socket | tuple[str, int]) -> Descriptor:
 
 
 def _preopen(guest: str, given: Any) -> Descriptor:
-    """Make the descriptor for a directory that the guest has from the start."""
+    """Make the descriptor of a preopened directory."""
     name = _string(guest)
     if isinstance(given, Directory):
         found = given.reopen()

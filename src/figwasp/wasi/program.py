@@ -1,7 +1,7 @@
-"""Floor 6: how a WASI module is run as a program: a command through `_start`, a reactor through `_initialize`.
+"""Floor 6: running a WASI module as a program: a command through `_start`, a reactor through `_initialize`.
 
-In: a module and its imports. Out: an exit status (WASI preview 1, application ABI), or the trap that ended it and what to tell
-people of it.
+In: a module and its imports. Out: an exit status (WASI preview 1, application ABI), or the trap that ended it and the
+message about it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ __all__ = ["entry", "report", "start", "status_of"]
 
 
 def start(module: Module, imports: Mapping[str, Any], timeout: float | None = None) -> int:
-    """Run a module to its end and return its exit status. What it allocated is released.
+    """Run a module to its end and return its exit status. All that it allocated is released.
 
     Args:
         module: a command or a reactor.
         imports: those of WASI, and whatever else it needs.
-        timeout: seconds that are left for it.
+        timeout: seconds that are left for the program.
 
     Raises:
-        Timeout: it took longer.
-        Trap: it trapped.
-        Error: it is neither a command nor a reactor.
+        Timeout: the program took longer.
+        Trap: the program trapped.
+        Error: the module is neither a command nor a reactor.
     """
     if timeout is not None and timeout <= 0:
         raise Timeout(TRAP_MESSAGES[TRAP_TIMEOUT])
@@ -47,7 +47,7 @@ def entry(module: Module, names: Iterable[str]) -> str | None:
     """Return the first of these names that a module exports, or None.
 
     Raises:
-        Error: it is the name of something that cannot be called without arguments.
+        Error: the export is nothing that can be called without arguments.
     """
     for name in names:
         export = module._exports_by_name.get(name)
@@ -63,12 +63,12 @@ def entry(module: Module, names: Iterable[str]) -> str | None:
 
 
 def status_of(exit_: Exit) -> int:
-    """Return what the host would tell of a process that ended like this."""
+    """Return the exit status that the host would report of a process that ended like this."""
     return exit_.code & 0xFF
 
 
 def report(trap: Trap) -> str:
-    """Return what to tell people of a trap: what happened, and where."""
+    """Return a message about a trap: what happened, and where."""
     lines = [f"figwasp: trap: {trap.code}\n"]
     if trap.frames:
         lines.append("  wasm backtrace:\n")

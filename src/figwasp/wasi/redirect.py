@@ -1,6 +1,6 @@
-"""Floor 6: where the standard streams of `figwasp.run` come from and go to, as `subprocess` has it.
+"""Floor 6: redirection of the standard streams of `figwasp.run`, as in `subprocess`.
 
-In: what its arguments `input`, `stdin`, `stdout`, `stderr` are. Out: what `WASI` takes for them, and what was captured.
+In: its arguments `input`, `stdin`, `stdout`, `stderr`. Out: the arguments of `WASI` for them, and the captured output.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DEVNULL: Final = -3
 
 
 class Codec:
-    """How text and bytes become each other in text mode."""
+    """The conversion between text and bytes in text mode."""
 
     __slots__ = ("_encoding", "_errors")
 
@@ -32,11 +32,11 @@ class Codec:
         self._errors = wrapper.errors or "strict"
 
     def encode(self, text: Any) -> Any:
-        """Turn what is given as input into bytes; bytes are as they are."""
+        """Encode the input; bytes stay as they are."""
         return text.encode(self._encoding, self._errors) if isinstance(text, str) else text
 
     def decode(self, data: bytes | None) -> str | None:
-        """Turn captured bytes into text, with the ends of lines as Python has them."""
+        """Decode captured bytes, with line ends as Python has them."""
         if data is None:
             return None
         return data.decode(self._encoding, self._errors).replace("\r\n", "\n").replace("\r", "\n")
@@ -46,16 +46,16 @@ class Redirection:
     """The three streams of a run, to be used as a context manager.
 
     Attributes:
-        stdin, stdout, stderr: what `WASI` takes.
+        stdin, stdout, stderr: the arguments of `WASI`.
     """
 
     __slots__ = ("_allowance", "_captured", "_opened", "stderr", "stdin", "stdout")
 
     def __init__(self, input: Any, stdin: Any, stdout: Any, stderr: Any, max_output: int | None) -> None:
-        """Prepare them.
+        """Prepare the streams.
 
         Args:
-            input, stdin, stdout, stderr: what was given for them.
+            input, stdin, stdout, stderr: the arguments of `run`.
             max_output: most bytes that are captured, or None.
 
         Raises:
@@ -79,7 +79,7 @@ class Redirection:
         return _other(given, "wb")
 
     def _merged(self, given: Any) -> Any:
-        """Return what stderr is when it goes where stdout goes."""
+        """Return the stream for stderr when it goes where stdout goes."""
         if given is None:
             return _other(1, "wb")
         if isinstance(self.stdout, (str, os.PathLike)):
@@ -89,16 +89,16 @@ class Redirection:
 
     @property
     def captured_stdout(self) -> bytes | None:
-        """What was written to stdout so far, if it is captured."""
+        """The output to stdout so far, if it is captured."""
         return None if self._captured[0] is None else self._captured[0].getvalue()
 
     @property
     def captured_stderr(self) -> bytes | None:
-        """What was written to stderr so far, if it is captured alone."""
+        """The output to stderr so far, if it is captured separately."""
         return None if self._captured[1] is None else self._captured[1].getvalue()
 
     def complain(self, message: str) -> None:
-        """Write to stderr on behalf of the guest, where somebody reads it."""
+        """Write to stderr on behalf of the guest, unless nobody can read it."""
         data = message.encode("utf-8", "backslashreplace")
         try:
             if self.stderr is None:
@@ -136,7 +136,7 @@ def _source(given: Any) -> Any:
 
 
 def _other(given: Any, mode: str) -> Any:
-    """Return what `WASI` takes for a stream that is not captured."""
+    """Return the argument of `WASI` for a stream that is not captured."""
     if _is(given, _DEVNULL):
         return os.devnull
     if isinstance(given, int) and not isinstance(given, bool):

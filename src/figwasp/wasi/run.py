@@ -1,7 +1,7 @@
 """Floor 6: `figwasp.run`, which runs a WASI program as `subprocess.run` runs one of the host.
 
-In: a program and what it may use of the host. Out: a `subprocess.CompletedProcess`. A trap is an end like another: what a shell
-reports of an aborted process, 134, with the backtrace where the guest's own complaints went.
+In: a program and the part of the host that it may use. Out: a `subprocess.CompletedProcess`. A trap is an end like another:
+status 134, which a shell reports of an aborted process, with the backtrace where the guest's own error messages go.
 
 Limits are the engine's, so a module that was made with an engine of other limits is compiled anew for them.
 """
@@ -112,49 +112,49 @@ def run(
     >>> figwasp.run(figwasp.wat('(module (memory (export "memory") 1) (func (export "_start")))'))
     CompletedProcess(args=['main.wasm'], returncode=0)
 
-    It differs where a guest is not a process: it sees nothing of the host but what it is given here, so that `env` is empty unless
-    given, and there are no files without `dirs`.
+    `run` differs where a guest is not a process: the program sees nothing of the host but what it is given here, so that `env` is
+    empty unless given, and there are no files without `dirs`.
 
     Args:
         program: a path of a binary, or of a text that ends in .wat; the bytes of a binary; a `Module`; or a resource of a package,
             which `importlib.resources.files("package") / "program.wasm"` gives; or a list of one of these and the arguments, as
             `subprocess.run` has it.
-        args: its arguments, without its own name.
-        input: what it reads from stdin: bytes, or a str in text mode.
-        stdin: what it reads from instead: the process's own unless given, `subprocess.DEVNULL`, a descriptor, a binary file
+        args: the arguments, without the program's own name.
+        input: the contents of stdin: bytes, or a str in text mode.
+        stdin: where stdin comes from instead: the process's own unless given, `subprocess.DEVNULL`, a descriptor, a binary file
             object, or the path of a file.
-        stdout: where it writes: the process's own unless given, `subprocess.PIPE` to capture it, DEVNULL, a descriptor, a binary
+        stdout: where stdout goes: the process's own unless given, `subprocess.PIPE` to capture it, DEVNULL, a descriptor, a binary
             file object, or the path of a file.
         stderr: the same; `subprocess.STDOUT` for where stdout goes.
         capture_output: capture stdout and stderr.
         text: captured output and `input` are str, as they also are when `encoding` or `errors` is given.
         encoding: of text; the locale's unless given.
         errors: how `str.encode` and `bytes.decode` are to treat errors.
-        env: its environment.
-        dirs: the name it knows each directory by, and what it is; see `WASI`.
+        env: the environment.
+        dirs: the guest's name of each directory, and the directory; see `WASI`.
         check: raise an exception when the exit status is not 0.
-        timeout: seconds after which it is ended.
-        max_memory: most bytes that its memories may have together.
+        timeout: seconds after which the program is ended.
+        max_memory: most bytes that the program's memories may have together.
         max_output: most bytes of stdout and stderr together that are captured, or None; beyond it the program is told that there
             is no space left, and goes on if it can.
-        fuel: how much it may execute, see `Engine`.
-        argv0: the name it knows itself by; the last part of the path unless given.
-        engine: what it is compiled with; a module has its own.
+        fuel: how much the program may execute, see `Engine`.
+        argv0: the name the program knows itself by; the last part of the path unless given.
+        engine: the engine that compiles the program; a module has its own.
         compile_ahead: have a second process compile functions that will probably be called next, if there is a processor for it.
-            It is forked from this one, which therefore must not have other threads; where Python knows of any there is none. For
-            scripts that do nothing but run a program.
+            That process is forked from this one, which therefore must not have other threads; where Python knows of any, none is
+            forked. For scripts that do nothing but run a program.
 
     Returns:
-        `args` is the program (its name where bytes were given) and its arguments; `returncode` is the exit status, 134 when it
-        trapped, for which the reason is in its stderr; `stdout` and `stderr` are what was captured, else None.
+        `args` is the program (its name where bytes were given) and its arguments; `returncode` is the exit status, 134 after a
+        trap, whose reason is in the program's stderr; `stdout` and `stderr` are the captured output, else None.
 
     Raises:
         CalledProcessError: the exit status is not 0, and `check` was given.
-        TimeoutExpired: it took too long; what was captured until then is in there, as bytes.
-        Malformed, Invalid, Unlinkable: it is no valid module, or imports what WASI does not have.
-        LimitExceeded: it begins with more memory than it may have.
+        TimeoutExpired: the program took too long; the exception has the output captured until then, as bytes.
+        Malformed, Invalid, Unlinkable: the program is no valid module, or imports something that WASI does not have.
+        LimitExceeded: the program begins with more memory than it may have.
         OSError: a file or directory cannot be opened.
-        ValueError, TypeError: the arguments contradict each other, or are not what they must be.
+        ValueError, TypeError: the arguments contradict each other, or are of wrong types.
     """
     if input is not None and stdin is not None:
         raise ValueError("stdin and input arguments may not both be used.")

@@ -94,7 +94,7 @@ class EvaluatedEngine:
         return extern
 
     def _matches(self, extern: Extern, item: Import, numbers: list[int]) -> bool:
-        """Say whether what is exported may be imported (spec 3.5.2)."""
+        """Return whether what is exported may be imported (spec 3.5.2)."""
         wanted = item.desc
         if isinstance(wanted, int):
             if item.kind == TAG:

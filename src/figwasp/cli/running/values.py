@@ -67,7 +67,7 @@ def _refuse(word: str, code: int, position: int) -> NoReturn:
 
 
 def show_results(results: object, types: Sequence[int]) -> list[str]:
-    """Give one line for each result of a call, which is None for no types, one value for one, and a tuple for several.
+    """Return a line for each result of a call, which is None for no types, one value for one, and a tuple for several.
 
     An f32 has as many digits as tell it from its neighbours.
     """

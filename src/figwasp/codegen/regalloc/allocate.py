@@ -89,7 +89,7 @@ def callee_saved(func: MFunc, target: Target) -> int:
 
 
 def _wants_local(func: MFunc) -> bool:
-    """Say whether the function is too big for live ranges."""
+    """Return whether the function is too big for live ranges."""
     return 2 * sum(len(block.code) + 1 for block in func.blocks) > MAX_POINTS
 
 

@@ -159,7 +159,7 @@ class Snapshot:
                 self.fail(f"an instruction is missing: {self.text(original.inst)}")
 
     def _copied(self, original: Original, location: int, held: frozenset[int]) -> bool:
-        """Say whether a location holds what a COPY makes, which between i32 and i64 is the low half with zeros above it."""
+        """Return whether a location holds what a COPY makes, which between i32 and i64 is the low half with zeros above it."""
         rd, rn = original.rd, original.rn
         narrow = rd >= VIRTUAL and self.func.types[rd] == I32
         if rn < VIRTUAL:

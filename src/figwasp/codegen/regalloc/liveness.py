@@ -451,7 +451,7 @@ class _Reach:
 
 
 def _droppable(func: MFunc, start: int, def_block: int, starts: list[int]) -> bool:
-    """Say whether an unused result needs no register: all but those of rows and of SWITCH."""
+    """Return whether an unused result needs no register: all but those of rows and of SWITCH."""
     k = (start - starts[def_block]) // 2
     if k == 0:
         return True

@@ -132,7 +132,7 @@ class LocalAllocator(LocalRegisters):
         return self._source(v, k) if v >= VIRTUAL else v
 
     def _folds(self, op: int, v: int, k: int) -> bool:
-        """Say whether a value should be read in memory, by form `op` of the instruction."""
+        """Return whether a value should be read in memory, by form `op` of the instruction."""
         if op < 0 or v < VIRTUAL or self.register[v] >= 0 or self.rows.width[op] > SIZES[self.types[v]]:
             return False
         if self._dies(v, k):

@@ -187,7 +187,7 @@ class LocalRegisters:
         return numbers[-1] if numbers else NEVER
 
     def _dies(self, v: int, k: int) -> bool:
-        """Say whether instruction k is the last one of this block that reads a value."""
+        """Return whether instruction k is the last one of this block that reads a value."""
         numbers = self.uses.get(v)
         return numbers is None or numbers[0] <= k
 

@@ -321,5 +321,5 @@ class Rewriter:
         scratch.after()
 
     def _folds(self, op: int, v: int, location: int) -> bool:
-        """Say whether `op` may read value v in its memory cell."""
+        """Return whether `op` may read value v in its memory cell."""
         return op >= 0 and v >= VIRTUAL and location & BASE_MASK != CONSTANT and self.rows.width[op] <= SIZES[self.types[v]]

@@ -293,7 +293,7 @@ class Spiller:
 
 
 def is_constant(inst: MInst, rows: Rows) -> bool:
-    """Say whether an instruction can be repeated anywhere: it reads no register and no memory that changes, and sets no flags."""
+    """Return whether an instruction can be repeated anywhere: it reads no register and no memory that changes and sets no flags."""
     op = inst.op
     if op < FIRST_ROW or inst.rd < 0 or rows.tied[op] or rows.flags[op] or rows.makes_condition[op]:
         return False

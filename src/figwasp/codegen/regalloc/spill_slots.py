@@ -243,5 +243,5 @@ def _loop_ends(blocks: list[MBlock], numbers: dict[int, int]) -> dict[int, int] 
 
 
 def _outside(header: MBlock, block: MBlock) -> bool:
-    """Say whether a block that follows a loop is outside of it."""
+    """Return whether a block that follows a loop is outside of it."""
     return block.depth < header.depth or (block.loop and block.depth == header.depth)

@@ -168,10 +168,10 @@ def turn(value: Value, op: int, args: list[Value]) -> Value:
 
 
 def is_const(value: Value) -> bool:
-    """Tell whether a value is a constant."""
+    """Return whether a value is a constant."""
     return value.op == ops.CONST
 
 
 def is_bool(value: Value) -> bool:
-    """Tell whether a value is a comparison: an i32 that is always 0 or 1."""
+    """Return whether a value is a comparison: an i32 that is always 0 or 1."""
     return value.op >= 0 and IS_TEST[value.op]

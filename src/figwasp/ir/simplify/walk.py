@@ -270,7 +270,7 @@ class _Walk:
     # Conditions
 
     def _is_settled(self, value: Value) -> bool:
-        """Tell whether a `trapif` never traps; make one that always does a `trap`."""
+        """Return whether a `trapif` never traps; make one that always does a `trap`."""
         condition = value.args[0] = truth(value.args[0])
         if condition.op == CONST:
             if condition.aux == 0:
@@ -284,7 +284,7 @@ class _Walk:
         return False
 
     def _is_zero(self, condition: Value) -> bool:
-        """Tell whether a `trapif` of the same condition has been passed on every way here."""
+        """Return whether a `trapif` of the same condition has been passed on every way here."""
         def_block = self.trapped.get(self._condition_key(condition), -1)
         return 0 <= def_block <= self.here < self.ends[def_block]
 

@@ -68,12 +68,12 @@ class Func:
 
     @property
     def type(self) -> FuncType:
-        """Its type: `params` and `results`."""
+        """The type of the function: `params` and `results`."""
         return self._slow_path.type
 
     @property
     def name(self) -> str:
-        """The name of the export it was asked for by; else that of the name section, or "func[INDEX]"."""
+        """The name of the export by which the function was found; else that of the name section, or "func[INDEX]"."""
         return self._slow_path.name
 
     @property
@@ -86,20 +86,20 @@ class Func:
 
     @property
     def _owner(self) -> Owner:
-        """What keeps its instance."""
+        """The owner that keeps the function's instance alive."""
         cpython.check_type(self, Func)
         owner: Owner = cpython.object_at(id(self) + FUNC_OWNER)
         return owner
 
     @property
     def _address(self) -> int:
-        """The address of its FuncRef."""
+        """The address of the function's FuncRef."""
         cpython.check_type(self, Func)
         return cpython.get_field(self, FUNC_FUNCREF)
 
     @property
     def _type_number(self) -> int:
-        """The canonical number of its type."""
+        """The canonical number of the function's type."""
         return linux.read_u32(self._address + layout.FUNCREF_TYPE)
 
     @property
@@ -109,7 +109,7 @@ class Func:
 
     @property
     def _host(self) -> HostFunc | None:
-        """What a host function converts with, None for a function of an instance."""
+        """The conversions of a host function, None for a function of an instance."""
         return self._slow_path.host
 
     def _timeout(self, names: dict[str, object]) -> float | None:
@@ -118,13 +118,13 @@ class Func:
 
     @property
     def _state(self) -> InstanceState | None:
-        """The instance it belongs to, None for a host function."""
+        """The instance that the function belongs to, None for a host function."""
         return self._slow_path.state
 
     if TYPE_CHECKING:
 
         def __call__(self, *args: Any, timeout: float | None = ...) -> Any:
-            """Call it: the native type does. The call ends after `timeout` seconds, or as its engine says if none is given."""
+            """Call the function; the native type does so. The call ends after `timeout` seconds, by default those of its engine."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Func) and other._address == self._address
@@ -137,11 +137,11 @@ class Func:
 
 
 class CallSlowPath:
-    """The Python side of a `Func`: answers whatever the emitted code leaves to it, called as a part of the chain.
+    """The Python side of a `Func`: handles all that the emitted code leaves to it, called as a part of the chain.
 
     Attributes:
         state: the instance, or None for a host function.
-        host: what a host function converts with, or None.
+        host: the conversions of a host function, or None.
         address: of the FuncRef.
         type: function type.
         name: for messages.
@@ -224,10 +224,10 @@ def new_buffer(cells: int) -> ctypes.Array[ctypes.c_uint64]:
 def enter_raw(type_: FuncType, address: int, buffer: ctypes.Array[ctypes.c_uint64], store: Store, end: int = 0) -> None:
     """Call a wasm function's FuncRef with raw bits in a buffer, which then holds the results. The store is claimed.
 
-    It ends at `end` (nanoseconds of the monotonic clock) at the latest, unless that is 0.
+    The call ends at `end` (nanoseconds of the monotonic clock) at the latest, unless that is 0.
 
     Raises:
-        Trap: it trapped.
+        Trap: the call trapped.
         Busy: another thread is running in the store.
         RecursionError: the native stack is too deep, or Python's.
     """
@@ -303,10 +303,10 @@ class HostFunc:
         """Serve an import.
 
         Args:
-            stubs: where its code comes from.
+            stubs: the library that its code comes from.
             function, type_, name, block: the attributes.
             state_store: gives the store of the importing instance.
-            reference: address of the FuncRef, if it is to get code that converts the numbers itself after some calls.
+            reference: address of the FuncRef, if the import is to get code of its own that converts numbers, after some calls.
         """
         self._stubs = stubs
         self.function = function
@@ -327,7 +327,7 @@ class HostFunc:
         return self._state_store()
 
     def __call__(self, buffer: int, answer: object = _MISSING) -> None:
-        """Serve emitted code: call the callable with the operands in the buffer, or only put its answer there."""
+        """Serve emitted code: call the callable with the operands in the buffer, or only put its results there."""
         if answer is _MISSING:
             args = read_values(buffer, self.type.params, self)
             self._calls += 1
@@ -340,12 +340,12 @@ class HostFunc:
         return self.function(*args)
 
     def _have_code(self) -> None:
-        """Have the next calls converted by code made for the type, which takes as long to make as some thousand calls."""
+        """Let code made for the type convert from the next call on. Making it takes as long as some thousand calls."""
         code = self._stubs.host_stub(kinds(self.type.params), kinds(self.type.results), direct=True)
         linux.write_u64(self._reference + layout.FUNCREF_CODE, code)
 
     def _results(self, answer: Any) -> list[int]:
-        """Check what the callable returned and turn it into bits."""
+        """Check the callable's results and turn them into bits."""
         types = self.type.results
         if len(types) == 1:
             values: tuple[Any, ...] = (answer,)
@@ -386,12 +386,12 @@ class HostFunc:
         return self._answer(self.function(*self._convert(args)))
 
     def _convert(self, args: tuple[object, ...]) -> list[Any]:
-        """Convert arguments given from Python to what the callable would get from wasm."""
+        """Convert arguments given from Python to those that the callable would get from wasm."""
         params = self.type.params
         return [from_bits(bits, t, self) for bits, t in zip(arguments_to_bits(args, params, self, self.shown), params, strict=True)]
 
     def _answer(self, answer: Any) -> Any:
-        """Convert what the callable returned to what wasm would return to Python."""
+        """Convert the callable's results to those that wasm would return to Python."""
         results = [from_bits(bits, t, self) for bits, t in zip(self._results(answer), self.type.results, strict=True)]
         return None if not results else results[0] if len(results) == 1 else tuple(results)
 
@@ -412,7 +412,7 @@ def _make(native: NativeRuntime, owner: Owner, slow_path: CallSlowPath, block: i
 
 
 def _document(func: Func) -> str:
-    """Return the docstring of a function: its signature, as `help` has that for Python functions."""
+    """Return the docstring of a function: its signature, as `help` shows for Python functions."""
     of = func._state.code.module.name if func._state is not None else None
     where = f" of module {printable(of)}" if of else ""
     return f"{printable(func.name)}{func.__signature__}\n\nA WebAssembly function{where}. {_DOCUMENTED}"
@@ -424,7 +424,7 @@ def func_at(native: NativeRuntime, reference: int, name: str = "") -> Func:
     Args:
         native: the native runtime.
         reference: the address.
-        name: under which it is known, if it is not to be that of the name section.
+        name: the function's name, if that is not to be the one of the name section.
     """
     block = linux.read_u64(reference + layout.FUNCREF_INSTANCE)
     index = linux.read_u32(reference + layout.FUNCREF_INDEX)

@@ -121,7 +121,7 @@ def _describe(placed: CodeRange, pc: int) -> list[Entry]:
 
 
 def _may_be_shown(path: str) -> bool:
-    """Say whether Python may print lines of a file that a guest names, as it does for every file name without brackets.
+    """Return whether Python may print lines of a file that a guest names, as it does for every file name without brackets.
 
     Only what is a source file by its name, and no Python source: a guest could name any file of the host.
     """

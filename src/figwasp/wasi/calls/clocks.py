@@ -77,7 +77,7 @@ def clock_time_get(state: GuestState, clock: int, precision: int, out: int) -> i
 
 
 class _Poll:
-    """The subscriptions of one call, sorted by what becomes of them.
+    """The subscriptions of one call, sorted by how they are waited for.
 
     Attributes:
         events: packed events that have happened.
@@ -133,7 +133,7 @@ class _Poll:
             pause = None
 
     def _wait_for_host(self, pause: int | None) -> None:
-        """Wait up to `pause` nanoseconds, or without end, and note what the host says."""
+        """Wait up to `pause` nanoseconds, or without end, and note the events that the host reports."""
         masks: dict[int, int] = {}
         for host, mask, _, _ in self.waiting:
             masks[host] = masks.get(host, 0) | mask
@@ -152,7 +152,7 @@ class _Poll:
 
 
 def _file_bytes(descriptor: Descriptor) -> int:
-    """Say how much can be read at once from something that is always ready; 1 when that cannot be known."""
+    """Return how many bytes can be read at once from something that is always ready; 1 when that cannot be known."""
     if descriptor.filetype != FILETYPE_REGULAR_FILE:
         return 1
     return max(descriptor.status().size - descriptor.seek(0, os.SEEK_CUR), 0)

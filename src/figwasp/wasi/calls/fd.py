@@ -1,7 +1,7 @@
 """Floor 6: the functions of WASI on descriptors, `fd_*`.
 
-In: the state and the guest's arguments as signed ints. Out: an error number; results go to memory. They raise `Fail` and `OSError`;
-`preview1` turns both into numbers. Pointers for results are checked before anything is done.
+In: the state and the guest's arguments as signed ints. Out: an error number; results go to memory. The functions raise `Fail` and
+`OSError`; `preview1` turns both into numbers. Pointers for results are checked before anything is done.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _pack_u32: Final = U32.pack_into
 
 
 def _offset(value: int) -> int:
-    """Take an unsigned offset or length as far as hosts go."""
+    """Return an offset or length as unsigned, which must not be beyond what hosts take."""
     offset = value & MASK64
     if offset > MAX_OFFSET:
         raise Fail(INVAL)
@@ -241,7 +241,7 @@ def check_time_flags(flags: int) -> None:
 
 
 def new_times(status: Status, atim: int, mtim: int, flags: int) -> tuple[int, int]:
-    """Give both times, since neither can be left alone: that one is set to what it is."""
+    """Return both times to set: the host cannot leave one alone, so that one is set to its present value."""
     now = time.time_ns()
     access = atim & MASK64 if flags & FST_ATIM else now if flags & FST_ATIM_NOW else status.atime
     change = mtim & MASK64 if flags & FST_MTIM else now if flags & FST_MTIM_NOW else status.mtime

@@ -1,4 +1,4 @@
-"""Floor 6: the table of WASI's functions by module and name, and how they become host functions of an instance.
+"""Floor 6: the table of WASI's functions by module and name, and their adaptation to host functions of an instance.
 
 In: functions that take a `GuestState` and the guest's arguments. Out: Python callables that take the `Caller` and the
 arguments as wasm passes them, signed, and answer an error number. Errors of the host become numbers here, by one table;
@@ -96,7 +96,7 @@ _PARAMS: Final = {
         "path_open": "iiiiiIIii",
     }.items()
 }
-"""The types of the parameters of functions that do not only have those of 32 bits."""
+"""The types of the parameters of functions with parameters of 64 bits."""
 MODULES: Final = {"wasi_snapshot_preview1": PREVIEW1, "wasi_unstable": SNAPSHOT0}
 """The functions by the module names that programs import."""
 
@@ -104,7 +104,7 @@ MODULES: Final = {"wasi_snapshot_preview1": PREVIEW1, "wasi_unstable": SNAPSHOT0
 
 
 class World(Protocol):
-    """What gives instances their state."""
+    """The provider of each instance's state."""
 
     def state_of(self, caller: Caller) -> GuestState:
         """Return the state for the instance that calls."""
@@ -134,7 +134,7 @@ def bind(name: str, function: Function, world: World) -> Function:
             raise
 
     def call_with_four(caller: Caller, one: int, two: int, three: int, four: int) -> int:
-        """Do the same; reading and writing have four arguments, and this takes a tenth less."""
+        """Do the same with four arguments, those of reading and writing, in a tenth less time."""
         nonlocal known
         last, state = known
         if last is not caller or state is None:
@@ -163,7 +163,7 @@ def _check_type(name: str, function: Function, caller: Caller) -> None:
     """Make sure that a guest has imported a function with the type that it has.
 
     Raises:
-        Unlinkable: it has not.
+        Unlinkable: the type is another one.
     """
     params = _PARAMS.get(name) or (I32,) * (function.__code__.co_argcount - 1)
     results = () if name == "proc_exit" else (I32,)
@@ -173,10 +173,10 @@ def _check_type(name: str, function: Function, caller: Caller) -> None:
 
 
 def _check_arguments(name: str, function: Function, args: tuple[object, ...]) -> None:
-    """Find out whether a guest has imported a function with a type that it does not have.
+    """Check whether a guest has imported a function with a type that it does not have.
 
     Raises:
-        Unlinkable: so it is.
+        Unlinkable: the guest has.
     """
     if len(args) != function.__code__.co_argcount - 1 or not all(type(arg) is int for arg in args):
         raise Unlinkable(f"{name} of WASI was imported with parameters that it does not have")

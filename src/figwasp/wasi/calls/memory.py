@@ -17,7 +17,7 @@ _unpack_iovec: Final = IOVEC.unpack_from
 
 
 class Buffer(Protocol):
-    """Whatever `memoryview` takes."""
+    """A buffer that `memoryview` takes."""
 
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
@@ -27,7 +27,7 @@ class GuestMemory:
 
     Attributes:
         view: the bytes known so far.
-        size: how many these are.
+        size: the number of these bytes.
     """
 
     __slots__ = ("_memory", "size", "view")
@@ -42,7 +42,7 @@ class GuestMemory:
         self.size = len(self.view)
 
     def span(self, pointer: int, size: int) -> int:
-        """Give the offset of `size` bytes at a pointer, all of which exist. It may renew `view`: take that afterwards.
+        """Return the offset of `size` bytes at a pointer, all of which exist. `view` may be renewed: read it afterwards.
 
         Raises:
             Fail: FAULT.
@@ -55,13 +55,13 @@ class GuestMemory:
         return start
 
     def slice(self, pointer: int, length: int) -> memoryview:
-        """Give the bytes themselves; `length` may be signed."""
+        """Return the bytes themselves; `length` may be signed."""
         size = length & MASK32
         start = self.span(pointer, size)
         return self.view[start : start + size]
 
     def path(self, pointer: int, length: int) -> str:
-        """Give a path; bytes that are no UTF-8 are surrogates.
+        """Return a path; bytes that are no UTF-8 are surrogates.
 
         Raises:
             Fail: FAULT; NAMETOOLONG; INVAL for a path with a NUL in it, which the host would cut there.
@@ -75,7 +75,7 @@ class GuestMemory:
         return path
 
     def vectors(self, pointer: int, count: int) -> list[memoryview]:
-        """Give the buffers of an array of iovec, without the empty ones and no more than the host takes at once."""
+        """Return the buffers of an array of iovec, without the empty ones and no more than the host takes at once."""
         if count == 1:  # as nearly always
             start = pointer & MASK32
             if start + 8 <= self.size:

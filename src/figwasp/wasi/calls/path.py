@@ -107,10 +107,10 @@ def _complete(walk: Walk) -> None:
 
 
 def _changing(walk: Walk, itself: int) -> Directory:
-    """Give the directory in which a name is to be changed or removed.
+    """Return the directory in which a name is to be changed or removed.
 
     Args:
-        walk: where.
+        walk: the resolved path.
         itself: error number of the host if the path has no last name, as it ends at the directory itself.
 
     Raises:
@@ -124,7 +124,7 @@ def _changing(walk: Walk, itself: int) -> Directory:
 
 
 def _making(walk: Walk, *, directory: bool = False) -> Directory:
-    """Give the directory in which a name is to be made, where a slash may only follow that of a directory.
+    """Return the directory in which a name is to be made, where a slash may only follow that of a directory.
 
     Raises:
         OSError: EEXIST, before EROFS; ENOENT for the slash.
@@ -210,7 +210,7 @@ def path_link(state: GuestState, old_fd: int, flags: int, old: int, old_length: 
 
 
 def path_symlink(state: GuestState, old: int, old_length: int, fd: int, new: int, length: int) -> int:
-    """Make a symlink, though none to an absolute path, which would mean something else outside."""
+    """Make a symlink, but none to an absolute path, which would mean something else on the host."""
     content = state.memory.path(old, old_length)
     with _walk(state, fd, PATH_SYMLINK, new, length) as walk:
         if content.startswith("/"):
@@ -265,7 +265,7 @@ def path_rename(state: GuestState, old_fd: int, old: int, old_length: int, fd: i
 
 
 def _needed(oflags: int, fdflags: int, base: int) -> tuple[int, int]:
-    """Say which rights, base and inheriting, a directory must have for something to be opened through it."""
+    """Return the rights, base and inheriting, that a directory must have for something to be opened through it."""
     rights, inherited = PATH_OPEN, base & (FILE_RIGHTS | DIRECTORY_RIGHTS)
     if oflags & OFLAG_CREAT:
         rights |= PATH_CREATE_FILE
@@ -319,7 +319,7 @@ def _open(walk: Walk, how: int, follow: bool) -> File | Directory:
 
 
 def _refuse_to_create(walk: Walk, how: int) -> NoReturn:
-    """Answer for a file to be made whose path asks for a directory, whatever there is; one that leads out is told so."""
+    """Refuse to make a file whose path asks for a directory, whatever is there; a path that leads out has its own error."""
     if not walk.name:
         raise Fail(EXIST if how & EXCLUSIVE else ISDIR)
     try:
@@ -354,7 +354,7 @@ def _open_name(walk: Walk, how: int) -> File | Directory:
 
 
 def _as_asked(found: File | Directory, how: int) -> File | Directory:
-    """Refuse a file for a directory, which a file system need not."""
+    """Refuse a file where a directory is asked for, since a file system need not refuse it."""
     if how & ONLY_DIRECTORY and not isinstance(found, Directory):
         found.close()
         raise failure(errno.ENOTDIR)

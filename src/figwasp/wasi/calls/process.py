@@ -55,7 +55,7 @@ def environ_get(state: GuestState, pointers: int, buffer: int) -> int:
 
 
 def random_get(state: GuestState, buffer: int, length: int) -> int:
-    """Fill piece by piece, so that a huge request can be interrupted and needs no copy of its size."""
+    """Fill a buffer with random bytes, piece by piece, so that a huge request can be interrupted and needs no copy of its size."""
     target = state.memory.slice(buffer, length)
     for start in range(0, len(target), _RANDOM_CHUNK):
         deadline.check()

@@ -31,7 +31,7 @@ _TRUNCATED: Final = 1
 
 
 class SocketDescriptor(Descriptor):
-    """What a socket can do beyond other descriptors; `sockets` has the only kind."""
+    """The methods of a socket beyond those of other descriptors; `sockets` has the only kind."""
 
     __slots__ = ()
 

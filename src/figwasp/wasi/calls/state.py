@@ -1,4 +1,4 @@
-"""Floor 6: what the functions of WASI share: the guest's memory, its descriptors, its arguments.
+"""Floor 6: the state that the functions of WASI share: the guest's memory, its descriptors, its arguments.
 
 In: the settings of `WASI`. Out: descriptors looked up by number with the right that a call needs.
 """
@@ -14,13 +14,13 @@ from figwasp.wasi.descriptors.table import Table
 
 
 class GuestState:
-    """One instance's view of a guest's world, the rest of which all its instances share.
+    """The state of one instance of a guest: its own memory, and the rest, which all instances of the guest share.
 
     Attributes:
-        memory: its linear memory.
-        table: its descriptors.
-        args: its arguments, the program's name first, without terminators.
-        env: its environment as `NAME=value`.
+        memory: the linear memory.
+        table: the descriptors.
+        args: the arguments, the program's name first, without terminators.
+        env: the environment as `NAME=value`.
     """
 
     __slots__ = ("args", "env", "memory", "table")
@@ -32,10 +32,10 @@ class GuestState:
         self.env = env
 
     def find(self, fd: int, rights: int) -> Descriptor:
-        """Give a descriptor that has these rights.
+        """Return a descriptor that has these rights.
 
         Raises:
-            Fail: BADF when it is not open, else the reason why it has not.
+            Fail: BADF when the descriptor is not open, else the reason why it lacks the rights.
         """
         number = fd & MASK32
         items = self.table.items
@@ -47,7 +47,7 @@ class GuestState:
         return descriptor
 
     def directory(self, fd: int, rights: int) -> OpenDirectory:
-        """Give a directory that has these rights.
+        """Return a directory that has these rights.
 
         Raises:
             Fail: as `find`; NOTDIR.
@@ -58,6 +58,6 @@ class GuestState:
         return descriptor
 
     def flush(self) -> None:
-        """Hand on what the streams have buffered."""
+        """Flush the buffers of the streams."""
         for descriptor in self.table.all():
             descriptor.flush()

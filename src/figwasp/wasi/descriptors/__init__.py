@@ -1,1 +1,1 @@
-"""Floor 6: what the file descriptors of a guest stand for."""
+"""Floor 6: the kinds of file descriptors that a guest can have."""

@@ -1,9 +1,9 @@
-"""Floor 6: what a guest's file descriptors stand for.
+"""Floor 6: the file descriptors of a guest.
 
-In: what file systems open. Out: `Descriptor` objects, all with the same methods, which raise `OSError` as the host
-does. Here: the base, and those for files and directories of file systems that are Python objects. `hostfiles` has those
-with a descriptor of the host below them, `streams` those for Python's file objects, `sockets` the rest. Rights and
-flags are kept here, enforced by the callers.
+In: files and directories that file systems open. Out: `Descriptor` objects, all with the same methods, which raise
+`OSError` as the host does. Here: the base, and those for files and directories of file systems that are Python
+objects. `hostfiles` has those with a descriptor of the host below them, `streams` those for Python's file objects,
+`sockets` the rest. Rights and flags are kept here, enforced by the callers.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ SYNC_FLAGS: Final = FDFLAG_DSYNC | FDFLAG_RSYNC | FDFLAG_SYNC
 CHANGES: Final = FD_WRITE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE | FD_FILESTAT_SET_TIMES
 """Rights that nobody has on a file of a read-only file system."""
 _CHUNK: Final = 1 << 20
-"""As much as is moved at once between a Python object and the guest."""
+"""Most bytes that are moved at once between a Python object and the guest."""
 
 
 class Descriptor:
-    """What a number in the guest's table stands for. This base answers for what a kind cannot do.
+    """A file descriptor of the guest. This base has the answers for operations that a kind does not have.
 
     Attributes:
         host: the host's descriptor, or -1.
@@ -56,7 +56,7 @@ class Descriptor:
         base: rights of the descriptor itself.
         inheriting: rights that descriptors opened through it may have.
         flags: FDFLAG_*.
-        preopen: the guest's name for it when it was there from the start, or None.
+        preopen: the guest's name of a preopened directory, or None.
     """
 
     __slots__ = ("base", "filetype", "flags", "host", "inheriting", "preopen")
@@ -105,16 +105,16 @@ class Descriptor:
         raise failure(errno.ESPIPE)
 
     def advise(self, offset: int, size: int, how: int) -> None:
-        """Tell the host how the file will be used, where it listens."""
+        """Tell the host how the file will be used, if the host takes advice."""
 
     def sync(self, *, data_only: bool) -> None:
         """Write what is buffered to the disk."""
 
     def flush(self) -> None:
-        """Hand on what Python has buffered, if it has."""
+        """Flush Python's buffer, if there is one."""
 
     def refusal(self, missing: int) -> int:
-        """Say why it lacks rights: as POSIX does where its kind never has them, else as a capability."""
+        """Return the error for missing rights: POSIX's where this kind never has them, else that of a missing capability."""
         if self.filetype == FILETYPE_DIRECTORY:
             if missing & ~DIRECTORY_RIGHTS:
                 return ISDIR
@@ -129,7 +129,7 @@ class Descriptor:
         return self.host
 
     def set_flags(self, flags: int) -> None:
-        """Change the FDFLAG_* as far as can be.
+        """Change the FDFLAG_* as far as they can be changed.
 
         Raises:
             Fail: NOTSUP, as nothing changes how an open file is synchronised.
@@ -139,7 +139,7 @@ class Descriptor:
         self.flags = flags
 
     def close(self) -> None:
-        """Close what is below."""
+        """Close the file, directory or host descriptor below."""
 
 
 class OpenFile(Descriptor):
@@ -153,13 +153,13 @@ class OpenFile(Descriptor):
         self._position = 0
 
     def read(self, buffers: Sequence[memoryview]) -> int:
-        """Read, and go on."""
+        """Read, and advance the position."""
         size = self.read_at(buffers, self._position)
         self._position += size
         return size
 
     def read_at(self, buffers: Sequence[memoryview], offset: int) -> int:
-        """Read until the file object gives less than it should, a chunk at a time, and at most so much of each buffer."""
+        """Read a chunk at most, one buffer after the other, until the file object returns less than fills one."""
         done = 0
         for buffer in buffers:
             wanted = min(len(buffer), _CHUNK - done)
@@ -171,7 +171,7 @@ class OpenFile(Descriptor):
         return done
 
     def write(self, buffers: Sequence[memoryview]) -> int:
-        """Write, and go on."""
+        """Write, and advance the position."""
         start = self._file.status().size if self.flags & FDFLAG_APPEND else self._position
         size = self._write(buffers, start)
         if size:  # appending nothing leaves the position where it is
@@ -179,7 +179,7 @@ class OpenFile(Descriptor):
         return size
 
     def write_at(self, buffers: Sequence[memoryview], offset: int) -> int:
-        """Write at an offset, or at the end if the file is open for appending, as with the host."""
+        """Write at an offset, or at the end if the file is open for appending, as the host does."""
         return self._write(buffers, self._file.status().size if self.flags & FDFLAG_APPEND else offset)
 
     def _write(self, buffers: Sequence[memoryview], start: int) -> int:
@@ -217,7 +217,7 @@ class OpenFile(Descriptor):
             self._file.set_size(offset + size)
 
     def sync(self, *, data_only: bool) -> None:
-        """Hand on to the file."""
+        """Pass the request on to the file."""
         self._file.sync(data_only=data_only)
 
     def close(self) -> None:
@@ -265,7 +265,7 @@ class OpenDirectory(Descriptor):
         self.directory.set_times(atime, mtime)
 
     def sync(self, *, data_only: bool) -> None:
-        """Hand on to the directory."""
+        """Pass the request on to the directory."""
         self.directory.sync(data_only=data_only)
 
     def close(self) -> None:
@@ -275,7 +275,7 @@ class OpenDirectory(Descriptor):
 
 
 def first(buffers: Sequence[memoryview], room: int) -> Sequence[memoryview]:
-    """Return buffers for so many bytes at most."""
+    """Return the first buffers, for so many bytes at most."""
     if sum(map(len, buffers)) <= room:
         return buffers
     parts = []

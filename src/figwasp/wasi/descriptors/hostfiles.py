@@ -36,7 +36,7 @@ from figwasp.wasi.directories.host import HostFile, status_of
 from figwasp.wasi.filesystem import Directory, File, Status, failure
 
 _CHUNK: Final = 1 << 24
-"""As much as is moved at once between a file and the guest: the running call may have to end soon."""
+"""Most bytes that are moved at once between a file and the guest: the running call may have to end soon."""
 
 
 class OnHost(Descriptor):
@@ -96,7 +96,7 @@ class OnHost(Descriptor):
             os.ftruncate(self.host, offset + size)
 
     def advise(self, offset: int, size: int, how: int) -> None:
-        """Tell."""
+        """Pass the advice on to the host."""
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self.host, offset, size, how)
 
@@ -145,7 +145,7 @@ class Inherited(OnHost):
     __slots__ = ()
 
     def read(self, buffers: Sequence[memoryview]) -> int:
-        """Read, if the guest does not want to wait only what is there."""
+        """Read; if the guest does not want to wait, only what is there already."""
         if self.flags & FDFLAG_NONBLOCK and not ready(self.host, select.POLLIN):
             raise failure(errno.EAGAIN)
         return super().read(buffers)
@@ -163,14 +163,15 @@ class Inherited(OnHost):
         self.flags = flags
 
     def close(self) -> None:
-        """Leave it open."""
+        """Leave the descriptor open."""
         self.host = -1
 
 
 def opened(found: File | Directory, base: int, inheriting: int, flags: int) -> Descriptor:
     """Make the descriptor for something just opened, with those rights that its type can have.
 
-    Takes over what was found. A file of the host was opened with O_NONBLOCK, so that a FIFO without a partner does not hang.
+    The file found belongs to the descriptor from now on. A file of the host was opened with O_NONBLOCK, so that a FIFO without
+    a partner does not hang.
     """
     try:
         if isinstance(found, Directory):
@@ -193,7 +194,7 @@ def inherited(host: int) -> Descriptor:
     """Make the descriptor for the process's stdin, stdout or stderr.
 
     Raises:
-        OSError: when the process has none, or began without: then its number may be that of something else by now.
+        OSError: the process has none, or began without: then the number may be that of something else by now.
     """
     if (sys.__stdin__, sys.__stdout__, sys.__stderr__)[host] is None:
         raise failure(errno.EBADF)

@@ -19,12 +19,12 @@ _COST: Final = 128
 
 
 class Listing:
-    """What was in a directory at some time. Its bytes are given back when nobody has it any more."""
+    """The entries of a directory at some time. Its bytes are given back to the allowance when it is no longer referred to."""
 
     __slots__ = ("_allowance", "_charged", "_records", "_starts")
 
     def __init__(self, directory: Directory, allowance: Allowance) -> None:
-        """Look.
+        """Read the directory.
 
         Raises:
             OSError: from the directory; ENOMEM when the allowance is not enough.
@@ -48,7 +48,7 @@ class Listing:
         self._records += name
 
     def records(self, position: int, size: int) -> bytearray:
-        """Return as much as goes into so many bytes, from the entry at a position on; the last may be cut."""
+        """Return the records from the entry at a position on that go into so many bytes; the last may be cut."""
         if position >= len(self._starts):
             return bytearray()
         start = self._starts[position]

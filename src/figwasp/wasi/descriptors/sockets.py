@@ -1,6 +1,6 @@
 """Floor 6: sockets of the host as descriptors of a guest.
 
-In: sockets that were given to the guest, listening or connected; it cannot make any itself. Out: a `SocketDescriptor`.
+In: sockets that were given to the guest, listening or connected; a guest cannot make any itself. Out: a `SocketDescriptor`.
 A call waits as long as the running call may, unless the guest has set the descriptor to nonblocking; the host's own
 flags stay as they are. Imported only when there are sockets, as Python's `socket` takes long to.
 """
@@ -48,7 +48,7 @@ class Socket(SocketDescriptor):
 
     Attributes:
         socket: Python's object for it, which belongs to this one.
-        listens: whether it waits for connections, and is none itself.
+        listens: whether the socket is listening for connections.
     """
 
     __slots__ = ("listens", "socket")
@@ -62,7 +62,7 @@ class Socket(SocketDescriptor):
         self.listens = listens
 
     def refusal(self, missing: int) -> int:
-        """Say what sockets of its kind cannot do."""
+        """Return the error for rights that sockets of this kind never have."""
         never = missing & ~(_LISTENER if self.listens else _CONNECTION)
         if never & (FD_WRITE | SOCK_SHUTDOWN):
             return NOTCONN
@@ -71,7 +71,7 @@ class Socket(SocketDescriptor):
         return NOTCAPABLE if missing & (SOCK_ACCEPT | SOCK_SHUTDOWN) else super().refusal(missing)
 
     def _patiently(self, events: int, work: Callable[[], tuple[int, int]]) -> tuple[int, int]:
-        """Do something as soon as it can be done.
+        """Perform an operation as soon as the socket is ready for it.
 
         Raises:
             OSError: EAGAIN when the guest does not want to wait; from the host.
@@ -112,7 +112,7 @@ class Socket(SocketDescriptor):
         return self._patiently(select.POLLIN, work)
 
     def _receive_rest(self, buffers: Sequence[memoryview], done: int) -> int:
-        """Fill what the first call did not; an error comes up again with the next call."""
+        """Fill the rest of the buffers; an error comes up again with the next call."""
         total = 0
         for buffer in buffers:
             skipped = min(done, len(buffer))
@@ -156,7 +156,7 @@ class Socket(SocketDescriptor):
         self.socket.shutdown((socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR)[how - 1])
 
     def close(self) -> None:
-        """Close it."""
+        """Close the socket."""
         self.host = -1
         self.socket.close()
 

@@ -1,6 +1,6 @@
 """Floor 6: Python's file objects as the guest's stdin, stdout and stderr.
 
-In: what is given to `WASI` for one of them. Out: a `Descriptor`.
+In: the argument of `WASI` for one of them. Out: a `Descriptor`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from figwasp.wasi.descriptors.hostfiles import from_path, inherited, ready
 from figwasp.wasi.filesystem import failure
 
 _CHUNK: Final = 1 << 20
-"""As much as is moved at once between a Python file object and the guest."""
+"""Most bytes that are moved at once between a Python file object and the guest."""
 
 
 class _Capture:
@@ -42,24 +42,24 @@ MAX_OUTPUT: Final = 1 << 28
 
 
 class Captured(io.BytesIO):
-    """Output that is kept until the limit: then there is no more room, as on a disk."""
+    """Captured output, up to a limit, at which there is no more room, as on a disk."""
 
     def __init__(self, allowance: Allowance) -> None:
         super().__init__()
         self._allowance = allowance
 
     def write(self, data: Any) -> int:
-        """Write what there is room for.
+        """Write as much as there is room for.
 
         Raises:
-            OSError: ENOSPC when there is none.
+            OSError: ENOSPC when there is no room.
         """
         size = min(len(data), max(self._allowance.left, 0)) or min(len(data), 1)
         self._allowance.take(size)
         return super().write(memoryview(data)[:size])
 
     def add(self, data: bytes) -> int:
-        """Write on behalf of the host, which does not count."""
+        """Write on behalf of the host, which does not count towards the limit."""
         return super().write(data)
 
 
@@ -74,7 +74,7 @@ class Stream(Descriptor):
         super().__init__(-1, FILETYPE_UNKNOWN, STREAM_RIGHTS & rights)
 
     def read(self, buffers: Sequence[memoryview]) -> int:
-        """Read what one call of the file object gives."""
+        """Read with one call of the file object."""
         wanted = min(sum(map(len, buffers)), _CHUNK)
         host = self.waits_for() if wanted else -1
         if host >= 0:
@@ -132,7 +132,7 @@ class Stream(Descriptor):
         self.flush()
 
     def flush(self) -> None:
-        """Hand on what the file object has buffered."""
+        """Flush the file object."""
         flush = getattr(self._file, "flush", None)
         if flush is not None and not getattr(self._file, "closed", False):
             flush()
@@ -142,11 +142,11 @@ class Stream(Descriptor):
 
 
 def stdio(number: int, given: Any) -> Descriptor | None:
-    """Make descriptor 0, 1 or 2 of what was given for it; one that the process itself does not have stays closed.
+    """Make descriptor 0, 1 or 2 from the argument for it; one that the process itself does not have stays closed.
 
     Raises:
         OSError: a path cannot be opened.
-        TypeError: it is nothing that can be read from, or written to.
+        TypeError: the argument is nothing that can be read from, or written to.
     """
     if given is None:
         try:

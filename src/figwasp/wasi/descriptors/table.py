@@ -20,13 +20,13 @@ class Table:
 
     Attributes:
         items: the descriptors; None is one that is not open.
-        listings: what the listings of directories may take that are kept for descriptors.
+        listings: the allowance for the directory listings that descriptors keep.
     """
 
     __slots__ = ("_limit", "items", "listings")
 
     def __init__(self, limit: int, listings: int = LISTINGS) -> None:
-        """Begin with none.
+        """Begin with no descriptors.
 
         Args:
             limit: most that the guest can have open.
@@ -53,7 +53,7 @@ class Table:
         return item
 
     def room(self) -> None:
-        """Make sure that one more can be added.
+        """Make sure that one more descriptor can be added.
 
         Raises:
             Fail: MFILE.

@@ -1,6 +1,6 @@
-"""Floor 6: contents of files that have to be in memory while they are open, as those of archives have.
+"""Floor 6: contents of files that have to be in memory while they are open, such as those of archives.
 
-In: how to open a file. Out: a `File`. All that have the same file open share one copy, and all copies together are limited.
+In: a callable that opens a file. Out: a `File`. All open objects of a file share one copy, and all copies together are limited.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Opener = Callable[[], IO[bytes]]
 
 
 class _Content:
-    """What is in a file, for as long as somebody has it open."""
+    """The contents of a file, kept for as long as the file is open."""
 
     __slots__ = ("__weakref__", "_allowance", "_charged", "data")
 
@@ -69,11 +69,11 @@ class Contents:
         """Open a file, which is read unless it is open already.
 
         Args:
-            status: its attributes, the size aside; its inode is how it is known.
-            opener: gives what to read.
+            status: its attributes, the size aside; its inode identifies it.
+            opener: opens the file to read.
 
         Raises:
-            OSError: ENOMEM when there is too much; and whatever comes from below.
+            OSError: ENOMEM when there is too much; and errors from reading.
         """
         content = self._open.get(status.inode)
         if content is None:
@@ -83,7 +83,7 @@ class Contents:
 
 
 def size_of(opener: Opener) -> int:
-    """Return how long a file is that has to be read for that."""
+    """Return the length of a file that has to be read to find that out."""
     size = 0
     with opener() as file:
         while piece := file.read(_PIECE):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["HostDirectory", "HostFile", "status_of"]
 
 _ALWAYS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-"""Nonblocking, lest a FIFO without a partner hang; whoever uses the file afterwards undoes that."""
+"""Nonblocking, so that a FIFO without a partner does not hang; the user of the file undoes that afterwards."""
 _ENTER: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BITS: Final = (
@@ -48,12 +48,12 @@ _BITS: Final = (
 
 
 def _keep(keeper: object, name: str, opening: Callable[[], int]) -> None:
-    """Have an object keep what a call of the host opens, with nothing between: nobody else would close it."""
+    """Store the descriptor that a call of the host opens in an object, with nothing between, as it might never be closed else."""
     deque(map(setattr, (keeper,), (name,), map(call, (opening,))), 0)
 
 
 def status_of(status: os.stat_result) -> Status:
-    """Translate what the host says."""
+    """Return the attributes for the host's `stat_result`."""
     return Status(
         filetype_of(status.st_mode),
         status.st_size,
@@ -70,7 +70,7 @@ class HostFile(File):
     """An open file of the host: a regular file, a device or a FIFO.
 
     Attributes:
-        fd: the host's descriptor, -1 once it is closed or somebody has taken it over.
+        fd: the host's descriptor, -1 once it is closed or has been taken over.
     """
 
     def __init__(self, fd: int, writable: bool) -> None:
@@ -132,7 +132,7 @@ class HostDirectory(Directory):
         writable: whether the guest may change what is in it.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: the directory cannot be opened.
     """
 
     def __init__(self, path: Name, *, writable: bool = True) -> None:
@@ -184,7 +184,7 @@ class HostDirectory(Directory):
             self.close()
 
     def entries(self) -> Iterable[Entry]:
-        """List, with a descriptor of its own, as this one may be for nothing but names."""
+        """Return the entries, by a descriptor opened for that, as this one may serve to look up names only."""
         fd = os.open(".", _LIST, dir_fd=self._fd)
         try:
             with os.scandir(fd) as listing:
@@ -215,18 +215,18 @@ class HostDirectory(Directory):
         return below
 
     def enter(self, name: Name) -> Directory:
-        """Open a directory for nothing but its names."""
+        """Open a directory only to look up names in it."""
         return self._open_below(name, _ENTER)
 
     def descend(self, names: Sequence[str]) -> Directory | None:
-        """Let the kernel do it, if it can."""
+        """Enter the directories with one system call, if the kernel has it."""
         try:
             return self._below(enter_beneath(self._fd, "/".join(names)))
         except (OSError, ValueError):
             return None
 
     def reopen(self) -> Directory:
-        """Open it once more."""
+        """Open the directory once more."""
         return self._open_below(".", _LIST)
 
     def readlink(self, name: Name) -> str:
@@ -254,7 +254,7 @@ class HostDirectory(Directory):
         os.symlink(target, name, dir_fd=self._fd)
 
     def link(self, name: Name, to: Directory, new: Name) -> None:
-        """Give another name."""
+        """Give a file another name."""
         os.link(name, new, src_dir_fd=self._fd, dst_dir_fd=_other(to), follow_symlinks=False)
 
     def rename(self, name: Name, to: Directory, new: Name) -> None:

@@ -1,7 +1,7 @@
 """Floor 6: a file system in memory.
 
 In: initial files, if any. Out: a writable `Directory` with all that POSIX has: symlinks, hard links, times, files that
-live on while they are open. What a guest may store is limited, at what it costs in Python: names and empty files included.
+live on while they are open. What a guest may store is limited, by its cost in Python: names and empty files count as well.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _path(key: Any, above: str) -> str:
 
 
 def _bytes(content: Any, path: str) -> bytes:
-    """Return the contents of a file to be."""
+    """Return the contents for a new file."""
     if isinstance(content, str):
         return content.encode()
     if not isinstance(content, (bytes, bytearray, memoryview)):
@@ -72,7 +72,7 @@ def _bytes(content: Any, path: str) -> bytes:
 
 
 def _plain(path: str) -> list[str]:
-    """Return the names that a path is made of."""
+    """Return the names in a path."""
     names = path.strip("/").split("/")
     if not {"", ".", ".."}.isdisjoint(names):
         raise ValueError(f"not a plain path: {path!r}")
@@ -90,13 +90,13 @@ class MemoryDirectory(Directory):
     b'nested'
 
     Args:
-        files: contents of files by their paths, text as UTF-8; a mapping is a directory with what is in it.
-        limit: most bytes that it may take, with what Python needs for files and names.
+        files: contents of files by their paths, text as UTF-8; a mapping is a directory with its files.
+        limit: most bytes that the file system may take, including the cost of files and names in Python.
 
     Raises:
-        OSError: ENOSPC when they take more; ENOTDIR and EISDIR when they contradict each other.
-        TypeError: something in it is neither contents nor a directory.
-        ValueError: a path is not plain, as it has `..` in it for instance.
+        OSError: ENOSPC when the files take more; ENOTDIR and EISDIR when they contradict each other.
+        TypeError: a value of the mapping is neither contents nor a directory.
+        ValueError: a path is not plain, for instance with `..` in it.
     """
 
     writable = True
@@ -110,7 +110,7 @@ class MemoryDirectory(Directory):
         return f"<MemoryDirectory: {count(len(folder.names), 'name')}, {volume.limit - volume.left} of {volume.limit} bytes in use>"
 
     def _fill(self, files: Mapping[Any, Any], above: str) -> None:
-        """Make files and directories; `above` is the path of this one for who reads the message of a failure."""
+        """Make files and directories; `above` is the path of this directory for error messages."""
         if not isinstance(files, Mapping):
             raise TypeError(f"files must be a mapping of paths to contents, not {type(files).__name__}")
         for key, content in files.items():
@@ -121,7 +121,7 @@ class MemoryDirectory(Directory):
                 self.write_bytes(path, _bytes(content, above + path))
 
     def _made(self, folders: Iterable[str]) -> MemoryDirectory:
-        """Go to a directory below, and make what is not there of the way."""
+        """Return a directory below, making it and those on the way if they do not exist."""
         place = self
         for folder in folders:
             if folder not in place._folder.names:
@@ -137,7 +137,7 @@ class MemoryDirectory(Directory):
         return directory
 
     def write_bytes(self, path: Name, data: bytes) -> None:
-        """Write a file below, with the directories that it needs, for whoever embeds the guest."""
+        """Write a file below, with the directories that it needs, for the embedder."""
         *folders, name = _plain(os.fsdecode(path))
         file = self._made(folders).open(name, WRITE | CREATE | TRUNCATE)
         assert isinstance(file, File)
@@ -152,7 +152,7 @@ class MemoryDirectory(Directory):
         self._folder.set_times(atime, mtime)
 
     def entries(self) -> Iterable[Entry]:
-        """List."""
+        """Return the entries."""
         return (Entry(name, node.filetype, node.inode) for name, node in list(self._folder.names.items()))
 
     def look(self, name: Name) -> Status:
@@ -234,7 +234,7 @@ class MemoryDirectory(Directory):
         return to._folder
 
     def link(self, name: Name, to: Directory, new: Name) -> None:
-        """Give another name."""
+        """Give a file another name."""
         name, new = os.fsdecode(name), os.fsdecode(new)
         target = self._target(to)
         node = self._folder.get(name)

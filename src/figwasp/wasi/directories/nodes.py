@@ -1,7 +1,7 @@
-"""Floor 6: what a file system in memory is made of: files, directories and symlinks, and what they take of the host.
+"""Floor 6: the nodes of a file system in memory: files, directories and symlinks, and the memory that each is charged for.
 
-In: a limit. Out: nodes, which have no names themselves: directories have names for them. Whatever makes, renames or changes one
-and needs more room than there is raises ENOSPC, and has changed nothing.
+In: a limit. Out: nodes, which have no names themselves: directories have names for them. An operation that makes, renames or
+changes one and needs more room than there is raises ENOSPC, and has changed nothing.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _devices: Final = itertools.count(1 << 32)
 
 
 class Volume(Allowance):
-    """What all nodes of a file system share.
+    """The state that all nodes of a file system share.
 
     Attributes:
         device: its number.
         inodes: numbers of nodes to come.
-        limit: most bytes that they take.
+        limit: most bytes that the nodes may take.
     """
 
     __slots__ = ("device", "inodes", "limit")
@@ -52,12 +52,12 @@ class Inode:
     """A file, directory or symlink, whatever its names.
 
     Attributes:
-        volume: where it belongs.
-        filetype: what it is.
+        volume: the file system that it belongs to.
+        filetype: one of FILETYPE_*.
         inode: its number.
         links: how many names it has.
         atime, mtime, ctime: nanoseconds since 1970.
-        charged: bytes it takes of the volume.
+        charged: bytes that it takes of the volume.
     """
 
     __slots__ = ("atime", "charged", "ctime", "filetype", "inode", "links", "mtime", "volume")
@@ -133,7 +133,7 @@ class Data(Inode):
             self._settle()
 
     def _settle(self) -> None:
-        """Charge what the contents take now, which is no more than was charged."""
+        """Lower the charge to the bytes that the contents take now."""
         held = getsizeof(self.data)
         self.charge(held - self._held)
         self._held = held
@@ -188,10 +188,10 @@ class Folder(Inode):
         self.volume.left += _NAME + _weight(name)
 
     def move(self, name: str, target: Folder, new: str) -> None:
-        """Give what has a name another, which something else may have that then loses it.
+        """Rename an entry, replacing the entry of the new name if there is one.
 
         Raises:
-            OSError: the other name takes more than there is besides what this one took; nothing has changed then.
+            OSError: the new name takes more room than there is with the old one gone; nothing has changed then.
         """
         if new in target.names:
             target.volume.left += _NAME + _weight(name)  # the other name is paid for
@@ -209,7 +209,7 @@ class Folder(Inode):
             node.parent = target
 
     def _forget(self, name: str) -> Inode:
-        """Take a name out of the dictionary, which is made anew before it takes more than has been paid for what is in it."""
+        """Remove a name from the dictionary, which is made anew before it takes more than its entries are charged for."""
         node = self.names.pop(name)
         if getsizeof(self.names) > _NODE + _NAME * len(self.names):
             self.names = dict(self.names.items())
@@ -217,7 +217,7 @@ class Folder(Inode):
         return node
 
     def has_above(self, other: Inode) -> bool:
-        """Say whether another directory is this one or one above it."""
+        """Return whether another directory is this one or one above it."""
         here: Folder | None = self
         while here is not None and here is not other:
             here = here.parent
@@ -225,5 +225,5 @@ class Folder(Inode):
 
 
 def _weight(text: str) -> int:
-    """Return what a string takes at most: the widest character decides for all. Equal strings weigh the same."""
+    """Return the most bytes that a string takes: the widest character decides for all. Equal strings weigh the same."""
     return _STRING + (len(text) if text.isascii() else 4 * len(text))

@@ -1,12 +1,12 @@
 """Floor 6: several directories seen as one.
 
-In: a directory on top, which takes what the guest writes, and others below it, which stay as they are. Out: a
-`Directory` in which a name stands for what the topmost one has under it, and directories of the same name are merged.
+In: a directory on top, which takes all that the guest writes, and others below it, which stay as they are. Out: a
+`Directory` in which a name stands for the topmost entry of that name, and directories of the same name are merged.
 
 Theory of operation. A file from below that is opened for writing, or gets other times or another name, is copied to the
-top first; whoever has it open already keeps what was there. What is removed below is only hidden: the names are kept in
+top first; those who have it open already keep the original. An entry removed below is only hidden: the names are kept in
 a set, by their path from the root of the overlay, for as long as that lives. Directories from below cannot be renamed
-(EXDEV, on which programs copy), as is so with Linux.
+(EXDEV, on which programs copy), as with overlayfs of Linux.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PIECE = 1 << 20
 
 
 class _View:
-    """What all directories of an overlay share.
+    """The state that all directories of an overlay share.
 
     Attributes:
         top: the directory on top at the root.
@@ -80,7 +80,7 @@ class OverlayDirectory(Directory):
         return self._below if self._top is None else [self._top, *self._below]
 
     def _upper(self) -> Directory:
-        """Return the top, where this directory is made if it is not there yet."""
+        """Return this directory of the top, which is made if it is not there yet."""
         if self._top is None:
             if self._path in self._view.hidden:
                 raise failure(errno.ENOENT, self._path[-1])
@@ -98,7 +98,7 @@ class OverlayDirectory(Directory):
         return None if self._top is None else _look(self._top, name)
 
     def _lower(self, name: str) -> tuple[Directory, Status] | None:
-        """Return which of the lower directories has a name, and its attributes."""
+        """Return the lower directory that has a name, and the attributes of the entry."""
         if (*self._path, name) not in self._view.hidden:
             for layer in self._below:
                 status = _look(layer, name)
@@ -115,18 +115,18 @@ class OverlayDirectory(Directory):
         self._upper().set_times(atime, mtime)
 
     def close(self) -> None:
-        """Let go of all of them."""
+        """Close all the directories."""
         for layer in self._layers():
             if layer is not self._view.top:
                 layer.close()
 
     def reopen(self) -> Directory:
-        """Return another object for the same."""
+        """Return another object for the same directory."""
         top = None if self._top is None else self._top.reopen()
         return self._again(self._path, top, [layer.reopen() for layer in self._below])
 
     def entries(self) -> Iterable[Entry]:
-        """List."""
+        """Return the entries."""
         seen: set[str] = set()
         for layer in self._layers():
             for entry in layer.entries():
@@ -214,7 +214,7 @@ class OverlayDirectory(Directory):
         top.touch(name, status.atime, status.mtime)
 
     def _own(self, name: str) -> None:
-        """Have a name in the top, copied if need be; a directory is only made there.
+        """Make sure that a name is in the top, copied if need be; a directory is made empty.
 
         Raises:
             OSError: ENOENT.
@@ -301,7 +301,7 @@ class OverlayDirectory(Directory):
         return to
 
     def link(self, name: Name, to: Directory, new: Name) -> None:
-        """Give another name."""
+        """Give a file another name."""
         name, new = os.fsdecode(name), os.fsdecode(new)
         target = self._same(to)
         is_directory = self.look(name).filetype == FILETYPE_DIRECTORY
@@ -313,11 +313,11 @@ class OverlayDirectory(Directory):
         self._upper().link(name, upper, new)
 
     def _is_below(self, path: tuple[str, ...]) -> bool:
-        """Say whether a path is that of this directory or of one above it."""
+        """Return whether a path is that of this directory or of one above it."""
         return self._path[: len(path)] == path
 
     def rename(self, name: Name, to: Directory, new: Name) -> None:
-        """Move; a directory that is below, too, cannot be."""
+        """Rename an entry; a directory that also exists below cannot be renamed."""
         name, new = os.fsdecode(name), os.fsdecode(new)
         target = self._same(to)
         status, lower, hides = self.look(name), self._lower(name), target._lower(new) is not None

@@ -1,4 +1,4 @@
-"""Floor 6: how a guest's path becomes a directory and one name in it.
+"""Floor 6: resolution of a guest's path to a directory and one name in it.
 
 In: a directory that the guest holds, and a path relative to it. Out: a `Walk`, which says in which directory (`parent`)
 which single name (`name`) an operation has to be done, never following a link.
@@ -8,8 +8,8 @@ processes rename things. So a file system is only ever given single names, each 
 without following it. When a name turns out to be a symlink (entering failed, and reading it as a link works), its
 target takes its place in the path. `..` is never given to a file system: the walk remembers the names it has come by,
 drops the last one, and, when it next needs a directory, walks down from the start again. So going up can be counted and
-stops at the start, and a directory moved away meanwhile cannot be climbed out of. It needs two descriptors of the host
-at a time whatever the length of the path. Where nothing but plain names is left, a file system may have a shortcut
+stops at the start, and a directory moved away meanwhile cannot be climbed out of. A walk needs two descriptors of the
+host at a time whatever the length of the path. Where nothing but plain names is left, a file system may have a shortcut
 (`Directory.descend`), which follows nothing either.
 """
 
@@ -85,7 +85,7 @@ class Walk:
             here.close()
 
     def expand(self) -> bool:
-        """Go on to what the last name points at, if it is a symlink; else answer False.
+        """Go on to the target of the last name, if it is a symlink; else return False.
 
         Raises:
             Fail, OSError: as the constructor.
@@ -126,7 +126,7 @@ class Walk:
         self._ready()
 
     def _descend(self, first: str, pending: list[str]) -> bool:
-        """Enter all directories up to the next dots, or to the last name, in one step; answer False when that cannot be."""
+        """Enter all directories up to the next dots, or to the last name, in one step; return False if that cannot be done."""
         names = [first]
         for part in reversed(pending[1:]):
             if part in _NO_NAMES:
@@ -150,7 +150,7 @@ class Walk:
         self._here = None if self._names else self._start
 
     def _ready(self) -> Directory:
-        """Have the directory the walk is in."""
+        """Return the directory that the walk is in."""
         if self._here is None:
             here = self._here = self._start
             for name in self._names:

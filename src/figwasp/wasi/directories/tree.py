@@ -30,11 +30,11 @@ __all__ = ["ResourceDirectory", "ZipDirectory"]
 
 _devices: Final = itertools.count(1 << 33)
 _UNREADABLE: Final = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
-"""What `zipfile` raises for what is damaged, encrypted, or packed in a way that it does not know."""
+"""Exceptions of `zipfile` for contents that are damaged, encrypted, or compressed by an unknown method."""
 
 
 class ZipDirectory(Directory):
-    """What is in a zip archive, read-only.
+    """The contents of a zip archive, read-only.
 
     >>> import io, zipfile
     >>> from figwasp.wasi import ZipDirectory
@@ -86,7 +86,7 @@ class ZipDirectory(Directory):
         return self._status
 
     def entries(self) -> Iterable[Entry]:
-        """List."""
+        """Return the entries."""
         return [Entry(name, status.filetype, status.inode) for name in self._names for status in (self.look(name),)]
 
     def look(self, name: Name) -> Status:
@@ -117,20 +117,20 @@ class ZipDirectory(Directory):
 
 
 def _nanoseconds(info: ZipInfo) -> int:
-    """Return a time of an archive, where programs that want no times in it write zeros."""
+    """Return a time of an archive; programs that want no times in it write zeros."""
     year, month, day, *clock = info.date_time
     return calendar.timegm((year, min(max(month, 1), 12), max(day, 1), *clock, 0, 0, 0)) * 10**9
 
 
 class ResourceDirectory(Directory):
-    """A tree of resources, read-only: what `importlib.resources.files(package)` returns, or a `zipfile.Path`.
+    """A tree of resources, read-only: from `importlib.resources.files(package)`, or a `zipfile.Path`.
 
     Args:
         resources: the directory; listed once, when first something is looked for.
         limit: most bytes of all files that are open at the same time, those of the host aside.
 
     Raises:
-        OSError: it is none.
+        OSError: the resource is no directory.
     """
 
     def __init__(self, resources: Any, *, limit: int = LIMIT) -> None:
@@ -172,7 +172,7 @@ class ResourceDirectory(Directory):
         return self._status
 
     def entries(self) -> Iterable[Entry]:
-        """List."""
+        """Return the entries."""
         return [Entry(name, status.filetype, status.inode) for name, (_, status) in self._names().items()]
 
     def look(self, name: Name) -> Status:
@@ -209,7 +209,7 @@ class ResourceDirectory(Directory):
             raise failure(errno.EIO, name) from None
 
     def _directory(self, child: Any, status: Status) -> ResourceDirectory:
-        """Make the object for a directory below, one for all who open it, since it keeps its names."""
+        """Return the object for a directory below, the same each time, since it keeps its names."""
         below = ResourceDirectory.__new__(ResourceDirectory)
         below._start(child, status._replace(size=0), self._inodes, self._contents)
         return below
@@ -231,12 +231,12 @@ def _filetype(resource: Any) -> int:
 
 
 def _leads_elsewhere(resource: Any) -> bool:
-    """Return whether directories that `importlib` has merged are not all directories themselves: it follows symlinks."""
+    """Return whether some of the directories that `importlib` has merged are not directories themselves: it follows symlinks."""
     return any(map(os.path.islink, getattr(resource, "_paths", ())))
 
 
 def _place(path: os.PathLike[str]) -> closing[HostDirectory]:
-    """Open where a resource of the host lies: its own name may be a symlink, which is not for the host to follow."""
+    """Open the directory that a resource of the host lies in: its own name may be a symlink, which the host must not follow."""
     return closing(HostDirectory(os.path.dirname(path), writable=False))
 
 

@@ -106,7 +106,7 @@ def encode_decoded(module: Module) -> bytes:
 
 
 def _sections(module: Module, bodies: Sequence[bytes], datas: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Give the sections in the order of the binary; those without content are left out."""
+    """Yield the sections in the order of the binary; those without content are left out."""
     yield 1, _vector(_rec_groups(module))
     yield 2, _vector([_import(item) for item in module.imports])
     yield 3, _vector([_index(type_) for type_ in module.func_types[module.num_imported_funcs :]])

@@ -143,12 +143,12 @@ def concrete(index: int, nullable: bool) -> int:
 
 
 def is_ref(code: int) -> bool:
-    """Say whether a value type is a reference."""
+    """Return whether a value type is a reference."""
     return CONCRETE <= code & 0xFF <= NULLEXNREF
 
 
 def is_extern(code: int) -> bool:
-    """Say whether a value type is a reference to objects of the host."""
+    """Return whether a value type is a reference to objects of the host."""
     return code & 0xFF == EXTERNREF
 
 

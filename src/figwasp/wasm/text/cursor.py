@@ -29,7 +29,7 @@ U64: Final = (1 << 64) - 1
 
 
 def is_index(token: str) -> bool:
-    """Say whether a token can only be an index."""
+    """Return whether a token can only be an index."""
     return token[:1] == "$" or token[:1].isdecimal()
 
 
@@ -235,7 +235,7 @@ class Cursor:
 
 
 def _known(token: str) -> bool:
-    """Say whether a token is one that the grammar knows at all."""
+    """Return whether a token is one that the grammar knows at all."""
     if token in "()" or token in INSTRS or token in _KEYWORDS:
         return True
     if token in TYPE_CODES or token in HEAP_NAMES:

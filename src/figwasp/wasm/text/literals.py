@@ -125,7 +125,7 @@ def _special_bits(match: re.Match[str], width: int) -> int | None:
 
 
 def _halfway(value: float) -> bool:
-    """Say whether a value, not negative, lies exactly between two neighbours of f32."""
+    """Return whether a value, not negative, lies exactly between two neighbours of f32."""
     if value >= 2.0**-126:
         return int.from_bytes(struct.pack(">d", value), "big") & 0x1FFF_FFFF == 0x1000_0000
     units = value * 2.0**150  # halves of the distance between two subnormals of f32; exact, a power of two

@@ -296,7 +296,7 @@ class Checker:
         return Mismatch(f"type mismatch: expected {show(expected)}, found {show(shown, len(shown) < len(found))}")
 
     def sequence_matches(self, codes: Types, wanted: Types) -> bool:
-        """Say whether a sequence of types matches another (spec 3.3.4)."""
+        """Return whether a sequence of types matches another (spec 3.3.4)."""
         if codes == wanted:
             return True
         self.charge(len(codes))

@@ -190,7 +190,7 @@ class TypeWorld:
             self._released.remove(released)
 
     def derives(self, number: int, ancestor: int) -> bool:
-        """Say whether a defined type is another, or declares itself a subtype of it through any number of steps."""
+        """Return whether a defined type is another, or declares itself a subtype of it through any number of steps."""
         supers = self.supers
         while number != ancestor:
             number = supers[number]
@@ -199,7 +199,7 @@ class TypeWorld:
         return True
 
     def matches(self, code: int, wanted: int) -> bool:
-        """Say whether a value of one type may stand where another type is wanted; indices are canonical numbers."""
+        """Return whether a value of one type may stand where another type is wanted; indices are canonical numbers."""
         if code == wanted:
             return True
         if not is_ref(code) or not is_ref(wanted) or wanted & NON_NULL > code & NON_NULL:
@@ -236,11 +236,11 @@ class ModuleTypes:
         self.distinct = len(first) == len(types)
 
     def equal(self, code: int, other: int) -> bool:
-        """Say whether two value or storage types are the same."""
+        """Return whether two value or storage types are the same."""
         return code == other or canonical_type(code, self.numbers) == canonical_type(other, self.numbers)
 
     def matches(self, code: int, wanted: int) -> bool:
-        """Say whether a value of one type may stand where another type is wanted (spec 3.3.3)."""
+        """Return whether a value of one type may stand where another type is wanted (spec 3.3.3)."""
         if code == wanted:
             return True
         key = code << 48 | wanted
@@ -254,7 +254,7 @@ class ModuleTypes:
         return known
 
     def field_matches(self, field: FieldType, wanted: FieldType) -> bool:
-        """Say whether one field type matches another (spec 3.3.10): an assignable field has to be the same."""
+        """Return whether one field type matches another (spec 3.3.10): an assignable field has to be the same."""
         if field.mutable != wanted.mutable:
             return False
         if field.mutable:
@@ -262,7 +262,7 @@ class ModuleTypes:
         return self.matches(field.storage, wanted.storage)
 
     def comp_matches(self, comp: CompType, wanted: CompType) -> bool:
-        """Say whether one composite type matches another (spec 3.3.9)."""
+        """Return whether one composite type matches another (spec 3.3.9)."""
         if isinstance(comp, FuncType):
             return isinstance(wanted, FuncType) and self.func_matches(comp, wanted)
         if isinstance(comp, StructType):
@@ -272,7 +272,7 @@ class ModuleTypes:
         return not isinstance(wanted, FuncType | StructType) and self.field_matches(comp.field, wanted.field)
 
     def func_matches(self, func: FuncType, wanted: FuncType) -> bool:
-        """Say whether a function type matches another: it takes at least as much and gives at most as much."""
+        """Return whether a function type matches another: it takes at least as much and gives at most as much."""
         if len(func.params) != len(wanted.params) or len(func.results) != len(wanted.results):
             return False
         return all(map(self.matches, wanted.params, func.params)) and all(map(self.matches, func.results, wanted.results))

@@ -136,7 +136,7 @@ class CodePrinter(ImmediatePrinter):
 
 
 def instructions(data: bytes, pos: int, end: int) -> Iterator[tuple[int, Opcode, Immediate]]:
-    """Give byte offset, row and immediate of each instruction of a function, without the `end` of the function itself.
+    """Yield byte offset, row and immediate of each instruction of a function, without the `end` of the function itself.
 
     Raises:
         Malformed: the bytes up to `end` are not the code of a function.

@@ -115,7 +115,7 @@ def _skip_name(section: bytes, pos: int) -> int:
 
 
 def custom_sections(module: Module, names: Names) -> Iterator[list[str]]:
-    """Give the lines of an annotation for every custom section that the names used do not stand for."""
+    """Yield the lines of an annotation for every custom section that the names used do not stand for."""
     behind_names = False
     for custom in module.customs:
         if custom.name == NAME and names is module.names:
@@ -127,7 +127,7 @@ def custom_sections(module: Module, names: Names) -> Iterator[list[str]]:
 
 
 def _at_end(module: Module, custom: Custom) -> bool:
-    """Say whether nothing but custom sections follows one, as is right for the names: identifiers are written there."""
+    """Return whether nothing but custom sections follows one, as is right for the names: identifiers are written there."""
     last = module.customs[-1]
     return last.after == custom.after and last.end == len(module.data)
 
@@ -151,7 +151,7 @@ def _string(data: bytes) -> str:
 
 
 def _all_there(module: Module, names: Names) -> bool:
-    """Say whether everything that has a name exists, and each map of names within another has some."""
+    """Return whether everything that has a name exists, and each map of names within another has some."""
     spaces = (
         (names.funcs, len(module.func_types)),
         (names.types, len(module.types)),

@@ -60,7 +60,7 @@ def show_func(module: Module, index: int, *, offsets: bool = False, fold: bool =
 
 
 def module_lines(module: Module, *, fold: bool = False) -> Iterator[Line]:
-    """Give the lines of a module, made as they are asked for; arguments and errors as for `show`."""
+    """Return the lines of a module, made as they are asked for; arguments and errors as for `show`."""
     return _Printer(module, fold).all()
 
 
@@ -91,7 +91,7 @@ class _Printer(CodePrinter):
         super().__init__(module, used_names(module), fold)
 
     def all(self) -> Iterator[Line]:
-        """Give all lines, in the order of the binary."""
+        """Yield all lines, in the order of the binary."""
         module = self.module
         name = self.names.module
         self.line("(module" + ("" if name is None else Space({0: name}).bind(0)))

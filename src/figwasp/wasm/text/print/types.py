@@ -110,7 +110,7 @@ class TypePrinter:
         return text + self.declared("param", type_.params, 0) + self.values("result", type_.results)
 
     def rec_groups(self) -> Iterator[list[str]]:
-        """Give the lines of every recursion group."""
+        """Yield the lines of every recursion group."""
         module = self.module
         for start, end in zip(module.groups, [*module.groups[1:], len(module.types)]):
             lines = [self.type_definition(index) for index in range(start, end)]

@@ -103,7 +103,7 @@ def _add(s: Selector, value: Value, rd: int) -> None:
 
 
 def _scale(s: Selector, value: Value) -> bool:
-    """Tell whether a value is a shift that `lea` can do."""
+    """Return whether a value is a shift that `lea` can do."""
     op = value.op
     if (op != ops.I32_SHL and op != ops.I64_SHL) or not s.is_single_use(value) or value.args[1].op != ops.CONST:
         return False
@@ -134,7 +134,7 @@ def _add_constant(s: Selector, value: Value, rd: int, left: Value, imm: int) -> 
 
 
 def _loads(s: Selector, first: Value, second: Value) -> bool:
-    """Tell whether one of two operands would rather be a memory operand."""
+    """Return whether one of two operands would rather be a memory operand."""
     return foldable(s, first) or foldable(s, second)
 
 

@@ -63,7 +63,7 @@ def imm32(value: Value) -> int:
 
 
 def foldable(s: Selector, load: Value) -> bool:
-    """Tell whether a value is a load that may become a memory operand of the instruction under selection."""
+    """Return whether a value is a load that may become a memory operand of the instruction under selection."""
     id = load.id
     if not FIRST_LOAD <= load.op <= LAST_LOAD or s.uses[id] != 1 or s.regs[id] != 0:
         return False
@@ -323,7 +323,7 @@ def _read_modify_write(s: Selector, store: Value, operation: Value) -> bool:
 
 
 def _same_place(s: Selector, load: Value, store: Value) -> bool:
-    """Tell whether a load may be taken in and reads all that the store writes."""
+    """Return whether a load may be taken in and reads all that the store writes."""
     if load.op != (ops.I32_LOAD if store.op == ops.I32_STORE else ops.I64_LOAD) or load.aux != store.aux:
         return False
     args = store.args
