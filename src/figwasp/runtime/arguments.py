@@ -1,4 +1,4 @@
-"""Floor 4: what users give to the runtime: amounts of fuel, sizes of stacks, timeouts. In: any object. Out: a number in range."""
+"""Floor 4: checks of users' arguments: amounts of fuel, sizes of stacks, timeouts. In: any object. Out: a number in range."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 __all__ = ["MAX_FUEL", "MAX_STACK", "MIN_STACK", "STACK_SIZE", "fuel", "limit", "stack_size", "timeout"]
 
 MAX_FUEL: Final = 2**63 - 1
-"""As much fuel as a store can have; more counts as this much."""
+"""The most fuel that a store can have; a larger amount counts as this one."""
 
 STACK_SIZE: Final = 1 << 20
 """Bytes of a wasm stack unless an engine says otherwise."""
@@ -29,8 +29,8 @@ def fuel(value: object, name: str) -> int:
     """Return an amount of fuel.
 
     Raises:
-        TypeError: it is no int.
-        ValueError: it is negative.
+        TypeError: the amount is no int.
+        ValueError: the amount is negative.
     """
     amount = _number(value, name)
     if amount < 0:
@@ -42,8 +42,8 @@ def stack_size(value: object) -> int:
     """Return the size of wasm stacks, in bytes.
 
     Raises:
-        TypeError: it is no int.
-        ValueError: it is too small, too large, or no multiple of the page size.
+        TypeError: the size is no int.
+        ValueError: the size is too small, too large, or no multiple of the page size.
     """
     size = _number(value, "stack_size")
     if not MIN_STACK <= size <= MAX_STACK or size % mmap.PAGESIZE:
@@ -55,8 +55,8 @@ def limit(value: object, name: str) -> int | None:
     """Return a limit, or None.
 
     Raises:
-        TypeError: it is neither an int nor None.
-        ValueError: it is negative.
+        TypeError: the limit is neither an int nor None.
+        ValueError: the limit is negative.
     """
     if value is None:
         return None
@@ -70,8 +70,8 @@ def timeout(value: object) -> float | None:
     """Return a timeout in seconds, or None.
 
     Raises:
-        TypeError: it is no number.
-        ValueError: it is not positive and finite.
+        TypeError: the timeout is no number.
+        ValueError: the timeout is not positive and finite.
     """
     if value is None:
         return None

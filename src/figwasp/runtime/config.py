@@ -1,4 +1,4 @@
-"""Floor 4: what an engine is configured with, as far as compiling and running needs to know it.
+"""Floor 4: the settings of an engine that compiling and running depend on.
 
 In: the arguments of `figwasp.Engine`, checked there. Out: one object that a compiled module and everything made from it refers to.
 """
@@ -23,13 +23,13 @@ class Config:
     Attributes:
         features: the proposals that modules may use.
         metered: whether code counts fuel.
-        fuel: how much of it each instance begins with.
+        fuel: the amount that each instance begins with.
         stack_size: bytes of a chain's wasm stack.
         max_memory: most bytes that the memories of an instance may have together, or None.
         max_table: most elements that the tables of an instance may have together, or None.
         max_instances: most instances that may live at once, or None.
         max_acalls: most calls of an instance that may be suspended at once, or None.
-        slots: room for them.
+        slots: the slots of live instances.
         timeout: seconds that a call from Python may take unless it says otherwise, or None.
         listener: asked about each function that is compiled (see `runtime.code.listen`), or None.
         perf_map: whether `perf` is told where functions stand (see `runtime.platform.perfmap`).

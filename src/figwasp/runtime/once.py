@@ -1,10 +1,10 @@
-"""Floor 4: what must be done once, by whomever, however often it is begun.
+"""Floor 4: changes that must happen once, in whichever thread, however often they are begun.
 
 In: calls of functions that are written in C. Out: one call that makes them all. CPython handles signals, pending calls and other
-threads' turns between instructions of Python code; no such code runs in here, so nothing comes between.
+threads' turns between instructions of Python code; no such code runs inside that call, so nothing comes between.
 
 A change that has to be repeatable is written as: prepare, which may be done again and again; then everything that may happen only
-once, with what says that it has happened, `together`.
+once, and the record that it has happened, `together`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Once = Callable[[], object]
 Release = Callable[[], Sequence[Once]]
 """Prepares the release of something, as often as it is called, and returns what remains to be done once.
 
-What comes first is a call of a ctypes function: near the limit of recursion it fails if any of the others would, before any.
+The first call is one of a ctypes function: near the limit of recursion it fails if any of the others would, before them all.
 """
 
 exhaust: Final[Callable[[Any], None]] = deque[Any](maxlen=0).extend
-"""Takes what an iterator gives until it ends."""
+"""Exhausts an iterator."""
 
 
 def step(*calls: Once) -> Once:
@@ -37,7 +37,7 @@ def step(*calls: Once) -> Once:
 
 
 class Lazily(Generic[_T]):
-    """An attribute that is computed when it is first asked for: the same for all who ask, without a lock.
+    """An attribute that is computed when it is first read, the same for all readers, without a lock.
 
     The lock of `functools.cached_property` of CPython 3.11 would stay locked in a process forked while another thread has it.
     """
@@ -57,5 +57,5 @@ def together(*calls: Once) -> None:
 
 
 def move_all(source: list[_T], target: list[_T]) -> None:
-    """Move what is in one list to the end of another."""
+    """Move the items of one list to the end of another."""
     together(partial(target.extend, source), source.clear)

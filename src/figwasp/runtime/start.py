@@ -1,6 +1,6 @@
 """Floor 4: the one native runtime of the process: where its parts and the Python functions that they call are put together.
 
-Whatever is made below an engine gets the native runtime handed to it; only what users begin with asks for it here.
+All that is made below an engine gets the native runtime handed to it; only the objects that users begin with ask for it here.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _make() -> NativeRuntime:
 
 
 def _refuse_cleared(*_args: object) -> None:
-    """Answer for something the cycle collector has already cleared."""
+    """Raise the error for an object that the cycle collector has already cleared."""
     raise ReferenceError("the instance this belongs to has been collected")
 
 
@@ -70,5 +70,5 @@ def _claim_chain(slow_path: Any) -> None:
 
 
 def _refuse_busy() -> None:
-    """Answer for a chain that another thread took between two steps."""
+    """Raise the error for a chain that another thread took between two steps."""
     raise Busy(BUSY)

@@ -1,14 +1,14 @@
-"""Floor 4: compiling ahead: a second process compiles what will probably be called next, where there is a processor for it.
+"""Floor 4: compiling ahead: a second process compiles functions that will probably be called next, if there is a processor for it.
 
-In: what translates a module, before anything of it runs, and from then on which functions are called. Out: machine code of others.
+In: the translator of a module, before anything of it runs, and from then on the functions called. Out: machine code of others.
 
-Theory of operation. Functions are compiled when they are first called, which for a large program is most of what it does in its
-first seconds. The compiler has no effects, so a forked process can do some of the work: what it makes comes back through a pipe and
+Theory of operation. Functions are compiled when they are first called, which for a large program is most of the work of its
+first seconds. The compiler has no effects, so a forked process can do some of the work: its code comes back through a pipe and
 is installed when its time comes, as if it had been made here. Here a message goes out for every function that is called. There
 the functions that can be reached from those by direct calls are compiled, the largest first, which save most: each step away from
-what has been called makes one count less. It does twice as much as has been called for, so that little is done for nothing. Who
-wants a function that is just being made there waits for it; what cannot be compiled there is compiled here, and raises what is to
-be raised. When one process ends, however it ends, so does the other's part in this.
+what has been called makes one count less. The worker compiles twice as much as has been called, so that little is done for nothing.
+A caller of a function that is just being made there waits for it; a function that cannot be compiled there is compiled here,
+where the error is raised. When one process ends, however it ends, so does the other's part in this.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ class BackgroundCompiler:
     __slots__ = ("_at_work", "_called", "_data", "_made", "_made_pipe", "_pid")
 
     def __init__(self, make: Callable[[], Translator]) -> None:
-        """Begin: what is exported will be called first.
+        """Fork the process; exported functions are assumed to be called first.
 
         Args:
-            make: makes what translates, in the other process: whatever that needs and this one does not yet is best imported there.
+            make: makes the translator, in the other process: modules that only this needs are best imported there.
         """
         self._made: dict[int, Code] = {}
         self._data = bytearray()
@@ -91,7 +91,7 @@ class BackgroundCompiler:
             _os.close(pipe)
 
     def take(self, index: int) -> Code | None:
-        """Say that a function is called, and return its code if it has been made, or is being made, in the other process.
+        """Report the call of a function, and return its code if it has been made, or is being made, in the other process.
 
         Raises:
             Timeout: the running calls of this thread have to end.
@@ -119,7 +119,7 @@ class BackgroundCompiler:
         return self._made.pop(index, None)
 
     def _receive(self) -> None:
-        """Take what has come."""
+        """Read the code that has arrived."""
         while True:
             try:
                 piece = _os.read(self._made_pipe, _PIPE)
@@ -184,7 +184,7 @@ def _child_main(make: Callable[[], Translator], called: int, made: int, parent: 
 
 
 def _keep_only(*kept: int) -> None:
-    """Close all files but these: others are waiting for their ends."""
+    """Close all files but these: other processes wait for the ends of their pipes."""
     nothing = _os.open(_os.devnull, _os.O_RDWR)
     for stream in range(3):
         if stream not in kept:
@@ -220,10 +220,10 @@ class CompileWorker:
         self.credit = 0
 
     def run(self) -> None:
-        """Compile until there is nobody to do it for.
+        """Compile until the parent has gone.
 
         Raises:
-            OSError: there is nobody any more.
+            OSError: the parent has gone.
         """
         from figwasp.wasm.syntax.module import FUNC  # by now it is there
 
@@ -239,7 +239,7 @@ class CompileWorker:
                 self._make(index)
 
     def _listen(self) -> bool:
-        """Hear what has been called since, waiting if there is nothing to do; return whether there is still somebody there."""
+        """Read which functions have been called since, waiting if there is nothing to do; return whether the parent lives."""
         idle = self.credit < 0 or not (self._to_survey or self._best)
         if idle or select.select([self.called], [], [], 0)[0]:
             data = _os.read(self.called, _PIPE)

@@ -4,8 +4,8 @@ The compiler makes many short-lived objects and no cycles that outlive it. Any t
 last pause is over.
 
 Theory of operation. `gc.disable` is the user's; a pause is a threshold that is never reached. Which pauses there are stands in a
-dict, where each comes and goes in one step, and `_adjust` makes the threshold follow: what an interrupt or another thread in
-between has left is made up for by the next that comes. A threshold that somebody else has set meanwhile stays.
+dict, where each comes and goes in one step, and `_adjust` makes the threshold follow: if an interrupt or another thread in
+between has left it wrong, the next pause puts it right. A threshold that somebody else has set meanwhile stays.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 
 _NEVER: Final = 2**30 + 88_651  # objects; a number that nobody else would choose
 _pauses: Final[dict[object, int]] = {}
-"""Those in force -> the thread each is of."""
+"""Pauses in force -> the thread of each."""
 _before: tuple[int, int, int] = gc.get_threshold()
 
 
@@ -42,10 +42,10 @@ def _adjust() -> None:
 
 
 class _Pause:
-    """One of them.
+    """A pause of the collector.
 
     Attributes:
-        over: whether it has been ended, and the threshold follows.
+        over: whether the pause has been ended, and the threshold follows.
     """
 
     __slots__ = ("over",)
@@ -58,7 +58,7 @@ class _Pause:
         _adjust()
 
     def end(self) -> None:
-        """End it; to be repeated when an exception strikes in here."""
+        """End the pause; to be repeated when an exception strikes in here."""
         _pauses.pop(self, None)
         _adjust()
         self.over = True
@@ -68,7 +68,7 @@ def without_collections(work: Callable[..., _T], *args: Any) -> _T:
     """Call something during a pause of its own, which is over afterwards whatever strikes.
 
     Raises:
-        RecursionError: too little is left for it; there has been no pause.
+        RecursionError: the stack is nearly used up; there has been no pause.
     """
     cpython.check_recursion()  # what ends the pause has room then
     pause = _Pause()
@@ -95,9 +95,9 @@ def without_collections(work: Callable[..., _T], *args: Any) -> _T:
 
 
 def age() -> None:
-    """Have young objects count as old, without a look at them: the next collections leave them alone.
+    """Make young objects old without a collection: the next collections leave them alone.
 
-    Not when the user has frozen some, which would be unfrozen.
+    Nothing is done when the user has frozen some, which would be unfrozen.
     """
     if not gc.get_freeze_count():
         gc.freeze()
@@ -105,7 +105,7 @@ def age() -> None:
 
 
 def _after_fork() -> None:
-    """Go on in a child, where the other threads are no more."""
+    """Go on in a forked child, where the other threads do not exist."""
     here = threading.get_ident()
     for pause, thread in list(_pauses.items()):
         if thread != here:

@@ -31,11 +31,11 @@ __all__ = ["TYPES", "CompiledModule"]
 _RUN: Final = 4096
 
 TYPES: Final = TypeWorld()
-"""What tells the types of different modules apart: shared by all, since any two instances may meet."""
+"""The canonical numbers of types, shared by all modules, since any two instances may meet."""
 
 
 class User(Protocol):
-    """What runs the code: an instance."""
+    """A user of the code: an instance."""
 
     @property
     def block(self) -> int:
@@ -52,13 +52,13 @@ class CompiledModule:
     Attributes:
         native: the native runtime it is part of.
         module: the decoded module.
-        layout: where things stand in its instances' blocks.
-        config: what it is compiled with, and what its instances may use.
+        layout: the offsets in its instances' blocks.
+        config: the settings that it is compiled with, and the limits of its instances.
         mode: how memory accesses are made safe: modes.GUARD or modes.CHECKED.
-        sources: where code comes from, in the order in which they are asked.
+        sources: sources of code, in the order in which they are asked.
         owner: keeps the code.
         compiled: addresses of the functions compiled so far, by index.
-        listeners: what the engine's listener has answered, by function index.
+        listeners: the answers of the engine's listener, by function index.
         numbers: canonical numbers of its types, in `TYPES`.
         number_words: the same, as they stand in an instance block.
         missing: the proposal without which it cannot be instantiated, or None.
@@ -70,8 +70,8 @@ class CompiledModule:
         Args:
             native: the native runtime.
             module: the decoded module, which has been validated; its functions' bodies may be yet to be.
-            facts: gives what validation has found out about a defined function, or finds it out.
-            config: what it is compiled with.
+            facts: returns the facts of a defined function, validating it if that has not been done.
+            config: the settings that it is compiled with.
         """
         self.native = native
         self.module = module
@@ -128,7 +128,7 @@ class CompiledModule:
             linux.write(self._region.cells + 8 * first, entries.tobytes())
 
     def add_user(self, user: User) -> None:
-        """Have an instance's FuncRefs follow what gets compiled."""
+        """Add an instance, whose FuncRefs follow as functions get compiled."""
         self._users[id(user)] = weakref.ref(user)
 
     def remove_user(self, user: User) -> None:
@@ -136,14 +136,14 @@ class CompiledModule:
         self._users.pop(id(user), None)
 
     def code_of(self, index: int) -> int:
-        """Return the address to call for a defined function: its code, or what compiles it."""
+        """Return the address to call for a defined function: its code, or its lazy entry."""
         return self.compiled.get(index) or self.native.stubs.lazy_entry(index)
 
     def compile(self, index: int) -> int:
         """Compile a defined function, if that has not been done, and return its address.
 
         Raises:
-            Invalid, Malformed: its body is, and validation was left for now.
+            Invalid, Malformed: the function's body is, whose validation was left for now.
         """
         address = self.compiled.get(index)
         if address is None:
@@ -197,7 +197,7 @@ class CompiledModule:
             other.close()
 
     def _install(self, code: Code, source_map: SourceMap | None) -> int:
-        """Put code in place and make it known to backtraces; those leave out what has no source map."""
+        """Install code and add it to the code table; backtraces leave out code without a source map."""
         stubs = self.native.stubs
         address = codespace.install(self._region, code, stubs.builtin, stubs.switch)
         placed = CodeRange(address, code, source_map)

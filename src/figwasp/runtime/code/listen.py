@@ -1,6 +1,6 @@
-"""Floor 4: function listeners: what runs before and after the calls of chosen functions, and when such a call is given up.
+"""Floor 4: function listeners: methods called before and after the calls of chosen functions, and when such a call is given up.
 
-In: the listener of an engine, asked once per function when that is compiled. Out: for a function that it wants to hear of, the
+In: the listener of an engine, asked once per function when that is compiled. Out: for a function that it listens to, the
 address of a wrapper that goes into the function's cell and FuncRefs in place of its code. Other functions are as they would be
 without a listener.
 
@@ -31,7 +31,7 @@ _HEADER: Final = 32  # bytes before the operands in a wrapper's cells: function 
 
 
 class FuncInfo:
-    """A function that a listener is asked about, and told of.
+    """A function, described to a listener.
 
     Attributes:
         module: name of its module, or "".
@@ -63,10 +63,10 @@ Listener = Callable[[FuncInfo], object]
 
 
 class Listened:
-    """A function with somebody listening.
+    """A function with a listener.
 
     Attributes:
-        info: what listeners see of it.
+        info: the function as listeners see it.
         before, after, abort: the listener's methods, or None.
     """
 
@@ -86,7 +86,7 @@ Listeners = dict[int, Listened | None]
 
 
 def ask(listener: Listener, module: Module, index: int, listeners: Listeners) -> bool:
-    """Ask a listener about a function, unless it has been asked; return whether anybody listens to the function."""
+    """Ask a listener about a function once, and keep the answer; return whether the function has a listener."""
     if index not in listeners:
         info = FuncInfo(module.name or "", index, module.func_name(index) or f"func[{index}]", module.func_type(index))
         answer = listener(info)
@@ -95,7 +95,7 @@ def ask(listener: Listener, module: Module, index: int, listeners: Listeners) ->
 
 
 def wrapper(type_: FuncType, index: int, code: int, report: int, listeners: tuple[int, int]) -> Func:
-    """Build what stands for a function that somebody listens to.
+    """Build the wrapper of a function with a listener.
 
     Args:
         type_: type of the function.
@@ -120,7 +120,7 @@ def wrapper(type_: FuncType, index: int, code: int, report: int, listeners: tupl
 
 
 def _report(e: Stub, values: list[Value], cells: Value, report: int, function: int) -> None:
-    """Have operands or results reported by a Python function; leave wasm when that raises."""
+    """Report operands or results by a Python function; leave wasm when that raises."""
     e.store_values(values, cells, _HEADER)
     status = e.native(report, [e.params[0], cells, e.word(function), e.emit(ops.CONTEXT, [])])
     failed, done = e.new(), e.new()

@@ -1,7 +1,7 @@
-"""Floor 4: which function stands where: the table of installed code, by address.
+"""Floor 4: the table of installed code, by address.
 
 In: `Code` and the address at which it has been installed. Out: for a program counter, the function there, the size of its frame,
-its trap code, the byte offset of its wasm instruction. Frames have no frame pointer: a walk over the wasm stack needs just this.
+its trap code, the byte offset of its wasm instruction. Frames have no frame pointer: a walk over the wasm stack needs these.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _START: Final = attrgetter("start")
 __all__ = ["CodeRange", "CodeTable", "Entry", "Site"]
 
 Entry = tuple["CodeType", dict[str, Any], int, int]
-"""What an entry of a Python traceback is made from: code, globals, line, byte offset."""
+"""The parts of an entry of a Python traceback: code, globals, line, byte offset."""
 
 
 class CodeRange:
@@ -90,8 +90,9 @@ Site = tuple[CodeRange, int]
 class CodeTable:
     """All installed code of the process.
 
-    It is a sorted list for every 64 KiB of addresses that code reaches into, one behind its end included: calls that it ends with
-    return there. Each change is one operation of a list, which no thread and no exception can cut in two; a reader takes a copy.
+    The table is a sorted list for every 64 KiB of addresses that code reaches into, the address behind its end included: a call
+    at its end returns there. Each change is one operation of a list, which no thread and no exception can cut in two; a reader
+    takes a copy.
     """
 
     __slots__ = ("_pieces",)

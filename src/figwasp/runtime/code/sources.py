@@ -1,4 +1,4 @@
-"""Floor 4: where compiled code comes from: an ordered list of sources, the first that has a function's code gives it."""
+"""Floor 4: sources of compiled code: an ordered list, of which the first that has a function's code returns it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONG_BODY: Final = 1000  # bytes, of which each is a good 5 us
 
 
 class CodeSource(Protocol):
-    """Something that may have the code of a module's functions."""
+    """A source that may have the code of a module's functions."""
 
     def take(self, index: int) -> Code | None:
         """Return the code of a defined function that is called for the first time, or None."""
@@ -34,8 +34,8 @@ class Now:
         """Compile a defined function.
 
         Raises:
-            Invalid, Malformed, LimitExceeded: its body is, and validation was left for now.
-            Interrupted, Timeout: the running calls had to end before it was done.
+            Invalid, Malformed, LimitExceeded: the function's body is, whose validation was left for now.
+            Interrupted, Timeout: the running calls had to end before the code was made.
         """
         translate = self._translator.translate
         body = self._translator.module.body(index)

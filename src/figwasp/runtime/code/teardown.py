@@ -2,7 +2,7 @@
 
 In: the traceback of the exception that ended it, whose frames hold millions of small objects. To free those at once takes a second,
 in which no other Python code runs. So a thread takes them: it makes a flat list of all, upon which the structures that held them go
-cheaply, and lets go of the list piece by piece. Nothing is changed but the blocks of functions, which refer to each other.
+cheaply, and frees the list chunk by chunk. Nothing is changed but the blocks of functions, which refer to each other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from figwasp.runtime.code import collector
 
 _OURS: Final = ("figwasp.ir.", "figwasp.codegen.")
 _LEAVES: Final = frozenset({Value, MInst, int, bytes, str, float, bool, type(None)})
-"""Kinds of objects that hold nothing that is not held elsewhere as well."""
+"""Kinds of objects that hold only what is held elsewhere as well."""
 _PIECE: Final = 256
 _MOST: Final = 4  # threads
 _working: Final[list[None]] = []  # one for each of them
@@ -30,9 +30,9 @@ os.register_at_fork(after_in_child=_working.clear)
 
 
 def discard(traceback: TracebackType | None) -> None:
-    """Let go of what the frames of a traceback hold, in a thread of its own; the caller keeps no reference to it.
+    """Free the objects that the frames of a traceback hold, in a thread of its own; the caller keeps no reference to them.
 
-    The caller has paused the cycle collector, which is to leave all this alone when it goes on, long before it has gone.
+    The caller has paused the cycle collector, which is to leave the objects alone when it goes on, long before they have gone.
     """
     if len(_working) >= _MOST:
         return  # it goes now: who does this again and again shall not fill the memory

@@ -1,4 +1,4 @@
-"""Floor 4: from a function of a module to its machine code: the whole line of stages, without any effect."""
+"""Floor 4: from a function of a module to its machine code: all the stages, without any effect."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["Translator"]
 
 
 class Translator:
-    """What the code of a module's functions depends on.
+    """The compiler of a module's functions, with all that their code depends on.
 
     Attributes:
         module: the decoded module.
         mode: how memory accesses are made safe: GUARD or CHECKED.
         metered: whether the code counts fuel.
-        facts: gives what validation has found out about a defined function, which it may do only then.
-        layout: where things stand in its instances' blocks.
+        facts: returns the facts of a defined function, validating it if that has not been done.
+        layout: the offsets in its instances' blocks.
     """
 
     __slots__ = ("facts", "layout", "metered", "mode", "module")
@@ -34,7 +34,7 @@ class Translator:
         """Begin with a module, which is validated now if there are no facts, but for its functions.
 
         Raises:
-            Invalid, Malformed, LimitExceeded: it is.
+            Invalid, Malformed, LimitExceeded: the module is.
         """
         self.module = module
         self.mode = mode
@@ -47,13 +47,13 @@ class Translator:
 
         Raises:
             Invalid, Malformed, LimitExceeded: its body is.
-            Unsupported: it has an instruction that only validation knows.
+            Unsupported: the function has an instruction that only validation knows.
         """
         facts = self.facts(index)
         return pipeline.compile(build(self.module, index, facts, self.layout, self.mode, self.metered), host())
 
     def callees(self, index: int) -> list[int]:
-        """Return which functions a defined function calls directly, one for each call; none when all were validated at once.
+        """Return the functions that a defined function calls directly, one for each call; none when all were validated at once.
 
         Raises:
             Invalid, Malformed, LimitExceeded: its body is.

@@ -1,4 +1,4 @@
-"""Floor 4: what a process has once: the parts of the native runtime, and who owns native blocks."""
+"""Floor 4: the native runtime, of which a process has one: its parts, and the owners of native blocks."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
 """Floor 4: the handler of faults at guard pages: emitted code that takes those of compiled code and passes every other on.
 
-In: where compiled code, contexts and the way out of wasm are. Out: a SIGSEGV handler in force, in front of what was there or comes.
+In: the addresses of compiled code, contexts and the way out of wasm. Out: a SIGSEGV handler in force, in front of all others.
 
-Theory of operation. Whoever installs a handler may keep the one before it, to put it back or to go on to it; so what a handler of
-ours goes on to must not change once it has been in force. There are several, alike but for that. When a foreign handler is found in
-front, the one of ours goes before it that goes on to it, or one that has not been used. Ticks look (`stubs.host.tick`), and so does
-every function of Python that installs or removes a handler, at its end: their C functions are replaced by ones that call them and
-look.
+Theory of operation. Code that installs a handler may keep the one before it, to restore it or to pass faults on to it; so the
+handler that one of ours passes faults on to must not change once ours has been in force. There are several, alike but for that.
+When a foreign handler is found in front, the one of ours that passes on to it is put before it, or one that has not been used.
+Ticks look (`stubs.host.tick`), and so does every function of Python that installs or removes a handler, at its end: their C
+functions are replaced by ones that call them and look.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FRONT: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64)
 
 
 class FaultHandler:
-    """The handlers; making them installs one.
+    """The fault handlers; making them installs one.
 
     Attributes:
         check: puts one of them in front of one that was installed after it.
@@ -65,7 +65,7 @@ class FaultHandler:
 
 
 def _make_handlers(stubs: StubLibrary, p: FaultPlaces, statics: Statics) -> None:
-    """Make them all, one after the other, and what `keep_in_front` needs."""
+    """Make all handlers, one after the other, and the addresses that `keep_in_front` needs."""
     data = b""
     sizes = []
     for k in range(FAULT_HANDLERS):

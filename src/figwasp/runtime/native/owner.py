@@ -1,4 +1,4 @@
-"""Floor 4: who owns native blocks.
+"""Floor 4: owners of native blocks.
 
 Theory of operation. A finalizer must not free native memory: the cycle collector may run it while something in the same cycle can
 still call into the block. So a block belongs to an `Owner`, an object whose slots are emitted code. Callables and views
@@ -35,7 +35,7 @@ _EXCHANGE: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64)
 _NEW_OWNER: Final = ctypes.PYFUNCTYPE(ctypes.py_object)
 
 _graveyards: Final[list[list[object]]] = []
-"""Kept for ever, since the collector calls what empties one, even if an exception has kept the rest from being made."""
+"""Kept for ever, since the collector calls the function that empties one, even if an exception has stopped the rest."""
 
 _exchange: Callable[..., int]
 """`stubs.steps.exchange_reference`, before there is an owner; no attribute of one, since users can reach those."""
@@ -68,7 +68,7 @@ class Owner:
 
 
 class _Sweeper:
-    """What the collector calls (`stubs.objects.sweep`)."""
+    """The callable that the collector calls (`stubs.objects.sweep`)."""
 
     __slots__ = ()
 
@@ -105,7 +105,7 @@ class Owners:
         )
 
     def _make_sweeper(self, stubs: StubLibrary, types: NativeTypes) -> Any:
-        """Return what drops what cleared owners held, to be called when no collection is under way."""
+        """Return the callable that drops the references of cleared owners, to be called when no collection is under way."""
         made = cpython.new_object(types.get(_Sweeper, "figwasp._Sweeper", callable_=True))
         cpython.set_field(made, FUNC_VECTORCALL, stubs.compile(objects.sweep(id(self._graveyard))))
         return made
@@ -133,7 +133,7 @@ class Owners:
     def reap(self) -> None:
         """Release the blocks whose owners have gone: a pending call of the interpreter.
 
-        Not when that is shutting down: what releases them may have lost its globals, and the process goes anyway.
+        Nothing is released while the interpreter shuts down: the releases may have lost their globals, and the process ends anyway.
         """
         if self._finalizing():
             return
@@ -150,5 +150,5 @@ class Owners:
 
 
 def grow_slots(owner: Owner, count: int, stubs: StubLibrary) -> None:
-    """Have an owner own so many slots of its array, if it has not more already."""
+    """Let an owner own so many slots of its array, unless it has more already."""
     stubs.raise_to(id(owner) + OWNER_COUNT, count)

@@ -1,7 +1,7 @@
-"""Floor 4: what a process has once: executable memory, stacks, stubs, the fault handler, the ticker.
+"""Floor 4: the native runtime of a process: executable memory, stacks, stubs, the fault handler, the ticker.
 
 In: the Python callables that emitted code calls. Out: the parts, handed to everything that is made below an engine. All of it is
-mapped raw and never released. `runtime.start` makes the one there is.
+mapped raw and never released. `runtime.start` makes the only one.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class NativeRuntime:
     """The native part of the process.
 
     Attributes:
-        table: what code stands where.
-        contexts: which store a context belongs to.
+        table: the installed code by address.
+        contexts: the store of each context.
         space: executable memory.
         stacks: contexts and wasm stacks.
-        thread_key: under which threads have their deadlines.
+        thread_key: of the words in which threads have their deadlines.
         stubs: the code between Python and WebAssembly.
         types: native types.
-        owners: what releases native blocks.
+        owners: makes owners and releases native blocks.
         handler: takes faults at guard pages.
         ticker: interrupts compiled code.
     """
@@ -58,12 +58,12 @@ class NativeRuntime:
     def __init__(
         self, table: CodeTable, contexts: Contexts, callbacks: Callbacks, forget_calls: Callable[[int], None]
     ) -> None:
-        """Make it.
+        """Make the native runtime.
 
         Args:
-            table: what `callbacks` find code in; empty.
-            contexts: what they find stores in; empty.
-            callbacks: what emitted code calls.
+            table: in which `callbacks` find code; empty.
+            contexts: in which they find stores; empty.
+            callbacks: the Python callables that emitted code calls.
             forget_calls: called with a context whose calls will not go on.
 
         Raises:

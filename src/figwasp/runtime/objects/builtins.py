@@ -1,4 +1,4 @@
-"""Floor 4: what compiled code asks of Python: the builtins that are Python functions, and code for a function that has none yet.
+"""Floor 4: calls of Python by compiled code: the builtins that are Python functions, and compilation on first call.
 
 In: the Python side of the instance that asks, and operands as unsigned ints. Out: an int or None. `ir.builtins` has the table with
 the signatures; those that are not here are stubs (`stubs.host`).
@@ -30,7 +30,7 @@ def compile_on_call(state: InstanceState, index: int, context: int) -> int:
 
     Raises:
         Closed: the instance has been closed.
-        Invalid, Malformed: its body is, and validation was left for now.
+        Invalid, Malformed: the function's body is, whose validation was left for now.
     """
     if state.closed is not None:
         closing.check(state, context)
@@ -104,4 +104,4 @@ def global_set_ref(state: InstanceState, index: int, bits: int) -> None:
 
 
 BUILTINS: Final = implementations(globals(), elsewhere=NATIVE_BUILTINS)
-"""Builtin number -> what implements it."""
+"""Builtin number -> the function that implements it."""

@@ -1,7 +1,7 @@
-"""Floor 4: Python callables that want to know which instance calls them.
+"""Floor 4: Python callables that are told which instance calls them.
 
-In: a callable, and what makes the first argument of it from an instance. Out: for every instance that imports it, a callable with
-that argument in place. Neither the argument nor anything else here may own the instance, since the instance owns them.
+In: a callable, and a maker of its first argument from an instance. Out: for every instance that imports it, a callable with that
+argument in place. Neither the argument nor anything else here may own the instance, since the instance owns them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class WithCaller:
         return functools.partial(self.function, self.make(weakref.ref(state)))
 
     def __call__(self, *_args: object) -> Any:
-        """Refuse: this is for instances to bind."""
+        """Refuse: a `WithCaller` is called only after an instance has bound it."""
         raise TypeError("no instance is calling")
 
 

@@ -24,7 +24,7 @@ _WORDS: Final = layout.FUNCREF_SIZE // 8
 
 
 def close(state: InstanceState) -> None:
-    """Close an instance. Closing it again does nothing, or what an exception has kept from being done."""
+    """Close an instance. Closing it again does nothing, or finishes what an exception has interrupted."""
     with _closing:
         if state.is_closed:
             return
@@ -54,7 +54,7 @@ def check(state: InstanceState, context: int) -> None:
         context: of the chain, suspended in the lazy entry.
 
     Raises:
-        Closed: it may not.
+        Closed: the function may not be entered.
     """
     assert state.closed is not None
     if state.store.is_pinned(state.closed):

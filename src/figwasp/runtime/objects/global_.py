@@ -38,7 +38,7 @@ class Global:
         self.owner: Owner | None = None
 
     def releaser(self) -> Callable[[], None]:
-        """Return what must be called before the cell goes: once, or more often."""
+        """Return the release of the cell's reference, to be called before the cell goes: once, or more often."""
         address = self.address
         holding = Holding(self.store_ref) if is_extern(self.content) else None
 
@@ -49,16 +49,16 @@ class Global:
         return release
 
     def join(self, store: Store) -> None:
-        """Belong to another store from now on."""
+        """Move to another store."""
         self.store = store
         self.store_ref[0] = weakref.ref(store)
 
     def get(self) -> int:
-        """Return its raw bits."""
+        """Return the raw bits of the value."""
         return linux.read_u64(self.address)
 
     def set(self, bits: int) -> None:
-        """Set its raw bits, and keep alive what they refer to."""
+        """Set the raw bits of the value, and keep alive what they refer to."""
         if is_extern(self.content):
             self.store.set_externs(self.address, [bits])
             return

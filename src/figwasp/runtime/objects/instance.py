@@ -34,9 +34,9 @@ class InstanceState:
         code: the compiled module.
         block: address of the instance block; 0 when it has gone.
         store: the store it runs in.
-        store_ref: leads to the store, for what outlives this object.
-        closed: None, or when it is being closed what is pinned as long as the chain of that moment runs (see `closing`).
-        is_closed: whether that has been done altogether.
+        store_ref: leads to the store, for objects that outlive this one.
+        closed: None, or from closing on, the object that is pinned as long as the chain of that moment runs (see `closing`).
+        is_closed: whether closing is complete.
         handle: leads to the object that users hold, if there is one.
         memories, tables, globals, tags: in index space order, imports first.
         elems: the references of each element segment that has not been dropped.
@@ -76,7 +76,7 @@ class InstanceState:
         self.datas: list[tuple[int, int]] = []
 
     def leave(self) -> None:
-        """Be forgotten by module and store: the block goes. A traceback may keep this object longer than that."""
+        """Remove this instance from its module and store: the block goes. A traceback may keep this object longer than that."""
         self.code.remove_user(self)
         self.store.remove(self)
         self.block = 0
@@ -103,7 +103,7 @@ class InstanceState:
         return self.block + places.funcref(index)
 
     def replace_segment(self, segment: int, references: list[int]) -> None:
-        """Have other references in an element segment, or none."""
+        """Replace the references of an element segment; no references drop it."""
         if is_extern(self.code.module.elems[segment].type):
             present, old = self.elems[segment], list[int]()
             put = partial(self.elems.__setitem__, segment, references)
@@ -112,9 +112,9 @@ class InstanceState:
             self.elems[segment] = references
 
     def segments_releaser(self) -> Callable[[], None] | None:
-        """Return what must be called when the instance goes, once or more often: its segments hold no externref any more.
+        """Return the release of the segments' externrefs, to be called when the instance goes, once or more often.
 
-        None: they never do.
+        None: the segments never hold any.
         """
         kinds = [elem.type for elem in self.code.module.elems]
         if not any(map(is_extern, kinds)):

@@ -1,4 +1,4 @@
-"""Floor 4: instantiation (spec 4.7.3): from a compiled module and what satisfies its imports to an instance.
+"""Floor 4: instantiation (spec 4.7.3): from a compiled module and externs for its imports to an instance.
 
 In: the module, and externs that have been checked. Out: the instance's Python side and the owner that keeps it. The order is the
 specification's: allocate, evaluate initialisers, copy segments, run the start function.
@@ -39,9 +39,9 @@ from figwasp.wasm.valid.subtyping import canonical_type
 __all__ = ["Extern", "Given", "instantiate"]
 
 Extern = Func | Callable[..., Any] | Memory | Table | Global | Tag
-"""What an import can be: a wasm function, a Python callable, or an instance of the other kinds."""
+"""A value for an import: a wasm function, a Python callable, or an instance of the other kinds."""
 Given = tuple[Extern, Owner | None]
-"""What satisfies an import, and the owner that keeps it; None for a Python callable or a tag."""
+"""The extern for an import, and the owner that keeps it; None for a Python callable or a tag."""
 
 _FUNCREF: Final = struct.Struct("<QQII")
 
@@ -58,8 +58,8 @@ def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[Instanc
     Raises:
         Busy: another thread runs in the store of something imported.
         Trap: an active segment does not fit, or the start function trapped.
-        LimitExceeded: no memory for what the module declares, or more than its engine allows.
-        Unsupported: it declares something that only validation knows.
+        LimitExceeded: the memories or tables that the module declares do not fit, or are larger than its engine allows.
+        Unsupported: the module declares something that only validation knows.
     """
     if code.missing is not None:
         raise Unsupported(f"the module cannot be instantiated: no support for {code.missing} yet", code.missing)
@@ -129,10 +129,10 @@ def _evaluate_segments(state: InstanceState) -> None:
 
 
 def _run_active_segments(state: InstanceState) -> None:
-    """Copy the active segments where they go, in order, and drop them.
+    """Copy the active segments to their places, in order, and drop them.
 
     Raises:
-        Trap: one does not fit; what came before it stays.
+        Trap: a segment does not fit; those before it have been copied.
     """
     module = state.code.module
     for i, elem in enumerate(module.elems):
@@ -159,17 +159,17 @@ class _Block:
     Attributes:
         owner: keeps it.
         state: the Python side.
-        releases: what is called when it goes, before its memories and tables are released.
-        keeps: what is kept until it has been released.
+        releases: called when the block goes, before its memories and tables are released.
+        keeps: objects that are kept until the block has been released.
     """
 
     def __init__(self, code: CompiledModule, externs: Sequence[Given], store: Store) -> None:
-        """Allocate it.
+        """Allocate the block.
 
         Args:
             code: the compiled module.
-            externs: what satisfies its imports.
-            store: where it is to run.
+            externs: the externs for its imports.
+            store: the store that it is to run in.
         """
         self._code = code
         self._module = code.module
@@ -192,7 +192,7 @@ class _Block:
         self.state = InstanceState(code, self._block, store.current)
 
     def fill(self) -> None:
-        """Fill it in."""
+        """Fill in the block."""
         code, state, block = self._code, self.state, self._block
         self._states.append(weakref.ref(state))
         segments = state.segments_releaser()
@@ -348,7 +348,7 @@ def _join_stores(externs: Sequence[Given]) -> Store | None:
 
 
 def _store_of(state: weakref.ref[InstanceState]) -> Callable[[], Store]:
-    """Return what gives the store of an instance, which it does not keep."""
+    """Return a callable that gives the store of an instance without keeping the instance alive."""
 
     def store_of_state() -> Store:
         alive = state()

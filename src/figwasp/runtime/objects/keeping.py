@@ -1,4 +1,4 @@
-"""Floor 4: what tables and globals keep alive: the owners of functions they refer to, and externrefs of their store."""
+"""Floor 4: references held by tables and globals: the owners of functions they refer to, and externrefs of their store."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def keep(keeper: Owner, owner: Owner) -> None:
 
 
 class Holding:
-    """What a container that goes tells its store, once."""
+    """The references that a container holds, reported to its store once when it goes."""
 
     __slots__ = ("_store_ref", "_told")
 
     def __init__(self, store_ref: list[weakref.ref[Store]]) -> None:
-        """Begin with a container that is used.
+        """Begin with a container in use.
 
         Args:
             store_ref: leads to the store.
@@ -47,10 +47,10 @@ class Holding:
         self._told: list[None] = []  # one for each piece that has been told of
 
     def forget(self, pieces: Iterable[Sequence[int]]) -> None:
-        """Note that the container does not hold externrefs any more; to be repeated when an exception strikes in here.
+        """Report that the container does not hold externrefs any more; to be repeated when an exception strikes in here.
 
         Args:
-            pieces: their raw bits, the same ones each time.
+            pieces: the raw bits of the externrefs, in chunks, the same ones each time.
         """
         store = self._store_ref[0]()
         if store is None:

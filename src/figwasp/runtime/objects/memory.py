@@ -59,7 +59,7 @@ class Memory:
 
     @property
     def base(self) -> int:
-        """The address of its first byte."""
+        """The address of the first byte."""
         return linux.read_u64(self.record + layout.MEM_BASE)
 
     def grow(self, delta: int) -> int:
@@ -83,7 +83,7 @@ class Memory:
         return old
 
     def _commit(self, record: int, old: int, new: int) -> bool | None:
-        """Have the length changed in one step, as `linear.grow` asks for."""
+        """Change the length in one step, as `linear.grow` needs it."""
         answer = self.native.stubs.grow_memory(record, old, new, linux.ACCESSIBLE)
         return None if answer == CHANGED else answer == GROWN
 

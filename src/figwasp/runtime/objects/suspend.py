@@ -1,8 +1,9 @@
 """Floor 4: calls that may be suspended in an async host function (theory of operation in `stubs.suspend`).
 
-`call` is a coroutine function: it enters wasm, and whenever an async host function has been called it leaves wasm, awaits what that
-function returned, and goes on. Other calls into the same instance may be made meanwhile. In an event loop of asyncio ticks suspend
-it as well, so that the loop has its turn; then others wait until it goes on and ends, or waits for a host function.
+`call` is a coroutine function: it enters wasm, and whenever an async host function has been called it leaves wasm, awaits the
+result of that function, and goes on. Other calls into the same instance may be made meanwhile. In an event loop of asyncio ticks
+suspend the call as well, so that the loop has its turn; then other calls wait until it goes on and ends, or waits for a host
+function.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ _CO_COROUTINE: Final = 0x80
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Return whether calling it gives a coroutine: an `async def`, also as a method, partial or `__call__`."""
+    """Return whether a call of a callable gives a coroutine: of an `async def`, also as a method, partial or `__call__`."""
     while isinstance(function, functools.partial):
         function = function.func
     return _is_coroutine_function(function) or _is_coroutine_function(getattr(function, "__call__", None))  # noqa: B004
 
 
 def _is_coroutine_function(function: object) -> bool:
-    """Ask `inspect`, unless it is as plain as most functions are: that takes longer to import than many a program to run."""
+    """Ask `inspect`, unless the function is a plain one: `inspect` takes longer to import than many a program to run."""
     plain = function.__func__ if type(function) is MethodType else function
     if type(plain) is FunctionType and not plain.__dict__:  # nothing has been marked there
         return bool(plain.__code__.co_flags & _CO_COROUTINE)
@@ -61,12 +62,12 @@ def _is_coroutine_function(function: object) -> bool:
 
 
 class AsyncHostFunc(HostFunc):
-    """An async Python callable as an import: what it returns is awaited by the call that reached it."""
+    """An async Python callable as an import: its coroutine is awaited by the call that reached it."""
 
     __slots__ = ()
 
     def __call__(self, buffer: int, context: object = None) -> None:
-        """Serve emitted code: call the callable with the operands in the buffer, and leave what it returns to the chain."""
+        """Serve emitted code: call the callable with the operands in the buffer, and leave its coroutine to the chain."""
         assert isinstance(context, int)
         chain = _chains.get(context)
         if chain is None:
@@ -77,7 +78,7 @@ class AsyncHostFunc(HostFunc):
         chain.waiting = (self, self.function(*args), buffer)
 
     def finish(self, buffer: int, answer: object) -> None:
-        """Put what the callable's coroutine returned where compiled code takes it from."""
+        """Put the results of the callable's coroutine where compiled code takes them from."""
         write_values(buffer, self.type.results, self._results(answer))
 
     async def await_directly(self, args: tuple[object, ...]) -> Any:
@@ -118,7 +119,7 @@ class _Chain:
         """Begin with a call that has not entered wasm.
 
         Args:
-            store: where.
+            store: the store to run in.
             target: address of the FuncRef of the function.
             type_: its type.
             buffer: address of the cells of its arguments, where its results will be, with an area behind them.
@@ -149,7 +150,7 @@ class _Chain:
         return self._enter(self._resume, instance, 0 if error is None else id(error))
 
     def abandon(self, error: GeneratorExit) -> bool:
-        """Go on as nobody waits for the call any more, unless another thread is running: the collector may close it on any."""
+        """End the call, for which nobody waits any more, unless another thread is running: the collector may close it on any."""
         try:
             return self.resume(error)
         except Busy:
@@ -174,11 +175,11 @@ class _Chain:
 
     @property
     def has_turn(self) -> bool:
-        """Whether a tick has suspended it, so that it is the next to run in its store."""
+        """Whether a tick has suspended the call, so that it is the next to run in its store."""
         return linux.read_u64(self.context + layout.CTX_TURN) == layout.TURN_TAKEN
 
     async def begin(self) -> None:
-        """Wait until it may enter wasm for the first time: until there is a turn for it, and its store is free.
+        """Wait until the call may enter wasm for the first time: until it has a turn, and its store is free.
 
         Raises:
             Interrupted: somebody has interrupted it meanwhile.
@@ -190,7 +191,7 @@ class _Chain:
             raise _interrupted()
 
     async def wait(self) -> None:
-        """Wait until it can be resumed: for its turn, or for what an async host function returned.
+        """Wait until the call can be resumed: for its turn, or for the coroutine of an async host function.
 
         Raises:
             Interrupted: somebody has interrupted it.
@@ -230,7 +231,7 @@ class _Chain:
     # Interrupts
 
     def interrupt(self) -> None:
-        """Have it end where it waits, or where it will wait next. Any thread may call this."""
+        """End the call where it waits, or where it will wait next. Any thread may call this."""
         self._interrupted = True
         if self.loop is not None:
             try:
@@ -257,7 +258,7 @@ def _interrupted() -> Interrupted:
 
 
 def interrupt(store: Store) -> bool:
-    """Have all calls end that are under way in a store, with all that they have brought about; return whether there are any."""
+    """End all calls that are under way in a store, with all that they have brought about; return whether there are any."""
     found = store.interrupt()
     for context in store.current.chains:
         chain = _chains.get(context)
@@ -273,11 +274,11 @@ are collected."""
 
 
 async def _answer_of(awaitable: Awaitable[object], end: int) -> object:
-    """Await what an async host function returned, until a time of the monotonic clock unless that is 0.
+    """Await the coroutine of an async host function, until a time of the monotonic clock unless that is 0.
 
     Raises:
-        Timeout: it took too long.
-        RuntimeError: there is a time, and the event loop is not asyncio's.
+        Timeout: the coroutine took too long.
+        RuntimeError: a time is given, and the event loop is not asyncio's.
     """
     if not end:
         return await awaitable
@@ -299,7 +300,7 @@ async def _answer_of(awaitable: Awaitable[object], end: int) -> object:
 
 
 def _forget(awaitable: Awaitable[object]) -> None:
-    """Say that something will never be awaited, so that Python need not."""
+    """Mark a coroutine as one that will never be awaited, so that Python gives no warning."""
     if isinstance(awaitable, Coroutine):
         awaitable.close()
 
@@ -322,13 +323,13 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None, most
     Args:
         func: the function.
         args: its arguments.
-        timeout: seconds that it may take.
+        timeout: seconds that the call may take.
         most: calls that may be under way at once, or None.
 
     Raises:
-        Trap: it trapped.
-        Timeout: it took too long.
-        Interrupted: somebody has interrupted it.
+        Trap: the call trapped.
+        Timeout: the call took too long.
+        Interrupted: somebody has interrupted the call.
         TypeError, OverflowError: an argument is not of its parameter's type.
         Busy: another thread is running in the store.
         LimitExceeded: too many calls are under way.

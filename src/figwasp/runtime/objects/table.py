@@ -72,7 +72,7 @@ class Table:
         linux.write(self.record, _RECORD.pack(base, size, most, size))
 
     def releaser(self) -> Release:
-        """Return what frees the record and the array when nobody refers to them."""
+        """Return the release of the record and the array, for when they are no longer referred to."""
         record = self.record
         base = linux.read_u64(record + layout.TABLE_BASE)
         size = 8 * linux.read_u64(record + layout.TABLE_MOST) or 8
@@ -90,7 +90,7 @@ class Table:
         return linux.read_u64(self.record + layout.TABLE_LENGTH)
 
     def join(self, store: Store) -> None:
-        """Belong to another store from now on."""
+        """Move to another store."""
         self.store = store
         self.store_ref[0] = weakref.ref(store)
 
@@ -103,12 +103,12 @@ class Table:
         self._put(index, [bits])
 
     def fill(self, start: int, bits: int, count: int) -> None:
-        """Set a run of elements, which is in range. It may end at a deadline, in part."""
+        """Set a run of elements, which is in range, to one reference. A deadline may end it in part."""
         for first, size in _pieces(count):
             self._put(start + first, [bits] * size)
 
     def write(self, start: int, references: list[int]) -> None:
-        """Set a run of elements from raw bits, which is in range. It may end at a deadline, in part."""
+        """Set a run of elements, which is in range, from raw bits. A deadline may end it in part."""
         if len(references) <= _PIECE:
             self._put(start, references)
             return
@@ -122,7 +122,7 @@ class Table:
             self._put(start + first, source.read(source_start + first, size))
 
     def _put(self, start: int, references: list[int]) -> None:
-        """Set a piece: functions are kept as long as the table lives, objects until they are overwritten."""
+        """Set a chunk: functions are kept as long as the table lives, objects until they are overwritten."""
         deadline.check()
         place = linux.read_u64(self.record + layout.TABLE_BASE) + 8 * start
         if is_extern(self.elem):
@@ -139,7 +139,7 @@ class Table:
         return _words(base + 8 * start, count)
 
     def grow(self, bits: int, delta: int) -> int:
-        """Grow; return the old size or -1. It may end at a deadline, in part."""
+        """Grow; return the old size or -1. A deadline may end it in part."""
         old = len(self)
         if old + delta > linux.read_u64(self.record + layout.TABLE_MOST):
             return -1
@@ -167,7 +167,7 @@ def _take_array(size: int) -> int:
 
 
 def _giving_back_array(base: int, size: int, used: int) -> Once:
-    """Return what keeps an array for the next table of the same size, or unmaps it."""
+    """Return a call that keeps an array for the next table of the same size, or unmaps it."""
     kept = _arrays.setdefault(size, [])
     if sum(map(len, _arrays.values())) < _MAX_ARRAYS:
         if used <= linux.PAGE:
@@ -179,7 +179,7 @@ def _giving_back_array(base: int, size: int, used: int) -> Once:
 
 
 def _pieces(count: int) -> list[tuple[int, int]]:
-    """Cut a run of elements into pieces that take milliseconds; return where each starts and how many it has."""
+    """Split a run of elements into chunks that take milliseconds; return the start and the length of each."""
     return [(first, min(_PIECE, count - first)) for first in range(0, count, _PIECE)]
 
 

@@ -1,7 +1,7 @@
-"""Floor 4: turns: how calls that compute for long share an event loop of asyncio with all else that runs in it.
+"""Floor 4: turns: sharing an event loop of asyncio between calls that compute for long and all else that runs in it.
 
 In: calls that a tick has suspended, and calls that begin. Out: when each goes on. In a round of the loop that is at most one of
-either kind, so what else the loop has to do waits for two of them at most, however many there are. A call that begins goes ahead
+either kind, so the other tasks of the loop wait for two of them at most, however many there are. A call that begins goes ahead
 unless others wait for their turn.
 """
 
@@ -35,7 +35,7 @@ class Turns:
 
     @property
     def wanted(self) -> bool:
-        """Whether calls wait for theirs."""
+        """Whether calls wait for their turn."""
         return self._go_on.locked()
 
     async def begin(self) -> None:
@@ -56,7 +56,7 @@ async def _in_line(lock: asyncio.Lock) -> None:
 
 
 class _ThreadTurns(threading.local):
-    """Of a thread: the turns of the loop that gave turns last."""
+    """The turns of the loop that gave turns last in a thread."""
 
     turns: Turns | None = None
 

@@ -26,7 +26,7 @@ _u64: Final = struct.Struct("<Q")
 
 
 class References(Protocol):
-    """What turns references into bits and back: the store."""
+    """The conversion of references to bits and back, which a store has."""
 
     def func_to_bits(self, value: object) -> int | None:
         """Return the address of a callable's FuncRef and keep it for this chain; None when it is no wasm function."""
@@ -56,7 +56,7 @@ def to_bits(value: Any, type_: int, references: References, what: str) -> int:
         what: names the value in errors, "argument 1 of add()".
 
     Raises:
-        TypeError: it is not of that type.
+        TypeError: the object is not of that type.
         OverflowError: an integer out of range.
         Unsupported: a reference of a kind that cannot be made yet.
     """

@@ -1,6 +1,6 @@
 """Floor 4: the operating system and the Python interpreter: memory, stacks, executable code, object layouts.
 
-What this version cannot run on is refused here, before anything is imported that may be missing there.
+A platform that this version cannot run on is refused here, before anything is imported that may be missing there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["check"]
 
 
 def check() -> None:
-    """Refuse what this version cannot run on.
+    """Refuse a platform that this version cannot run on.
 
     Raises:
         Unsupported: not 64-bit x86 Linux, or an interpreter other than CPython with the GIL and ctypes.

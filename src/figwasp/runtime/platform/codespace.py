@@ -27,7 +27,7 @@ _ALIGNMENT: Final = 16
 
 
 class _Chunk:
-    """A piece of the range.
+    """A part of the reserved range.
 
     Attributes:
         start: address in the range.
@@ -83,7 +83,7 @@ class Space:
         raise LimitExceeded("the address range for compiled code (1 GiB) is used up")
 
     def _take_free(self, free: list[_Chunk], size: int) -> _Chunk | None:
-        """Take the smallest free chunk that has `size` bytes, without what is more than that."""
+        """Take the smallest free chunk that has `size` bytes, and split off what is more than that."""
         for chunk in sorted(free, key=_size_of):
             if chunk.size >= size:
                 try:
@@ -111,7 +111,7 @@ class Space:
 
         Args:
             size: bytes that it should have.
-            enough: bytes that do where the range is used up.
+            enough: bytes that suffice where the range is used up.
 
         Raises:
             LimitExceeded: there is no room for it.
@@ -225,7 +225,7 @@ class Region:
         host().synchronize(address, len(data))
 
     def release(self) -> None:
-        """Give everything back. Nobody may refer to it."""
+        """Release the region. Nothing may refer to its code or cells any more."""
         self._open.clear()
         self._space.give_back(self._code, self._data)
 
@@ -234,13 +234,13 @@ def install(region: Region, code: Code, builtin: Callable[[int], int], stub: Cal
     """Relocate code and put it in place.
 
     Args:
-        region: where it belongs.
-        code: what to install.
+        region: the region that it belongs to.
+        code: the code to install.
         builtin: number -> address of the cell that leads to a builtin.
         stub: `code.STUB_*` -> its address.
 
     Returns:
-        Its address.
+        The address of the code.
     """
     address = region.place(len(code.data))
     data = bytearray(code.data)

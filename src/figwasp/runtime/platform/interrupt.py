@@ -1,4 +1,4 @@
-"""Floor 4: what Ctrl-C raises, for a process that is figwasp's own.
+"""Floor 4: the exception that Ctrl-C raises, for a process that is figwasp's own.
 
 In: an exception. Out: nothing; from then on the main thread raises it where Python would raise KeyboardInterrupt.
 """
@@ -12,7 +12,7 @@ __all__ = ["raise_on_interrupt"]
 
 
 def raise_on_interrupt(error: BaseException) -> None:
-    """Have Ctrl-C raise something else, unless somebody has seen to it already: a shell, for what runs in its background."""
+    """Have Ctrl-C raise another exception, unless its handler is not Python's own: shells let background jobs ignore it."""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return
 

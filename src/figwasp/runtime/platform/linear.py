@@ -1,8 +1,8 @@
 """Floor 4: linear memories (spec 4.2.8). The base never moves, so views and compiled code may keep it.
 
-Guard mode reserves all that a 32-bit index and a 32-bit offset can reach; what is not committed faults, and the fault is a
-trap. Checked mode is for where that is not to be had (address space limits): code compares, and growing past the reservation
-answers -1.
+Guard mode reserves all that a 32-bit index and a 32-bit offset can reach; an access to what is not committed faults, and the
+fault is a trap. Checked mode is for processes that cannot reserve so much (address space limits): code compares, and growing
+past the reservation answers -1.
 
 Address space is 128 TiB: 16,000 guarded memories would fill it. They get three quarters; memories made while so many live are
 checked, with reservations that become smaller as the rest fills up. Module code exists in both modes then (see
@@ -123,7 +123,7 @@ def _map(size: int, committed: int) -> int:
 
 
 def _giving_back(base: int, size: int, committed: int) -> Once:
-    """Return what takes back a reservation, of which nothing is used any more."""
+    """Return a callable that takes back a reservation, of which nothing is used any more."""
     kept = _pool.setdefault(size << _COMMITTED_BITS | committed, [])
     if sum(map(len, _pool.values())) < _MAX_POOLED:
         linux.discard(base, committed)
@@ -154,7 +154,7 @@ def grow(record: int, delta: int, limit: int, commit: Callable[[int, int, int], 
             one step; False where there is no memory, None where the length is another by now.
 
     Raises:
-        RecursionError: too little is left for it; nothing has changed.
+        RecursionError: the stack is nearly used up; nothing has changed.
     """
     cpython.check_recursion()
     while True:
@@ -169,7 +169,7 @@ def grow(record: int, delta: int, limit: int, commit: Callable[[int, int, int], 
 
 
 def releaser(record: int) -> Release:
-    """Return what unmaps a memory and frees its record when nobody refers to it any more."""
+    """Return the release of a memory, which unmaps it and frees its record when it is no longer referred to."""
     base = linux.read_u64(record + layout.MEM_BASE)
     reserved = linux.read_u64(record + _REC_RESERVED)
 

@@ -109,7 +109,7 @@ def commit_in(address: int, size: int) -> None:
 
 
 def discard(address: int, size: int) -> None:
-    """Give the contents of pages back to the system; they read as zero afterwards."""
+    """Return the contents of pages to the system; the pages read as zero afterwards."""
     _libc.madvise(_Pointer(address), _Size(size), _MADV_DONTNEED)
 
 
@@ -119,7 +119,7 @@ def release(address: int, size: int) -> None:
 
 
 def releasing(address: int, size: int) -> Callable[[], object]:
-    """Return what unmaps, and is written in C."""
+    """Return a call of C that unmaps."""
     return partial(_libc.munmap, _Pointer(address), _Size(size))
 
 
@@ -165,7 +165,7 @@ def write(address: int, data: bytes) -> None:
 
 
 def writing(address: int, data: bytes) -> Callable[[], object]:
-    """Return what copies bytes to an address, and is written in C."""
+    """Return a call of C that copies bytes to an address."""
     return partial(_libc.memmove, _Pointer(address), data, _Size(len(data)))
 
 
@@ -242,17 +242,17 @@ def is_writable(address: int) -> bool:
 
 
 def die_with(parent: int) -> None:
-    """Have this process killed when the thread that has forked it ends; at once, if its parent is not that process any more."""
+    """Have this process killed when the thread that has forked it ends, or at once if its parent has ended already."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
 
 def enter_beneath(directory: int, path: str) -> int:
-    """Open a directory below another one for nothing but names (openat2), following no link on the way.
+    """Open a directory below another one only to look up names (openat2), following no link on the way.
 
     Raises:
-        OSError: it cannot be opened like this; ENOSYS where the system cannot.
+        OSError: the directory cannot be opened like this; ENOSYS where the system cannot.
     """
     how = struct.pack("<QQQ", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _BENEATH)
     fd: int = _libc.syscall(_Long(_SYS_OPENAT2), _Long(directory), os.fsencode(path), how, _Size(len(how)))
@@ -263,7 +263,7 @@ def enter_beneath(directory: int, path: str) -> int:
 
 
 def pipe() -> tuple[int, int]:
-    """Make a pipe, its ends elsewhere than the standard streams belong, which may be closed."""
+    """Make a pipe whose ends do not take the numbers of the standard streams, which may be closed."""
     read, write_ = os.pipe()
     return _above_streams(read), _above_streams(write_)
 
@@ -291,7 +291,7 @@ def processor() -> int:
 
 
 def limit_data(size: int) -> None:
-    """Let this process have so many bytes of memory at most, for good."""
+    """Limit the memory of this process to so many bytes, for good."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = size if hard == resource.RLIM_INFINITY else min(size, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
@@ -327,7 +327,7 @@ def thread_word(key: int) -> int:
     """Return the address of the word that the calling thread has under a key; it is 0 at first.
 
     Raises:
-        MemoryError: there is no room for it.
+        MemoryError: there is no room for the word.
     """
     present: int | None = _libc.pthread_getspecific(ctypes.c_uint(key))
     if present:
@@ -342,7 +342,7 @@ def add_event(to: list[int]) -> None:
     """Append a descriptor that poll(2) finds readable while an event is set, so that no exception can lose it.
 
     Raises:
-        OSError: there is none to be had.
+        OSError: no event is to be had.
     """
     to.extend(map(os.eventfd, (0,), (os.EFD_CLOEXEC | os.EFD_NONBLOCK,)))
 
@@ -353,7 +353,7 @@ def set_event(host: int) -> None:
 
 
 def clear_event(host: int) -> None:
-    """Have an event set no more."""
+    """Clear an event."""
     try:
         os.eventfd_read(host)
     except BlockingIOError:

@@ -1,9 +1,9 @@
 """Floor 4: a map file for Linux `perf`: which function stands where.
 
-In: what gets installed, in engines that ask for it. Out: lines `START SIZE NAME` (hexadecimal) in /tmp/perf-PID.map, where `perf`
-looks for the names of code that no file holds. Other compilers of the process may write to the same file, CPython's
-among them, so lines are only ever appended. It must be a file of our own user that nobody else may write: /tmp is for
-everybody. A forked child gets a file of its own, with what it has from its parent.
+In: the code that gets installed, in engines that ask for a map. Out: lines `START SIZE NAME` (hexadecimal) in /tmp/perf-PID.map,
+where `perf` looks for the names of code that no file holds. Other compilers of the process may write to the same file, CPython's
+among them, so lines are only ever appended. It must be a file of our own user that nobody else may write: /tmp is for everybody. A
+forked child gets a file of its own, with what it has from its parent.
 
 Code of modules that have gone stays in the map until `perf` reads later lines for the same addresses.
 """
@@ -23,7 +23,7 @@ _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOL
 _REUSE: Final = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 _lines: Final[list[bytes]] = []
-"""All that is or will be in the map."""
+"""All lines that are or will be in the map."""
 _fd = -1
 _hooked = False
 
@@ -34,7 +34,7 @@ def path() -> str:
 
 
 def enable() -> None:
-    """Start to write the map, unless that has been done: the stubs that there are come first.
+    """Start to write the map, unless that has been done; it begins with the existing stubs.
 
     Raises:
         Error: there cannot be a map file, or it is not ours alone.
@@ -53,12 +53,12 @@ def enable() -> None:
 
 
 def add_stub(address: int, size: int, name: str) -> None:
-    """Note where a stub stands, which goes into the map as soon as there is one."""
+    """Note the address of a stub, which goes into the map as soon as there is one."""
     add(address, size, f"figwasp::{name}")
 
 
 def add(address: int, size: int, name: str) -> None:
-    """Put a piece of code into the map."""
+    """Add installed code to the map."""
     shown = "".join(char if char.isprintable() else "?" for char in name)
     line = f"{address:x} {size:x} {shown}\n".encode("utf-8", "replace")
     _lines.append(line)

@@ -47,7 +47,7 @@ class Stacks:
     """
 
     def __init__(self, statics: Statics, strip: Callable[[int], int], forget_calls: Callable[[int], None]) -> None:
-        """Begin with none.
+        """Begin with no contexts and no stacks.
 
         Args:
             statics: where emitted code finds the contexts.
@@ -89,10 +89,10 @@ class Stacks:
         return context
 
     def take_stack(self, size: int) -> int:
-        """Return the lowest address of a stack of a size that nobody uses.
+        """Return the lowest address of an unused stack of a size.
 
         Raises:
-            LimitExceeded: no address space or memory for it.
+            LimitExceeded: no address space or memory for the stack.
         """
         try:
             return self._pools[size].pop()
@@ -110,7 +110,7 @@ class Stacks:
         together(*self._giving_back(base))
 
     def _giving_back(self, base: int) -> tuple[Once, ...]:
-        """Return what takes back a stack that nobody uses any more."""
+        """Return the calls that take back a stack that is no longer used."""
         size = self._sizes[base]
         pool = self._pools.setdefault(size, [])
         if len(pool) < _MAX_POOLED:
@@ -137,7 +137,7 @@ class Stacks:
                 self._lent[other] = None
 
     def disown_idle(self) -> None:
-        """In a forked child: end the chains of the threads that are no more, and have every idle chain claimed anew."""
+        """In a forked child: end the chains of threads that no longer exist, and have every idle chain claimed anew."""
         thread = cpython.thread_state()
         interrupted = 0
         for number in range(linux.read_u64(self.used)):
@@ -154,7 +154,7 @@ class Stacks:
         linux.write_u64(self._interrupts, interrupted)
 
     def releasing_context(self, context: int) -> tuple[Once, ...]:
-        """Return what takes back a context that nobody can enter any more, and its stack."""
+        """Return the calls that take back a context that cannot be entered any more, and its stack."""
         linux.write_u64(context + layout.CTX_DEPTH, 1)  # from here on no other thread takes its stack back (`note`)
         self._lent.pop(context, None)
         self._forget_calls(context)

@@ -1,7 +1,7 @@
-"""Floor 4: binding a context to the thread that calls: with a stack of WebAssembly and what is known of the native one.
+"""Floor 4: binding a context to the thread that calls: with a stack of WebAssembly and the bounds of the native one.
 
-In: a context by its address. Out: the context bound, and a stack that is not needed any more given back. Whether the thread may go
-on is said in `stubs.claim`.
+In: a context by its address. Out: the context bound, and a stack that is not needed any more given back. `stubs.claim` has the
+theory of when the thread may go on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def bind(native: NativeRuntime, context: int, room: int, replace: bool, confirme
         context: its address.
         room: bytes of the stack.
         replace: whether to replace a stack that is smaller.
-        confirmed: whether the thread may enter it; else that is to be confirmed.
+        confirmed: whether the thread may enter the context; else that is to be confirmed.
 
     Returns:
         The size of the native stack, with which it is confirmed.

@@ -1,7 +1,7 @@
 """Floor 4: which store a context belongs to: for emitted code, which knows contexts only.
 
-In: contexts, by their addresses, and the stores that run on them, which this does not keep alive. Out: what a leaving chain and
-one out of fuel ask of their store.
+In: contexts, by their addresses, and the stores that run on them, which are not kept alive here. Out: the requests of a leaving
+chain and of one out of fuel, passed to their store.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["Contexts"]
 
 
 class _Store(Protocol):
-    """What is asked of a store."""
+    """The part of a store that contexts need."""
 
     def clean_up(self, leaving: int) -> None:
         """Release what the finished chain had pinned; `leaving` is its context."""
@@ -22,7 +22,7 @@ class _Store(Protocol):
         """Return whether a context whose fuel is used up may go on."""
 
     def forget(self, context: int) -> None:
-        """Have nothing to do with a context any more, which goes."""
+        """Forget a context, which goes."""
 
 
 class Contexts:
@@ -34,7 +34,7 @@ class Contexts:
         self._stores: dict[int, weakref.ref[_Store]] = {}
 
     def assign(self, context: int, store: _Store | None) -> None:
-        """Note which store a context belongs to; None: to none any more, since it goes."""
+        """Note the store that a context belongs to; None when the context goes."""
         if store is not None:
             self._stores[context] = weakref.ref(store)
             return

@@ -2,7 +2,7 @@
 
 Theory of operation. An externref is the address of a cell, and a cell owns one Python object, the same for every time that object
 comes in. Whatever wasm keeps beyond a call is in a table, a global or an element segment; those are written by Python code only,
-which counts here how many of them hold each cell. A cell that came in, or whose count fell to zero, is a suspect: when the
+which keeps a count here of the holders of each cell. A cell that came in, or whose count fell to zero, is a suspect: when the
 outermost call has ended no frame can hold it, and it goes unless the count says that something keeps it.
 
 Stubs have some cells for the objects that calls from Python bring (see `stubs.refs`): such a cell is unknown here until a table,
@@ -32,7 +32,7 @@ _MANAGED: Final = 1
 class _ExternCells:
     """An array of owned references that never moves.
 
-    Whatever changes here is one step, since two threads may convert arguments at once, and a finalizer may at any line.
+    Every change is one step, since two threads may convert arguments at once, and a finalizer may at any line.
 
     Attributes:
         owner: keeps it; the cells are its slots, so the collector sees the objects.
@@ -95,13 +95,13 @@ class _ExternCells:
         self._stubs.lend(record, cells[0], cells[-1])
 
     def forget(self, cell: int) -> None:
-        """Have the object in a cell get another one when it comes in again."""
+        """Forget the object of a cell, which gets another cell when it comes in again."""
         thing = linux.read_u64(cell)
         if self._by_object.get(thing) == cell:  # an object that a stub put in may have this cell beside its own
             self._by_object.pop(thing, None)
 
     def taking_out(self, cell: int) -> tuple[Once, Once]:
-        """Return what releases the object in a forgotten cell. Its finalizer may put others in."""
+        """Return the calls that release the object in a forgotten cell. The object's finalizer may put others in."""
         return cpython.clearing_reference(cell), partial(self._free.append, cell)
 
 
@@ -109,8 +109,8 @@ class Externs:
     """The cells of a store.
 
     Attributes:
-        suspects: cells that may have to go when no call is running.
-        live: whether the store has not been taken into another, which knows who holds what from then on.
+        suspects: cells to be checked, and perhaps released, when no call is running.
+        live: whether the store has not been taken into another, which counts the holders from then on.
     """
 
     __slots__ = ("_arrays", "_holders", "_owners", "_stubs", "live", "suspects")
@@ -129,7 +129,7 @@ class Externs:
         Args:
             value: the object.
             store_owner: keeps the cells.
-            record: of the store; stubs get cells of their own if they have none left.
+            record: of the store; stubs get free cells if they have none left.
         """
         if not self._arrays:
             made = _ExternCells(self._owners, self._stubs)
@@ -147,10 +147,10 @@ class Externs:
         Args:
             new: what it will hold.
             old: what it held; looked at after the change.
-            change: the change itself, and what says that it has been made.
+            change: the change itself, and the call that records that it has been made.
 
         Returns:
-            Whether that has been done: not where the store has been taken into another meanwhile.
+            Whether the change has been made: not where the store has been taken into another meanwhile.
         """
         coming = [cell for cell in new if cell]
         holders = self._holders
@@ -170,17 +170,17 @@ class Externs:
         return live
 
     def share(self, other: Externs, store_owner: Owner) -> None:
-        """Keep the cells of another store, which this one has taken in. It may be done again."""
+        """Keep the cells of another store, which this one has taken in. Repeating this is fine."""
         store_owner.hold(*[array.owner for array in other._arrays])
         self._arrays.extend([array for array in other._arrays if array not in self._arrays])
 
     def taking_in(self, other: Externs) -> tuple[Once, Once, Once]:
-        """Return what takes over the cells of another store and who holds them, in the step in which this one takes that in."""
+        """Return the calls that take over the cells and counts of another store, in the step in which this one takes that in."""
         known = partial(self._arrays.extend, other._arrays)  # which are the other's present ones when that is called
         return known, partial(self._holders.update, other._holders), partial(setattr, other, "live", False)
 
     def take_suspects(self, other: Externs) -> None:
-        """Take over those of a store that is part of this one by now: each once, since it may be gone the next time."""
+        """Take over the suspects of a store that is part of this one by now: each once, since it may be gone the next time."""
         together(partial(self.suspects.update, other.suspects), other.suspects.clear)
 
     def release_unheld(self) -> None:

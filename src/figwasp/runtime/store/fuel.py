@@ -1,8 +1,8 @@
 """Floor 4: fuel: what metered code may still execute, of a store as a whole.
 
 In: the contexts of a store, each of which holds a part. Out: more for the chain that has run out, or nothing, which traps. Compiled
-code takes fuel from the context it runs on and asks here when there is less than nothing left; the other contexts' parts and what
-the embedder gives are moved there then. What code costs is said in `ir.build.control`.
+code takes fuel from the context it runs on and asks here when less than nothing is left; the other contexts' parts and the
+embedder's supply are moved there then. `ir.build.control` has the cost of code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WORD: Final = 1 << 64
 
 
 class FuelContexts(Protocol):
-    """What is asked of a store."""
+    """The part of a store that fuel needs."""
 
     @property
     def context(self) -> int:
@@ -30,18 +30,18 @@ class FuelContexts(Protocol):
 
     @property
     def contexts(self) -> list[int]:
-        """All of them."""
+        """All contexts of the store."""
 
     @property
     def fuel(self) -> Fuel:
-        """Its fuel."""
+        """The fuel of the store."""
 
 
 class Fuel:
     """The fuel of a store, which lies in its contexts.
 
     Attributes:
-        ask: called with nothing when it is used up; returns how much more there is, None or 0 for nothing.
+        ask: called without arguments when the fuel is used up; returns how much more there is, None or 0 for nothing.
     """
 
     __slots__ = ("_asking", "_stubs", "ask")
@@ -52,28 +52,28 @@ class Fuel:
         self.ask: Callable[[], Any] | None = None
 
     def get(self, store: FuelContexts) -> int:
-        """Return how much there is."""
+        """Return the amount of fuel."""
         return max(_total(store), 0)
 
     def set(self, store: FuelContexts, amount: int) -> None:
-        """Have this much from now on."""
+        """Set the amount of fuel."""
         _hold(store, amount, store.context)
 
     def add(self, store: FuelContexts, amount: int) -> None:
-        """Have this much more."""
+        """Add an amount of fuel."""
         _putting(store.context, _part(store.context) + amount)()
 
     def move(self, context: int, to: int) -> None:
-        """Take the part of a context that is not to be used any more."""
+        """Take back the part of a context that is not to be used any more."""
         if linux.read_u64(context + layout.CTX_FUEL):
             cpython.check_recursion()
             self._stubs.move_fuel(context, to)
 
     def refill(self, store: FuelContexts, context: int) -> bool:
-        """Have a context go on whose part is less than nothing; return whether it can.
+        """Refill a context whose part is less than nothing; return whether it can go on.
 
         Raises:
-            BaseException: what the embedder's function raised, or TypeError, ValueError for what it returned.
+            BaseException: the embedder's function raised it; or TypeError, ValueError for the value that it returned.
         """
         rest = _total(store)
         while rest < 0:
@@ -103,7 +103,7 @@ def _total(store: FuelContexts) -> int:
 
 
 def _hold(store: FuelContexts, amount: int, context: int) -> None:
-    """Have all of it in one context."""
+    """Move all fuel to one context."""
     together(*[_putting(other, 0) for other in store.contexts], _putting(context, amount))
 
 

@@ -1,9 +1,9 @@
-"""Floor 4: how stores become one (spec 4.2.3): what an instance imports or calls comes into its own store.
+"""Floor 4: merging of stores (spec 4.2.3): the instances and functions that an instance imports or calls come into its own store.
 
 In: two stores, and the members that follow them. Out: one of them, with all that belonged to both.
 
 Theory of operation. Two stores become one while both count as running in this thread (`stubs.claim.hold`), so other threads find
-them busy. One step makes them one: it sets `_successor`, and notes in the store that stays what that has taken in. Until then
+them busy. One step makes them one: it sets `_successor`, and notes in the remaining store which one it has taken in. Until then
 nothing refers to the store that goes, which may be let go if an exception comes between. From then on the store that stays looks
 at the other's parts as well as at its own until everything has been moved; when an exception has ended that, whoever uses it next
 goes on, and each part may be moved again.
@@ -32,14 +32,14 @@ _T = TypeVar("_T")
 
 
 class Member(Protocol):
-    """What runs in a store or is used there: an instance, or a table or global that the host has made."""
+    """A member of a store: an instance, or a table or global that the host has made."""
 
     def join(self, store: Any) -> None:
-        """Belong to a store from now on. It may be done again."""
+        """Move to a store. Repeating this is fine."""
 
 
 class Chain:
-    """A call that may be suspended, for whoever makes it.
+    """A call that may be suspended, held by the coroutine that makes it.
 
     Attributes:
         context: address of its context, the only item; none before it has one and after its end.
@@ -52,14 +52,14 @@ class Chain:
 
 
 class Linked:
-    """What is linked together, and becomes one with others: the part of a `Store` that merging is about.
+    """Members that are linked together: the part of a `Store` that merging is about.
 
     Attributes:
         native: the native runtime it uses.
         record: address of the store record, which the instances point to.
         context: address of the context.
         owner: keeps both.
-        fuel: what metered code in it asks for more when it has run out.
+        fuel: the fuel of metered code, which asks there for more when it has run out.
         stack_size: bytes of its wasm stacks, the most that an instance asks for; 0 when there is no instance yet.
     """
 
@@ -98,7 +98,7 @@ class Linked:
     # Members
 
     def add(self, member: Member) -> None:
-        """Have something belong to this store, and follow it when it is merged into another."""
+        """Add a member to this store, which follows when the store is merged into another."""
         store = self
         while True:
             members = store._members
@@ -115,7 +115,7 @@ class Linked:
         self.current._use_stack(stack_size)
 
     def _use_stack(self, size: int) -> None:
-        """Have a larger stack from the next call on, if it is larger."""
+        """Use a stack of this size from the next call on, if that is larger."""
         if size > self.stack_size:
             self.stack_size = max(size, self.stack_size)  # a signal handler may have raised it
             self._have_claimed_anew()
@@ -159,17 +159,17 @@ class Linked:
         """Make sure that no other thread runs in this store.
 
         Raises:
-            Busy: one does.
+            Busy: another thread does.
         """
         for context in self.contexts:
             if is_running(context) and thread_of(context) != cpython.thread_state():
                 raise busy(context)
 
     def check_others(self) -> None:
-        """The same where it is known that none runs on the context that stays.
+        """Make sure of the same where it is known that none runs on the context that stays.
 
         Raises:
-            Busy: one does on another.
+            Busy: another thread runs on another context.
         """
         if self._chains or self._absorbed or len(self._contexts) > 1:
             self.check_thread()
@@ -222,7 +222,7 @@ class Linked:
         return self.fuel.refill(self, context)
 
     def forget(self, context: int) -> None:
-        """Have nothing to do with a context any more, which goes."""
+        """Forget a context, which goes."""
         if context != self.context:
             self._contexts.pop(context, None)
 
@@ -237,13 +237,13 @@ class Linked:
         self._finish_absorbing()
 
     def _finish_absorbing(self) -> None:
-        """Move what belongs to stores that are part of this one; to be done again when an exception has ended it."""
+        """Move the members and parts of stores that are part of this one; to be done again when an exception has ended it."""
         for other in self._taken_in():
             self._take_over(other)
             self._absorbed.pop(other, None)
 
     def _take_over(self, other: Linked) -> None:
-        """Move what belongs to a store. Meanwhile it counts as this one's, and it can be done twice, by two threads at once."""
+        """Move the members and parts of a store. They count as this one's meanwhile, and two threads may move them at once."""
         other._finish_absorbing()
         for context in other.contexts:
             self.native.contexts.assign(context, self)

@@ -1,10 +1,10 @@
-"""Floor 4: the listened calls that are under way, and what listeners are told of them.
+"""Floor 4: the listened calls that are under way, and the events that listeners are told of.
 
 Theory of operation. Wrappers (`code.listen`) have each call reported here before and after. A trap or an exception unwinds past
 wrappers without running them. So every chain has a list of the listened calls that are under way, each with the address of its
-wrapper's cells: as the stack grows downwards, whatever lies below an address has been called by what stands there. An entry from
-Python that fails reports its calls as given up, innermost first, before its caller sees the exception; calls that were left in
-another way are found by their addresses at the next event of their chain.
+wrapper's cells: as the stack grows downwards, a frame below an address has been called by the function of the frame there. An
+entry from Python that fails reports its calls as given up, innermost first, before its caller sees the exception; calls that were
+left in another way are found by their addresses at the next event of their chain.
 """
 
 from __future__ import annotations
@@ -83,13 +83,13 @@ def abandon(context: int, error: BaseException) -> None:
     """Report the calls that an exception ends: those of an entry from Python that is about to fail.
 
     Raises:
-        BaseException: what a listener raised, which takes the place of the exception.
+        BaseException: a listener raised it, in place of the exception.
     """
     _end_calls(context, linux.read_u64(context + layout.CTX_WASM_SP), error)
 
 
 def _end_calls(context: int, limit: int, error: BaseException | None) -> None:
-    """Report the calls below an address as given up, innermost first; what a listener raises is raised when all know."""
+    """Report the calls below an address as given up, innermost first; a listener's exception is raised when all are reported."""
     chain = _chains.get(context, [])
     depth = len(chain)
     while depth and chain[depth - 1][0] < limit:

@@ -1,7 +1,8 @@
 """Floor 4: stores (spec 4.2.3).
 
-A `Store` is what importing has linked together: one chain of calls at a time, on one thread. It couples threads, not
-lifetimes. Whatever converts references for a call from Python, or releases them after it, does so in `run`, as part of the chain.
+A `Store` serialises execution: the instances that importing has linked run one chain of calls at a time, on one thread. It keeps
+none of them alive. Code that converts references for a call from Python, or releases them after it, does so in `run`, as part of
+the chain.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _MAX_SPARE: Final = 16
 _LAST: Final = (-1,)
 
 _lost: Final[list[weakref.ref[Chain]]] = []
-"""Calls that an exception has kept from being removed, and which are no more."""
+"""Calls that no longer exist, and that an exception has kept from being removed."""
 
 
 class Store(Linked):
@@ -103,7 +104,7 @@ class Store(Linked):
         self._chains.pop(reference, None)  # it has ended already, or the successor ends it
 
     def _ending_chain(self, reference: weakref.ref[Chain], context: list[int], address: int) -> list[Once]:
-        """Return what gives back the context of a call, with its fuel and its turn, and forgets it."""
+        """Return the calls that give back the context of a chain, with its fuel and its turn, and forget the chain."""
         stubs = self.native.stubs
         ending: list[Once] = [partial(self._chains.pop, reference, None), partial(self._spare.extend, context), context.clear]
         if _has_turn(address):
@@ -114,7 +115,7 @@ class Store(Linked):
         return ending
 
     def _end_lost_chains(self) -> None:
-        """Forget the calls that are no more, for which an exception has kept `remove_chain` from it."""
+        """Forget the calls that no longer exist, which an exception has kept from `remove_chain`."""
         for reference in list(_lost) if _lost else ():
             context = self._chains.get(reference)
             if context is not None:
@@ -189,7 +190,7 @@ class Store(Linked):
         raise busy(self.current.context)
 
     def interrupt(self) -> bool:
-        """Have the calls end that run in this store, with all that they have brought about; return whether there are any.
+        """End the calls that run in this store, with all that they have brought about; return whether there are any.
 
         Calls that are suspended go on. Any thread may call this, also a signal handler.
         """
@@ -223,7 +224,7 @@ class Store(Linked):
         return any(owner is one for one in self.current._pinned)
 
     def clean_up_if_asked(self) -> None:
-        """Release what can go now, unless a call is running, which will do so."""
+        """Release what is no longer needed, unless a call is running, which will do so."""
         context = self.current.context
         if linux.read_u32(context + layout.CTX_FLAGS) & layout.FLAG_CLEANUP and not self.current.running:
             try:
@@ -287,7 +288,7 @@ class Store(Linked):
         """Set externrefs that follow each other in a table or a global.
 
         Raises:
-            RecursionError: too little is left for it; nothing has changed.
+            RecursionError: the stack is nearly used up; nothing has changed.
         """
         cpython.check_recursion()
         new = array("Q", cells)
@@ -297,7 +298,7 @@ class Store(Linked):
 
 
 def _nothing() -> None:
-    """Do nothing, for the sake of what `run` does afterwards."""
+    """Do nothing; `run` cleans up afterwards."""
 
 
 def _has_turn(context: int) -> bool:

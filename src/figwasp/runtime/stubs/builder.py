@@ -29,7 +29,7 @@ from figwasp.runtime.platform import cpython, interpreter
 from figwasp.wasm.syntax.types import EXTERNREF, Types, is_ref
 
 MISMATCH: Final = (TypeError, OverflowError)
-"""What C API conversions raise for an object that is no number of the kind, or too large a one."""
+"""Exceptions of the C API's conversions for an object that is no number of the kind, or too large a one."""
 
 
 def _transparent(type_: int) -> bool:
@@ -306,7 +306,7 @@ class Stub(Emitter):
         return self.func.new_param(done, I64)
 
     def _longer(self, size: Value, digits: int) -> Value:
-        """Whether an int has more digits than so many."""
+        """The condition that an int has more digits than so many."""
         if interpreter.INTS == interpreter.INT_SIGNED:
             return self.emit(ops.I64_GT_U, [self.emit(ops.I64_ADD, [size, self.word(digits)]), self.word(2 * digits)])
         return self.emit(ops.I64_GE_U, [size, self.word((digits + 1) << 3)])
@@ -318,7 +318,7 @@ class Stub(Emitter):
         return self.emit(ops.I64_SUB, [self.word(1), self.emit(ops.I64_AND, [size, self.word(3)])])
 
     def forgive(self, failed: Block) -> None:
-        """After `unbox`: clear what says that the object does not fit; with any other exception set, go to `failed`."""
+        """After `unbox`: clear the exception for an object that does not fit; with any other exception set, go to `failed`."""
         clear = self.new()
         self.unless_zero(self.c("PyErr_Occurred", []), clear)
         matches = self.wrap(self.c("PyErr_ExceptionMatches", [self.word(id(MISMATCH))]))
@@ -337,7 +337,7 @@ class Stub(Emitter):
         return [self.c("PyTuple_GetItem", [thing, self.word(i)]) for i in range(count)]
 
     def fill_tuple(self, full: Value, index: int, thing: Value) -> None:
-        """Give a reference to a new tuple."""
+        """Put an item into a new tuple, which takes over the reference."""
         if interpreter.TUPLE_ITEMS:
             self.put(thing, full, interpreter.TUPLE_ITEMS + 8 * index)
         else:

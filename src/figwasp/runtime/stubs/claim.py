@@ -1,12 +1,12 @@
-"""Floor 4: who may run on a context: how a thread gets one, keeps it for a while, and loses it.
+"""Floor 4: claims of contexts by threads: taking one, keeping it for a while, and losing it.
 
 In: contexts by their addresses. Out: IR of functions in the C convention, called with the GIL: each is one step for other Python
 threads, and no exception of Python comes between.
 
 Theory of operation. A context is bound to the thread that CTX_THREAD_STATE names; that thread enters it without asking anyone.
 Where CTX_NATIVE_SIZE is 0 it has to ask first: entries find the native stack a wrong one and leave everything to Python, which
-looks whether another thread runs on a context of the same store, and then confirms. So binding comes before looking, and whoever
-joins stores, or otherwise has a context looked at again, writes the 0.
+looks whether another thread runs on a context of the same store, and then confirms. So binding comes before looking, and code that
+joins stores, or otherwise needs a context to be looked at again, writes the 0.
 """
 
 from __future__ import annotations

@@ -58,8 +58,8 @@ def leave(e: Stub, context: Value, result: Value, hooks: Hooks) -> None:
 def slow(hooks: Hooks) -> Func:
     """Build the vectorcall function that leaves everything to the record: (callable, args, nargsf, kwnames).
 
-    It calls the record with the arguments as they came, as a part of the chain, which counts as running meanwhile: what the record
-    converts stays valid until it has returned.
+    The function calls the record with the arguments as they came, as a part of the chain, which counts as running meanwhile: the
+    references that the record converts stay valid until it has returned.
     """
     e = Stub("enter.slow", bytes([I64] * 4), bytes([I64]), CONV_C)
     callable_, args, count, names = e.params
@@ -130,7 +130,7 @@ def cross(
 def _enter_wasm(
     e: Stub, places: _Places, results: bytes, code: Value, instance: Value, passed: list[Value], area: Value
 ) -> list[Value]:
-    """Call code on the wasm stack with what goes in registers; return the results, those in memory loaded from `area`."""
+    """Call code on the wasm stack with the operands for registers; return the results, those in memory loaded from `area`."""
     returned = bytes(results[i] for i in places.returned)
     call = Call(bytes(value.type for value in passed), returned)
     first = e.emit(ops.ENTER_WASM, [code, instance, *passed], call, returned[0] if returned else ops.VOID)
@@ -200,7 +200,7 @@ def check_count(e: Stub, wanted: int, hooks: Hooks) -> None:
 
 
 def leave_to_record(e: Stub, count: int, failed: Block, unusual: Block, hooks: Hooks) -> None:
-    """At `failed`, forgive a conversion that failed; there and at `unusual` have the record do the call."""
+    """At `failed`, clear the error of a conversion; there and at `unusual` leave the call to the record."""
     raised = e.new()
     e.at(failed)
     e.forgive(raised)
@@ -236,7 +236,7 @@ def box_results(e: Stub, kinds: bytes, results: list[Value]) -> Value:
 
 
 def settle(hooks: Hooks) -> Func:
-    """Build (context) -> 0 when a call that something is to be done after was good, with the GIL held; 1 with an exception set."""
+    """Build (context) -> 0 after a good call that needs cleanup, with the GIL held; 1 with an exception set."""
     e = Stub("enter.settle", bytes([I64]), bytes([I64]), CONV_C)
     context = e.params[0]
     e.take_gil(context)
@@ -255,13 +255,13 @@ def settle(hooks: Hooks) -> Func:
 
 
 def fail(e: Stub, context: Value, trap: Value, hooks: Hooks) -> None:
-    """Return 0 with an exception set: the one a host function left, or what the hook makes of the trap."""
+    """Return 0 with an exception set: the one a host function left, or the one the hook makes of the trap."""
     set_exception(e, context, trap, hooks)
     e.ret([e.word(0)])
 
 
 def set_exception(e: Stub, context: Value, trap: Value, hooks: Hooks) -> None:
-    """Have an exception set: the one a host function left, or what the hook makes of the trap; and clean up."""
+    """Set an exception, the one a host function left or the one the hook makes of the trap, and clean up."""
     e.c(hooks.fail, [context, e.emit(ops.I64_EXTEND_I32_U, [trap])])
 
 

@@ -1,4 +1,4 @@
-"""Floor 4: what stubs call that is not WebAssembly: Python callables, and the stubs around them that all entries share.
+"""Floor 4: callees of stubs that are not WebAssembly: Python callables, and the stubs around them that all entries share.
 
 In: the callables, made above (`runtime.start`). Out: addresses that are constants in emitted code, so all of it lives as long as
 the process.
@@ -17,8 +17,8 @@ class Callbacks:
 
     Attributes:
         explain_trap: (context address, trap code, pc, stack pointer, exception or None) -> the exception with which an entry fails.
-        finish_chain: (context address,): releases what the chain had pinned whose outermost entry leaves.
-        refuse_cleared: (): raises: the collector has cleared what the call needs.
+        finish_chain: (context address,): releases the references pinned by the chain whose outermost entry leaves.
+        refuse_cleared: (): raises: the collector has cleared an object that the call needs.
         claim_chain: (call slow path,): binds the chain of its store to the calling thread, or raises.
         refuse_busy: (): raises Busy.
         end_listened_calls: (context address, exception): tells listeners of the calls that an exception ends.

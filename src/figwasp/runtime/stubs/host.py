@@ -83,7 +83,7 @@ def body(params: bytes, results: bytes, dead: int, boxes: Boxes) -> Func:
     Args:
         params, results: kinds.
         dead: PyObject* of a callable that raises, called when the collector has cleared the pair.
-        boxes: what makes Python objects of numbers.
+        boxes: makes Python objects of numbers.
     """
     e = Stub("host.body", bytes([I64] * 3), bytes([I64]), CONV_C)
     pair, buffer, context = e.params
@@ -146,7 +146,7 @@ def general_body(dead: int) -> Func:
 
 
 def serve(e: Stub, record: Value, numbers: list[Value], context: Value, dead: int) -> None:
-    """Call a record, which leaves what it answers where the numbers say, and return the status."""
+    """Call a record, which leaves its answer where the numbers say, and return the status."""
     failed = e.new()
     answer = e.call_with_ints(_live(e, record, dead), numbers)
     e.split(e.equals(answer, 0), failed)
@@ -321,7 +321,7 @@ NATIVE_BUILTINS: Final = {builtins.MEMORY_FILL: memory_fill, builtins.MEMORY_COP
 
 
 class FaultFront:
-    """Addresses that let one of our fault handlers be put in front of one installed after them (`native.handler`).
+    """Addresses for putting one of our fault handlers in front of one installed after them (`native.handler`).
 
     Attributes:
         handler: of the words that hold the address of our first handler, the size of all, and the address of `keep_in_front`.
@@ -340,10 +340,10 @@ class FaultFront:
 
 
 class Ends:
-    """Where ticks find out that calls have to end.
+    """Addresses by which ticks find out that calls have to end.
 
     Attributes:
-        key: under which native threads have their deadlines, each in a word of its own (`linux.thread_key`).
+        key: of the words in which native threads have their deadlines (`linux.thread_key`).
         pending: address of the word that counts interrupted contexts.
         interrupted: address of `steps.interrupted`.
     """
@@ -406,7 +406,7 @@ def tick(parked: int, wake: int, front: FaultFront, ends: Ends, suspend: int) ->
         parked: address of the word that is 1 while the ticker sleeps.
         wake: address of the native function that wakes it.
         front: how to keep the fault handler in front.
-        ends: where it finds out that the call has to end.
+        ends: addresses by which it finds out that the call has to end.
         suspend: `sequences.SUSPEND`.
     """
     e = Stub("tick", bytes([I64, I64]), bytes([I64]), CONV_C)
@@ -449,7 +449,7 @@ def tick(parked: int, wake: int, front: FaultFront, ends: Ends, suspend: int) ->
 
 
 def _check_interrupts(e: Stub, context: Value, ends: Ends, interrupted: Block) -> None:
-    """Go to `interrupted` when a call of the thread is, this one or one that has brought it about."""
+    """Go to `interrupted` when a call of the thread is interrupted, this one or one that has brought it about."""
     none = e.new()
     e.unless_zero(e.get(e.word(ends.pending), 0), none)
     found = e.c(ends.interrupted, [e.get(context, layout.CTX_THREAD_STATE)])
@@ -474,7 +474,7 @@ def _check_deadline(e: Stub, ends: Ends, expired: Block) -> None:
 
 
 def _give_turn(e: Stub, context: Value, failed: Block, suspend: int) -> None:
-    """Return `suspend`, signals seen to, from a call that ticks suspend, unless Python has called wasm again in it."""
+    """Return `suspend`, with signals handled, from a call that ticks suspend, unless Python has called wasm again in it."""
     rest = e.new()
     turn = e.get(context, layout.CTX_TURN)
     # The first tick may come as soon as a call has been entered, or has gone on.
@@ -514,7 +514,7 @@ def fuel(hook: int) -> Func:
 
 
 def _run_signal_handlers(e: Stub, context: Value, ticks: Value, failed: Block) -> None:
-    """Come out with the GIL held and signals seen to; return 0 at once when it is released and it is not time to take it."""
+    """Go on with the GIL held and signals handled; return 0 at once when the GIL is released and it is not time to take it."""
     held = e.new()
     released = e.emit(ops.I32_AND, [e.get32(context, layout.CTX_FLAGS), e.const(I32, layout.FLAG_GIL_RELEASED)])
     e.when(released, held)

@@ -1,4 +1,4 @@
-"""Floor 4: what an entry from Python does on its way out: exceptions, listeners, cleanup."""
+"""Floor 4: the way out of an entry from Python: exceptions, listeners, cleanup."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DEAD_ZONE: Final = 256  # bytes kept between the frames of a trap and what runs
 
 
 class _Error:
-    """The exception that is set, taken away: its type, itself and its traceback; zeros when there is none."""
+    """The exception that was set, taken away: its type, value and traceback; zeros when there is none."""
 
     __slots__ = ("_area", "_e", "value")
 
@@ -33,7 +33,7 @@ class _Error:
         self.value = e.get(self._area, 8)
 
     def restore(self) -> None:
-        """Set it again as it was."""
+        """Set the exception again as it was."""
         self._e.c("PyErr_Restore", [self._e.get(self._area, offset) for offset in (0, 8, 16)], ops.VOID)
 
     def replace(self, error: Value) -> None:
@@ -44,15 +44,15 @@ class _Error:
         self._e.c("PyErr_Restore", args, ops.VOID)
 
     def forget(self) -> None:
-        """Drop it."""
+        """Drop the exception."""
         for offset in (0, 8, 16):
             self._e.c("Py_DecRef", [self._e.get(self._area, offset)], ops.VOID)
 
 
 def fail(hooks: Hooks) -> Func:
-    """Build (context, trap code) -> 0 with an exception set: the one a host function left, or what the hook makes of a trap.
+    """Build (context, trap code) -> 0 with an exception set: the one a host function left, or the one the hook makes of a trap.
 
-    While the hook reads the frames, whatever runs stays below them, and other threads find the chain running.
+    While the hook reads the frames, all other calls stay below them, and other threads find the chain running.
     """
     e = Stub("fail", bytes([I64] * 2), bytes([I64]), CONV_C)
     context, trap = e.params
@@ -99,7 +99,7 @@ def _ask(e: Stub, context: Value, trap: Value, pending: Value, hooks: Hooks) -> 
 
 
 def _prefer(e: Stub, pending: _Error) -> None:
-    """After the hook has failed: there may have been no room for it. Then the exception before it says more than its own."""
+    """Choose the exception to raise after the hook has failed, perhaps for want of room: then the one before says more."""
     other, rest = e.new(), e.new()
     e.split(e.equals(pending.value, 0), other)
     deep = e.wrap(e.c("PyErr_ExceptionMatches", [e.word(id(RecursionError))]))
@@ -114,7 +114,7 @@ def _prefer(e: Stub, pending: _Error) -> None:
 
 
 def trim(hooks: Hooks) -> Func:
-    """Build () -> 0: have the hook look after the traceback of the exception that is set."""
+    """Build () -> 0: have the hook trim the traceback of the exception that is set."""
     e = Stub("trim", b"", bytes([I64]), CONV_C)
     broken = e.new()
     pending = _Error(e)
@@ -129,7 +129,7 @@ def trim(hooks: Hooks) -> Func:
 
 
 def _tell_listeners(e: Stub, context: Value, hooks: Hooks) -> None:
-    """Call the abandon hook with the exception that is set, if the flag asks for it; what the hook raises takes its place."""
+    """Call the abandon hook with the exception that is set, if the flag asks for it; one that the hook raises replaces it."""
     done, raised = e.new(), e.new()
     flags = e.get32(context, layout.CTX_FLAGS)
     e.when(e.emit(ops.I32_AND, [flags, e.const(I32, layout.FLAG_LISTENED)]), done)
@@ -150,11 +150,11 @@ def _tell_listeners(e: Stub, context: Value, hooks: Hooks) -> None:
 
 
 def leave(hooks: Hooks) -> Func:
-    """Build (context, result) -> result, or 0 when an exception is set: what every entry ends with that was not plain.
+    """Build (context, result) -> result, or 0 when an exception is set: the end of every entry that was not plain.
 
-    When the outermost entry is leaving, what has interrupted it is over, and the cleanup hook is called if the flag asks for it. An
-    exception that is set stays set; an
-    interrupt may set one. Other threads find the chain running meanwhile. The result is a reference, or 0.
+    When the outermost entry is leaving, its interrupt is over, and the cleanup hook is called if the flag asks for it. An
+    exception that is set stays set; an interrupt may set one. Other threads find the chain running meanwhile. The result is a
+    reference, or 0.
     """
     e = Stub("leave", bytes([I64] * 2), bytes([I64]), CONV_C)
     context, result = e.params
@@ -191,7 +191,7 @@ def leave(hooks: Hooks) -> Func:
 
 
 def end_interrupt(e: Stub, context: Value, hooks: Hooks) -> None:
-    """Take note that an interrupted chain has come to its end, if it has."""
+    """Clear the interrupt of a chain, if it has one and has come to its end."""
     rest = e.new()
     interrupted = e.emit(ops.I32_AND, [e.get32(context, layout.CTX_FLAGS), e.const(I32, layout.FLAG_INTERRUPTED)])
     over = e.equals(e.get(context, layout.CTX_DEPTH), 0)

@@ -1,10 +1,10 @@
 """Floor 4: the stubs of a process: compiled when they are first asked for, and kept for ever.
 
-What is kept is published last, by one operation of a dict or one word of memory: an exception before that means that it is made
-once more, and of two threads that make the same one at a time both get good ones.
+A stub is published last, by one operation of a dict or one word of memory: an exception before that means that it is made once
+more, and of two threads that make the same one at a time both get good ones.
 
-In: what they refer to: hooks, statics, the key of deadlines. Out: addresses, by function type where a stub is made for one. Two
-sequences written by hand switch stacks (`sequences` below `codegen`); all others are IR.
+In: the things that stubs refer to: hooks, statics, the key of deadlines. Out: addresses, by function type where a stub is made for
+one. Two sequences written by hand switch stacks (`sequences` below `codegen`); all others are IR.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ class StubLibrary:
     """The stubs.
 
     Attributes:
-        hooks: addresses of what they call.
+        hooks: addresses of the callees of stubs.
         sequences: the machine's code written by hand.
         returned: the return address at which a walk over wasm frames ends.
         unwind: where a trap leaves wasm.
-        interrupted: says whether calls of a thread are interrupted (`stubs.steps.interrupted`).
+        interrupted: tells whether calls of a thread are interrupted (`stubs.steps.interrupted`).
         claim, confirm: bind a context to the calling thread (`stubs.claim`).
     """
 
@@ -175,7 +175,7 @@ class StubLibrary:
         return host.builtin(number, id(function), self.python_caller(len(builtins.PARAMS[number])))
 
     def python_caller(self, count: int) -> int:
-        """Return the address of what calls a Python function about an instance with a number of operands."""
+        """Return the address of the stub that calls a Python function about an instance with a number of operands."""
         address = self._python_callers.get(count)
         if address is None:
             address = self._python_callers[count] = self.compile(host.call_python(count, self.hooks.refuse_cleared))
@@ -188,57 +188,57 @@ class StubLibrary:
 
     @Lazily
     def grow_memory(self) -> Callable[[int, int, int, int], int]:
-        """What grows a memory (`stubs.steps.grow_memory`)."""
+        """The native function that grows a memory (`stubs.steps.grow_memory`)."""
         return _STEP(self.compile(steps.grow_memory(linux.symbol("mprotect"))))
 
     @Lazily
     def swap(self) -> Callable[[int, int, int, int], int]:
-        """What exchanges the contents of a place (`stubs.steps.swap`)."""
+        """The native function that exchanges the contents of a place (`stubs.steps.swap`)."""
         return _STEP(self.compile(steps.swap(linux.symbol("memcpy"))))
 
     @Lazily
     def raise_to(self) -> Callable[[int, int], int]:
-        """What raises a number (`stubs.steps.raise_to`)."""
+        """The native function that raises a number (`stubs.steps.raise_to`)."""
         return _TWO(self.compile(steps.raise_to()))
 
     @Lazily
     def lend(self) -> Callable[[int, int, int], int]:
-        """What gives cells to stubs (`stubs.steps.lend`)."""
+        """The native function that gives cells to stubs (`stubs.steps.lend`)."""
         return _THREE(self.compile(steps.lend()))
 
     @Lazily
     def move_lent(self) -> Callable[[int, int], int]:
-        """What gives the cells of one store to another (`stubs.steps.move_lent`)."""
+        """The native function that gives the cells of one store to another (`stubs.steps.move_lent`)."""
         return _TWO(self.compile(steps.move_lent()))
 
     @Lazily
     def move_fuel(self) -> Callable[[int, int], int]:
-        """What gives the fuel of one context to another (`stubs.steps.move_fuel`)."""
+        """The native function that gives the fuel of one context to another (`stubs.steps.move_fuel`)."""
         return _TWO(self.compile(steps.move_fuel()))
 
     @Lazily
     def guard(self) -> Callable[[int, Callable[[], Any]], Any]:
-        """What calls something as a part of a chain (`stubs.claim.guard`)."""
+        """The native function that calls something as a part of a chain (`stubs.claim.guard`)."""
         return _GUARD(self.compile(claim.guard(self.hooks)))
 
     @Lazily
     def hold(self) -> Callable[[int, int, Callable[[], Any]], Any]:
-        """What calls something while no other thread runs on two contexts (`stubs.claim.hold`)."""
+        """The native function that calls something while no other thread runs on two contexts (`stubs.claim.hold`)."""
         return _HOLD(self.compile(claim.hold(self.hooks)))
 
     @Lazily
     def strip(self) -> Callable[[int], int]:
-        """What takes the stack of a context that is idle (`stubs.claim.strip`)."""
+        """The native function that takes the stack of a context that is idle (`stubs.claim.strip`)."""
         return _ONE(self.compile(claim.strip()))
 
     @Lazily
     def interrupt(self) -> Callable[[int], int]:
-        """What has the calls end that run on a context (`stubs.steps.interrupt`)."""
+        """The native function that ends the calls on a context (`stubs.steps.interrupt`)."""
         return _ONE(self.compile(steps.interrupt(self._statics.interrupts)))
 
     @Lazily
     def release_turn(self) -> Callable[[int, int], int]:
-        """What gives up the turn of a call that a tick has suspended (`stubs.steps.release_turn`)."""
+        """The native function that gives up the turn of a call that a tick has suspended (`stubs.steps.release_turn`)."""
         return _TWO(self.compile(steps.release_turn()))
 
     def lazy_entry(self, index: int) -> int:

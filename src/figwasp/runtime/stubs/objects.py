@@ -30,7 +30,7 @@ VIEW_OWNER: Final = FUNC_OWNER
 VIEW_SIDE: Final = FUNC_RECORD  # PyObject*: the Python side
 
 HELD: Final = (FUNC_OWNER, FUNC_RECORD)
-"""The references in both."""
+"""The fields with references of both kinds of objects."""
 
 # Fields of an owner of a native block
 OWNER_BLOCK: Final = 16
@@ -41,7 +41,7 @@ OWNER_SIZE: Final = 48
 
 
 def _visit(e: Stub, value: Value) -> None:
-    """Visit a reference unless it is 0; return what the visitor says unless that is 0."""
+    """Visit a reference unless it is 0; return the visitor's answer unless that is 0."""
     _, visit, argument = e.params
     rest = e.new()
     leave = e.new()
@@ -115,7 +115,7 @@ def clear(fields: Sequence[int], slots: bool, graveyard: int = 0) -> Func:
     """Build tp_clear: drop the fields' and the slots' references.
 
     Args:
-        fields: offsets of what a cycle may go through and may be missing afterwards.
+        fields: offsets of the references that a cycle may go through, and that may be missing afterwards.
         slots: whether there is an array of slots.
         graveyard: PyObject* of a list, for owners: what the owner holds moves there, to be dropped when the collection is
             over, since code reachable from other garbage may still run.
@@ -142,8 +142,8 @@ def clear(fields: Sequence[int], slots: bool, graveyard: int = 0) -> Func:
 def sweep(graveyard: int) -> Func:
     """Build the vectorcall function that drops what lies in the graveyard: (callable, args, nargsf, kwnames) -> None.
 
-    The collector calls it when a collection begins and when it is over. It is no Python function: there Python would notice Ctrl-C,
-    and what that raises would be lost.
+    The collector calls it when a collection begins and when it is over. A Python function would not do: Python would notice Ctrl-C
+    there, and the exception would be lost.
     """
     e = Stub("object.sweep", bytes([I64] * 4), bytes([I64]), CONV_C)
     rest = e.new()

@@ -65,7 +65,7 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
 
 
 def _end_oddly(e: Stub, context: Value, results: bytes, outcome: list[Value], cells: _LentCells, hooks: Hooks) -> None:
-    """End a call after which something is to be done: take the GIL back, raise the trap, clean up."""
+    """End a call that needs more than its results: take the GIL back, raise the trap, clean up."""
     e.take_gil(context)
     e.add_depth(context, -1)
     trap = e.get32(context, layout.CTX_TRAP_CODE)
@@ -101,7 +101,7 @@ class _LentCells:
         return e.get(e.get(self._callable, FUNC_STORE), 0)
 
     def take(self, thing: Value, empty: Block) -> Value:
-        """Put an object into a cell and return that; 0 for None; go to `empty` when there is no free cell."""
+        """Put an object into a cell and return the cell; 0 for None; go to `empty` when there is no free cell."""
         e = self._emitter
         done = e.new()
         some = e.new()
@@ -142,7 +142,7 @@ class _LentCells:
             e.at(kept)
 
     def give_back_in_error(self) -> None:
-        """The same while an exception is set, which stays set."""
+        """Free the same cells while an exception is set, which stays set."""
         e = self._emitter
         saved = e.emit(ops.FRAME_AREA, [], 24)
         e.c("PyErr_Fetch", [saved, *[e.emit(ops.I64_ADD, [saved, e.word(offset)]) for offset in (8, 16)]], ops.VOID)

@@ -1,11 +1,11 @@
 """Floor 4: calls that are suspended in an async host function and resumed later.
 
 Theory of operation. Such a call runs on a context and a wasm stack of its own. The wasm side of an async host function stores its
-operands, has `body` call the Python function, which gives a coroutine, and then calls `suspend`: that leaves wasm as a trap
+operands, has `body` call the Python function, which returns a coroutine, and then calls `suspend`, which leaves wasm as a trap
 does, with all frames in place, and `start` answers RAW_SUSPENDED. When the coroutine has been awaited its results are put where the
 host function's operands were and `resume` makes the call of `suspend` return 0; after an exception it returns 1 with the
-exception set, and the frames are left for good. No frame of the native stack outlives a suspension: what is returned in memory
-goes to the caller's buffer.
+exception set, and the frames are left for good. No frame of the native stack outlives a suspension: results in memory go to the
+caller's buffer.
 
 Ticks suspend such a call as well when it is to give an event loop turns: anywhere in wasm. Other calls would find the guest between
 two instructions then, so the store counts as running until the call goes on, though in no thread: its own context is HELD, which
@@ -71,13 +71,13 @@ def resume(params: bytes, results: bytes, hooks: Hooks, code: int) -> Func:
 class _Swap:
     """The frame of `start` and `resume`: the store runs on another context meanwhile.
 
-    That is one step for other Python threads, and no exception of Python comes between.
+    The swap is one step for other Python threads, and no exception of Python comes between.
     """
 
     __slots__ = ("_context", "_e", "_present", "_record")
 
     def __init__(self, e: Stub, instance: Value, context: Value) -> None:
-        """Begin, or answer why that cannot be."""
+        """Begin, or return why the call cannot begin."""
         self._e = e
         self._context = context
         self._record = e.get(instance, layout.INST_STORE)
@@ -106,7 +106,7 @@ class _Swap:
         e.put(context, self._record, layout.STORE_CONTEXT)
 
     def finish(self, outcome: list[Value], buffer: Value, hooks: Hooks) -> None:
-        """Take the GIL and put the results into the buffer, or tell that there are none yet."""
+        """Take the GIL and put the results into the buffer, or report that there are none yet."""
         e, context = self._e, self._context
         e.take_gil(context)
         e.add_depth(context, -1)

@@ -1,14 +1,14 @@
-"""Floor 4: when the calls of a thread have to end: their deadlines, and interrupts from outside.
+"""Floor 4: deadlines of the calls of a thread, and interrupts from outside.
 
 In: seconds; the key under which native threads have words of their own. Out: a time of the monotonic clock in such a word, and
-interrupts, where the ticks of compiled code (`stubs.host.tick`) and whatever is Python and may take long find them.
+interrupts, where the ticks of compiled code (`stubs.host.tick`) and Python code that may take long find them.
 
 Theory of operation. A deadline is the thread's: it holds for all that a call brings about, also in stores that a host function
 calls into. Ticks find it in a word that is the native thread's own, whatever store they run in and whatever other threads do.
 
 An interrupt is a context's: its outermost call is to end, with all that it has brought about. `stubs.steps.interrupt` sets a flag
-there and counts those that have it, `stubs.leave` takes that away. Whatever a thread is doing it does for the innermost of its
-calls; so when there are any, it looks whether a context that it runs has the flag.
+there and counts those that have it, `stubs.leave` clears it. A thread always works for the innermost of its calls; so when any
+are interrupted, it looks whether a context that it runs has the flag.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["after", "check", "due", "enter", "follow", "reason"]
 
 
 class _Current(threading.local):
-    """Of a thread: when its running calls have to end, in nanoseconds of the monotonic clock; 0 for never.
+    """The time at which the running calls of a thread have to end, in nanoseconds of the monotonic clock; 0 for never.
 
     Attributes:
         due: the time, for Python.
@@ -47,7 +47,7 @@ def follow(pending: int, interrupted: Callable[[int], int]) -> None:
 
     Args:
         pending: address of the word that counts interrupted contexts.
-        interrupted: says of a PyThreadState whether it runs one of them.
+        interrupted: tells of a PyThreadState whether it runs one of them.
     """
     global _pending, _interrupted
     _interrupted = interrupted
@@ -68,8 +68,8 @@ def check() -> None:
     """Do nothing while the running calls of this thread may go on.
 
     Raises:
-        Interrupted: one of them is to end.
-        Timeout: they have no time left.
+        Interrupted: a call is to end.
+        Timeout: the calls have no time left.
     """
     if _pending.value and _is_interrupted():
         raise Interrupted(TRAP_MESSAGES[TRAP_INTERRUPTED])
@@ -84,7 +84,7 @@ def _is_interrupted() -> bool:
 
 
 def reason() -> Trap:
-    """Return why the running calls of this thread have to end, which they have."""
+    """Return the exception with which the running calls of this thread have to end."""
     if _pending.value and _is_interrupted():
         return Interrupted(TRAP_MESSAGES[TRAP_INTERRUPTED])
     return Timeout(TRAP_MESSAGES[TRAP_TIMEOUT])
@@ -96,13 +96,13 @@ def enter(key: int, end: int, entry: Callable[..., int], *args: int) -> int:
     The earlier time holds where calls are nested.
 
     Args:
-        key: under which threads have their deadlines.
+        key: of the words in which threads have their deadlines.
         end: nanoseconds of the monotonic clock.
-        entry: what to call.
-        args: what it gets.
+        entry: the native entry to call.
+        args: its arguments.
 
     Raises:
-        RecursionError: too little is left for it.
+        RecursionError: the stack is nearly used up.
     """
     cpython.check_recursion()
     current = _current

@@ -23,7 +23,7 @@ OUTER: Final = 10
 
 _INTERNAL: Final = "figwasp.runtime."
 OUTSIDE: Final[set[CodeType]] = set()
-"""Functions of the runtime that do nothing but call what others have written: what is raised there is none of ours."""
+"""Functions of the runtime that do nothing but call others' code: exceptions raised there are not the runtime's."""
 
 _EXPECTED: Final = (Error, TypeError, OverflowError, ReferenceError, RuntimeError, KeyboardInterrupt)
 _TEMPLATE: Final = compile("", "<wasm>", "exec")
@@ -86,7 +86,7 @@ def _entry(placed: CodeRange, pc: int, rest: TracebackType | None) -> TracebackT
 
 
 def _keep(placed: CodeRange, pc: int, made: list[Entry]) -> None:
-    """Keep what stands for a place for the next trap there, unless the module has got too many of them."""
+    """Keep the entry of a place for the next trap there, unless the module has got too many of them."""
     source_map = placed.source_map
     if source_map is not None and len(made) <= source_map.room:
         source_map.room -= len(made)
@@ -94,13 +94,13 @@ def _keep(placed: CodeRange, pc: int, made: list[Entry]) -> None:
 
 
 def _more(count: int, rest: TracebackType | None) -> TracebackType:
-    """An entry that stands for others."""
+    """Return an entry that stands for others, left out."""
     code = _TEMPLATE.replace(co_name=f"... {count} more")
     return TracebackType(rest, cpython.new_frame(code, {"__name__": "<wasm>"}, {}), _NO_POSITION, 0)
 
 
 def _describe(placed: CodeRange, pc: int) -> list[Entry]:
-    """Return what stands for a place, the innermost first."""
+    """Return the entries of a place, the innermost first."""
     source_map = placed.source_map
     assert source_map is not None
     module = source_map.module
@@ -123,7 +123,7 @@ def _describe(placed: CodeRange, pc: int) -> list[Entry]:
 def _may_be_shown(path: str) -> bool:
     """Return whether Python may print lines of a file that a guest names, as it does for every file name without brackets.
 
-    Only what is a source file by its name, and no Python source: a guest could name any file of the host.
+    Python may do so only for a source file by its name, and no Python source: a guest could name any file of the host.
     """
     try:
         if not os.path.isabs(path) or not path.isprintable():

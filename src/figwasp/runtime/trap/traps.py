@@ -46,7 +46,7 @@ _KINDS: Final[dict[int, type[Trap]]] = {
 
 
 class Backtrace:
-    """Frames that are made when somebody asks: calling it gives them, or some, innermost first."""
+    """Frames that are made when they are first needed: a call returns them, or some, innermost first."""
 
     __slots__ = ("_sites",)
 
@@ -64,7 +64,7 @@ class Backtrace:
 
 
 def trap(code: int) -> Trap:
-    """Return the exception for what a builtin finds wrong; called from wasm, it gets its frames on the way out (`failed`)."""
+    """Return the exception for a trap in a builtin; when wasm called that, the frames are added on the way out (`failed`)."""
     return Trap(TRAP_MESSAGES[code])
 
 
@@ -78,7 +78,7 @@ class TrapReporter:
         self._target = target
 
     def walk(self, pc: int, sp: int, top: int) -> list[Site]:
-        """Return where the wasm functions are that lead to a pc, innermost first, up to the entry from Python.
+        """Return the places in the wasm functions that lead to a pc, innermost first, up to the entry from Python.
 
         Args:
             pc: of the innermost frame: a return address or the faulting instruction.
@@ -144,7 +144,7 @@ class TrapReporter:
         return raised
 
     def _trap(self, code: int, pc: int, sites: list[Site]) -> BaseException:
-        """Return the exception for what compiled code recorded: of an explicit trap, the site knows better."""
+        """Return the exception for a trap that compiled code recorded: of an explicit trap, the site knows the code better."""
         if code == TRAP_UNREACHABLE or code not in _KINDS:
             placed = self._table.find(pc)
             site = placed.trap_at(pc) if placed is not None else None

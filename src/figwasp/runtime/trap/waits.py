@@ -2,8 +2,8 @@
 
 In: descriptors of the host, and for how long. Out: which of them are ready.
 
-Theory of operation. A thread that waits does so for one descriptor more, which is its own: an event that whoever interrupts its
-calls sets. It makes that when it first waits and keeps it; so an event may have been set when nothing waited, and a wait looks once
+Theory of operation. A thread that waits does so for one descriptor more, which is its own: an event that an interrupt of its calls
+sets. The event is made when the thread first waits, and kept; so it may have been set when nothing waited, and a wait looks once
 more why it has been woken.
 """
 
@@ -38,7 +38,7 @@ class _Event:
 
     @property
     def host(self) -> int:
-        """Its descriptor."""
+        """The descriptor of the event."""
         return self._hosts[0]
 
     def __del__(self) -> None:
@@ -56,7 +56,7 @@ _events: Final[dict[int, weakref.ref[_Event]]] = {}
 
 
 def wake(thread: int) -> None:
-    """Have a thread look why it is woken, if it waits.
+    """Wake a thread, if it waits, to look why it is woken.
 
     Args:
         thread: its PyThreadState.
@@ -112,7 +112,7 @@ def _left(end: int | None, due: int, event: _Event | None) -> int | None:
 
 
 def _event() -> _Event | None:
-    """Return this thread's event, where whoever interrupts it finds that; None when there is no descriptor for it."""
+    """Return this thread's event, kept where interrupts find it; None when there is no descriptor for it."""
     event = _own.event
     if event is None:
         try:
@@ -125,7 +125,7 @@ def _event() -> _Event | None:
 
 
 def _after_fork() -> None:
-    """In a forked child, let go of events, which are the parent's as well."""
+    """In a forked child, drop the events, which are the parent's as well."""
     _events.clear()
     _own.event = None
 

@@ -1,10 +1,10 @@
 """Floor 4: windows: stretches of Python code without effects that are ended when the calls of their thread have to end.
 
-In: something to call. Out: what it returns, or the exception with which the calls end.
+In: a callable. Out: its result, or the exception with which the calls end.
 
 Theory of operation. The compiler does not look at the clock. At the deadline, for which a thread waits, and at an interrupt Python
 is made to raise an exception in the thread that compiles, as soon as that executes another instruction. That may be done only
-inside of a window, which opens and closes under a lock. What the compiler does there has no effects before it is done.
+inside a window, which opens and closes under a lock. The compiler has no effects before the window is over.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 class _Expired(BaseException):
-    """What is raised in a thread whose window is to be left."""
+    """Raised in a thread whose window is to be left."""
 
 
 class _Window:
@@ -71,7 +71,7 @@ class _Window:
             pause = _AGAIN  # it may have struck where exceptions are ignored, as in a finalizer
 
     def end(self) -> None:
-        """Have it left, unless it is over."""
+        """Have the window left, unless it is over."""
         if self._ident == threading.get_ident():  # a signal handler: nothing goes on in this thread meanwhile
             self._strike()
             return
@@ -84,7 +84,7 @@ class _Window:
             cpython.raise_in_thread(self._ident, _Expired)
 
     def close(self) -> None:
-        """End; to be repeated when an exception strikes in here."""
+        """Close the window; to be repeated when an exception strikes in here."""
         with self._lock:
             if self._fired:
                 _flush(self._ident)
@@ -101,7 +101,7 @@ _open: Final[dict[int, _Window]] = {}
 
 
 def _flush(ident: int) -> None:
-    """Have what was to be raised in this thread raised now, if it has not been yet.
+    """Have an exception that was to be raised in this thread raised now, if it has not been yet.
 
     To take it back would leave CPython looking for it for ever: slow, and with a trace function on 3.11 it would never go on.
     """
@@ -114,7 +114,7 @@ def _flush(ident: int) -> None:
 
 
 def end(thread: int) -> None:
-    """Have the window of a thread left in which it is, if it is in one.
+    """Have a thread leave its window, if it is in one.
 
     Args:
         thread: its PyThreadState.
@@ -125,12 +125,12 @@ def end(thread: int) -> None:
 
 
 def bounded(work: Callable[..., _T], *args: Any) -> _T:
-    """Call something without effects that may take long, as long as the running calls of this thread may go on.
+    """Call a function without effects that may take long, as long as the running calls of this thread may go on.
 
-    What it holds when an exception ends it goes in the background.
+    The objects that it holds when an exception ends it are freed in the background.
 
     Raises:
-        Interrupted, Timeout: they have to end.
+        Interrupted, Timeout: the running calls have to end.
     """
     window = _Window()
     error: BaseException | None = None
