@@ -1,8 +1,8 @@
 """Floor 7: `figwasp completion SHELL`.
 
-In: the name of a shell. Out: on standard output, a script by which that shell completes what is typed after `figwasp`. It is made
-of what the commands say they take, so that what a command takes is said there alone. Names of functions are asked of
-`figwasp explain --names`, and taken as the plain text of a hostile guest.
+In: the name of a shell. Out: on standard output, a script by which that shell completes the words after `figwasp`. The script is
+made of the declarations of the commands, so that options and arguments are declared there alone. Names of functions are asked
+of `figwasp explain --names`, and taken as the plain text of a hostile guest.
 
     source <(figwasp completion bash)                                  in ~/.bashrc
     source <(figwasp completion zsh)                                   in ~/.zshrc, after compinit
@@ -45,7 +45,7 @@ def _takes(option: Option) -> bool:
 
 
 def _positional(command: Command) -> str:
-    """Return what the words are that are no options: FILES, or one of these words."""
+    """Return the kind of the words that are no options: FILES, or a choice of words."""
     choices = command.arguments[0].choices
     return " ".join(choices) if choices else FILES
 
@@ -206,7 +206,7 @@ def _zsh_values(values: str) -> str:
 
 
 def _zsh_text(text: str) -> str:
-    """Escape what means something in a specification of _arguments."""
+    """Escape the special characters of a specification of _arguments."""
     return "".join(f"\\{char}" if char in "[]:\\" else char for char in text)
 
 

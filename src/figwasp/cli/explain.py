@@ -1,7 +1,7 @@
 """Floor 7: `figwasp explain`.
 
-In: the words after `explain`. Out: the exit status; what is asked for has gone to the process's own output: a list of the
-functions of a program, or what becomes of one of them, stage by stage. The program is read and compiled, never run.
+In: the words after `explain`. Out: the exit status; to the process's own output, a list of the functions of a program, or the
+products of one of them, stage by stage. The program is read and compiled, never run.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ COMMAND: Final = Command(
 
 
 def main(words: list[str]) -> int:
-    """Print what the words ask for and return the exit status.
+    """Print the list or the function that the words ask for and return the exit status.
 
     Raises:
         Error: the program cannot be read or is no module, or has no such function, or the function is invalid.

@@ -12,7 +12,7 @@ __all__ = ["PROPOSAL", "chosen", "switches"]
 _ENABLE: Final = "--enable"
 _DISABLE: Final = "--disable"
 PROPOSAL: Final = "PROPOSAL"
-"""What the help calls the value of the two switches."""
+"""The name of the two switches' value in the help."""
 
 
 def switches(on: Features) -> list[Option]:
@@ -39,7 +39,7 @@ def _proposal(name: str) -> str:
     """Return the name of a proposal.
 
     Raises:
-        WrongValue: there is none of that name.
+        WrongValue: there is no proposal of that name.
     """
     if name in PROPOSALS:
         return name

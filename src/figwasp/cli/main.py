@@ -1,7 +1,7 @@
 """Floor 7: the entry of the command line.
 
 In: the arguments of the process. Out: its exit status. Each command is a module of this package with
-`main(words) -> int` and a `COMMAND` that says what it takes, imported only when it is called for.
+`main(words) -> int` and a `COMMAND` with its options and arguments, imported only when it is called for.
 
 Exit status: the guest's own; 1 when a program could not be loaded; 2 for a wrong command line; 124 when its time was up; 130
 after Ctrl-C; 134 (128 + SIGABRT, what a shell reports for an aborted process) after a trap.
@@ -55,10 +55,10 @@ def main(arguments: Sequence[str] | None = None, *, is_process: bool = False) ->
 
     Args:
         arguments: those after the program's name; the process's own unless given.
-        is_process: the process ends after it.
+        is_process: the process ends with the command.
 
     Raises:
-        Interrupted: Ctrl-C, perhaps, if the process ends with it.
+        Interrupted: Ctrl-C, if the process ends with the command.
     """
     global _owns_process
     _owns_process = is_process
@@ -72,11 +72,11 @@ def main(arguments: Sequence[str] | None = None, *, is_process: bool = False) ->
 
 
 class Interrupted(KeyboardInterrupt, SystemExit):
-    """Ctrl-C as the end of the process, of which nobody wants a traceback: to place it in the guest's sources may take long."""
+    """Ctrl-C as the end of the process, without a traceback: finding the places in the guest's sources may take long."""
 
 
 def console() -> NoReturn:
-    """Be the process: run one command and end with its exit status, taking nothing apart that goes with the process anyway."""
+    """Run one command and end the process with its exit status, without the teardown of the interpreter."""
     sys.unraisablehook = _unraisable
     try:
         status = main(is_process=True)
@@ -108,7 +108,7 @@ def _end(status: int, _held: object = None) -> NoReturn:
 
 
 def complain(message: str) -> None:
-    """Write to standard error, if somebody may read it there; never anywhere else."""
+    """Write to standard error, if there is one; never anywhere else."""
     try:
         if sys.stderr is not None:
             sys.stderr.write(message)
@@ -118,7 +118,7 @@ def complain(message: str) -> None:
 
 
 def _guarded(words: list[str]) -> int:
-    """Do what the words say and turn what is raised into an exit status."""
+    """Run the command that the words give and turn exceptions into an exit status."""
     from figwasp import errors  # not before Ctrl-C would be noticed
 
     try:
@@ -158,7 +158,7 @@ def _dispatched(words: list[str]) -> int:
 
 
 def _is_program(word: str) -> bool:
-    """Return whether a word that is no command is meant to be the name of a program."""
+    """Return whether a word that is no command is probably the name of a program."""
     return not word.startswith("-") and (word.endswith((".wasm", ".wat")) or os.path.isfile(word))
 
 
@@ -190,7 +190,7 @@ def _imported(command: str) -> _Command:
 
 @contextmanager
 def not_collecting() -> Iterator[None]:
-    """Import something: looking for garbage in what has just been imported would be a tenth of the work."""
+    """A context for imports: looking for garbage among the new objects would be a tenth of the work."""
     collecting = gc.isenabled()
     gc.disable()
     try:

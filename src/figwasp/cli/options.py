@@ -1,9 +1,9 @@
-"""Floor 7: what commands take: options and arguments, declared as rows, read from a command line and told in the help.
+"""Floor 7: the options and arguments of commands, declared as rows, read from a command line and shown in the help.
 
 In: a `Command`, and words. Out: the values. The rows are what shells complete, too (`completion`).
 
-It is not argparse, which takes ten milliseconds to be imported and told of the options of `figwasp run`, a tenth of what a small
-program takes altogether, and which cannot be told that options end at the program's name.
+Argparse is not used: it takes ten milliseconds to be imported and told of the options of `figwasp run`, a tenth of the time of a
+small program, and it cannot be told that options end at the program's name.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Option(NamedTuple):
 
     Attributes:
         names: as they are typed, the long one last, by which its value is found.
-        value: what the help calls its value; in brackets when that is attached by = or left out; "" for none.
-        help: what it does.
+        value: the name of its value in the help; in brackets when the value is attached by = or left out; "" for none.
+        help: the description in the help.
         read: makes the value of a word, or raises `WrongValue`.
-        many: it may be repeated, and its value is a list.
+        many: whether the option may be repeated; its value is a list then.
         choices: the words it can be, if it cannot be others.
     """
 
@@ -56,8 +56,8 @@ class Argument(NamedTuple):
     """A word that is no option, or several.
 
     Attributes:
-        name: what the help calls it.
-        help: what it is; "" for nothing to be said.
+        name: the name in the help.
+        help: the description in the help, or "".
         least: number of words that must be given.
         many: any number may.
         choices: the words it can be, if it cannot be others.
@@ -71,7 +71,7 @@ class Argument(NamedTuple):
 
     @property
     def usage(self) -> str:
-        """How the first line of the help shows it."""
+        """The argument in the first line of the help."""
         name = f"{self.name} ..." if self.many else self.name
         return name if self.least else f"[{name}]"
 
@@ -80,7 +80,7 @@ _HELP: Final = Option(("-h", "--help"), "", "show this help")
 
 
 class Command:
-    """What a command takes.
+    """The options and arguments of a command.
 
     Attributes:
         name: of the command.
@@ -116,7 +116,7 @@ class Command:
         """Return the values of the options given by their long names, lists for those that may be repeated; and the arguments.
 
         Raises:
-            SystemExit: the help was asked for, or the words are wrong; it has been said how.
+            SystemExit: the help was asked for, or the words are wrong; the help or the error has been printed.
         """
         found: dict[str, Any] = {option.names[-1]: [] for option in self.options() if option.many}
         rest: list[str] = []
@@ -168,7 +168,7 @@ class Command:
             self.error(f"argument {name}: {error}")
 
     def _check(self, words: list[str]) -> None:
-        """Compare the words that are no options with what there is to be."""
+        """Check the words that are no options against the arguments declared."""
         least = sum(argument.least for argument in self.arguments)
         if len(words) < least:
             missing = [argument.name for argument in self.arguments if argument.least][len(words) :]
@@ -180,7 +180,7 @@ class Command:
                 self.error(f"argument {argument.name}: invalid choice: {word!r} (choose from {', '.join(argument.choices)})")
 
     def error(self, message: str) -> NoReturn:
-        """Say how the command is used and what is wrong.
+        """Print the usage of the command and the error.
 
         Raises:
             SystemExit: always.

@@ -1,8 +1,8 @@
 """Floor 7: `figwasp run`, up to where a second process can begin to compile.
 
-In: the words after `run`. Out: the exit status, which `execute` finds out. What compiling and running need is imported while the
-other process (`runtime.code.ahead`) is at work already, and does the same: a process that has little in memory is forked fast, and
-has few pages to be copied afterwards.
+In: the words after `run`. Out: the exit status, which `execute` finds out. The modules for compiling and running are imported while
+the other process (`runtime.code.ahead`) is at work already, and imports its own: a process that has little in memory is forked
+fast, and has few pages to be copied afterwards.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main(words: list[str]) -> int:
     """Run the program that the words name and return its exit status.
 
     Raises:
-        Error: it cannot be loaded, or it trapped.
+        Error: the program cannot be loaded, or it trapped.
     """
     options = parse_run(words)
     began = time.monotonic()

@@ -1,7 +1,7 @@
-"""Floor 7: what the commands read and write: files, or the standard streams for `-`.
+"""Floor 7: the input and output of commands: files, or the standard streams for `-`.
 
 In: names. Out: the bytes of a module, binary or text, told apart by how it begins. A file that is written appears whole or not at
-all: it is written under another name beside its place and then renamed.
+all: the file is written under another name beside its place and then renamed.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ STREAM: Final = "-"
 """Name that stands for standard input or output."""
 MAGIC: Final = b"\0asm"
 BEGINNING: Final = 1000
-"""Bytes in which a zero tells that something is no text."""
+"""Bytes at the beginning in which a zero shows that an input is no text."""
 BLOCK: Final = 1 << 20
 """Bytes that are collected before they are written."""
 
 
 def shown(name: str) -> str:
-    """Return what messages call an input."""
+    """Return the name of an input in messages."""
     return "<stdin>" if name == STREAM else name
 
 
@@ -35,7 +35,7 @@ def read(name: str) -> bytes:
     """Read an input.
 
     Raises:
-        Error: it cannot be read.
+        Error: the input cannot be read.
     """
     try:
         if name == STREAM:
@@ -49,10 +49,10 @@ def read(name: str) -> bytes:
 
 
 def binary_of(data: bytes) -> bytes:
-    """Return a binary as it is, and of everything else the module that it is the text of.
+    """Return a binary as it is, and the binary of a module in the text format.
 
     Raises:
-        Malformed: it is neither. Nothing at all is a text by the letter, but to everybody a file that has been cut off.
+        Malformed: the input is neither. An empty one is a text by the letter, but surely a file that has been cut off.
     """
     if not data:
         raise errors.Malformed("unexpected end: the file is empty")
@@ -66,14 +66,14 @@ def binary_of(data: bytes) -> bytes:
 
 
 def write(name: str, parts: Iterable[bytes]) -> int:
-    """Write an output and return the exit status: 0, or 1 if whoever reads it stopped early.
+    """Write an output and return the exit status: 0, or 1 if the reader stopped early.
 
     Args:
         name: of the file.
-        parts: its content, made as it is written; what they raise leaves no file behind.
+        parts: its content, made as it is written; an exception of theirs leaves no file behind.
 
     Raises:
-        Error: it cannot be written.
+        Error: the output cannot be written.
     """
     if name == STREAM:
         return write_stdout(parts)
@@ -92,7 +92,7 @@ def write(name: str, parts: Iterable[bytes]) -> int:
 
 
 def _replace(path: str, parts: Iterable[bytes]) -> None:
-    """Write a file beside its place, then put it there; it keeps the permissions of the one it replaces."""
+    """Write a file beside its place, then rename it; the permissions of a file that it replaces are kept."""
     beside = f"{path}.{os.getpid()}.part"
     file = os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
     try:
@@ -107,7 +107,7 @@ def _replace(path: str, parts: Iterable[bytes]) -> None:
 
 
 def print_text(parts: Iterable[str]) -> int:
-    """Write text to standard output, what its encoding lacks escaped; as for `write`."""
+    """Write text to standard output, with characters that the encoding lacks escaped; as for `write`."""
     encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
     return write_stdout(part.encode(encoding, "backslashreplace") for part in parts)
 
@@ -131,7 +131,7 @@ def write_stdout(parts: Iterable[bytes]) -> int:
 
 
 def _blocks(parts: Iterable[bytes]) -> Iterable[bytes]:
-    """Yield the same bytes in fewer and larger pieces."""
+    """Yield the same bytes in fewer and larger blocks."""
     held: list[bytes] = []
     size = 0
     for part in parts:

@@ -2,7 +2,7 @@
 
 In: the words after `stubs`. Out: the exit status; a stub file (PEP 484) has been written, by which type checkers know what `import
 plugin` gives by `figwasp.importer`: functions with the names of their parameters, if the name section has them, and memories,
-tables, globals and tags. An export that is no identifier is left out: what `getattr` gives is not checked.
+tables, globals and tags. An export that is no identifier is left out: type checkers do not check `getattr`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _is_attribute(name: str) -> bool:
 
 
 class _Types:
-    """What types are called in a stub: by names that no export has.
+    """The names of types in a stub, which no export has.
 
     Attributes:
         builtins, typing, figwasp: names of these modules.
@@ -96,7 +96,7 @@ class _Types:
         return f"{self.builtins}.{_NUMBERS[code]}" if code in _NUMBERS else f"{self.typing}.{_OTHERS}"
 
     def results(self, codes: Sequence[int]) -> str:
-        """Return the type of what a function returns."""
+        """Return the type of a function's result."""
         shown = [self.value(code) for code in codes]
         if len(shown) == 1:
             return shown[0]

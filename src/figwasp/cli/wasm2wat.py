@@ -1,7 +1,7 @@
 """Floor 7: `figwasp wasm2wat`.
 
-In: the words after `wasm2wat`. Out: the exit status; a module has been written in the text format. It need not be valid: all that
-its instructions must be is known.
+In: the words after `wasm2wat`. Out: the exit status; a module has been written in the text format. It need not be valid, but
+its instructions must be known.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main(words: list[str]) -> int:
 
 
 def _text(name: str, module: Module, fold: bool) -> Iterator[bytes]:
-    """Yield the lines of a module in UTF-8, which the text format is written in wherever it goes."""
+    """Yield the lines of a module in UTF-8, the encoding of the text format on every system."""
     with prefix_errors(shown(name)):
         for _, line in module_lines(module, fold=fold):
             yield f"{line}\n".encode()

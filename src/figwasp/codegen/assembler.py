@@ -49,7 +49,7 @@ class Site:
 
 
 class Assembler:
-    """What one function's emission has gathered. A machine derives its own and fills in the four hooks at the end.
+    """The code of one function under emission. A machine derives its own class and fills in the four hooks at the end.
 
     Attributes:
         func: the function.

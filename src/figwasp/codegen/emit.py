@@ -14,7 +14,7 @@ from figwasp.codegen.target import Target
 
 
 class Origin:
-    """Where a piece of the code comes from; it ends where the next begins.
+    """The origin of a run of code, which ends where the next begins.
 
     Attributes:
         offset: its first byte.

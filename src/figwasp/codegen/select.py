@@ -5,13 +5,13 @@ In: `ir.Func`; out: `MFunc` over virtual registers. Theory of operation:
 The blocks are walked backwards, and so is the code of each; instructions are appended in reverse and turned round once per
 block. A user therefore comes before what it uses, and asks for its operands: `use` gives a value the virtual register in
 which its own turn will define it, while a pattern may instead take the operand in (an address, an immediate, a load as
-memory operand, a comparison as condition). A value that nobody has asked for when its turn comes is not emitted. Uses come
+memory operand, a comparison as condition). A value that has no uses when its turn comes is not emitted. Uses come
 before definitions only if blocks are laid out so that dominators precede what they dominate, which the IR promises.
 
 A rule appends its last instruction first, and fills in operands after appending, since `use` of a constant appends the
 instruction that makes it: constants are made anew at each use and never live in registers for long.
 
-Sinking a value into its user is legal when both are in one block, nobody else wants the value, and, for a load, when no
+Sinking a value into its user is legal when both are in one block, it has no other user, and, for a load, when no
 effect lies between. The first walk numbers the effect regions, stretches of code between effects and block boundaries
 (`region_of`), so both questions are one comparison. `effect_region` is that of the value being emitted.
 """
@@ -36,11 +36,11 @@ FIRST_LOAD: Final = ops.I32_LOAD
 LAST_LOAD: Final = ops.I64_LOAD32_U
 _ENDS_REGION: Final = [flags & (ops.TRAPS | ops.WRITES | ops.CALLS | ops.TERMINATOR) != 0 for flags in ops.FLAGS]
 _ALWAYS: Final = [ends or FIRST_LOAD <= op <= LAST_LOAD for op, ends in enumerate(_ENDS_REGION)]
-"""Operations whose rule is called even when nobody wants the result; that of a load decides by its region."""
+"""Operations whose rule is called even when the result is not used; that of a load decides by its region."""
 
 
 class SelectionHooks:
-    """What the rules that no machine differs in (`select_call`) leave to the machine."""
+    """The parts of rules common to all machines (`select_call`) that a machine fills in."""
 
     __slots__ = ()
 
@@ -58,12 +58,12 @@ class Selector:
 
     Attributes:
         target: the machine. hooks: its part in shared rules.
-        func, mfunc: what goes in and what comes out.
+        func, mfunc: the input and the output.
         rules: by IR operation.
         entry: emits the first instruction of the function.
         uses: number of uses of each value.
         region_of: number of the effect region that each value stands in.
-        regs: virtual register of each value, 0 if nobody asked, or FOLDED.
+        regs: virtual register of each value, 0 if it has not been used, or FOLDED.
         types: those of mfunc.
         block: the IR block under selection, and `index`, its place in the layout.
         block_region: its first effect region.
@@ -357,4 +357,4 @@ def _refuse(s: Selector, value: Value, _rd: int) -> None:
 
 
 UNSUPPORTED: Final[dict[int, Rule]] = dict.fromkeys(ops.INVOKES, _refuse)
-"""What no machine has rules for yet: calls with a handler."""
+"""Rules of operations that no machine supports yet: calls with a handler."""

@@ -41,7 +41,7 @@ from figwasp.ir.types import CELL, I32, I64
 
 
 def entry(s: Selector) -> None:
-    """Append ENTRY, which defines the parameters that somebody asked for, and the instance."""
+    """Append ENTRY, which defines the parameters that are used, and the instance."""
     func = s.func
     params = func.blocks[0].params
     site = CallSite([], [], [], [])
@@ -170,7 +170,7 @@ def _wasm_site(s: Selector, value: Value, rd: int, call: Call, instance: Value, 
 
 
 def _take_results(s: Selector, site: CallSite, rd: int, types: bytes, locs: list[int], area: int) -> None:
-    """Fill in the results that somebody asked for, and append loads of those that come back in the result area."""
+    """Fill in the results that are used, and append loads of those that come back in the result area."""
     if rd > 0:
         s.results[0] = rd
     for number, register in s.results.items():

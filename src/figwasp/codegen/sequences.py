@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 SUSPEND: Final = 2
-"""What the function of a slow path answers to have wasm left as `suspend` leaves it."""
+"""The answer of a slow path's function after which wasm is left as `suspend` leaves it."""
 
 
 class Switches:

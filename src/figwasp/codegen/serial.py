@@ -85,7 +85,7 @@ def from_bytes(data: bytes) -> Code:
     """Return the code of a serial form.
 
     Raises:
-        BadCode: it is none, or of another version, or damaged.
+        BadCode: the bytes are no code, or of another version, or damaged.
     """
     _check(data)
     index, frame_size, incoming, text_size, name_size, size, *counts = _FIELDS.unpack_from(data, _BODY)

@@ -1,4 +1,4 @@
-"""Floor 6: the compiler's line with every product kept. Nothing is built for show: what it prints is what runs.
+"""Floor 6: the compiler's stages with every product kept. Nothing is built for show: the code it prints is the code that runs.
 
     >>> import figwasp
     >>> from figwasp.explain import explain

@@ -35,7 +35,7 @@ MODES: Final = {GUARD: "guarded", CHECKED: "checked"}
 
 
 class Explanation(Compilation):
-    """What becomes of one function. See `Compilation` for the products from SSA form to bytes.
+    """The products of one function. See `Compilation` for the products from SSA form to bytes.
 
     Attributes:
         index: of the function.
@@ -101,7 +101,7 @@ class Explanation(Compilation):
         return "".join(rows)
 
     def stage(self, name: str) -> str:
-        """Return what a stage of `STAGES` has made, as text.
+        """Return the product of a stage of `STAGES`, as text.
 
         Raises:
             KeyError: there is no such stage.
@@ -133,17 +133,17 @@ class Explanation(Compilation):
 
 
 def explain(module: Module | Decoded, index: int, mode: int | None = None, context: Context | None = None) -> Explanation:
-    """Run the compiler's line over one function and keep every product.
+    """Run the compiler's stages over one function and keep every product.
 
     Args:
         module: the module; it need not be validated.
         index: of the function among all functions.
         mode: how memory accesses are made safe, `ir.build.builder.GUARD` or `CHECKED`; the process's own choice unless given.
-        context: what `validate_module` has found out about the module, if that has been done.
+        context: the result of `validate_module` for the module, if there is one.
 
     Raises:
         Error: the function is imported, or there is none of this index.
-        Invalid, Malformed, LimitExceeded: its body is, or the module around it.
+        Invalid, Malformed, LimitExceeded: the function's body is, or the module around it.
     """
     decoded = module._decoded if isinstance(module, Module) else module
     if context is None:

@@ -1,4 +1,4 @@
-"""Floor 6: the functions of a module, and which of them is meant.
+"""Floor 6: the functions of a module, listed and found by name.
 
 In: a decoded module. Out: a row for each function, and the index that a user's word stands for: a number, the name of an export,
 or a name of the name section, with or without the `$` of the text format.
@@ -86,7 +86,7 @@ def find(module: Module, word: str) -> int:
     """Return the index of the function that a word names.
 
     Raises:
-        UnknownFunction: none does, or several of the name section.
+        UnknownFunction: the word names no function, or several of the name section.
     """
     if word.isascii() and word.isdigit():
         return _by_index(module, word)
@@ -118,12 +118,12 @@ def _by_name(module: Module, name: str) -> list[int]:
 
 
 def _exists(module: Module, index: int) -> bool:
-    """Return whether the name section speaks of a function that is there."""
+    """Return whether a name of the name section is that of an existing function."""
     return index < len(module.func_types)
 
 
 def _suggestion(module: Module, word: str) -> str:
-    """Return names that are much like a word."""
+    """Return names that are similar to a word."""
     names = {export.name for export in module.exports if export.kind == FUNC} | set(module.names.funcs.values())
     wanted = word.removeprefix("$")
     close = get_close_matches(wanted, names, MAX_NAMED)

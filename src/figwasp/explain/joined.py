@@ -2,7 +2,7 @@
 
 In: lines of the three forms with byte offsets. Out: a table in the order of the wasm text. Theory of operation:
 
-The byte offset of the wasm instruction is what the forms share: the builder writes it on every value, selection on every machine
+The forms share the byte offset of the wasm instruction: the builder writes it on every value, selection on every machine
 instruction, and emission tells which instruction each byte belongs to. What has no position of its own (a block parameter, a copy
 that the allocator has put on an edge) is put with its neighbour, the next instruction of its block that has one, else the one
 before, and marked with `~`. What begins the function, and its own out-of-line code, stands with the heading.

@@ -1,4 +1,4 @@
-"""Floor 6: machine code as a listing: offset, bytes, text from the instruction rows, and what the runtime knows of the place.
+"""Floor 6: machine code as a listing: offset, bytes, text from the instruction rows, and the runtime's records of the place.
 
 In: a `Code` and the origins of its pieces. Out: `Instruction`s, and the listing. The bytes of a field that is filled in when the
 code is installed, or that holds an address of this process, are shown as `..`.
@@ -36,7 +36,7 @@ class Instruction:
         data: its bytes.
         bytes: the same in hex, `..` for what differs from run to run.
         text: its disassembly.
-        note: what a relocation or a trap site says of it, or "".
+        note: a relocation or a trap site of the instruction, or "".
         block: id of its machine block, or NONE for what stands at the function's end.
         pos: byte offset of the wasm instruction, 0 if none.
     """
@@ -53,13 +53,13 @@ class Instruction:
         self.pos = origin.pos
 
     def line(self, widths: Widths) -> str:
-        """Return it as a line."""
+        """Return the instruction as a line."""
         offset, width = widths
         return f"{self.offset:{offset}x}  {self.bytes:<{width}}  {self.text}{f'  ; {self.note}' if self.note else ''}"
 
 
 def code_instructions(code: Code, target: Target, origins: list[Origin], symbols: Symbols) -> list[Instruction]:
-    """Disassemble a function and say of each instruction where it comes from."""
+    """Disassemble a function, and note where each instruction comes from."""
     starts = [origin.offset for origin in origins]
     relocs = {offset: (field, kind, index) for offset, field, kind, index in code.relocs}
     traps = dict(code.traps)
@@ -124,5 +124,5 @@ def code_text(code: Code, instructions: list[Instruction]) -> str:
 
 
 def heading(block: int) -> str:
-    """Return what stands above the code of a block."""
+    """Return the heading above the code of a block."""
     return "out of line:" if block == NONE else f"b{block}:"

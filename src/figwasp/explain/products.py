@@ -24,13 +24,13 @@ Line = tuple[int, str]
 
 
 class Product:
-    """What a stage has made.
+    """The product of a stage.
 
     Attributes:
         name: of the stage.
         text: as its printer writes it; `str()` of the product.
         size: in words, "3 blocks, 12 values".
-        seconds: what the stage took, or None for what is only printed.
+        seconds: the time of the stage, or None for a product that is only printed.
         blocks: per block, its lines: the heading, then one for each instruction.
     """
 
@@ -56,7 +56,7 @@ class CodeProduct(Product):
     """The bytes.
 
     Attributes:
-        code: what is installed, but for its relocations.
+        code: the code that would be installed, but for its relocations.
         instructions: its disassembly.
     """
 

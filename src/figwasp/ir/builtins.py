@@ -1,4 +1,4 @@
-"""Floor 2: the table of builtins: what compiled code asks of the runtime.
+"""Floor 2: the table of builtins, the runtime's functions that compiled code calls.
 
 One row per builtin: name, IR types of the parameters after the instance, IR types of the results (`i` i32, `l` i64), names of the
 parameters, and what it does. A builtin is called like a wasm function of the instance, by `call_builtin`; its number, the place of

@@ -1,4 +1,4 @@
-"""Floor 2: the table of IR types: what the compiler knows of a type stands in its row, and nowhere else.
+"""Floor 2: the table of IR types: the facts about a type stand in its row, and nowhere else.
 
 One row per type. A type is a module-level int, so that hot code compares ints; the columns are lists indexed by it. Which machine
 instruction moves, loads and stores a type is the machine's column, in its `target`.
@@ -56,7 +56,7 @@ def add(name: str, letter: str, code: int, size: int, register_class: int, load:
 
     Args:
         name, letter, code: as in `TYPE_NAMES`, `BY_LETTER` and `BY_WASM`.
-        size, register_class, load, store, format: what the columns hold.
+        size, register_class, load, store, format: the columns.
     """
     number = len(SIZES)
     TYPE_NAMES[number] = name

@@ -1,4 +1,4 @@
-"""Checker of the SSA form: what `ops.py` and `func.py` promise holds. Floor 2.
+"""Checker of the SSA form: the promises of `ops.py` and `func.py`. Floor 2.
 
 Goes in: a function. Comes out: nothing, or `BrokenFunc` naming function, block and value: then some pass is wrong, never the
 guest. It trusts nothing that passes compute (predecessors, dominators, depths, loops) and finds these on its own, with
@@ -33,7 +33,7 @@ _LEAD: Final = {
 """Operands of a call before the parameters: code, instance or address."""
 _FUNCTIONS: Final = range(1 << 31)
 _TARGETS: Final = {ops.CALL: _FUNCTIONS, ops.INVOKE: _FUNCTIONS, ops.CALL_BUILTIN: range(builtins.COUNT)}
-"""What `Call.target` may be; that of other calls is -1."""
+"""The ranges of `Call.target`; that of other calls is -1."""
 
 
 class BrokenFunc(AssertionError):
@@ -350,10 +350,10 @@ def verify(func: Func, stage: str = "") -> None:
 
     Args:
         func: the function.
-        stage: what ran last, for the message.
+        stage: the stage that ran last, for the message.
 
     Raises:
-        BrokenFunc: when it breaks a rule.
+        BrokenFunc: the function breaks a rule.
     """
     checker = _Checker(func, stage)
     checker.expect(bool(func.blocks), "a function must have a block")

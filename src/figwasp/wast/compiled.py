@@ -17,7 +17,7 @@ __all__ = ["CompiledEngine", "CompiledInstance"]
 
 
 class HostRef:
-    """What an externref of a script refers to."""
+    """An object that an externref of a script refers to."""
 
     __slots__ = ("number",)
 
@@ -120,4 +120,4 @@ class CompiledInstance:
 
 
 def _do_nothing(*_: object) -> None:
-    """Be a function of the host module."""
+    """Do nothing, as a function of the host module."""

@@ -1,6 +1,6 @@
-"""Floor 6: what running a script needs of an engine, and the host that scripts expect.
+"""Floor 6: the interface of engines that run scripts, and the host module that scripts expect.
 
-`compiled` has the engine proper, `evaluated` the IR evaluator behind the same face. Values cross as raw bits, because a Python
+`compiled` has the engine proper, `evaluated` the IR evaluator behind the same interface. Values cross as raw bits, because a Python
 float cannot carry every NaN. An engine lives as long as one script.
 """
 
@@ -56,7 +56,7 @@ SPECTEST: Final[bytes] = _spectest()
 
 
 class ScriptError(Exception):
-    """A script asks for something that there is not: no such export, operands of other types."""
+    """A script asks for something that does not exist: no such export, operands of other types."""
 
 
 class Found(NamedTuple):
@@ -86,7 +86,7 @@ class Instance(Protocol):
         """Call an export.
 
         Raises:
-            Trap: it trapped.
+            Trap: the call trapped.
             ScriptError: there is no such function, or it takes other operands.
         """
 
@@ -94,7 +94,7 @@ class Instance(Protocol):
         """Return the value of an exported global.
 
         Raises:
-            ScriptError: there is none.
+            ScriptError: there is no such global.
         """
 
 
@@ -105,7 +105,7 @@ class Engine(Protocol):
         """Decode and validate a module.
 
         Raises:
-            Malformed, Invalid, LimitExceeded: it is.
+            Malformed, Invalid, LimitExceeded: the module is.
         """
 
     def instantiate(self, definition: Any, registered: Mapping[str, Any]) -> Instance:
@@ -113,7 +113,7 @@ class Engine(Protocol):
 
         Raises:
             Unlinkable: an import is missing or has another type.
-            Unsupported: it declares something that is not executed, or its start function does.
+            Unsupported: the module declares something that is not executed, or its start function does.
             Trap: a segment does not fit or the start function trapped.
         """
 
@@ -125,7 +125,7 @@ def argument_bits(args: Sequence[ScriptValue], params: Types) -> list[int | None
     """Check operands against the parameters and return their bits, None for a null.
 
     Raises:
-        ScriptError: they do not fit.
+        ScriptError: the operands do not fit.
     """
     wanted = [type_name(code & 0xFF if is_ref(code) and code & 0xFF != CONCRETE else code) for code in params]
     if len(args) != len(wanted) or any(arg.type not in ("", name) for arg, name in zip(args, wanted)):

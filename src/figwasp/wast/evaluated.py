@@ -1,6 +1,6 @@
 """Floor 6: scripts on the IR evaluator: the same code that machine code is made from, interpreted.
 
-It does its own linking (spec 4.7.2, matching of 3.5), so that a script tells the two implementations of that apart as well.
+This engine does its own linking (spec 4.7.2, matching of 3.5), so that scripts compare two implementations of that as well.
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ class EvaluatedEngine:
         return EvaluatedInstance(instance)
 
     def _resolve(self, item: Import, registered: Mapping[str, EvaluatedInstance], definition: EvalModule) -> Extern:
-        """Find what satisfies an import.
+        """Find the extern for an import.
 
         Raises:
-            Unlinkable: nothing does.
+            Unlinkable: there is nothing of these names, or not of this type.
         """
         instance = registered.get(item.module)
         extern = instance.exports.get(item.name) if instance is not None else None
@@ -94,7 +94,7 @@ class EvaluatedEngine:
         return extern
 
     def _matches(self, extern: Extern, item: Import, numbers: list[int]) -> bool:
-        """Return whether what is exported may be imported (spec 3.5.2)."""
+        """Return whether an export matches an import (spec 3.5.2)."""
         wanted = item.desc
         if isinstance(wanted, int):
             if item.kind == TAG:
@@ -158,7 +158,7 @@ def _action(space: AddressSpace) -> Iterator[None]:
 
 
 def _do_nothing(*_: int) -> list[int]:
-    """Be a function of the host module."""
+    """Do nothing, as a function of the host module."""
     return []
 
 

@@ -12,7 +12,7 @@ __all__ = ["matches", "show", "show_patterns"]
 
 
 def matches(pattern: ScriptValue, found: Found) -> bool:
-    """Return whether a result is what a pattern describes."""
+    """Return whether a result matches a pattern."""
     if pattern.either:
         return any(matches(one, found) for one in pattern.either)
     if pattern.type not in ("", found.type):

@@ -21,7 +21,7 @@ class Failure(NamedTuple):
 
 
 class Tally:
-    """How many commands of one kind passed, failed, and must wait."""
+    """The numbers of commands of one kind that passed, failed, and must wait."""
 
     __slots__ = ("failed", "not_yet", "passed")
 
@@ -38,10 +38,10 @@ class Tally:
 
 
 class Report:
-    """What became of a script.
+    """The outcome of a script.
 
     Attributes:
-        kinds: kind of command -> how many.
+        kinds: kind of command -> its numbers.
         missing: feature -> number of commands that wait for it.
         failures: the commands that failed.
     """
@@ -54,7 +54,7 @@ class Report:
         self.failures: list[Failure] = []
 
     def add(self, other: Report) -> None:
-        """Add what became of other commands."""
+        """Add the outcome of other commands."""
         for kind, tally in other.kinds.items():
             self.tally(kind).add(tally)
         self.missing += other.missing
@@ -66,15 +66,15 @@ class Report:
 
     @property
     def passed(self) -> int:
-        """How many commands passed."""
+        """The number of commands that passed."""
         return sum(tally.passed for tally in self.kinds.values())
 
     @property
     def failed(self) -> int:
-        """How many commands failed."""
+        """The number of commands that failed."""
         return sum(tally.failed for tally in self.kinds.values())
 
     @property
     def not_yet(self) -> int:
-        """How many commands wait for a feature."""
+        """The number of commands that wait for a feature."""
         return sum(tally.not_yet for tally in self.kinds.values())

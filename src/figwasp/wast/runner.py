@@ -101,7 +101,7 @@ class _Wrong(Exception):
 
 
 class _Absent:
-    """Stands for an instance or a module that could not be made: why what depends on it cannot pass."""
+    """Stands for an instance or a module that could not be made: the reason why commands that depend on it cannot pass."""
 
     __slots__ = ("reason",)
 
@@ -120,7 +120,7 @@ class _Thread:
         self._thread.start()
 
     def join(self, report: Report) -> None:
-        """Wait for it and add what became of its commands, once."""
+        """Wait for the thread and add the outcome of its commands, once."""
         self._thread.join()
         report.add(self._report)
         self._report = Report()
@@ -131,7 +131,7 @@ class _Script:
 
     Args:
         engine: makes its instances.
-        registered: what modules can import from.
+        registered: the instances that modules can import from, by name.
     """
 
     def __init__(self, engine: Engine, registered: dict[str, Instance]) -> None:
@@ -154,7 +154,7 @@ class _Script:
         return self.engine.define(source.encode())
 
     def taint_action(self, action: Action | None, feature: str) -> None:
-        """Taint the instance of an action that was not done, and those that this imports from: it may have changed them."""
+        """Taint the instance of an action that was not done, and those that it imports from: the action may have changed them."""
         if action is None:
             return
         key = id(self.instances.get(action.module))
@@ -192,7 +192,7 @@ class _Script:
         return found
 
     def taint_of(self, action: Action | None) -> str | None:
-        """Return the feature for want of which the instance of an action is tainted, or None."""
+        """Return the missing feature that taints the instance of an action, or None."""
         return self.tainted.get(id(self.instances.get(action.module))) if action is not None else None
 
     def perform(self, action: Action | None) -> list[Found]:
@@ -234,7 +234,7 @@ class _Script:
         return found
 
     def asserted(self, command: Command) -> Definition:
-        """Return what an assertion instantiates: its own module, which is the last definition from then on, or an earlier one."""
+        """Return the module that an assertion instantiates: its own, the last definition from then on, or an earlier one."""
         if command.source is not None:
             made = self.definitions[None] = self.define(command.source)
             return made
@@ -277,7 +277,7 @@ class _Script:
             raise _Wrong(show_patterns(expected), " ".join(map(show, found)) or "no result")
 
     def assert_trap(self, command: Command) -> None:
-        """Do an action or make an instance and see it trap."""
+        """Do an action or make an instance and check that it traps."""
         definition = self.asserted(command) if command.action is None else None
         try:
             if definition is not None:
@@ -292,12 +292,12 @@ class _Script:
         raise _Wrong(f"trap: {command.text}", found)
 
     def assert_exception(self, command: Command) -> None:
-        """Do an action and see it throw."""
+        """Do an action and check that it throws."""
         found = " ".join(map(show, self.perform(command.action))) or "return"
         raise _Wrong("an exception", found)
 
     def assert_malformed(self, command: Command) -> None:
-        """See a module refused as malformed."""
+        """Check that a module is refused as malformed."""
         try:
             self.define(command.source)
         except errors.Malformed:
@@ -307,7 +307,7 @@ class _Script:
         raise _Wrong(f"malformed: {command.text}", "a valid module")
 
     def assert_invalid(self, command: Command) -> None:
-        """See a module refused as invalid."""
+        """Check that a module is refused as invalid."""
         try:
             self.define(command.source)
         except errors.Invalid:
@@ -317,7 +317,7 @@ class _Script:
         raise _Wrong(f"invalid: {command.text}", "a valid module")
 
     def assert_unlinkable(self, command: Command) -> None:
-        """See that a valid module does not find its imports."""
+        """Check that a valid module does not find its imports."""
         definition = self.asserted(command)
         try:
             self.instantiate(definition)
@@ -366,6 +366,6 @@ def _first_line(error: BaseException) -> str:
 
 
 def _outcome(error: Exception) -> str:
-    """Return an exception as what was found."""
+    """Return an exception as the text of an outcome."""
     what = type(error).__name__ if not isinstance(error, errors.Error) else type(error).__name__.lower()
     return f"{what}: {_first_line(error)}"

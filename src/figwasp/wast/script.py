@@ -49,7 +49,7 @@ _NEWLINE: Final = re.compile(r"\r\n|\n|\r")
 _SPACE: Final = re.compile(r"\s+")
 _SHOWN: Final = 100
 _DEPTH: Final = 8
-"""How deep `either` and `thread` may nest."""
+"""The depth to which `either` and `thread` may nest."""
 
 
 class ScriptValue(NamedTuple):
@@ -69,7 +69,7 @@ class ScriptValue(NamedTuple):
 
 
 class Action(NamedTuple):
-    """Something done to an instance.
+    """An action on an instance: a call, or the read of a global.
 
     Attributes:
         kind: "invoke" or "get".
@@ -89,7 +89,7 @@ class ScriptModule:
 
     Attributes:
         id: its identifier with `$`, or None.
-        definition: whether it says `definition`: it is not instantiated.
+        definition: whether the keyword `definition` is there, so that the module is not instantiated.
     """
 
     __slots__ = ("_at", "_end", "_tokens", "definition", "id")
@@ -113,28 +113,28 @@ class ScriptModule:
 
     @property
     def binary(self) -> bool:
-        """Whether it is written as bytes."""
+        """Whether the module is written as bytes."""
         at = self._at
         return at >= 0 and "binary" in self._tokens.items[at + 2 : min(at + 5, self._end)]
 
 
 class Command:
-    """One command of a script; what it does not have is None.
+    """One command of a script; attributes that it does not have are None.
 
     Attributes:
-        start, end: where it stands in the script, in characters.
+        start, end: its place in the script, in characters.
         kind: the keyword, "action" for an invoke or get that nothing is asserted of, "instance" for `(module instance ...)`.
         line: line number, from 1.
         source: the module.
-        action: what is done to an instance.
+        action: the action on an instance.
         expected: patterns of the results.
         text: the message that an assertion expects.
-        name: what `register` calls the instance.
+        name: the name that `register` gives the instance.
         id: identifier of the instance to register or to make, of the thread to start or to wait for.
         definition: identifier of the module that `(module instance ...)` instantiates, None for the last one; an assertion that
             has neither a module nor an action is of such an instance.
-        commands: what a thread does.
-        shared: identifier of the instance that a thread shares with whoever starts it.
+        commands: the commands of a thread.
+        shared: identifier of the instance that a thread shares with the script that starts it.
     """
 
     __slots__ = (
@@ -169,7 +169,7 @@ def parse_script(text: str | bytes) -> list[Command]:
     """Read a script.
 
     Raises:
-        ParseError: it is no script. What is wrong inside of a module shows when that is encoded.
+        ParseError: the text is no script. Errors inside a module show when that is encoded.
     """
     tokens = tokenize(text)
     items = tokens.items

@@ -1,4 +1,4 @@
-"""Floor 6: what became of scripts, as a table.
+"""Floor 6: the outcome of scripts, as a table.
 
 In: `Report`s. Out: lines of text: a row for each file, its failures below it if they are asked for, and the totals by command
 and by missing feature.
@@ -25,7 +25,7 @@ class Table:
         names: names of the files, for the width of the first column.
 
     Attributes:
-        failed: how many commands have failed so far.
+        failed: number of commands that have failed so far.
     """
 
     def __init__(self, names: list[str]) -> None:
@@ -54,7 +54,7 @@ class Table:
 
     @staticmethod
     def failures(name: str, report: Report) -> list[str]:
-        """Return what a verbose table says of the commands that failed."""
+        """Return the lines of a verbose table about the commands that failed."""
         lines: list[str] = []
         for failure in report.failures:
             lines.append(f"  {name}:{failure.line}: {failure.command}")

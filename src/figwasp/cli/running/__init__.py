@@ -1,1 +1,1 @@
-"""Floor 7: what belongs to `figwasp run` alone: its options, its execution, what it tells on the way."""
+"""Floor 7: the parts of `figwasp run` alone: its options, its execution, its messages on the way."""

@@ -1,8 +1,8 @@
-"""Floor 7: what `figwasp run` does with a module.
+"""Floor 7: the execution of a module by `figwasp run`.
 
 In: the module's bytes and the options. Out: the exit status; the program's output has gone to the process's own streams. A
 command module is run through `_start`, a reactor through `_initialize` (WASI preview 1, application ABI); `--invoke` calls one
-export instead. Functions are validated as they are compiled, so a large program need not wait for what it never calls.
+export instead. Functions are validated as they are compiled, so a large program need not wait for functions that it never calls.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ def execute(options: RunOptions, data: bytes, ahead: BackgroundCompiler | None, 
     """Run a program and return its exit status.
 
     Args:
-        options: what is to be done.
+        options: those of the command line.
         data: the binary of the module.
-        ahead: what compiles functions ahead, or None.
+        ahead: the compiler that works ahead, or None.
         began: when the time of the program began, of the monotonic clock, in seconds.
 
     Raises:
-        Error: it is not valid, or it trapped.
+        Error: the module is not valid, or it trapped.
     """
     try:
         return _Run(options, began).run(data, ahead)
@@ -77,7 +77,7 @@ class _Run:
         self._progress: Progress | None = None
 
     def run(self, data: bytes, ahead: BackgroundCompiler | None) -> int:
-        """Run it and return its exit status."""
+        """Run the program and return its exit status."""
         options = self._options
         if options.trace:
             from figwasp.cli.running.trace import Tracer
@@ -122,7 +122,7 @@ class _Run:
         """Return how many seconds are left, None for any number.
 
         Raises:
-            Timeout: none.
+            Timeout: no time is left.
         """
         left = None if self._end is None else self._end - time.monotonic()
         if left is not None and left <= 0:
@@ -175,7 +175,7 @@ class _Run:
 
 
 def _no_function(module: Module, name: str) -> str:
-    """Return what to say where an export is to be called that is not there, or is no function."""
+    """Return the message about an export to be called that is not there, or is no function."""
     found = module._exports_by_name.get(name)
     if found is not None:
         return f"the export {name!r} is a {KINDS[found.kind]}, not a function"
@@ -184,7 +184,7 @@ def _no_function(module: Module, name: str) -> str:
 
 
 def _world(options: RunOptions, resources: ExitStack) -> WASI:
-    """Make what the program gets of this computer."""
+    """Make the `WASI` of the program."""
     name = _NAMELESS if options.program == STREAM else os.path.basename(options.program)
     try:
         return WASI(
@@ -215,7 +215,7 @@ def _listener(address: tuple[str, int], resources: ExitStack) -> socket.socket:
 
 
 def _with_traps(imports: Imports, module: Module) -> Imports:
-    """Add a function that traps for every imported function that nobody provides."""
+    """Add a function that traps for every imported function that is not provided."""
     full = {name: dict(names) for name, names in imports.items()}
     for item in module.imports:
         names = full.setdefault(item.module, {})

@@ -1,7 +1,7 @@
 """Floor 7: the command line of `figwasp run`.
 
-In: the words after `run`. Out: `RunOptions`. Options end at the program's name: everything after it belongs to the
-program, whatever it looks like.
+In: the words after `run`. Out: `RunOptions`. Options end at the program's name: all words after it are the program's,
+even if they look like options.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["COMMAND", "RunOptions", "parse_run"]
 
 
 class RunOptions(NamedTuple):
-    """What `figwasp run` was asked to do.
+    """The options and arguments of `figwasp run`.
 
     Attributes:
         program: path of the module, or "-".
@@ -25,16 +25,16 @@ class RunOptions(NamedTuple):
         argv0: the name the program sees as its own, or None for the file's.
         env: the program's environment.
         dirs: (guest path, host path, writable) of each preopened directory.
-        stdin: path of the file it reads from, or None for the process's own stdin.
-        listen: (host, port) of each socket it gets.
-        timeout: seconds it may take, or None.
-        max_memory: bytes of memory it may have, or None.
-        fuel: how much it may execute, or None.
-        features: the proposals that it may use.
+        stdin: path of the file that stdin reads from, or None for the process's own stdin.
+        listen: (host, port) of each socket of the program.
+        timeout: seconds that the program may take, or None.
+        max_memory: bytes of memory that the program may have, or None.
+        fuel: the fuel that the program has, or None.
+        features: the proposals that the program may use.
         invoke: the export to call instead of `_start`, or None.
-        trap_unknown: give imports that nobody provides a function that traps.
+        trap_unknown: whether imported functions that are not provided are replaced by ones that trap.
         trace: patterns of the names of functions whose calls are shown.
-        perf_map: tell Linux `perf` the names of functions.
+        perf_map: whether Linux `perf` is told the names of functions.
     """
 
     program: str
@@ -107,7 +107,7 @@ def _count(text: str) -> int:
 
 
 def _whole(digits: str) -> int | None:
-    """Return a number of plain digits, no more of them than anybody means."""
+    """Return a number of plain digits, not more of them than make sense."""
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= MOST_DIGITS else None
 
 
@@ -221,7 +221,7 @@ def parse_run(words: list[str]) -> RunOptions:
     """Read the words after `run`.
 
     Raises:
-        SystemExit: with status 0 after printing the help, with status 2 after printing what is wrong.
+        SystemExit: with status 0 after printing the help, with status 2 after printing an error.
     """
     read, rest = COMMAND.read(words)
     return RunOptions(

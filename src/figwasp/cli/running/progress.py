@@ -1,6 +1,6 @@
-"""Floor 7: what `figwasp run` tells somebody who waits at a terminal for a large module.
+"""Floor 7: the progress line of `figwasp run`, for a user who waits at a terminal for a large module.
 
-In: what is going on: loading, then functions being compiled. Out: one line on the standard error stream, from the second second
+In: the events: loading, then functions being compiled. Out: one line on the standard error stream, from the second second
 on, which is gone before the program itself reads or writes anything. A thread writes it; compiling leaves that enough of the GIL.
 """
 
@@ -25,18 +25,18 @@ PATIENCE: Final = 1.0
 PERIOD: Final = 0.25
 """Seconds between changes of the line."""
 _SPEAKING: Final = ("fd_write", "fd_read", "fd_pwrite", "poll_oneoff", "proc_exit", "sock_accept")
-"""Functions of WASI by which a guest shows that it is at work, or waits for somebody."""
+"""Functions of WASI by which a guest shows that it is at work, or waits for input."""
 _WIDTH: Final = 80  # of a terminal that does not say
 _ERASE: Final = "\r\x1b[K"
 
 
 def for_module(name: str, size: int) -> Progress | None:
-    """Return a progress line for a module of a size, or None when that is soon loaded."""
+    """Return a progress line for a module of a size, or None when such a module is soon loaded."""
     return None if size < LARGE else Progress(name, size)
 
 
 class Progress:
-    """A line that says what takes so long.
+    """A line on the terminal with the present work.
 
     Attributes:
         compiled: number of functions compiled so far.
@@ -75,7 +75,7 @@ class Progress:
             _say(_ERASE + f"figwasp: {text}"[: width - 1] * bool(text))
 
     def stop(self) -> None:
-        """Say nothing any more, and leave no trace."""
+        """Stop, and clear the line."""
         with self._lock:
             if not self._over.is_set():
                 self._over.set()
@@ -83,7 +83,7 @@ class Progress:
                     _say(_ERASE)
 
     def imports(self, imports: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Return imports of which those that a guest reads and writes with end the line."""
+        """Return the imports, changed so that the functions by which a guest reads and writes end the line."""
         return {
             module: {name: self._ending(value) if name in _SPEAKING else value for name, value in names.items()}
             for module, names in imports.items()

@@ -7,8 +7,8 @@ In: patterns of names. Out: a listener for the engine, and imported functions th
       <- fac = 1
     <- fac = 2
 
-An aborted call ends with `!! fac: unreachable`. Every line is written at once, so that it stands in its place among what the
-program itself writes to standard error.
+An aborted call ends with `!! fac: unreachable`. Every line is written at once, so that it has its place among the lines that
+the program itself writes to standard error.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Tracer:
         self._silent = False
 
     def name_locals(self, module: Module) -> None:
-        """Show parameters by the names they have in a module, the one that runs."""
+        """Take the names of parameters from the module that runs."""
         self._module = module
 
     def _wants(self, name: str, number: str = "") -> bool:
@@ -76,7 +76,7 @@ class Tracer:
     # Imported functions
 
     def imports(self, imports: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Return imports of which the functions with a name that matches report their calls."""
+        """Return the imports, changed so that functions whose name matches report their calls."""
         return {
             module: {name: self._traced(f"{module}.{name}", value) for name, value in names.items()}
             for module, names in imports.items()
@@ -103,7 +103,7 @@ class Tracer:
         return traced
 
     def _say(self, depth: int, text: str) -> None:
-        """Write a line; when nobody reads it any more, the program goes on without."""
+        """Write a line; when standard error is closed, the program goes on without."""
         if self._silent or sys.stderr is None:
             return
         shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
@@ -119,7 +119,7 @@ def _equals(results: tuple[Any, ...]) -> str:
 
 
 def _reason(error: BaseException | None) -> str:
-    """Say why a call ended early: the first line of what the exception says."""
+    """Return why a call ended early: the first line of the exception's message."""
     if error is None:
         return ""
     if isinstance(error, errors.Trap):

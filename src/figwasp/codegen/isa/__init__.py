@@ -13,7 +13,7 @@ from figwasp.errors import Unsupported
 __all__ = ["NAMES", "host", "host_or_any", "named"]
 
 NAMES: Final = {"x86_64": "x64", "AMD64": "x64"}
-"""What systems call a machine -> the folder of its target."""
+"""A system's name of a machine -> the folder of its target."""
 
 
 def named(name: str) -> Target:

@@ -10,7 +10,7 @@ SAVE_COST: Final = 2  # of a callee-saved register: a store and a load
 
 
 class Assignment:
-    """Where everything goes.
+    """The result of allocation: the locations of all values.
 
     Attributes:
         location: per register where it is, physical ones themselves; NONE if nowhere. One more entry at the end for index NONE.

@@ -95,7 +95,7 @@ class Snapshot:
         """Check the function as it is now against how it was.
 
         Raises:
-            CheckError: it does something else.
+            CheckError: the allocated code does something else.
         """
         func = self.func
         blocks = func.blocks
@@ -148,7 +148,7 @@ class Snapshot:
         return state
 
     def _dropped(self, originals: list[Original], state: State) -> None:
-        """What has gone must be a copy, or make a constant."""
+        """Check an instruction that was removed: it must be a copy, or make a constant."""
         for original in originals:
             if original.op == COPY:
                 holders = [location for location, held in state.items() if self._copied(original, location, held)]
@@ -194,7 +194,7 @@ class Snapshot:
             store(state, inst.rm, inst.mem, self.sizes[op], value)
 
     def _carried(self, op: int, held: frozenset[int], stores: bool) -> frozenset[int]:
-        """What survives a move.
+        """Return the values that survive a move.
 
         `~v` in a cell says that all bytes come from the register that held the narrower `v`; `LOW | v` is the low part of `v`.
         """

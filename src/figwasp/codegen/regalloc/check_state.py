@@ -54,7 +54,7 @@ def kill(state: State, v: int) -> None:
 
 
 def meet(a: State, b: State) -> State:
-    """What holds on both ways into a block."""
+    """Return what holds on both ways into a block."""
     out: State = {}
     for location, held in a.items():
         both = held & b.get(location, NOTHING)

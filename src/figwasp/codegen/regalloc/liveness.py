@@ -48,12 +48,12 @@ MAX_PAIRS: Final = 40
 
 
 def block_weight(block: MBlock) -> int:
-    """How often a block is assumed to run."""
+    """Return how often a block is assumed to run."""
     return WEIGHTS[block.depth] if block.depth < len(WEIGHTS) else WEIGHTS[-1]
 
 
 class Ranges:
-    """What the allocator knows of a function.
+    """The live ranges of a function.
 
     Attributes, indexed by register where it does not say otherwise:
         defs: point of the definition, or -1 if there is none or its result is dropped.
@@ -392,7 +392,7 @@ def _follow(func: MFunc, ranges: Ranges) -> bool:
 
 
 class _Reach:
-    """Which blocks lead to which without going back, as ints with one bit per block, by places in the layout.
+    """Reachability between blocks without back edges, as ints with one bit per block, by places in the layout.
 
     Every edge leads forward, or back to the first block of a loop, from where every block of the loop can be reached and through
     which it is entered.

@@ -268,7 +268,7 @@ class LocalRegisters:
         self.mover.move(type, self.location[v], r)
 
     def _where(self, v: int) -> int:
-        """Where a value is to be read: its register, or its slot."""
+        """Return the location to read a value from: its register, or its slot."""
         if v < VIRTUAL:
             return v
         r = self.register[v]

@@ -11,7 +11,7 @@ from figwasp.ir.types import CELLS, CLASSES, WHOLE
 
 
 class ScratchPool:
-    """What scratch registers of a function are taken from.
+    """The registers that scratch registers of a function are taken from.
 
     Attributes:
         assignment: says what is free where.

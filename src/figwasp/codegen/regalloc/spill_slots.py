@@ -37,7 +37,7 @@ FOREVER: Final = 1 << 60
 
 
 class SpillSlots:
-    """Where values live between blocks.
+    """The spill slots of values between blocks.
 
     Attributes:
         location: per virtual register its slot, or NONE for values of one block.

@@ -1,4 +1,4 @@
-"""What the parts of the builder share: its state, emission of values, reading of immediates. Floor 2.
+"""The common base of the builder's parts: its state, emission of values, reading of immediates. Floor 2.
 
 `build.py` walks the body; `build.control`, `build.memory`, `build.calls`, `build.refs` and `build.numeric` hold a method for
 every instruction that is more than a row of the tables. A method takes the builder and the position after the opcode and

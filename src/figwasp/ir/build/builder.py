@@ -89,7 +89,7 @@ def _kind(row: Opcode | None) -> int:
 
 
 class _Columns:
-    """What the walk wants to know about opcodes, in lists indexed by opcode or sub-opcode.
+    """The columns of the instruction table that the walk needs, as lists indexed by opcode or sub-opcode.
 
     Attributes:
         kinds: METHOD or one of the forms done in the loop.

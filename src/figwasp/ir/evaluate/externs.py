@@ -1,4 +1,4 @@
-"""What instances under the evaluator can share: functions, memories, tables, globals, tags (spec 4.2.6 to 4.2.11). Floor 2.
+"""The externs of instances under the evaluator: functions, memories, tables, globals, tags (spec 4.2.6 to 4.2.11). Floor 2.
 
 In: the type of each, and where it stands in native memory. Out: the objects that imports and exports are. The bytes of memories
 and tables are those that code accesses at `base`; their records (`layout.py`) are kept up to date here.

@@ -47,11 +47,11 @@ class Unwound(Exception):
 
 
 class Thrown(Exception):
-    """A function has ended by throwing: an `invoke` of it goes to its handler, and whoever else calls it ends likewise."""
+    """A function has ended by throwing: an `invoke` of it goes to its handler, and any other call of it ends likewise."""
 
 
 class Undefined(AssertionError):
-    """The function does what has no meaning."""
+    """The function does something undefined."""
 
 
 class OutOfSteps(Exception):
@@ -68,7 +68,7 @@ class _Region:
 
 
 class NativeMemory:
-    """What stands for native memory: regions at addresses, each a bytearray that may grow."""
+    """A model of native memory: regions at addresses, each a bytearray that may grow."""
 
     __slots__ = ("_regions", "_starts")
 
@@ -117,12 +117,12 @@ class NativeMemory:
 
 
 class Environment:
-    """What a function needs besides its arguments.
+    """The surroundings of a function: all that it needs besides its arguments.
 
     Attributes:
-        native: what loads and stores access.
+        native: the memory that loads and stores access.
         context: the address that the `context` operation gives.
-        spent: what `fuel` operations have taken.
+        spent: the fuel that `fuel` operations have taken.
     """
 
     def __init__(self, native: NativeMemory, context: int = 0) -> None:
@@ -140,7 +140,7 @@ class Environment:
 
 
 class _Access:
-    """How a load or store accesses memory: bytes, and the width a load is sign-extended to, or 0."""
+    """The access of a load or store: its bytes, and the width that a load is sign-extended to, or 0."""
 
     __slots__ = ("signed", "size")
 
@@ -171,9 +171,9 @@ class Evaluator:
         """Evaluate a function and return its results.
 
         Raises:
-            Trapped, Thrown, Unwound: it leaves in another way than by returning.
-            OutOfSteps: it takes too long.
-            Undefined: it is wrong.
+            Trapped, Thrown, Unwound: the function leaves in another way than by returning.
+            OutOfSteps: the function takes too long.
+            Undefined: the function does something undefined.
         """
         frame = _Frame(self, func)
         block: Block | None = func.blocks[0]
@@ -187,7 +187,7 @@ class Evaluator:
         return args
 
     def new_area(self, size: int) -> int:
-        """Map bytes that nobody has used and return their address."""
+        """Map unused bytes and return their address."""
         address = self._free
         self._free += _AREA_SIZE
         self.environment.native.map(address, bytearray(b"\xa5" * size))
@@ -327,7 +327,7 @@ class _Frame:
 
 
 _PLAIN: Final = {ops.INVOKE: ops.CALL, ops.INVOKE_PTR: ops.CALL_PTR}
-"""What an environment sees of calls that have a handler."""
+"""Calls that have a handler -> the same without, as an environment sees them."""
 
 
 def _int(value: Value) -> int:

@@ -64,9 +64,9 @@ class EvalInstance:
 
     Attributes:
         space: where it lives.
-        module: what it is an instance of.
+        module: the module that it is an instance of.
         block: the address of its block.
-        funcs, tables, memories, globals, tags: what its code refers to, in the order of the index spaces.
+        funcs, tables, memories, globals, tags: the externs that its code refers to, in the order of the index spaces.
         exports: the same by name.
     """
 

@@ -35,7 +35,7 @@ _GUARD_SIZE: Final = (8 << 30) + layout.PAGE_SIZE
 
 
 class Callee(Protocol):
-    """What calls need of an instance: the address of its block, the SSA form of its functions, its builtins."""
+    """The part of an instance that calls need: the address of its block, the SSA form of its functions, its builtins."""
 
     @property
     def block(self) -> int: ...
@@ -50,7 +50,7 @@ class AddressSpace(Environment):
 
     Args:
         mode: how the code makes accesses to memories safe: GUARD or CHECKED.
-        passes: what is run on each function after it has been built.
+        passes: the passes that are run on each function after it has been built.
         steps: values that may be evaluated.
         depth: calls that may be under way at once; each takes some six frames of Python's stack.
 
@@ -116,8 +116,8 @@ class AddressSpace(Environment):
         """Make a memory.
 
         Raises:
-            LimitExceeded: it is too large.
-            Unsupported: it is too large, and has 64-bit addresses.
+            LimitExceeded: the memory is too large.
+            Unsupported: the memory is too large, and has 64-bit addresses.
         """
         if type.address == I64 and type.limits.min << type.page > Memory.MOST:
             raise errors.Unsupported(f"a memory of {type.limits.min} pages: no support for memory64 yet", "memory64")
@@ -141,9 +141,9 @@ class AddressSpace(Environment):
         """Call a function from outside.
 
         Raises:
-            Trapped: it trapped.
-            Thrown: it threw.
-            OutOfSteps: it took too many steps.
+            Trapped: the call trapped.
+            Thrown: the call threw.
+            OutOfSteps: the call took too many steps.
         """
         code = self.native.read(func.address + layout.FUNCREF_CODE)
         return self.call(ops.CALL_PTR, _ANY, [code, self.native.read(func.address + layout.FUNCREF_INSTANCE), *args], 0)
@@ -180,4 +180,4 @@ class AddressSpace(Environment):
 
 
 _ANY: Final = Call(b"", b"")
-"""Of calls from outside, whose signatures nobody checks."""
+"""Of calls from outside, whose signatures are not checked."""

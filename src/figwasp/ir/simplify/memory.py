@@ -1,8 +1,8 @@
-"""What `simplify` knows of memory other than the linear one: loads that give what is known already. Floor 2.
+"""Known contents of memory other than the linear one, for `simplify`: loads whose value is known already. Floor 2.
 
 Globals, table and memory records are known from a load or store to the next call or poll, which may run anything, and to
-stores that may overwrite them, all inside of one block. What never changes (REGION_CONST) is known wherever a block that
-loads it dominates. Accesses of stubs (REGION_NATIVE) may go anywhere; they are left as they are.
+stores that may overwrite them, all inside one block. Contents that never change (REGION_CONST) are known wherever a block
+that loads them dominates. Accesses of stubs (REGION_NATIVE) may go anywhere; they are left as they are.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAX_KNOWN: Final = 64
 
 
 class Loads:
-    """What loads are known to give. A key packs aux, operation, and the ids of the operands of a load.
+    """The known results of loads. A key packs aux, operation, and the ids of the operands of a load.
 
     Attributes:
         _ends: see `simplify._Walk`.

@@ -1,4 +1,4 @@
-"""What the rules of `simplify` share: their tables, constants, what is known of a value from its operation. Floor 2.
+"""The common base of `simplify`'s rules: tables, constants, facts about a value from its operation. Floor 2.
 
 `simplify.compare` and `simplify.numeric` fill the tables. A rule gets the value and its operands, which have been simplified
 and are not all constants; it returns the value, perhaps turned into another operation in place, or the one that takes its

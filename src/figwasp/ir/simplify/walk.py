@@ -9,7 +9,7 @@ Goes in: a function in order (`order.run`). Comes out: the same function, in ord
     * branches and traps on constants decided, traps on a condition that has been tested before dropped.
 
 Theory of operation: an operand is defined before its user in the layout, except for those of back edges. So when a value is
-visited its operands are final. A value that turns out to be another one becomes a NOP with that one as operand; whoever uses it
+visited its operands are final. A value that turns out to be another one becomes a NOP with that one as operand; a user of it
 sees the NOP and takes the operand instead, and it is not put into the new code. What a block computes is found in a dict by
 one packed int (operation and operand ids), and holds wherever its block dominates; dominance is a comparison of numbers given
 in preorder of the dominator tree. Comparisons are shared inside a block only: they are cheap next to the branch that
@@ -101,7 +101,7 @@ class _Walk:
         shift: bits of a value id in a key.
         table: key of a pure operation -> value.
         def_blocks: by value id, number of the block of a value in `table`.
-        loads: what is known of memory.
+        loads: the known contents of memory.
         trapped: key of a comparison -> preorder number of the block in which it is known to be 0.
     """
 

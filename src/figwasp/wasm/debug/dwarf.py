@@ -28,7 +28,7 @@ _CODE: Final = 10  # id of the code section
 
 
 class LineTable:
-    """Where the instructions of a module come from."""
+    """The source lines of a module's instructions."""
 
     __slots__ = ("_code", "_index", "_inlines", "_loose", "_programs", "_sections", "_spans", "_strings")
 

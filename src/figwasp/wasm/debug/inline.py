@@ -52,12 +52,12 @@ class Inlined:
 
 
 class _Abbreviation:
-    """What entries with a code look like.
+    """The form of entries with an abbreviation code.
 
     Attributes:
-        tag: what they are about.
+        tag: their DW_TAG.
         children: whether entries that belong to them follow.
-        fields: what they consist of.
+        fields: their attributes.
         size: bytes of it, -1 when that is not always the same.
     """
 

@@ -26,7 +26,7 @@ class Broken(Exception):
 
 
 class WorkLimit:
-    """What may still be spent.
+    """An amount of work that may still be spent.
 
     Attributes:
         left: steps.

@@ -22,7 +22,7 @@ _MOST_KEPT: Final = 10_000
 
 
 class SourceMap:
-    """What a module's debug information and names say, read when asked for and then kept.
+    """A module's debug information and names, read when asked for and then kept.
 
     Attributes:
         module: the module.

@@ -1,7 +1,7 @@
-"""How many operands an instruction takes and how many results it leaves (spec 3.3). Floor 1.
+"""Stack effects: how many operands an instruction takes and how many results it leaves (spec 3.3). Floor 1.
 
-Goes in: an instruction and the arities of the labels around it. Comes out: two counts, good enough to lay code out: what the
-validator would refuse counts as nothing taken, nothing left. Types are not looked at.
+Goes in: an instruction and the arities of the labels around it. Comes out: two counts, good enough to lay code out: an
+instruction that the validator would refuse takes and leaves nothing. Types are not looked at.
 """
 
 from __future__ import annotations

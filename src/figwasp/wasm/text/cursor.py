@@ -230,7 +230,7 @@ class Cursor:
         return value
 
     def optional_index(self, space: int) -> int:
-        """Read an index if one comes next, else answer 0."""
+        """Read an index if one comes next, else return 0."""
         return self.index(space) if is_index(self.items[self.at]) else 0
 
 

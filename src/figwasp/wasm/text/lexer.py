@@ -57,7 +57,7 @@ class Note:
     """An annotation that the parser may want to read.
 
     Attributes:
-        id: what follows the `@`.
+        id: the word after the `@`.
         at: index of the token that follows the annotation.
         offset: where it begins, in characters from the start of the text.
         content: the text after its id, without the closing parenthesis.

@@ -27,7 +27,7 @@ _MANY: Final = 40
 """More decimal digits than this, leading zeros aside, and an integer is out of every range."""
 
 RANGE_ERROR: Final = -1
-"""What `float_bits` returns for a literal that is well-formed but out of range."""
+"""The result of `float_bits` for a literal that is well-formed but out of range."""
 
 
 def integer(token: str) -> int | None:

@@ -61,7 +61,7 @@ def check_body(context: Context, index: int) -> FuncFacts:
     Raises:
         Malformed: its bytes are not instructions.
         Invalid: the instructions break a rule of validation.
-        LimitExceeded: it has too many locals, or is out of proportion in another way.
+        LimitExceeded: the function has too many locals, or is out of proportion in another way.
     """
     checker = Checker(context)
     checker.open_body(index)

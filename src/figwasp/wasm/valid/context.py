@@ -1,4 +1,4 @@
-"""What checking a module's bodies and constant expressions needs to know of the module. Floor 1.
+"""The context of validation: the parts of a module that checking bodies and constant expressions needs. Floor 1.
 
 Goes in: a module whose type section and index spaces of functions have been checked. Comes out: a `Context`, made once per module.
 """

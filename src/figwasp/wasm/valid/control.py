@@ -119,7 +119,7 @@ def _enter(checker: Checker, type_: FuncType, height: int, dead: bool) -> None:
 
 
 def _leave(checker: Checker, type_: FuncType, height: int, dead: bool) -> None:
-    """Check a tail call: what it returns has to be what the function returns."""
+    """Check a tail call: its results must match those of the function."""
     if not checker.sequence_matches(type_.results, checker.labels[0]):
         found = f"{type_names(type_.results)} from the callee"
         raise Mismatch(f"type mismatch: expected {type_names(checker.labels[0])} to return, found {found}")

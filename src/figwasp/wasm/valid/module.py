@@ -26,7 +26,7 @@ from figwasp.wasm.valid.types import check_func_types, check_memory, check_table
 __all__ = ["FactsOf", "FuncFacts", "facts_at_once", "facts_when_asked", "validate", "validate_func", "validate_module"]
 
 FactsOf = Callable[[int], FuncFacts]
-"""What gives the facts of a defined function by its index among all functions; it raises what `validate` does."""
+"""A callable that returns the facts of a defined function by its index among all functions; it raises what `validate` does."""
 
 
 def facts_at_once(module: Module) -> FactsOf:
@@ -52,7 +52,7 @@ def validate(module: Module) -> list[FuncFacts]:
     """Check a module completely and return the facts of its defined functions.
 
     Raises:
-        Invalid: it breaks a rule of validation.
+        Invalid: the module breaks a rule of validation.
         Malformed: a body is not made of instructions.
         LimitExceeded: a body, or all together, are out of proportion.
     """
@@ -74,7 +74,7 @@ def validate_func(context: Context, index: int) -> FuncFacts:
     """Check the body of one defined function, by its index among all functions.
 
     Args:
-        context: what `validate_module` has found out about its module.
+        context: the result of `validate_module` for its module.
         index: of the function.
 
     Raises:

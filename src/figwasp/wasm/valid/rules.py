@@ -1,4 +1,4 @@
-"""What every instruction does to the operand stack, from its row and from the rules of those that need one. Floor 1.
+"""The effect of every instruction on the operand stack, from its row, or from a rule for those that need one. Floor 1.
 
 A rule gets the checker, the decoded immediates, whose indices are known to exist, and the block's height and reachability as
 `Checker.pop` wants them. It takes operands and adds results for a row of type "*"; for any other row the operands have been

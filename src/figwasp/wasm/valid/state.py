@@ -44,7 +44,7 @@ _FREE: Final = 32
 
 
 class FuncFacts:
-    """What validation learns about a function.
+    """The facts that validation learns about a function.
 
     Attributes:
         locals: types of all locals, parameters included.
@@ -77,13 +77,13 @@ class Checker:
     """The state of checking one body that the slow paths share with the loop.
 
     Attributes:
-        context: what is known of the module.
+        context: the facts about the module.
         index: the function, or -1 for a constant expression.
         base: byte offset of the body; positions count from there.
         end: byte offset after it.
         code: its bytes.
         start: position of the first instruction.
-        facts: what is being found out.
+        facts: the facts found out so far.
         unset: first index and number of the locals that have to be assigned before they are read.
         stack: operand types, BARRIER below those of each block.
         labels: per open block the types that a branch to it takes, outermost first.

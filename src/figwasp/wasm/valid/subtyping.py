@@ -173,7 +173,7 @@ class TypeWorld:
         return partial(self._released.append, [numbers[start] for start, end in zip(groups, ends, strict=False) if start < end])
 
     def _forget_released(self) -> None:
-        """Forget the groups that nobody holds any more. Types in other groups refer to them only where their holders do as well.
+        """Forget the groups that are no longer held. Types in other groups refer to them only where their holders do as well.
 
         An exception may leave something that is never forgotten; nothing is forgotten that somebody holds.
         """
@@ -272,7 +272,7 @@ class ModuleTypes:
         return not isinstance(wanted, FuncType | StructType) and self.field_matches(comp.field, wanted.field)
 
     def func_matches(self, func: FuncType, wanted: FuncType) -> bool:
-        """Return whether a function type matches another: it takes at least as much and gives at most as much."""
+        """Return whether a function type matches another: contravariant in its parameters, covariant in its results."""
         if len(func.params) != len(wanted.params) or len(func.results) != len(wanted.results):
             return False
         return all(map(self.matches, wanted.params, func.params)) and all(map(self.matches, func.results, wanted.results))

@@ -28,7 +28,7 @@ _FIXED_TEXTS: Final = {
 
 
 class _Entry:
-    """What an opcode may stand for: a form of a row, and what the opcode's low bits say."""
+    """A meaning of an opcode: a form of a row, and the contents of the opcode's low bits."""
 
     __slots__ = ("extra", "form", "row")
 

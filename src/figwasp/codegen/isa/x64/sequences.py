@@ -181,11 +181,11 @@ def _restore_instance(a: InstBuffer) -> None:
 
 
 _KEPT: Final = (RBX, RBP, R12, R13, R14)
-"""What native code preserves, and code around a call of it relies on; below the stack pointer by two words and more."""
+"""Registers that native code preserves, and code around a call of it relies on; below the stack pointer by two words and more."""
 
 
 def _suspend(a: InstBuffer, code: int) -> None:
-    """What `to_native` calls to leave wasm with its frames in place: `resume` makes that call return."""
+    """The callee by which `to_native` leaves wasm with its frames in place: `resume` makes that call return."""
     a.label("suspend")
     a.load(x.MOV64_RM, RAX, R15, layout.CTX_WASM_SP)
     for i, register in enumerate(_KEPT):
@@ -196,7 +196,7 @@ def _suspend(a: InstBuffer, code: int) -> None:
 
 
 def _resume(a: InstBuffer) -> None:
-    """What `to_wasm` calls, the stack pointer being that of a suspended chain, to go on there: rax is what `suspend` returns."""
+    """The callee by which `to_wasm` resumes a suspended chain, whose stack pointer it has: rax is the result of `suspend`."""
     a.label("resume")
     a.tied(x.ADD64_RI, RSP, 8)
     # Below the stack pointer, but no signal frame comes so near: the ABI's red zone is 128 bytes.
@@ -216,8 +216,8 @@ _LAZY_ENTRY_SIZE: Final = 16
 def _slow_path(a: InstBuffer, name: str, cell: int) -> None:
     """The slow path of a stack check or of fuel: preserves every register. Called from wasm, out of line.
 
-    The function whose address is in the cell gets context and stack pointer. When it answers SUSPEND wasm is left until somebody
-    resumes it here; when it, or whoever resumes, answers anything else but 0 that place is where wasm has been left.
+    The function whose address is in the cell gets context and stack pointer. When it answers SUSPEND wasm is left until it is
+    resumed here; when the function, or the one that resumes, answers anything else but 0, wasm is left from here.
     """
     a.label(name)
     a.store(x.POP_M, R15, layout.CTX_TRAP_PC)
@@ -256,7 +256,7 @@ def _slow_path(a: InstBuffer, name: str, cell: int) -> None:
 
 
 def _lazy(a: InstBuffer, function: int) -> None:
-    """Where the cell of a function not yet compiled leads: r11 function index, r14 instance, arguments in place."""
+    """The code that the cell of a function not yet compiled leads to: r11 function index, r14 instance, arguments in place."""
     a.label("lazy")
     a.tied(x.SUB64_RI, RSP, _SAVED + 8)
     for i, register in enumerate(_INTS):

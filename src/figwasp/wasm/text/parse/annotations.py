@@ -1,8 +1,8 @@
 """Floor 1: the annotations of the text format that mean something (appendix A.4 and A.5, the proposal for branch hints).
 
 In: the `Note`s of one module, which `(@name ...)`, `(@custom ...)` and `(@metadata.code.branch_hint ...)` leave. Out: names
-and hints that the cursor hands to whoever reads the token behind them, and custom sections. What nobody took stands where it
-may not stand. All other annotations are white space.
+and hints that the cursor hands to the reader of the token behind them, and custom sections. An annotation that was not taken
+stands where it may not stand. All other annotations are white space.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SECTIONS: Final = {
     "code": 10,
     "data": 11,
 }
-"""What `(before ...)` and `(after ...)` may name -> id of the section."""
+"""Name of a section in `(before ...)` and `(after ...)` -> its id."""
 
 
 class Annotations:
@@ -119,7 +119,7 @@ class Annotations:
         return sections
 
     def _misplaced_hint(self, note: Note, inside: bool) -> NoReturn:
-        """Refuse a hint that nobody took, inside of a function or not."""
+        """Refuse a hint that was not taken, inside a function or not."""
         if not inside:
             self._fail(note, "not in a function")
         try:

@@ -322,7 +322,7 @@ class InstructionParser(Operands):
         self._frames.append(ARM)
 
     def _close(self) -> bool:
-        """Act on a closing parenthesis; answer False when it closes the form around the whole sequence."""
+        """Act on a closing parenthesis; return False when it closes the form around the whole sequence."""
         frame = self._frames.pop()
         if frame == PLAIN:
             held = self._held.pop()
@@ -383,7 +383,7 @@ ARMS: Final[dict[tuple[int, str], int]] = {
     (CATCHING, "catch"): CATCHING,
     (CATCHING, "catch_all"): DONE,
 }
-"""What is open, and the keyword of one of its arms -> what it is after that arm."""
+"""State of a form, and the keyword of one of its arms -> the state after that arm."""
 ALLOWED_IN: Final[dict[int, tuple[int, ...]]] = {
     END: (FLAT, FLAT_IF, FLAT_TRY, FLAT_CATCH),
     ELSE: (FLAT_IF,),

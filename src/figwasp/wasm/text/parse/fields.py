@@ -154,7 +154,7 @@ class Fields(Segments):
         self.module.add_import(Import(module, name, kind, desc))
 
     def _inline(self, kind: int, index: int) -> bool:
-        """Read identifier, inline exports and an inline import; answer whether it is an import."""
+        """Read identifier, inline exports and an inline import; return whether the field is an import."""
         cursor = self.cursor
         self._identifier(kind, index)
         while cursor.opens("export"):

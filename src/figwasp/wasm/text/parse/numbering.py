@@ -74,7 +74,7 @@ def _check_order(cursor: Cursor, defined: str, at: int) -> None:
 
 
 def _inline(cursor: Cursor, keyword: str, defined: str) -> bool:
-    """Step over inline exports, number inline segments; answer whether the field is an import."""
+    """Step over inline exports, number inline segments; return whether the field is an import."""
     while cursor.opens("export"):
         cursor.skip_form()
     if cursor.opens("import"):

@@ -44,7 +44,7 @@ class CodePrinter(ImmediatePrinter):
     Attributes:
         fold: whether operands stand within the instruction that takes them.
         lines: byte offset in the binary, or -1, and text of each line.
-        margin: what every line begins with.
+        margin: the beginning of every line.
     """
 
     __slots__ = ("fold", "lines", "margin")
@@ -167,7 +167,7 @@ def _nest(opened: list[int], row: Opcode, start: int) -> None:
         start: byte offset of it.
 
     Raises:
-        Malformed: it may not stand there, as the grammar of the binary has it.
+        Malformed: the instruction may not stand there by the grammar of the binary.
     """
     code = row.code
     if code in OPENERS:

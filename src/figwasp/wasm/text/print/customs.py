@@ -2,7 +2,7 @@
 
 Goes in: a `Module`. Comes out: the names that the text is to use for its items, and an annotation for each section that these do
 not stand for. A name section that identifiers cannot carry whole, because it is malformed or names what is not there, stays an
-annotation like the others, and the text has indices: what it parses back to is the same module.
+annotation like the others, and the text has indices: it parses back to the same module.
 """
 
 from __future__ import annotations

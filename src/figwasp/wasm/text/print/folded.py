@@ -34,7 +34,7 @@ MAX_INDENT: Final = 60
 MAX_WIDTH: Final = 100
 """Columns of a line on which an instruction stands with its operands."""
 WIDE: Final = MAX_WIDTH + 1
-"""What makes a node too wide for one line."""
+"""The width from which a node is too wide for one line."""
 
 FOLDED: Final = 0
 FLAT: Final = 1
@@ -55,7 +55,7 @@ class Node:
         kind: FOLDED, FLAT or ARM.
         width: columns that it takes on one line.
         height: how deep it nests.
-        tail: what closes a FLAT node.
+        tail: the end of a FLAT node.
     """
 
     __slots__ = ("children", "head", "height", "kind", "offset", "results", "tail", "width")

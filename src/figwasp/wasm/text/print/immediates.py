@@ -32,7 +32,7 @@ class Label:
     """A label of the blocks around an instruction.
 
     Attributes:
-        bound: what gives it its name, with a space in front, or "".
+        bound: its identifier, with a space in front, or "".
         id: its identifier, or "".
         number: which of the function's labels it is, from 1.
         used: whether something that has been printed refers to it by number.
@@ -312,4 +312,4 @@ _SHOWERS: Final[dict[str, Shower]] = {
     "zero": ImmediatePrinter.none,
 }
 SHOWERS: Final[list[Shower]] = [_SHOWERS[kind] for kind in KIND_NAMES]
-"""What prints each kind of immediates, in the order of `immediates.py`."""
+"""The printer of each kind of immediates, in the order of `immediates.py`."""

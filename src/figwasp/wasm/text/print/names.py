@@ -47,7 +47,7 @@ class Space:
         return f" {id_}" if id_ == as_identifier(name) else f" {id_} (@name {as_string(name)})"
 
     def head(self, index: int) -> str:
-        """Return what stands after the keyword of a definition: what names it, and its index as a comment."""
+        """Return the text after the keyword of a definition: its identifier, and its index as a comment."""
         return f"{self.bind(index)} (;{index};)"
 
 

@@ -1,4 +1,4 @@
-"""Floor 3: x86-64 selection: what consumes conditions: branches, traps, selects, and comparisons as values."""
+"""Floor 3: x86-64 selection: consumers of conditions: branches, traps, selects, and comparisons as values."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _switch(s: Selector, index: Value, count: int) -> None:
 
 
 def _bound(value: Value) -> int:
-    """Return a bound of an i32: it is below it."""
+    """Return a number that an i32 is certainly below."""
     if value.op == ops.I32_LOAD8_U:
         return 0x100
     if value.op == ops.I32_AND and value.args[1].op == ops.CONST:
