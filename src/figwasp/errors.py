@@ -231,8 +231,7 @@ def printable(text: str, longest: int = 300) -> str:
 class Trap(Error):
     """WebAssembly code trapped (spec 4.4).
 
-    The message is the code and the place of the innermost frame; `backtrace` is all frames as text. Python's own traceback shows
-    them as well.
+    The message is the code and the place of the innermost frame. `backtrace` and Python's own traceback show all frames.
 
     Attributes:
         code: the spec's wording, for example "integer divide by zero", or for what the spec does not know, words of figwasp's.

@@ -44,21 +44,21 @@ class Holding:
             store_ref: leads to the store.
         """
         self._store_ref = store_ref
-        self._told: list[None] = []  # one for each piece that has been told of
+        self._told: list[None] = []  # one for each chunk that has been told of
 
-    def forget(self, pieces: Iterable[Sequence[int]]) -> None:
+    def forget(self, chunks: Iterable[Sequence[int]]) -> None:
         """Report that the container does not hold externrefs any more; to be repeated when an exception strikes in here.
 
         Args:
-            pieces: the raw bits of the externrefs, in chunks, the same ones each time.
+            chunks: the raw bits of the externrefs, in chunks, the same ones each time.
         """
         store = self._store_ref[0]()
         if store is None:
             return
-        for piece in itertools.islice(pieces, len(self._told), None):
+        for chunk in itertools.islice(chunks, len(self._told), None):
             told = partial(self._told.append, None)
-            if any(piece):
-                store.exchange_externs((), piece, told)
+            if any(chunk):
+                store.exchange_externs((), chunk, told)
             else:
                 told()
         store.clean_up_if_asked()

@@ -26,7 +26,7 @@ from figwasp.wasm.syntax.types import TableType, is_extern
 __all__ = ["Table"]
 
 _TABLE_LIMIT: Final = 10_000_000
-_PIECE: Final = 1 << 14
+_CHUNK: Final = 1 << 14
 _MAX_ARRAYS: Final = 64
 _RECORD: Final = struct.Struct("<4Q")  # TABLE_BASE, TABLE_LENGTH, TABLE_MOST, TABLE_FILLED
 
@@ -81,7 +81,7 @@ class Table:
         def release() -> tuple[Once, Once]:
             filled = linux.read_u64(record + layout.TABLE_FILLED)
             if holding is not None:
-                holding.forget(_words(base + 8 * first, size) for first, size in _pieces(filled))
+                holding.forget(_words(base + 8 * first, size) for first, size in _chunks(filled))
             return cpython.freeing(record), _giving_back_array(base, size, 8 * filled)
 
         return release
@@ -104,21 +104,21 @@ class Table:
 
     def fill(self, start: int, bits: int, count: int) -> None:
         """Set a run of elements, which is in range, to one reference. A deadline may end it in part."""
-        for first, size in _pieces(count):
+        for first, size in _chunks(count):
             self._put(start + first, [bits] * size)
 
     def write(self, start: int, references: list[int]) -> None:
         """Set a run of elements, which is in range, from raw bits. A deadline may end it in part."""
-        if len(references) <= _PIECE:
+        if len(references) <= _CHUNK:
             self._put(start, references)
             return
-        for first, size in _pieces(len(references)):
+        for first, size in _chunks(len(references)):
             self._put(start + first, references[first : first + size])
 
     def copy(self, start: int, source: Table, source_start: int, count: int) -> None:
         """Set a run of elements from a run of another table or of this one, both in range. It may end at a deadline, in part."""
         # Backwards where an element would be overwritten before it has been read.
-        for first, size in _pieces(count) if start <= source_start else reversed(_pieces(count)):
+        for first, size in _chunks(count) if start <= source_start else reversed(_chunks(count)):
             self._put(start + first, source.read(source_start + first, size))
 
     def _put(self, start: int, references: list[int]) -> None:
@@ -146,7 +146,7 @@ class Table:
         if self._budget is not None and not self._budget.take(delta):
             return -1
         try:
-            for first, size in _pieces(delta):
+            for first, size in _chunks(delta):
                 filled = max(old + first + size, linux.read_u64(self.record + layout.TABLE_FILLED))
                 linux.write_u64(self.record + layout.TABLE_FILLED, filled)
                 self._put(old + first, [bits] * size)
@@ -178,9 +178,9 @@ def _giving_back_array(base: int, size: int, used: int) -> Once:
     return linux.releasing(base, size)
 
 
-def _pieces(count: int) -> list[tuple[int, int]]:
+def _chunks(count: int) -> list[tuple[int, int]]:
     """Split a run of elements into chunks that take milliseconds; return the start and the length of each."""
-    return [(first, min(_PIECE, count - first)) for first in range(0, count, _PIECE)]
+    return [(first, min(_CHUNK, count - first)) for first in range(0, count, _CHUNK)]
 
 
 def _words(address: int, count: int) -> list[int]:
