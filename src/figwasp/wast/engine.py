@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.types import CONCRETE, F32, I32, Types, is_ref, type_name
 from figwasp.wasm.text.parse.module import wat
 from figwasp.wast.script import ScriptValue
@@ -71,12 +70,20 @@ class Found(NamedTuple):
     bits: int | None
 
 
+class ImportedItem(Protocol):
+    """An import of a module."""
+
+    @property
+    def module(self) -> str:
+        """The name of the module that it is imported from."""
+
+
 class Definition(Protocol):
     """A valid module."""
 
     @property
-    def decoded(self) -> Module:
-        """The decoded module."""
+    def imports(self) -> Sequence[ImportedItem]:
+        """The imports of the module."""
 
 
 class Instance(Protocol):

@@ -168,7 +168,7 @@ class _Script:
 
     def instantiate(self, definition: Definition) -> Instance:
         """Make an instance."""
-        names = {item.module for item in definition.decoded.imports}
+        names = {item.module for item in definition.imports}
         for name in names & self.absent.keys():
             reason = self.absent[name].reason
             if isinstance(reason, _NotYet):

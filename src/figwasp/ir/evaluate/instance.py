@@ -17,7 +17,7 @@ from figwasp.ir.evaluate.func import Undefined
 from figwasp.ir.evaluate.space import AddressSpace
 from figwasp.ir.func import Func
 from figwasp.layout import PAGE_SIZE
-from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, ConstExpr, Module
+from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, ConstExpr, Import, Module
 from figwasp.wasm.syntax.types import is_ref
 from figwasp.wasm.valid.module import validate
 from figwasp.wasm.valid.subtyping import canonical_type
@@ -47,6 +47,11 @@ class EvalModule:
         self._mode = space.mode
         self._passes = space.passes
         self._funcs: dict[int, Func] = {}
+
+    @property
+    def imports(self) -> list[Import]:
+        """The imports of the module, in order."""
+        return self.decoded.imports
 
     def func(self, index: int) -> Func:
         """Return the SSA form of a defined function after the passes."""
