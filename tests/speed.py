@@ -5,6 +5,10 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
+from typing import Final
+
+BRIEF: Final = 0.5
+"""Seconds of which nobody asks how many turns they are: no Python does a hundred million meanwhile."""
 
 
 def spent(work: Callable[[], object]) -> float:
@@ -22,6 +26,11 @@ def _loop() -> None:
 def turns(seconds: float) -> float:
     """Return how many million turns an empty loop takes in so much processor time, now."""
     return seconds / max(spent(_loop), spent(_loop))
+
+
+def exceeds(seconds: float, most: float) -> bool:
+    """Say whether so much processor time is more than so many million turns of an empty loop; what is brief is not measured."""
+    return seconds > BRIEF and turns(seconds) > most
 
 
 def growth(make: Callable[[int], Callable[[], object]], less: int, more: int) -> float:

@@ -34,7 +34,7 @@ from tests.environment import HANG_GUARD
 from tests.hostile.mutations import mutant
 from tests.property.modules import argument
 from tests.property.outcomes import to_python
-from tests.speed import turns
+from tests.speed import exceeds
 
 PATIENCE: Final = 0.15
 """Seconds after which a call is interrupted."""
@@ -186,7 +186,7 @@ def bounded(run: Callable[[], str]) -> str:
     answer = run()
     took = time.process_time() - start
     grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-    if took > 1 and turns(took) > TURNS:
+    if exceeds(took, TURNS):
         return f"bad: {took:.1f} seconds ({answer})"
     return f"bad: {grown >> 20} MiB ({answer})" if grown > GROWTH else answer
 

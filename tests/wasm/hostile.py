@@ -22,15 +22,13 @@ from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.text.print.module import module_lines
 from figwasp.wasm.valid.module import validate
 from figwasp.wast.script import parse_script
-from tests.speed import turns
+from tests.speed import exceeds
 from tests.wasm import hostile_bodies, hostile_sections, hostile_texts
 
 Row = tuple[str, Callable[[], bytes | str], str]
 
 TURNS: Final = 1000
 """What a row may take of processor time, in million turns of an empty loop: a guard, not a measure of speed."""
-BRIEF: Final = 1.0
-"""Seconds of which nobody asks how many turns they are."""
 GROWTH: Final = 700 << 20
 """Bytes that a row may take, its input not counted."""
 TABLE: Final[list[Row]] = [*hostile_sections.TABLE, *hostile_bodies.TABLE, *hostile_texts.TABLE]
@@ -110,7 +108,7 @@ def run_case(number: int) -> str:
     kind = answer.partition(":")[0]
     if not fits(answer, expected):
         return f"bad: {name}: {answer[:200]!r} instead of {expected!r}"
-    if seconds > BRIEF and turns(seconds) > TURNS:
+    if exceeds(seconds, TURNS):
         return f"bad: {name}: {seconds:.1f} seconds ({kind})"
     return f"bad: {name}: {grown >> 20} MiB ({kind})" if grown > GROWTH else kind
 
