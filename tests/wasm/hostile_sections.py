@@ -229,7 +229,7 @@ _MUCH: Final[list[Row]] = [
     ("3,000 equal recursion groups", lambda: groups_alike(3000, 30), "ok"),
     ("50,000 types that refer twice to the one before", lambda: twice(50_000), "ok"),
     ("two equal chains of these", lambda: twice_in_two_groups(20_000), "ok"),
-    ("1,000,000 types, each a subtype of the one before", lambda: subtypes(10**6, 10**6), "LimitExceeded: supertypes"),
+    ("200,000 types, each a subtype of the one before", lambda: subtypes(200_000, 200_000), "LimitExceeded: supertypes"),
     ("100,000 subtypes at most 63 deep", lambda: subtypes(100_000, 64), "ok"),
     ("120 structures of 10,000 fields, subtypes of one another", lambda: wide_subtypes(120, 10_000), "ok"),
     ("50,000 imports", lambda: binary(TYPES, section(2, u(50_000) + b"\1m\1f\0\0" * 50_000)), "ok"),
