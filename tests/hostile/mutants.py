@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,24 +55,22 @@ class _Interrupts:
     armed = False
 
 
-def on_interrupt(number: int, frame: object) -> None:
-    """Handle SIGINT: raise KeyboardInterrupt where one is wanted."""
+def on_alarm(number: int, frame: object) -> None:
+    """Handle SIGALRM: raise KeyboardInterrupt where one is wanted."""
     if _Interrupts.armed:
         raise KeyboardInterrupt
 
 
 @contextmanager
 def interrupt(seconds: float) -> Iterator[None]:
-    """Send this process SIGINT when the block takes too long."""
-    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
-    timer.daemon = True
-    timer.start()
+    """Interrupt the block when it takes too long; never what comes after it, however late the alarm is heard."""
     try:
         _Interrupts.armed = True
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         yield
     finally:
         _Interrupts.armed = False
-        timer.cancel()
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _host(type_: FuncType, number: int, stop: bool) -> Callable[..., Any]:
@@ -193,6 +189,6 @@ def bounded(run: Callable[[], str]) -> str:
 
 def run_case(number: int) -> str:
     """Make a damaged module and run it: answer a word, or after "bad: " what is wrong."""
-    signal.signal(signal.SIGINT, on_interrupt)
+    signal.signal(signal.SIGALRM, on_alarm)
     data = mutant(number)
     return bounded(lambda: run(data, number))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -23,24 +26,32 @@ def run_case(number: int) -> str:
     return "bad: seven" if number == 7 else "fine"
 
 
-@pytest.fixture(autouse=True)
-def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "HANG", 15)  # the worker starts and does a case meanwhile, also where much else goes on
+def patient(monkeypatch: pytest.MonkeyPatch, most: int = 20) -> Watch:
+    """Give a watch that has no patience with the case that hangs, and as much as ever with a worker that starts, however slowly."""
+    watch = Watch("workers", most=most)
+
+    def wait(files: list[Any], _write: list[Any], _except: list[Any], limit: float) -> Any:
+        assert limit == workers.HANG
+        hangs = watch._number == 5 and not watch._answered
+        return select.select(files, [], [], 0.1 if hangs else limit)
+
+    monkeypatch.setattr(workers, "select", SimpleNamespace(select=wait))
+    return watch
 
 
-def test_what_goes_wrong_is_noted() -> None:
-    watch = Watch("workers")
+def test_what_goes_wrong_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = patient(monkeypatch)
     watch.run(0, 10)
     assert [number for number, _ in watch.bad] == [3, 5, 6, 7]
     notes = dict(watch.bad)
     assert notes[3] == "the process ended with SIGSEGV"
-    assert notes[5] == "no answer for 15 seconds"
+    assert notes[5] == f"no answer for {workers.HANG} seconds"
     assert notes[6].endswith("ValueError: six")
     assert notes[7] == "seven"
     assert watch.counts == {"fine": 6, "bad": 4}
 
 
-def test_it_stops_when_much_is_wrong() -> None:
-    watch = Watch("workers", most=2)
+def test_it_stops_when_much_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = patient(monkeypatch, most=2)
     watch.run(0, 10)
     assert [number for number, _ in watch.bad] == [3, 5]

@@ -16,6 +16,7 @@ import pytest
 
 import figwasp
 from figwasp.runtime.store import listened
+from tests.environment import HANG_GUARD
 from tests.interrupts.lines import OpcodeStopper, Stopped, Stopper, stop_everywhere
 from tests.interrupts.whole import Kept, is_whole
 
@@ -117,8 +118,8 @@ def test_deadlines() -> None:
     module = figwasp.Module(source)
 
     def prepare() -> figwasp.Instance:
-        outer = figwasp.load(module, {"host": {"call": lambda: inner.add(1, 2, timeout=5)}})
-        outer.go(timeout=10)
+        outer = figwasp.load(module, {"host": {"call": lambda: inner.add(1, 2, timeout=HANG_GUARD)}})
+        outer.go(timeout=HANG_GUARD)
         return outer
 
     def check(outer: figwasp.Instance) -> None:
@@ -126,7 +127,7 @@ def test_deadlines() -> None:
         assert outer.go() == 3
 
     def operation(outer: figwasp.Instance) -> None:
-        assert outer.go(timeout=10) == 3
+        assert outer.go(timeout=HANG_GUARD) == 3
         with pytest.raises(figwasp.Timeout):
             outer.spin(timeout=0.001)
 
@@ -268,7 +269,7 @@ def interrupt_from_here(instance: figwasp.Instance) -> None:
 
     def run() -> None:
         try:
-            instance.spin(timeout=5)
+            instance.spin(timeout=HANG_GUARD)
         except figwasp.Trap as error:
             ends.append(error)
 

@@ -148,7 +148,6 @@ def test_waits_can_be_interrupted(guest: Guest, what: str) -> None:
     before = signal.getsignal(signal.SIGALRM)
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, 0.05)
-    start = time.monotonic()
     wait: dict[str, Callable[[], object]] = {
         "clock": lambda: poll(guest, timer(guest, 1, MONOTONIC, -1)),
         "pipe": lambda: poll(guest, watch(guest, 1, FD_READ, reader), timer(guest, 2, REALTIME, 1 << 62)),
@@ -160,6 +159,5 @@ def test_waits_can_be_interrupted(guest: Guest, what: str) -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert time.monotonic() - start < 30
     assert guest.read(guest.fd("file")) == b"inside"
     assert guest.call("fd_close", ROOT) == "success"

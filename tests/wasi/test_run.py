@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 import figwasp
-from tests.environment import environment
+from tests.environment import HANG_GUARD, environment
 
 ECHO = figwasp.wat("""(module $echo
   (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
@@ -259,11 +260,14 @@ START_LOOPS = figwasp.wat(f'(module (func $f {LOOP}) (start $f) (func (export "_
 
 
 def test_timeout() -> None:
-    with pytest.raises(subprocess.TimeoutExpired) as caught:
-        figwasp.run(hello(LOOP), capture_output=True, text=True, timeout=0.1)
+    for seconds in (0.1, 1, 10, 100):  # long enough to say hello
+        with pytest.raises(subprocess.TimeoutExpired) as caught:
+            figwasp.run(hello(LOOP), capture_output=True, text=True, timeout=seconds)
+        if caught.value.stdout:
+            break
     error = caught.value
-    assert (error.cmd, error.timeout, error.stdout, error.stderr) == (["main.wasm"], 0.1, b"hello\n", b"")
-    assert figwasp.run(hello(), timeout=60, capture_output=True).stdout == b"hello\n"
+    assert (error.cmd, error.timeout, error.stdout, error.stderr) == (["main.wasm"], seconds, b"hello\n", b"")
+    assert figwasp.run(hello(), timeout=HANG_GUARD, capture_output=True).stdout == b"hello\n"
 
 
 @pytest.mark.parametrize("program", [START_LOOPS, figwasp.Module(START_LOOPS), figwasp.Module(hello(LOOP))])
@@ -356,17 +360,24 @@ def test_what_cannot_be_run() -> None:
 def test_interrupts_reach_the_caller() -> None:
     """Ctrl-C is KeyboardInterrupt, wherever the guest is, and what the guest had open is closed."""
     code = f"""
-import figwasp, os, signal, threading
+import figwasp, os, signal, sys, threading
 figwasp.run({hello()!r})
 before = len(os.listdir("/proc/self/fd"))
-threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+def interrupt():
+    sys.stdin.read()  # until what the guest says has been seen
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt).start()
 try:
     figwasp.run({hello(LOOP)!r}, dirs={{"/": "."}})
 except KeyboardInterrupt:
     print("interrupted", len(os.listdir("/proc/self/fd")) - before)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment(), check=False, timeout=60)
-    assert done.stdout == b"hello\nhello\ninterrupted 0\n"
+    words = [sys.executable, "-c", code]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == process.stdout.readline() == b"hello\n"
+        time.sleep(0.1)  # let it get into the loop
+        assert process.communicate(timeout=HANG_GUARD)[0] == b"interrupted 0\n"
 
 
 def test_import_is_light() -> None:

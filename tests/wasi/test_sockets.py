@@ -173,7 +173,5 @@ def test_waiting_ends_with_the_call(listener: socket.socket) -> None:
       (func (export "run") (result i32) (call $accept (i32.const 3) (i32.const 0) (i32.const 0))))"""
     with WASI(sockets=[listener]) as wasi:
         run = figwasp.load(figwasp.wat(text), wasi.imports()).exports.run
-        start = time.monotonic()
         with pytest.raises(TimeoutError):
             run(timeout=0.05)
-        assert time.monotonic() - start < 2

@@ -34,6 +34,7 @@ from figwasp.codegen.regalloc.local import allocate_local
 from figwasp.codegen.target import Target
 from figwasp.ir.func import CONV_C
 from figwasp.ir.types import F64, I32, I64, INT
+from tests.speed import exceeds
 
 from . import target as t
 from .functions import generate
@@ -410,7 +411,7 @@ def test_huge_functions_take_linear_time(make) -> None:  # type: ignore[no-untyp
         allocate_local(func, target)
         seconds.append(time.process_time() - start)
     assert seconds[1] < 8 * seconds[0] * 4  # eight times the size; quadratic would be 64
-    assert seconds[1] < 10
+    assert not exceeds(seconds[1], 500)
 
 
 def test_local_slots_are_shared() -> None:

@@ -166,9 +166,13 @@ def test_a_timeout_ends_the_calls() -> None:
     text = '(module (func $spin (loop $l (br $l))) (func (export "run") (call $spin)))'
     log = Log()
     exports = load(text, log).exports
-    with pytest.raises(figwasp.Timeout) as caught:
-        exports.run(timeout=0.05)
-    assert log.take()[2:] == [("abort", "spin", caught.value, 1), ("abort", "run", caught.value, 0)]
+    for seconds in (0.05, 0.5, 5, 50):
+        with pytest.raises(figwasp.Timeout) as caught:
+            exports.run(timeout=seconds)
+        events = log.take()
+        if len(events) > 2:  # on a busy machine the time may be up before both functions are compiled
+            break
+    assert events[2:] == [("abort", "spin", caught.value, 1), ("abort", "run", caught.value, 0)]
 
 
 def test_running_out_of_fuel_ends_the_calls() -> None:
