@@ -15,3 +15,5 @@ def old_objects_left_alone() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()

@@ -8,7 +8,6 @@ import os
 import random
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final
@@ -42,6 +41,45 @@ class Stopped(Exception):
     """What is raised: nothing in figwasp expects it."""
 
 
+class _Known:
+    """What is known of a code object; asked for at every line, so it is found by the object's identity: to hash one takes as long as a line.
+
+    Attributes:
+        code: kept, so that nothing else gets its identity.
+        borders: where `with` statements begin and end.
+        excused: lines where no exception is raised.
+        handling: where CPython handles signals after an instruction.
+        handlers: where an exception goes that an instruction raises, as far as somebody has asked.
+    """
+
+    __slots__ = ("borders", "code", "excused", "handlers", "handling")
+
+    def __init__(self, code: CodeType) -> None:
+        self.code = code
+        self.borders = _with_borders(code)
+        lines = {line for _, _, line in code.co_lines() if line is not None}
+        self.excused = {line for line in lines if (_file(code), linecache.getline(code.co_filename, line).strip()) in EXCUSED}
+        self.handling = {one.offset for one in dis.get_instructions(code) if one.opname.startswith(_HANDLING)}
+        self.handlers: dict[int, int | None] = {}
+
+    def handler(self, offset: int) -> int | None:
+        """Return where an exception goes that an instruction raises."""
+        if offset not in self.handlers:
+            entries: list[Any] = vars(dis.Bytecode(self.code))["exception_entries"]
+            self.handlers[offset] = next((entry.target for entry in entries if entry.start <= offset < entry.end), None)
+        return self.handlers[offset]
+
+
+_KNOWN: dict[int, _Known] = {}
+
+
+def _known(code: CodeType) -> _Known:
+    found = _KNOWN.get(id(code))
+    if found is None:
+        found = _KNOWN[id(code)] = _Known(code)
+    return found
+
+
 class Stopper:
     """A trace function that raises at a line event inside figwasp.
 
@@ -57,7 +95,7 @@ class Stopper:
         self.place = ""
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(SRC):
+        if event == "call" and not frame.f_code.co_filename.startswith(SRC):
             return None
         if event == self.event and self.left is not None and not self.excused(frame):
             if self.left == 0:
@@ -73,9 +111,8 @@ class Stopper:
 
     def excused(self, frame: FrameType) -> bool:
         """Say whether nothing can be raised here."""
-        code = frame.f_code
-        line = linecache.getline(code.co_filename, frame.f_lineno).strip()
-        return frame.f_lasti in _with_borders(code) or (_file(code), line) in EXCUSED
+        known = _known(frame.f_code)
+        return frame.f_lasti in known.borders or frame.f_lineno in known.excused
 
 
 class OpcodeStopper(Stopper):
@@ -100,29 +137,16 @@ class OpcodeStopper(Stopper):
 
     def excused(self, frame: FrameType) -> bool:
         """Say whether no signal is handled before the next instruction."""
-        code, before = frame.f_code, self._last.get(frame, -1)
+        known, before = _known(frame.f_code), self._last.get(frame, -1)
         self._last[frame] = frame.f_lasti
         # CPython has a signal's exception come from the instruction before, whose handler a `try` that ends there decides.
-        return before not in _handling(code) or _handler(code, before) != _handler(code, frame.f_lasti)
+        return before not in known.handling or known.handler(before) != known.handler(frame.f_lasti)
 
 
 def _file(code: CodeType) -> str:
     return code.co_filename[len(SRC) + 1 :]
 
 
-@cache
-def _handling(code: CodeType) -> set[int]:
-    return {one.offset for one in dis.get_instructions(code) if one.opname.startswith(_HANDLING)}
-
-
-@cache
-def _handler(code: CodeType, offset: int) -> int | None:
-    """Return where an exception goes that an instruction raises."""
-    entries: list[Any] = vars(dis.Bytecode(code))["exception_entries"]
-    return next((entry.target for entry in entries if entry.start <= offset < entry.end), None)
-
-
-@cache
 def _with_borders(code: CodeType) -> set[int]:
     """Return where the body of a `with` statement begins that is nothing but a `try`, and where the statement ends.
 

@@ -273,6 +273,7 @@ def test_traceback_that_outlives_the_instance() -> None:
     assert third and other.f2(kept) == 2
 
 
+@pytest.mark.usefixtures("thawed")
 def test_freeze_and_collection_during_calls() -> None:
     """Collections, freezing and thresholds of 1 during calls that allocate leave everything intact."""
     old = gc.get_threshold()

@@ -15,6 +15,8 @@ import pytest
 import figwasp
 from figwasp.runtime.code import collector, teardown
 
+pytestmark = pytest.mark.usefixtures("thawed")
+
 HUGE = 200_000
 """Additions in a function that takes seconds to compile."""
 

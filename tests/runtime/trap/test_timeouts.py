@@ -338,6 +338,7 @@ def model(x: int, count: int) -> int:
     return x - (x >> 31 << 32)
 
 
+@pytest.mark.usefixtures("thawed")
 class TestCompilation:
     """The compilation of a huge function ends as well, and can be done later."""
 
