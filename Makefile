@@ -8,11 +8,16 @@ BIN = $(VENV)/bin
 # Processes that test: one for each processor, and two at least. `make test WORKERS=0` tests in one.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$n || echo 2)
 
-.PHONY: help demo test interrupts mutants lint types bench wheel clean
+# What `make test-pythons` keeps, interpreters and environments, goes into its cache unless PYTHONS_IN names a folder.
+PYTHONS ?=
+PYTHONS_IN ?=
+
+.PHONY: help demo test test-pythons interrupts mutants lint types bench wheel clean
 
 help:
 	@echo "make demo    run a WASI program with figwasp"
 	@echo "make test    run the tests"
+	@echo "make test-pythons  run the tests on CPython 3.11 to 3.15; make test-pythons PYTHONS='3.13 3.15' TESTS=tests/api"
 	@echo "make interrupts  stop operations, and have another thread come between, at every line, not at a sample"
 	@echo "make mutants put mistakes into a copy of the source, one by one, and see whether the tests notice (takes half an hour)"
 	@echo "make lint    ruff          make types   mypy --strict over src and tests"
@@ -43,6 +48,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+
+test-pythons:
+	$(PYTHON) -m tests.pythons.run $(if $(PYTHONS_IN),--folder $(PYTHONS_IN)) $(PYTHONS) -- -n $(WORKERS) --dist worksteal $(TESTS)
 
 interrupts: $(VENV)/.installed-dev
 	FIGWASP_INTERRUPTS=all $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/interrupts
