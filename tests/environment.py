@@ -17,6 +17,9 @@ WHOLE: Final = WHOLE_DATA.is_dir()
 SHARED: Final = WHOLE_DATA if WHOLE else PINNED
 HANG_GUARD: Final = 1200
 """Seconds after which a process or a thread is taken to hang. A guard that stands far above what a loaded machine takes, not a measure of speed."""
+WARNINGS: Final = ("-W", "error", "-W", "ignore:This process (pid=:DeprecationWarning")
+"""Options of Python that make warnings errors, but for that of `os.fork` in a process with threads: tests fork so on purpose, and on
+CPython 3.15 the error comes when the child is there already."""
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.environment import HANG_GUARD, environment
+from tests.environment import HANG_GUARD, WARNINGS, environment
 
 
 def figwasp_command(*words: str) -> list[str]:
     """Give the command line that runs figwasp with the tests' own interpreter."""
-    return [sys.executable, "-W", "error", "-m", "figwasp", *words]
+    return [sys.executable, *WARNINGS, "-m", "figwasp", *words]
 
 
 def run_figwasp(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import figwasp
-from tests.environment import HANG_GUARD, environment
+from tests.environment import HANG_GUARD, WARNINGS, environment
 
 
 def load(text: str, imports: Mapping[str, Any] | None = None) -> figwasp.Instance:
@@ -28,7 +28,7 @@ def host(**functions: Any) -> dict[str, dict[str, Any]]:
 def run_script(code: str, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run Python code in a process of its own, with warnings as errors, and return what it printed and its exit status."""
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *words],
+        [sys.executable, *WARNINGS, "-c", textwrap.dedent(code), *words],
         capture_output=True, text=True, env=environment(**(env or {})), timeout=HANG_GUARD, check=False,
     )  # fmt: skip
 

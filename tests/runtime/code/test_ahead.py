@@ -200,6 +200,29 @@ assert ahead.possible()
     )
 
 
+def test_a_warning_of_threads_is_no_exception() -> None:
+    """The runtime has a thread of its own, which CPython counts when it forks."""
+    check_script(
+        """
+import os, warnings
+import figwasp
+os.sched_getaffinity = lambda pid: {0, 1}
+module = figwasp.Module(figwasp.wat('(module (func (export "f") (result i32) (i32.const 1)))'))
+assert figwasp.load(module).f() == 1
+assert len(os.listdir("/proc/self/task")) == 2
+warnings.simplefilter("error")
+with module.code.ahead():
+    assert len(module.code.sources) == 2
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    pass
+else:
+    raise SystemExit("it is still there")
+"""
+    )
+
+
 def test_it_does_not_run_far_ahead() -> None:
     """What is compiled for nothing is in proportion to what is called: the largest first, and near ones before distant ones."""
     text = chain(200, 100)

@@ -20,6 +20,7 @@ import select
 import signal
 import struct
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -82,7 +83,11 @@ class BackgroundCompiler:
             linux.widen_pipe(made, _PIPE)
             parent = _os.getpid()
             elsewhere = _os.sched_getaffinity(0) - {linux.processor()}
-            self._pid = _os.fork()
+            with warnings.catch_warnings():
+                # From CPython 3.15 on the warning of threads can be an exception, raised when the other process is there already.
+                # The only other thread is the runtime's own (`possible`), which takes no locks.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._pid = _os.fork()
         except OSError:  # it goes without
             self.close()
         if self._pid == 0 and self._called >= 0:
