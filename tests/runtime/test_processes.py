@@ -363,7 +363,7 @@ def test_trap_and_exception_states_at_exit() -> None:
     done = run_script(script("load().outside()"))
     assert done.returncode == 1 and "out of bounds memory access" in done.stderr
     done = run_script(script("load(lambda x: 1 // 0).call(1)"))
-    assert done.returncode == 1 and "ZeroDivisionError: integer division or modulo by zero" in done.stderr
+    assert done.returncode == 1 and "\nZeroDivisionError: " in done.stderr
 
 
 # Interpreters that are not supported

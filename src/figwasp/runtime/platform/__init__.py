@@ -30,10 +30,11 @@ def check() -> None:
     if "t" in getattr(sys, "abiflags", "") or (gil_enabled is not None and not gil_enabled()):
         raise Unsupported("running WebAssembly needs CPython with the GIL as yet, this is the free-threaded build")
     try:
-        import ctypes as _  # noqa: F401
+        import ctypes  # noqa: F401
+        import faulthandler  # noqa: F401
     except ImportError as error:
-        # CPython 3.12 has none in subinterpreters with a GIL of their own.
-        reason = f"running WebAssembly needs ctypes, which this interpreter has not (a subinterpreter?): {error}"
+        # In subinterpreters with a GIL of their own CPython 3.12 has no ctypes, and CPython 3.15 no faulthandler.
+        reason = f"running WebAssembly needs a module that this interpreter has not (a subinterpreter?): {error}"
         raise Unsupported(reason) from error
 
 
