@@ -8,14 +8,13 @@ machine's other programs, and so does what it starts by way of `sys.executable`.
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Final
 
-from tests.pythons.found import Interpreter, asked
+from tests.pythons.found import Interpreter, asked, surroundings
 
 SUITE: Final = "sid"
 _KEYS: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -32,7 +31,7 @@ class Unobtainable(Exception):
 
 def said(*words: str | Path, **more: str) -> str:
     """Run a program and return what it wrote, or tell of its failure."""
-    done = subprocess.run(words, env={**os.environ, "LC_ALL": "C", **more}, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(words, env=surroundings(LC_ALL="C", **more), capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise Unobtainable(f"{Path(words[0]).name} failed: {(done.stderr.strip() or done.stdout.strip())[-_SAID:]}")
     return done.stdout
@@ -88,13 +87,16 @@ class Debian:
             raise Unobtainable(f"no {' and no '.join(missing)} to fetch Debian's packages with")
         unfinished = root.with_name(f"{root.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        packages = unfinished / "packages"
-        self._fetch(packages, f"python{version}", f"python{version}-venv", "patchelf")
-        for package in packages.glob("*.deb"):
-            said("dpkg-deb", "--extract", package, unfinished)
-        shutil.rmtree(packages)
-        _tie(unfinished, root, f"usr/bin/python{version}")
-        unfinished.rename(root)
+        try:
+            packages = unfinished / "packages"
+            self._fetch(packages, f"python{version}", f"python{version}-venv", "patchelf")
+            for package in packages.glob("*.deb"):
+                said("dpkg-deb", "--extract", package, unfinished)
+            shutil.rmtree(packages)
+            _tie(unfinished, root, f"usr/bin/python{version}")
+            unfinished.rename(root)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
     def _fetch(self, folder: Path, *names: str) -> None:
         """Fetch packages into a folder, with all that they depend on."""
@@ -120,7 +122,7 @@ class Debian:
             "Dir::Cache": self.apt / "cache", "Dir::State": self.apt / "state", "Dir::State::status": self.apt / "status",
             "Dir::Etc::sourcelist": self.apt / "sources.list", "Dir::Etc::sourceparts": "/dev/null",
             "Dir::Etc::preferences": "/dev/null", "Dir::Etc::preferencesparts": "/dev/null",
-            "APT::Architecture": "amd64", "APT::Sandbox::User": "",
+            "APT::Architecture": "amd64", "APT::Sandbox::User": "", "APT::Update::Error-Mode": "any",
         }  # fmt: skip
         (self.apt / "apt.conf").write_text("".join(f'{name} "{value}";\n' for name, value in options.items()))
 

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 VERSIONS: Final = ("3.11", "3.12", "3.13", "3.14", "3.15")
 """What figwasp is to work on."""
 ANSWER_WITHIN: Final = 60
+_OWN: Final = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 _QUESTION: Final = """
 import json, sys, sysconfig
 import ctypes, ensurepip, venv
@@ -41,11 +42,15 @@ class Interpreter(NamedTuple):
         return "{}.{}".format(*self.version)
 
 
+def surroundings(**more: str) -> dict[str, str]:
+    """Return the environment variables of this process without those that are for its own Python, and with more."""
+    return {name: value for name, value in os.environ.items() if name not in _OWN} | more
+
+
 def asked(path: Path) -> Interpreter | None:
     """Return what an interpreter says of itself, or nothing when it does not run, is of another kind or has no `venv`."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     try:
-        said = subprocess.run([path, "-c", _QUESTION], env=environment, capture_output=True, text=True, timeout=ANSWER_WITHIN)
+        said = subprocess.run([path, "-c", _QUESTION], env=surroundings(), capture_output=True, text=True, timeout=ANSWER_WITHIN)
     except (OSError, subprocess.TimeoutExpired):
         return None
     if said.returncode:

@@ -7,7 +7,6 @@ the tests import it from the tree that they are in, and so one environment serve
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import tempfile
@@ -19,12 +18,11 @@ from typing import Final, NamedTuple
 from xml.etree import ElementTree
 
 from tests.pythons.debian import said
-from tests.pythons.found import Interpreter
+from tests.pythons.found import Interpreter, surroundings
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PROJECT: Final = ROOT / "pyproject.toml"
 _PASSED: Final = 0
-_FORGOTTEN: Final = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
 
 class Outcome(NamedTuple):
@@ -76,12 +74,11 @@ def environment(interpreter: Interpreter, folder: Path) -> Path:
 
 def run(python: Path, words: Sequence[str]) -> Outcome:
     """Run pytest, which writes what it does to the terminal as always."""
-    kept = {name: value for name, value in os.environ.items() if name not in _FORGOTTEN}
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [str(python), "-m", "pytest", f"--junitxml={report}", "-o", f"cache_dir={python.parents[1] / 'cache'}", *words]
         begun = time.monotonic()
-        status = subprocess.run(command, cwd=ROOT, env=kept).returncode
+        status = subprocess.run(command, cwd=ROOT, env=surroundings()).returncode
         return Outcome(*counts(report), time.monotonic() - begun, status)
 
 
