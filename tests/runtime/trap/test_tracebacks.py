@@ -541,7 +541,7 @@ def test_document_shows_what_is_printed(tmp_path: Path) -> None:
         import os, runpy, traceback
         os.chdir({str(tmp_path)!r})
         try:
-            runpy.run_path("host.py")
+            runpy.run_path("host.py", run_name="__main__")
         except Exception as error:
             entries = error.__traceback__
             while entries.tb_frame.f_code.co_filename != "host.py":
