@@ -53,13 +53,15 @@ def content(guest: Guest, path: str) -> str | bytes:
 
 
 def archive() -> zipfile.ZipFile:
-    made = zipfile.ZipFile(io.BytesIO(), "w", zipfile.ZIP_DEFLATED)
-    for path, text in FILES.items():
-        made.writestr(path, text)
-    made.writestr("empty/", b"")
-    for path in ("../outside", "/rooted", "dir/../x", "./z"):
-        made.writestr(path, b"not to be seen")
-    return made
+    file = io.BytesIO()
+    # Read, not written: what is written to and goes in a cycle would be closed after its file.
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        for path, text in FILES.items():
+            made.writestr(path, text)
+        made.writestr("empty/", b"")
+        for path in ("../outside", "/rooted", "dir/../x", "./z"):
+            made.writestr(path, b"not to be seen")
+    return zipfile.ZipFile(file)
 
 
 def package(tmp_path: Path) -> Path:
