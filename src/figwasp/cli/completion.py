@@ -46,13 +46,15 @@ def _takes(option: Option) -> bool:
 
 def _positional(command: Command) -> str:
     """Return the kind of the words that are no options: FILES, or a choice of words."""
+    if not command.arguments:
+        return ""
     choices = command.arguments[0].choices
     return " ".join(choices) if choices else FILES
 
 
 def _names_function(command: Command) -> bool:
     """Return whether the word after the program names a function of it."""
-    return command.arguments[-1].name == FUNCTION
+    return any(argument.name == FUNCTION for argument in command.arguments)
 
 
 def _commands() -> dict[str, Command]:

@@ -173,7 +173,7 @@ class Command:
         if len(words) < least:
             missing = [argument.name for argument in self.arguments if argument.least][len(words) :]
             self.error(f"the following arguments are required: {', '.join(missing)}")
-        if len(words) > len(self.arguments) and not self.arguments[-1].many:
+        if len(words) > len(self.arguments) and not any(argument.many for argument in self.arguments):
             self.error(f"unrecognized arguments: {' '.join(words[len(self.arguments) :])}")
         for argument, word in zip(self.arguments, words):
             if argument.choices and word not in argument.choices:
