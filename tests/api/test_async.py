@@ -270,6 +270,21 @@ def test_references_live_as_long_as_the_call() -> None:
     asyncio.run(run())
 
 
+def test_a_call_with_references_waits_for_one_that_takes_turns() -> None:
+    instance = make()
+
+    async def run() -> None:
+        other = asyncio.ensure_future(instance.acall.spin(timeout=0.3))
+        while not instance._state.store.current.turn and not other.done():
+            await asyncio.sleep(0)
+        thing = object()
+        assert await instance.acall.keep(thing, 3) is thing
+        with pytest.raises(figwasp.Timeout):
+            await other
+
+    asyncio.run(run())
+
+
 def test_a_trap_after_a_suspension_has_its_frames() -> None:
     with pytest.raises(figwasp.Trap) as caught:
         asyncio.run(make().acall.trap())

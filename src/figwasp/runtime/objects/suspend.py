@@ -350,12 +350,12 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None, most
         place = ctypes.addressof(buffer)
         references = References(store)
         convert = functools.partial(arguments_to_bits, args, type_.params, references, printable(func.name))
-        # References as a part of the chain: another thread's may be ending, and releasing what it finds that nobody holds.
-        bits = store.run(convert) if any(map(is_ref, type_.params)) else convert()
-        write_values(place, type_.params, bits)
         chain = _chains[context] = _Chain(store, func._address, type_, place, context, end, loop)
         if loop is not None and (turns.of_loop(loop).wanted or store.current.turn):
             await chain.begin()
+        # References as a part of the chain: another thread's may be ending, and releasing what it finds that nobody holds.
+        bits = store.run(convert) if any(map(is_ref, type_.params)) else convert()
+        write_values(place, type_.params, bits)
         suspended = chain.start()
         while suspended:
             try:
