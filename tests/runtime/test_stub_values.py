@@ -96,8 +96,9 @@ def test_numbers_where_the_layout_is_not_known() -> None:
         + f'''
 import figwasp
 from figwasp.runtime.platform import interpreter
-assert interpreter.INTS and interpreter.FLOATS and interpreter.TUPLE_ITEMS
-interpreter.INTS, interpreter.COUNTS, interpreter.FLOATS, interpreter.TUPLE_ITEMS = 0, 0, False, 0
+assert interpreter.INTS and interpreter.SINGLE_INTS and interpreter.FLOATS and interpreter.TUPLE_ITEMS
+interpreter.INTS, interpreter.COUNTS, interpreter.SINGLE_INTS = 0, 0, False
+interpreter.FLOATS, interpreter.TUPLE_ITEMS = False, 0
 f = lambda x: x
 inst = figwasp.load(figwasp.wat("""{NUMBERS}"""), {{"host": dict(i=f, l=f, f=f, d=f, all=lambda *values: values)}})
 check(inst, figwasp)
@@ -105,11 +106,12 @@ check(inst, figwasp)
     )
 
 
-LAYOUTS = {
+LAYOUTS: dict[str, list[tuple[str, Any]]] = {
     "signed ints": [("INT_SIZE", 8), ("INT_DIGIT", 16), ("INT_DIGIT", 28)],
     "tagged ints": [("INT_SIZE", 8), ("INT_DIGIT", 16), ("INT_DIGIT", 28)],
     "whole counts": [("OB_COUNT", 8), ("OB_COUNT", 4)],
     "low counts": [("OB_COUNT", 8), ("OB_COUNT", 4)],
+    "array of ints": [("INT_STRIDE", 64), ("SINGLETONS", (-5, 5000))],
     "floats": [("FLOAT_VALUE", 8)],
     "plain tuples": [("TUPLE_SIZE", 8), ("_ITEMS_AT_ONCE", 32)],
     "hashed tuples": [("TUPLE_SIZE", 8), ("_ITEMS_BEHIND_HASH", 24)],

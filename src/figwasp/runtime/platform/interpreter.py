@@ -26,6 +26,7 @@ OB_COUNT: Final = 0
 OB_TYPE: Final = 8
 INT_SIZE: Final = 16  # of an int: the number of digits with the sign in it, as `INT_*` says
 INT_DIGIT: Final = 24  # of an int: the first digit of 30 bits, in 4 bytes; the next one follows
+INT_STRIDE: Final = 32  # from one to the next of the ints of which there is one object each
 FLOAT_VALUE: Final = 16
 TUPLE_SIZE: Final = 16
 _ITEMS_AT_ONCE: Final = 24  # of a tuple: the first of its references
@@ -40,7 +41,7 @@ INT_TAGGED: Final = 2  # the number of digits above three bits, the lower two of
 
 COUNT_OPAQUE: Final = 0  # how references are counted: not as we know it
 COUNT_WHOLE: Final = 1  # in the first 8 bytes of an object
-COUNT_LOW: Final = 2  # in the first 4 bytes; an object whose count is negative is immortal, and not counted
+COUNT_LOW: Final = 2  # in the first 4 bytes; an object whose count is negative is immortal: None is, and ints of one object each
 
 _api: Final = ctypes.pythonapi
 _method_code: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyCFunction_GetFunction", _api))
@@ -70,6 +71,19 @@ class Assumption(NamedTuple):
         return self.since <= sys.version_info[:2] <= self.until and self.probe()
 
 
+def _edge(near: int, far: int) -> int:
+    """Return the last int on the way from one towards another of which there is one object only, given that the first is such."""
+    while abs(far - near) > 1:
+        middle = (near + far) // 2
+        text = str(middle)
+        near, far = (middle, far) if int(text) is int(text) else (near, middle)
+    return near
+
+
+SINGLETONS: Final = (_edge(0, -1 << 12), _edge(0, 1 << 12))
+"""The smallest and the largest int of those of which CPython has one object each."""
+
+
 def _types() -> bool:
     thing = object()
     return ctypes.c_void_p.from_address(id(thing) + OB_TYPE).value == id(object)
@@ -93,12 +107,12 @@ def _low_counts() -> bool:
         return False
     thing = object()
     count = ctypes.c_int32.from_address(id(thing) + OB_COUNT)
-    none = ctypes.c_int32.from_address(id(None) + OB_COUNT)
-    before = count.value, none.value
-    other = [thing, thing, *[None] * 4]
-    between = count.value, none.value
+    single = [ctypes.c_int32.from_address(id(one) + OB_COUNT) for one in (None, 0, SINGLETONS[0], SINGLETONS[1])]
+    before = [count.value, *(one.value for one in single)]
+    other = [thing, thing, *[None, 0, *SINGLETONS] * 4]
+    between = [count.value, *(one.value for one in single)]
     del other
-    return between[0] == before[0] + 2 and between[1] == before[1] < 0 and count.value == before[0] and _counts_one(4)
+    return between == [before[0] + 2, *before[1:]] and max(before[1:]) < 0 and count.value == before[0] and _counts_one(4)
 
 
 def _counts_one(size: int) -> bool:
@@ -138,6 +152,11 @@ def _tagged_ints() -> bool:
     numbers = [int("98765"), int("-98765"), int("1234567890123")]
     tags = [ctypes.c_int64.from_address(id(number) + INT_SIZE).value for number in numbers]
     return _ints(INT_TAGGED) and tags == [1 << 3, 1 << 3 | 2, 2 << 3]
+
+
+def _array_of_ints() -> bool:
+    first, last = SINGLETONS
+    return [id(number) - id(first) for number in range(first, last + 1)] == [*range(0, INT_STRIDE * (last + 1 - first), INT_STRIDE)]
 
 
 def _floats() -> bool:
@@ -187,6 +206,7 @@ ASSUMPTIONS: Final = (
     Assumption("low counts", (3, 12), (3, 15), _low_counts, _UNCOUNTED),
     Assumption("signed ints", (3, 11), (3, 11), _signed_ints, _BY_API),
     Assumption("tagged ints", (3, 12), (3, 15), _tagged_ints, _BY_API),
+    Assumption("array of ints", (3, 11), (3, 15), _array_of_ints, _BY_API),
     Assumption("floats", (3, 11), (3, 15), _floats, _BY_API),
     Assumption("plain tuples", (3, 11), (3, 13), _plain_tuples, _BY_API),
     Assumption("hashed tuples", (3, 14), (3, 15), _hashed_tuples, _BY_API),
@@ -199,19 +219,8 @@ COUNTS: Final = COUNT_WHOLE if "whole counts" in _holding else COUNT_LOW if "low
 FLOATS: Final = "floats" in _holding
 TUPLE_ITEMS: Final = _ITEMS_AT_ONCE if "plain tuples" in _holding else _ITEMS_BEHIND_HASH if "hashed tuples" in _holding else 0
 """Where in a tuple the first of its references is; 0 where that is not known."""
-
-
-def _edge(near: int, far: int) -> int:
-    """Return the last int on the way from one towards another of which there is one object only, given that the first is such."""
-    while abs(far - near) > 1:
-        middle = (near + far) // 2
-        text = str(middle)
-        near, far = (middle, far) if int(text) is int(text) else (near, middle)
-    return near
-
-
-SINGLETONS: Final = (_edge(0, -1 << 12), _edge(0, 1 << 12))
-"""The smallest and the largest int of those of which CPython has one object each."""
+SINGLE_INTS: Final = "array of ints" in _holding
+"""Whether the objects of `SINGLETONS` stand one behind the other, `INT_STRIDE` bytes apart."""
 
 
 def require() -> None:

@@ -189,10 +189,13 @@ class Stub(Emitter):
 
     def none(self) -> Value:
         """A new reference to None."""
-        none = self.word(id(None))
-        if interpreter.COUNTS != interpreter.COUNT_LOW:  # where that is so None is immortal
-            self.incref(none)
-        return none
+        return self._single(self.word(id(None)))
+
+    def _single(self, thing: Value) -> Value:
+        """Take a reference to None or an int of which there is one object, and return the object."""
+        if interpreter.COUNTS != interpreter.COUNT_LOW:
+            self.incref(thing)
+        return thing
 
     def unless_zero(self, value: Value, rest: Block) -> None:
         """Go on in a new block when an i64 is not 0, else at `rest`."""
@@ -352,6 +355,23 @@ class Stub(Emitter):
         if value.type == I32:
             value = self.emit(ops.I64_EXTEND_I32_S, [value])
         return self.c("PyLong_FromLongLong", [value])
+
+    def box_often(self, value: Value) -> Value:
+        """Do the same in more code, which is faster for small ints."""
+        if value.type not in (I32, I64) or not interpreter.SINGLE_INTS:
+            return self.box(value)
+        if value.type == I32:
+            value = self.emit(ops.I64_EXTEND_I32_S, [value])
+        first, last = interpreter.SINGLETONS
+        large, done = self.new(), self.new()
+        index = self.emit(ops.I64_SUB, [value, self.word(first)])
+        self.split(self.emit(ops.I64_GT_U, [index, self.word(last - first)]), large)
+        place = self.emit(ops.I64_MUL, [index, self.word(interpreter.INT_STRIDE)])
+        self.jump(done, [self._single(self.emit(ops.I64_ADD, [place, self.word(id(first))]))])
+        self.at(large)
+        self.jump(done, [self.c("PyLong_FromLongLong", [value])])
+        self.at(done)
+        return self.func.new_param(done, I64)
 
     def box_kind(self, kind: int, value: Value) -> Value:
         """Turn a value of a kind into a Python object: a new reference, or 0."""

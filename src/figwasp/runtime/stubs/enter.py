@@ -11,7 +11,7 @@ from figwasp.codegen.mach import NONE, STACK
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Call, Func, Value
 from figwasp.ir.types import CELL, I64
-from figwasp.runtime.stubs.builder import Stub
+from figwasp.runtime.stubs.builder import REF, Stub
 from figwasp.runtime.stubs.hooks import Hooks
 from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
 
@@ -216,7 +216,7 @@ def box_results(e: Stub, kinds: bytes, results: list[Value]) -> Value:
     if not results:
         return e.none()
     if len(results) == 1:
-        return e.box_kind(kinds[0], results[0])
+        return e.box_kind(kinds[0], results[0]) if kinds[0] == REF else e.box_often(results[0])
     full = e.c("PyTuple_New", [e.word(len(results))])
     hole, failed = e.new(), e.new()
     e.split(e.equals(full, 0), hole)
