@@ -155,9 +155,9 @@ def test_a_thousand_rounds_stay_flat() -> None:
                 del held[k % 20]
             del plugin
             if k % 50 == 0:
-                gc.collect()
+                collect()
         held.clear()
-        gc.collect()
+        collect()
         Plugin.deaths.clear()
 
     rounds(1200)  # pools fill
