@@ -17,8 +17,7 @@ import pytest
 
 from figwasp.explain import Explanation, explain
 from figwasp.layout import GUARD
-from figwasp.runtime.platform import cpython
-from figwasp.runtime.stubs import builder
+from figwasp.runtime.platform import interpreter
 from tests.environment import ROOT
 from tests.explain.programs import module_of
 from tests.test_floors import FLOORS
@@ -86,8 +85,9 @@ def made(kind: str, words: str) -> str:
 
 def test_generated_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stub is shown as it is made for CPython 3.11, on whichever the test runs."""
-    monkeypatch.setattr(builder, "INT_LAYOUT", cpython.INT_SIGNED)
-    monkeypatch.setattr(builder, "COUNTS", True)
+    monkeypatch.setattr(interpreter, "INTS", interpreter.INT_SIGNED)
+    monkeypatch.setattr(interpreter, "COUNTS", interpreter.COUNT_WHOLE)
+    monkeypatch.setattr(interpreter, "SINGLETONS", (-5, 256))
     fresh = PART.sub(lambda match: f"<!-- {match[1]}: {match[2]} -->\n{made(match[1], match[2])}<!-- end -->", TEXT)
     if os.environ.get("FIGWASP_GOLDEN") == "update":
         DOCUMENT.write_text(fresh, encoding="utf-8")

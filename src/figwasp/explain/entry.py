@@ -14,7 +14,7 @@ from figwasp.explain.symbols import Symbols
 from figwasp.ir import order
 from figwasp.ir.build.base import ir_types
 from figwasp.runtime.objects.values import numbers_only
-from figwasp.runtime.platform import cpython
+from figwasp.runtime.platform import cpython, interpreter
 from figwasp.runtime.stubs import builder, enter
 from figwasp.runtime.stubs.hooks import Hooks
 from figwasp.wasm.syntax.types import FuncType
@@ -36,5 +36,6 @@ def compile_entry(type: FuncType) -> Compilation:
     order.run(func)
     seconds = perf_counter() - clock
     names = {getattr(hooks, name): f"hook_{name}" for name in hooks.__slots__}
-    names |= {id(None): "Py_None", id(int): "PyLong_Type", id(float): "PyFloat_Type", id(builder.MISMATCH): "mismatch"}
+    names |= {id(None): "Py_None", id(int): "PyLong_Type", id(float): "PyFloat_Type"}
+    names |= {id(builder.MISMATCH): "mismatch", id(interpreter.SINGLETONS[0]): "small_ints"}
     return compile(func, host(), Symbols(cpython.symbols | names), seconds)
