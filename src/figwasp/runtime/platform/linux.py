@@ -60,8 +60,9 @@ _libc.syscall.restype = _Long
 _libc.pthread_self.restype = _Thread
 _libc.pthread_getspecific.restype = _Pointer
 _libc.calloc.restype = _Pointer
-_libc.memmove.restype = None
-_libc.memset.restype = None
+# These keep the GIL: to give it up and take it back takes longer than what they do.
+_move: Final = ctypes.PYFUNCTYPE(None)(("memmove", _libc))
+_fill: Final = ctypes.PYFUNCTYPE(None)(("memset", _libc))
 _bytes_at: Final = ctypes.PYFUNCTYPE(ctypes.py_object)(("PyBytes_FromStringAndSize", ctypes.pythonapi))
 
 
@@ -161,17 +162,17 @@ def map_then_protect(address: int, data: bytes) -> None:
 
 def write(address: int, data: bytes) -> None:
     """Copy bytes to an address."""
-    _libc.memmove(_Pointer(address), data, _Size(len(data)))
+    _move(_Pointer(address), data, _Size(len(data)))
 
 
 def writing(address: int, data: bytes) -> Callable[[], object]:
     """Return a call of C that copies bytes to an address."""
-    return partial(_libc.memmove, _Pointer(address), data, _Size(len(data)))
+    return partial(_move, _Pointer(address), data, _Size(len(data)))
 
 
 def zero(address: int, size: int) -> None:
     """Set bytes at an address to 0."""
-    _libc.memset(_Pointer(address), 0, _Size(size))
+    _fill(_Pointer(address), 0, _Size(size))
 
 
 def read(address: int, size: int) -> bytes:
