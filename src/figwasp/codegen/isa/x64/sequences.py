@@ -15,7 +15,7 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.codegen.isa.x64 import insts as x
-from figwasp.codegen.isa.x64.encode import encode
+from figwasp.codegen.isa.x64.inst_buffer import InstBuffer
 from figwasp.codegen.isa.x64.registers import (
     CC_AE,
     CC_E,
@@ -38,85 +38,10 @@ from figwasp.codegen.isa.x64.registers import (
     RSP,
     XMM0,
 )
-from figwasp.codegen.mach import NONE, MInst
 from figwasp.codegen.sequences import SUSPEND, FaultPlaces, Sequences, Switches, TickerPlaces
 
 _MXCSR_DEFAULT: Final = 0x1F80
 _MXCSR_CONTROL: Final = 0xFFC0  # all but the sticky exception flags
-
-
-class InstBuffer:
-    """Collects instructions and resolves labels.
-
-    Attributes:
-        data: the bytes so far.
-        labels: offset of each label placed.
-    """
-
-    __slots__ = ("_fixups", "data", "labels")
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.labels: dict[str, int] = {}
-        self._fixups: list[tuple[int, str]] = []
-
-    def op(self, row: int, *, rd: int = NONE, rn: int = NONE, imm: int = 0) -> None:
-        """Append a register or immediate form; a tied source is the destination."""
-        self.data += encode(MInst(row, rd, rn, imm=imm))
-
-    def two(self, row: int, rd: int, rm: int) -> None:
-        """Append rd = rd op rm."""
-        self.data += encode(MInst(row, rd, rd, rm))
-
-    def move(self, rd: int, rn: int) -> None:
-        """Append rd = rn."""
-        self.data += encode(MInst(x.MOV64_RR, rd, rn))
-
-    def test(self, register: int) -> None:
-        """Append a comparison of a register with 0."""
-        self.data += encode(MInst(x.TEST64_RR, NONE, register, register))
-
-    def tied(self, row: int, rd: int, imm: int) -> None:
-        """Append rd = rd op imm."""
-        self.data += encode(MInst(row, rd, rd, imm=imm))
-
-    def load(self, row: int, rd: int, base: int, offset: int) -> None:
-        """Append an instruction that reads memory into rd."""
-        self.data += encode(MInst(row, rd, NONE, base, NONE, offset << 2))
-
-    def store(self, row: int, base: int, offset: int, rn: int = NONE, imm: int = 0) -> None:
-        """Append an instruction that writes memory, or compares it with rn or imm."""
-        self.data += encode(MInst(row, NONE, rn, base, NONE, offset << 2, imm))
-
-    def label(self, name: str) -> None:
-        """Place a label here."""
-        self.labels[name] = len(self.data)
-
-    def jump(self, name: str) -> None:
-        """Append a jump to a label."""
-        self.data += b"\xe9\0\0\0\0"
-        self._fixups.append((len(self.data), name))
-
-    def branch(self, condition: int, name: str) -> None:
-        """Append a conditional jump to a label."""
-        self.data += bytes((0x0F, 0x80 | condition)) + b"\0\0\0\0"
-        self._fixups.append((len(self.data), name))
-
-    def call(self, name: str) -> None:
-        """Append a call of a label."""
-        self.data += b"\xe8\0\0\0\0"
-        self._fixups.append((len(self.data), name))
-
-    def address(self, register: int, name: str) -> None:
-        """Append the loading of a label's address into one of r8 to r15."""
-        self.data += bytes((0x4C, 0x8D, 0x05 | (register & 7) << 3)) + b"\0\0\0\0"  # lea, relative to rip
-        self._fixups.append((len(self.data), name))
-
-    def finish(self) -> bytes:
-        """Resolve the labels and return the bytes."""
-        for end, name in self._fixups:
-            self.data[end - 4 : end] = (self.labels[name] - end).to_bytes(4, "little", signed=True)
-        return bytes(self.data)
 
 
 def _to_wasm(a: InstBuffer) -> None:
