@@ -87,6 +87,7 @@ def test_generated_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stub is shown as it is made for CPython 3.11, on whichever the test runs."""
     monkeypatch.setattr(interpreter, "INTS", interpreter.INT_SIGNED)
     monkeypatch.setattr(interpreter, "COUNTS", interpreter.COUNT_WHOLE)
+    monkeypatch.setattr(interpreter, "THREAD_STATE", None)
     monkeypatch.setattr(interpreter, "SINGLETONS", (-5, 256))
     fresh = PART.sub(lambda match: f"<!-- {match[1]}: {match[2]} -->\n{made(match[1], match[2])}<!-- end -->", TEXT)
     if os.environ.get("FIGWASP_GOLDEN") == "update":

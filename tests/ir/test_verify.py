@@ -169,6 +169,7 @@ BROKEN = {
     "fuel of nothing": (CALLS, "fuel 5", "fuel 0", "must be positive and fit 32 bits"),
     "too much fuel": (CALLS, "fuel 5", "fuel 2147483648", "must be positive and fit 32 bits"),
     "empty area": (STUB, "frame_area 16", "frame_area 0", "a frame area must have bytes"),
+    "word of the thread too far": (STUB, "frame_area 16", "thread_word 4294967296", "the offset of a word of the thread must fit 32 bits"),
     "trap that does not exist": (GOOD, "trapif v4, 6", "trapif v4, 99", "there is no trap code 99"),
     "trap of the host": (GOOD, "trapif v4, 6", "trapif v4, 11", "there is no trap code 11"),
     "call passes nothing": (GOOD, ": (i32) -> (i32, i64)", ": (-) -> (i32, i64)", "operands and results of a call must have types"),

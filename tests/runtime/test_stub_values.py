@@ -116,6 +116,7 @@ LAYOUTS: dict[str, list[tuple[str, Any]]] = {
     "plain tuples": [("TUPLE_SIZE", 8), ("_ITEMS_AT_ONCE", 32)],
     "hashed tuples": [("TUPLE_SIZE", 8), ("_ITEMS_BEHIND_HASH", 24)],
     "types of objects": [("OB_TYPE", 0)],
+    "thread states": [("_BLOCK_SELF", 8)],
     "built-in functions": [("_DEFINITION_CODE", 24), ("_DEFINITION_FLAGS", 24)],
 }
 

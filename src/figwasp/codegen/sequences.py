@@ -6,6 +6,7 @@ In: addresses and offsets. Out: position-dependent bytes, and where their entry 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 SUSPEND: Final = 2
@@ -163,6 +164,18 @@ class Sequences:
 
     def ticker(self, places: TickerPlaces) -> bytes:
         """Make the body of the ticker thread."""
+        raise NotImplementedError
+
+    def thread_offset(self, function: int, read: Callable[[int, int], bytes]) -> int | None:
+        """Find out where a C function without parameters finds the word that it returns.
+
+        Args:
+            function: its address.
+            read: reads so many bytes at an address.
+
+        Returns:
+            An offset for the operation `thread_word`; None when the function does not just load such a word.
+        """
         raise NotImplementedError
 
     def wake(self, parked: int, sys_futex: int) -> bytes:

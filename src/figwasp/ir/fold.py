@@ -29,7 +29,7 @@ Fold = Callable[..., int]
 FOLD: Final[list[Fold | None]] = [None] * ops.COUNT
 """By operation; None for those that do not compute."""
 
-_NOT_COMPUTED: Final = frozenset((ops.NOP, ops.CONST, ops.CONTEXT, ops.FRAME_AREA))
+_NOT_COMPUTED: Final = frozenset((ops.NOP, ops.CONST, ops.CONTEXT, ops.FRAME_AREA, ops.THREAD_WORD))
 
 
 def _row(name: str, function: Fold) -> None:

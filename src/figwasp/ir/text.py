@@ -42,7 +42,7 @@ _REGIONS: Final = {
 _REGION_NUMBERS: Final = {name: number for number, name in _REGIONS.items()}
 _CALL_LETTERS: Final = {ops.CALL: "f", ops.INVOKE: "f", ops.CALL_BUILTIN: "builtin"}
 _ACCESS: Final = ops.READS | ops.WRITES
-_AUX: Final = frozenset((ops.RESULT, ops.TRAPIF, ops.TRAP, ops.FRAME_AREA, ops.FUEL))
+_AUX: Final = frozenset((ops.RESULT, ops.TRAPIF, ops.TRAP, ops.FRAME_AREA, ops.THREAD_WORD, ops.FUEL))
 """Operations whose aux is shown as a number."""
 
 

@@ -128,6 +128,8 @@ class _Checker:
             self.expect(0 < self._int(value) < 1 << 31, "what is spent must be positive and fit 32 bits")
         elif op == ops.FRAME_AREA:
             self.expect(self._int(value) > 0, "a frame area must have bytes")
+        elif op == ops.THREAD_WORD:
+            self.expect(0 <= self._int(value) < 1 << 32, "the offset of a word of the thread must fit 32 bits")
         elif op == ops.TRAPIF or op == ops.TRAP:
             self.expect(self._int(value) in TRAP_MESSAGES, f"there is no trap code {value.aux}")
 

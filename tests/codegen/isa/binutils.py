@@ -103,7 +103,8 @@ def spelling(row: Row, inst: MInst) -> str:
         elif operand.kind == IMMEDIATE:
             parts.append(str(imm))
         elif operand.kind == MEMORY:
-            parts.append(SIZES[operand.width] + memory_spelling(inst))
+            segment = "fs:" if row.encoding.startswith("64 ") else ""
+            parts.append(SIZES[operand.width] + segment + memory_spelling(inst).removeprefix("ds:" * bool(segment)))
         elif operand.kind == FIXED:
             parts.append(operand.text)
         else:

@@ -211,8 +211,8 @@ module = figwasp.Module(figwasp.wat('(module (func (export "f") (result i32) (i3
 assert figwasp.load(module).f() == 1
 assert len(os.listdir("/proc/self/task")) == 2
 warnings.simplefilter("error")
-with module.code.ahead():
-    assert len(module.code.sources) == 2
+with module._code.ahead():
+    assert len(module._code.sources) == 2
 try:
     os.waitpid(-1, os.WNOHANG)
 except ChildProcessError:

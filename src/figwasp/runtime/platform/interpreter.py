@@ -19,6 +19,7 @@ from collections.abc import Callable
 from types import BuiltinFunctionType
 from typing import Any, Final, NamedTuple
 
+from figwasp.codegen.isa import host
 from figwasp.errors import Unsupported
 from figwasp.runtime.platform import linux
 
@@ -43,7 +44,10 @@ COUNT_OPAQUE: Final = 0  # how references are counted: not as we know it
 COUNT_WHOLE: Final = 1  # in the first 8 bytes of an object
 COUNT_LOW: Final = 2  # in the first 4 bytes; an object whose count is negative is immortal: None is, and ints of one object each
 
+_BLOCK_SELF: Final = 0  # of the block of a thread: its own address (the x86-64 ABI, 3.4.6)
+
 _api: Final = ctypes.pythonapi
+_thread_state: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", _api))
 _method_code: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyCFunction_GetFunction", _api))
 _method_flags: Final = ctypes.PYFUNCTYPE(ctypes.c_int)(("PyCFunction_GetFlags", _api))
 _interpreter: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyInterpreterState_Get", _api))
@@ -197,6 +201,20 @@ def _definitions() -> bool:
     return bool(_found_place(len))
 
 
+def _thread_states() -> bool:
+    return _thread_state_offset() is not None
+
+
+def _thread_state_offset() -> int | None:
+    """Return where `thread_word` finds what PyThreadState_Get returns; None when that cannot be told."""
+    offset = host().sequences.thread_offset(ctypes.cast(_api.PyThreadState_Get, ctypes.c_void_p).value or 0, linux.read)
+    if offset is None:
+        return None
+    block = linux.this_thread()
+    found = linux.read_u64(block + offset - (offset >> 31 << 32)) if linux.read_u64(block + _BLOCK_SELF) == block else 0
+    return offset if found == _thread_state() else None
+
+
 _BY_API: Final = "stubs call the C API"
 _UNCOUNTED: Final = f"{_BY_API}, and arguments of host functions are new objects each time"
 _BEHIND: Final = "handlers of SIGSEGV that faulthandler installs come before ours"
@@ -210,12 +228,15 @@ ASSUMPTIONS: Final = (
     Assumption("floats", (3, 11), (3, 15), _floats, _BY_API),
     Assumption("plain tuples", (3, 11), (3, 13), _plain_tuples, _BY_API),
     Assumption("hashed tuples", (3, 14), (3, 15), _hashed_tuples, _BY_API),
+    Assumption("thread states", (3, 12), (3, 15), _thread_states, _BY_API),
     Assumption("built-in functions", (3, 11), (3, 15), _definitions, _BEHIND),
 )
 _holding: Final = {row.name for row in ASSUMPTIONS if row.holds()}
 
 INTS: Final = INT_SIGNED if "signed ints" in _holding else INT_TAGGED if "tagged ints" in _holding else INT_OPAQUE
 COUNTS: Final = COUNT_WHOLE if "whole counts" in _holding else COUNT_LOW if "low counts" in _holding else COUNT_OPAQUE
+THREAD_STATE: Final = _thread_state_offset() if "thread states" in _holding else None
+"""What `thread_word` is given to load the address of the thread's PyThreadState; None where PyThreadState_Get is called."""
 FLOATS: Final = "floats" in _holding
 TUPLE_ITEMS: Final = _ITEMS_AT_ONCE if "plain tuples" in _holding else _ITEMS_BEHIND_HASH if "hashed tuples" in _holding else 0
 """Where in a tuple the first of its references is; 0 where that is not known."""

@@ -311,6 +311,11 @@ def start_thread(address: int, argument: int) -> None:
     _libc.pthread_detach(thread)
 
 
+def this_thread() -> int:
+    """Return the address of the block that the C library keeps for this thread."""
+    return int(_libc.pthread_self())
+
+
 def thread_key() -> int:
     """Make a key under which every native thread has a word of its own, which goes when the thread ends.
 
@@ -370,7 +375,7 @@ class _Stack(threading.local):
     def __init__(self) -> None:
         self.lowest = self.size = 0
         attributes = _ThreadAttributes()
-        if _libc.pthread_getattr_np(_Thread(_libc.pthread_self()), attributes):
+        if _libc.pthread_getattr_np(_Thread(this_thread()), attributes):
             return
         base = ctypes.c_size_t()
         size = ctypes.c_size_t()

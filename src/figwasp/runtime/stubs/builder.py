@@ -207,6 +207,12 @@ class Stub(Emitter):
         self.brif(condition, then, rest)
         self.at(then)
 
+    def thread_state(self) -> Value:
+        """The PyThreadState of this thread, which has the GIL."""
+        if interpreter.THREAD_STATE is None:
+            return self.c("PyThreadState_Get", [])
+        return self.emit(ops.THREAD_WORD, [], interpreter.THREAD_STATE)
+
     def take_gil(self, context: Value) -> None:
         """Take the GIL back if this chain has given it up."""
         rest = self.new()

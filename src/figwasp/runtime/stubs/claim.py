@@ -33,7 +33,7 @@ def guard(hooks: Hooks) -> Func:
     record, work = e.params
     busy = e.new()
     context = e.get(record, layout.STORE_CONTEXT)
-    thread = e.c("PyThreadState_Get", [])
+    thread = e.thread_state()
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), busy)
     e.split(e.equals(e.get(context, layout.CTX_NATIVE_SIZE), 0), busy)
     e.add_depth(context, 1)
@@ -52,7 +52,7 @@ def hold(hooks: Hooks) -> Func:
     e = Stub("hold", bytes([I64] * 3), bytes([I64]), CONV_C)
     first, second, work = e.params
     busy = e.new()
-    thread = e.c("PyThreadState_Get", [])
+    thread = e.thread_state()
     for context in (first, second):
         _refuse(e, context, thread, busy)
     for context in (first, second):
@@ -94,7 +94,7 @@ def claim() -> Func:
     """
     e = Stub("claim", bytes([I64] * 6), bytes([I64]), CONV_C)
     context, base, room, lowest, size, main = e.params
-    thread = e.c("PyThreadState_Get", [])
+    thread = e.thread_state()
     busy, kept, done = e.new(), e.new(), e.new()
     _refuse(e, context, thread, busy)
     before = e.get(context, layout.CTX_STACK_BASE)
@@ -131,7 +131,7 @@ def confirm() -> Func:
     e = Stub("confirm", bytes([I64] * 2), bytes([I64]), CONV_C)
     context, size = e.params
     lost = e.new()
-    thread = e.c("PyThreadState_Get", [])
+    thread = e.thread_state()
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), lost)
     e.put(size, context, layout.CTX_NATIVE_SIZE)
     e.ret([e.word(1)])

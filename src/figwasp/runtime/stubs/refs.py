@@ -42,7 +42,7 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
     kinds = bytes(params[i] for i in numbers)
     unboxed = dict(zip(numbers, e.unbox_all(kinds, [e.get(args, 8 * i) for i in numbers], failed), strict=True))
     context = context_of(e, callable_)
-    thread = e.c("PyThreadState_Get", [])
+    thread = e.thread_state()
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), unusual)
     check_native_stack(e, context, unusual)
     cells = _LentCells(e, callable_, params.count(REF))

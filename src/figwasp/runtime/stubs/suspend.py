@@ -83,7 +83,7 @@ class _Swap:
         self._record = e.get(instance, layout.INST_STORE)
         self._present = e.get(self._record, layout.STORE_CONTEXT)
         busy, deep, good, free = e.new(), e.new(), e.new(), e.new()
-        thread = e.c("PyThreadState_Get", [])
+        thread = e.thread_state()
         e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), busy)
         check_native_stack(e, context, deep)
         owner = e.get(self._present, layout.CTX_THREAD_STATE)

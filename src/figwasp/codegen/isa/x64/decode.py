@@ -17,7 +17,8 @@ from figwasp.ir.types import FLOAT, INT
 BAD: Final = "(bad)"
 MAX_LENGTH: Final = 15
 
-_PREFIXES: Final = frozenset({0x66, 0xF2, 0xF3, 0xF0})
+_PREFIXES: Final = frozenset({0x64, 0x66, 0xF2, 0xF3, 0xF0})
+_FS: Final = 0x64
 _REGISTER_NAMES: Final = {8: NAMES8, 16: NAMES16, 32: NAMES32, 64: NAMES64}
 _SIZE_NAMES: Final = {0: "", 8: "BYTE PTR ", 16: "WORD PTR ", 32: "DWORD PTR ", 64: "QWORD PTR ", 128: "XMMWORD PTR "}
 _COMPARISONS: Final = ["eq", "lt", "le", "unord", "neq", "nlt", "nle", "ord"]
@@ -180,7 +181,7 @@ def _text(entry: _Entry, reader: _Reader) -> str:
         if operand.kind <= FLOAT:
             operands.append(_register(operand, reader, entry.form))
         elif operand.kind == MEMORY:
-            operands.append(_SIZE_NAMES[operand.width] + reader.memory)
+            operands.append(_SIZE_NAMES[operand.width] + _segmented(entry.form, reader.memory))
         elif operand.kind == FIXED:
             operands.append(operand.text)
         elif operand.kind == RELATIVE:
@@ -193,6 +194,11 @@ def _text(entry: _Entry, reader: _Reader) -> str:
             else:
                 operands.append(f"{value:#x}")
     return f"{mnemonic.replace('_', ' ')} {','.join(operands)}".rstrip()
+
+
+def _segmented(form: Form, memory: str) -> str:
+    """Write a memory operand with the segment that a prefix names."""
+    return f"fs:{memory.removeprefix('ds:')}" if _FS in form.prefixes else memory
 
 
 def _register(operand: Operand, reader: _Reader, form: Form) -> str:

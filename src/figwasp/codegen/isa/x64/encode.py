@@ -23,7 +23,7 @@ CUT_IMMEDIATE: Final = 2  # force the longest form and leave the immediate to th
 NO_MODRM: Final = -1
 MODRM_REG: Final = 8  # /r; 0..7 is /digit
 
-_PREFIXES: Final = frozenset({0x66, 0xF2, 0xF3, 0xF0})
+_PREFIXES: Final = frozenset({0x64, 0x66, 0xF2, 0xF3, 0xF0})
 _IMMEDIATE_SIZE: Final = {"ib": 1, "cb": 1, "iw": 2, "id": 4, "cd": 4, "io": 8}
 
 # How an immediate becomes bytes

@@ -41,6 +41,7 @@ MOV64_RI32S: Final = _row("mov", "=r/m64 imm32", "REX.W C7 /0 id")
 MOV64_RI: Final = _row("movabs", "=r64 imm64", "REX.W B8+rd io")
 MOV32_RM: Final = _row("mov", "=r32 m32", "8B /r")
 MOV64_RM: Final = _row("mov", "=r64 m64", "REX.W 8B /r")
+MOV64_RT: Final = _row("mov", "=r64 m64", "64 REX.W 8B /r")  # relative to fs, which Linux has the thread's block at
 MOV8_MR: Final = _row("mov", "=m8 r8", "88 /r")
 MOV16_MR: Final = _row("mov", "=m16 r16", "66 89 /r")
 MOV32_MR: Final = _row("mov", "=m32 r32", "89 /r")

@@ -11,6 +11,7 @@ where a wasm call returns to: it restores the native stack pointer from the cont
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from figwasp import layout
@@ -40,6 +41,12 @@ from figwasp.codegen.isa.x64.registers import (
 )
 from figwasp.codegen.sequences import SUSPEND, FaultPlaces, Sequences, Switches, TickerPlaces
 
+_LOOK: Final = 32  # bytes of a function that are looked at
+_ENDBR: Final = bytes.fromhex("F30F1EFA")
+_LOAD_FS: Final = bytes.fromhex("64488B0425")  # mov rax, fs:offset
+_LOAD_RIP: Final = bytes.fromhex("488B05")  # mov rax, [rip + distance], the offset
+_LOAD_FS_RAX: Final = bytes.fromhex("64488B00")  # mov rax, fs:[rax]
+_GOT_LOAD: Final = len(_LOAD_RIP) + 4
 _MXCSR_DEFAULT: Final = 0x1F80
 _MXCSR_CONTROL: Final = 0xFFC0  # all but the sticky exception flags
 
@@ -364,6 +371,20 @@ class X64Sequences(Sequences):
     def ticker(self, places: TickerPlaces) -> bytes:
         """Make the body of the ticker thread."""
         return _ticker(places)
+
+    def thread_offset(self, function: int, read: Callable[[int, int], bytes]) -> int | None:
+        """Find out where a C function without parameters finds the word that it returns."""
+        code = read(function, _LOOK)
+        if code.startswith(_ENDBR):
+            function += len(_ENDBR)
+            code = code[len(_ENDBR) :]
+        if code.startswith(_LOAD_FS):
+            end = len(_LOAD_FS)
+            return int.from_bytes(code[end : end + 4], "little")
+        if code.startswith(_LOAD_RIP) and code[_GOT_LOAD:].startswith(_LOAD_FS_RAX):
+            distance = int.from_bytes(code[len(_LOAD_RIP) : _GOT_LOAD], "little", signed=True)
+            return int.from_bytes(read(function + _GOT_LOAD + distance, 8), "little") & 0xFFFF_FFFF
+        return None
 
     def wake(self, parked: int, sys_futex: int) -> bytes:
         """Make the function that wakes the ticker."""

@@ -363,7 +363,13 @@ def _frame_area(s: Selector, value: Value, rd: int) -> None:
     s.code.append(MInst(x.LEA64_RM, rd, NONE, AREA, NONE, frame_area(s, value) << 2))
 
 
+def _thread_word(s: Selector, value: Value, rd: int) -> None:
+    assert type(value.aux) is int
+    offset = value.aux - (value.aux >> 31 << 32)
+    s.code.append(MInst(x.MOV64_RT, rd, NONE, NONE, NONE, offset << 2))
+
+
 RULES: Final[dict[int, Rule]] = {
     **dict.fromkeys(range(FIRST_LOAD, LAST_LOAD + 1), _load), **dict.fromkeys(_STORE_ROW, _store),
-    ops.CONST: _constant, ops.CONTEXT: _context, ops.FRAME_AREA: _frame_area,
+    ops.CONST: _constant, ops.CONTEXT: _context, ops.FRAME_AREA: _frame_area, ops.THREAD_WORD: _thread_word,
 }  # fmt: skip
