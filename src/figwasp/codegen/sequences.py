@@ -166,12 +166,15 @@ class Sequences:
         """Make the body of the ticker thread."""
         raise NotImplementedError
 
-    def thread_offset(self, function: int, read: Callable[[int, int], bytes]) -> int | None:
+    def thread_offset(
+        self, function: int, read: Callable[[int, int], bytes], offset_of: Callable[[int], int | None]
+    ) -> int | None:
         """Find out where a C function without parameters finds the word that it returns.
 
         Args:
             function: its address.
             read: reads so many bytes at an address.
+            offset_of: returns the offset of what a tls_index, which stands at an address, names; None if threads differ in it.
 
         Returns:
             An offset for the operation `thread_word`; None when the function does not just load such a word.

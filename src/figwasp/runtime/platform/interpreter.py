@@ -207,7 +207,8 @@ def _thread_states() -> bool:
 
 def _thread_state_offset() -> int | None:
     """Return where `thread_word` finds what PyThreadState_Get returns; None when that cannot be told."""
-    offset = host().sequences.thread_offset(ctypes.cast(_api.PyThreadState_Get, ctypes.c_void_p).value or 0, linux.read)
+    function = ctypes.cast(_api.PyThreadState_Get, ctypes.c_void_p).value or 0
+    offset = host().sequences.thread_offset(function, linux.read, linux.thread_local_offset)
     if offset is None:
         return None
     block = linux.this_thread()

@@ -316,6 +316,26 @@ def this_thread() -> int:
     return int(_libc.pthread_self())
 
 
+def thread_local_offset(index: int) -> int | None:
+    """Return the offset, modulo 2**32, in every thread's block of a variable of the threads.
+
+    Args:
+        index: the address of its tls_index.
+
+    Returns:
+        None where the C library gives it a place of its own in each thread, or does not say.
+    """
+    try:
+        static_size, address = _libc._dl_get_tls_static_info, _libc["__tls_get_addr"]
+    except AttributeError:
+        return None
+    size = _Size()
+    static_size(ctypes.byref(size), ctypes.byref(_Size()))
+    address.restype = _Pointer
+    offset: int = address(_Pointer(index)) - this_thread()
+    return offset & 0xFFFF_FFFF if -size.value <= offset < 0 else None
+
+
 def thread_key() -> int:
     """Make a key under which every native thread has a word of its own, which goes when the thread ends.
 

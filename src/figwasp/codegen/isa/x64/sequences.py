@@ -47,6 +47,11 @@ _LOAD_FS: Final = bytes.fromhex("64488B0425")  # mov rax, fs:offset
 _LOAD_RIP: Final = bytes.fromhex("488B05")  # mov rax, [rip + distance], the offset
 _LOAD_FS_RAX: Final = bytes.fromhex("64488B00")  # mov rax, fs:[rax]
 _GOT_LOAD: Final = len(_LOAD_RIP) + 4
+_LEA_INDEX: Final = bytes.fromhex("4883EC0866488D3D")  # sub rsp, 8; lea rdi, [rip + distance], a tls_index
+_INDEX_CALL: Final = len(_LEA_INDEX) + 4
+_CALL: Final = bytes.fromhex("666648E8")  # call __tls_get_addr, padded as the ABI of thread-local storage wants it
+_INDEX_END: Final = _INDEX_CALL + len(_CALL) + 4
+_LOAD_RAX: Final = bytes.fromhex("488B00")  # mov rax, [rax]
 _MXCSR_DEFAULT: Final = 0x1F80
 _MXCSR_CONTROL: Final = 0xFFC0  # all but the sticky exception flags
 
@@ -372,7 +377,9 @@ class X64Sequences(Sequences):
         """Make the body of the ticker thread."""
         return _ticker(places)
 
-    def thread_offset(self, function: int, read: Callable[[int, int], bytes]) -> int | None:
+    def thread_offset(
+        self, function: int, read: Callable[[int, int], bytes], offset_of: Callable[[int], int | None]
+    ) -> int | None:
         """Find out where a C function without parameters finds the word that it returns."""
         code = read(function, _LOOK)
         if code.startswith(_ENDBR):
@@ -384,6 +391,9 @@ class X64Sequences(Sequences):
         if code.startswith(_LOAD_RIP) and code[_GOT_LOAD:].startswith(_LOAD_FS_RAX):
             distance = int.from_bytes(code[len(_LOAD_RIP) : _GOT_LOAD], "little", signed=True)
             return int.from_bytes(read(function + _GOT_LOAD + distance, 8), "little") & 0xFFFF_FFFF
+        if code.startswith(_LEA_INDEX) and code[_INDEX_CALL:].startswith(_CALL) and code[_INDEX_END:].startswith(_LOAD_RAX):
+            distance = int.from_bytes(code[len(_LEA_INDEX) : _INDEX_CALL], "little", signed=True)
+            return offset_of(function + _INDEX_CALL + distance)
         return None
 
     def wake(self, parked: int, sys_futex: int) -> bytes:
