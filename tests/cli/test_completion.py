@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from figwasp.cli.completion import SHELLS
 from figwasp.cli.main import COMMANDS
 from tests.cli.commands import outcome
+from tests.environment import environment
 from tests.tools import tool
 
 COMPLETE = """
@@ -27,6 +29,16 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("completion") / "figwasp.bash"
     path.write_bytes(outcome("completion", "bash")[1])
     return path
+
+
+@pytest.fixture(scope="module")
+def with_figwasp(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return an environment in which shells find a command `figwasp`, installed or not."""
+    folder = tmp_path_factory.mktemp("bin")
+    command = folder / "figwasp"
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m figwasp "$@"\n')
+    command.chmod(0o755)
+    return environment(PATH=f"{folder}:{os.environ['PATH']}")
 
 
 @pytest.mark.parametrize(
@@ -98,13 +110,13 @@ def test_names(tmp_path: Path) -> None:
         (["absent.wat", "f"], []),
     ],
 )
-def test_bash_offers_functions(script: Path, tmp_path: Path, words: list[str], offered: list[str]) -> None:
+def test_bash_offers_functions(
+    script: Path, tmp_path: Path, with_figwasp: dict[str, str], words: list[str], offered: list[str]
+) -> None:
     """Nothing that a module or a user names is evaluated."""
     (tmp_path / "m.wat").write_text(NAMED)
     command = [tool("bash"), "--norc", "-c", COMPLETE, "bash", str(script), "figwasp", "explain", *words]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    env = {**os.environ, "PATH": path}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=with_figwasp)
     assert ([line for line in done.stdout.splitlines() if line], done.stderr) == (offered, "")
     assert [item.name for item in tmp_path.iterdir() if item.is_file()] == ["m.wat"]
 
@@ -172,19 +184,18 @@ def test_zsh_knows_both_forms_of_an_option(tmp_path: Path) -> None:
     assert {"*--enable=", "*--dir=", "*--env-inherit=-", "*--perf-map", "*-h"} <= forms
 
 
-def test_zsh_offers_functions(tmp_path: Path) -> None:
+def test_zsh_offers_functions(tmp_path: Path, with_figwasp: dict[str, str]) -> None:
     (tmp_path / "script").write_bytes(outcome("completion", "zsh")[1])
     (tmp_path / "m.wat").write_text(NAMED)
     command = [tool("zsh"), "-f", "-c", FUNCTIONS_IN_ZSH, "zsh", "script"]
-    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=with_figwasp)
     assert done.stdout.splitlines() == ["first-export", "two words", HOSTILE, "first", "second", "twice"]
 
 
-def test_fish_offers_functions(tmp_path: Path) -> None:
+def test_fish_offers_functions(tmp_path: Path, with_figwasp: dict[str, str]) -> None:
     (tmp_path / "script").write_bytes(outcome("completion", "fish")[1])
     (tmp_path / "m.wat").write_text(NAMED)
     command = [tool("fish"), "--no-config", "-c", "source script; complete -C 'figwasp explain m.wat f'"]
-    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=env)
+    home = {"HOME": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=with_figwasp | home)
     assert {"first-export", "first"} <= set(done.stdout.split())
