@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -37,7 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_finish() -> None:
     """Have collections of garbage look at what tests make only: ten thousand tests themselves take each an eighth of a second."""
     gc.collect()
-    gc.freeze()
+    if sys.implementation.name == "cpython":  # PyPy's collector has generations enough
+        gc.freeze()
 
 
 @pytest.fixture

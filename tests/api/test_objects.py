@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import figwasp
-from tests.runtime.support import check_script, host, load
+from tests.runtime.support import host, load
 
 ADD = '(module $calc (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))'
 
@@ -267,37 +267,6 @@ def test_host_object_with_methods_as_imports() -> None:
         {"env": Env()},
     )
     assert inst.go() == 200
-
-
-def test_subinterpreters_are_refused() -> None:
-    """In a subinterpreter loading raises a clear error, and the main interpreter goes on."""
-    check_script("""
-        import warnings
-        warnings.simplefilter("ignore")
-        try:
-            import _xxsubinterpreters as interpreters
-        except ImportError:
-            import _interpreters as interpreters
-        import figwasp
-        inst = figwasp.load(figwasp.wat('(module (func (export "f") (result i32) (i32.const 1)))'))
-        try:
-            other = interpreters.create("legacy")
-        except TypeError:
-            other = interpreters.create(isolated=False)
-        code = '''if True:
-            import figwasp
-            try:
-                figwasp.load(figwasp.wat("(module)"))
-            except figwasp.Unsupported as error:
-                assert "subinterpreter" in str(error), error
-            else:
-                raise SystemExit("no error")
-            '''
-        failed = interpreters.run_string(other, code)
-        assert failed is None, failed
-        interpreters.destroy(other)
-        assert inst.f() == 1
-        """)
 
 
 def test_memory_growth_by_threads() -> None:

@@ -369,39 +369,6 @@ def test_trap_and_exception_states_at_exit() -> None:
 # Interpreters that are not supported
 
 
-def test_subinterpreter_is_refused() -> None:
-    """In a subinterpreter there is an Unsupported error that says so, and the main interpreter is none the worse."""
-    out = check_script(
-        script("""
-        try:
-            import _interpreters as interpreters
-        except ImportError:
-            import _xxsubinterpreters as interpreters
-        check(load())
-        source = f'''
-        import sys
-        sys.path[:] = {sys.path!r}
-        try:
-            import figwasp
-            figwasp.load(figwasp.wat("(module)"))
-        except Exception as error:
-            if type(error).__name__ != "Unsupported":
-                raise
-            print(error, flush=True)
-        else:
-            print("no error")
-        '''
-        import textwrap
-        one = interpreters.create()
-        failed = interpreters.run_string(one, textwrap.dedent(source))
-        assert failed is None, failed
-        interpreters.destroy(one)
-        check(load())
-        """)
-    )
-    assert "interpreter" in out and "no error" not in out
-
-
 def test_free_threaded_build_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A build without the GIL is refused even where the GIL has been enabled: objects are laid out differently there."""
     platform.check()

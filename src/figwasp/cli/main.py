@@ -151,7 +151,7 @@ def _dispatched(words: list[str]) -> int:
             return _unknown(words[0])
         words = ["run", *words]
     module = _imported(words[0])
-    if _owns_process and "figwasp.runtime" in sys.modules:  # nothing else runs guests
+    if _owns_process and "figwasp.runtime.platform" in sys.modules:  # nothing else runs guests
         from figwasp.runtime.platform.interrupt import raise_on_interrupt
 
         raise_on_interrupt(Interrupted(INTERRUPTED))
@@ -198,7 +198,7 @@ def not_collecting() -> Iterator[None]:
         yield
     finally:
         if collecting:
-            if _owns_process:
+            if _owns_process and hasattr(gc, "freeze"):  # PyPy has none
                 gc.freeze()  # it would be looked at as soon as collecting begins again
             gc.enable()
 

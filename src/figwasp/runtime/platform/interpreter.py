@@ -50,8 +50,6 @@ _api: Final = ctypes.pythonapi
 _thread_state: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", _api))
 _method_code: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyCFunction_GetFunction", _api))
 _method_flags: Final = ctypes.PYFUNCTYPE(ctypes.c_int)(("PyCFunction_GetFlags", _api))
-_interpreter: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyInterpreterState_Get", _api))
-_interpreter_id: Final = ctypes.PYFUNCTYPE(ctypes.c_int64)(("PyInterpreterState_GetID", _api))
 
 
 class Assumption(NamedTuple):
@@ -249,10 +247,8 @@ def require() -> None:
     """Make sure that the interpreter has what cannot be done without.
 
     Raises:
-        Unsupported: it has not, or this is not the main interpreter.
+        Unsupported: it has not.
     """
-    if _interpreter_id(ctypes.c_void_p(_interpreter())) != 0:
-        raise Unsupported("subinterpreters are not supported yet")
     if "types of objects" not in _holding:
         raise Unsupported("this build of CPython lays objects out differently")
 
