@@ -1,6 +1,7 @@
 """Programs and packages of others that tests need: without one a test is skipped, and fails where CI is set.
 
-Under CI a skipped comparison would look like one that passes. Only the shells that a machine for CI seldom has may be missing there too.
+Under CI a skipped comparison would look like one that passes. Only the shells and the interpreters that a machine for CI seldom has may
+be missing there too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any, Final, NoReturn
 
 import pytest
 
-SELDOM_THERE: Final = {"zsh", "fish"}
+OTHER_INTERPRETERS: Final = {"pypy3": "pypy", "graalpy": "graalpy"} | {f"python3.{minor}t": "free-threaded" for minor in (13, 14, 15)}
+"""Interpreters on which figwasp does not run modules but does all else -> the word by which it names them when it refuses."""
+SELDOM_THERE: Final = {"zsh", "fish", *OTHER_INTERPRETERS}
 """Programs that no index of Python packages has, and no system brings by itself."""
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.runtime.support import check_script
+from tests.runtime.support import check_script, run_script
 
 POSE: Final = """
 import os, sys
@@ -32,11 +33,16 @@ PLATFORMS: Final = {
 }
 """Name -> modules that are not there, what else is different, and the word by which the error names it."""
 
-USE: Final = """
+ADD: Final = (
+    '(module (import "e" "f" (func)) (memory 1)'
+    ' (func $add (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))'
+)
+
+USE: Final = f"ADD = {ADD!r}\n" + """
 import contextlib, io
 import figwasp
 
-text = '(module (import "e" "f" (func)) (memory 1) (func $add (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))'
+text = ADD
 data = figwasp.wat(text)
 module = figwasp.Module(data)
 assert [item.name for item in module.exports] == ["add"]
@@ -72,8 +78,27 @@ for words, status, part in ((["validate", PATH], 0, ""), (["wasm2wat", PATH], 0,
     assert part in out.buffer.getvalue().decode(), (words, out.buffer.getvalue().decode())
 """
 
+COMMAND: Final = """
+from figwasp.cli.main import console
+sys.argv[0] = "figwasp"
+console()
+"""
+
 
 @pytest.mark.parametrize("name", PLATFORMS)
-def test_what_works_where_nothing_can_run(name: str, tmp_path: object) -> None:
+def test_what_works_where_nothing_can_run(name: str, tmp_path: Path) -> None:
     hidden, pose, word = PLATFORMS[name]
-    check_script(f"HIDDEN, WORD, PATH = {hidden!r}, {word!r}, {str(tmp_path) + '/add.wasm'!r}\n{POSE}{pose}\n{USE}")
+    check_script(f"HIDDEN, WORD, PATH = {hidden!r}, {word!r}, {str(tmp_path / 'add.wasm')!r}\n{POSE}{pose}\n{USE}")
+
+
+@pytest.mark.parametrize("name", PLATFORMS)
+def test_commands_where_nothing_can_run(name: str, tmp_path: Path) -> None:
+    """A command that is its process does all but run modules."""
+    hidden, pose, word = PLATFORMS[name]
+    path = tmp_path / "add.wat"
+    path.write_text(ADD)
+    script = f"HIDDEN = {hidden!r}\n{POSE}{pose}\n{COMMAND}"
+    assert "i32.add" in check_script(script, "wasm2wat", str(path))
+    assert check_script(script, "explain", str(path), "1", "--stage", "code").count("add ") == 1
+    refused = run_script(script, "run", str(path))
+    assert refused.returncode == 1 and refused.stderr.startswith("figwasp: error: running WebAssembly needs ") and word in refused.stderr
