@@ -14,13 +14,17 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.environment import PINNED, SHARED, WHOLE, WHOLE_DATA
+from figwasp.errors import Unsupported
+from tests.environment import PINNED, RUNS, SHARED, WHOLE, WHOLE_DATA
 
 os.environ.setdefault("FIGWASP_CHECK", "1")  # verify the IR after every pass, and every register allocation
 
 # A shell without job control has what it starts in the background ignore Ctrl-C, and children inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_REFUSAL = "running WebAssembly needs "
+"""How every message begins that refuses an interpreter or a system."""
 
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
@@ -78,13 +82,34 @@ def _skipped_beyond_the_pinned_part() -> Iterator[None]:
         pytest.skip(f"{path.relative_to(PINNED)} is not in the pinned part of the test data (set FIGWASP_SHARED to the whole)")
 
 
+@contextmanager
+def _skipped_where_nothing_runs() -> Iterator[None]:
+    """Skip what runs a module on an interpreter that cannot. On others nothing is forgiven."""
+    try:
+        yield
+    except Unsupported as error:
+        if RUNS or not str(error).startswith(_REFUSAL):
+            raise
+        pytest.skip(str(error))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None, object, object]:
-    with _skipped_beyond_the_pinned_part():
+    with _skipped_beyond_the_pinned_part(), _skipped_where_nothing_runs():
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup() -> Generator[None, object, object]:
-    with _skipped_beyond_the_pinned_part():
+    with _skipped_beyond_the_pinned_part(), _skipped_where_nothing_runs():
         return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Skip files of tests that import what runs modules, on an interpreter that cannot."""
+    report = yield
+    if not RUNS and report.failed and f"Unsupported: {_REFUSAL}" in str(report.longrepr):
+        report.outcome = "skipped"
+        report.longrepr = (str(collector.path), 0, f"it runs modules, and {sys.implementation.name} cannot")
+    return report

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 from typing import Final
 
 import figwasp
+
+
+def _runs() -> bool:
+    try:
+        importlib.import_module("figwasp.runtime.platform")
+    except figwasp.Unsupported:
+        return False
+    return True
+
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 WHOLE_DATA: Final = Path(os.environ.get("FIGWASP_SHARED") or ROOT.parent / "shared").resolve()
@@ -15,6 +25,8 @@ PINNED: Final = ROOT / "tests" / "data"
 """The part of it that every clone has."""
 WHOLE: Final = WHOLE_DATA.is_dir()
 SHARED: Final = WHOLE_DATA if WHOLE else PINNED
+RUNS: Final = _runs()
+"""Whether this interpreter can run modules; one that cannot reads, validates, prints and explains them."""
 HANG_GUARD: Final = 1200
 """Seconds after which a process or a thread is taken to hang. A guard that stands far above what a loaded machine takes, not a measure of speed."""
 WARNINGS: Final = ("-W", "error", "-W", "ignore:This process (pid=:DeprecationWarning")

@@ -46,7 +46,8 @@ text = ADD
 data = figwasp.wat(text)
 module = figwasp.Module(data)
 assert [item.name for item in module.exports] == ["add"]
-for broken, kind in ((data[:-1], figwasp.Malformed), (data.replace(b"\x6a", b"\x7c"), figwasp.Invalid)):
+surrogate = b"\\0asm\\1\\0\\0\\0\\0\\4\\3\\xed\\xa0\\x80"
+for broken, kind in ((data[:-1], figwasp.Malformed), (surrogate, figwasp.Malformed), (data.replace(b"\x6a", b"\x7c"), figwasp.Invalid)):
     try:
         figwasp.Module(broken)
     except kind:

@@ -11,7 +11,7 @@ import figwasp
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.debug import source as source_module
 from figwasp.wasm.debug.dwarf import LineTable
-from figwasp.wasm.debug.reader import ROOM, Broken, WorkLimit
+from figwasp.wasm.debug.reader import ROOM, Broken, WorkLimit, size_of
 from figwasp.wasm.debug.source import SourceMap
 from tests.wasm.debug.dwarf_maker import LENGTHS, code_start, program, sequence, uleb, unit, with_sections
 
@@ -36,7 +36,7 @@ def test_paths() -> None:
     start = code_start(module) + 3
     found = [source.places(0, start + k) for k in range(count)]
     known = [places for places in found if places]
-    assert sum(sys.getsizeof(places[0].file) for places in known) <= ROOM
+    assert sum(size_of(places[0].file) for places in known) <= ROOM
     assert ROOM // LONG // 2 < len(known) < count
     assert found[0][0].file == f"/{'d' * LONG}/0" and not found[-1]
     assert source.places(0, start)[0].file is found[0][0].file
@@ -91,7 +91,8 @@ def test_budget_of_room() -> None:
     """Strings count at what Python needs for them, and after too much there is nothing more."""
     budget = WorkLimit(10, 1000)
     budget.keep(800, "a", "\U0001f600")
-    assert budget.room == 200 - sys.getsizeof("a") - sys.getsizeof("\U0001f600")
+    assert budget.room == 200 - size_of("a") - size_of("\U0001f600")
+    assert size_of("a") == sys.getsizeof("a", size_of("a")) and 100 <= size_of("a" * 100) <= 200 and 400 <= size_of("\U0001f600" * 100) <= 500
     with pytest.raises(Broken):
         budget.keep(200)
     with pytest.raises(Broken):

@@ -173,6 +173,6 @@ class Reader:
     def name(self) -> str:
         start = self.pos
         try:
-            return str(self.bytes(self.u32()), "utf-8")
+            return self.bytes(self.u32()).decode()  # PyPy's `str` of bytes and an encoding takes surrogates, too
         except UnicodeDecodeError:
             raise Malformed("malformed UTF-8 encoding", start) from None

@@ -9,16 +9,23 @@ from __future__ import annotations
 from sys import getsizeof
 from typing import Final
 
-__all__ = ["BUDGET", "ROOM", "Broken", "WorkLimit", "DwarfReader", "Span"]
+__all__ = ["BUDGET", "ROOM", "Broken", "WorkLimit", "DwarfReader", "Span", "size_of"]
 
 BUDGET: Final = 1_000_000
 """Steps that may be spent on a module: each reads some bytes, of a line program, an entry or a list."""
 ROOM: Final = 32 << 20
 """Bytes that may be kept of what has been read, with what Python needs for objects."""
 LONGEST_STRING: Final = 4096
+_TEXT: Final = 80
+"""Bytes that a string takes at most beside its characters."""
 
 Span = tuple[int, int]
 """Start and end of a section's content in the module's bytes."""
+
+
+def size_of(text: str) -> int:
+    """Return how many bytes a string takes; at most, where Python does not tell, as PyPy does not."""
+    return getsizeof(text, _TEXT + len(text) * (1 if text.isascii() else 4))
 
 
 class Broken(Exception):
@@ -55,7 +62,7 @@ class WorkLimit:
         Raises:
             Broken: there is no room for it, nor for anything after it.
         """
-        self.room -= size + sum(map(getsizeof, texts))
+        self.room -= size + sum(map(size_of, texts))
         if self.room < 0:
             raise Broken
 
