@@ -16,7 +16,9 @@ import pytest
 
 OTHER_INTERPRETERS: Final = {"pypy3": "pypy", "graalpy": "graalpy"} | {f"python3.{minor}t": "free-threaded" for minor in (13, 14, 15)}
 """Interpreters on which figwasp does not run modules but does all else -> the word by which it names them when it refuses."""
-SELDOM_THERE: Final = {"zsh", "fish", *OTHER_INTERPRETERS}
+DEBUG_BUILDS: Final = tuple(f"python3.{minor}-dbg" for minor in range(11, 16))
+"""Debug builds of CPython, as Debian names them."""
+SELDOM_THERE: Final = {"zsh", "fish", *OTHER_INTERPRETERS, *DEBUG_BUILDS}
 """Programs that no index of Python packages has, and no system brings by itself."""
 
 

@@ -76,3 +76,20 @@ def test_interpreters_of_the_standard_library(tmp_path: Path) -> None:
         with futures.InterpreterPoolExecutor(1) as pool:
             pool.submit(exec, {code!r}, {{}}).result()
         """)
+
+
+@pytest.mark.parametrize("isolated", [True, False], ids=["isolated", "legacy"])
+def test_fault_handlers_of_a_subinterpreter(isolated: bool) -> None:
+    """It shares the functions that figwasp follows (decision 015): what it installs is behind ours, and the main one's traps stay traps."""
+    code = """if True:
+        try:
+            import faulthandler
+        except ImportError:
+            pass
+        else:
+            faulthandler.enable()
+            assert faulthandler.is_enabled()
+            faulthandler.disable()
+            faulthandler.enable()
+        """
+    check_script(f"ISOLATED = {isolated}\n{RUN}\n{FIRST}\nin_another({code!r})\ncheck()\nimport faulthandler\nfaulthandler.enable()\ncheck()\n")
