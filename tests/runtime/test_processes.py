@@ -12,6 +12,7 @@ import pytest
 
 import figwasp
 from figwasp.runtime import platform
+from tests.environment import WARNINGS
 from tests.runtime.support import check_script, run_script
 
 WAT = """(module (import "host" "f" (func $f (param i32) (result i32))) (memory (export "memory") 4) (table (export "refs") 4 externref)
@@ -194,7 +195,7 @@ def test_multiprocessing(method: str, tmp_path: Path) -> None:
             """),
         encoding="utf-8",
     )
-    done = check_script("import subprocess, sys; sys.exit(subprocess.run([sys.executable, *sys.argv[1:]]).returncode)", main, method)
+    done = check_script("import subprocess, sys; sys.exit(subprocess.run([sys.executable, *sys.argv[1:]]).returncode)", *WARNINGS, main, method)
     assert done == "done\n"
 
 

@@ -1,6 +1,6 @@
 """Reading and writing through WASI preview 1, beside wasmtime-py: as ratios.
 
-    python bench/io.py [--rounds N]
+    python bench/wasi_io.py [--rounds N]
 
 One guest, made of text here, does all: it copies a file of 256 MB in pieces of 64 KiB, and writes 1e5 single bytes, to a file in a
 preopened directory and to the stdout of the process, which is a file meanwhile. Each time is that of the guest's loop; modules are
