@@ -44,6 +44,7 @@ COUNT_OPAQUE: Final = 0  # how references are counted: not as we know it
 COUNT_WHOLE: Final = 1  # in the first 8 bytes of an object
 COUNT_LOW: Final = 2  # in the first 4 bytes; an object whose count is negative is immortal: None is, and ints of one object each
 
+_TRIES: Final = 3
 _BLOCK_SELF: Final = 0  # of the block of a thread: its own address (the x86-64 ABI, 3.4.6)
 
 _api: Final = ctypes.pythonapi
@@ -69,8 +70,8 @@ class Assumption(NamedTuple):
     otherwise: str
 
     def holds(self) -> bool:
-        """Return whether it holds here."""
-        return self.since <= sys.version_info[:2] <= self.until and self.probe()
+        """Return whether it holds here; a probe may fail once as another thread comes between."""
+        return self.since <= sys.version_info[:2] <= self.until and any(self.probe() for _ in range(_TRIES))
 
 
 def _edge(near: int, far: int) -> int:
