@@ -8,7 +8,7 @@ from figwasp.ir import builtins, ops
 from figwasp.ir.evaluate.instance import EvalInstance
 from figwasp.ir.func import Call
 from figwasp.runtime.objects import builtins as implemented
-from figwasp.runtime.stubs.host import NATIVE_BUILTINS
+from figwasp.runtime.stubs.bulk import NATIVE_BUILTINS
 from tests.ir.compiling import build_one
 
 MODULE = """(module (memory 1) (table $t 1 externref) (data $d "a") (elem $e externref) (global $g (mut externref) (ref.null extern))

@@ -5,7 +5,7 @@ In: the addresses of compiled code, contexts and the way out of wasm. Out: a SIG
 Theory of operation. Code that installs a handler may keep the one before it, to restore it or to pass faults on to it; so the
 handler that one of ours passes faults on to must not change once ours has been in force. There are several, alike but for that.
 When a foreign handler is found in front, the one of ours that passes on to it is put before it, or one that has not been used.
-Ticks look (`stubs.host.tick`), and so does every function of Python that installs or removes a handler, at its end: their C
+Ticks look (`stubs.ticks.tick`), and so does every function of Python that installs or removes a handler, at its end: their C
 functions are replaced by ones that call them and look.
 """
 
@@ -24,7 +24,7 @@ from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY
 from figwasp.runtime.platform import codespace, interpreter, linux
 from figwasp.runtime.platform.stack import Stacks
 from figwasp.runtime.platform.statics import Statics
-from figwasp.runtime.stubs.host import FAULT_HANDLERS, UNUSED, FaultFront, followed, keep_in_front
+from figwasp.runtime.stubs.faults import FAULT_HANDLERS, UNUSED, FaultFront, followed, keep_in_front
 from figwasp.runtime.stubs.library import StubLibrary
 
 __all__ = ["FaultHandler"]

@@ -1,7 +1,7 @@
 """Floor 4: calls of Python by compiled code: the builtins that are Python functions, and compilation on first call.
 
 In: the Python side of the instance that asks, and operands as unsigned ints. Out: an int or None. `ir.builtins` has the table with
-the signatures; those that are not here are stubs (`stubs.host`).
+the signatures; those that are not here are stubs (`stubs.bulk`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from figwasp.ir.builtins import implementations
 from figwasp.runtime.objects import closing
 from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs.host import NATIVE_BUILTINS
+from figwasp.runtime.stubs.bulk import NATIVE_BUILTINS
 from figwasp.runtime.trap.traps import trap
 
 __all__ = ["BUILTINS", "compile_on_call"]

@@ -35,7 +35,7 @@ from figwasp.runtime.code.ranges import CodeRange, CodeTable
 from figwasp.runtime.once import Lazily
 from figwasp.runtime.platform import codespace, linux, perfmap
 from figwasp.runtime.platform.statics import Statics
-from figwasp.runtime.stubs import claim, enter, host, leave, objects, refs, steps, suspend
+from figwasp.runtime.stubs import bulk, claim, enter, faults, host, leave, objects, refs, steps, suspend, ticks
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, ir_kinds
 from figwasp.runtime.stubs.hooks import Callbacks, Hooks
@@ -121,11 +121,11 @@ class StubLibrary:
     def _make_switches(self, thread_key: int) -> None:
         s = self._statics
         wake = self.put(self.sequences.wake(s.parked, linux.SYS_FUTEX))
-        front = host.FaultFront(s.handler, s.previous_handler, s.our_action, s.present_action)
+        front = faults.FaultFront(s.handler, s.previous_handler, s.our_action, s.present_action)
         interrupted = self.compile(steps.interrupted(s.contexts, s.contexts_used))
         self.interrupted: Callable[[int], int] = _ONE(interrupted)
-        ends = host.Ends(thread_key, s.interrupts, interrupted)
-        linux.write_u64(s.tick, self.compile(host.tick(s.parked, wake, front, ends, SUSPEND)))
+        ends = ticks.Ends(thread_key, s.interrupts, interrupted)
+        linux.write_u64(s.tick, self.compile(ticks.tick(s.parked, wake, front, ends, SUSPEND)))
         compile_ = self.compile(host.compile_on_call(id(self._callbacks.compile), self.hooks.refuse_cleared))
         switches = self.sequences.switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, s.tick, s.fuel, compile_)
         base = self.put(switches.data)
@@ -157,7 +157,7 @@ class StubLibrary:
     def switch(self, number: int) -> int:
         """Return the address of one of `code.STUB_*`."""
         if number == STUB_FUEL and not linux.read_u64(self._statics.fuel):
-            linux.write_u64(self._statics.fuel, self.compile(host.fuel(id(self._callbacks.refuel))))
+            linux.write_u64(self._statics.fuel, self.compile(ticks.fuel(id(self._callbacks.refuel))))
         return self._switches[number]
 
     def builtin(self, number: int) -> int:
@@ -168,7 +168,7 @@ class StubLibrary:
         return cell
 
     def _builtin(self, number: int) -> Func:
-        native = host.NATIVE_BUILTINS.get(number)
+        native = bulk.NATIVE_BUILTINS.get(number)
         if native is not None:
             return native()
         function = self._callbacks.builtins[number]

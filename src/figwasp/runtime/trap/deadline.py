@@ -1,7 +1,7 @@
 """Floor 4: deadlines of the calls of a thread, and interrupts from outside.
 
 In: seconds; the key under which native threads have words of their own. Out: a time of the monotonic clock in such a word, and
-interrupts, where the ticks of compiled code (`stubs.host.tick`) and Python code that may take long find them.
+interrupts, where the ticks of compiled code (`stubs.ticks.tick`) and Python code that may take long find them.
 
 Theory of operation. A deadline is the thread's: it holds for all that a call brings about, also in stores that a host function
 calls into. Ticks find it in a word that is the native thread's own, whatever store they run in and whatever other threads do.
