@@ -46,7 +46,7 @@ _PER_BYTE: Final = 2  # bytes that may be compiled for each byte of a body that 
 _SURVEY: Final = 1 << 16  # bytes of bodies that are looked through before one is chosen
 _STEP: Final = 0.7  # what a function counts that is called by another, beside that
 _LARGEST: Final = 1 << 18  # bytes of a body: what is larger may take the memory of the machine
-_MEMORY: Final = 2 << 30  # bytes that the other process may have
+_MEMORY: Final = 2 << 30  # bytes that the other process may have beside what it was forked with
 _PIPE: Final = 1 << 20  # bytes that may be under way
 _PATIENCE: Final = 0.05  # seconds between looks at whether the other process is still there
 

@@ -292,9 +292,11 @@ def processor() -> int:
 
 
 def limit_data(size: int) -> None:
-    """Limit the memory of this process to so many bytes, for good."""
+    """Limit the private memory of this process to so many bytes more than it has mapped, for good."""
+    with open("/proc/self/statm", "rb") as file:
+        mapped = int(file.read().split()[5]) * PAGE
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    most = size if hard == resource.RLIM_INFINITY else min(size, hard)
+    most = mapped + size if hard == resource.RLIM_INFINITY else min(mapped + size, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
