@@ -79,7 +79,7 @@ def test_relative_timers(guest: Guest) -> None:
         start = time.monotonic_ns()
         found = poll(guest, timer(guest, 7, clock, 10**15), timer(guest, 1 << 63, clock, 20_000_000))
         assert found == [(1 << 63, "success", CLOCK, 0, 0)]
-        assert 20_000_000 <= time.monotonic_ns() - start < 10 * 10**9
+        assert time.monotonic_ns() - start >= 20_000_000  # the other timer is eleven days away
 
 
 def test_absolute_timers(guest: Guest) -> None:
