@@ -52,6 +52,8 @@ def wrong_slot(r: random.Random, func: MFunc, originals: set[int]) -> bool:
 
 def wrong_register(r: random.Random, func: MFunc, originals: set[int]) -> bool:
     found = sites(func, lambda inst: inst.op >= FIRST_ROW)
+    if not found:
+        return False
     code, i = r.choice(found)
     inst = code[i]
     fields = [name for name in ("rd", "rn", "rm", "rx") if 0 <= getattr(inst, name) < 32]
