@@ -81,14 +81,13 @@ class _Report:
             self.failed = True
             yield _row("insides of Python", str(error))
             return
-        version = sys.version_info[:2]
-        known = [row for row in interpreter.ASSUMPTIONS if row.since <= version <= row.until]
+        known = [row for row in interpreter.ASSUMPTIONS if row.is_for_this_version()]
         good = [row.name for row in known if row.holds()]
         yield _row("insides of Python", f"as known: {', '.join(good) or 'nothing'}")
         for row in known:
             if row.name not in good:
                 yield _row("", f"not as known: {row.name}; {row.otherwise}")
-        if version > max(row.until for row in interpreter.ASSUMPTIONS if row.name == "floats"):
+        if sys.version_info[:2] > interpreter.NEWEST:
             yield _row("", "this version is newer than this figwasp: stubs call the C API, which is slower")
 
     def _trials(self) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 In: the interpreter that runs this. Out: `INTS`, `COUNTS` and so on: how objects are laid out here, as far as it is known.
 
-Theory of operation. Each assumption is a row: the versions of CPython for which somebody has read the source, a probe that looks at
+Theory of operation. Each assumption is a row: the versions of CPython that it has been tried on, a probe that looks at
 objects of this very process, and what is done without it. A row holds when the version is one of those and the probe agrees;
 otherwise stubs call the C API, which is slower and always right. So a build with other layouts, a debug build or a version that
 nobody knows yet costs time, not a crash. What cannot be done without ends in `Unsupported`, in `require`.
@@ -44,8 +44,10 @@ COUNT_OPAQUE: Final = 0  # how references are counted: not as we know it
 COUNT_WHOLE: Final = 1  # in the first 8 bytes of an object
 COUNT_LOW: Final = 2  # in the first 4 bytes; an object whose count is negative is immortal: None is, and ints of one object each
 
+NEWEST: Final = (3, 15)
+"""The newest version of CPython that the rows below have been tried on."""
 _TRIES: Final = 3
-_BLOCK_SELF: Final = 0  # of the block of a thread: its own address (the x86-64 ABI, 3.4.6)
+_BLOCK_SELF: Final = 0  # of the block of a thread: its own address (the x86-64 ABI of thread-local storage)
 
 _api: Final = ctypes.pythonapi
 _thread_state: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", _api))
@@ -69,9 +71,13 @@ class Assumption(NamedTuple):
     probe: Callable[[], bool]
     otherwise: str
 
+    def is_for_this_version(self) -> bool:
+        """Return whether the row is for the version of CPython that runs this."""
+        return self.since <= sys.version_info[:2] <= self.until
+
     def holds(self) -> bool:
         """Return whether it holds here; a probe may fail once as another thread comes between."""
-        return self.since <= sys.version_info[:2] <= self.until and any(self.probe() for _ in range(_TRIES))
+        return self.is_for_this_version() and any(self.probe() for _ in range(_TRIES))
 
 
 def _edge(near: int, far: int) -> int:
@@ -221,15 +227,15 @@ _BEHIND: Final = "handlers of SIGSEGV that faulthandler installs come before our
 ASSUMPTIONS: Final = (
     Assumption("types of objects", (3, 11), (3, 99), _types, "figwasp does not run"),
     Assumption("whole counts", (3, 11), (3, 11), _whole_counts, _UNCOUNTED),
-    Assumption("low counts", (3, 12), (3, 15), _low_counts, _UNCOUNTED),
+    Assumption("low counts", (3, 12), NEWEST, _low_counts, _UNCOUNTED),
     Assumption("signed ints", (3, 11), (3, 11), _signed_ints, _BY_API),
-    Assumption("tagged ints", (3, 12), (3, 15), _tagged_ints, _BY_API),
-    Assumption("array of ints", (3, 11), (3, 15), _array_of_ints, _BY_API),
-    Assumption("floats", (3, 11), (3, 15), _floats, _BY_API),
+    Assumption("tagged ints", (3, 12), NEWEST, _tagged_ints, _BY_API),
+    Assumption("array of ints", (3, 11), NEWEST, _array_of_ints, _BY_API),
+    Assumption("floats", (3, 11), NEWEST, _floats, _BY_API),
     Assumption("plain tuples", (3, 11), (3, 13), _plain_tuples, _BY_API),
-    Assumption("hashed tuples", (3, 14), (3, 15), _hashed_tuples, _BY_API),
-    Assumption("thread states", (3, 12), (3, 15), _thread_states, _BY_API),
-    Assumption("built-in functions", (3, 11), (3, 15), _definitions, _BEHIND),
+    Assumption("hashed tuples", (3, 14), NEWEST, _hashed_tuples, _BY_API),
+    Assumption("thread states", (3, 12), NEWEST, _thread_states, _BY_API),
+    Assumption("built-in functions", (3, 11), NEWEST, _definitions, _BEHIND),
 )
 _holding: Final = {row.name for row in ASSUMPTIONS if row.holds()}
 

@@ -5,9 +5,9 @@ encodings as the SDM does (3.1.1.1); `|` separates encodings of one instruction,
 encoder (`encode.py`), the columns that liveness and allocation read (ROWS below, with the spill forms), the disassembler and
 the test against binutils are all derived from the row.
 
-Names: mnemonic, width, then the operands, destination first: R register, M memory, I immediate, C the register cl, X float
-register where both kinds occur. MInst fields: rd destination (equal to rn when the operand says `+`), rn first register read, rm
-second register read, or memory base with rx and mem. Condition codes (CC_*) are in imm.
+Names: mnemonic, width, then the operands, destination first: R register, M memory, T memory of the thread, I immediate, C the
+register cl, X float register where both kinds occur. MInst fields: rd destination (equal to rn when the operand says `+`), rn first
+register read, rm second register read, or memory base with rx and mem. Condition codes (CC_*) are in imm.
 """
 
 from __future__ import annotations
