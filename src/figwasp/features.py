@@ -20,8 +20,8 @@ saturating-truncation   on     yes   i32.trunc_sat_f32_s and its like
 multi-value             on     yes   several results; blocks with parameters
 bulk-memory             on     yes   memory.copy, table.init, passive segments, the data count section
 reference-types         on     yes   externref, table.get and its like, several tables, ref.func
-simd                    on     no    v128 and its instructions
-relaxed-simd            on     no    vector instructions whose results may differ between machines
+simd                    on     yes   v128 and its instructions
+relaxed-simd            on     yes   vector instructions whose results may differ between machines
 extended-const          on     yes   i32.add and its like in constant expressions; reading any immutable global before
 tail-calls              on     no    return_call and return_call_indirect
 function-references     on     no    references to function types and without null, call_ref, tables with an initial value

@@ -9,12 +9,12 @@ from figwasp.runtime.objects import global_ as runtime
 from figwasp.runtime.objects.func import References
 from figwasp.runtime.objects.values import from_bits, to_bits
 from figwasp.runtime.once import Once
-from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.platform import cpython
 from figwasp.runtime.start import native_runtime
 from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, NUM_TYPES, TYPE_CODES, V128, GlobalType, is_extern, type_name
 
-_CONTENTS: Final = (*NUM_TYPES, FUNCREF, EXTERNREF)
+_CONTENTS: Final = (*NUM_TYPES, V128, FUNCREF, EXTERNREF)
 
 
 class Global:
@@ -28,7 +28,7 @@ class Global:
     (0, <figwasp.Global mut i32 0>)
 
     Args:
-        type: "i32", "i64", "f32", "f64", "funcref" or "externref".
+        type: "i32", "i64", "f32", "f64", "v128", "funcref" or "externref".
         value: the initial value.
         mutable: whether wasm and Python may assign it.
     """
@@ -38,7 +38,7 @@ class Global:
     _owner: Owner
 
     def __init__(self, type: str, value: Any, mutable: bool = False) -> None:
-        code = TYPE_CODES.get(type, V128)
+        code = TYPE_CODES.get(type, 0)
         if code not in _CONTENTS:
             raise ValueError(f"a global holds {', '.join(map(type_name, _CONTENTS))}, not {type!r}")
         made = make(GlobalType(code, mutable), code, value)
@@ -94,9 +94,9 @@ def make(type_: GlobalType, content: int, value: Any) -> Global:
     native = native_runtime()
     store = Store(native)
     keeper = native.owners.make(0)
-    # The first word of a block that is released is overwritten: the cell is the second.
-    block: int = cpython.raw_calloc(1, 16)
-    core = runtime.Global(type_, content, block + 8, store, keeper)
+    # The first word of a block that is released is overwritten: the cells are behind it.
+    block: int = cpython.raw_calloc(1, 32)
+    core = runtime.Global(type_, content, block + 16, store, keeper)
     store.add(core)
     forget = core.releaser()
 
@@ -107,9 +107,7 @@ def make(type_: GlobalType, content: int, value: Any) -> Global:
     owner = native.owners.make(block, release)
     owner.hold(keeper, store.owner)
     core.owner = owner
-    bits = to_bits(value, type_.type, References(store), "the value of a global")
-    core.set(bits)
-    linux.write_u64(core.address, bits)
+    core.set(to_bits(value, type_.type, References(store), "the value of a global"))
     return view(core, owner)
 
 

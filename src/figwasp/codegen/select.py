@@ -33,7 +33,7 @@ NO_REGION: Final = -1
 """As `effect_region`: no load may be taken in, because the instruction under construction may be made twice."""
 
 FIRST_LOAD: Final = ops.I32_LOAD
-LAST_LOAD: Final = ops.I64_LOAD32_U
+LAST_LOAD: Final = ops.V128_LOAD64_ZERO
 _ENDS_REGION: Final = [flags & (ops.TRAPS | ops.WRITES | ops.CALLS | ops.TERMINATOR) != 0 for flags in ops.FLAGS]
 _ALWAYS: Final = [ends or FIRST_LOAD <= op <= LAST_LOAD for op, ends in enumerate(_ENDS_REGION)]
 """Operations whose rule is called even when the result is not used; that of a load decides by its region."""

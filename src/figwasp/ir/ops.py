@@ -1,7 +1,7 @@
 """Floor 2: the table of IR operations.
 
 One row per operation. An operation is a module-level int, so that hot code compares ints; the columns are lists indexed by it
-(docs/ir.md shows them all):
+(docs/ir.md shows them all); those of vectors are in `ops_vector.py`:
 
     name
     operand types: letters of `types`; `*` depends on the value
@@ -16,6 +16,7 @@ Flags:
     c commutes in its first two operands.
     t may trap; must not be dropped or reordered with effects (`trapif`; and accesses to linear memory, by their region).
     r reads memory.  w writes memory.  k is a call.  z is a terminator.
+    m one of several results, by the machine's choice: never computed before it runs.
 
 Division, remainder and `trunc_f*` are undefined outside of their domain, without a check: the builder emits `trapif`s in front of
 them, and keeps the divisor -1 away from `rem_s` with a `select`, so that no machine instruction can fault.
@@ -25,12 +26,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.ir import types
+from figwasp.ir import ops_vector, types
 from figwasp.ir.types import F32 as F32
 from figwasp.ir.types import F64 as F64
 from figwasp.ir.types import I32 as I32
 from figwasp.ir.types import I64 as I64
 from figwasp.ir.types import TYPE_NAMES as TYPE_NAMES
+from figwasp.ir.types import V128 as V128
 from figwasp.ir.types import VOID as VOID
 
 PURE: Final = 1
@@ -40,6 +42,7 @@ READS: Final = 8
 WRITES: Final = 16
 CALLS: Final = 32
 TERMINATOR: Final = 64
+MACHINE: Final = 128
 
 
 NAMES: Final[list[str]] = []
@@ -51,7 +54,8 @@ AUX: Final[list[str]] = []
 ARGS: Final[list[str]] = []
 BY_NAME: Final[dict[str, int]] = {}
 
-_FLAG: Final = {"p": PURE, "c": COMMUTES, "t": TRAPS, "r": READS, "w": WRITES, "k": CALLS, "z": TERMINATOR}
+_FLAG: Final = {"p": PURE, "c": COMMUTES, "t": TRAPS, "r": READS, "w": WRITES, "k": CALLS, "z": TERMINATOR, "m": MACHINE}
+_AUX_TEXTS: Final = {"-": "", "lane": "number of the lane", "lanes": "16 numbers of bytes, a byte each"}
 
 
 def _op(name: str, operands: str, result: int, flags: str, meaning: str, aux: str = "", args: str = "") -> int:
@@ -66,6 +70,14 @@ def _op(name: str, operands: str, result: int, flags: str, meaning: str, aux: st
     AUX.append(aux)
     ARGS.append(args)
     return number
+
+
+def _add_vectors() -> None:
+    """Add the rows of `ops_vector`."""
+    for line in ops_vector.TABLE.split("\n"):
+        if line and not line.startswith("#"):
+            name, operands, result, flags, aux, meaning = line.split(None, 5)
+            _op(name, operands, types.BY_LETTER[result], flags, meaning, _AUX_TEXTS[aux], "a, b, c" if len(operands) == 3 else "")
 
 
 NOP: Final = _op("nop", "", VOID, "p", "nothing; inside of a pass it stands for a value that its operand has replaced")
@@ -221,6 +233,9 @@ I64_LOAD16_S: Final = _op("i64_load16_s", "*", I64, "r", "2 bytes at the address
 I64_LOAD16_U: Final = _op("i64_load16_u", "*", I64, "r", "2 bytes at the address, zero-extended", "offset, region", "base, index?")
 I64_LOAD32_S: Final = _op("i64_load32_s", "*", I64, "r", "4 bytes at the address, sign-extended", "offset, region", "base, index?")
 I64_LOAD32_U: Final = _op("i64_load32_u", "*", I64, "r", "4 bytes at the address, zero-extended", "offset, region", "base, index?")
+V128_LOAD: Final = _op("v128_load", "*", V128, "r", "16 bytes at the address", "offset, region", "base, index?")
+V128_LOAD32_ZERO: Final = _op("v128_load32_zero", "*", V128, "r", "4 bytes at the address, then zeros", "offset, region", "base, index?")
+V128_LOAD64_ZERO: Final = _op("v128_load64_zero", "*", V128, "r", "8 bytes at the address, then zeros", "offset, region", "base, index?")
 I32_STORE: Final = _op("i32_store", "*", VOID, "w", "store 4 bytes at the address", "offset, region", "value, base, index?")
 I64_STORE: Final = _op("i64_store", "*", VOID, "w", "store 8 bytes at the address", "offset, region", "value, base, index?")
 F32_STORE: Final = _op("f32_store", "*", VOID, "w", "store 4 bytes at the address", "offset, region", "value, base, index?")
@@ -230,6 +245,7 @@ I32_STORE16: Final = _op("i32_store16", "*", VOID, "w", "store the low 2 bytes o
 I64_STORE8: Final = _op("i64_store8", "*", VOID, "w", "store the low byte of the value at the address", "offset, region", "value, base, index?")
 I64_STORE16: Final = _op("i64_store16", "*", VOID, "w", "store the low 2 bytes of the value at the address", "offset, region", "value, base, index?")
 I64_STORE32: Final = _op("i64_store32", "*", VOID, "w", "store the low 4 bytes of the value at the address", "offset, region", "value, base, index?")
+V128_STORE: Final = _op("v128_store", "*", VOID, "w", "store 16 bytes at the address", "offset, region", "value, base, index?")
 CONTEXT: Final = _op("context", "", I64, "p", "address of the context; a register is reserved for it")
 FRAME_AREA: Final = _op("frame_area", "", I64, "p", "address of that many bytes in the function's own frame, 16-byte aligned; each value has an area of its own", "bytes")
 THREAD_WORD: Final = _op("thread_word", "", I64, "p", "8 bytes at that offset in what the system keeps for the thread; the same wherever in a function", "offset modulo 2**32")
@@ -252,10 +268,14 @@ UNWIND: Final = _op("unwind", "", VOID, "z", "leave wasm for the innermost entry
 TAIL_PTR: Final = _op("tail_ptr", "*", VOID, "z", "leave this frame and jump to a code address with an instance; the callee returns this function's results", "Call", "code, instance, params...")
 INVOKE: Final = _op("invoke", "*", VOID, "kz", "`call`, then go to the first successor; to the second, the handler, if the callee throws", "Call: function index", "instance, params...")
 INVOKE_PTR: Final = _op("invoke_ptr", "*", VOID, "kz", "`call_ptr`, then go to the first successor; to the second, the handler, if the callee throws", "Call", "code, instance, params...")
+_add_vectors()
 COUNT: Final = len(NAMES)
 
 INVOKES: Final = frozenset((INVOKE, INVOKE_PTR))
 """Terminators that have results: they are there where the first successor begins, and at the handler they are not."""
+
+WITH_AUX: Final = frozenset(op for op in range(COUNT) if FLAGS[op] & PURE and OPERANDS[op] and AUX[op])
+"""Operations that compute from operands and their aux."""
 
 LOAD_OF: Final = [BY_NAME[name] for name in types.LOADS]
 STORE_OF: Final = [BY_NAME[name] for name in types.STORES]

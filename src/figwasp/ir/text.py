@@ -42,7 +42,8 @@ _REGIONS: Final = {
 _REGION_NUMBERS: Final = {name: number for number, name in _REGIONS.items()}
 _CALL_LETTERS: Final = {ops.CALL: "f", ops.INVOKE: "f", ops.CALL_BUILTIN: "builtin"}
 _ACCESS: Final = ops.READS | ops.WRITES
-_AUX: Final = frozenset((ops.RESULT, ops.TRAPIF, ops.TRAP, ops.FRAME_AREA, ops.THREAD_WORD, ops.FUEL))
+_HEX: Final = ops.BY_NAME["i8x16_shuffle"]
+_AUX: Final = frozenset((ops.RESULT, ops.TRAPIF, ops.TRAP, ops.FRAME_AREA, ops.THREAD_WORD, ops.FUEL, *ops.WITH_AUX))
 """Operations whose aux is shown as a number."""
 
 
@@ -89,7 +90,7 @@ def show_value(value: Value, block: Block | None = None) -> str:
     elif ops.FLAGS[value.op] & _ACCESS:
         parts.append(_memory(aux))
     elif value.op in _AUX:
-        parts.append(str(aux))
+        parts.append(f"{aux:#034x}" if value.op == _HEX else str(aux))
     if block is not None and ops.FLAGS[value.op] & ops.TERMINATOR:
         for succ, args in zip(block.succs, block.args):
             parts.append(f"{succ!r}({', '.join(map(repr, args))})" if args else f"{succ!r}")
@@ -102,11 +103,13 @@ def _types(types: bytes) -> str:
 
 
 def _const(type: int, bits: int) -> str:
-    """Return the bits of a constant: integers as signed numbers, floats in hex with a comment."""
+    """Return the bits of a constant: integers as signed numbers, floats in hex with a comment, vectors in hex."""
     if CLASSES[type] == INT:
         width = BITS[type]
         return str(bits - (1 << width) if bits >> width - 1 else bits)
     size = SIZES[type]
+    if not FORMATS[type]:
+        return f"{bits:#0{2 + 2 * size}x}"
     number: float = unpack("<" + FORMATS[type], bits.to_bytes(size, "little"))[0]
     return f"{bits:#0{2 + 2 * size}x}" + (f" ; {number!r}" if isfinite(number) else "")
 
@@ -177,7 +180,7 @@ class _Parser:
         elif ops.FLAGS[op] & _ACCESS:
             value.aux = _parse_memory(operands.pop())
         elif op in _AUX:
-            value.aux = int(operands.pop())
+            value.aux = int(operands.pop(), 0)
         value.args = [self.value(name) for name in operands if name[0] == "v"]
         if op == ops.SELECT:
             type = value.args[0].type

@@ -130,8 +130,19 @@ class _Checker:
             self.expect(self._int(value) > 0, "a frame area must have bytes")
         elif op == ops.THREAD_WORD:
             self.expect(0 <= self._int(value) < 1 << 32, "the offset of a word of the thread must fit 32 bits")
+        elif op in ops.WITH_AUX:
+            self._check_lanes(value)
         elif op == ops.TRAPIF or op == ops.TRAP:
             self.expect(self._int(value) in TRAP_MESSAGES, f"there is no trap code {value.aux}")
+
+    def _check_lanes(self, value: Value) -> None:
+        name = ops.NAMES[value.op]
+        lanes = int(name.partition("_")[0].partition("x")[2])
+        if name == "i8x16_shuffle":
+            numbers = self._int(value).to_bytes(max(16, self._int(value).bit_length() + 7 >> 3), "little")
+            self.expect(len(numbers) == 16 and max(numbers) < 2 * lanes, "a shuffle has 16 numbers below 32")
+        else:
+            self.expect(0 <= self._int(value) < lanes, f"there are {lanes} lanes")
 
     def _check_type(self, value: Value, type: int) -> None:
         self.expect(value.type == type, f"the result must be {ops.TYPE_NAMES[type]}")
@@ -193,7 +204,8 @@ class _Checker:
         self.expect(0 <= region <= ops.REGION_NATIVE or region >= ops.REGION_MEMORY, f"there is no region {region}")
         if ops.FLAGS[op] & ops.WRITES:
             self.expect(region != ops.REGION_CONST, "what never changes must not be written")
-            self.expect(bool(args) and args[0].type == _TYPE_OF_NAME[name[:3]], f"the value must be {name[:3]}")
+            stored = name.partition("_")[0]
+            self.expect(bool(args) and args[0].type == _TYPE_OF_NAME[stored], f"the value must be {stored}")
             args = args[1:]
         self.expect(1 <= len(args) <= 2 and args[0].type == ops.I64, "the base must be i64")
         self.expect(len(args) == 1 or args[1].type in (ops.I32, ops.I64), "the index must be an integer")

@@ -139,7 +139,7 @@ class EvaluatedInstance:
         global_ = self.exports.get(name)
         if not isinstance(global_, Global):
             raise ScriptError(f"no exported global {name!r}")
-        return _found(global_.type.type, self._space.native.read(global_.address))
+        return _found(global_.type.type, global_.get())
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from figwasp.errors import Unsupported, printable
 from figwasp.ir import ops
 from figwasp.ir.build.env import Env, LocalsSnapshot
 from figwasp.ir.func import Block, Call, Func, Value
-from figwasp.ir.types import BY_WASM
+from figwasp.ir.types import BY_WASM, SIZES
 from figwasp.layout import CTX_FUEL, InstanceLayout
 from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.module import Module
@@ -26,21 +26,8 @@ _RESULTS: Final = ops.RESULTS
 
 
 def ir_types(types: Types) -> bytes:
-    """Return the IR types of value types: a reference is an address.
-
-    Raises:
-        Unsupported: no IR type can hold a value of one of them.
-    """
-    try:
-        return bytes([BY_WASM[code] if code in BY_WASM else _reference(code) for code in types])
-    except KeyError:
-        raise Unsupported("no support for simd yet", "simd") from None
-
-
-def _reference(code: int) -> int:
-    if not wasm.is_ref(code):
-        raise KeyError(code)
-    return ops.I64
+    """Return the IR types of value types: a reference is an address."""
+    return bytes([BY_WASM.get(code, ops.I64) for code in types])
 
 
 class OutOfProportion(Exception):
@@ -194,7 +181,7 @@ class Builder:
     def _initial_locals(self) -> list[Value]:
         """Return the parameters, then zeros; one constant serves all locals of a type."""
         values = self.block.params[1:]
-        zeros: list[Value | None] = [None, None, None, None]
+        zeros: list[Value | None] = [None] * len(SIZES)
         for type in self.types[len(values) :]:
             zero = zeros[type]
             if zero is None:

@@ -18,7 +18,7 @@ from typing import Final
 
 from figwasp.errors import LimitExceeded, Unsupported, printable
 from figwasp.ir import ops, order
-from figwasp.ir.build import calls, control, locals, memory, numeric, refs
+from figwasp.ir.build import calls, control, locals, memory, numeric, refs, vector
 from figwasp.ir.build.base import Builder, Method, OutOfProportion, ir_types
 from figwasp.ir.func import Func, Value
 from figwasp.ir.types import BY_WASM, MASKS, SIZES
@@ -39,6 +39,8 @@ CONST_INT: Final = 4
 CONST_FLOAT: Final = 5
 UNARY: Final = 6
 BINARY: Final = 7
+TERNARY: Final = 8
+"""Forms done in the loop, the last only behind a prefix."""
 
 _INLINE: Final = {
     "local.get": GET,
@@ -69,7 +71,7 @@ def _unknown(b: Builder, pos: int) -> int:
 def _methods() -> dict[str, Method]:
     """Collect the methods of all modules."""
     methods: dict[str, Method] = {}
-    for part in (control, memory, calls, refs, numeric):
+    for part in (control, memory, calls, refs, numeric, vector):
         methods.update(part.METHODS)
     unknown = methods.keys() - BY_NAME.keys()
     if unknown:
@@ -83,8 +85,8 @@ def _kind(row: Opcode | None) -> int:
         return METHOD
     if row.name in _INLINE:
         return _INLINE[row.name]
-    if row.ir in ops.BY_NAME and row.immediates == NONE and row.params is not None and 1 <= len(row.params) <= 2:
-        return UNARY if len(row.params) == 1 else BINARY
+    if row.ir in ops.BY_NAME and row.immediates == NONE and row.params is not None and 1 <= len(row.params) <= 3:
+        return (UNARY, BINARY, TERNARY)[len(row.params) - 1]
     raise ValueError(f"the builder has no method for {row.name}")
 
 

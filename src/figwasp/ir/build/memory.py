@@ -16,9 +16,9 @@ from figwasp.ir.func import Call, Value
 from figwasp.wasm.binary.immediates import MEMORY_INDEX_FLAG
 from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.immediates import MEMARG
-from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, SINGLE
+from figwasp.wasm.syntax.opcodes import BY_NAME, SINGLE
 
-__all__ = ["METHODS", "call_builtin", "open_memory"]
+__all__ = ["METHODS", "address", "call_builtin", "open_memory", "read_memarg"]
 
 _OPS: Final = [ops.BY_NAME[row.ir] if row and row.immediates == MEMARG else 0 for row in SINGLE]
 """Opcode byte -> IR operation of a load or store."""
@@ -67,7 +67,7 @@ def _length(b: Builder, memory: int) -> Value:
     return b.load(_record(b, memory), layout.MEM_LENGTH, ops.REGION_RECORD)
 
 
-def _memarg(b: Builder, pos: int) -> tuple[int, int]:
+def read_memarg(b: Builder, pos: int) -> tuple[int, int]:
     """Read a memarg; return the aux of the access, and the position after it."""
     region = ops.REGION_MEMORY
     if b.data[pos] & MEMORY_INDEX_FLAG:
@@ -82,7 +82,7 @@ def _memarg(b: Builder, pos: int) -> tuple[int, int]:
     return ops.memory_aux(offset, region), pos
 
 
-def _address(b: Builder, aux: int, size: int) -> list[Value]:
+def address(b: Builder, aux: int, size: int) -> list[Value]:
     """Pop the index of an access; return the operands that address it, after the check that the mode asks for."""
     index = b.stack.pop()
     memory = ops.aux_region(aux) - ops.REGION_MEMORY
@@ -96,25 +96,25 @@ def _address(b: Builder, aux: int, size: int) -> list[Value]:
 
 def _build_load(b: Builder, pos: int) -> int:
     opcode = b.data[b.pos]
-    aux, pos = _memarg(b, pos)
+    aux, pos = read_memarg(b, pos)
     base = b.base
     if base is not None and b.mode == layout.GUARD and aux < _OTHER_MEMORY:
         stack = b.stack
         stack[-1] = b.emit(_OPS[opcode], [base, stack[-1]], aux)
     else:
-        b.stack.append(b.emit(_OPS[opcode], _address(b, aux, _SIZES[opcode]), aux))
+        b.stack.append(b.emit(_OPS[opcode], address(b, aux, _SIZES[opcode]), aux))
     return pos
 
 
 def _build_store(b: Builder, pos: int) -> int:
     opcode = b.data[b.pos]
-    aux, pos = _memarg(b, pos)
+    aux, pos = read_memarg(b, pos)
     value = b.stack.pop()
     base = b.base
     if base is not None and b.mode == layout.GUARD and aux < _OTHER_MEMORY:
         b.emit(_OPS[opcode], [value, base, b.stack.pop()], aux)
     else:
-        b.emit(_OPS[opcode], [value, *_address(b, aux, _SIZES[opcode])], aux)
+        b.emit(_OPS[opcode], [value, *address(b, aux, _SIZES[opcode])], aux)
     return pos
 
 
@@ -174,6 +174,7 @@ _CONSTS: Final = {
     BY_NAME["i64.const"].code: (1 << 64) - 1,
     BY_NAME["f32.const"].code: (1 << 32) - 1,
     BY_NAME["f64.const"].code: (1 << 64) - 1,
+    BY_NAME["v128.const"].code: (1 << 128) - 1,
 }
 """Opcode of a constant -> mask of its bits."""
 
@@ -233,4 +234,6 @@ METHODS: Final[dict[str, Method]] = {
     "memory.init": _build_memory_init,
     "data.drop": _build_data_drop,
 }
-METHODS.update((row.name, _build_load if row.results else _build_store) for row in ROWS if row.immediates == MEMARG)
+METHODS.update(
+    (row.name, _build_load if row.results else _build_store) for row in SINGLE if row is not None and row.immediates == MEMARG
+)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from figwasp import errors, layout
+from figwasp.ir.build.base import ir_types
 from figwasp.ir.evaluate.func import NativeMemory, Trapped
+from figwasp.ir.types import CELL, CELLS
 from figwasp.wasm.syntax.types import FuncType, GlobalType, Limits, MemoryType, TableType
 
 __all__ = ["Extern", "FuncRef", "Global", "Memory", "Table", "Tag"]
@@ -122,14 +124,27 @@ class FuncRef:
 
 
 class Global:
-    """A global: the address of its 8 bytes, its type, and its canonical value type."""
+    """A global: the address of its cells, its type, and its canonical value type."""
 
-    __slots__ = ("address", "content", "type")
+    __slots__ = ("_native", "address", "content", "type")
 
-    def __init__(self, address: int, type: GlobalType, content: int) -> None:
+    def __init__(self, native: NativeMemory, address: int, type: GlobalType, content: int) -> None:
+        self._native = native
         self.address = address
         self.type = type
         self.content = content
+
+    def get(self) -> int:
+        """Return the bits of the value."""
+        return self._native.read(self.address, self._size)
+
+    def set(self, bits: int) -> None:
+        """Set the bits of the value."""
+        self._native.write(self.address, bits, self._size)
+
+    @property
+    def _size(self) -> int:
+        return CELL * CELLS[ir_types((self.type.type,))[0]]
 
 
 class Tag:

@@ -145,13 +145,13 @@ class _Access:
     __slots__ = ("signed", "size")
 
     def __init__(self, name: str) -> None:
-        width = int(name[1:3])
-        digits = "".join(char for char in name[4:] if char.isdigit())
+        width = int(name.partition("_")[0][1:])
+        digits = "".join(char for char in name.partition("_")[2] if char.isdigit())
         self.size = (int(digits) if digits else width) // 8
         self.signed = width if name.endswith("_s") else 0
 
 
-_ACCESSES: Final = [_Access(name) if "_load" in name or "_store" in name else None for name in ops.NAMES]
+_ACCESSES: Final = [_Access(name) if ops.FLAGS[op] & (ops.READS | ops.WRITES) else None for op, name in enumerate(ops.NAMES)]
 
 
 class Evaluator:
@@ -226,7 +226,8 @@ class _Frame:
             op = value.op
             fold = FOLD[op]
             if fold is not None:
-                bits = fold(*self.operands(value))
+                operands = self.operands(value)
+                bits = fold(*operands, _int(value)) if op in ops.WITH_AUX else fold(*operands)
                 if bits == UNDEFINED:
                     raise Undefined(f"{ops.NAMES[op]} of {self.operands(value)} at {value.pos:#x} is undefined")
                 self.set(value, bits)

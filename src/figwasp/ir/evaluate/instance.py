@@ -111,8 +111,9 @@ class EvalInstance:
             self.tables.append(space.new_table(table, canonical_type(table.elem, numbers)))
         for index, init in enumerate(module.global_inits, module.num_imported_globals):
             type_ = module.globals[index]
-            global_ = Global(self.block + places.global_cell(index), type_, canonical_type(type_.type, numbers))
-            space.native.write(global_.address, self._constant(init))
+            address = self.block + places.global_cell(index)
+            global_ = Global(space.native, address, type_, canonical_type(type_.type, numbers))
+            global_.set(self._constant(init))
             self.globals.append(global_)
         self.tags += [Tag(module.signature(index), numbers[index]) for index in module.tags[module.num_imported_tags :]]
 
@@ -136,10 +137,7 @@ class EvalInstance:
 
     def _constant(self, expr: ConstExpr) -> int:
         """Return the bits of a constant expression."""
-        native = self.space.native
-        return constants.evaluate(
-            expr, lambda index: native.read(self.globals[index].address), lambda index: self.funcs[index].address
-        )
+        return constants.evaluate(expr, lambda index: self.globals[index].get(), lambda index: self.funcs[index].address)
 
     def start(self) -> None:
         """Copy the active segments, and call the start function.
@@ -211,7 +209,7 @@ class EvalInstance:
     def global_set_ref(self, index: int, reference: int) -> None:
         if not is_ref(self.globals[index].type.type):
             raise Undefined(f"global {index} holds no reference")
-        self.space.native.write(self.globals[index].address, reference)
+        self.globals[index].set(reference)
 
 
 def _element(reference: int) -> bytes:

@@ -20,6 +20,7 @@ _LOAD_OF: Final = {
     ops.I64_STORE: ops.I64_LOAD,
     ops.F32_STORE: ops.F32_LOAD,
     ops.F64_STORE: ops.F64_LOAD,
+    ops.V128_STORE: ops.V128_LOAD,
 }
 """Store -> the load that gives the value back."""
 _OP: Final = 8  # bits of an operation

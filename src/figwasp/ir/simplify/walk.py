@@ -47,12 +47,13 @@ _STORE: Final = 6
 _CALL: Final = 7
 _TRAPIF: Final = 8
 _BRANCH: Final = 9
+_PURE: Final = 10  # of more operands, or with an aux
 
 
 def _kind(op: int) -> int:
     flags = ops.FLAGS[op]
     if flags & ops.PURE and ops.OPERANDS[op] and op != ops.SELECT:
-        return len(ops.OPERANDS[op])
+        return _PURE if op in ops.WITH_AUX or len(ops.OPERANDS[op]) > _BINARY else len(ops.OPERANDS[op])
     if flags & ops.READS:
         return _LOAD
     if flags & ops.WRITES:
@@ -71,7 +72,10 @@ _SPECIAL: Final = {
 }
 _KINDS: Final = [_kind(op) for op in range(ops.COUNT)]
 _COMMUTES: Final = [flags & ops.COMMUTES != 0 for flags in ops.FLAGS]
-_FOLD: Final = [fold or (lambda *operands: UNDEFINED) for fold in FOLD]
+_FOLD: Final = [
+    fold if fold and not flags & ops.MACHINE else (lambda *operands: UNDEFINED)
+    for fold, flags in zip(FOLD, ops.FLAGS, strict=True)
+]
 
 
 def simplify(func: Func) -> None:
@@ -214,6 +218,14 @@ class _Walk:
                         continue
                     op = value.op
                     args = value.args
+                elif kind == _PURE:
+                    found = self._pure(value)
+                    if found is not value:
+                        value.op = NOP
+                        value.args = [found]
+                    else:
+                        code.append(value)
+                    continue
                 else:
                     if kind == _STORE:
                         self.loads.store(value)
@@ -258,6 +270,27 @@ class _Walk:
             code.append(value)
         block.code = code
         self._leave(block)
+
+    def _pure(self, value: Value) -> Value:
+        """Return the value that a pure operation of any form is known to have, or the operation."""
+        op, args, aux = value.op, value.args, value.aux
+        if all(arg.op == CONST for arg in args):
+            bits = _FOLD[op](*[arg.aux for arg in args], *([aux] if op in ops.WITH_AUX else []))
+            if bits >= 0:
+                return self.constants.get(value.type, bits)
+        key = int_aux(value)
+        for number in (op, *[arg.id for arg in args]):
+            key = key << self.shift | number
+        key = -1 - key  # apart from the keys of what has two operands and no aux
+        known = self.table.setdefault(key, value)
+        def_block = self.def_blocks[known.id] if known is not value else self.here
+        if def_block <= self.here < self.ends[def_block]:
+            if known is value:
+                self.def_blocks[value.id] = self.here
+            return known
+        self.table[key] = value
+        self.def_blocks[value.id] = self.here
+        return value
 
     def _leave(self, block: Block) -> None:
         """Resolve the arguments on the edges of a block, and note where they lead."""

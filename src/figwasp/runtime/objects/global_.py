@@ -1,10 +1,12 @@
-"""Floor 4: global instances (spec 4.2.9): a cell in native memory. A reference in it is written by Python code only."""
+"""Floor 4: global instances (spec 4.2.9): one or two cells in native memory. A reference in it is written by Python code only."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
 
+from figwasp.ir.build.base import ir_types
+from figwasp.ir.types import CELL, CELLS
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.keeping import Holding, keep, owner_of
 from figwasp.runtime.platform import linux
@@ -18,7 +20,7 @@ class Global:
     """A global instance (spec 4.2.9).
 
     Attributes:
-        address: of its 8-byte cell.
+        address: of its cells (`ir.types.CELLS`).
         type: value type and mutability.
         content: the value type, with a canonical number for an index.
         store: where an externref in it lives.
@@ -55,7 +57,7 @@ class Global:
 
     def get(self) -> int:
         """Return the raw bits of the value."""
-        return linux.read_u64(self.address)
+        return int.from_bytes(linux.read(self.address, self._size), "little")
 
     def set(self, bits: int) -> None:
         """Set the raw bits of the value, and keep alive what they refer to."""
@@ -64,4 +66,8 @@ class Global:
             return
         if bits and is_ref(self.content):
             keep(self.keeper, owner_of(bits))
-        linux.write_u64(self.address, bits)
+        linux.write(self.address, bits.to_bytes(self._size, "little"))
+
+    @property
+    def _size(self) -> int:
+        return CELL * CELLS[ir_types((self.content,))[0]]

@@ -322,11 +322,7 @@ class _Block:
             global_ = Global(type_, canonical_type(type_.type, self._code.numbers), address, state.store, self._keeper)
             if is_extern(type_.type):
                 self.releases.append(global_.releaser())
-            bits = _evaluate(state, init)
-            if is_ref(type_.type):
-                global_.set(bits)
-            else:
-                linux.write_u64(address, bits)
+            global_.set(_evaluate(state, init))
             state.globals.append(global_)
 
     def _define_tags(self) -> None:

@@ -1,7 +1,7 @@
 """Floor 4: WebAssembly values as Python objects and as raw bits (spec 4.2.1).
 
 In: a value type and a Python object, or the bits of a value; or the address of a buffer of bits. Integers accept the signed and the
-unsigned range of their type and come back signed. References need the store they travel in.
+unsigned range of their type and come back signed. A vector is 16 bytes, lane 0 first and each lane in little-endian order. References need the store they travel in.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from figwasp.errors import Unsupported
 from figwasp.ir.build.base import ir_types
 from figwasp.ir.types import SIZES
 from figwasp.runtime.platform import linux
-from figwasp.wasm.syntax.types import F32, F64, FUNCREF, I32, I64, NON_NULL, Types, is_extern, is_ref, type_name
+from figwasp.wasm.syntax.types import F32, F64, FUNCREF, I32, I64, NON_NULL, V128, Types, is_extern, is_ref, type_name
 
 _f32: Final = struct.Struct("<f")
 _f64: Final = struct.Struct("<d")
@@ -58,6 +58,7 @@ def to_bits(value: Any, type_: int, references: References, what: str) -> int:
     Raises:
         TypeError: the object is not of that type.
         OverflowError: an integer out of range.
+        ValueError: a vector that has not 16 bytes.
         Unsupported: a reference of a kind that cannot be made yet.
     """
     if type_ == I32 or type_ == I64:
@@ -71,6 +72,8 @@ def to_bits(value: Any, type_: int, references: References, what: str) -> int:
         return number & ((1 << bits) - 1)
     if type_ == F32 or type_ == F64:
         return _float_bits(value, type_, what)
+    if type_ == V128:
+        return _vector_bits(value, what)
     if value is None and not type_ & NON_NULL:
         return 0
     if is_extern(type_) and value is not None:
@@ -100,6 +103,15 @@ def _float_bits(value: Any, type_: int, what: str) -> int:
     return bits
 
 
+def _vector_bits(value: Any, what: str) -> int:
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError(f"{what} must be 16 bytes (v128), not {type(value).__name__}")
+    data = bytes(value)
+    if len(data) != 16:
+        raise ValueError(f"{what} must be 16 bytes (v128), not {len(data)}")
+    return int.from_bytes(data, "little")
+
+
 def from_bits(bits: int, type_: int, references: References) -> Any:
     """Return the Python object for raw bits of a type."""
     if type_ == I32:
@@ -111,6 +123,8 @@ def from_bits(bits: int, type_: int, references: References) -> Any:
         return _f32.unpack(_u32.pack(bits & 0xFFFF_FFFF))[0]
     if type_ == F64:
         return _f64.unpack(_u64.pack(bits))[0]
+    if type_ == V128:
+        return bits.to_bytes(16, "little")
     if not bits:
         return None
     return references.extern_from_bits(bits) if is_extern(type_) else references.func_from_bits(bits)

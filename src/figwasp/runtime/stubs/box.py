@@ -16,7 +16,7 @@ from typing import Final
 
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func, Value
-from figwasp.ir.ops import F32, F64, I32, I64
+from figwasp.ir.ops import F32, F64, I32, I64, V128
 from figwasp.runtime.platform import cpython, interpreter, linux
 from figwasp.runtime.stubs.builder import REF, Stub, overwritable
 
@@ -52,7 +52,7 @@ class Boxes:
 
     def box(self, e: Stub, kind: int, value: Value, position: int) -> Value:
         """Turn the value of a parameter into a Python object: a new reference, or 0."""
-        if kind == REF or position >= _POSITIONS or not overwritable():
+        if kind in (REF, V128) or position >= _POSITIONS or not overwritable():
             return e.box_kind(kind, value)
         if not self._cells:
             self._begin()

@@ -24,7 +24,7 @@ from figwasp.codegen.abi import buffer_layout
 from figwasp.ir import ops
 from figwasp.ir.build.base import ir_types
 from figwasp.ir.func import Block, Call, Emitter, Func, Value
-from figwasp.ir.ops import F32, F64, I32, I64
+from figwasp.ir.ops import F32, F64, I32, I64, V128
 from figwasp.runtime.platform import cpython, interpreter
 from figwasp.wasm.syntax.types import EXTERNREF, Types, is_ref
 
@@ -33,7 +33,9 @@ MISMATCH: Final = (TypeError, OverflowError)
 
 
 def _transparent(type_: int) -> bool:
-    """Return whether stubs can read a Python number of the kind for an IR type themselves."""
+    """Return whether stubs can read a Python object of the kind for an IR type themselves."""
+    if type_ == V128:
+        return False
     return interpreter.FLOATS if type_ in (F32, F64) else interpreter.INTS != interpreter.INT_OPAQUE
 
 
@@ -57,7 +59,7 @@ def ir_kinds(given: bytes) -> bytes:
 
 
 def simple(types: Types) -> bool:
-    """Return whether stubs can convert values of all the types: numbers and nullable externrefs."""
+    """Return whether stubs can convert values of all the types: numbers, vectors and nullable externrefs."""
     return all(code == EXTERNREF or not is_ref(code) for code in types)
 
 
@@ -252,6 +254,8 @@ class Stub(Emitter):
         """
         error = self.new()
         rest = self.new()
+        if type_ == V128:
+            return self._unbox_vector(thing, failed)
         if type_ in (F32, F64):
             value = self.c("PyFloat_AsDouble", [thing], F64)
             minus_one = self.emit(ops.F64_EQ, [value, self.const(F64, 0xBFF0_0000_0000_0000)])
@@ -269,6 +273,15 @@ class Stub(Emitter):
         if type_ == F32:
             return self.emit(ops.F32_DEMOTE_F64, [value])
         return value
+
+    def _unbox_vector(self, thing: Value, failed: Block) -> Value:
+        """Read the 16 bytes of a bytes object; go to `failed` when it is anything else."""
+        place = self.emit(ops.FRAME_AREA, [], 16)
+        length = self.emit(ops.I64_ADD, [place, self.word(8)])
+        status = self.wrap(self.c("PyBytes_AsStringAndSize", [thing, place, length]))
+        self.split(status, failed)
+        self.split(self.emit(ops.I64_NE, [self.get(length, 0), self.word(16)]), failed)
+        return self.load(ops.V128_LOAD, self.get(place, 0), 0)
 
     def unbox_all(self, types: bytes, things: list[Value], failed: Block) -> list[Value]:
         """Turn Python numbers into values as `unbox` does: small ints and floats without calling anything."""
@@ -353,7 +366,11 @@ class Stub(Emitter):
             self.c("PyTuple_SetItem", [full, self.word(index), thing])
 
     def box(self, value: Value) -> Value:
-        """Turn a number into a Python object: a new reference, or 0."""
+        """Turn a number or a vector into a Python object: a new reference, or 0."""
+        if value.type == V128:
+            place = self.emit(ops.FRAME_AREA, [], 16)
+            self.store(ops.V128_STORE, value, place, 0)
+            return self.c("PyBytes_FromStringAndSize", [place, self.word(16)])
         if value.type == F64:
             return self.c("PyFloat_FromDouble", [value])
         if value.type == F32:

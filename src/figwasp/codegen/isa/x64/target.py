@@ -14,13 +14,14 @@ from figwasp.codegen.isa.x64.sequences import X64Sequences
 from figwasp.codegen.mach import NONE, MFunc, MInst
 from figwasp.codegen.target import Target
 from figwasp.ir.func import Func
-from figwasp.ir.types import F32, F64, FLOAT, I32, I64, INT
+from figwasp.ir.types import F32, F64, FLOAT, I32, I64, INT, V128
 
 _MACHINE: Final = {  # IR type -> rows that move, load and store it
     I32: (x.MOV32_RR, x.MOV32_RM, x.MOV32_MR),
     I64: (x.MOV64_RR, x.MOV64_RM, x.MOV64_MR),
     F32: (x.MOVAPS_RR, x.MOVSS_RM, x.MOVSS_MR),
     F64: (x.MOVAPS_RR, x.MOVSD_RM, x.MOVSD_MR),
+    V128: (x.MOVAPS_RR, x.MOVUPS_RM, x.MOVUPS_MR),
 }
 _MOVE, _LOAD, _STORE = (list(column) for column in zip(*[_MACHINE[type] for type in sorted(_MACHINE)], strict=True))
 

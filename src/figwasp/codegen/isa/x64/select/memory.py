@@ -14,8 +14,8 @@ from figwasp.codegen.mach import AREA, NONE, POOL, MInst
 from figwasp.codegen.select import FIRST_LOAD, FOLDED, LAST_LOAD, Rule, Selector
 from figwasp.ir import ops
 from figwasp.ir.func import Value
-from figwasp.ir.ops import F32, I32, I64
-from figwasp.ir.types import SIZES
+from figwasp.ir.ops import F32, F64, I32, I64, V128
+from figwasp.ir.types import MASKS, SIZES
 
 NO_IMM: Final = 1 << 40
 """What `imm32` answers for a constant that no instruction takes as an immediate."""
@@ -29,6 +29,7 @@ for _op, _row in (
     (ops.I64_LOAD8_S, x.MOVSX8_64_RM), (ops.I64_LOAD8_U, x.MOVZX8_RM),
     (ops.I64_LOAD16_S, x.MOVSX16_64_RM), (ops.I64_LOAD16_U, x.MOVZX16_RM),
     (ops.I64_LOAD32_S, x.MOVSXD_RM), (ops.I64_LOAD32_U, x.MOV32_RM),
+    (ops.V128_LOAD, x.MOVUPS_RM), (ops.V128_LOAD32_ZERO, x.MOVSS_RM), (ops.V128_LOAD64_ZERO, x.MOVSD_RM),
 ):  # fmt: skip
     LOAD_ROW[_op] = _row
 
@@ -235,7 +236,7 @@ def _load(s: Selector, value: Value, rd: int) -> None:
 _STORE_ROW: Final = {
     ops.I32_STORE: x.MOV32_MR, ops.I64_STORE: x.MOV64_MR, ops.F32_STORE: x.MOVSS_MR, ops.F64_STORE: x.MOVSD_MR,
     ops.I32_STORE8: x.MOV8_MR, ops.I32_STORE16: x.MOV16_MR,
-    ops.I64_STORE8: x.MOV8_MR, ops.I64_STORE16: x.MOV16_MR, ops.I64_STORE32: x.MOV32_MR,
+    ops.I64_STORE8: x.MOV8_MR, ops.I64_STORE16: x.MOV16_MR, ops.I64_STORE32: x.MOV32_MR, ops.V128_STORE: x.MOVUPS_MR,
 }  # fmt: skip
 _STORE_IMMEDIATE: Final = {
     x.MOV8_MR: x.MOV8_MI, x.MOV16_MR: x.MOV16_MI, x.MOV32_MR: x.MOV32_MI, x.MOV64_MR: x.MOV64_MI,
@@ -282,6 +283,8 @@ def _store_immediate(row: int, constant: Value) -> int:
     """Return a stored constant as an immediate, or NO_IMM."""
     bits = constant.aux
     assert type(bits) is int
+    if row not in _STORE_IMMEDIATE:
+        return NO_IMM
     if row == x.MOV8_MR:
         return ((bits & 0xFF) ^ 0x80) - 0x80
     if row == x.MOV16_MR:
@@ -330,6 +333,9 @@ def _same_place(s: Selector, load: Value, store: Value) -> bool:
     return load.args[0] is args[1] and load.args[-1] is args[-1] and len(load.args) + 1 == len(args) and foldable(s, load)
 
 
+_CONSTANT_ROW: Final = {F32: x.MOVSS_RM, F64: x.MOVSD_RM, V128: x.MOVUPS_RM}
+
+
 def _constant(s: Selector, value: Value, rd: int) -> None:
     """Make a constant without touching the flags, so that it may stand before a user of flags."""
     bits = value.aux
@@ -342,14 +348,15 @@ def _constant(s: Selector, value: Value, rd: int) -> None:
         inst = MInst(row, rd, NONE, NONE, NONE, 0, imm)
     elif bits == 0:
         inst = MInst(x.ZEROPS_R, rd)
+    elif value.type == V128 and bits == MASKS[V128]:
+        inst = MInst(x.ONES_R, rd)
     else:
-        row = x.MOVSS_RM if value.type == F32 else x.MOVSD_RM
-        inst = MInst(row, rd, NONE, POOL, NONE, pool_mem(s, value))
+        inst = MInst(_CONSTANT_ROW[value.type], rd, NONE, POOL, NONE, pool_mem(s, value))
     s.code.append(inst)
 
 
 def pool_mem(s: Selector, constant: Value) -> int:
-    """Return the `mem` field that addresses a float constant in the pool."""
+    """Return the `mem` field that addresses a constant of a float or a vector in the pool."""
     bits = constant.aux
     assert type(bits) is int
     return s.pool_constant(bits.to_bytes(SIZES[constant.type], "little")) << 2
