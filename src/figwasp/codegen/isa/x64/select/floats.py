@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.codegen.isa.x64 import insts as x
+from figwasp.codegen.isa.x64 import insts_vector as v
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.select.flags import float_operand
 from figwasp.codegen.isa.x64.select.memory import fold, foldable, low, wide
@@ -143,7 +144,7 @@ def _two_ways(s: Selector, value: Value, rd: int, code: list[MInst], either: int
     code += [
         MInst(x.CMPSS_RRI if narrow else x.CMPSD_RRI, unordered, either, either, NONE, 0, 3),
         MInst(x.ORPS_RR, ones, either, unordered),
-        MInst(x.PSRLD_RI if narrow else x.PSRLQ_RI, payload, unordered, NONE, NONE, 0, 10 if narrow else 13),
+        MInst(v.PSRLD_I if narrow else v.PSRLQ_I, payload, unordered, NONE, NONE, 0, 10 if narrow else 13),
         MInst(x.ANDNPS_RR, rd, payload, ones),
     ]
     s.code += reversed(code)
