@@ -165,9 +165,11 @@ CVTTPD2DQ: Final = _packed("cvttpd2dq", "=xmm xmm/m128", "66 0F E6 /r")
 CVTPS2PD: Final = _packed("cvtps2pd", "=xmm xmm/m64", "0F 5A /r")
 CVTPD2PS: Final = _packed("cvtpd2ps", "=xmm xmm/m128", "66 0F 5A /r")
 
-# Beyond the baseline. VPBLENDVB takes bytes of rm where the mask, in rx, has its highest bits set, else of rn.
+# Beyond the baseline. V*BLENDV* take lanes of rm where the mask, in rx, has its highest bits set, else of rn.
 VBROADCASTSS_M: Final = _row("vbroadcastss", "=xmm m32", "VEX.128.66.0F38.W0 18 /r", "", "avx")
 VPBLENDVB: Final = _row("vpblendvb", "=xmm xmm xmm/m128 xmm", "VEX.128.66.0F3A.W0 4C /r /is4", "", "avx")
+VBLENDVPS: Final = _row("vblendvps", "=xmm xmm xmm/m128 xmm", "VEX.128.66.0F3A.W0 4A /r /is4", "", "avx")
+VBLENDVPD: Final = _row("vblendvpd", "=xmm xmm xmm/m128 xmm", "VEX.128.66.0F3A.W0 4B /r /is4", "", "avx")
 VPBROADCASTB: Final = _packed("vpbroadcastb", "=xmm xmm/m8", "VEX.128.66.0F38.W0 78 /r", "", "avx2")
 VPBROADCASTW: Final = _packed("vpbroadcastw", "=xmm xmm/m16", "VEX.128.66.0F38.W0 79 /r", "", "avx2")
 VBROADCASTSS: Final = _row("vbroadcastss", "=xmm xmm/m32", "VEX.128.66.0F38.W0 18 /r", "", "avx2")

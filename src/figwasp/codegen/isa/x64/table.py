@@ -17,7 +17,7 @@ from figwasp.codegen.isa.rows import Row, Vocabulary
 from figwasp.codegen.mach import FIRST_ROW
 from figwasp.ir.types import FLOAT, INT
 
-__all__ = ["TABLE", "TWINS", "add_twins", "packed", "row"]
+__all__ = ["TABLE", "TWINS", "add_twins", "memory_form", "packed", "row"]
 
 VOCABULARY: Final = Vocabulary({"r": INT, "xmm": FLOAT}, frozenset({"r"}), frozenset({"al", "cl", "dl"}))
 """Operands: r32 or r/m32, xmm or xmm/m64, and the fixed ones."""
@@ -44,11 +44,16 @@ def row(mnemonic: str, operands: str, encoding: str, effects: str = "", feature:
 
 
 def packed(mnemonic: str, operands: str, encoding: str, effects: str = "v", feature: str = "") -> int:
-    """Add a row and its memory form; return the number of the row, of which `ROWS.spill_rm` or `spill_rn` gives the form."""
+    """Add a row and, next to it, its memory form; return the number of the first."""
     number = row(mnemonic, operands, encoding, effects, feature)
     row(mnemonic, " ".join(_in_memory(word) for word in operands.split()), encoding, effects, feature)
     _memory_forms.append((TABLE[-2], TABLE[-1]))
     return number
+
+
+def memory_form(number: int) -> int:
+    """Return the memory form of a row that `packed` has added."""
+    return number + 1
 
 
 def _in_memory(word: str) -> str:
