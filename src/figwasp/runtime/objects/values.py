@@ -1,7 +1,8 @@
 """Floor 4: WebAssembly values as Python objects and as raw bits (spec 4.2.1).
 
 In: a value type and a Python object, or the bits of a value; or the address of a buffer of bits. Integers accept the signed and the
-unsigned range of their type and come back signed. A vector is 16 bytes, lane 0 first and each lane in little-endian order. References need the store they travel in.
+unsigned range of their type and come back signed. A vector is 16 bytes, lane 0 first and each lane in little-endian order.
+References need the store they travel in.
 """
 
 from __future__ import annotations
