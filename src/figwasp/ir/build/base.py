@@ -97,6 +97,7 @@ class Builder:
         labels: the control stack.
         depth: number of loops around the current instruction.
         area: address of the locals, when they live in the frame.
+        local_size: bytes from one of those to the next.
         base: base address of memory 0, when materialised.
         record: record of memory 0, when materialised.
         spilled: True when locals live in the frame; then `env` stays as it is.
@@ -123,6 +124,7 @@ class Builder:
         "labels",
         "layout",
         "live",
+        "local_size",
         "metered",
         "mode",
         "module",
@@ -173,6 +175,7 @@ class Builder:
         self.tail: list[Block] = []
         self.depth = 0
         self.area: Value | None = None
+        self.local_size = 0
         self.base: Value | None = None
         self.record: Value | None = None
         self.env = Env([] if spilled else self._initial_locals())
