@@ -16,7 +16,6 @@ from figwasp.ir.build.env import Env, LocalsSnapshot
 from figwasp.ir.func import Block, Call, Func, Value
 from figwasp.ir.types import BY_WASM, SIZES
 from figwasp.layout import CTX_FUEL, InstanceLayout
-from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.types import Types
 
@@ -98,6 +97,7 @@ class Builder:
         labels: the control stack.
         depth: number of loops around the current instruction.
         area: address of the locals, when they live in the frame.
+        local_size: bytes from one of those to the next.
         base: base address of memory 0, when materialised.
         record: record of memory 0, when materialised.
         spilled: True when locals live in the frame; then `env` stays as it is.
@@ -124,6 +124,7 @@ class Builder:
         "labels",
         "layout",
         "live",
+        "local_size",
         "metered",
         "mode",
         "module",
@@ -174,6 +175,7 @@ class Builder:
         self.tail: list[Block] = []
         self.depth = 0
         self.area: Value | None = None
+        self.local_size = 0
         self.base: Value | None = None
         self.record: Value | None = None
         self.env = Env([] if spilled else self._initial_locals())
