@@ -1,6 +1,7 @@
 """Floor 3: what a processor may have beyond the baseline of x86-64, and which of it this process uses.
 
-In: names, told before anything is compiled (`Target.use_features`). Out: `IN_USE`, which selection reads. Until it is told, nothing.
+In: names, told before anything is compiled (`Target.use_features`). Out: `IN_USE`, which selection reads. Until it is told it uses
+nothing.
 """
 
 from __future__ import annotations

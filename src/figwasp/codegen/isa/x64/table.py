@@ -1,9 +1,9 @@
-"""Floor 3: the rows of the instruction table of x86-64 as they are added: one list and one numbering for `insts` and `insts_vector`.
+"""Floor 3: the rows of the instruction table of x86-64 as they are added, with one numbering for `insts` and `insts_vector`.
 
 Out of one line of text may come several rows, by rule:
 
-* its VEX twin (SDM vol. 2, 2.3), if it has the mark `v` among the effects: the mnemonic with `v` in front, the destination of its own
-  that was tied before, the same opcode in the prefix. A legacy prefix is the prefix's `pp`, 0F 38 and 0F 3A are its maps.
+* its VEX twin (SDM vol. 2, 2.3), if it has the mark `v` among the effects: the mnemonic with `v` in front, a destination of its
+  own where that was tied, the same opcode behind a prefix that has the legacy prefix and the escape bytes in it.
 * its memory form, if `packed` adds it: the operand with a stroke is memory.
 
 A function is selected in the rows without VEX; `TWINS` says what they become on a processor with AVX.

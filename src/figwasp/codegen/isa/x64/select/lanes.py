@@ -1,7 +1,7 @@
-"""Floor 3: x86-64 selection: single lanes of vectors, and what is known of all lanes at once. Stores of a lane are in `select.memory`,
-tests of lanes as conditions in `select.flags`.
+"""Floor 3: x86-64 selection: single lanes of vectors, and what is known of all lanes at once.
 
-A load is joined where it is as wide as the lane.
+A load is joined where it is as wide as the lane. Stores of a lane are in `select.memory`, tests of lanes as conditions in
+`select.flags`.
 """
 
 from __future__ import annotations

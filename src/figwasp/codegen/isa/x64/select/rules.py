@@ -7,7 +7,17 @@ from typing import Final
 from figwasp.codegen import select_call
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64.features import IN_USE
-from figwasp.codegen.isa.x64.select import branch, floats, ints, lanes, memory, shuffles, vector_floats, vector_sequences, vectors
+from figwasp.codegen.isa.x64.select import (
+    branch,
+    floats,
+    ints,
+    lanes,
+    memory,
+    shuffles,
+    vector_floats,
+    vector_sequences,
+    vectors,
+)
 from figwasp.codegen.mach import AREA, NONE, TO_MEMORY, CallSite, MFunc, MInst
 from figwasp.codegen.select import UNSUPPORTED, Rule, SelectionHooks, Selector
 from figwasp.codegen.target import Target

@@ -1,7 +1,7 @@
 """Floor 3: x86-64 selection: bytes of vectors put elsewhere, by numbers that are known (shuffle) or not (swizzle).
 
-In: the 16 numbers of a shuffle. Out: the one instruction that does just this, if there is one, else PSHUFB of each operand. A number
-of a byte of a constant 0 is written ZERO here.
+In: the 16 numbers of a shuffle. Out: the one instruction that does just this, if there is one, else PSHUFB of each operand. The
+number of a byte of a constant 0 is _ZERO here.
 """
 
 from __future__ import annotations
@@ -81,8 +81,13 @@ def _one(sequence: Sequence, operand: Value, lanes: list[int], rd: int) -> None:
         sequence.pool(v.PSHUFB, sequence.use(operand), bytes(lanes), rd)
 
 
+def _interleaving(half: int, size: int) -> bytes:
+    """Return the numbers that take lanes of so many bytes by turns, from a place on."""
+    return bytes(lane + from_ + byte for lane in range(half, half + 8, size) for from_ in (0, _SECOND) for byte in range(size))
+
+
 _INTERLEAVED: Final = {
-    bytes(number + _SECOND * second + byte for number in range(half, half + 8, size) for second in (0, 1) for byte in range(size)): row
+    _interleaving(half, size): row
     for half, rows in (
         (0, (v.PUNPCKLBW, v.PUNPCKLWD, v.PUNPCKLDQ, v.PUNPCKLQDQ)), (8, (v.PUNPCKHBW, v.PUNPCKHWD, v.PUNPCKHDQ, v.PUNPCKHQDQ)),
     )

@@ -34,9 +34,11 @@ def _doubles(number: float) -> bytes:
 # Signs
 
 _SIGNS: Final = {
-    _op["f32x4_abs"]: (x.ANDPS_RR, b"\xff\xff\xff\x7f" * 4), _op["f32x4_neg"]: (x.XORPS_RR, b"\x00\x00\x00\x80" * 4),
-    _op["f64x2_abs"]: (x.ANDPD_RR, b"\xff\xff\xff\xff\xff\xff\xff\x7f" * 2), _op["f64x2_neg"]: (x.XORPD_RR, bytes(7) + b"\x80" + bytes(7) + b"\x80"),
-}  # fmt: skip
+    _op["f32x4_abs"]: (x.ANDPS_RR, b"\xff\xff\xff\x7f" * 4),
+    _op["f32x4_neg"]: (x.XORPS_RR, _singles(-0.0)),
+    _op["f64x2_abs"]: (x.ANDPS_RR, b"\xff\xff\xff\xff\xff\xff\xff\x7f" * 2),
+    _op["f64x2_neg"]: (x.XORPS_RR, _doubles(-0.0)),
+}
 
 
 def _sign(s: Selector, value: Value, rd: int) -> None:
@@ -80,7 +82,7 @@ def _trunc_f64(s: Selector, value: Value, rd: int) -> None:
     sequence = Sequence(s)
     operand = sequence.use(value.args[0])
     ordered = sequence.op(v.CMPPD, operand, operand, _ORDERED)
-    bound = sequence.pool(x.ANDPD_RR, ordered, _doubles(2.0**31 - 1))
+    bound = sequence.pool(x.ANDPS_RR, ordered, _doubles(2.0**31 - 1))
     sequence.op(v.CVTTPD2DQ, sequence.op(v.MINPD, operand, bound), NONE, 0, rd)
     sequence.finish()
 

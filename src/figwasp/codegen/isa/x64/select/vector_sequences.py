@@ -123,7 +123,7 @@ _SHR64_S: Final = ops.BY_NAME["i64x2_shr_s"]
 
 
 def _shift(s: Selector, value: Value, rd: int) -> None:
-    immediate_row, row, bits = _SHIFTS[value.op]
+    bits = _SHIFTS[value.op][2]
     operand, amount = value.args
     sequence = Sequence(s)
     if amount.op == ops.CONST:

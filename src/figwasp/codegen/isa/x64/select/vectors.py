@@ -54,7 +54,7 @@ def as_bytes(constant: Value) -> bytes:
 
 
 def _loads(s: Selector, value: Value, row: int) -> bool:
-    """Return whether a value is a load that can become the operand of a row that reads memory: no wider, no narrower, and aligned."""
+    """Return whether a value is a load that can become the operand of a row: just as wide, and aligned if it has to be."""
     size = _LOADED.get(value.op, 0)
     return size != 0 and size == _WIDTH[row] and (size < _VECTOR or IN_USE.avx) and foldable(s, value)
 
