@@ -13,7 +13,7 @@ from figwasp.codegen.select import UNSUPPORTED, Rule, SelectionHooks, Selector
 from figwasp.codegen.target import Target
 from figwasp.ir import ops
 from figwasp.ir.func import Func, Value
-from figwasp.ir.types import I64, V128
+from figwasp.ir.types import CLASSES, FLOAT, I64
 
 
 def _nothing(_s: Selector, _value: Value, _rd: int) -> None:
@@ -75,6 +75,9 @@ class _X64Hooks(SelectionHooks):
 _HOOKS: Final = _X64Hooks()
 
 
+_FLOATS: Final = frozenset(type for type, register_class in enumerate(CLASSES) if register_class == FLOAT)
+
+
 def _use_avx(func: MFunc) -> None:
     """Change a function to instructions with VEX prefix, whose destination is not tied."""
     twins = x.TWINS
@@ -86,6 +89,6 @@ def _use_avx(func: MFunc) -> None:
 def select(func: Func, target: Target) -> MFunc:
     """Select instructions for a function in SSA form, which is left as it is."""
     selected = Selector(target, RULES, select_call.entry, _HOOKS, func).run()
-    if IN_USE.avx and V128 in selected.types:
+    if IN_USE.avx and not _FLOATS.isdisjoint(selected.types):
         _use_avx(selected)
     return selected
