@@ -30,13 +30,6 @@ def test_an_instance_that_cannot_be_made() -> None:
         load("(type $s (struct)) (global (ref $s) (struct.new $s))")
 
 
-def test_vectors_in_signatures() -> None:
-    instance = load('(func (export "f") (param v128)) (func (export "g") (result i32) (i32.const 1))')
-    assert instance.exports.g() == 1
-    with pytest.raises(errors.Unsupported, match="simd"):
-        instance.exports["f"]
-
-
 def test_constants_are_computed_and_read_earlier_globals() -> None:
     instance = load(
         """(global $a i32 (i32.const 40)) (global (export "b") i32 (i32.add (global.get $a) (i32.const 2)))

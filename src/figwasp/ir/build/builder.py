@@ -142,6 +142,8 @@ def layout_of(module: Module) -> InstanceLayout:
         len(module.memories),
         len(module.tables),
         len(module.globals),
+        len(module.elems),
+        len(module.datas),
     )
 
 

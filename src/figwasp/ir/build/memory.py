@@ -165,7 +165,8 @@ def _build_memory_init(b: Builder, pos: int) -> int:
 
 def _build_data_drop(b: Builder, pos: int) -> int:
     segment, pos = b.unsigned(pos)
-    call_builtin(b, builtins.DATA_DROP, [b.const(_I32, segment)])
+    aux = ops.memory_aux(b.layout.data(segment) + layout.SEGMENT_LENGTH, ops.REGION_NATIVE)
+    b.emit(ops.I64_STORE, [b.const(ops.I64, 0), b.instance], aux)
     return pos
 
 
@@ -216,10 +217,15 @@ def _build_global_get(b: Builder, pos: int) -> int:
 def _build_global_set(b: Builder, pos: int) -> int:
     index, pos = b.unsigned(pos)
     value = b.stack.pop()
-    if wasm.is_ref(b.module.globals[index].type):
-        call_builtin(b, builtins.GLOBAL_SET_REF, [b.const(_I32, index), value])
-        return pos
     base, offset = _global_cell(b, index)
+    type = b.module.globals[index].type
+    if wasm.is_ref(type):
+        address = b.emit(ops.I64_ADD, [base, b.const(ops.I64, offset)])
+        if wasm.is_extern(type):
+            call_builtin(b, builtins.GLOBAL_SET_EXTERN, [address, value])
+        else:
+            call_builtin(b, builtins.GLOBAL_SET_FUNC, [b.const(_I32, index), address, value])
+        return pos
     b.emit(ops.STORE_OF[value.type], [value, base], ops.memory_aux(offset, ops.REGION_GLOBAL))
     return pos
 

@@ -156,7 +156,10 @@ class AddressSpace(Environment):
             target = self._code.get((args[0], args[1]))
             if target is None:
                 raise Undefined(f"call at {pos:#x} of {args[0]:#x} with {args[1]:#x} for an instance")
-            return self._run(*target, args[2:]) if isinstance(target, tuple) else target(*args[2:])
+            if isinstance(target, tuple):
+                instance, index = target  # a starred argument would take of C's stack, for which CPython 3.12 has a limit
+                return self._run(instance, index, args[2:])
+            return target(*args[2:])
         if op == ops.CALL_BUILTIN:
             try:
                 return self._instance(args[0], pos).serve(call.target, args[1:])

@@ -70,16 +70,6 @@ def raise_to() -> Func:
     return e.func
 
 
-def swap(memcpy: int) -> Func:
-    """Build (place, new, old, size) -> 0: copy what is in a place to `old` and what is in `new` to the place."""
-    e = Stub("step.swap", bytes([I64] * 4), bytes([I64]), CONV_C)
-    place, new, old, size = e.params
-    e.c(memcpy, [old, place, size])
-    e.c(memcpy, [place, new, size])
-    e.ret([e.word(0)])
-    return e.func
-
-
 # Externref cells that stubs may take: a list of a store's record, linked through the states of the cells.
 
 
