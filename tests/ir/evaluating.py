@@ -40,7 +40,7 @@ def _extern(space: AddressSpace, module: EvalModule, item: Import, hosts: Iterat
     if isinstance(desc, TableType):
         return space.new_table(desc, canonical_type(desc.elem, module.numbers))
     assert isinstance(desc, GlobalType)
-    return Global(space.allocate(8), desc, canonical_type(desc.type, module.numbers))
+    return Global(space.native, space.allocate(16), desc, canonical_type(desc.type, module.numbers))
 
 
 def _absent(*_: int) -> list[int]:
