@@ -153,7 +153,7 @@ def _with_borders(code: CodeType) -> set[int]:
     CPython raises there for trace functions only: `__enter__` has returned or `__exit__` has, and no signal is handled then.
     """
     instructions = [one for one in dis.get_instructions(code) if one.opname != "CACHE"]
-    nothing = [one.opname == "LOAD_CONST" and one.argval is None for one in instructions]
+    nothing = [one.opname in ("LOAD_CONST", "LOAD_COMMON_CONSTANT") and one.argval is None for one in instructions]
     ends = {one.offset for at, one in enumerate(instructions) if nothing[at : at + 3] == [True] * 3}
     triples = zip(instructions, instructions[2:], strict=False)
     return ends | {one.offset for before, one in triples if before.opname == "BEFORE_WITH" and one.opname == "NOP"}

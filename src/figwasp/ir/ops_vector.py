@@ -12,9 +12,9 @@ from typing import Final
 __all__ = ["TABLE"]
 
 TABLE: Final = """
-# name                               operands result flags aux   meaning
+# name                              operands result flags aux   meaning
 i8x16_shuffle                       vv       v      p     lanes bytes chosen from those of a and, from 16, of b
-i8x16_swizzle                       vv       v      p     -     for each byte of b the byte of a with this number, 0 where there is none
+i8x16_swizzle                       vv       v      p     -     for each byte of b the byte of a with this number, else 0
 i8x16_splat                         i        v      p     -     the low 8 bits of a in every lane
 i16x8_splat                         i        v      p     -     the low 16 bits of a in every lane
 i32x4_splat                         i        v      p     -     a in every lane
@@ -91,15 +91,15 @@ i8x16_neg                           v        v      p     -     ineg: in each la
 i8x16_popcnt                        v        v      p     -     ipopcnt: in each lane
 i8x16_all_true                      v        i      p     -     1 if no lane is 0, else 0
 i8x16_bitmask                       v        i      p     -     the sign bits of the lanes
-i8x16_narrow_i16x8_s                vv       v      p     -     the lanes of a, then of b, as signed numbers of 8 bits, saturating
-i8x16_narrow_i16x8_u                vv       v      p     -     the lanes of a, then of b, as unsigned numbers of 8 bits, saturating
+i8x16_narrow_i16x8_s                vv       v      p     -     the lanes of a, then of b, as signed ones of 8 bits, saturating
+i8x16_narrow_i16x8_u                vv       v      p     -     the lanes of a, then of b, as unsigned ones of 8 bits, saturating
 f32x4_ceil                          v        v      p     -     fceil: in each lane
 f32x4_floor                         v        v      p     -     ffloor: in each lane
 f32x4_trunc                         v        v      p     -     ftrunc: in each lane
 f32x4_nearest                       v        v      p     -     fnearest: in each lane
-i8x16_shl                           vi       v      p     -     ishl: lanes shifted left by b modulo 8
-i8x16_shr_s                         vi       v      p     -     ishr_s: lanes shifted right by b modulo 8, filling with the sign bit
-i8x16_shr_u                         vi       v      p     -     ishr_u: lanes shifted right by b modulo 8, filling with zeros
+i8x16_shl                           vi       v      p     -     ishl: lanes shifted left by b mod 8
+i8x16_shr_s                         vi       v      p     -     ishr_s: lanes shifted right by b mod 8, filling with the sign bit
+i8x16_shr_u                         vi       v      p     -     ishr_u: lanes shifted right by b mod 8, filling with zeros
 i8x16_add                           vv       v      pc    -     iadd: in each lane
 i8x16_add_sat_s                     vv       v      pc    -     iadd_sat_s: in each lane, saturating
 i8x16_add_sat_u                     vv       v      pc    -     iadd_sat_u: in each lane, saturating
@@ -123,15 +123,15 @@ i16x8_neg                           v        v      p     -     ineg: in each la
 i16x8_q15mulr_sat_s                 vv       v      pc    -     iq15mulrsat_s: in each lane (a * b + 2**14) >> 15, saturating
 i16x8_all_true                      v        i      p     -     1 if no lane is 0, else 0
 i16x8_bitmask                       v        i      p     -     the sign bits of the lanes
-i16x8_narrow_i32x4_s                vv       v      p     -     the lanes of a, then of b, as signed numbers of 16 bits, saturating
-i16x8_narrow_i32x4_u                vv       v      p     -     the lanes of a, then of b, as unsigned numbers of 16 bits, saturating
+i16x8_narrow_i32x4_s                vv       v      p     -     the lanes of a, then of b, as signed ones of 16 bits, saturating
+i16x8_narrow_i32x4_u                vv       v      p     -     the lanes of a, then of b, as unsigned ones of 16 bits, saturating
 i16x8_extend_low_i8x16_s            v        v      p     -     the low half of the lanes, sign-extended
 i16x8_extend_high_i8x16_s           v        v      p     -     the high half of the lanes, sign-extended
 i16x8_extend_low_i8x16_u            v        v      p     -     the low half of the lanes, zero-extended
 i16x8_extend_high_i8x16_u           v        v      p     -     the high half of the lanes, zero-extended
-i16x8_shl                           vi       v      p     -     ishl: lanes shifted left by b modulo 16
-i16x8_shr_s                         vi       v      p     -     ishr_s: lanes shifted right by b modulo 16, filling with the sign bit
-i16x8_shr_u                         vi       v      p     -     ishr_u: lanes shifted right by b modulo 16, filling with zeros
+i16x8_shl                           vi       v      p     -     ishl: lanes shifted left by b mod 16
+i16x8_shr_s                         vi       v      p     -     ishr_s: lanes shifted right by b mod 16, filling with the sign bit
+i16x8_shr_u                         vi       v      p     -     ishr_u: lanes shifted right by b mod 16, filling with zeros
 i16x8_add                           vv       v      pc    -     iadd: in each lane
 i16x8_add_sat_s                     vv       v      pc    -     iadd_sat_s: in each lane, saturating
 i16x8_add_sat_u                     vv       v      pc    -     iadd_sat_u: in each lane, saturating
@@ -157,9 +157,9 @@ i32x4_extend_low_i16x8_s            v        v      p     -     the low half of 
 i32x4_extend_high_i16x8_s           v        v      p     -     the high half of the lanes, sign-extended
 i32x4_extend_low_i16x8_u            v        v      p     -     the low half of the lanes, zero-extended
 i32x4_extend_high_i16x8_u           v        v      p     -     the high half of the lanes, zero-extended
-i32x4_shl                           vi       v      p     -     ishl: lanes shifted left by b modulo 32
-i32x4_shr_s                         vi       v      p     -     ishr_s: lanes shifted right by b modulo 32, filling with the sign bit
-i32x4_shr_u                         vi       v      p     -     ishr_u: lanes shifted right by b modulo 32, filling with zeros
+i32x4_shl                           vi       v      p     -     ishl: lanes shifted left by b mod 32
+i32x4_shr_s                         vi       v      p     -     ishr_s: lanes shifted right by b mod 32, filling with the sign bit
+i32x4_shr_u                         vi       v      p     -     ishr_u: lanes shifted right by b mod 32, filling with zeros
 i32x4_add                           vv       v      pc    -     iadd: in each lane
 i32x4_sub                           vv       v      p     -     isub: in each lane
 i32x4_mul                           vv       v      pc    -     imul: in each lane
@@ -180,9 +180,9 @@ i64x2_extend_low_i32x4_s            v        v      p     -     the low half of 
 i64x2_extend_high_i32x4_s           v        v      p     -     the high half of the lanes, sign-extended
 i64x2_extend_low_i32x4_u            v        v      p     -     the low half of the lanes, zero-extended
 i64x2_extend_high_i32x4_u           v        v      p     -     the high half of the lanes, zero-extended
-i64x2_shl                           vi       v      p     -     ishl: lanes shifted left by b modulo 64
-i64x2_shr_s                         vi       v      p     -     ishr_s: lanes shifted right by b modulo 64, filling with the sign bit
-i64x2_shr_u                         vi       v      p     -     ishr_u: lanes shifted right by b modulo 64, filling with zeros
+i64x2_shl                           vi       v      p     -     ishl: lanes shifted left by b mod 64
+i64x2_shr_s                         vi       v      p     -     ishr_s: lanes shifted right by b mod 64, filling with the sign bit
+i64x2_shr_u                         vi       v      p     -     ishr_u: lanes shifted right by b mod 64, filling with zeros
 i64x2_add                           vv       v      pc    -     iadd: in each lane
 i64x2_sub                           vv       v      p     -     isub: in each lane
 i64x2_mul                           vv       v      pc    -     imul: in each lane
@@ -228,23 +228,23 @@ f64x2_convert_low_i32x4_s           v        v      p     -     convert_s: in ea
 f64x2_convert_low_i32x4_u           v        v      p     -     convert_u: in each lane of the low half
 # relaxed: each machine's choice among the results that the specification allows
 i8x16_relaxed_swizzle               vv       v      pm    -     swizzle; numbers from 16 to 127 may choose modulo 16
-i32x4_relaxed_trunc_f32x4_s         v        v      pm    -     trunc_sat_s; a NaN or what is out of range may be either bound
-i32x4_relaxed_trunc_f32x4_u         v        v      pm    -     trunc_sat_u; a NaN or what is out of range may be either bound
-i32x4_relaxed_trunc_f64x2_s_zero    v        v      pm    -     trunc_sat_s, then two lanes of 0; a NaN or what is out of range may be either bound
-i32x4_relaxed_trunc_f64x2_u_zero    v        v      pm    -     trunc_sat_u, then two lanes of 0; a NaN or what is out of range may be either bound
+i32x4_relaxed_trunc_f32x4_s         v        v      pm    -     trunc_sat_s; out of range either bound
+i32x4_relaxed_trunc_f32x4_u         v        v      pm    -     trunc_sat_u; out of range either bound
+i32x4_relaxed_trunc_f64x2_s_zero    v        v      pm    -     trunc_sat_s, then two lanes of 0; out of range either bound
+i32x4_relaxed_trunc_f64x2_u_zero    v        v      pm    -     trunc_sat_u, then two lanes of 0; out of range either bound
 f32x4_relaxed_madd                  vvv      v      pm    -     in each lane a * b + c, rounded once or twice
 f32x4_relaxed_nmadd                 vvv      v      pm    -     in each lane -(a * b) + c, rounded once or twice
 f64x2_relaxed_madd                  vvv      v      pm    -     in each lane a * b + c, rounded once or twice
 f64x2_relaxed_nmadd                 vvv      v      pm    -     in each lane -(a * b) + c, rounded once or twice
-i8x16_relaxed_laneselect            vvv      v      pm    -     bitselect; where a lane of the mask is mixed, its upper bits may decide
-i16x8_relaxed_laneselect            vvv      v      pm    -     bitselect; where a lane of the mask is mixed, its upper bits may decide
-i32x4_relaxed_laneselect            vvv      v      pm    -     bitselect; where a lane of the mask is mixed, its upper bits may decide
-i64x2_relaxed_laneselect            vvv      v      pm    -     bitselect; where a lane of the mask is mixed, its upper bits may decide
+i8x16_relaxed_laneselect            vvv      v      pm    -     bitselect; upper bits may decide for a mixed lane
+i16x8_relaxed_laneselect            vvv      v      pm    -     bitselect; upper bits may decide for a mixed lane
+i32x4_relaxed_laneselect            vvv      v      pm    -     bitselect; upper bits may decide for a mixed lane
+i64x2_relaxed_laneselect            vvv      v      pm    -     bitselect; upper bits may decide for a mixed lane
 f32x4_relaxed_min                   vv       v      pm    -     fmin: in each lane; any operand for a NaN or zeros of both signs
 f32x4_relaxed_max                   vv       v      pm    -     fmax: in each lane; any operand for a NaN or zeros of both signs
 f64x2_relaxed_min                   vv       v      pm    -     fmin: in each lane; any operand for a NaN or zeros of both signs
 f64x2_relaxed_max                   vv       v      pm    -     fmax: in each lane; any operand for a NaN or zeros of both signs
 i16x8_relaxed_q15mulr_s             vv       v      pm    -     q15mulr_sat_s; -2**15 by itself may be -2**15
 i16x8_relaxed_dot_i8x16_i7x16_s     vv       v      pm    -     sums of two neighbouring products of bytes, signed and of 7 bits
-i32x4_relaxed_dot_i8x16_i7x16_add_s vvv      v      pm    -     c + sums of four neighbouring products of bytes, signed and of 7 bits
+i32x4_relaxed_dot_i8x16_i7x16_add_s vvv      v      pm    -     c + sums of four neighbouring products of such bytes
 """

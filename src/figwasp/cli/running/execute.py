@@ -167,7 +167,7 @@ class _Run:
             COMMAND.error(f"{self._options.invoke}: {error}")
         return show_results(self._timed(func, *values), func.type.results)
 
-    def _timed(self, func: Func, *args: int | float) -> Any:
+    def _timed(self, func: Func, *args: float | bytes) -> Any:
         """Call a function in the time that is left."""
         left = self._left()
         # Not to give the keyword is faster, and what a backtrace or a trace shows.

@@ -1,7 +1,8 @@
 """Floor 7: words of the command line to WebAssembly values and back, for `--invoke`.
 
 In: words and a function's parameter types, as `figwasp.types` has them. Out: Python values; and lines of text
-for its results. Literals are Python's and the text format's: `0x` integers, `0x1.8p3`, `nan`, `inf` (spec 6.3).
+for its results. Literals are Python's and the text format's: `0x` integers, `0x1.8p3`, `nan`, `inf` (spec 6.3). A vector is
+its shape and its lanes, `i32x4:1,2,3,4`, or an integer of 128 bits.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Final, NoReturn
 
-from figwasp.types import F32, F64, I32, I64, type_name
+from figwasp.errors import ParseError
+from figwasp.types import F32, F64, I32, I64, V128, type_name
+from figwasp.wasm.text.cursor import Cursor
+from figwasp.wasm.text.lexer import tokenize
+from figwasp.wasm.text.parse.vectors import SHAPES, vector
 
 __all__ = ["BadArgument", "parse_arguments", "show_results"]
 
-INT_BITS: Final = {I32: 32, I64: 64}
+INT_BITS: Final = {I32: 32, I64: 64, V128: 128}
 FLOATS: Final = (F32, F64)
+_VECTOR: Final = 16  # bytes
 
 _pack: Final = Struct("<f").pack
 
@@ -24,7 +30,7 @@ class BadArgument(ValueError):
     """A word that is no value of the parameter's type, or too many or too few of them."""
 
 
-def parse_arguments(words: list[str], params: Sequence[int]) -> list[int | float]:
+def parse_arguments(words: list[str], params: Sequence[int]) -> list[int | float | bytes]:
     """Convert one word for each parameter.
 
     Raises:
@@ -36,12 +42,28 @@ def parse_arguments(words: list[str], params: Sequence[int]) -> list[int | float
     return [_value(word, code, position) for position, (word, code) in enumerate(zip(words, params), 1)]
 
 
-def _value(word: str, code: int, position: int) -> int | float:
+def _value(word: str, code: int, position: int) -> int | float | bytes:
+    if code == V128:
+        return _vector(word, code, position)
     if code in INT_BITS:
         return _integer(word, code, position)
     if code in FLOATS:
         return _float(word, code, position)
     raise BadArgument(f"argument {position}: no {type_name(code)} can be given on the command line")
+
+
+def _vector(word: str, code: int, position: int) -> bytes:
+    """Read the 128 bits of a vector: a shape and its lanes, or an integer."""
+    if word.partition(":")[0] not in SHAPES:
+        return _integer(word, code, position).to_bytes(_VECTOR, "little")
+    try:
+        cursor = Cursor(tokenize(word.replace(":", " ", 1).replace(",", " ")))
+        bits = vector(cursor)
+    except ParseError:
+        _refuse(word, code, position)
+    if cursor.items[cursor.at]:
+        _refuse(word, code, position)
+    return bits.to_bytes(_VECTOR, "little")
 
 
 def _integer(word: str, code: int, position: int) -> int:
@@ -52,7 +74,7 @@ def _integer(word: str, code: int, position: int) -> int:
     bits = INT_BITS[code]
     if not -(1 << bits - 1) <= value < 1 << bits:
         raise BadArgument(f"argument {position}: {word} does not fit in {type_name(code)}")
-    return value
+    return value & (1 << bits) - 1 if code == V128 else value
 
 
 def _float(word: str, code: int, position: int) -> float:
@@ -78,6 +100,8 @@ def show_results(results: object, types: Sequence[int]) -> list[str]:
 def _shown(value: object, code: int) -> str:
     if value is None:
         return "null"
+    if code == V128 and isinstance(value, bytes):
+        return "i32x4:" + ",".join(f"{lane:#x}" for lane in memoryview(value).cast("I"))
     if code != F32 or not isinstance(value, float):
         return repr(value)
     for digits in range(1, 9):

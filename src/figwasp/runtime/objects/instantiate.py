@@ -33,7 +33,7 @@ from figwasp.runtime.platform import cpython, linear, linux, modes
 from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.builder import kinds, simple
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, FUNC, ConstExpr
-from figwasp.wasm.syntax.types import is_extern, is_ref
+from figwasp.wasm.syntax.types import is_extern
 from figwasp.wasm.valid.subtyping import canonical_type
 
 __all__ = ["Extern", "Given", "instantiate"]

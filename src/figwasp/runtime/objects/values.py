@@ -1,7 +1,8 @@
 """Floor 4: WebAssembly values as Python objects and as raw bits (spec 4.2.1).
 
 In: a value type and a Python object, or the bits of a value; or the address of a buffer of bits. Integers accept the signed and the
-unsigned range of their type and come back signed. A vector is 16 bytes, lane 0 first and each lane in little-endian order. References need the store they travel in.
+unsigned range of their type and come back signed. A vector is 16 bytes, lane 0 first and each lane in little-endian order.
+References need the store they travel in.
 """
 
 from __future__ import annotations
@@ -141,14 +142,16 @@ def cells_of(types: Types) -> int:
     return buffer_layout(ir_types(types))[1]
 
 
+def read_bits(address: int, types: Types) -> list[int]:
+    """Return the raw bits of the values in a buffer."""
+    ir = ir_types(types)
+    places = zip(ir, buffer_layout(ir)[0], strict=True)
+    return [int.from_bytes(linux.read(address + offset, SIZES[ir_type]), "little") for ir_type, offset in places]
+
+
 def read_values(address: int, types: Types, references: References) -> list[Any]:
     """Return the Python objects for the raw bits in a buffer."""
-    ir = ir_types(types)
-    places = zip(types, ir, buffer_layout(ir)[0], strict=True)
-    return [
-        from_bits(int.from_bytes(linux.read(address + offset, SIZES[ir_type]), "little"), type_, references)
-        for type_, ir_type, offset in places
-    ]
+    return [from_bits(bits, type_, references) for bits, type_ in zip(read_bits(address, types), types, strict=True)]
 
 
 def write_values(address: int, types: Types, values: list[int]) -> None:
