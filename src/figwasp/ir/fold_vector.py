@@ -1,4 +1,4 @@
-"""The value of every IR operation on vectors on constants (spec 4.3.5). Floor 2.
+"""The value of every vector operation of the IR on constants (spec 4.3.5). Floor 2.
 
 Goes in: vectors as ints, lane 0 in the lowest bits, then the aux for those of `ops.WITH_AUX`. Comes out: the result likewise.
 Most of it is what numbers of the lanes' width do (`arithmetic.py`), lane by lane; here stands how vectors are taken apart and put
