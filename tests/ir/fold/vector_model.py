@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Final
 
 from figwasp.ir import ops
-from tests.ir import numeric_model as scalar
+from tests.ir.fold import numeric_model as scalar
 
 Lanes = tuple[int, list[list[int]]]
 

@@ -11,7 +11,7 @@ from figwasp.ir import ops
 from figwasp.ir.fold import FOLD
 from figwasp.wasm.syntax.opcodes import ROWS
 from figwasp.wasm.text.parse.module import wat
-from tests.ir import vector_model as model
+from tests.ir.fold import vector_model as model
 from tests.tools import package
 
 VECTORS = range(ops.BY_NAME["i8x16_shuffle"], ops.COUNT)

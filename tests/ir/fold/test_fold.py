@@ -12,7 +12,7 @@ from figwasp.ir import ops
 from figwasp.ir.fold import FOLD, UNDEFINED
 from figwasp.wasm.syntax.opcodes import ROWS
 from figwasp.wasm.text.parse.module import wat
-from tests.ir import numeric_model as model
+from tests.ir.fold import numeric_model as model
 from tests.tools import package
 
 _RANDOM = random.Random(20)
