@@ -26,6 +26,7 @@ def module(text: str) -> Module:
         ("i64", "i64.const -1", 0xFFFF_FFFF_FFFF_FFFF),
         ("f32", "f32.const -0x0p0", 0x8000_0000),
         ("f64", "f64.const nan:0x1", 0x7FF0_0000_0000_0001),
+        ("v128", "v128.const i64x2 1 -2", 0xFFFF_FFFF_FFFF_FFFE_0000_0000_0000_0001),
         ("i32", "i32.const 5 i32.const 7 i32.sub", 0xFFFF_FFFE),
         ("i32", "i32.const 0x7fffffff i32.const 3 i32.mul", 0x7FFF_FFFD),
         ("i64", "i64.const -1 i64.const 2 i64.add", 1),
