@@ -1,10 +1,11 @@
 """Compute kernels in figwasp and in wasmtime-py, on the same .wasm in the same run.
 
-    python bench/kernels.py [--rounds N] [--small] [--json] [--fuel] [NAME ...]
+    python bench/kernels.py [--rounds N] [--small] [--json] [--fuel] [--simd] [NAME ...]
 
 Each kernel is one exported function i32 -> i32 of kernels/kernels.json. A first call on both sides compiles it and has its
 result checked (every later one too); then the sides take turns. The ratio is of the best rounds; the median's stands beside it.
-With --fuel figwasp's metered code takes turns with its other code instead.
+With --simd the kernels are those that were compiled to vector instructions. With --fuel figwasp's metered code takes turns with its
+other code instead.
 """
 
 from __future__ import annotations
@@ -55,10 +56,11 @@ def checked(kernel: Kernel, n: int, expected: int, who: str) -> Callable[[], Non
     return call
 
 
-def measure(name: str, case: dict[str, Any], *, small: bool, rounds: int, fuel: bool) -> dict[str, float]:
+def measure(name: str, case: dict[str, Any], *, small: bool, rounds: int, fuel: bool, simd: bool) -> dict[str, float]:
     """Time one kernel; give milliseconds and ratios."""
-    path = side.need_shared() / "kernels" / "wasm" / f"{name}.wasm"
-    n, expected = (case["n_small"], case["expect_small"]) if small else (case["n"], case["expect"])
+    path = side.need_shared() / "kernels" / "wasm" / f"{name}{'.simd' * simd}.wasm"
+    size, result = ("n_small", "expect_small") if small else ("n", "expect")
+    n, expected = case[size], case[result + "_simd" * simd]
     ours = checked(figwasp_kernel(path, case["export"], metered=fuel), n, expected, f"figwasp {name}")
     theirs_kernel = (figwasp_kernel if fuel else peer_kernel)(path, case["export"])
     first = side.interleave([ours], 1)[0][0]
@@ -109,6 +111,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="the small sizes, to see that everything runs")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--fuel", action="store_true", help="metered code beside other code, both figwasp's")
+    parser.add_argument("--simd", action="store_true", help="the kernels with vector instructions")
     options = parser.parse_args()
     cases = json.loads((side.need_shared() / "kernels" / "kernels.json").read_text(encoding="utf-8"))
     unknown = set(options.names) - set(cases)
@@ -120,7 +123,8 @@ def main() -> None:
         ours, theirs = ("metered", "figwasp") if options.fuel else ("figwasp", "wasmtime")
         print(f"{'best, ms':12} {'1st call':>9} {ours:>9} {theirs:>9} {'ratio':>7} {'median':>7}")
     for name in options.names or cases:
-        rows[name] = measure(name, cases[name], small=options.small, rounds=options.rounds, fuel=options.fuel)
+        case = cases[name]
+        rows[name] = measure(name, case, small=options.small, rounds=options.rounds, fuel=options.fuel, simd=options.simd)
         if not options.json:
             report(name, rows[name])
     if options.json:

@@ -26,7 +26,6 @@ from figwasp.codegen.code import (
     STUB_UNWIND,
     Code,
 )
-from figwasp.codegen.isa import host as host_target
 from figwasp.codegen.sequences import SUSPEND
 from figwasp.errors import TRAP_SUSPENDED, TRAP_UNREACHABLE
 from figwasp.ir import builtins, order
@@ -34,6 +33,7 @@ from figwasp.ir.func import Func
 from figwasp.runtime.code.ranges import CodeRange, CodeTable
 from figwasp.runtime.once import Lazily
 from figwasp.runtime.platform import codespace, linux, perfmap
+from figwasp.runtime.platform.processor import machine
 from figwasp.runtime.platform.statics import Statics
 from figwasp.runtime.stubs import (
     bulk,
@@ -85,7 +85,7 @@ class StubLibrary:
     def __init__(
         self, space: codespace.Space, table: CodeTable, statics: Statics, callbacks: Callbacks, thread_key: int
     ) -> None:
-        self._target = host_target()
+        self._target = machine()
         self.sequences = self._target.sequences
         self._table = table
         self._statics = statics

@@ -6,6 +6,7 @@ from typing import Final
 
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
+from figwasp.codegen.isa.x64.features import IN_USE
 from figwasp.codegen.isa.x64.select.memory import NO_IMM, fold, foldable, imm32, low, wide
 from figwasp.codegen.mach import COPY, NONE, MInst
 from figwasp.codegen.select import Rule, Selector
@@ -284,7 +285,16 @@ _COUNTS: Final = {
 """Bit scan, move on zero, flip, answer for zero before the flip, flipped bits: clz(n) = index of the highest bit ^ 31."""
 
 
+_COUNT_ROWS: Final = {
+    ops.I32_CLZ: (x.LZCNT32_RR, ops.I32_LOAD, x.LZCNT32_RM), ops.I64_CLZ: (x.LZCNT64_RR, ops.I64_LOAD, x.LZCNT64_RM),
+    ops.I32_CTZ: (x.TZCNT32_RR, ops.I32_LOAD, x.TZCNT32_RM), ops.I64_CTZ: (x.TZCNT64_RR, ops.I64_LOAD, x.TZCNT64_RM),
+}  # fmt: skip
+
+
 def _count_zeros(s: Selector, value: Value, rd: int) -> None:
+    if IN_USE.lzcnt if value.op == ops.I32_CLZ or value.op == ops.I64_CLZ else IN_USE.bmi1:
+        _of_operand(s, _COUNT_ROWS[value.op], value.args[0], rd)
+        return
     scan_row, move_row, flip_row, for_zero, flipped = _COUNTS[value.op]
     found = s.new_register(value.type)
     zero = s.new_register(value.type)
@@ -316,8 +326,12 @@ _UNARY: Final = {
 
 
 def _unary_rule(s: Selector, value: Value, rd: int) -> None:
-    row, load, memory_row = _UNARY[value.op]
-    operand = value.args[0]
+    _of_operand(s, _UNARY[value.op], value.args[0], rd)
+
+
+def _of_operand(s: Selector, rows: tuple[int, int, int], operand: Value, rd: int) -> None:
+    """Emit an instruction that reads a register or memory."""
+    row, load, memory_row = rows
     if operand.op == load and foldable(s, operand):
         inst = MInst(memory_row, rd)
         s.code.append(inst)
