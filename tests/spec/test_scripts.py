@@ -18,11 +18,11 @@ from figwasp.wast.script import parse_script
 from tests.environment import SHARED
 
 WAITING: Final = {
-    "core": "exceptions function-references gc memory64 tail-calls simd",
+    "core": "exceptions function-references gc tail-calls simd",
     "core/bulk-memory": "function-references gc",
     "core/exceptions": "exceptions function-references tail-calls",
     "core/gc": "function-references gc",
-    "core/memory64": "memory64 function-references gc",
+    "core/memory64": "gc",
     "core/multi-memory": "",
     "core/relaxed-simd": "simd relaxed-simd",
     "core/simd": "simd",
@@ -30,9 +30,9 @@ WAITING: Final = {
     "custom/metadata.code.branch_hint": "",
     "custom/name": "",
     "legacy/exceptions": "exceptions legacy-exceptions",
-    "proposals/custom-page-sizes": "custom-page-sizes",
+    "proposals/custom-page-sizes": "",
     "proposals/threads": "threads",
-    "proposals/wide-arithmetic": "wide-arithmetic",
+    "proposals/wide-arithmetic": "",
 }
 """Folder -> what some command in it needs executed that is not."""
 
@@ -41,7 +41,15 @@ JUDGED: Final = """
 """.split()
 """Commands that need nothing executed: none of them waits."""
 
-EVALUATED: Final = ("core", "core/bulk-memory", "core/multi-memory", "core/exceptions")
+EVALUATED: Final = (
+    "core",
+    "core/bulk-memory",
+    "core/exceptions",
+    "core/memory64",
+    "core/multi-memory",
+    "proposals/custom-page-sizes",
+    "proposals/wide-arithmetic",
+)
 """Folders that are run in every mode; in the others nothing differs between modes yet but what these show as well."""
 
 

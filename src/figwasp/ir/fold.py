@@ -111,6 +111,8 @@ def _comparisons(name: str, width: int) -> None:
     _row(f"{name}_ge_s", lambda a, b: int(a ^ flip >= b ^ flip))
 
 
+_row("i64_mul_hi_s", lambda a, b: _sign(a, 64) * _sign(b, 64) >> 64 & 0xFFFF_FFFF_FFFF_FFFF)
+_row("i64_mul_hi_u", lambda a, b: a * b >> 64)
 for _name, _width in (("i32", 32), ("i64", 64)):
     _arithmetic(_name, _width)
     _shifts(_name, _width)
