@@ -15,6 +15,29 @@ GUARD: Final = 0
 CHECKED: Final = 1
 """Memory modes: accesses out of bounds fault on guard pages, or are compared with the length first."""
 
+EVERYWHERE: Final = -1
+_MARGINS: Final = (1 << 31, 1 << 19)
+
+
+def margin(mode: int, is_64: bool, page: int) -> int:
+    """Return what code may rely on beyond the end of a memory: from an index inside of it, what lies not further away is safe.
+
+    It is memory, or an access to it faults, which is a trap. For that, twice as much is kept free behind a memory: what the
+    program adds to an index that has been checked, and the offset and the bytes of an access, are each at most one margin.
+
+    Args:
+        mode: GUARD or CHECKED.
+        is_64: whether addresses have 64 bits.
+        page: log2 of the size of a page.
+
+    Returns:
+        Bytes; EVERYWHERE when no index can go beyond the guard pages, 0 when the memory may end within a page of the system.
+    """
+    if page != PAGE_SIZE.bit_length() - 1:
+        return 0
+    return EVERYWHERE if mode == GUARD and not is_64 else _MARGINS[mode]
+
+
 # Context: one per chain of calls. Its address is the pinned register. The ticker thread writes CTX_STACK_LIMIT.
 CTX_STACK_LIMIT: Final = 0  # compared with the stack pointer at function entries and loop headers
 CTX_REAL_LIMIT: Final = 8  # what CTX_STACK_LIMIT is when no tick is pending
@@ -61,7 +84,7 @@ STACK_HEADROOM: Final = 64 << 10  # bytes between the lowest address and CTX_REA
 
 # Memory record
 MEM_BASE: Final = 0  # never moves while the memory lives
-MEM_LENGTH: Final = 8  # bytes
+MEM_LENGTH: Final = 8  # bytes; never becomes less
 MEM_RECORD_SIZE: Final = 64
 
 # Table record

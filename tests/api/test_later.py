@@ -113,12 +113,6 @@ def test_a_table_with_an_initial_value() -> None:
     assert instance.exports.g(2) == 9
 
 
-def test_small_pages_keep_their_size() -> None:
-    text = '(memory (export "m") 10 (pagesize 1))'
-    with pytest.raises(errors.Malformed, match="custom-page-sizes"):
-        load(text)
-
-
 def test_tags_among_imports_and_exports() -> None:
     module = figwasp.Module(figwasp.wat('(module (import "m" "t" (tag $t (param i32))) (export "u" (tag $t)))'))
     assert [(item.kind, repr(item.type)) for item in module.imports] == [("tag", "(i32) -> ()")]

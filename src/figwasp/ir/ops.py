@@ -128,6 +128,8 @@ I64_DIV_S: Final = _op("i64_div_s", "ll", I64, "p", "idiv_s: signed quotient, ro
 I64_DIV_U: Final = _op("i64_div_u", "ll", I64, "p", "idiv_u: unsigned quotient, rounded down; undefined when b is 0")
 I64_REM_S: Final = _op("i64_rem_s", "ll", I64, "p", "irem_s: signed remainder, with the sign of a; undefined when b is 0 and, unlike irem_s, for -2**63 by -1")
 I64_REM_U: Final = _op("i64_rem_u", "ll", I64, "p", "irem_u: unsigned remainder; undefined when b is 0")
+I64_MUL_HI_S: Final = _op("i64_mul_hi_s", "ll", I64, "pc", "a * b as signed numbers of 128 bits, of which the upper 64")
+I64_MUL_HI_U: Final = _op("i64_mul_hi_u", "ll", I64, "pc", "a * b as unsigned numbers of 128 bits, of which the upper 64")
 I64_EQ: Final = _op("i64_eq", "ll", I32, "pc", "ieq: 1 if a = b, else 0")
 I64_NE: Final = _op("i64_ne", "ll", I32, "pc", "ine: 1 if a != b, else 0")
 I64_LT_S: Final = _op("i64_lt_s", "ll", I32, "p", "ilt_s: 1 if a < b as signed numbers, else 0")

@@ -59,12 +59,13 @@ class OutOfSteps(Exception):
 
 
 class _Region:
-    __slots__ = ("data", "guard", "start")
+    __slots__ = ("data", "guard", "margin", "start")
 
-    def __init__(self, start: int, data: bytearray, guard: int) -> None:
+    def __init__(self, start: int, data: bytearray, guard: int, margin: int) -> None:
         self.start = start
         self.data = data
         self.guard = guard
+        self.margin = margin
 
 
 class NativeMemory:
@@ -76,17 +77,18 @@ class NativeMemory:
         self._starts: list[int] = []
         self._regions: list[_Region] = []
 
-    def map(self, start: int, data: bytearray, guard: int = 0) -> None:
+    def map(self, start: int, data: bytearray, guard: int = 0, margin: int = 0) -> None:
         """Put a region at an address.
 
         Args:
             start: the address.
             data: the bytes.
             guard: how many bytes from the start trap when accessed, so far as they are beyond the data.
+            margin: how many bytes after the data trap, however much there is of it.
         """
         place = bisect_right(self._starts, start)
         self._starts.insert(place, start)
-        self._regions.insert(place, _Region(start, data, guard))
+        self._regions.insert(place, _Region(start, data, guard, margin))
 
     def find(self, address: int, size: int, pos: int = 0) -> tuple[bytearray, int]:
         """Return the bytes that an access touches: the region's data and the offset there.
@@ -101,7 +103,7 @@ class NativeMemory:
             offset = address - region.start
             if offset + size <= len(region.data):
                 return region.data, offset
-            if offset + size <= region.guard:
+            if offset + size <= max(region.guard, len(region.data) + region.margin):
                 raise Trapped(errors.TRAP_OUT_OF_BOUNDS_MEMORY, pos)
         raise Undefined(f"access to {size} bytes at {address:#x}, where there is nothing, by the code of {pos:#x}")
 

@@ -16,7 +16,7 @@ from figwasp.ir.evaluate.externs import Extern, FuncRef, Global, Memory, Table, 
 from figwasp.ir.evaluate.func import Undefined
 from figwasp.ir.evaluate.space import AddressSpace
 from figwasp.ir.func import Func
-from figwasp.layout import PAGE_SIZE, SEGMENT_LENGTH
+from figwasp.layout import SEGMENT_LENGTH
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, ConstExpr, Import, Module
 from figwasp.wasm.syntax.types import is_ref
 from figwasp.wasm.valid.module import validate
@@ -176,7 +176,8 @@ class EvalInstance:
     # Builtins, as `builtins` describes them
 
     def memory_grow(self, memory: int, delta: int) -> int:
-        return self.memories[memory].grow(delta * PAGE_SIZE, b"\0") // PAGE_SIZE & _MASK
+        page = self.memories[memory].type.page
+        return self.memories[memory].grow(delta << page, b"\0") >> page & _MASK
 
     def memory_fill(self, memory: int, start: int, value: int, count: int) -> None:
         self.memories[memory].fill(start, bytes((value & 0xFF,)), count)
