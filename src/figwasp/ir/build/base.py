@@ -16,6 +16,7 @@ from figwasp.ir.build.env import Env, LocalsSnapshot
 from figwasp.ir.func import Block, Call, Func, Value
 from figwasp.ir.types import BY_WASM, SIZES
 from figwasp.layout import CTX_FUEL, MEM_LENGTH, InstanceLayout
+from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.types import Types
 
