@@ -36,7 +36,7 @@ PROGRAMS = dict(PROGRAM.findall(TEXT))
 
 FLAGS = {
     ops.PURE: "pure", ops.COMMUTES: "commutes", ops.TRAPS: "traps", ops.READS: "reads", ops.WRITES: "writes",
-    ops.CALLS: "call", ops.TERMINATOR: "terminator",
+    ops.CALLS: "call", ops.TERMINATOR: "terminator", ops.ORDERED: "ordered",
 }  # fmt: skip
 TYPES = {"i": "i32", "l": "i64", "f": "f32", "d": "f64", "*": "t"}
 TYPED = {ops.CONST: "t", ops.SELECT: "t", ops.RESULT: r"\*"}

@@ -31,7 +31,7 @@ WAITING: Final = {
     "custom/name": "",
     "legacy/exceptions": "exceptions legacy-exceptions",
     "proposals/custom-page-sizes": "custom-page-sizes",
-    "proposals/threads": "threads",
+    "proposals/threads": "",
     "proposals/wide-arithmetic": "wide-arithmetic",
 }
 """Folder -> what some command in it needs executed that is not."""
@@ -41,7 +41,7 @@ JUDGED: Final = """
 """.split()
 """Commands that need nothing executed: none of them waits."""
 
-EVALUATED: Final = ("core", "core/bulk-memory", "core/multi-memory", "core/exceptions")
+EVALUATED: Final = ("core", "core/bulk-memory", "core/multi-memory", "core/exceptions", "proposals/threads")
 """Folders that are run in every mode; in the others nothing differs between modes yet but what these show as well."""
 
 

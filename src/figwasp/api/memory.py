@@ -56,15 +56,19 @@ class Memory:
     Args:
         minimum: size in pages of 64 KiB.
         maximum: most pages that the memory may grow to.
+        shared: whether instances in several threads may import it at once (proposal threads); it has a maximum then.
     """
 
     __slots__ = ()
 
-    def __new__(cls, minimum: int, maximum: int | None = None) -> Memory:
+    def __new__(cls, minimum: int, maximum: int | None = None, *, shared: bool = False) -> Memory:
         minimum, maximum = operator.index(minimum), None if maximum is None else operator.index(maximum)
         if not 0 <= minimum <= _MAX_PAGES or (maximum is not None and not minimum <= maximum <= _MAX_PAGES):
             raise ValueError(f"a memory has 0 to {_MAX_PAGES} pages, the maximum not below the minimum")
-        core = runtime.new_memory(native_runtime(), MemoryType(Limits(minimum, maximum)), modes.choose_mode())
+        if shared and maximum is None:
+            raise ValueError("a shared memory must have a maximum")
+        type_ = MemoryType(Limits(minimum, maximum), shared=bool(shared))
+        core = runtime.new_memory(native_runtime(), type_, modes.choose_mode())
         assert core.owner is not None
         return view(core, core.owner)
 
@@ -331,7 +335,7 @@ class Memory:
             """Return the buffer; the native type does so on every version of Python."""
 
     def __repr__(self) -> str:
-        return f"<figwasp.Memory of {_pages(self.pages)}>"
+        return f"<figwasp.Memory of {_pages(self.pages)}{', shared' if self.type.shared else ''}>"
 
 
 def _pages(count: int) -> str:
@@ -357,10 +361,10 @@ def _flat(data: Buffer) -> memoryview | bytes:
 
 
 def view(core: runtime.Memory, owner: Owner) -> Memory:
-    """Return the Python object for a memory instance that `owner` keeps."""
+    """Return the Python object for a memory instance that `owner` keeps, unless it has an owner of its own."""
     made: Any = cpython.new_object(core.native.types.get(Memory, "figwasp.Memory", getbuffer=getbuffer))
     cpython.set_field(made, VIEW_RECORD, core.record)
-    cpython.set_reference(id(made) + VIEW_OWNER, owner)
+    cpython.set_reference(id(made) + VIEW_OWNER, owner if core.owner is None else core.owner)
     cpython.set_reference(id(made) + VIEW_SIDE, core)
     memory: Memory = made
     return memory

@@ -37,13 +37,13 @@ def open_memory(b: Builder) -> None:
     """Materialise what accesses to memory 0 need, in the entry block.
 
     Raises:
-        Unsupported: a memory of the module has 64-bit addresses, is shared, or has small pages.
+        Unsupported: a memory of the module has 64-bit addresses or small pages.
     """
     for memory in b.module.memories:
         if memory.address == wasm.I64:
             raise b.unsupported("memory64")
-        if memory.shared or memory.page != _PAGE_BITS:
-            raise b.unsupported("threads" if memory.shared else "custom-page-sizes")
+        if memory.page != _PAGE_BITS:
+            raise b.unsupported("custom-page-sizes")
     if b.mode == layout.GUARD:
         b.base = _base(b, 0)
     else:
@@ -128,7 +128,11 @@ def call_builtin(b: Builder, builtin: int, args: list[Value]) -> Value:
 
 def _build_memory_size(b: Builder, pos: int) -> int:
     memory, pos = b.unsigned(pos)
-    pages = b.emit(ops.I64_SHR_U, [_length(b, memory), b.const(ops.I64, _PAGE_BITS)])
+    if b.module.memories[memory].shared:  # what another thread has added is there before anything that it tells afterwards
+        length = b.emit(ops.I64_ATOMIC_LOAD, [_record(b, memory)], ops.memory_aux(layout.MEM_LENGTH, ops.REGION_RECORD))
+    else:
+        length = _length(b, memory)
+    pages = b.emit(ops.I64_SHR_U, [length, b.const(ops.I64, _PAGE_BITS)])
     b.stack.append(b.emit(ops.I32_WRAP_I64, [pages]))
     return pos
 

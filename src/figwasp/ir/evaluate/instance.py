@@ -185,6 +185,15 @@ class EvalInstance:
     def memory_init(self, memory: int, segment: int, target: int, source: int, count: int) -> None:
         self.memories[memory].copy(target, self._datas[segment], source, count)
 
+    def memory_notify(self, memory: int, place: int, count: int) -> int:
+        return self.memories[memory].notify(place, count)
+
+    def memory_wait32(self, memory: int, place: int, expected: int, timeout: int) -> int:
+        return self.memories[memory].wait(place, 4, expected, timeout)
+
+    def memory_wait64(self, memory: int, place: int, expected: int, timeout: int) -> int:
+        return self.memories[memory].wait(place, 8, expected, timeout)
+
     def data_drop(self, segment: int) -> None:
         self._datas[segment] = b""
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from figwasp.codegen import select_call
 from figwasp.codegen.isa.x64 import insts as x
-from figwasp.codegen.isa.x64.select import branch, floats, ints, memory
+from figwasp.codegen.isa.x64.select import atomic, branch, floats, ints, memory
 from figwasp.codegen.mach import AREA, NONE, TO_MEMORY, CallSite, MFunc, MInst
 from figwasp.codegen.select import UNSUPPORTED, Rule, SelectionHooks, Selector
 from figwasp.codegen.target import Target
@@ -22,7 +22,7 @@ def _nothing(_s: Selector, _value: Value, _rd: int) -> None:
 def _table() -> list[Rule]:
     """Join the rules; every operation must have one."""
     rules: dict[int, Rule] = {ops.NOP: _nothing}
-    for part in (memory.RULES, branch.RULES, ints.RULES, floats.RULES, select_call.RULES, UNSUPPORTED):
+    for part in (memory.RULES, atomic.RULES, branch.RULES, ints.RULES, floats.RULES, select_call.RULES, UNSUPPORTED):
         rules.update(part)
     for op in range(ops.BY_NAME["i8x16_shuffle"], ops.COUNT):  # TEMP
         rules.setdefault(op, UNSUPPORTED[ops.INVOKE])
