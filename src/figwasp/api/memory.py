@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsIndex, overload
 
 from figwasp import layout
 from figwasp.api.scalars import FORMATS, UNSIGNED, outside, pack, unpack
+from figwasp.runtime.config import Config
+from figwasp.runtime.limits import budget
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import memory as runtime
 from figwasp.runtime.platform import cpython, modes
@@ -336,6 +338,17 @@ class Memory:
 
     def __repr__(self) -> str:
         return f"<figwasp.Memory of {_pages(self.pages)}{', shared' if self.type.shared else ''}>"
+
+
+def shared_memory(type_: MemoryType, config: Config) -> Memory:
+    """Make the memory for an import of a shared one, within what an engine lets an instance have.
+
+    Raises:
+        LimitExceeded: the memory begins with more.
+    """
+    core = runtime.new_memory(native_runtime(), type_, config.mode, budget(config.max_memory, "max_memory"))
+    assert core.owner is not None
+    return view(core, core.owner)
 
 
 def _pages(count: int) -> str:
