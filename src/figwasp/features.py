@@ -29,7 +29,7 @@ exceptions              on     no    tags, try_table, throw, throw_ref, exnref
 multi-memory            on     yes   several memories
 memory64                on     yes   memories and tables indexed by i64
 gc                      on     no    structures, arrays, i31, casts, recursion groups, subtypes
-threads                 off    no    shared memories, atomic instructions
+threads                 off    yes   shared memories, atomic instructions
 wide-arithmetic         off    yes   i64.add128, i64.mul_wide_s and their like
 custom-page-sizes       off    yes   memories with pages of one byte
 legacy-exceptions       off    no    try, catch, delegate and rethrow, of before Wasm 3.0

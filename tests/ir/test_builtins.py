@@ -21,6 +21,9 @@ MODULE = """(module (memory 1) (table $t 1 externref) (data $d "a") (elem $e ext
     (table.set $t (local.get $i) (local.get $r)) (table.fill $t (local.get $i) (local.get $r) (local.get $i))
     (table.copy $t $t (local.get $i) (local.get $i) (local.get $i))
     (table.init $t $e (local.get $i) (local.get $i) (local.get $i)) (elem.drop $e) (global.set $g (local.get $r)) (global.set $f (ref.null func))
+    (drop (memory.atomic.notify (local.get $i) (local.get $i)))
+    (drop (memory.atomic.wait32 (local.get $i) (local.get $i) (i64.const -1)))
+    (drop (memory.atomic.wait64 (local.get $i) (i64.const 0) (i64.const -1)))
     (table.grow $t (local.get $r) (local.get $i)) (memory.grow (local.get $i))))"""
 
 

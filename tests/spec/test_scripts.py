@@ -31,7 +31,7 @@ WAITING: Final = {
     "custom/name": "",
     "legacy/exceptions": "exceptions legacy-exceptions",
     "proposals/custom-page-sizes": "",
-    "proposals/threads": "threads",
+    "proposals/threads": "",
     "proposals/wide-arithmetic": "",
 }
 """Folder -> what some command in it needs executed that is not."""
@@ -50,6 +50,7 @@ EVALUATED: Final = (
     "core/relaxed-simd",
     "core/simd",
     "proposals/custom-page-sizes",
+    "proposals/threads",
     "proposals/wide-arithmetic",
 )
 """Folders that are run in every mode; in the others nothing differs between modes yet but what these show as well."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsIndex, overload
 
 from figwasp.api.scalars import FORMATS, UNSIGNED, outside, pack, unpack
 from figwasp.runtime.arguments import address_type
+from figwasp.runtime.config import Config
+from figwasp.runtime.limits import budget
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import memory as runtime
 from figwasp.runtime.platform import cpython, modes
@@ -69,6 +71,7 @@ class Memory:
     Args:
         minimum: size in pages.
         maximum: most pages that the memory may grow to. A memory with 64-bit addresses grows as far as there is room for it.
+        shared: whether instances in several threads may import it at once (proposal threads); it has a maximum then.
         address: "i32" or "i64", the type of the addresses that code uses.
         page_size: bytes of a page: 65536, or 1, which needs the custom-page-sizes proposal where code declares it.
 
@@ -80,7 +83,13 @@ class Memory:
     __slots__ = ()
 
     def __new__(
-        cls, minimum: int, maximum: int | None = None, *, address: str = "i32", page_size: int = 65536
+        cls,
+        minimum: int,
+        maximum: int | None = None,
+        *,
+        shared: bool = False,
+        address: str = "i32",
+        page_size: int = 65536,
     ) -> Memory:
         minimum, maximum = operator.index(minimum), None if maximum is None else operator.index(maximum)
         kind = address_type(address)
@@ -90,7 +99,9 @@ class Memory:
         most = _MAX_PAGES[kind, page]
         if not 0 <= minimum <= most or (maximum is not None and not minimum <= maximum <= most):
             raise ValueError(f"a memory has 0 to {most} pages, the maximum not below the minimum")
-        type_ = MemoryType(Limits(minimum, maximum), kind, page=page)
+        if shared and maximum is None:
+            raise ValueError("a shared memory must have a maximum")
+        type_ = MemoryType(Limits(minimum, maximum), kind, shared=bool(shared), page=page)
         core = runtime.new_memory(native_runtime(), type_, modes.choose_mode())
         assert core.owner is not None
         return view(core, core.owner)
@@ -363,7 +374,18 @@ class Memory:
             """Return the buffer; the native type does so on every version of Python."""
 
     def __repr__(self) -> str:
-        return f"<figwasp.Memory of {_pages(self.pages)}>"
+        return f"<figwasp.Memory of {_pages(self.pages)}{', shared' if self.type.shared else ''}>"
+
+
+def shared_memory(type_: MemoryType, config: Config) -> Memory:
+    """Make the memory for an import of a shared one, within what an engine lets an instance have.
+
+    Raises:
+        LimitExceeded: the memory begins with more.
+    """
+    core = runtime.new_memory(native_runtime(), type_, config.mode, budget(config.max_memory, "max_memory"))
+    assert core.owner is not None
+    return view(core, core.owner)
 
 
 def _pages(count: int) -> str:
@@ -389,10 +411,10 @@ def _flat(data: Buffer) -> memoryview | bytes:
 
 
 def view(core: runtime.Memory, owner: Owner) -> Memory:
-    """Return the Python object for a memory instance that `owner` keeps."""
+    """Return the Python object for a memory instance that `owner` keeps, unless it has an owner of its own."""
     made: Any = cpython.new_object(core.native.types.get(Memory, "figwasp.Memory", getbuffer=getbuffer))
     cpython.set_field(made, VIEW_RECORD, core.record)
-    cpython.set_reference(id(made) + VIEW_OWNER, owner)
+    cpython.set_reference(id(made) + VIEW_OWNER, owner if core.owner is None else core.owner)
     cpython.set_reference(id(made) + VIEW_SIDE, core)
     memory: Memory = made
     return memory

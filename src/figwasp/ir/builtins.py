@@ -69,6 +69,16 @@ GLOBAL_SET_FUNC: Final = _builtin(
 GLOBAL_SET_EXTERN: Final = _builtin(
     "global_set_extern", "ll", "", "address of the global, reference", "set a global that holds an externref"
 )
+MEMORY_NOTIFY: Final = _builtin(
+    "memory_notify", "ili", "i", "memory, place, count", "wake up so many threads at most that wait at a place; how many were woken"
+)
+MEMORY_WAIT32: Final = _builtin(
+    "memory_wait32", "ilil", "i", "memory, place, expected, timeout",
+    "wait where 4 bytes are what is expected, so many nanoseconds if not negative; 0: woken, 1: they are not, 2: time is up",
+)  # fmt: skip
+MEMORY_WAIT64: Final = _builtin(
+    "memory_wait64", "illl", "i", "memory, place, expected, timeout", "the same with 8 bytes"
+)
 COUNT: Final = len(NAMES)
 
 

@@ -34,13 +34,7 @@ _BYTES_SHIFT: Final = 6
 
 
 def open_memory(b: Builder) -> None:
-    """Materialise what accesses to memory 0 need, in the entry block.
-
-    Raises:
-        Unsupported: a memory of the module is shared.
-    """
-    if any(memory.shared for memory in b.module.memories):
-        raise b.unsupported("threads")
+    """Materialise what accesses to memory 0 need, in the entry block."""
     if checks.margin(b.module.memories[0], b.mode) == layout.EVERYWHERE:
         b.base = b.bare = _base(b, 0)
     else:
@@ -112,7 +106,11 @@ def call_builtin(b: Builder, builtin: int, args: list[Value]) -> Value:
 def _build_memory_size(b: Builder, pos: int) -> int:
     memory, pos = b.unsigned(pos)
     type_ = b.module.memories[memory]
-    length = b.memory_length(memory)
+    if type_.shared:  # what another thread has added is there before anything that it tells afterwards
+        aux = ops.memory_aux(layout.MEM_LENGTH, ops.REGION_RECORD)
+        length = b.emit(ops.I64_ATOMIC_LOAD, [b.memory_record(memory)], aux)
+    else:
+        length = b.memory_length(memory)
     pages = b.emit(ops.I64_SHR_U, [length, b.const(ops.I64, type_.page)]) if type_.page else length
     b.stack.append(b.narrow(pages, type_.address))
     return pos

@@ -189,6 +189,15 @@ class EvalInstance:
         length = self.space.native.read(self.block + self.module.layout.data(segment) + SEGMENT_LENGTH)
         self.memories[memory].copy(target, self._datas[segment] if length else b"", source, count)
 
+    def memory_notify(self, memory: int, place: int, count: int) -> int:
+        return self.memories[memory].notify(place, count)
+
+    def memory_wait32(self, memory: int, place: int, expected: int, timeout: int) -> int:
+        return self.memories[memory].wait(place, 4, expected, timeout)
+
+    def memory_wait64(self, memory: int, place: int, expected: int, timeout: int) -> int:
+        return self.memories[memory].wait(place, 8, expected, timeout)
+
     def table_set(self, table: int, index: int, reference: int) -> None:
         self.tables[table].fill(index, _element(reference), 1)
 

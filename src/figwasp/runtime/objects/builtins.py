@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.errors import TRAP_OUT_OF_BOUNDS_TABLE
+from figwasp import layout
+from figwasp.errors import TRAP_EXPECTED_SHARED, TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_BOUNDS_TABLE
 from figwasp.ir.builtins import implementations
 from figwasp.runtime.objects import closing, segments
 from figwasp.runtime.objects.instance import InstanceState
+from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs import bulk, tables
+from figwasp.runtime.trap import parking
 from figwasp.runtime.trap.traps import trap
 
 __all__ = ["BUILTINS", "compile_on_call"]
@@ -38,6 +41,33 @@ def compile_on_call(state: InstanceState, index: int, context: int) -> int:
 def memory_grow(state: InstanceState, memory: int, delta: int) -> int:
     """memory.grow (spec 4.6.10)."""
     return state.memories[memory].grow(delta)
+
+
+def memory_notify(state: InstanceState, memory: int, place: int, count: int) -> int:
+    """memory.atomic.notify: nobody waits at a memory that is not shared."""
+    core = state.memories[memory]
+    if place + 4 > linux.read_u64(core.record + layout.MEM_LENGTH):
+        raise trap(TRAP_OUT_OF_BOUNDS_MEMORY)
+    return parking.wake(core.base + place, count) if core.type.shared else 0
+
+
+def memory_wait32(state: InstanceState, memory: int, place: int, expected: int, timeout: int) -> int:
+    """memory.atomic.wait32."""
+    return _wait(state, memory, place, 4, expected, timeout)
+
+
+def memory_wait64(state: InstanceState, memory: int, place: int, expected: int, timeout: int) -> int:
+    """memory.atomic.wait64."""
+    return _wait(state, memory, place, 8, expected, timeout)
+
+
+def _wait(state: InstanceState, memory: int, place: int, size: int, expected: int, timeout: int) -> int:
+    core = state.memories[memory]
+    if place + size > linux.read_u64(core.record + layout.MEM_LENGTH):
+        raise trap(TRAP_OUT_OF_BOUNDS_MEMORY)
+    if not core.type.shared:
+        raise trap(TRAP_EXPECTED_SHARED)
+    return parking.wait(core.base + place, size, expected, timeout - (timeout >> 63 << 64))
 
 
 def table_set(state: InstanceState, table: int, index: int, bits: int) -> None:

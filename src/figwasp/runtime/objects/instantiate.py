@@ -328,7 +328,10 @@ class _Block:
         room = budget(code.config.max_memory, "max_memory")
         for type_ in self._module.memories[self._module.num_imported_memories :]:
             memory = Memory(code.native, type_, code.mode, room)
-            self._parts.append(linear.releaser(memory.record))
+            if type_.shared:  # which other threads may hold when this instance has gone
+                self.owner.hold(memory.own())
+            else:
+                self._parts.append(linear.releaser(memory.record))
             self._add_memory(memory)
 
     def _define_globals(self) -> None:

@@ -24,7 +24,8 @@ class Memory:
         type: with the limits it was made with.
         mode: modes.GUARD or modes.CHECKED: what code may access it.
         limit: the most pages that it can ever have.
-        owner: keeps the record and the pages, for a memory made by the host; None for one that its instance owns.
+        owner: keeps the record and the pages, for a memory made by the host and for a shared one; None for one that its instance
+            owns.
     """
 
     __slots__ = ("__weakref__", "_budget", "limit", "mode", "native", "owner", "record", "type")
@@ -82,11 +83,17 @@ class Memory:
         return None if answer == CHANGED else answer == GROWN
 
 
-def new_memory(native: NativeRuntime, type_: MemoryType, mode: int) -> Memory:
+    def own(self) -> Owner:
+        """Give the memory an owner of its own, and return that."""
+        owner = self.owner = self.native.owners.make(self.record, linear.releaser(self.record))
+        return owner
+
+
+def new_memory(native: NativeRuntime, type_: MemoryType, mode: int, budget: Budget | None = None) -> Memory:
     """Make a memory that the host owns: in the mode given, or checked when there is no address space for a guard area."""
     try:
-        memory = Memory(native, type_, mode)
+        memory = Memory(native, type_, mode, budget)
     except linear.NoGuard:
-        memory = Memory(native, type_, modes.CHECKED)
-    memory.owner = native.owners.make(memory.record, linear.releaser(memory.record))
+        memory = Memory(native, type_, modes.CHECKED, budget)
+    memory.own()
     return memory

@@ -33,7 +33,8 @@ def grow_memory(mprotect: int) -> Func:
     end = e.emit(ops.I64_AND, [e.emit(ops.I64_ADD, [new, e.word(layout.PAGE_SIZE - 1)]), e.word(-layout.PAGE_SIZE)])
     start = e.emit(ops.I64_ADD, [e.get(record, layout.MEM_BASE), first])
     e.split(e.c(mprotect, [start, e.emit(ops.I64_SUB, [end, first]), protection], I32), refused)
-    e.put(new, record, layout.MEM_LENGTH)
+    # In this order for code of other threads as well, which may run without the GIL.
+    e.emit(ops.I64_ATOMIC_STORE, [new, record], ops.memory_aux(layout.MEM_LENGTH, ops.REGION_NATIVE))
     e.ret([e.word(GROWN)])
     e.at(changed)
     e.ret([e.word(CHANGED)])

@@ -8,6 +8,7 @@ from figwasp.codegen import select_call
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64.features import IN_USE
 from figwasp.codegen.isa.x64.select import (
+    atomic,
     branch,
     floats,
     ints,
@@ -33,7 +34,7 @@ def _nothing(_s: Selector, _value: Value, _rd: int) -> None:
 def _table() -> list[Rule]:
     """Join the rules; every operation must have one."""
     rules: dict[int, Rule] = {ops.NOP: _nothing}
-    for part in (memory.RULES, branch.RULES, ints.RULES, floats.RULES, select_call.RULES, UNSUPPORTED):
+    for part in (memory.RULES, atomic.RULES, branch.RULES, ints.RULES, floats.RULES, select_call.RULES, UNSUPPORTED):
         rules.update(part)
     for part in (vectors.RULES, vector_sequences.RULES, vector_floats.RULES, lanes.RULES, shuffles.RULES):
         rules.update(part)
