@@ -6,13 +6,12 @@ import weakref
 from collections.abc import Callable
 
 from figwasp import layout
-from figwasp.ir.build.base import ir_types
-from figwasp.ir.types import CELL, CELLS
+from figwasp.ir.types import CELL
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.keeping import Holding, keep
 from figwasp.runtime.platform import linux
 from figwasp.runtime.store.store import Store
-from figwasp.wasm.syntax.types import GlobalType, is_extern, is_ref
+from figwasp.wasm.syntax.types import V128, GlobalType, is_extern, is_ref
 
 __all__ = ["Global"]
 
@@ -71,4 +70,4 @@ class Global:
 
     @property
     def _size(self) -> int:
-        return CELL * CELLS[ir_types((self.content,))[0]]
+        return 2 * CELL if self.content == V128 else CELL

@@ -34,7 +34,7 @@ from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.builder import kinds, simple
 from figwasp.runtime.trap.traps import trap
 from figwasp.wasm.syntax.module import ACTIVE, FUNC, PASSIVE, ConstExpr, Elem
-from figwasp.wasm.syntax.types import is_extern
+from figwasp.wasm.syntax.types import NUM_TYPES, is_extern
 from figwasp.wasm.valid.subtyping import canonical_type
 
 __all__ = ["Extern", "Given", "instantiate"]
@@ -45,6 +45,8 @@ Given = tuple[Extern, Owner | None]
 """The extern for an import, and the owner that keeps it; None for a Python callable or a tag."""
 
 _FUNCREF: Final = struct.Struct("<QQII")
+_HEAD: Final = struct.Struct("<6Q")
+"""The words of a block from INST_STATE to INST_ELEMS."""
 
 
 def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[InstanceState, Owner]:
@@ -201,15 +203,14 @@ class _Block:
         """Fill in the block."""
         code, state, block = self._code, self.state, self._block
         self._states.append(weakref.ref(state))
-        if self._module.elems:
+        places = self._places
+        room = code.config.max_table or 0
+        arrays = (block + places.table_record(0), block + places.data(0), block + places.elem(0))
+        linux.write(block + layout.INST_STATE, _HEAD.pack(self._slots, id(self.owner), room, *arrays))
+        if any(elem.mode == PASSIVE for elem in self._module.elems):
             self._parts.append(segments.make(state))
-        if self._module.datas:
-            linux.write_u64(block + layout.INST_DATAS, block + self._places.data(0))
-            linux.write_words(block + self._places.data(0), code.datas.words)
-        if self._module.tables:
-            linux.write_u64(block + layout.INST_TABLES, block + self._places.table_record(0))
-        linux.write_u64(block + layout.INST_STATE, self._slots)
-        linux.write_u64(block + layout.INST_OWNER, id(self.owner))
+        if code.datas.owner is not None:
+            linux.write_words(block + places.data(0), code.datas.words)
         cpython.set_reference(self._slots, state)
         state.store.add_instance(state, code.config.stack_size)
         self._keeper = code.native.owners.make(0)
@@ -311,12 +312,9 @@ class _Block:
         own = self._module.tables[self._module.num_imported_tables :]
         needed = sum(type_.limits.min for type_ in own)
         most = self._code.config.max_table
-        room = 0
-        if most is not None:
-            if needed > most:
-                raise LimitExceeded(f"the instance needs {needed} table elements at least, and max_table is {most}")
-            room = self._block + layout.INST_ROOM
-            linux.write_u64(room, most)
+        if most is not None and needed > most:
+            raise LimitExceeded(f"the instance needs {needed} table elements at least, and max_table is {most}")
+        room = 0 if most is None else self._block + layout.INST_ROOM
         for type_ in own:
             elem = canonical_type(type_.elem, self._code.numbers)
             table = Table(type_, elem, self.state.store, self._keeper, room)
@@ -343,7 +341,11 @@ class _Block:
             global_ = Global(type_, canonical_type(type_.type, self._code.numbers), address, state.store, self._keeper)
             if is_extern(type_.type):
                 self.releases.append(global_.releaser())
-            global_.set(_evaluate(state, init))
+            bits = _evaluate(state, init)
+            if type_.type in NUM_TYPES:
+                linux.write_u64(address, bits)
+            else:
+                global_.set(bits)
             state.globals.append(global_)
 
     def _define_tags(self) -> None:

@@ -18,12 +18,11 @@ __all__ = ["drop", "fill", "make", "references"]
 
 
 def make(state: InstanceState) -> Release:
-    """Make the arrays of an instance's segments, all null; return their release.
+    """Make the arrays of an instance's passive segments, all null; return their release.
 
     Before it, what they hold is to be dropped, which the release does as often as it is called.
     """
     block, places = state.block, state.code.layout
-    linux.write_u64(block + layout.INST_ELEMS, block + places.elem(0))
     kept = [(number, elem) for number, elem in enumerate(state.code.module.elems) if elem.mode == PASSIVE]
     area: int = cpython.raw_calloc(1, 8 * sum(len(elem.inits) for _, elem in kept) or 8)
     if not area:
