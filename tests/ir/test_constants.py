@@ -33,6 +33,7 @@ def module(text: str) -> Module:
         ("i64", "i64.const 0x8000000000000000 i64.const 2 i64.mul", 0),
         ("i32", "global.get 0 i32.const 1 i32.add", 101),
         ("i32", "i32.const 1 i32.const 2 i32.const 3 i32.mul i32.sub", 0xFFFF_FFFB),
+        ("v128", "v128.const i64x2 1 2", 1 | 2 << 64),
         ("funcref", "ref.func 0", 2000),
         ("funcref", "ref.null func", 0),
     ],

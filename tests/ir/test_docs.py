@@ -36,7 +36,7 @@ PROGRAMS = dict(PROGRAM.findall(TEXT))
 
 FLAGS = {
     ops.PURE: "pure", ops.COMMUTES: "commutes", ops.TRAPS: "traps", ops.READS: "reads", ops.WRITES: "writes",
-    ops.CALLS: "call", ops.TERMINATOR: "terminator", ops.MACHINE: "relaxed",
+    ops.CALLS: "call", ops.TERMINATOR: "terminator", ops.MACHINE: "relaxed", ops.ORDERED: "ordered",
 }  # fmt: skip
 TYPES = {letter: TYPE_NAMES[type] for letter, type in BY_LETTER.items()} | {"*": "t"}
 TYPED = {ops.CONST: "t", ops.SELECT: "t", ops.RESULT: r"\*"}

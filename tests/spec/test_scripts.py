@@ -18,21 +18,21 @@ from figwasp.wast.script import parse_script
 from tests.environment import SHARED
 
 WAITING: Final = {
-    "core": "exceptions function-references gc memory64 tail-calls simd",
+    "core": "exceptions function-references gc tail-calls",
     "core/bulk-memory": "function-references gc",
     "core/exceptions": "exceptions function-references tail-calls",
     "core/gc": "function-references gc",
-    "core/memory64": "memory64 function-references gc",
+    "core/memory64": "gc",
     "core/multi-memory": "",
-    "core/relaxed-simd": "simd relaxed-simd",
-    "core/simd": "simd",
+    "core/relaxed-simd": "",
+    "core/simd": "",
     "custom/custom": "",
     "custom/metadata.code.branch_hint": "",
     "custom/name": "",
     "legacy/exceptions": "exceptions legacy-exceptions",
-    "proposals/custom-page-sizes": "custom-page-sizes",
-    "proposals/threads": "threads",
-    "proposals/wide-arithmetic": "wide-arithmetic",
+    "proposals/custom-page-sizes": "",
+    "proposals/threads": "",
+    "proposals/wide-arithmetic": "",
 }
 """Folder -> what some command in it needs executed that is not."""
 
@@ -41,11 +41,19 @@ JUDGED: Final = """
 """.split()
 """Commands that need nothing executed: none of them waits."""
 
-EVALUATED: Final = ("core", "core/bulk-memory", "core/multi-memory", "core/exceptions", "core/simd", "core/relaxed-simd")
+EVALUATED: Final = (
+    "core",
+    "core/bulk-memory",
+    "core/exceptions",
+    "core/memory64",
+    "core/multi-memory",
+    "core/relaxed-simd",
+    "core/simd",
+    "proposals/custom-page-sizes",
+    "proposals/threads",
+    "proposals/wide-arithmetic",
+)
 """Folders that are run in every mode; in the others nothing differs between modes yet but what these show as well."""
-
-EARLY: Final = {"evaluate": {"simd", "relaxed-simd"}}
-"""Mode -> what it executes already, and the others do not."""
 
 
 def features_of(folder: str) -> Features:
@@ -88,7 +96,7 @@ def test_folder(folder: str, mode: str, part: int) -> None:
         f"{name}:{f.line}: expected {f.expected}, found {f.found}" for name, report in reports.items() for f in report.failures
     ]
     assert not wrong, "\n".join(wrong)
-    waiting = set(WAITING[folder].split()) - EARLY.get(mode, set())
+    waiting = set(WAITING[folder].split())
     for name, report in reports.items():
         assert report.failed == 0
         assert set(report.missing) <= waiting, name

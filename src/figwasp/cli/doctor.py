@@ -72,6 +72,14 @@ class _Report:
         self.failed |= bool(missing)
         has = "unknown" if not flags else f"lacks {' and '.join(missing)}" if missing else f"has {', '.join(_NEEDED.values())}"
         yield _row("processor", f"{model}, {os.cpu_count()} of them; {has}, as compiled code needs")
+        try:
+            from figwasp.runtime.platform.processor import machine
+        except Unsupported:
+            return
+        target = machine()
+        unused = ", ".join(name for name in target.known_features if name not in target.features)
+        used = ", ".join(target.features) or "nothing more"
+        yield _row("", f"code uses {used}{f' (not {unused})' if unused else ''}")
 
     def _interpreter(self) -> Iterator[str]:
         """Yield what is known of the insides of the interpreter."""

@@ -126,6 +126,7 @@ class Sequences:
         lazy_return: where the return address of the call that led to `lazy` stands, from the stack pointer that `to_native`
             leaves in the context when `lazy` calls it.
         restore_frame: bytes of the frame that `restore_instance` returns from.
+        probe_words: how many numbers of 4 bytes `probe` stores.
     """
 
     __slots__ = ()
@@ -134,6 +135,7 @@ class Sequences:
     lazy_frame: int
     lazy_return: int
     restore_frame: int
+    probe_words: int
 
     def switches(
         self, trap_unreachable: int, trap_suspended: int, tick_cell: int, fuel_cell: int, compile_address: int
@@ -179,6 +181,10 @@ class Sequences:
         Returns:
             An offset for the operation `thread_word`; None when the function does not just load such a word.
         """
+        raise NotImplementedError
+
+    def probe(self) -> bytes:
+        """Make the function that stores at an address what the processor says of itself: (address) in the C convention."""
         raise NotImplementedError
 
     def wake(self, parked: int, sys_futex: int) -> bytes:

@@ -2,7 +2,7 @@
 
 In: `Code`. Out: bytes, and from bytes `Code` again, or `BadCode`. The form, little-endian throughout:
 
-    magic, version, checksum: the CRC-32 of magic and version, then of all that follows
+    magic, version, checksum: the CRC-32 of magic and version, of what the code is made for, then of all that follows
     index, frame size, incoming, bytes of text, bytes of the name, bytes of data, rows of each table
     the name in UTF-8, the data, the tables as one block of unsigned 32-bit numbers: of each table column by column
 
@@ -55,8 +55,12 @@ class BadCode(ValueError):
     """Bytes that are not the serial form of a `Code`, or not of this version."""
 
 
-def to_bytes(code: Code) -> bytes:
+def to_bytes(code: Code, machine: int = 0) -> bytes:
     """Return the serial form of code.
+
+    Args:
+        code: the code.
+        machine: `Target.fingerprint` of what it is made for.
 
     Raises:
         UnicodeEncodeError: its name has a surrogate, which no function of a module has.
@@ -78,16 +82,16 @@ def to_bytes(code: Code) -> bytes:
     if _SWAP:
         cells.byteswap()
     body = b"".join((fields, name, data, cells))
-    return _HEAD + _CHECKSUM.pack(crc32(body, _SEED)) + body
+    return _HEAD + _CHECKSUM.pack(crc32(body, _seed(machine))) + body
 
 
-def from_bytes(data: bytes) -> Code:
+def from_bytes(data: bytes, machine: int = 0) -> Code:
     """Return the code of a serial form.
 
     Raises:
-        BadCode: the bytes are no code, or of another version, or damaged.
+        BadCode: the bytes are no code, or of another version, or for another machine, or damaged.
     """
-    _check(data)
+    _check(data, machine)
     index, frame_size, incoming, text_size, name_size, size, *counts = _FIELDS.unpack_from(data, _BODY)
     relocs, _, _, _, _, _, handlers = counts
     place = _START + name_size
@@ -112,14 +116,19 @@ def from_bytes(data: bytes) -> Code:
     return code
 
 
-def _check(data: bytes) -> None:
+def _seed(machine: int) -> int:
+    """Return what the checksum begins with."""
+    return crc32(machine.to_bytes(4, "little"), _SEED) if machine else _SEED
+
+
+def _check(data: bytes, machine: int) -> None:
     """See that the bytes begin as they should, and are those that were written."""
     if len(data) < _START:
         raise BadCode(f"{len(data)} bytes are too few")
     if data[: len(_HEAD)] != _HEAD:
         raise BadCode("not the serial form of code, or not of this version")
-    if _CHECKSUM.unpack_from(data, len(_HEAD))[0] != crc32(memoryview(data)[_BODY:], _SEED):
-        raise BadCode("the checksum is not that of what is there")
+    if _CHECKSUM.unpack_from(data, len(_HEAD))[0] != crc32(memoryview(data)[_BODY:], _seed(machine)):
+        raise BadCode("the checksum is not that of what is there, or it is for another machine")
 
 
 def _read_tables(code: Code, cells: list[int], counts: list[int]) -> None:

@@ -102,6 +102,10 @@ class Target:
         filler: a byte that traps when it is run, to fill gaps with.
         synchronize: make code that was written to memory visible to the processor's fetching.
         sequences: the code written by hand.
+        known_features: names of what a processor may have beyond what every one has.
+        features: those that code is made for; none before `use_features` has been told.
+        fingerprint: a number that stands for name and features.
+        features_found: numbers that `Sequences.probe` stores -> the features that they tell of.
     """
 
     __slots__ = (
@@ -118,10 +122,14 @@ class Target:
         "data_reference",
         "decode",
         "emit",
+        "features",
+        "features_found",
         "field_names",
         "field_sizes",
         "filler",
+        "fingerprint",
         "instance_reg",
+        "known_features",
         "link_reg",
         "load_memory",
         "move",
@@ -140,6 +148,7 @@ class Target:
         "stack_reg",
         "store_memory",
         "synchronize",
+        "use_features",
     )
 
     name: str
@@ -183,3 +192,8 @@ class Target:
     synchronize: Callable[[int, int], None]
     """(address, size)."""
     sequences: Sequences
+    known_features: tuple[str, ...]
+    features: tuple[str, ...]
+    fingerprint: int
+    features_found: Callable[[list[int]], frozenset[str]]
+    use_features: Callable[[frozenset[str]], None]

@@ -8,13 +8,13 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Final
 
-from figwasp.codegen.isa import host
 from figwasp.explain.products import Compilation, compile
 from figwasp.explain.symbols import Symbols
 from figwasp.ir import order
 from figwasp.ir.build.base import ir_types
 from figwasp.runtime.objects.values import numbers_only
 from figwasp.runtime.platform import cpython, interpreter
+from figwasp.runtime.platform.processor import machine
 from figwasp.runtime.stubs import builder, enter
 from figwasp.runtime.stubs.hooks import Hooks
 from figwasp.wasm.syntax.types import FuncType
@@ -38,4 +38,4 @@ def compile_entry(type: FuncType) -> Compilation:
     names = {getattr(hooks, name): f"hook_{name}" for name in hooks.__slots__}
     names |= {id(None): "Py_None", id(int): "PyLong_Type", id(float): "PyFloat_Type"}
     names |= {id(builder.MISMATCH): "mismatch", id(interpreter.SINGLETONS[0]): "small_ints"}
-    return compile(func, host(), Symbols(cpython.symbols | names), seconds)
+    return compile(func, machine(), Symbols(cpython.symbols | names), seconds)

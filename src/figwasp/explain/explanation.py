@@ -13,6 +13,7 @@ from typing import Final
 
 from figwasp.api.module import Module
 from figwasp.codegen.isa import host_or_any
+from figwasp.codegen.target import Target
 from figwasp.errors import Error, Unsupported
 from figwasp.explain.joined import joined
 from figwasp.explain.products import Compilation, Line, Product, compile
@@ -167,6 +168,15 @@ def _mode() -> int:
     return choose_mode()
 
 
+def _machine() -> Target:
+    """Return the machine of this process as code is made for it, or any where there is no compiler for that."""
+    try:
+        from figwasp.runtime.platform.processor import machine
+    except Unsupported:
+        return host_or_any()
+    return machine()
+
+
 def _check_defined(module: Decoded, index: int) -> None:
     if not 0 <= index < len(module.func_types):
         raise Error(f"no function {index}: the module has {len(module.func_types)}")
@@ -184,7 +194,7 @@ def _explain(context: Context, index: int, mode: int) -> Explanation:
     func = build(module, index, facts, layout_of(module), mode)
     built = perf_counter()
     func.name = as_string(func.name)[1:-1]  # a guest's name may hold anything
-    line = compile(func, host_or_any(), Symbols(), built - validated)
+    line = compile(func, _machine(), Symbols(), built - validated)
     body = module.body(index)
     size = f"{facts.num_ops} instructions, {body.end - body.start} bytes"
     wat = Product("wat", show_func(module, index, offsets=True), size)

@@ -86,6 +86,8 @@ def _divisions(name: str, width: int) -> None:
     _row(f"{name}_rem_u", lambda a, b: a % b if b else UNDEFINED)
 
 
+_row("i64_mul_hi_s", lambda a, b: signed(a, 64) * signed(b, 64) >> 64 & 0xFFFF_FFFF_FFFF_FFFF)
+_row("i64_mul_hi_u", lambda a, b: a * b >> 64)
 for _name, _width in (("i32", 32), ("i64", 64)):
     _rows(_name, integer(_width))
     _rows(_name, comparisons(_width))

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from figwasp.codegen.isa.rows import CONDITION, FIXED, IMMEDIATE, MEMORY, RD, RELATIVE, RN, Operand, Row
+from figwasp.codegen.isa.rows import CONDITION, FIXED, IMMEDIATE, MEMORY, RD, RELATIVE, RM, RN, RX, Operand, Row
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64.registers import CC_NAMES, NAMES8, NAMES16, NAMES32, NAMES64
 from figwasp.codegen.mach import NONE, MInst
@@ -81,8 +81,10 @@ def cases(row: Row) -> Iterator[MInst]:
                 inst.rn = number if row.operands.tied else NONE
             elif operand.field == RN:
                 inst.rn = number
-            else:
+            elif operand.field == RM:
                 inst.rm = number
+            else:
+                inst.rx = number
         yield inst
 
 
@@ -109,12 +111,14 @@ def spelling(row: Row, inst: MInst) -> str:
             parts.append(operand.text)
         else:
             parts.append(register_spelling(operand, inst))
+    if row.encoding.startswith("VEX"):
+        mnemonic = "{load} " + mnemonic  # or it exchanges operands where that makes the prefix shorter
     return f"{mnemonic} {', '.join(parts)}".strip()
 
 
 def register_spelling(operand: Operand, inst: MInst) -> str:
     """Name a register operand."""
-    number = inst.rd if operand.field == RD else inst.rn if operand.field == RN else inst.rm
+    number = {RD: inst.rd, RN: inst.rn, RM: inst.rm, RX: inst.rx}[operand.field]
     return NAMES[operand.width][number] if operand.kind == INT else f"xmm{number - 16}"
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from figwasp.codegen.isa.rows import Row
 from figwasp.codegen.isa.x64 import insts as x
+from figwasp.codegen.isa.x64 import insts_vector as v
 from figwasp.codegen.isa.x64.assemble import X64Assembler
 from figwasp.codegen.isa.x64.encode import encode, encode_fields
 from figwasp.codegen.isa.x64.registers import CC_FEQ, CC_FNE, R12, RAX, RBP, RCX, RDX, RSI, RSP, XMM1
@@ -63,11 +64,43 @@ def test_emission_gives_the_same_bytes_as_the_encoder() -> None:
         assert bytes(assembler.buf) == b"".join(encode(inst) for inst in insts)
 
 
-def test_every_row_has_its_constant() -> None:
+def test_every_row_has_its_constant_or_follows_from_one_that_has() -> None:
+    constants = {**vars(v), **vars(x)}
+    derived = 0
     for row in x.TABLE:
-        assert getattr(x, row.name) == row.number
         assert x.ROWS.names[row.number] == row.name.lower()
-    assert len(x.ROWS.names) == FIRST_ROW + len(x.TABLE)
+        if row.name in constants:
+            assert constants[row.name] == row.number
+        else:
+            derived += 1
+            base = row.name.removeprefix("V") if row.feature == "avx" else row.name
+            assert base in constants or constants[base.removesuffix("_M")]
+    assert len(x.ROWS.names) == len(x.TWINS) == FIRST_ROW + len(x.TABLE)
+    assert derived == len({row.name for row in x.TABLE} - constants.keys())
+
+
+def test_twins() -> None:
+    """A row with VEX prefix does the same, with a destination of its own, and has the twin of the memory form."""
+    rows = x.ROWS
+    compared = 0
+    for op, twin in enumerate(x.TWINS):
+        if op != twin:
+            compared += 1
+            assert x.TWINS[twin] == twin
+            assert rows.names[twin] == "v" + rows.names[op] and not rows.tied[twin]
+            for column in (rows.defines, rows.memory, rows.stores, rows.width, rows.flags, rows.immediate, rows.reads):
+                assert column[twin] == column[op]
+            if rows.spill_rm[op] >= 0:
+                assert rows.spill_rm[twin] == x.TWINS[rows.spill_rm[op]]
+    assert compared > 300
+    assert (rows.tied[x.TWINS[v.PADDB]], rows.reads[x.TWINS[v.PADDB]]) == (False, 3)
+    assert (rows.tied[x.TWINS[v.PSRLW_I]], rows.reads[x.TWINS[v.PSRLW_I]]) == (False, 1)
+
+
+def test_a_fourth_operand_is_in_the_field_of_an_index() -> None:
+    rows = x.ROWS
+    assert (rows.reads[v.VPBLENDVB], rows.tied[v.VPBLENDVB], rows.memory[v.VPBLENDVB]) == (7, False, False)
+    assert (rows.reads[v.VFMADD231PS], rows.tied[v.VFMADD231PS], rows.spill_rm[v.VFMADD231PS]) == (7, True, -1)
 
 
 def test_columns() -> None:

@@ -10,10 +10,11 @@ Operands stand in manual order, separated by blanks. Each has an access in front
     r32, r/m32                     a register, in a word of the machine's `Vocabulary`; with a stroke: in the field of an
                                    encoding that can also address memory
     m32         memory             m           memory that is not accessed
+    r32/m8                         a register whose word says another width than the memory there would have
     imm8, rel8, cc                 immediate, branch displacement, condition code: in MInst.imm
     others                         a fixed register, as written
 
-The fields of MInst follow: the written register is rd; the registers read are rn (with `+`, rd itself), then rm; memory is
+The fields of MInst follow: the written register is rd; the registers read are rn (with `+`, rd itself), then rm, then rx; memory is
 rm, rx and mem. Two `=` registers both mean rd.
 """
 
@@ -42,6 +43,7 @@ NO_FIELD: Final = 0
 RD: Final = 1
 RN: Final = 2
 RM: Final = 3
+RX: Final = 4
 
 # Bits of Rows.reads
 READS_RN: Final = 1
@@ -50,6 +52,7 @@ READS_RX: Final = 4
 
 _ACCESS: Final = {"=": WRITE, "+": READ_WRITE}
 _MARKS: Final = ("", "=", "+")
+_DIGITS: Final = "0123456789"
 _LETTERS: Final = {"m": MEMORY, "imm": IMMEDIATE, "rel": RELATIVE, "cc": CONDITION}
 _PSEUDO_NAMES: Final = [
     "entry", "copy", "call", "ret", "tail", "jump", "branch", "switch", "trapif", "trap", "unwind", "poll", "fuel", "", "", "",
@@ -77,7 +80,7 @@ class Vocabulary:
         """Return the operands of a row; rows with the same ones share them."""
         parsed = self._parsed.get(text)
         if parsed is None:
-            parsed = self._parsed[text] = Operands([Operand(part, self) for part in text.split()])
+            parsed = self._parsed[text] = Operands([Operand(part, self) for part in text.split()], text)
         return parsed
 
 
@@ -91,19 +94,21 @@ class Operand:
         kind: INT, FLOAT, MEMORY, ...
         width: bits; 0 where it has none.
         wide: True for a register in the field that could also address memory (`r/m32`).
+        memory: that memory as an operand (`m32`), or "".
         field: field of MInst that holds the register.
     """
 
-    __slots__ = ("access", "field", "kind", "shape", "text", "wide", "width")
+    __slots__ = ("access", "field", "kind", "memory", "shape", "text", "wide", "width")
 
     def __init__(self, text: str, vocabulary: Vocabulary) -> None:
         self.access = _ACCESS.get(text[0], READ)
         body = text.lstrip("=+")
-        letters = body.rstrip("0123456789")
+        letters = body.rstrip(_DIGITS)
         self.text = body
-        self.width = int(body[len(letters) :] or "0")
-        word, _, memory = letters.partition("/")
-        self.wide = bool(memory)
+        first, _, self.memory = body.partition("/")
+        word = first.rstrip(_DIGITS)
+        self.width = int(first[len(word) :] or body[len(letters) :] or "0")
+        self.wide = bool(self.memory)
         self.field = NO_FIELD
         self.shape = _MARKS[self.access] + body
         if body in vocabulary.fixed:
@@ -120,16 +125,38 @@ class Operands:
 
     Attributes:
         list: in manual order.
+        text: as written.
         shapes: of each.
-        defines, tied, memory, stores, reads, width: as in `target.Rows`.
+        shape: the same in one string.
+        defines, tied, memory, stores, reads, width, immediate, condition: as in `target.Rows`.
         spill_rm, spill_rn: shapes of all operands once rm or rn is in memory, or "".
     """
 
-    __slots__ = ("defines", "list", "memory", "reads", "shapes", "spill_rm", "spill_rn", "stores", "tied", "width")
+    __slots__ = (
+        "condition",
+        "defines",
+        "immediate",
+        "list",
+        "memory",
+        "reads",
+        "shape",
+        "shapes",
+        "spill_rm",
+        "spill_rn",
+        "stores",
+        "text",
+        "tied",
+        "width",
+    )
 
-    def __init__(self, operands: list[Operand]) -> None:
+    def __init__(self, operands: list[Operand], text: str = "") -> None:
         self.list = operands
+        self.text = text
         self.shapes = [operand.shape for operand in operands]
+        self.shape = " ".join(self.shapes)
+        kinds = [operand.kind for operand in operands]
+        self.immediate = IMMEDIATE in kinds
+        self.condition = CONDITION in kinds
         self.defines = self.tied = self.memory = self.stores = False
         self.reads = self.width = 0
         self.spill_rm = self.spill_rn = ""
@@ -154,6 +181,9 @@ class Operands:
             if operand.access == READ_WRITE and not self.tied:
                 self.tied = True
                 self.reads |= READS_RN
+        elif self.reads & READS_RM and not self.memory:
+            operand.field = RX
+            self.reads |= READS_RX
         elif self.reads & READS_RN:
             operand.field = RM
             self.reads |= READS_RM
@@ -163,13 +193,15 @@ class Operands:
 
     def _derive_spills(self) -> None:
         for index, operand in enumerate(self.list):
-            if operand.field >= RN and operand.width:
-                shapes = self.shapes.copy()
-                shapes[index] = f"m{operand.width}"
-                if operand.field == RM:
-                    self.spill_rm = " ".join(shapes)
-                else:
-                    self.spill_rn = " ".join(shapes)
+            if operand.field == RN or operand.field == RM:
+                memory = operand.memory or (f"m{operand.width}" if operand.width else "")
+                if memory:
+                    shapes = self.shapes.copy()
+                    shapes[index] = memory
+                    if operand.field == RM:
+                        self.spill_rm = " ".join(shapes)
+                    else:
+                        self.spill_rn = " ".join(shapes)
 
 
 class Row:
@@ -183,17 +215,19 @@ class Row:
         encoding: in the manual's notation.
         effects: `f` writes flags; `c` makes a value of a condition, perhaps with the help of the scratch register; register names
             are implicit operands, with an access in front.
+        feature: what a processor must have for it, or "" if every one of the machine has it.
     """
 
-    __slots__ = ("effects", "encoding", "mnemonic", "name", "number", "operands")
+    __slots__ = ("effects", "encoding", "feature", "mnemonic", "name", "number", "operands")
 
-    def __init__(self, number: int, mnemonic: str, operands: Operands, encoding: str, effects: str) -> None:
+    def __init__(self, number: int, mnemonic: str, operands: Operands, encoding: str, effects: str, feature: str = "") -> None:
         self.number = number
         self.name = ""
         self.mnemonic = mnemonic
         self.operands = operands
         self.encoding = encoding
         self.effects = effects
+        self.feature = feature
 
 
 def name_rows(table: list[Row], constants: dict[str, object]) -> None:
@@ -210,7 +244,7 @@ def columns(table: list[Row], register_numbers: dict[str, int]) -> Rows:
         table: the rows in order of their numbers, from FIRST_ROW.
         register_numbers: by name, for implicit operands.
     """
-    numbers = {f"{row.mnemonic} {' '.join(row.operands.shapes)}": row.number for row in reversed(table)}
+    numbers = {(row.mnemonic, row.operands.shape): row.number for row in reversed(table)}
     rows = Rows()
     for name in _PSEUDO_NAMES:
         _append(rows, Row(0, name, Operands([]), "", ""), numbers, register_numbers)
@@ -220,9 +254,10 @@ def columns(table: list[Row], register_numbers: dict[str, int]) -> Rows:
     return rows
 
 
-def _append(rows: Rows, row: Row, numbers: dict[str, int], register_numbers: dict[str, int]) -> None:
+def _append(rows: Rows, row: Row, numbers: dict[tuple[str, str], int], register_numbers: dict[str, int]) -> None:
     """Append the columns of one row."""
     roles = row.operands
+    mnemonic = row.mnemonic
     rows.names.append(row.name.lower())
     rows.defines.append(roles.defines)
     rows.reads.append(roles.reads)
@@ -230,22 +265,20 @@ def _append(rows: Rows, row: Row, numbers: dict[str, int], register_numbers: dic
     rows.memory.append(roles.memory)
     rows.stores.append(roles.stores)
     rows.width.append(roles.width)
-    kinds = {operand.kind for operand in roles.list}
-    rows.immediate.append(IMMEDIATE in kinds)
-    rows.condition.append(CONDITION in kinds)
-    rows.spill_rm.append(numbers.get(f"{row.mnemonic} {roles.spill_rm}", -1) if roles.spill_rm else -1)
-    rows.spill_rn.append(numbers.get(f"{row.mnemonic} {roles.spill_rn}", -1) if roles.spill_rn else -1)
-    uses = defs = 0
+    rows.immediate.append(roles.immediate)
+    rows.condition.append(roles.condition)
+    rows.spill_rm.append(numbers.get((mnemonic, roles.spill_rm), -1) if roles.spill_rm else -1)
+    rows.spill_rn.append(numbers.get((mnemonic, roles.spill_rn), -1) if roles.spill_rn else -1)
     effects = row.effects.split()
+    rows.implicit_uses.append(0)
+    rows.implicit_defs.append(0)
+    rows.flags.append("f" in effects)
+    rows.makes_condition.append("c" in effects)
     for effect in effects:
         if effect in ("f", "c"):
             continue
         bit = 1 << register_numbers[effect.lstrip("=+")]
         if effect[0] != "=":
-            uses |= bit
+            rows.implicit_uses[-1] |= bit
         if effect[0] in _ACCESS:
-            defs |= bit
-    rows.implicit_uses.append(uses)
-    rows.implicit_defs.append(defs)
-    rows.flags.append("f" in effects)
-    rows.makes_condition.append("c" in effects)
+            rows.implicit_defs[-1] |= bit

@@ -1,6 +1,6 @@
 """Locals in the frame instead of in values, for functions whose SSA form would be out of proportion. Floor 2.
 
-Every local has room for a value of any type in an area of the frame. The body's instructions become loads and stores; nothing
+Every local has room for the largest of them in an area of the frame. The body's instructions become loads and stores; nothing
 meets at labels.
 """
 
@@ -14,19 +14,16 @@ from figwasp.ir.func import Value
 
 __all__ = ["METHODS", "open_locals"]
 
-_SIZE: Final = types.CELL * max(types.CELLS)
-"""Bytes of a local: places are found by multiplication."""
-
-
 def open_locals(b: Builder) -> None:
     """Make the area: parameters are stored, the others are zeroed in a loop."""
     count = len(b.types)
+    size = b.local_size = types.CELL * max((types.CELLS[type] for type in set(b.types)), default=1)
     params = b.block.params[1:]
-    b.area = b.emit(ops.FRAME_AREA, [], _SIZE * max(count, 1))
+    b.area = b.emit(ops.FRAME_AREA, [], size * max(count, 1))
     for index, param in enumerate(params):
         _store(b, index, param)
     if count > len(params):
-        _clear(b, _SIZE * len(params), _SIZE * count)
+        _clear(b, size * len(params), size * count)
 
 
 def _clear(b: Builder, start: int, end: int) -> None:
@@ -63,12 +60,12 @@ def _area(b: Builder) -> Value:
 
 
 def _store(b: Builder, index: int, value: Value) -> None:
-    b.emit(ops.STORE_OF[value.type], [value, _area(b)], ops.memory_aux(_SIZE * index, ops.REGION_NATIVE))
+    b.emit(ops.STORE_OF[value.type], [value, _area(b)], ops.memory_aux(b.local_size * index, ops.REGION_NATIVE))
 
 
 def _build_get(b: Builder, pos: int) -> int:
     index, pos = b.unsigned(pos)
-    aux = ops.memory_aux(_SIZE * index, ops.REGION_NATIVE)
+    aux = ops.memory_aux(b.local_size * index, ops.REGION_NATIVE)
     b.stack.append(b.emit(ops.LOAD_OF[b.types[index]], [_area(b)], aux))
     return pos
 

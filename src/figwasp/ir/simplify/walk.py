@@ -54,6 +54,8 @@ def _kind(op: int) -> int:
     flags = ops.FLAGS[op]
     if flags & ops.PURE and ops.OPERANDS[op] and op != ops.SELECT:
         return _PURE if op in ops.WITH_AUX or len(ops.OPERANDS[op]) > _BINARY else len(ops.OPERANDS[op])
+    if flags & ops.ORDERED:
+        return _CALL  # after it everything may have been written by other threads, the length of a memory too
     if flags & ops.READS:
         return _LOAD
     if flags & ops.WRITES:

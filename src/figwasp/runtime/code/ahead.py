@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from figwasp.codegen.serial import BadCode, from_bytes, to_bytes
 from figwasp.errors import Error
 from figwasp.runtime.platform import linux
+from figwasp.runtime.platform.processor import machine
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
@@ -146,7 +147,7 @@ class BackgroundCompiler:
             self._at_work = index if kind == _BEGUN else -1
             if kind == _MADE:
                 try:
-                    self._made[index] = from_bytes(bytes(data[place : place + size]))
+                    self._made[index] = from_bytes(bytes(data[place : place + size]), machine().fingerprint)
                 except BadCode:  # whatever is wrong there, here it goes without
                     self.close()
                     return
@@ -285,7 +286,7 @@ class CompileWorker:
 
     def _make(self, index: int) -> None:
         try:
-            data = to_bytes(self._translator.translate(index))
+            data = to_bytes(self._translator.translate(index), machine().fingerprint)
         except (Error, MemoryError):
             self._send(_REFUSED, index)
         else:

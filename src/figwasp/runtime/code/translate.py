@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from figwasp.codegen import pipeline
-from figwasp.codegen.isa import host
 from figwasp.ir.build.builder import build, layout_of
+from figwasp.runtime.platform.processor import machine
 from figwasp.wasm.valid.module import facts_when_asked
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Translator:
             Unsupported: the function has an instruction that only validation knows.
         """
         facts = self.facts(index)
-        return pipeline.compile(build(self.module, index, facts, self.layout, self.mode, self.metered), host())
+        return pipeline.compile(build(self.module, index, facts, self.layout, self.mode, self.metered), machine())
 
     def callees(self, index: int) -> list[int]:
         """Return the functions that a defined function calls directly, one for each call; none when all were validated at once.

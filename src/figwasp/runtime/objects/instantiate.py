@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from figwasp import layout
-from figwasp.errors import Unsupported
+from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_BOUNDS_TABLE, LimitExceeded, Unsupported
 from figwasp.ir import constants
 from figwasp.ir.build.base import ir_types
 from figwasp.runtime.code.compile import CompiledModule
 from figwasp.runtime.limits import budget
 from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.objects.builtins import data_drop, elem_drop, memory_init, table_init
+from figwasp.runtime.objects import segments
 from figwasp.runtime.objects.caller import WithCaller
 from figwasp.runtime.objects.func import Func, HostFunc, func_at
 from figwasp.runtime.objects.global_ import Global
@@ -32,7 +32,8 @@ from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import cpython, linear, linux, modes
 from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.builder import kinds, simple
-from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, FUNC, ConstExpr
+from figwasp.runtime.trap.traps import trap
+from figwasp.wasm.syntax.module import ACTIVE, FUNC, PASSIVE, ConstExpr, Elem
 from figwasp.wasm.syntax.types import is_extern
 from figwasp.wasm.valid.subtyping import canonical_type
 
@@ -83,8 +84,7 @@ def _instantiate(code: CompiledModule, externs: Sequence[Given], store: Store) -
     state = block.state
     if code.config.fuel:
         state.store.fuel.add(state.store, code.config.fuel)
-    _evaluate_segments(state)
-    _run_active_segments(state)
+    _copy_active_segments(state, _evaluate_segments(state))
     start = code.module.start
     if start is not None:
         func_at(code.native, state.func_reference(start))()
@@ -109,43 +109,49 @@ def _evaluate(state: InstanceState, expr: ConstExpr) -> int:
     return constants.evaluate(expr, lambda index: state.globals[index].get(), state.func_reference)
 
 
-def _evaluate_segments(state: InstanceState) -> None:
-    """Evaluate the initial elements of tables and the elements of every element segment."""
+def _evaluate_segments(state: InstanceState) -> list[tuple[Elem, list[int]]]:
+    """Evaluate the initial elements of tables and the elements of element segments; return the active ones and their elements."""
     module = state.code.module
     for table, init in zip(state.tables[module.num_imported_tables :], module.table_inits, strict=True):
         if init is not None:
             table.fill(0, _evaluate(state, init), len(table))
-    values: dict[int, int] = {}
-    for elem in module.elems:
+    known: dict[int, int] = {}
+    active: list[tuple[Elem, list[int]]] = []
+    for number, elem in enumerate(module.elems):
         references = []
         for expr in elem.inits:
-            bits = values.get(id(expr))
+            bits = known.get(id(expr))
             if bits is None:
-                bits = values[id(expr)] = _evaluate(state, expr)
+                bits = known[id(expr)] = _evaluate(state, expr)
             references.append(bits)
-        state.elems.append([])
-        state.replace_segment(len(state.elems) - 1, references)
-    state.datas[:] = [(data.start, data.end) for data in module.datas]
+        if elem.mode == PASSIVE:
+            segments.fill(state, number, references)
+        elif elem.mode == ACTIVE:
+            active.append((elem, references))
+    return active
 
 
-def _run_active_segments(state: InstanceState) -> None:
-    """Copy the active segments to their places, in order, and drop them.
+def _copy_active_segments(state: InstanceState, active: list[tuple[Elem, list[int]]]) -> None:
+    """Copy the active segments to their places, in order.
 
     Raises:
         Trap: a segment does not fit; those before it have been copied.
     """
     module = state.code.module
-    for i, elem in enumerate(module.elems):
-        if elem.mode == ACTIVE:
-            assert elem.offset is not None
-            table_init(state, elem.table, i, _evaluate(state, elem.offset), 0, len(state.elems[i]))
-        if elem.mode in (ACTIVE, DECLARATIVE):
-            elem_drop(state, i)
-    for i, data in enumerate(module.datas):
+    for elem, references in active:
+        assert elem.offset is not None
+        place, table = _evaluate(state, elem.offset), state.tables[elem.table]
+        if place + len(references) > len(table):
+            raise trap(TRAP_OUT_OF_BOUNDS_TABLE)
+        table.write(place, references)
+    for data in module.datas:
         if data.mode == ACTIVE:
             assert data.offset is not None
-            memory_init(state, data.memory, i, _evaluate(state, data.offset), 0, data.end - data.start)
-            data_drop(state, i)
+            place, record = _evaluate(state, data.offset), state.memories[data.memory].record
+            if place + data.end - data.start > linux.read_u64(record + layout.MEM_LENGTH):
+                raise trap(TRAP_OUT_OF_BOUNDS_MEMORY)
+            if data.end > data.start:
+                linux.write(state.memories[data.memory].base + place, module.data[data.start : data.end])
 
 
 # The block
@@ -195,9 +201,13 @@ class _Block:
         """Fill in the block."""
         code, state, block = self._code, self.state, self._block
         self._states.append(weakref.ref(state))
-        segments = state.segments_releaser()
-        if segments is not None:
-            self.releases.append(segments)
+        if self._module.elems:
+            self._parts.append(segments.make(state))
+        if self._module.datas:
+            linux.write_u64(block + layout.INST_DATAS, block + self._places.data(0))
+            linux.write_words(block + self._places.data(0), code.datas.words)
+        if self._module.tables:
+            linux.write_u64(block + layout.INST_TABLES, block + self._places.table_record(0))
         linux.write_u64(block + layout.INST_STATE, self._slots)
         linux.write_u64(block + layout.INST_OWNER, id(self.owner))
         cpython.set_reference(self._slots, state)
@@ -298,8 +308,16 @@ class _Block:
         self.state.memories.append(memory)
 
     def _define_tables(self) -> None:
-        room = budget(self._code.config.max_table, "max_table")
-        for type_ in self._module.tables[self._module.num_imported_tables :]:
+        own = self._module.tables[self._module.num_imported_tables :]
+        needed = sum(type_.limits.min for type_ in own)
+        most = self._code.config.max_table
+        room = 0
+        if most is not None:
+            if needed > most:
+                raise LimitExceeded(f"the instance needs {needed} table elements at least, and max_table is {most}")
+            room = self._block + layout.INST_ROOM
+            linux.write_u64(room, most)
+        for type_ in own:
             elem = canonical_type(type_.elem, self._code.numbers)
             table = Table(type_, elem, self.state.store, self._keeper, room)
             self._parts.append(table.releaser())
@@ -310,7 +328,10 @@ class _Block:
         room = budget(code.config.max_memory, "max_memory")
         for type_ in self._module.memories[self._module.num_imported_memories :]:
             memory = Memory(code.native, type_, code.mode, room)
-            self._parts.append(linear.releaser(memory.record))
+            if type_.shared:  # which other threads may hold when this instance has gone
+                self.owner.hold(memory.own())
+            else:
+                self._parts.append(linear.releaser(memory.record))
             self._add_memory(memory)
 
     def _define_globals(self) -> None:

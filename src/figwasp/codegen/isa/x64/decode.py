@@ -6,6 +6,7 @@ with single blanks and without comments. Only what the table holds is known; the
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from figwasp.codegen.isa.rows import CONDITION, FIXED, MEMORY, RELATIVE, Operand, Row
@@ -19,9 +20,19 @@ MAX_LENGTH: Final = 15
 
 _PREFIXES: Final = frozenset({0x64, 0x66, 0xF2, 0xF3, 0xF0})
 _FS: Final = 0x64
+_VEX2: Final = 0xC5
+_VEX3: Final = 0xC4
+_MAP_0F: Final = 1
+_LONG: Final = 4  # the bit in a VEX prefix for 256 bits
 _REGISTER_NAMES: Final = {8: NAMES8, 16: NAMES16, 32: NAMES32, 64: NAMES64}
 _SIZE_NAMES: Final = {0: "", 8: "BYTE PTR ", 16: "WORD PTR ", 32: "DWORD PTR ", 64: "QWORD PTR ", 128: "XMMWORD PTR "}
-_COMPARISONS: Final = ["eq", "lt", "le", "unord", "neq", "nlt", "nle", "ord"]
+_COMPARISONS: Final = [
+    "eq", "lt", "le", "unord", "neq", "nlt", "nle", "ord", "eq_uq", "nge", "ngt", "false", "neq_oq", "ge", "gt", "true",
+    "eq_os", "lt_oq", "le_oq", "unord_s", "neq_us", "nlt_uq", "nle_uq", "ord_s", "eq_us", "nge_uq", "ngt_uq", "false_os",
+    "neq_os", "ge_oq", "gt_oq", "true_us",
+]  # fmt: skip
+"""By immediate; instructions without VEX have the first eight."""
+_COMPARE: Final = re.compile(r"(v?)cmp([sp][sd])")
 _FIXED_TEXTS: Final = {
     "rep_movsb": "rep movs BYTE PTR es:[rdi],BYTE PTR ds:[rsi]",
     "rep_stosb": "rep stos BYTE PTR es:[rdi],al",
@@ -53,6 +64,9 @@ def _entries(opcode: bytes) -> list[_Entry]:
 
 
 def _add_form(row: Row, form: Form) -> None:
+    if form.vex:
+        _index.setdefault(bytes((_VEX3, form.vex)) + form.opcode, []).append(_Entry(row, form, 0))
+        return
     for extra in range({"": 1, "rd": 8, "cc": CC_FEQ}[form.plus]):
         opcode = form.opcode[:-1] + bytes((form.opcode[-1] + extra,))
         _index.setdefault(opcode, []).append(_Entry(row, form, extra))
@@ -64,17 +78,19 @@ class _Reader:
     Attributes:
         pos: next byte.
         rex: the REX prefix, 0 if none.
+        vvvv: the register in a VEX prefix.
         reg: ModRM.reg with REX.R.
         rm: ModRM.rm or opcode register with REX.B.
         memory: text of the memory operand without its size, or "".
     """
 
-    __slots__ = ("data", "memory", "pos", "reg", "rex", "rm")
+    __slots__ = ("data", "memory", "pos", "reg", "rex", "rm", "vvvv")
 
-    def __init__(self, data: bytes, pos: int, rex: int) -> None:
+    def __init__(self, data: bytes, pos: int, rex: int, vvvv: int = 0) -> None:
         self.data = data
         self.pos = pos
         self.rex = rex
+        self.vvvv = vvvv
         self.reg = 0
         self.rm = 0
         self.memory = ""
@@ -141,6 +157,8 @@ def decode(data: bytes, offset: int) -> tuple[int, str]:
         rex = data[pos]
         pos += 1
     try:
+        if pos == offset and data[pos] in (_VEX2, _VEX3):
+            return _decode_vex(data, offset)
         for length in (3, 2, 1):
             for entry in _entries(bytes(data[pos : pos + length])):
                 reader = _Reader(data, pos + length, rex)
@@ -150,6 +168,31 @@ def decode(data: bytes, offset: int) -> tuple[int, str]:
                         return reader.pos - offset, text
     except IndexError:
         pass  # cut off
+    return 1, BAD
+
+
+def _decode_vex(data: bytes, offset: int) -> tuple[int, str]:
+    """Decode an instruction with a VEX prefix: what it has inverted becomes a REX prefix and a register.
+
+    Raises:
+        IndexError: the data ends before.
+    """
+    if data[offset] == _VEX2:
+        last = data[offset + 1]
+        rex = (last >> 5 ^ 4) & 4
+        vex = _MAP_0F << 2 | last & 3
+        pos = offset + 2
+    else:
+        last = data[offset + 2]
+        rex = data[offset + 1] >> 5 ^ 7 | last >> 4 & 8
+        vex = (data[offset + 1] & 0x1F) << 2 | last & 3
+        pos = offset + 3
+    vvvv = last >> 3 & 15 ^ 15
+    for entry in _entries(bytes((_VEX3, vex & 0xFF, data[pos]))):
+        reader = _Reader(data, pos + 1, rex, vvvv)
+        if not last & _LONG and (vvvv == 0 or entry.form.vvvv is not None) and _read(entry, reader):
+            text = _text(entry, reader)
+            return reader.pos - offset, text
     return 1, BAD
 
 
@@ -171,9 +214,9 @@ def _read(entry: _Entry, reader: _Reader) -> bool:
 def _text(entry: _Entry, reader: _Reader) -> str:
     """Write an instruction."""
     row = entry.row
-    mnemonic = row.mnemonic
-    if mnemonic in _FIXED_TEXTS:
-        return _FIXED_TEXTS[mnemonic]
+    if row.mnemonic in _FIXED_TEXTS:
+        return _FIXED_TEXTS[row.mnemonic]
+    mnemonic = row.mnemonic.replace("_", " ")
     if entry.form.plus == "cc":
         mnemonic = mnemonic.replace("cc", CC_NAMES[entry.extra])
     operands: list[str] = []
@@ -189,11 +232,12 @@ def _text(entry: _Entry, reader: _Reader) -> str:
             operands.append(f"{reader.pos + distance & 0xFFFFFFFFFFFFFFFF:#x}")
         elif operand.kind != CONDITION:
             value = _immediate(operand, reader, entry)
-            if mnemonic in {"cmpss", "cmpsd"} and value < 8:
-                mnemonic = f"cmp{_COMPARISONS[value]}{mnemonic[3:]}"
+            compare = _COMPARE.fullmatch(mnemonic)
+            if compare is not None and value < (32 if compare[1] else 8):
+                mnemonic = f"{compare[1]}cmp{_COMPARISONS[value]}{compare[2]}"
             else:
                 operands.append(f"{value:#x}")
-    return f"{mnemonic.replace('_', ' ')} {','.join(operands)}".rstrip()
+    return f"{mnemonic} {','.join(operands)}".rstrip()
 
 
 def _segmented(form: Form, memory: str) -> str:
@@ -203,7 +247,12 @@ def _segmented(form: Form, memory: str) -> str:
 
 def _register(operand: Operand, reader: _Reader, form: Form) -> str:
     """Name a register operand."""
-    number = reader.rm if operand.wide or form.modrm != MODRM_REG else reader.reg
+    if operand is form.vvvv:
+        number = reader.vvvv
+    elif operand is form.is4:
+        number = reader.signed(1) >> 4 & 15
+    else:
+        number = reader.rm if operand.wide or form.modrm != MODRM_REG else reader.reg
     if operand.kind == FLOAT:
         return XMM_NAMES[number]
     assert operand.kind == INT

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from figwasp.codegen.isa.rows import CONDITION, IMMEDIATE, NO_FIELD, RD, RELATIVE, Operand, Row
+from figwasp.codegen.isa.rows import CONDITION, IMMEDIATE, NO_FIELD, RD, RELATIVE, RM, RN, Operand, Row
 from figwasp.codegen.isa.x64 import insts
 from figwasp.codegen.isa.x64.registers import CC_FEQ, CC_FNE, CC_NE, CC_NP, CC_P, RIP, RSP, SCRATCH, XMM0
 from figwasp.codegen.mach import FIRST_ROW, NONE, MInst
@@ -24,6 +24,9 @@ NO_MODRM: Final = -1
 MODRM_REG: Final = 8  # /r; 0..7 is /digit
 
 _PREFIXES: Final = frozenset({0x64, 0x66, 0xF2, 0xF3, 0xF0})
+_MAPS: Final = {"0F": 1, "0F38": 2, "0F3A": 3}
+_VEX_PREFIXES: Final = {"66": 1, "F3": 2, "F2": 3}
+"""What a VEX prefix says in the place of escape bytes and of a legacy prefix (SDM vol. 2, 2.3.5)."""
 _IMMEDIATE_SIZE: Final = {"ib": 1, "cb": 1, "iw": 2, "id": 4, "cd": 4, "io": 8}
 
 # How an immediate becomes bytes
@@ -50,9 +53,11 @@ class Form:
         size: bytes of the immediate.
         reg, rm: operands in ModRM.reg and in ModRM.rm (or in the opcode), or None.
         memory: True when ModRM.rm is memory.
+        vex: number of the opcode map in a VEX prefix << 2 | number of the legacy prefix in it, or 0 for no such prefix.
+        vvvv, is4: operands in that prefix and in the upper half of a last byte, or None.
     """
 
-    __slots__ = ("imm", "memory", "modrm", "opcode", "plus", "prefixes", "reg", "rex_w", "rm", "size")
+    __slots__ = ("imm", "is4", "memory", "modrm", "opcode", "plus", "prefixes", "reg", "rex_w", "rm", "size", "vex", "vvvv")
 
     def __init__(self, row: Row, text: str) -> None:
         self.plus = ""
@@ -61,6 +66,9 @@ class Form:
         self.size = 0
         self.reg: Operand | None = None
         self.rm: Operand | None = None
+        self.vex = 0
+        self.vvvv: Operand | None = None
+        self.is4: Operand | None = None
         self.memory = row.operands.memory
         values: list[int] = []
         for token in text.split():
@@ -73,14 +81,28 @@ class Form:
         self.imm = self._immediate_kind(row)
         for operand in row.operands.list:
             if operand.field != NO_FIELD:
-                if operand.wide or self.modrm != MODRM_REG:
-                    self.rm = operand
-                else:
-                    self.reg = operand
+                self._place(operand)
+
+    def _place(self, operand: Operand) -> None:
+        """Find the field of the encoding for a register operand."""
+        if operand.wide or (self.modrm != MODRM_REG and not self.vex):
+            self.rm = operand
+        elif self.reg is None and self.modrm == MODRM_REG:
+            self.reg = operand
+        elif self.vvvv is None:
+            self.vvvv = operand
+        else:
+            self.is4 = operand
 
     def _add_token(self, token: str, values: list[int]) -> None:
         if token == "REX.W":
             self.rex_w = 8
+        elif token.startswith("VEX."):
+            _, _, *prefix, opcode_map, width = token.split(".")
+            self.vex = _MAPS[opcode_map] << 2 | (_VEX_PREFIXES[prefix[0]] if prefix else 0)
+            self.rex_w = 8 if width == "W1" else 0
+        elif token == "/is4":
+            pass
         elif token[0] == "/":
             self.modrm = MODRM_REG if token == "/r" else int(token[1:])
         elif token in _IMMEDIATE_SIZE:
@@ -194,10 +216,10 @@ def _setcc32(rd: int, cc: int) -> bytes:
     return encode_fields(insts.SETCC_R, rd, imm=cc) + both + encode_fields(insts.MOVZX8_RR, rd, rd)
 
 
-def _register(row: Row, operand: Operand, rd: int, rn: int, rm: int) -> int:
+def _register(row: Row, operand: Operand, rd: int, rn: int, rm: int, rx: int) -> int:
     """Return the hardware number of a register operand."""
     field = operand.field
-    number = rd if field == RD else rn if field == RD + 1 else rm
+    number = rd if field == RD else rn if field == RN else rm if field == RM else rx
     first = XMM0 if operand.kind == FLOAT else 0
     if not first <= number < first + 16:
         raise ValueError(f"{row.name}: register {number} in operand {operand.text}")
@@ -211,10 +233,10 @@ def _head(row: Row, form: Form, rd: int, rn: int, rm: int, rx: int, mem: int, im
     force = False
     for operand in row.operands.list:
         if operand.field != NO_FIELD:
-            number = _register(row, operand, rd, rn, rm)
+            number = _register(row, operand, rd, rn, rm, rx)
             force = force or (operand.width == 8 and operand.kind != FLOAT and number >= 4)
     if form.reg is not None:
-        reg = _register(row, form.reg, rd, rn, rm)
+        reg = _register(row, form.reg, rd, rn, rm, rx)
         rex |= reg >> 1 & 4
     elif form.modrm >= 0:
         reg = form.modrm
@@ -225,11 +247,23 @@ def _head(row: Row, form: Form, rd: int, rn: int, rm: int, rx: int, mem: int, im
         rex |= _memory_rex(row, rm, rx)
         tail = _memory(reg & 7, rm, rx, mem, cut)
     elif form.rm is not None:
-        base = _register(row, form.rm, rd, rn, rm)
+        base = _register(row, form.rm, rd, rn, rm, rx)
         rex |= base >> 3
         if form.modrm >= 0:
             tail = bytes((0xC0 | (reg & 7) << 3 | base & 7,))
+    if form.vex:
+        vvvv = _register(row, form.vvvv, rd, rn, rm, rx) if form.vvvv is not None else 0
+        last = bytes((_register(row, form.is4, rd, rn, rm, rx) << 4,)) if form.is4 is not None else b""
+        return _vex_prefix(form.vex, rex, vvvv) + form.opcode + tail + last
     return form.prefixes + (bytes((0x40 | rex,)) if rex or force else b"") + _opcode(row, form, base, imm) + tail
+
+
+def _vex_prefix(vex: int, rex: int, vvvv: int) -> bytes:
+    """Return a VEX prefix for 128 bits (SDM vol. 2, 2.3.5): R, X, B and the register stand in it inverted."""
+    rest = (vvvv ^ 15) << 3 | vex & 3
+    if vex >> 2 == 1 and not rex & 11:
+        return bytes((0xC5, (rex & 4 ^ 4) << 5 | rest))
+    return bytes((0xC4, (rex & 7 ^ 7) << 5 | vex >> 2, (rex & 8) << 4 | rest))
 
 
 def _opcode(row: Row, form: Form, base: int, imm: int) -> bytes:

@@ -16,9 +16,11 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.codegen.isa.x64 import insts as x
+from figwasp.codegen.isa.x64.features import EXTENDED_1_ECX, LEAF_1_ECX, LEAF_7_EBX, PROBE_WORDS, XCR0
 from figwasp.codegen.isa.x64.inst_buffer import InstBuffer
 from figwasp.codegen.isa.x64.registers import (
     CC_AE,
+    CC_B,
     CC_E,
     CC_NE,
     R8,
@@ -333,6 +335,39 @@ def _wake(parked: int, sys_futex: int) -> bytes:
     return a.finish()
 
 
+def _probe() -> bytes:
+    """Store answers of CPUID and XCR0 (rdi: where); 0 stays where there is no such answer."""
+    a = InstBuffer()
+    a.move(R9, RBX)  # which CPUID writes, and the caller wants back
+    for word in range(PROBE_WORDS):
+        a.store(x.MOV32_MI, RDI, 4 * word)
+    _ask(a, 0, 1, RCX, LEAF_1_ECX)
+    _ask(a, 0, 7, RBX, LEAF_7_EBX)
+    _ask(a, 0x8000_0000, 0x8000_0001, RCX, EXTENDED_1_ECX)
+    a.store(x.TEST32_MI, RDI, 4 * LEAF_1_ECX, imm=1 << 27)  # OSXSAVE
+    a.branch(CC_E, "done")
+    a.op(x.ZERO32_R, rd=RCX)
+    a.op(x.XGETBV)
+    a.store(x.MOV32_MR, RDI, 4 * XCR0, RAX)
+    a.label("done")
+    a.move(RBX, R9)
+    a.op(x.RET)
+    return a.finish()
+
+
+def _ask(a: InstBuffer, first: int, leaf: int, register: int, word: int) -> None:
+    """Store a register of the answer to one question, if the answer to the first of its range says that it may be asked."""
+    a.op(x.MOV32_RI, rd=RAX, imm=first)
+    a.op(x.CPUID)
+    a.op(x.CMP32_RI, rn=RAX, imm=(leaf ^ 1 << 31) - (1 << 31))  # as a signed immediate
+    a.branch(CC_B, f"without {leaf}")
+    a.op(x.MOV32_RI, rd=RAX, imm=leaf)
+    a.op(x.ZERO32_R, rd=RCX)
+    a.op(x.CPUID)
+    a.store(x.MOV32_MR, RDI, 4 * word, register)
+    a.label(f"without {leaf}")
+
+
 class X64Sequences(Sequences):
     """All of them."""
 
@@ -341,6 +376,7 @@ class X64Sequences(Sequences):
     lazy_entry_size = _LAZY_ENTRY_SIZE
     lazy_frame = _LAZY_FRAME
     restore_frame = 8
+    probe_words = PROBE_WORDS
     lazy_return = 16 + _LAZY_FRAME  # `to_native` has pushed a pointer, and the call of it a return address
 
     def switches(
@@ -395,6 +431,10 @@ class X64Sequences(Sequences):
             distance = int.from_bytes(code[len(_LEA_INDEX) : _INDEX_CALL], "little", signed=True)
             return offset_of(function + _INDEX_CALL + distance)
         return None
+
+    def probe(self) -> bytes:
+        """Make the function that stores what CPUID and XGETBV answer."""
+        return _probe()
 
     def wake(self, parked: int, sys_futex: int) -> bytes:
         """Make the function that wakes the ticker."""

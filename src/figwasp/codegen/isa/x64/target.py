@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from binascii import crc32
 from typing import Final
 
 from figwasp.codegen.code import Code
 from figwasp.codegen.emit import emit
+from figwasp.codegen.isa.x64 import features
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.assemble import FIELD_NAMES, FIELD_SIZES, FILLER, RETURN_BYTES, X64Assembler, apply
@@ -108,7 +110,18 @@ def _target() -> Target:
     target.filler = FILLER
     target.synchronize = _synchronize
     target.sequences = X64Sequences()
+    target.known_features = features.KNOWN
+    target.features_found = features.found
+    target.use_features = _use_features
     return target
 
 
+def _use_features(names: frozenset[str]) -> None:
+    """Make code for a processor with these and no others."""
+    features.IN_USE.use(names)
+    TARGET.features = tuple(name for name in features.KNOWN if getattr(features.IN_USE, name))
+    TARGET.fingerprint = crc32(" ".join((TARGET.name, *TARGET.features)).encode())
+
+
 TARGET: Final = _target()
+_use_features(frozenset())

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.codegen.isa.x64 import insts as x
+from figwasp.codegen.isa.x64 import insts_vector as v
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.select.memory import NO_IMM, fold, foldable, imm32, low, pool_mem, wide
 from figwasp.codegen.mach import NONE, POOL, MInst
 from figwasp.codegen.select import NO_REGION, Selector
 from figwasp.ir import ops
 from figwasp.ir.func import Value
-from figwasp.ir.ops import F32, I32, I64
+from figwasp.ir.ops import F32, I32, I64, V128
 
 _INT_CODES: Final = (r.CC_E, r.CC_NE, r.CC_L, r.CC_B, r.CC_G, r.CC_A, r.CC_LE, r.CC_BE, r.CC_GE, r.CC_AE)
 """In the order of the comparisons in the IR table: eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u."""
@@ -34,6 +35,7 @@ _COMPARE32: Final = 1
 _COMPARE64: Final = 2
 _EQZ: Final = 3
 FLOAT: Final = 4
+_VECTOR: Final = 5
 
 KIND: Final[list[int]] = [PLAIN] * ops.COUNT
 CODE: Final[list[int]] = [r.CC_NE] * ops.COUNT
@@ -47,6 +49,13 @@ for _number, _code in enumerate(_FLOAT_CODES):
         KIND[_first + _number] = FLOAT
         CODE[_first + _number] = _code
 KIND[ops.I32_EQZ] = KIND[ops.I64_EQZ] = _EQZ
+_ANY_TRUE: Final = ops.BY_NAME["v128_any_true"]
+_ALL_TRUE: Final = {
+    ops.BY_NAME["i8x16_all_true"]: (v.PCMPEQB, 8), ops.BY_NAME["i16x8_all_true"]: (v.PCMPEQW, 16),
+    ops.BY_NAME["i32x4_all_true"]: (v.PCMPEQD, 32), ops.BY_NAME["i64x2_all_true"]: (v.PCMPEQQ, 64),
+}  # fmt: skip
+for _op in (_ANY_TRUE, *_ALL_TRUE):
+    KIND[_op] = _VECTOR
 
 
 def condition(s: Selector, value: Value) -> int:
@@ -75,6 +84,8 @@ def flags(s: Selector, value: Value) -> int:
         flip ^= 1
     if kind == FLOAT:
         return _float_compare(s, value) ^ flip
+    if kind == _VECTOR:
+        return _vector_test(s, value) ^ flip
     return _compare(s, value.args[0], value.args[1], CODE[value.op], kind == _COMPARE32) ^ flip
 
 
@@ -266,3 +277,42 @@ def float_operand(s: Selector, inst: MInst, value: Value, memory_row: int) -> No
         fold(s, inst, value)
     else:
         inst.rm = s.use(value)
+
+
+# Vectors
+
+
+def _vector_test(s: Selector, value: Value) -> int:
+    """Append `ptest`, which sets ZF if the operands have no bit in common, and CF if the second has none that the first has not."""
+    operand = value.args[0]
+    test = MInst(v.PTEST)
+    s.code.append(test)
+    if value.op == _ANY_TRUE:
+        if operand.op == _AND and s.is_single_use(operand):
+            test.rn, test.rm = [s.use(arg) for arg in operand.args]
+        else:
+            test.rn = test.rm = s.use(operand)
+        return r.CC_NE
+    row, bits = _ALL_TRUE[value.op]
+    if MASK_BITS.get(operand.op, 0) >= bits:
+        test.op = x.ROWS.spill_rm[v.PTEST]
+        test.rm = POOL
+        test.mem = s.pool_constant(b"\xff" * 16) << 2
+        test.rn = s.use(operand)
+        return r.CC_B
+    equal = s.new_register(V128)
+    zero = s.new_register(V128)
+    compare = MInst(row, equal, zero)
+    s.code += [compare, MInst(x.ZEROPS_R, zero)]
+    test.rn = test.rm = equal
+    compare.rm = s.use(operand)
+    return r.CC_E
+
+
+_AND: Final = ops.BY_NAME["v128_and"]
+MASK_BITS: Final = {
+    op: int(ops.NAMES[op][1:].partition("x")[0])
+    for op in range(ops.BY_NAME["i8x16_eq"], ops.COUNT)
+    if ops.NAMES[op].partition("_")[2] in {*"eq ne lt gt le ge lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u".split()}
+}
+"""Operations each lane of whose result is all ones or 0 -> bits of a lane."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.codegen.isa.x64 import insts as x
+from figwasp.codegen.isa.x64 import insts_vector as v
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.select.flags import float_operand
 from figwasp.codegen.isa.x64.select.memory import fold, foldable, low, wide
@@ -101,15 +102,27 @@ def _copysign(s: Selector, value: Value, rd: int) -> None:
     take.rn = s.use(value.args[1])
 
 
+_EXTREMES: Final = {
+    ops.F32_MIN: (x.MINSS_RR, x.SUBSS_RR, x.CMPSS_RRI, v.PSRLD_I, 10),
+    ops.F32_MAX: (x.MAXSS_RR, x.SUBSS_RR, x.CMPSS_RRI, v.PSRLD_I, 10),
+    ops.F64_MIN: (x.MINSD_RR, x.SUBSD_RR, x.CMPSD_RRI, v.PSRLQ_I, 13),
+    ops.F64_MAX: (x.MAXSD_RR, x.SUBSD_RR, x.CMPSD_RRI, v.PSRLQ_I, 13),
+    ops.BY_NAME["f32x4_min"]: (v.MINPS, v.SUBPS, v.CMPPS, v.PSRLD_I, 10),
+    ops.BY_NAME["f32x4_max"]: (v.MAXPS, v.SUBPS, v.CMPPS, v.PSRLD_I, 10),
+    ops.BY_NAME["f64x2_min"]: (v.MINPD, v.SUBPD, v.CMPPD, v.PSRLQ_I, 13),
+    ops.BY_NAME["f64x2_max"]: (v.MAXPD, v.SUBPD, v.CMPPD, v.PSRLQ_I, 13),
+}
+"""Rows: the extreme, a subtraction, a comparison, a shift, and by how much so that sign, exponent and quiet bit are shifted out."""
+
+
 def _minimum(s: Selector, value: Value, rd: int) -> None:
     """Emit min: `mins` both ways round, since each answers its second operand for equal or unordered ones; or-ed, -0 wins over +0.
 
     With a NaN the or-ed bits are a NaN too; the mask of that case sets all bits and then clears the payload below the quiet one.
     """
     type = value.type
-    narrow = type == F32
     one_way, other_way, either = s.new_register(type), s.new_register(type), s.new_register(type)
-    row = x.MINSS_RR if narrow else x.MINSD_RR
+    row = _EXTREMES[value.op][0]
     code = [
         MInst(row, one_way, NONE, NONE),
         MInst(row, other_way, NONE, NONE),
@@ -121,16 +134,15 @@ def _minimum(s: Selector, value: Value, rd: int) -> None:
 def _maximum(s: Selector, value: Value, rd: int) -> None:
     """Emit max like min; subtracting the bits in which the two ways differ turns -0 into +0 and keeps all else."""
     type = value.type
-    narrow = type == F32
     one_way, other_way, either = s.new_register(type), s.new_register(type), s.new_register(type)
     differing, united = s.new_register(type), s.new_register(type)
-    row = x.MAXSS_RR if narrow else x.MAXSD_RR
+    row, subtract, _, _, _ = _EXTREMES[value.op]
     code = [
         MInst(row, one_way, NONE, NONE),
         MInst(row, other_way, NONE, NONE),
         MInst(x.XORPS_RR, differing, other_way, one_way),
         MInst(x.ORPS_RR, united, one_way, differing),
-        MInst(x.SUBSS_RR if narrow else x.SUBSD_RR, either, united, differing),
+        MInst(subtract, either, united, differing),
     ]
     _two_ways(s, value, rd, code, either)
 
@@ -138,12 +150,12 @@ def _maximum(s: Selector, value: Value, rd: int) -> None:
 def _two_ways(s: Selector, value: Value, rd: int, code: list[MInst], either: int) -> None:
     """Append the code of min or max and what makes its result a quiet NaN where an operand was a NaN."""
     type = value.type
-    narrow = type == F32
     unordered, ones, payload = s.new_register(type), s.new_register(type), s.new_register(type)
+    _, _, compare, shift, bits = _EXTREMES[value.op]
     code += [
-        MInst(x.CMPSS_RRI if narrow else x.CMPSD_RRI, unordered, either, either, NONE, 0, 3),
+        MInst(compare, unordered, either, either, NONE, 0, 3),
         MInst(x.ORPS_RR, ones, either, unordered),
-        MInst(x.PSRLD_RI if narrow else x.PSRLQ_RI, payload, unordered, NONE, NONE, 0, 10 if narrow else 13),
+        MInst(shift, payload, unordered, NONE, NONE, 0, bits),
         MInst(x.ANDNPS_RR, rd, payload, ones),
     ]
     s.code += reversed(code)
@@ -342,8 +354,9 @@ RULES: Final[dict[int, Rule]] = {
     **dict.fromkeys(_ARITHMETIC, _arithmetic), **dict.fromkeys(_SINGLE, _single), **dict.fromkeys(_FROM_INT, _from_int),
     **dict.fromkeys(_REINTERPRET, _reinterpret),
     ops.F32_NEG: _sign_rule, ops.F64_NEG: _sign_rule, ops.F32_ABS: _sign_rule, ops.F64_ABS: _sign_rule,
-    ops.F32_COPYSIGN: _copysign, ops.F64_COPYSIGN: _copysign, ops.F32_MIN: _minimum, ops.F64_MIN: _minimum,
-    ops.F32_MAX: _maximum, ops.F64_MAX: _maximum, ops.F32_CONVERT_I64_U: _from_u64, ops.F64_CONVERT_I64_U: _from_u64,
+    ops.F32_COPYSIGN: _copysign, ops.F64_COPYSIGN: _copysign,
+    **{op: _minimum if ops.NAMES[op].endswith("min") else _maximum for op in _EXTREMES},
+    ops.F32_CONVERT_I64_U: _from_u64, ops.F64_CONVERT_I64_U: _from_u64,
     ops.I64_TRUNC_F32_U: _trunc_u64, ops.I64_TRUNC_F64_U: _trunc_u64,
     ops.I32_TRUNC_SAT_F32_S: _saturate_i32, ops.I32_TRUNC_SAT_F32_U: _saturate_i32,
     ops.I32_TRUNC_SAT_F64_S: _saturate_i32, ops.I32_TRUNC_SAT_F64_U: _saturate_i32,

@@ -6,6 +6,7 @@ from typing import Final
 
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
+from figwasp.codegen.isa.x64.features import IN_USE
 from figwasp.codegen.isa.x64.select.memory import NO_IMM, fold, foldable, imm32, low, wide
 from figwasp.codegen.mach import COPY, NONE, MInst
 from figwasp.codegen.select import Rule, Selector
@@ -77,8 +78,30 @@ def _lea(s: Selector, value: Value, rd: int, base: Value, index: Value | None, m
         inst.rx = low(s, index) if narrow else wide(s, index)
 
 
+def _is_carry(s: Selector, value: Value) -> bool:
+    """Return whether a value is 1 or 0 by an unsigned comparison of 64 bits, which leaves it in the carry flag."""
+    if value.op != ops.I64_EXTEND_I32_U or not s.is_single_use(value):
+        return False
+    test = value.args[0]
+    return test.op == ops.I64_LT_U and s.is_single_use(test) and not any(arg.op == ops.CONST for arg in test.args)
+
+
+def _with_carry(s: Selector, row: int, operand: Value, carry: Value, rd: int) -> None:
+    """Emit the addition or subtraction of a carry. As before a `cmov`, nothing between the comparison and it writes flags."""
+    inst = MInst(row, rd)
+    compare = MInst(x.CMP64_RR)
+    s.code += [inst, compare]
+    left, right = carry.args[0].args
+    compare.rn = wide(s, left)
+    compare.rm = wide(s, right)
+    inst.rn = wide(s, operand)
+
+
 def _add(s: Selector, value: Value, rd: int) -> None:
     left, right = value.args
+    if right.op == ops.I64_EXTEND_I32_U and _is_carry(s, right):
+        _with_carry(s, x.ADC64_RI, left, right, rd)
+        return
     if left.op == ops.CONST:
         left, right = right, left
     if right.op == ops.CONST:
@@ -141,6 +164,9 @@ def _loads(s: Selector, first: Value, second: Value) -> bool:
 def _sub(s: Selector, value: Value, rd: int) -> None:
     left, right = value.args
     narrow = value.type == I32
+    if right.op == ops.I64_EXTEND_I32_U and _is_carry(s, right):
+        _with_carry(s, x.SBB64_RI, left, right, rd)
+        return
     if right.op == ops.CONST:
         imm = imm32(right)
         if imm != NO_IMM and imm != -0x8000_0000:
@@ -215,6 +241,22 @@ def _mul(s: Selector, value: Value, rd: int) -> None:
         _immediate(s, x.IMUL32_RRI if narrow else x.IMUL64_RRI, left, imm, rd)
 
 
+def _mul_high(s: Selector, value: Value, rd: int) -> None:
+    """Emit the product of rax and the operand, in rdx:rax (SDM vol. 2, MUL), of which rdx is wanted."""
+    left, right = value.args
+    if left.op == ops.I64_LOAD and foldable(s, left):
+        left, right = right, left
+    multiply = MInst(x.IMULHI64_R if value.op == ops.I64_MUL_HI_S else x.MUL64_R)
+    copy = MInst(COPY, r.RAX)
+    s.code += [MInst(COPY, rd, r.RDX), multiply, copy]
+    copy.rn = wide(s, left)
+    if multiply.op == x.MUL64_R and right.op == ops.I64_LOAD and foldable(s, right):
+        multiply.op = x.MUL64_M
+        fold(s, multiply, right)
+    else:
+        multiply.rn = wide(s, right)
+
+
 # Shifts
 
 _SHIFTS: Final = {
@@ -284,7 +326,16 @@ _COUNTS: Final = {
 """Bit scan, move on zero, flip, answer for zero before the flip, flipped bits: clz(n) = index of the highest bit ^ 31."""
 
 
+_COUNT_ROWS: Final = {
+    ops.I32_CLZ: (x.LZCNT32_RR, ops.I32_LOAD, x.LZCNT32_RM), ops.I64_CLZ: (x.LZCNT64_RR, ops.I64_LOAD, x.LZCNT64_RM),
+    ops.I32_CTZ: (x.TZCNT32_RR, ops.I32_LOAD, x.TZCNT32_RM), ops.I64_CTZ: (x.TZCNT64_RR, ops.I64_LOAD, x.TZCNT64_RM),
+}  # fmt: skip
+
+
 def _count_zeros(s: Selector, value: Value, rd: int) -> None:
+    if IN_USE.lzcnt if value.op == ops.I32_CLZ or value.op == ops.I64_CLZ else IN_USE.bmi1:
+        _of_operand(s, _COUNT_ROWS[value.op], value.args[0], rd)
+        return
     scan_row, move_row, flip_row, for_zero, flipped = _COUNTS[value.op]
     found = s.new_register(value.type)
     zero = s.new_register(value.type)
@@ -316,8 +367,12 @@ _UNARY: Final = {
 
 
 def _unary_rule(s: Selector, value: Value, rd: int) -> None:
-    row, load, memory_row = _UNARY[value.op]
-    operand = value.args[0]
+    _of_operand(s, _UNARY[value.op], value.args[0], rd)
+
+
+def _of_operand(s: Selector, rows: tuple[int, int, int], operand: Value, rd: int) -> None:
+    """Emit an instruction that reads a register or memory."""
+    row, load, memory_row = rows
     if operand.op == load and foldable(s, operand):
         inst = MInst(memory_row, rd)
         s.code.append(inst)
@@ -335,7 +390,7 @@ def _extend_unsigned(s: Selector, value: Value, rd: int) -> None:
 
 RULES: Final[dict[int, Rule]] = {
     **dict.fromkeys(_SHIFTS, _shift), **dict.fromkeys(_DIVISIONS, _divide), **dict.fromkeys(_COUNTS, _count_zeros),
-    **dict.fromkeys(_UNARY, _unary_rule),
+    **dict.fromkeys(_UNARY, _unary_rule), ops.I64_MUL_HI_S: _mul_high, ops.I64_MUL_HI_U: _mul_high,
     ops.I32_ADD: _add, ops.I64_ADD: _add, ops.I32_SUB: _sub, ops.I64_SUB: _sub, ops.I32_MUL: _mul, ops.I64_MUL: _mul,
     ops.I32_AND: _and, ops.I64_AND: _and, ops.I32_OR: _bitwise, ops.I64_OR: _bitwise, ops.I32_XOR: _bitwise,
     ops.I64_XOR: _bitwise, ops.I64_EXTEND_I32_U: _extend_unsigned,

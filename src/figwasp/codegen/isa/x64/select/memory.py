@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.codegen.isa.x64 import insts as x
+from figwasp.codegen.isa.x64 import insts_vector as v
 from figwasp.codegen.isa.x64.registers import CONTEXT
+from figwasp.codegen.isa.x64.table import memory_form
 from figwasp.codegen.mach import AREA, NONE, POOL, MInst
 from figwasp.codegen.select import FIRST_LOAD, FOLDED, LAST_LOAD, Rule, Selector
 from figwasp.ir import ops
@@ -261,6 +263,8 @@ def _store(s: Selector, value: Value, _rd: int) -> None:
             address(s, inst, value, 1)
             return
     elif s.uses[stored.id] == 1:
+        if op in _LANE_ROWS and _store_lane(s, value, stored):
+            return
         if ops.I32_ADD <= op <= ops.I64_SUB and _read_modify_write(s, value, stored):
             return
         if ops.I32_REINTERPRET_F32 <= op <= ops.F64_REINTERPRET_I64 and s.is_single_use(stored):
@@ -277,6 +281,31 @@ def _store(s: Selector, value: Value, _rd: int) -> None:
     else:
         inst.rn = s.use(stored)
     address(s, inst, value, 1)
+
+
+_LANE_ROWS: Final = {
+    ops.BY_NAME["i8x16_extract_lane_u"]: (ops.I32_STORE8, memory_form(v.PEXTRB), memory_form(v.PEXTRB)),
+    ops.BY_NAME["i16x8_extract_lane_u"]: (ops.I32_STORE16, v.PEXTRW_M, v.PEXTRW_M),
+    ops.BY_NAME["i32x4_extract_lane"]: (ops.I32_STORE, x.MOVSS_MR, memory_form(v.PEXTRD)),
+    ops.BY_NAME["i64x2_extract_lane"]: (ops.I64_STORE, x.MOVSD_MR, v.MOVHPS_MR),
+    ops.BY_NAME["f32x4_extract_lane"]: (ops.F32_STORE, x.MOVSS_MR, memory_form(v.PEXTRD)),
+    ops.BY_NAME["f64x2_extract_lane"]: (ops.F64_STORE, x.MOVSD_MR, v.MOVHPS_MR),
+}
+"""The store of a lane, rows that store lane 0 and others."""
+
+
+def _store_lane(s: Selector, store: Value, extraction: Value) -> bool:
+    """Store a lane straight from its vector, if the store is as wide; tell whether it did."""
+    wanted, first_row, row = _LANE_ROWS[extraction.op]
+    lane = extraction.aux
+    assert type(lane) is int
+    if store.op != wanted or not s.is_single_use(extraction):
+        return False
+    inst = MInst(row, NONE, NONE, NONE, NONE, 0, lane) if lane else MInst(first_row)
+    s.code.append(inst)
+    inst.rn = s.use(extraction.args[0])
+    address(s, inst, store, 1)
+    return True
 
 
 def _store_immediate(row: int, constant: Value) -> int:

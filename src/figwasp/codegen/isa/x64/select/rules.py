@@ -6,13 +6,25 @@ from typing import Final
 
 from figwasp.codegen import select_call
 from figwasp.codegen.isa.x64 import insts as x
-from figwasp.codegen.isa.x64.select import branch, floats, ints, memory
+from figwasp.codegen.isa.x64.features import IN_USE
+from figwasp.codegen.isa.x64.select import (
+    atomic,
+    branch,
+    floats,
+    ints,
+    lanes,
+    memory,
+    shuffles,
+    vector_floats,
+    vector_sequences,
+    vectors,
+)
 from figwasp.codegen.mach import AREA, NONE, TO_MEMORY, CallSite, MFunc, MInst
 from figwasp.codegen.select import UNSUPPORTED, Rule, SelectionHooks, Selector
 from figwasp.codegen.target import Target
 from figwasp.ir import ops
 from figwasp.ir.func import Func, Value
-from figwasp.ir.types import I64
+from figwasp.ir.types import I64, V128
 
 
 def _nothing(_s: Selector, _value: Value, _rd: int) -> None:
@@ -22,10 +34,10 @@ def _nothing(_s: Selector, _value: Value, _rd: int) -> None:
 def _table() -> list[Rule]:
     """Join the rules; every operation must have one."""
     rules: dict[int, Rule] = {ops.NOP: _nothing}
-    for part in (memory.RULES, branch.RULES, ints.RULES, floats.RULES, select_call.RULES, UNSUPPORTED):
+    for part in (memory.RULES, atomic.RULES, branch.RULES, ints.RULES, floats.RULES, select_call.RULES, UNSUPPORTED):
         rules.update(part)
-    for op in range(ops.BY_NAME["i8x16_shuffle"], ops.COUNT):  # TEMP
-        rules.setdefault(op, UNSUPPORTED[ops.INVOKE])
+    for part in (vectors.RULES, vector_sequences.RULES, vector_floats.RULES, lanes.RULES, shuffles.RULES):
+        rules.update(part)
     missing = [ops.NAMES[op] for op in range(ops.COUNT) if op not in rules]
     assert not missing, missing
     return [rules[op] for op in range(ops.COUNT)]
@@ -61,4 +73,7 @@ _HOOKS: Final = _X64Hooks()
 
 def select(func: Func, target: Target) -> MFunc:
     """Select instructions for a function in SSA form, which is left as it is."""
-    return Selector(target, RULES, select_call.entry, _HOOKS, func).run()
+    selected = Selector(target, RULES, select_call.entry, _HOOKS, func).run()
+    if IN_USE.avx and V128 in selected.types:
+        vectors.use_avx(selected)
+    return selected
