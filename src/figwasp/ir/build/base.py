@@ -228,6 +228,12 @@ class Builder:
         """Append a load of 8 bytes."""
         return self.emit(ops.I64_LOAD, [base], ops.memory_aux(offset, region))
 
+    def memory_base(self, memory: int) -> Value:
+        """Return the base address of a memory, which never changes."""
+        if memory == 0 and self.base is not None:
+            return self.base
+        return self.load_const(self.instance, self.layout.memory_base(memory))
+
     def memory_record(self, memory: int) -> Value:
         """Return the address of the record of a memory."""
         if memory == 0 and self.record is not None:

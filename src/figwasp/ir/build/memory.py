@@ -11,7 +11,7 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.ir import builtins, ops
-from figwasp.ir.build import checks
+from figwasp.ir.build import bulk, checks
 from figwasp.ir.build.base import Builder, Method, ir_types
 from figwasp.ir.func import Call, Value
 from figwasp.wasm.binary.immediates import MEMORY_INDEX_FLAG
@@ -36,16 +36,10 @@ _BYTES_SHIFT: Final = 6
 def open_memory(b: Builder) -> None:
     """Materialise what accesses to memory 0 need, in the entry block."""
     if checks.margin(b.module.memories[0], b.mode) == layout.EVERYWHERE:
-        b.base = b.bare = _base(b, 0)
+        b.base = b.bare = b.memory_base(0)
     else:
         b.record = b.memory_record(0)
-        b.base = _base(b, 0)
-
-
-def _base(b: Builder, memory: int) -> Value:
-    if memory == 0 and b.base is not None:
-        return b.base
-    return b.load_const(b.instance, b.layout.memory_base(memory))
+        b.base = b.memory_base(0)
 
 
 def read_memarg(b: Builder, pos: int) -> tuple[int, int]:
@@ -68,7 +62,7 @@ def address(b: Builder, aux: int, size: int) -> list[Value]:
     index = b.stack.pop()
     memory = ops.aux_region(aux) - ops.REGION_MEMORY
     checks.check(b, memory, index, ops.aux_offset(aux) + size)
-    return [_base(b, memory), index]
+    return [b.memory_base(memory), index]
 
 
 def _build_load(b: Builder, pos: int) -> int:
@@ -123,10 +117,22 @@ def _build_memory_grow(b: Builder, pos: int) -> int:
     return pos
 
 
+def _small(length: Value) -> int:
+    """Return a length that is known, and so small that loads and stores are better than a call, or 0."""
+    bits = length.aux if length.op == ops.CONST else 0
+    assert type(bits) is int
+    return bits if bits <= bulk.MOST else 0
+
+
 def _build_memory_fill(b: Builder, pos: int) -> int:
     memory, pos = b.unsigned(pos)
     b.charge_bulk(b.stack[-1], _BYTES_SHIFT)
-    call_builtin(b, builtins.MEMORY_FILL, [b.const(_I32, memory), *b.pop(3)])
+    to, value, length = b.pop(3)
+    count = _small(length)
+    if count:
+        bulk.fill(b, memory, to, value, count)
+    else:
+        call_builtin(b, builtins.MEMORY_FILL, [b.const(_I32, memory), to, value, length])
     return pos
 
 
@@ -134,7 +140,12 @@ def _build_memory_copy(b: Builder, pos: int) -> int:
     target, pos = b.unsigned(pos)
     source, pos = b.unsigned(pos)
     b.charge_bulk(b.stack[-1], _BYTES_SHIFT)
-    call_builtin(b, builtins.MEMORY_COPY, [b.const(_I32, target), b.const(_I32, source), *b.pop(3)])
+    to, from_, length = b.pop(3)
+    count = _small(length)
+    if count:
+        bulk.copy(b, target, source, to, from_, count)
+    else:
+        call_builtin(b, builtins.MEMORY_COPY, [b.const(_I32, target), b.const(_I32, source), to, from_, length])
     return pos
 
 
