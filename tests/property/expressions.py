@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from figwasp.features import DEFAULT
 from figwasp.wasm.binary.encode import locals_vector, write_instr
 from figwasp.wasm.syntax.immediates import MEMARG, Immediate
 from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, UNIMPLEMENTED, Opcode
@@ -33,16 +34,20 @@ from tests.property.world import World
 _NAMES: Final = {"i32": I32, "i64": I64, "f32": F32, "f64": F64, "v128": V128}
 
 
+EXECUTED: Final = [row for row in ROWS if row.ir != UNIMPLEMENTED and row.proposal in DEFAULT]
+"""Instructions that any module may have."""
+
+
 def _numeric(type_: int) -> list[Opcode]:
     return [
-        row for row in ROWS
-        if row.params and row.results == (type_,) and row.ir not in ("-", UNIMPLEMENTED) and row.immediates != MEMARG and set(row.params) <= set(NUM_TYPES)
+        row for row in EXECUTED
+        if row.params and row.results == (type_,) and row.ir != "-" and row.immediates != MEMARG and set(row.params) <= set(NUM_TYPES)
     ]  # fmt: skip
 
 
 NUMERIC: Final[dict[int, list[Opcode]]] = {type_: _numeric(type_) for type_ in NUM_TYPES}
 """Result type -> instructions from numbers to it."""
-_ACCESSES: Final = [row for row in ROWS if row.immediates == MEMARG and row.ir != UNIMPLEMENTED]
+_ACCESSES: Final = [row for row in EXECUTED if row.immediates == MEMARG]
 LOADS: Final = {t: [row for row in _ACCESSES if row.results == (t,)] for t in NUM_TYPES}
 STORES: Final = [row for row in _ACCESSES if not row.results and row.params is not None and row.params[1] in NUM_TYPES]
 COMPARES: Final = [row for row in NUMERIC[I32] if row.params is not None and len(row.params) == 2 and row.code < 0x67]

@@ -200,7 +200,9 @@ class Statements(Vectors):
             self.op("if", ~EMPTY)
             self.op("unreachable")
             self.op("end")
+        self.frames.append(Frame((), open=False))
         self.values(self.type.results, 1)
+        self.frames.pop()
         self.op("return")
         self.op("end")
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.wasm.syntax.immediates import LANE, LANES, MEMARG, MEMARG_LANE, Immediate
-from figwasp.wasm.syntax.opcodes import ROWS, UNIMPLEMENTED, Opcode
+from figwasp.wasm.syntax.opcodes import Opcode
 from figwasp.wasm.syntax.types import F32, F64, NUM_TYPES, V128
 from tests.property.constants import CANONICAL_NAN, VECTOR_IDIOMS, constant, shuffle
-from tests.property.expressions import STORES, Expressions
+from tests.property.expressions import EXECUTED, STORES, Expressions
 
-_VECTORS: Final = [row for row in ROWS if V128 in (row.params or ()) + (row.results or ()) and row.ir != UNIMPLEMENTED]
+_VECTORS: Final = [row for row in EXECUTED if V128 in (row.params or ()) + (row.results or ())]
 RELAXED: Final = {row.name: row for row in _VECTORS if row.proposal == "relaxed-simd"}
 _STRICT: Final = [row for row in _VECTORS if row.params and row.name not in RELAXED and row.immediates not in (MEMARG, MEMARG_LANE)]
 VECTOR: Final = {type_: [row for row in _STRICT if row.results == (type_,)] for type_ in (*NUM_TYPES, V128)}
