@@ -15,12 +15,12 @@ from side import machine, need_shared
 
 from figwasp.codegen import frame
 from figwasp.codegen.emit import emit
-from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.codegen.regalloc.allocate import allocate
 from figwasp.errors import Error
 from figwasp.ir import pipeline
 from figwasp.ir.build.builder import build, layout_of
 from figwasp.layout import GUARD, InstanceLayout
+from figwasp.runtime.platform.processor import machine as target
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.valid.context import Context
@@ -76,14 +76,14 @@ def compile_func(context: Context, layout: InstanceLayout, index: int) -> Times:
     mark()
     pipeline.run(func)
     mark()
-    machine_func = TARGET.select(func)
+    machine_func = target().select(func)
     func.release()
     del func
     mark()
-    allocate(machine_func, TARGET)
+    allocate(machine_func, target())
     mark()
-    frame.finish(machine_func, TARGET)
-    code = emit(machine_func, TARGET)
+    frame.finish(machine_func, target())
+    code = emit(machine_func, target())
     mark()
     times = Times()
     times.ops = facts.num_ops

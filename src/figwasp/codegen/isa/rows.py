@@ -52,6 +52,7 @@ READS_RX: Final = 4
 
 _ACCESS: Final = {"=": WRITE, "+": READ_WRITE}
 _MARKS: Final = ("", "=", "+")
+_NO_SHAPE: Final = "-"
 _DIGITS: Final = "0123456789"
 _LETTERS: Final = {"m": MEMORY, "imm": IMMEDIATE, "rel": RELATIVE, "cc": CONDITION}
 _PSEUDO_NAMES: Final = [
@@ -129,7 +130,7 @@ class Operands:
         shapes: of each.
         shape: the same in one string.
         defines, tied, memory, stores, reads, width, immediate, condition: as in `target.Rows`.
-        spill_rm, spill_rn: shapes of all operands once rm or rn is in memory, or "".
+        spill_rm, spill_rn: shapes of all operands once rm or rn is in memory, or what no row has.
     """
 
     __slots__ = (
@@ -159,7 +160,7 @@ class Operands:
         self.condition = CONDITION in kinds
         self.defines = self.tied = self.memory = self.stores = False
         self.reads = self.width = 0
-        self.spill_rm = self.spill_rn = ""
+        self.spill_rm = self.spill_rn = _NO_SHAPE
         for operand in self.list:
             if operand.kind == MEMORY:
                 self._add_memory(operand)
@@ -244,41 +245,40 @@ def columns(table: list[Row], register_numbers: dict[str, int]) -> Rows:
         table: the rows in order of their numbers, from FIRST_ROW.
         register_numbers: by name, for implicit operands.
     """
+    every = [Row(0, name, Operands([]), "", "") for name in _PSEUDO_NAMES] + table
+    roles = [row.operands for row in every]
     numbers = {(row.mnemonic, row.operands.shape): row.number for row in reversed(table)}
     rows = Rows()
-    for name in _PSEUDO_NAMES:
-        _append(rows, Row(0, name, Operands([]), "", ""), numbers, register_numbers)
-        rows.names[-1] = name
-    for row in table:
-        _append(rows, row, numbers, register_numbers)
+    rows.names = _PSEUDO_NAMES + [row.name.lower() for row in table]
+    rows.defines = [role.defines for role in roles]
+    rows.reads = [role.reads for role in roles]
+    rows.tied = [role.tied for role in roles]
+    rows.memory = [role.memory for role in roles]
+    rows.stores = [role.stores for role in roles]
+    rows.width = [role.width for role in roles]
+    rows.immediate = [role.immediate for role in roles]
+    rows.condition = [role.condition for role in roles]
+    rows.spill_rm = [numbers.get((row.mnemonic, row.operands.spill_rm), -1) for row in every]
+    rows.spill_rn = [numbers.get((row.mnemonic, row.operands.spill_rn), -1) for row in every]
+    rows.implicit_uses = [0] * len(every)
+    rows.implicit_defs = [0] * len(every)
+    rows.flags = [False] * len(every)
+    rows.makes_condition = [False] * len(every)
+    for number, row in enumerate(every):
+        if row.effects:
+            _add_effects(rows, number, row.effects.split(), register_numbers)
     return rows
 
 
-def _append(rows: Rows, row: Row, numbers: dict[tuple[str, str], int], register_numbers: dict[str, int]) -> None:
-    """Append the columns of one row."""
-    roles = row.operands
-    mnemonic = row.mnemonic
-    rows.names.append(row.name.lower())
-    rows.defines.append(roles.defines)
-    rows.reads.append(roles.reads)
-    rows.tied.append(roles.tied)
-    rows.memory.append(roles.memory)
-    rows.stores.append(roles.stores)
-    rows.width.append(roles.width)
-    rows.immediate.append(roles.immediate)
-    rows.condition.append(roles.condition)
-    rows.spill_rm.append(numbers.get((mnemonic, roles.spill_rm), -1) if roles.spill_rm else -1)
-    rows.spill_rn.append(numbers.get((mnemonic, roles.spill_rn), -1) if roles.spill_rn else -1)
-    effects = row.effects.split()
-    rows.implicit_uses.append(0)
-    rows.implicit_defs.append(0)
-    rows.flags.append("f" in effects)
-    rows.makes_condition.append("c" in effects)
+def _add_effects(rows: Rows, number: int, effects: list[str], register_numbers: dict[str, int]) -> None:
+    """Fill in the columns about what a row does besides its operands."""
+    rows.flags[number] = "f" in effects
+    rows.makes_condition[number] = "c" in effects
     for effect in effects:
         if effect in ("f", "c"):
             continue
         bit = 1 << register_numbers[effect.lstrip("=+")]
         if effect[0] != "=":
-            rows.implicit_uses[-1] |= bit
+            rows.implicit_uses[number] |= bit
         if effect[0] in _ACCESS:
-            rows.implicit_defs[-1] |= bit
+            rows.implicit_defs[number] |= bit

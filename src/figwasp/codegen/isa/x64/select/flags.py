@@ -310,9 +310,10 @@ def _vector_test(s: Selector, value: Value) -> int:
 
 
 _AND: Final = ops.BY_NAME["v128_and"]
+_COMPARISONS: Final = frozenset("eq ne lt gt le ge lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u".split())
 MASK_BITS: Final = {
     op: int(ops.NAMES[op][1:].partition("x")[0])
     for op in range(ops.BY_NAME["i8x16_eq"], ops.COUNT)
-    if ops.NAMES[op].partition("_")[2] in {*"eq ne lt gt le ge lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u".split()}
+    if ops.NAMES[op].partition("_")[2] in _COMPARISONS
 }
 """Operations each lane of whose result is all ones or 0 -> bits of a lane."""

@@ -7,37 +7,41 @@ from typing import Final
 from figwasp.codegen import select_call
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64.features import IN_USE
-from figwasp.codegen.isa.x64.select import (
-    atomic,
-    branch,
-    floats,
-    ints,
-    lanes,
-    memory,
-    shuffles,
-    vector_floats,
-    vector_sequences,
-    vectors,
-)
+from figwasp.codegen.isa.x64.select import atomic, branch, floats, ints, memory
 from figwasp.codegen.mach import AREA, NONE, TO_MEMORY, CallSite, MFunc, MInst
 from figwasp.codegen.select import UNSUPPORTED, Rule, SelectionHooks, Selector
 from figwasp.codegen.target import Target
 from figwasp.ir import ops
 from figwasp.ir.func import Func, Value
-from figwasp.ir.types import I64, V128
+from figwasp.ir.types import CLASSES, FLOAT, I64
 
 
 def _nothing(_s: Selector, _value: Value, _rd: int) -> None:
     pass
 
 
+_FIRST_VECTOR: Final = ops.BY_NAME["i8x16_shuffle"]
+
+
+def _first_vector(s: Selector, value: Value, rd: int) -> None:
+    """Put the rules of vectors into the table, which few programs need, and apply the one that is wanted."""
+    from figwasp.codegen.isa.x64.select import lanes, shuffles, vector_floats, vector_sequences, vectors
+
+    for part in (vectors.RULES, vector_sequences.RULES, vector_floats.RULES, lanes.RULES, shuffles.RULES):
+        for op, rule in part.items():
+            RULES[op] = rule
+    missing = [ops.NAMES[op] for op in range(ops.COUNT) if RULES[op] is _first_vector]
+    assert not missing, missing
+    RULES[value.op](s, value, rd)
+
+
 def _table() -> list[Rule]:
-    """Join the rules; every operation must have one."""
+    """Join the rules; every operation must have one. Those of vectors come in when the first is met."""
     rules: dict[int, Rule] = {ops.NOP: _nothing}
     for part in (memory.RULES, atomic.RULES, branch.RULES, ints.RULES, floats.RULES, select_call.RULES, UNSUPPORTED):
         rules.update(part)
-    for part in (vectors.RULES, vector_sequences.RULES, vector_floats.RULES, lanes.RULES, shuffles.RULES):
-        rules.update(part)
+    for op in range(_FIRST_VECTOR, ops.COUNT):
+        rules.setdefault(op, _first_vector)
     missing = [ops.NAMES[op] for op in range(ops.COUNT) if op not in rules]
     assert not missing, missing
     return [rules[op] for op in range(ops.COUNT)]
@@ -71,9 +75,20 @@ class _X64Hooks(SelectionHooks):
 _HOOKS: Final = _X64Hooks()
 
 
+_FLOATS: Final = frozenset(type for type, register_class in enumerate(CLASSES) if register_class == FLOAT)
+
+
+def _use_avx(func: MFunc) -> None:
+    """Change a function to instructions with VEX prefix, whose destination is not tied."""
+    twins = x.TWINS
+    for block in func.blocks:
+        for inst in block.code:
+            inst.op = twins[inst.op]
+
+
 def select(func: Func, target: Target) -> MFunc:
     """Select instructions for a function in SSA form, which is left as it is."""
     selected = Selector(target, RULES, select_call.entry, _HOOKS, func).run()
-    if IN_USE.avx and V128 in selected.types:
-        vectors.use_avx(selected)
+    if IN_USE.avx and not _FLOATS.isdisjoint(selected.types):
+        _use_avx(selected)
     return selected

@@ -1,7 +1,7 @@
 """Floor 3: x86-64 selection: vectors, what one instruction does, and how sequences of several are written.
 
 Rules write instructions without VEX, whose memory operands must be aligned: constants of the pool are. On a processor with AVX
-`use_avx` gives a function the VEX forms at the end, so that loads may be taken in too.
+`select.rules` gives a function the VEX forms at the end, so that loads may be taken in too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import insts_vector as v
 from figwasp.codegen.isa.x64.features import IN_USE
 from figwasp.codegen.isa.x64.select.memory import fold, foldable, low, pool_mem, wide
-from figwasp.codegen.mach import NONE, POOL, MFunc, MInst
+from figwasp.codegen.mach import NONE, POOL, MInst
 from figwasp.codegen.select import Rule, Selector
 from figwasp.ir import ops
 from figwasp.ir.func import Value
@@ -29,14 +29,6 @@ _LOADED: Final = {ops.V128_LOAD: _VECTOR, ops.V128_LOAD64_ZERO: 8, ops.V128_LOAD
 def named(table: dict[str, int]) -> dict[int, int]:
     """Give a table IR operations as keys, for their names."""
     return {ops.BY_NAME[name]: row for name, row in table.items()}
-
-
-def use_avx(func: MFunc) -> None:
-    """Change a function to instructions with VEX prefix, whose destination is not tied."""
-    twins = x.TWINS
-    for block in func.blocks:
-        for inst in block.code:
-            inst.op = twins[inst.op]
 
 
 # Operands
