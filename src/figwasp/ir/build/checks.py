@@ -8,9 +8,9 @@ a small number. Out: nothing, or a `trapif` in front of the access. There are th
     else        the whole access is compared with the length
 
 The second is a comparison with memory and a branch that the processor makes one of, whatever the offset; accesses from the same
-index are safe after one of them (`simplify.checks`). Where an index is known not to be a margin or more above what the memory had to
-begin with, as constants and masked numbers are, nothing is emitted at all, since memories do not shrink: twice the margin is kept
-free behind them.
+index are safe after one of them (`simplify.checks`). Where an index is known not to be a margin or more above what the memory had
+to begin with, as constants and masked numbers are, nothing is emitted at all, since memories do not shrink: twice the margin is
+kept free behind them.
 """
 
 from __future__ import annotations
