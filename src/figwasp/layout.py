@@ -16,7 +16,8 @@ CHECKED: Final = 1
 """Memory modes: accesses out of bounds fault on guard pages, or are compared with the length first."""
 
 EVERYWHERE: Final = -1
-_MARGINS: Final = (1 << 31, 1 << 19)
+LEAST_MARGIN: Final = 2 << 20  # where a stack of 1 MiB comes first, as in programs of Rust and Zig, static data has such offsets
+_MARGINS: Final = (1 << 31, LEAST_MARGIN)
 
 
 def margin(mode: int, is_64: bool, page: int) -> int:

@@ -274,9 +274,9 @@ def test_what_is_too_large_is_refused(field: str) -> None:
     ("memory", "mode", "last"),
     [
         ("1", GUARD, 8 << 30),
-        ("1", CHECKED, 65536 + (1 << 20) - 4),
+        ("1", CHECKED, 65536 + (4 << 20) - 4),
         ("i64 1", GUARD, 65536 + (1 << 32) - 4),
-        ("i64 1", CHECKED, 65536 + (1 << 20) - 4),
+        ("i64 1", CHECKED, 65536 + (4 << 20) - 4),
     ],
 )
 def test_accesses_beyond_a_memory_trap_as_far_as_code_relies_on_it(memory: str, mode: int, last: int) -> None:

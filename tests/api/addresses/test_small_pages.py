@@ -35,8 +35,10 @@ def test_small_pages_end_anywhere(load: Load) -> None:
 def test_small_pages_with_64_bit_addresses(load: Load) -> None:
     instance = load(f'(memory (export "m") i64 100 (pagesize 1)) {access("i64", 90, "i64")}')
     assert not traps(instance.exports.get, 2)
-    for index in (3, PAGE, 2**32, 2**63, 2**64 - 90, 2**64 - 1):
-        assert traps(instance.exports.get, index) and traps(instance.exports.set, index)
+    for offset in (90, 93, 101, 300):
+        instance = load(f'(memory (export "m") i64 100 (pagesize 1)) {access("i64", offset, "i64")}')
+        for index in (3, PAGE, 2**32, 2**63, 2**64 - offset - 1, 2**64 - offset, 2**64 - 1):
+            assert traps(instance.exports.get, index) and traps(instance.exports.set, index)
 
 
 def test_small_pages_given_back_come_again_as_zeros() -> None:
@@ -59,3 +61,16 @@ def test_small_pages_match_only_small_pages(load: Load) -> None:
     for page, given in ((1, 65536), (65536, 1)):
         with pytest.raises(errors.Unlinkable, match="memory 1"):
             load(fields.format(page), {"env": {"m": figwasp.Memory(1, page_size=given)}})
+
+
+def test_constant_addresses_are_checked_at_an_end_within_a_page(load: Load) -> None:
+    instance = load(
+        """(memory 70000 70001 (pagesize 1))
+        (func (export "inside") (result i32) (i32.load (i32.const 69996)))
+        (func (export "across") (result i32) (i32.load offset=69900 (i32.const 97)))
+        (func (export "masked") (param i32) (result i32) (i32.load offset=69742 (i32.and (local.get 0) (i32.const 255))))
+        (func (export "grow") (result i32) (memory.grow (i32.const 1)))"""
+    )
+    e = instance.exports
+    assert e.inside() == 0 and traps(e.across) and not traps(e.masked, 254) and traps(e.masked, 255)
+    assert e.grow() == 70000 and e.across() == 0 and e.masked(255) == 0

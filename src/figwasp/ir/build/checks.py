@@ -8,8 +8,9 @@ a small number. Out: nothing, or a `trapif` in front of the access. There are th
     else        the whole access is compared with the length
 
 The second is a comparison with memory and a branch that the processor makes one of, whatever the offset; accesses from the same
-index are safe after one of them (`simplify.checks`). Where an index is known to be less than the memory had to begin with, as
-constants and masked numbers are, nothing is emitted at all, since memories do not shrink.
+index are safe after one of them (`simplify.checks`). Where an index is known not to be a margin or more above what the memory had
+to begin with, as constants and masked numbers are, nothing is emitted at all, since memories do not shrink: twice the margin is
+kept free behind them.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def check(b: Builder, memory: int, index: Value, reach: int) -> None:
     if beyond == layout.EVERYWHERE:
         return
     least = type_.limits.min << type_.page
-    if reach <= least and _bound(index, _DEPTH) + reach <= least:
+    safe = least + beyond if reach <= beyond else least - reach + 1
+    if safe > 0 and _bound(index, _DEPTH) < safe:
         return
     if reach > LARGEST[type_.address]:
         outside = b.const(I32, 1)

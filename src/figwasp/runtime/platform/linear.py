@@ -35,6 +35,7 @@ _HINT: Final = "ulimit -v and the sysctl vm.max_map_count limit them"
 _LARGEST_32: Final = 4 << 30  # bytes that a 32-bit address can reach
 _LARGE_MARGINS: Final = 1 << 30  # bytes behind a memory that only guard mode can afford
 _SHARE: Final = 1 << 10  # a reservation takes at most this part of what is left of them
+_SHARE_64: Final = 1 << 6  # and this part where it may be larger than what 32-bit addresses reach
 
 _MAX_POOLED: Final = 64
 _COMMITTED_BITS: Final = 47  # as many as a user's address has
@@ -102,12 +103,13 @@ def _reserve_checked(minimum: int, limit: int, behind: int) -> tuple[int, int, i
     left = _CHECKED_SPACE - sum([size * len(_live[size]) for size in _CHECKED_SIZES])
     if behind > _LARGE_MARGINS:
         left -= behind * sum([len(_live[size]) for size in _CHECKED_SIZES])  # most of them have one as large
-        if behind > left // _SHARE:
+        if behind > left // _SHARE_64:
             raise NoGuard(_no_space())
+    share = left // (_SHARE if limit <= _LARGEST_32 else _SHARE_64)
     for class_ in _CHECKED_SIZES:
         size = max(min(class_, limit), minimum, linux.PAGE)
         too_large = class_ > _LARGEST_32 and limit <= _LARGEST_32  # classes that only memories with 64-bit addresses need
-        if too_large or (class_ > left // _SHARE and class_ != _CHECKED_SIZES[-1]):
+        if too_large or (class_ > share and class_ != _CHECKED_SIZES[-1]):
             continue
         try:
             return _take(size + behind, minimum), size, class_
