@@ -10,6 +10,7 @@ from figwasp.runtime.limits import Budget
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.platform import linear, linux, modes
+from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.steps import CHANGED, GROWN
 from figwasp.wasm.syntax.types import I32, I64, MemoryType
 
@@ -31,7 +32,7 @@ class Memory:
             owns.
     """
 
-    __slots__ = ("__weakref__", "_budget", "limit", "mode", "native", "owner", "record", "type")
+    __slots__ = ("__weakref__", "_budget", "_home", "limit", "mode", "native", "owner", "record", "type")
 
     def __init__(self, native: NativeRuntime, type_: MemoryType, mode: int, budget: Budget | None = None) -> None:
         self.native = native
@@ -52,6 +53,11 @@ class Memory:
         self.record = linear.create(-(-size // layout.PAGE_SIZE), pages, mode)
         linux.write_u64(self.record + layout.MEM_LENGTH, size)
         self.owner: Owner | None = None
+        self._home: dict[None, Store] = {}
+
+    def belong(self, store: Store) -> Store:
+        """Return the store that a memory which is not shared belongs to: the first that it was asked to."""
+        return self._home.setdefault(None, store)
 
     @property
     def pages(self) -> int:
