@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from figwasp.api.linker import load
 from figwasp.api.module import KINDS, Module
 from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Error, Exit, Timeout, Trap
-from figwasp.wasm.syntax.types import MemoryType
+from figwasp.types import MemoryType
 
 if TYPE_CHECKING:
     from figwasp.api.instance import Instance

@@ -21,12 +21,10 @@ from figwasp.api.caller import Caller
 from figwasp.api.instance import Instance
 from figwasp.api.linker import load
 from figwasp.api.memory import shared_memory
-from figwasp.api.module import Module
+from figwasp.api.module import KINDS, Module
 from figwasp.errors import Closed, Error, Exit, Interrupted, LimitExceeded, Trap
-from figwasp.types import I32, FuncType
+from figwasp.types import I32, FuncType, MemoryType
 from figwasp.wasi.abi import AGAIN
-from figwasp.wasm.syntax.module import FUNC
-from figwasp.wasm.syntax.types import MemoryType
 
 __all__ = ["MAX_THREADS", "Threads"]
 
@@ -84,7 +82,7 @@ class Threads:
         full = dict(imports)
         for item in self._module._decoded.imports:
             names = item.module, item.name
-            if names == _SPAWN and item.kind == FUNC:
+            if names == _SPAWN and KINDS[item.kind] == "func":
                 self._check_start()
                 full[item.module] = {**full.get(item.module, {}), item.name: self.spawn}
             elif isinstance(item.desc, MemoryType) and item.desc.shared and item.name not in full.get(item.module, {}):
@@ -94,7 +92,7 @@ class Threads:
 
     def _check_start(self) -> None:
         export = self._module._exports_by_name.get(_START)
-        if export is not None and export.kind == FUNC:
+        if export is not None and KINDS[export.kind] == "func":
             type_ = self._module._decoded.func_type(export.index)
             if (type_.params, type_.results) == ((I32, I32), ()):
                 return

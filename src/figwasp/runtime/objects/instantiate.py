@@ -19,6 +19,7 @@ from figwasp.ir.build.base import ir_types
 from figwasp.runtime.code.compile import CompiledModule
 from figwasp.runtime.limits import budget
 from figwasp.runtime.native.owner import Owner
+from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.objects import segments
 from figwasp.runtime.objects.caller import WithCaller
 from figwasp.runtime.objects.func import Func, HostFunc, func_at
@@ -68,7 +69,7 @@ def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[Instanc
         raise Unsupported(f"the module cannot be instantiated: no support for {code.missing} yet", code.missing)
     if code.mode == modes.GUARD and any(isinstance(extern, Memory) and extern.mode != modes.GUARD for extern, _ in externs):
         code = code.checked()
-    joined = _join_stores(externs)
+    joined = _join_stores(code.native, externs)
     if joined is None:
         return _instantiate(code, externs, Store(code.native))
     return joined.hold(lambda: _instantiate(code, externs, joined))  # other threads are not to use it meanwhile
@@ -329,6 +330,7 @@ class _Block:
             if type_.shared:  # which other threads may hold when this instance has gone
                 self.owner.hold(memory.own())
             else:
+                memory.belong(self.state.store)
                 self._parts.append(linear.releaser(memory.record))
             self._add_memory(memory)
 
@@ -353,16 +355,20 @@ class _Block:
             self.state.tags.append(Tag(self._module.signature(index), self._code.numbers[index], self._code.owner))
 
 
-def _join_stores(externs: Sequence[Given]) -> Store | None:
-    """Return the one store of everything imported, or None."""
+def _join_stores(native: NativeRuntime, externs: Sequence[Given]) -> Store | None:
+    """Return the one store of everything imported that belongs to one, or None."""
     store: Store | None = None
     for extern, _ in externs:
         if isinstance(extern, (Func, Table, Global)):
             other = extern._store if isinstance(extern, Func) else extern.store
-            if store is None:
-                store = other
-            else:
-                store.merge(other)
+        elif isinstance(extern, Memory) and not extern.type.shared:
+            other = extern.belong(Store(native) if store is None else store)
+        else:
+            continue
+        if store is None:
+            store = other
+        else:
+            store.merge(other)
     return store
 
 

@@ -9,6 +9,7 @@ from figwasp.runtime.limits import Budget
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.platform import linear, linux, modes
+from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.steps import CHANGED, GROWN
 from figwasp.wasm.syntax.types import MemoryType
 
@@ -28,7 +29,7 @@ class Memory:
             owns.
     """
 
-    __slots__ = ("__weakref__", "_budget", "limit", "mode", "native", "owner", "record", "type")
+    __slots__ = ("__weakref__", "_budget", "_home", "limit", "mode", "native", "owner", "record", "type")
 
     def __init__(self, native: NativeRuntime, type_: MemoryType, mode: int, budget: Budget | None = None) -> None:
         self.native = native
@@ -47,6 +48,11 @@ class Memory:
             self.limit = min(self.limit, budget.limit >> type_.page)
         self.record = linear.create(size, self.limit << type_.page, checks.margin(type_, mode))
         self.owner: Owner | None = None
+        self._home: dict[None, Store] = {}
+
+    def belong(self, store: Store) -> Store:
+        """Return the store that a memory which is not shared belongs to: the first that it was asked to."""
+        return self._home.setdefault(None, store)
 
     @property
     def pages(self) -> int:
