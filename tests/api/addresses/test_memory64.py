@@ -180,6 +180,6 @@ def test_host_memories_refuse_what_is_no_type() -> None:
         with pytest.raises(ValueError, match="a memory has 0 to|an address is|pages have"):
             figwasp.Memory(minimum, maximum, **options)
     with pytest.raises(TypeError):
-        figwasp.Memory(1, 2, "i64")  # type: ignore[call-arg]
+        figwasp.Memory(1, 2, "i64")  # type: ignore[arg-type, call-arg]
     with pytest.raises(errors.LimitExceeded):
         figwasp.Memory(2**48, address="i64")
