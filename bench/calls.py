@@ -77,8 +77,19 @@ WAT = """(module
     (loop $l (local.set $t (i32.add (local.get $t) (call $hr (local.get $r))))
       (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1))))) (local.get $t)))"""
 
+VECTORS = """(module
+  (import "env" "hv" (func $hv (param v128) (result v128)))
+  (func (export "fv") (param v128) (result v128) (local.get 0))
+  (func (export "lv") (param $n i32) (param $v v128) (result v128)
+    (loop $l (local.set $v (call $hv (local.get $v)))
+      (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1))))) (local.get $v)))"""
+"""Apart from the others, since not every side has such values."""
+
 C = """
 #include <stdint.h>
+typedef struct { char b[16]; } v;
+v fv(v a) { return a; }
+
 typedef int32_t i; typedef int64_t l; typedef double d; typedef struct { i a, b; } two;
 void f0(void) {}
 i f2(i a, i b) { return a + b; }
@@ -137,7 +148,7 @@ def hr(thing: object) -> int:
     return 1
 
 
-HOSTS: dict[str, Func] = {"h0": f0, "h1": h1, "h6": f6, "hf": f2, "hl": f2, "hm": hm, "hr": hr}
+HOSTS: dict[str, Func] = {"h0": f0, "h1": h1, "h6": f6, "hf": f2, "hl": f2, "hm": hm, "hr": hr, "hv": fr}
 
 
 def l0(n: int) -> None:
@@ -201,7 +212,16 @@ def lr(n: int, thing: object) -> int:
     return total
 
 
+def lv(n: int, vector: object) -> object:
+    """Pass 16 bytes through hv."""
+    while n:
+        vector = fr(vector)
+        n = n - 1
+    return vector
+
+
 THING = ["an object"]
+VECTOR = bytes(range(16))
 
 
 class Row(NamedTuple):
@@ -226,6 +246,7 @@ INWARD = [
     Row("f(i64, i64) -> i64", "fl", (1 << 40, 1 << 41)),
     Row("f(i32, i32) -> (i32, i32)", "fm", (1, 2)),
     Row("f(externref) -> externref", "fr", (THING,)),
+    Row("f(v128) -> v128", "fv", (VECTOR,)),
 ]
 OUTWARD = [
     Row("f()", "l0"),
@@ -235,10 +256,11 @@ OUTWARD = [
     Row("f(i64, i64) -> i64", "ll"),
     Row("f(i32, i32) -> (i32, i32)", "lm"),
     Row("f(externref) -> i32", "lr", (THING,)),
+    Row("f(v128) -> v128", "lv", (VECTOR,)),
 ]
 PYTHON: dict[str, Func] = {
-    "f0": f0, "f2": f2, "f6": f6, "ff": f2, "fl": f2, "fm": fm, "fr": fr,
-    "l0": l0, "l1": l1, "l6": l6, "lf": lf, "ll": ll, "lm": lm, "lr": lr,
+    "f0": f0, "f2": f2, "f6": f6, "ff": f2, "fl": f2, "fm": fm, "fr": fr, "fv": fr,
+    "l0": l0, "l1": l1, "l6": l6, "lf": lf, "ll": ll, "lm": lm, "lr": lr, "lv": lv,
 }  # fmt: skip
 
 
@@ -247,8 +269,8 @@ PYTHON: dict[str, Func] = {
 
 def figwasp_side() -> dict[str, Func]:
     """Give the functions in figwasp."""
-    exports = figwasp.load(figwasp.wat(WAT), {"env": HOSTS}).exports
-    return {row.export: exports[row.export] for row in INWARD + OUTWARD}
+    exports = [figwasp.load(figwasp.wat(text), {"env": HOSTS}).exports for text in (WAT, VECTORS)]
+    return {name: every[name] for every in exports for name in every}
 
 
 def wasmtime_side() -> dict[str, Func]:
@@ -267,7 +289,7 @@ def wasmtime_side() -> dict[str, Func]:
     def bind(func: Any) -> Func:
         return lambda *args: func(store, *args)
 
-    return {row.export: bind(exports[row.export]) for row in INWARD + OUTWARD}
+    return {row.export: bind(exports[row.export]) for row in INWARD + OUTWARD if row.export in exports}
 
 
 def wasmer_side() -> dict[str, Func]:
@@ -283,11 +305,15 @@ def wasmer_side() -> dict[str, Func]:
     functions = {item.name: wasmer.Function(store, HOSTS[item.name], item.type) for item in module.imports}
     imports.register("env", functions)
     exports = wasmer.Instance(module, imports).exports
-    return {row.export: getattr(exports, row.export) for row in INWARD + OUTWARD}
+    return {row.export: getattr(exports, row.export) for row in INWARD + OUTWARD if hasattr(exports, row.export)}
 
 
 class _Two(ctypes.Structure):
     _fields_ = (("a", ctypes.c_int32), ("b", ctypes.c_int32))
+
+
+class _Vector(ctypes.Structure):
+    _fields_ = (("b", ctypes.c_char * 16),)
 
 
 def ctypes_side() -> dict[str, Func]:
@@ -319,6 +345,9 @@ def ctypes_side() -> dict[str, Func]:
         loop = library[name]
         loop.restype, loop.argtypes = result, [i, *([p] if name == "lr" else []), kind]
         found[name] = _with_callback(loop, kind(HOSTS[host]))
+    same_vector = library["fv"]
+    same_vector.restype, same_vector.argtypes = _Vector, [_Vector]
+    found["fv"] = lambda vector: bytes(same_vector(_Vector.from_buffer_copy(vector)))  # no callback can return a structure
     return found
 
 

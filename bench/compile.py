@@ -1,13 +1,14 @@
 """How fast functions are compiled: microseconds per wasm instruction, split by stage, in plain CPython.
 
-`python bench/compile.py [FILE ...]` compiles every function of whole modules; without files, some programs of the test data.
+`python bench/compile.py [--checked] [FILE ...]` compiles every function of whole modules, with explicit checks of memory accesses
+if asked; without files, some programs of the test data.
 Garbage collection is off, as it is when figwasp compiles.
 """
 
 from __future__ import annotations
 
+import argparse
 import gc
-import sys
 from pathlib import Path
 from time import perf_counter
 
@@ -19,7 +20,7 @@ from figwasp.codegen.regalloc.allocate import allocate
 from figwasp.errors import Error
 from figwasp.ir import pipeline
 from figwasp.ir.build.builder import build, layout_of
-from figwasp.layout import GUARD, InstanceLayout
+from figwasp.layout import CHECKED, GUARD, InstanceLayout
 from figwasp.runtime.platform.processor import machine as target
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
@@ -48,21 +49,21 @@ class Times:
         self.refused += other.refused
 
 
-def compile_module(module: Module) -> Times:
+def compile_module(module: Module, mode: int) -> Times:
     """Compile all functions of a module."""
     context = validate_module(module)
     layout = layout_of(module)
     times = Times()
     for place in range(len(module.bodies)):
         try:
-            times.add(compile_func(context, layout, module.num_imported_funcs + place))
+            times.add(compile_func(context, layout, mode, module.num_imported_funcs + place))
         except Error as problem:
             times.refused += 1
             print(f"    function {module.num_imported_funcs + place}: {problem}")
     return times
 
 
-def compile_func(context: Context, layout: InstanceLayout, index: int) -> Times:
+def compile_func(context: Context, layout: InstanceLayout, mode: int, index: int) -> Times:
     """Compile one function."""
     module = context.module
     marks = [perf_counter()]
@@ -72,7 +73,7 @@ def compile_func(context: Context, layout: InstanceLayout, index: int) -> Times:
 
     facts = validate_func(context, index)
     mark()
-    func = build(module, index, facts, layout, GUARD)
+    func = build(module, index, facts, layout, mode)
     mark()
     pipeline.run(func)
     mark()
@@ -107,12 +108,12 @@ def head() -> None:
     )
 
 
-def whole_modules(files: list[Path]) -> None:
+def whole_modules(files: list[Path], mode: int) -> None:
     """Compile modules one after the other and print a line for each, and for all."""
     head()
     total = Times()
     for path in files:
-        times = compile_module(decode(path.read_bytes()))
+        times = compile_module(decode(path.read_bytes()), mode)
         show(path.stem, times)
         total.add(times)
     show("all", total)
@@ -121,11 +122,15 @@ def whole_modules(files: list[Path]) -> None:
 def main() -> None:
     """Compile the modules named by the arguments."""
     gc.disable()
-    files = [Path(name) for name in sys.argv[1:]]
+    parser = argparse.ArgumentParser(description="microseconds per instruction, by stage")
+    parser.add_argument("files", nargs="*", metavar="FILE", type=Path)
+    parser.add_argument("--checked", action="store_true", help="code with explicit checks of memory accesses")
+    options = parser.parse_args()
+    files = options.files
     if not files:
         folder = need_shared() / "programs/modules"
         files = [folder / f"{name}.wasm" for name in PROGRAMS]
-    whole_modules(files)
+    whole_modules(files, CHECKED if options.checked else GUARD)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Long runs of what tests/property and tests/hostile do briefly.
 
     python bench/fuzz.py modules --count 5000       random modules, compared between implementations
+    python bench/fuzz.py vectors --count 5000       the same, with vectors
     python bench/fuzz.py mutations --count 20000    damaged modules, which must end in an error of figwasp or run
 
 Every case has a number, which is all that is needed to run it again: `--first N --count 1`. FIGWASP_CHECK=1 adds the verifiers.
@@ -9,6 +10,7 @@ Every case has a number, which is all that is needed to run it again: `--first N
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -22,10 +24,12 @@ from tests.hostile.workers import Watch  # noqa: E402
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["modules", "mutations"])
+    parser.add_argument("kind", choices=["modules", "vectors", "mutations"])
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--count", type=int, default=1000, help="how many")
+    parser.add_argument("--engines", default="guard checked wasmtime", help="what modules are compared on (default: %(default)s)")
     options = parser.parse_args()
+    os.environ["FIGWASP_FUZZ"] = options.engines
     start = time.perf_counter()
     watch = Watch(options.kind)
     watch.run(options.first, options.count)

@@ -1,19 +1,24 @@
 """Compute kernels in figwasp and in wasmtime-py, on the same .wasm in the same run.
 
-    python bench/kernels.py [--rounds N] [--small] [--json] [--fuel] [--simd] [NAME ...]
+    python bench/kernels.py [--rounds N] [--small] [--json] [--fuel | --memory checked] [--simd | --wasm64] [NAME ...]
 
 Each kernel is one exported function i32 -> i32 of kernels/kernels.json. A first call on both sides compiles it and has its
 result checked (every later one too); then the sides take turns. The ratio is of the best rounds; the median's stands beside it.
-With --simd the kernels are those that were compiled to vector instructions. With --fuel figwasp's metered code takes turns with its
-other code instead.
+With --fuel figwasp's metered code takes turns with its other code instead, with --memory checked that with explicit checks of
+memory accesses with that which relies on guard pages. With --simd the kernels are those that were compiled to vector instructions.
+With --wasm64 they are compiled for 64-bit addresses first, by ziglang, as those in the file are, or by the clang of the system.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import math
 import statistics
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,12 +31,25 @@ ISSUE_SET = ("fib", "sieve", "matmul", "sha256", "quicksort", "nbody")
 Kernel = Callable[[int], int]
 
 
-def figwasp_kernel(path: Path, export: str, *, metered: bool = False) -> Kernel:
-    """Load a kernel in figwasp; with more fuel than it will use if its code is to count."""
+def figwasp_kernel(path: Path, export: str, **options: Any) -> Kernel:
+    """Load a kernel in figwasp, in an engine with these options."""
     import figwasp
 
-    func: Kernel = figwasp.load(path, engine=figwasp.Engine(fuel=metered and 2**62)).exports[export]
+    func: Kernel = figwasp.load(path, engine=figwasp.Engine(**options)).exports[export]
     return func
+
+
+def compile_64(name: str, folder: Path) -> Path:
+    """Compile a kernel for a memory with 64-bit addresses."""
+    compiler = ["clang"]
+    target = "wasm64"
+    if importlib.util.find_spec("ziglang") is not None:
+        compiler, target = [sys.executable, "-m", "ziglang", "cc"], "wasm64-freestanding"
+    path = folder / f"{name}.wasm"
+    source = side.need_shared() / "kernels" / "src" / f"{name}.c"
+    flags = ["-O2", "-fno-builtin", "-nostdlib", "-mcpu=generic", "-Wl,--no-entry", "-Wl,--strip-all"]
+    subprocess.run([*compiler, "-target", target, *flags, "-o", str(path), str(source)], check=True)
+    return path
 
 
 def peer_kernel(path: Path, export: str) -> Kernel | None:
@@ -56,13 +74,15 @@ def checked(kernel: Kernel, n: int, expected: int, who: str) -> Callable[[], Non
     return call
 
 
-def measure(name: str, case: dict[str, Any], *, small: bool, rounds: int, fuel: bool, simd: bool) -> dict[str, float]:
-    """Time one kernel; give milliseconds and ratios."""
-    path = side.need_shared() / "kernels" / "wasm" / f"{name}{'.simd' * simd}.wasm"
+def measure(
+    path: Path, case: dict[str, Any], *, small: bool, simd: bool, rounds: int, options: dict[str, Any]
+) -> dict[str, float]:
+    """Time one kernel, in an engine with these options beside one without, or beside the peer; give milliseconds and ratios."""
+    name = path.stem
     size, result = ("n_small", "expect_small") if small else ("n", "expect")
     n, expected = case[size], case[result + "_simd" * simd]
-    ours = checked(figwasp_kernel(path, case["export"], metered=fuel), n, expected, f"figwasp {name}")
-    theirs_kernel = (figwasp_kernel if fuel else peer_kernel)(path, case["export"])
+    ours = checked(figwasp_kernel(path, case["export"], **options), n, expected, f"figwasp {name}")
+    theirs_kernel = (figwasp_kernel if options else peer_kernel)(path, case["export"])
     first = side.interleave([ours], 1)[0][0]
     if theirs_kernel is None:
         (mine,) = side.interleave([ours], rounds)
@@ -110,23 +130,35 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--small", action="store_true", help="the small sizes, to see that everything runs")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--fuel", action="store_true", help="metered code beside other code, both figwasp's")
-    parser.add_argument("--simd", action="store_true", help="the kernels with vector instructions")
+    engines = parser.add_mutually_exclusive_group()
+    engines.add_argument("--fuel", action="store_true", help="metered code beside other code, both figwasp's")
+    engines.add_argument("--memory", choices=["checked"], help="code with explicit checks beside other code, both figwasp's")
+    builds = parser.add_mutually_exclusive_group()
+    builds.add_argument("--simd", action="store_true", help="the kernels with vector instructions")
+    builds.add_argument("--wasm64", action="store_true", help="kernels compiled for 64-bit addresses")
     options = parser.parse_args()
     cases = json.loads((side.need_shared() / "kernels" / "kernels.json").read_text(encoding="utf-8"))
     unknown = set(options.names) - set(cases)
     if unknown:
         parser.error(f"no kernel {', '.join(sorted(unknown))}; there are {', '.join(cases)}")
     rows = {}
+    engine: dict[str, Any] = {}
+    if options.fuel:
+        engine["fuel"] = 2**62  # more than a kernel uses
+    elif options.memory:
+        engine["memory"] = options.memory
     if not options.json:
         print(side.machine())
-        ours, theirs = ("metered", "figwasp") if options.fuel else ("figwasp", "wasmtime")
+        ours, theirs = (("metered" if options.fuel else options.memory), "figwasp") if engine else ("figwasp", "wasmtime")
         print(f"{'best, ms':12} {'1st call':>9} {ours:>9} {theirs:>9} {'ratio':>7} {'median':>7}")
-    for name in options.names or cases:
-        case = cases[name]
-        rows[name] = measure(name, case, small=options.small, rounds=options.rounds, fuel=options.fuel, simd=options.simd)
-        if not options.json:
-            report(name, rows[name])
+    with tempfile.TemporaryDirectory() as folder:
+        for name in options.names or cases:
+            wasm = side.need_shared() / "kernels" / "wasm" / f"{name}{'.simd' * options.simd}.wasm"
+            path = compile_64(name, Path(folder)) if options.wasm64 else wasm
+            sizes: dict[str, bool] = {"small": options.small, "simd": options.simd}
+            rows[name] = measure(path, cases[name], rounds=options.rounds, options=engine, **sizes)
+            if not options.json:
+                report(name, rows[name])
     if options.json:
         print(json.dumps(rows, indent=1))
     else:

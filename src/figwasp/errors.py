@@ -380,6 +380,8 @@ TRAP_SUSPENDED: Final = 12
 TRAP_TIMEOUT: Final = 13
 TRAP_OUT_OF_FUEL: Final = 14
 TRAP_INTERRUPTED: Final = 15
+TRAP_UNALIGNED_ATOMIC: Final = 16
+TRAP_EXPECTED_SHARED: Final = 17
 
 TRAP_MESSAGES: Final[dict[int, str]] = {
     TRAP_UNREACHABLE: "unreachable",
@@ -395,6 +397,8 @@ TRAP_MESSAGES: Final[dict[int, str]] = {
     TRAP_TIMEOUT: "timeout",
     TRAP_OUT_OF_FUEL: "out of fuel",
     TRAP_INTERRUPTED: "interrupted",
+    TRAP_UNALIGNED_ATOMIC: "unaligned atomic",
+    TRAP_EXPECTED_SHARED: "expected shared memory",
 }
 """Trap codes that compiled code records, with the spec's wording. TRAP_HOST means that a Python exception is set,
 TRAP_SUSPENDED that nothing trapped: the chain waits for an async host function."""

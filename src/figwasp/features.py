@@ -27,11 +27,11 @@ tail-calls              on     no    return_call and return_call_indirect
 function-references     on     no    references to function types and without null, call_ref, tables with an initial value
 exceptions              on     no    tags, try_table, throw, throw_ref, exnref
 multi-memory            on     yes   several memories
-memory64                on     no    memories and tables indexed by i64
+memory64                on     yes   memories and tables indexed by i64
 gc                      on     no    structures, arrays, i31, casts, recursion groups, subtypes
-threads                 off    no    shared memories, atomic instructions
-wide-arithmetic         off    no    i64.add128, i64.mul_wide_s and their like
-custom-page-sizes       off    no    memories with pages of one byte
+threads                 off    yes   shared memories, atomic instructions
+wide-arithmetic         off    yes   i64.add128, i64.mul_wide_s and their like
+custom-page-sizes       off    yes   memories with pages of one byte
 legacy-exceptions       off    no    try, catch, delegate and rethrow, of before Wasm 3.0
 """
 

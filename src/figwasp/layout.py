@@ -15,6 +15,30 @@ GUARD: Final = 0
 CHECKED: Final = 1
 """Memory modes: accesses out of bounds fault on guard pages, or are compared with the length first."""
 
+EVERYWHERE: Final = -1
+LEAST_MARGIN: Final = 2 << 20  # where a stack of 1 MiB comes first, as in programs of Rust and Zig, static data has such offsets
+_MARGINS: Final = (1 << 31, LEAST_MARGIN)
+
+
+def margin(mode: int, is_64: bool, page: int) -> int:
+    """Return what code may rely on beyond the end of a memory: from an index inside of it, what lies not further away is safe.
+
+    It is memory, or an access to it faults, which is a trap. For that, twice as much is kept free behind a memory: what the
+    program adds to an index that has been checked, and the offset and the bytes of an access, are each at most one margin.
+
+    Args:
+        mode: GUARD or CHECKED.
+        is_64: whether addresses have 64 bits.
+        page: log2 of the size of a page.
+
+    Returns:
+        Bytes; EVERYWHERE when no index can go beyond the guard pages, 0 when the memory may end within a page of the system.
+    """
+    if page != PAGE_SIZE.bit_length() - 1:
+        return 0
+    return EVERYWHERE if mode == GUARD and not is_64 else _MARGINS[mode]
+
+
 # Context: one per chain of calls. Its address is the pinned register. The ticker thread writes CTX_STACK_LIMIT.
 CTX_STACK_LIMIT: Final = 0  # compared with the stack pointer at function entries and loop headers
 CTX_REAL_LIMIT: Final = 8  # what CTX_STACK_LIMIT is when no tick is pending
@@ -61,7 +85,7 @@ STACK_HEADROOM: Final = 64 << 10  # bytes between the lowest address and CTX_REA
 
 # Memory record
 MEM_BASE: Final = 0  # never moves while the memory lives
-MEM_LENGTH: Final = 8  # bytes
+MEM_LENGTH: Final = 8  # bytes; never becomes less
 MEM_RECORD_SIZE: Final = 64
 
 # Table record
@@ -69,7 +93,14 @@ TABLE_BASE: Final = 0  # address of an array of 8-byte references; moves when th
 TABLE_LENGTH: Final = 8  # elements
 TABLE_MOST: Final = 16  # elements that there is room for
 TABLE_FILLED: Final = 24  # elements that may be something else than null: never less than the length
+TABLE_EXTERN: Final = 32  # 1 when the elements are externrefs, which are counted
+TABLE_KEPT: Final = 40  # what FUNCREF_INSTANCE of functions is whose owner the table is known to keep
+TABLE_ROOM: Final = 48  # address of the number of elements that the tables of the instance may still get; 0: there is no limit
 TABLE_RECORD_SIZE: Final = 64
+
+# Global: 16 bytes. A vector takes all of them; behind a reference to a function stands
+GLOBAL_KEPT: Final = 8  # what TABLE_KEPT is in a table
+GLOBAL_SIZE: Final = 16
 
 # FuncRef: what a funcref points to
 FUNCREF_CODE: Final = 0
@@ -81,18 +112,31 @@ HOST_INDEX: Final = 0xFFFF_FFFF
 
 # Store record: what an instance points to in order to find the chain that runs it
 STORE_CONTEXT: Final = 0
-STORE_FREE_EXTERN: Final = 8  # free externref cells that stubs may take, linked through their states; 0: none
+STORE_FREE_EXTERN: Final = 8  # free externref cells, linked through their states; 0: none
+STORE_SUSPECTS: Final = 16  # externref cells that may have to go, linked through their links; 0: none
 STORE_SIZE: Final = 64
 
-# Externref cells come in arrays that never move: the cells, one PyObject* each, then a state word for each.
+# Externref cells come in arrays that never move: the cells, one PyObject* each, then three more words for each.
 EXTERN_CELLS: Final = 1 << 20
 EXTERN_STATE: Final = 8 * EXTERN_CELLS  # from a cell to its state: the next free one; 0 in use by one call; 1 managed by its store
+EXTERN_HOLDERS: Final = 16 * EXTERN_CELLS  # to how often it stands in tables, globals and segments
+EXTERN_SUSPECT: Final = 24 * EXTERN_CELLS  # to its link: the next suspect; 1: there is none; 0: it is no suspect itself
+EXTERN_SIZE: Final = 32 * EXTERN_CELLS  # bytes of an array
 
 # Instance block, fixed part
 INST_STORE: Final = 0  # store record
 INST_STATE: Final = 8  # address of the slot that holds the instance's Python side, which builtins work on
 INST_OWNER: Final = 16  # PyObject* (borrowed) of the owner of this block
-INST_FIXED: Final = 32
+INST_ROOM: Final = 24  # table elements that the instance may still get, where there is a limit
+INST_TABLES: Final = 32  # addresses in this block, for builtins, which serve any module: of the pointers to the records of tables,
+INST_DATAS: Final = 40  # of the data segments,
+INST_ELEMS: Final = 48  # and of the element segments
+INST_FIXED: Final = 64
+
+# Segment: of a data segment bytes that nobody writes, of an element segment references; both empty when it has been dropped
+SEGMENT_BASE: Final = 0
+SEGMENT_LENGTH: Final = 8
+SEGMENT_SIZE: Final = 16
 
 
 class InstanceLayout:
@@ -103,10 +147,29 @@ class InstanceLayout:
         num_imported_funcs: functions below this index are reached by pointer.
     """
 
-    __slots__ = ("_funcrefs", "_globals", "_imports", "_memories", "_tables", "_types", "num_imported_funcs", "size")
+    __slots__ = (
+        "_datas",
+        "_elems",
+        "_funcrefs",
+        "_globals",
+        "_imports",
+        "_memories",
+        "_tables",
+        "_types",
+        "num_imported_funcs",
+        "size",
+    )
 
     def __init__(
-        self, types: int, imported_funcs: int, defined_funcs: int, memories: int, tables: int, num_globals: int
+        self,
+        types: int,
+        imported_funcs: int,
+        defined_funcs: int,
+        memories: int,
+        tables: int,
+        num_globals: int,
+        elems: int,
+        datas: int,
     ) -> None:
         offset = INST_FIXED
         self.num_imported_funcs = imported_funcs
@@ -115,13 +178,17 @@ class InstanceLayout:
         self._tables = offset
         offset += 8 * tables
         self._globals = offset
-        offset += 16 * num_globals
+        offset += GLOBAL_SIZE * num_globals
         self._imports = offset
         offset += 8 * imported_funcs
         self._types = offset
         offset += (4 * types + 7) & ~7
         self._funcrefs = offset
         offset += FUNCREF_SIZE * defined_funcs
+        self._elems = offset
+        offset += SEGMENT_SIZE * elems
+        self._datas = offset
+        offset += SEGMENT_SIZE * datas
         self.size = offset
 
     def memory_record(self, index: int) -> int:
@@ -138,7 +205,15 @@ class InstanceLayout:
 
     def global_cell(self, index: int) -> int:
         """Return the offset of global `index`: its value if defined here, a pointer to it if imported."""
-        return self._globals + 16 * index
+        return self._globals + GLOBAL_SIZE * index
+
+    def elem(self, index: int) -> int:
+        """Return the offset of element segment `index`."""
+        return self._elems + SEGMENT_SIZE * index
+
+    def data(self, index: int) -> int:
+        """Return the offset of data segment `index`."""
+        return self._datas + SEGMENT_SIZE * index
 
     def imported_func(self, index: int) -> int:
         """Return the offset of the pointer to the FuncRef of imported function `index`."""

@@ -30,13 +30,6 @@ def test_an_instance_that_cannot_be_made() -> None:
         load("(type $s (struct)) (global (ref $s) (struct.new $s))")
 
 
-def test_vectors_in_signatures() -> None:
-    instance = load('(func (export "f") (param v128)) (func (export "g") (result i32) (i32.const 1))')
-    assert instance.exports.g() == 1
-    with pytest.raises(errors.Unsupported, match="simd"):
-        instance.exports["f"]
-
-
 def test_constants_are_computed_and_read_earlier_globals() -> None:
     instance = load(
         """(global $a i32 (i32.const 40)) (global (export "b") i32 (i32.add (global.get $a) (i32.const 2)))
@@ -118,12 +111,6 @@ def test_a_table_with_an_initial_value() -> None:
     )
     assert [element() for element in instance.exports.t] == [9, 9, 9]
     assert instance.exports.g(2) == 9
-
-
-def test_small_pages_keep_their_size() -> None:
-    text = '(memory (export "m") 10 (pagesize 1))'
-    with pytest.raises(errors.Malformed, match="custom-page-sizes"):
-        load(text)
 
 
 def test_tags_among_imports_and_exports() -> None:

@@ -273,8 +273,9 @@ def test_memory_growth_by_threads() -> None:
     """Threads that grow one memory through instances of their own never lose a page."""
     import threading
 
-    memory = figwasp.Memory(0, 4000)
-    source = figwasp.Module(figwasp.wat('(module (import "m" "x" (memory 0)) (func (export "grow") (result i32) (memory.grow (i32.const 1))))'))
+    memory = figwasp.Memory(0, 4000, shared=True)
+    text = '(module (import "m" "x" (memory 0 4000 shared)) (func (export "grow") (result i32) (memory.grow (i32.const 1))))'
+    source = figwasp.Module(figwasp.wat(text), engine=figwasp.Engine(features=figwasp.features.DEFAULT.including("threads")))
     found: list[int] = []
 
     def work() -> None:

@@ -20,6 +20,7 @@ TABLES = figwasp.Module(
       (elem $e externref (ref.null extern))
       (func (export "grow_memory") (drop (memory.grow (i32.const 1))))
       (func (export "grow_functions") (param i32) (drop (table.grow $f (ref.func $one) (local.get 0))))
+      (func (export "grow_others") (param funcref i32) (drop (table.grow $f (local.get 0) (local.get 1))))
       (func (export "grow_objects") (param externref) (drop (table.grow $x (local.get 0) (i32.const 3))))
       (func (export "put") (param i32 externref) (table.set $x (local.get 0) (local.get 1)))
       (func (export "get") (param i32) (result externref) (table.get $x (local.get 0)))
@@ -34,6 +35,14 @@ NULLS = figwasp.Module(
           (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 100000))))
         (i32.const -1)))""")
 )
+
+
+@cache
+def other() -> figwasp.Func:
+    """A function of another instance, whose owner a table has to keep."""
+    one: figwasp.Func = figwasp.load(TABLES).one
+    one()
+    return one
 
 
 @cache
@@ -89,7 +98,8 @@ def objects_are_whole(instance: figwasp.Instance) -> None:
 OPERATIONS: dict[str, tuple[Callable[[Any], object], Callable[[Any], None]]] = {
     "memory.grow": (lambda instance: instance.grow_memory(), memory_ends),
     "Memory.grow": (lambda instance: instance.memory.grow(1), memory_ends),
-    "table.grow of functions": (lambda instance: instance.grow_functions(3), nothing_is_left),
+    "Table.grow of functions": (lambda instance: instance.functions.grow(3, instance.one), nothing_is_left),
+    "table.grow of another's functions": (lambda instance: instance.grow_others(other(), 3), nothing_is_left),
     "table.grow of objects": (lambda instance: instance.grow_objects(["x"]), objects_are_whole),
     "table.set": (lambda instance: instance.put(1, ["x"]), objects_are_whole),
     "table.fill": (lambda instance: instance.fill(["x"]), objects_are_whole),

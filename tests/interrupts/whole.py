@@ -16,6 +16,7 @@ from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.objects import closing, suspend, table
 from figwasp.runtime.platform import linear, linux
 from figwasp.runtime.store import listened
+from figwasp.runtime.store.store import Store
 from figwasp.runtime.trap import deadline
 from tests.environment import HANG_GUARD
 
@@ -42,6 +43,13 @@ class Kept:
             "listened calls": len(listened._chains),
             "threads": threading.active_count(),
         }
+
+
+def holders(store: Store) -> int:
+    """Return how often objects stand in the tables, globals and segments of a store."""
+    store = store.current
+    cells = [array._base + layout.EXTERN_HOLDERS for array in store._externs._arrays]
+    return sum(sum(linux.read_words(place, 256)) for place in cells)
 
 
 def is_whole() -> None:

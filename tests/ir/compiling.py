@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from figwasp.features import DEFAULT
 from figwasp.ir.build.builder import build, layout_of
 from figwasp.ir.func import Func
 from figwasp.layout import GUARD
@@ -14,10 +15,12 @@ from figwasp.wasm.valid.module import validate
 
 os.environ["FIGWASP_CHECK"] = "1"
 
+_FEATURES = DEFAULT.including("threads")
+
 
 def module_of(source: str | bytes) -> Module:
     """Read a module from text or bytes."""
-    return decode(wat(source) if isinstance(source, str) else source)
+    return decode(wat(source) if isinstance(source, str) else source, _FEATURES)
 
 
 def build_all(module: Module, mode: int = GUARD) -> list[Func]:

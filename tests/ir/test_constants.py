@@ -26,12 +26,14 @@ def module(text: str) -> Module:
         ("i64", "i64.const -1", 0xFFFF_FFFF_FFFF_FFFF),
         ("f32", "f32.const -0x0p0", 0x8000_0000),
         ("f64", "f64.const nan:0x1", 0x7FF0_0000_0000_0001),
+        ("v128", "v128.const i64x2 1 -2", 0xFFFF_FFFF_FFFF_FFFE_0000_0000_0000_0001),
         ("i32", "i32.const 5 i32.const 7 i32.sub", 0xFFFF_FFFE),
         ("i32", "i32.const 0x7fffffff i32.const 3 i32.mul", 0x7FFF_FFFD),
         ("i64", "i64.const -1 i64.const 2 i64.add", 1),
         ("i64", "i64.const 0x8000000000000000 i64.const 2 i64.mul", 0),
         ("i32", "global.get 0 i32.const 1 i32.add", 101),
         ("i32", "i32.const 1 i32.const 2 i32.const 3 i32.mul i32.sub", 0xFFFF_FFFB),
+        ("v128", "v128.const i64x2 1 2", 1 | 2 << 64),
         ("funcref", "ref.func 0", 2000),
         ("funcref", "ref.null func", 0),
     ],
@@ -44,7 +46,6 @@ def test_values(type_: str, expr: str, bits: int) -> None:
 @pytest.mark.parametrize(
     ("text", "feature"),
     [
-        ("(global v128 (v128.const i64x2 1 2))", "simd"),
         ("(global (ref i31) (ref.i31 (i32.const 1)))", "gc"),
         ("(type $s (struct)) (table 1 (ref $s) (struct.new $s))", "gc"),
         ("(type $s (struct)) (elem (ref $s) (item struct.new $s))", "gc"),

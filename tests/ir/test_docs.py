@@ -19,7 +19,7 @@ from figwasp.ir import builtins as table_of_builtins
 from figwasp.ir import ops, order, pipeline, text
 from figwasp.ir.build.builder import build, layout_of
 from figwasp.ir.func import Func
-from figwasp.ir.types import TYPE_NAMES
+from figwasp.ir.types import BY_LETTER, TYPE_NAMES
 from figwasp.ir.verify import verify
 from figwasp.wasm.valid.module import validate
 from tests.ir.compiling import module_of
@@ -36,9 +36,9 @@ PROGRAMS = dict(PROGRAM.findall(TEXT))
 
 FLAGS = {
     ops.PURE: "pure", ops.COMMUTES: "commutes", ops.TRAPS: "traps", ops.READS: "reads", ops.WRITES: "writes",
-    ops.CALLS: "call", ops.TERMINATOR: "terminator",
+    ops.CALLS: "call", ops.TERMINATOR: "terminator", ops.MACHINE: "relaxed", ops.ORDERED: "ordered",
 }  # fmt: skip
-TYPES = {"i": "i32", "l": "i64", "f": "f32", "d": "f64", "*": "t"}
+TYPES = {letter: TYPE_NAMES[type] for letter, type in BY_LETTER.items()} | {"*": "t"}
 TYPED = {ops.CONST: "t", ops.SELECT: "t", ops.RESULT: r"\*"}
 """Results that depend on the value, beside those of calls."""
 

@@ -270,11 +270,23 @@ def test_what_is_too_large_is_refused(field: str) -> None:
         _instance(f"(module ({field}))")
 
 
-def test_memories_have_guard_pages_in_guard_mode_only() -> None:
-    for mode, error in ((GUARD, Trapped), (CHECKED, Undefined)):
-        instance = _instance("(module (memory 1))", mode)
-        with pytest.raises(error):
-            instance.space.native.find(instance.memories[0].base + 65533, 4)
+@pytest.mark.parametrize(
+    ("memory", "mode", "last"),
+    [
+        ("1", GUARD, 8 << 30),
+        ("1", CHECKED, 65536 + (4 << 20) - 4),
+        ("i64 1", GUARD, 65536 + (1 << 32) - 4),
+        ("i64 1", CHECKED, 65536 + (4 << 20) - 4),
+    ],
+)
+def test_accesses_beyond_a_memory_trap_as_far_as_code_relies_on_it(memory: str, mode: int, last: int) -> None:
+    instance = _instance(f"(module (memory {memory}))", mode)
+    base = instance.memories[0].base
+    for place in (65533, last):
+        with pytest.raises(Trapped):
+            instance.space.native.find(base + place, 4)
+    with pytest.raises(Undefined):
+        instance.space.native.find(base + last + (1 << 17), 4)
 
 
 def test_a_trap_of_a_builtin_knows_where() -> None:

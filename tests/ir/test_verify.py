@@ -78,6 +78,16 @@ b0(v0: i64):
 }
 """
 
+VECTORS = """\
+func 9 "vectors" (i64, v128, f64) -> (i32) {
+b0(v0: i64, v1: v128, v2: f64):
+  v3 = i8x16_shuffle v1, v1, 0x0f0e0d0c0b0a09081f1e1d1c1b1a1918
+  v4 = f64x2_replace_lane v3, v2, 1
+  v5 = i16x8_extract_lane_s v4, 7
+  return v5
+}
+"""
+
 BROKEN = {
     "operand of another type": (GOOD, "i32_add v1, v2", "i32_add v1, v0", r"v3 = .*operands must be \(i32, i32\)"),
     "operand missing": (GOOD, "i32_add v1, v2", "i32_add v1", "operands must be"),
@@ -85,7 +95,7 @@ BROKEN = {
     "select of two types": (GOOD, "select v10, v2, v1", "select v10, v11, v1", "operands must be"),
     "call with another argument": (GOOD, "call f1 v0, v3", "call f1 v0, v0", "operands must be"),
     "call without instance": (GOOD, "call f1 v0, v3", "call f1 v3, v3", "operands must be"),
-    "no such builtin": (GOOD, "builtin6", "builtin12", "call_builtin has no target 12"),
+    "no such builtin": (GOOD, "builtin6", "builtin99", "call_builtin has no target 99"),
     "builtin with other parameters": (
         GOOD,
         "v1, v5, v5 : (i32, i64, i64)",
@@ -125,6 +135,11 @@ BROKEN = {
     "block without a way to it": (
         GOOD, "  return v10\n", "  return v10\nb4:\n  trap 1\n", "b4: it cannot be reached",
     ),
+    "vector of another type": (VECTORS, "v4, 7", "v2, 7", r"operands must be \(v128\)"),
+    "number of a shuffle": (VECTORS, "0x0f0e", "0x200e", "a shuffle has 16 numbers below 32"),
+    "numbers of a shuffle": (VECTORS, "0x0f0e", "0x010f0e", "a shuffle has 16 numbers below 32"),
+    "no such lane": (VECTORS, "v4, 7", "v4, 8", "there are 8 lanes"),
+    "no such lane of a wider kind": (VECTORS, "v2, 1", "v2, 2", "there are 2 lanes"),
     "invoke with another argument": (INVOKES, "invoke f1 v0, v1", "invoke f1 v0, v0", "operands must be"),
     "invoke without an instance": (INVOKES, "invoke_ptr v3, v0, v2", "invoke_ptr v3, v2, v2", "operands must be"),
     "invoke with one way on": (INVOKES, "v1, b1, b4", "v1, b1", "1 successors do not suit"),
@@ -276,7 +291,7 @@ def _shape(edges: str, depths: str = "") -> Func:
     return func
 
 
-@pytest.mark.parametrize("text", [GOOD, CALLS, STUB, INVOKES])
+@pytest.mark.parametrize("text", [GOOD, CALLS, STUB, INVOKES, VECTORS])
 def test_a_good_function_passes(text: str) -> None:
     verify(_parse(text))
 

@@ -46,6 +46,8 @@ _SKELETON: Final = "tests/codegen/regalloc/test_skeleton.py"
 _RULES: Final = "tests/ir/simplify/test_simplify_rules.py"
 _SIMPLIFY: Final = "tests/ir/simplify/test_simplify.py"
 _TRAPS: Final = "tests/runtime/trap/test_traps.py"
+_CHECKS: Final = "tests/ir/simplify/test_checks.py"
+_SMALL_PAGES: Final = "tests/api/addresses/test_small_pages.py"
 _STORES: Final = "tests/runtime/store/test_stores.py"
 _PATHS: Final = "tests/wasi/test_paths.py"
 
@@ -182,8 +184,18 @@ _ROWS: Final[list[tuple[str, ...]]] = [
     ("bounds: size of an access", "ir/build/memory.py", "ops.aux_offset(aux) + size)", "ops.aux_offset(aux))",
      "tests/runtime/trap/test_bounds_checks.py",
      "an access begins within memory and ends outside"),
-    ("bounds: last byte", "ir/build/memory.py", "b.emit(ops.I64_LT_U, [_length(b, memory), end])",
-     "b.emit(ops.I64_LE_U, [_length(b, memory), end])", _TRAPS, "the last byte cannot be accessed"),
+    ("bounds: last byte", "ir/build/checks.py", "outside = b.emit(ops.I64_LT_U, [b.memory_length(memory), end])",
+     "outside = b.emit(ops.I64_LE_U, [b.memory_length(memory), end])", _SMALL_PAGES, "the last byte cannot be accessed"),
+    ("bounds: large offset", "ir/build/checks.py", "if reach > least:", "if reach > 8 * least:", _SMALL_PAGES,
+     "the length less an offset wraps"),
+    ("bounds: constant index", "ir/build/checks.py", "else least - reach + 1", "else least", _SMALL_PAGES,
+     "a constant address at the end is not checked"),
+    ("bounds: distance", "ir/simplify/checks.py", "distance < other_end + LEAST_MARGIN", "distance <= other_end + LEAST_MARGIN", _CHECKS,
+     "an access may lead behind what is kept free"),
+    ("bounds: dominance", "ir/simplify/checks.py", "block <= here < ends[block]", "block <= here", _CHECKS,
+     "a check that another branch has passed is dropped"),
+    ("bounds: modulus", "ir/simplify/checks.py", "added - other & mask", "added - other", _CHECKS,
+     "an index before the one that was checked needs no check"),
     ("bounds: memory.init", "runtime/objects/builtins.py", "if source + count > end - start or target", "if target", _TRAPS,
      "memory.init reads the next segment"),
     ("bounds: table.copy", "runtime/objects/builtins.py", "if source + count > len(from_) or target", "if target", _TRAPS,

@@ -10,7 +10,8 @@ import struct
 from random import Random
 from typing import Final
 
-from figwasp.wasm.syntax.types import F32, F64, I32, I64
+from figwasp.wasm.syntax.opcodes import BY_NAME
+from figwasp.wasm.syntax.types import F32, F64, I32, I64, V128
 
 _SMALL: Final = [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 31, 32, 33, 63, 64, 100, 127, 128, 255, 256, -1, -2, -8, -127, -128, -129, -256]
 INTS: Final[dict[int, list[int]]] = {
@@ -52,13 +53,15 @@ def bits_float(type_: int, bits: int) -> float:
 
 
 def constant(random: Random, type_: int, nans: bool = True) -> int:
-    """Return the immediate of a constant: a signed integer, or the bits of a float.
+    """Return the immediate of a constant: a signed integer, or the bits of a float or vector.
 
     Args:
         random: source of chance.
-        type_: number type.
-        nans: whether NaNs other than the canonical one may be among them.
+        type_: number type, or V128.
+        nans: whether NaNs other than the canonical one may be among them; in the lanes of a vector they may always.
     """
+    if type_ == V128:
+        return vector(random)
     if type_ == I32 or type_ == I64:
         return integer(random, type_)
     kind = random.random()
@@ -70,6 +73,40 @@ def constant(random: Random, type_: int, nans: bool = True) -> int:
         return float_bits(type_, float(random.randrange(-1000, 1000)) / random.choice((1, 1, 2, 3)))
     bits = random.getrandbits(32 if type_ == F32 else 64)
     return CANONICAL_NAN[type_] if is_nan(type_, bits) and not nans else bits
+
+
+def vector(random: Random) -> int:
+    """Return the bits of a vector, often the same in all lanes."""
+    kind = random.random()
+    if kind < 0.1:
+        return random.choice((0, (1 << 128) - 1))
+    type_ = random.choice((I32, I32, I64, F32, F64))
+    size = 32 if type_ in (I32, F32) else 64
+    if kind < 0.3:
+        size = random.choice((8, 16))
+    lanes = [constant(random, type_) % (1 << size) for _ in range(128 // size)]
+    if kind > 0.6:
+        lanes = lanes[:1] * len(lanes)
+    return sum(lane << size * number for number, lane in enumerate(lanes))
+
+
+def shuffle(random: Random) -> bytes:
+    """Return the lanes of a shuffle, often of a kind that compilers write."""
+    size = random.choice((1, 2, 4, 8))
+    count = 16 // size
+    kinds = [
+        [random.randrange(2 * count) for _ in range(count)],
+        [random.randrange(count) for _ in range(count)],
+        [random.choice((lane, lane + count)) for lane in range(count)],
+        [lane // 2 + count * (lane % 2) for lane in range(count)],
+        [(lane + count) // 2 + count * (lane % 2) for lane in range(count)],
+        [(lane + random_start) % (2 * count) for random_start in [random.randrange(2 * count)] for lane in range(count)],
+        [random.randrange(2 * count)] * count,
+        [count - 1 - lane for lane in range(count)],
+        [2 * lane for lane in range(count)],
+        [2 * lane + 1 for lane in range(count)],
+    ]
+    return bytes(lane * size + byte for lane in random.choice(kinds) for byte in range(size))
 
 
 def integer(random: Random, type_: int) -> int:
@@ -162,12 +199,49 @@ f64 f32.demote_f64 f64.promote_f32
 i32 f32.convert_i32_s f64.promote_f32
 """
 
+_VECTOR_IDIOMS: Final = """
+v128 v128.not v128 v128.and
+v128 v128 v128.not v128.and
+v128 v128:k v128.and v128 v128:k v128.and v128.or
+v128 >a v128 >b <a <b <a <b i32x4.lt_s v128.bitselect
+v128 >a v128 >b <a <b <b <a f32x4.lt v128.bitselect
+v128 >a v128 >b <a <b <a <b i8x16.gt_u v128.bitselect
+v128 >a v128 >b <a <b <a <b f64x2.le v128.bitselect
+v128 >a <a <a v128.xor
+v128 >a <a <a i8x16.eq
+v128 i32:k i8x16.shl
+v128 i32:k i8x16.shr_s
+v128 i32:k i16x8.shr_u
+v128 i32:k i32x4.shl
+v128 i32:k i64x2.shr_s
+v128 i32:3 i16x8.shl v128 i16x8.add
+i32 i32x4.splat v128 i32x4.mul
+i32 i8x16.splat v128 i8x16.eq
+i64 i64x2.splat v128 i64x2.add
+v128 i32x4.abs
+v128:0 v128 i16x8.sub
+v128 v128:k i8x16.swizzle
+v128 v128:k i32x4.min_u
+v128 v128:k i16x8.mul v128 i16x8.add
+v128 f32x4.neg
+v128 f64x2.abs f64x2.neg
+v128 i16x8.extend_low_i8x16_s v128 i16x8.extend_high_i8x16_s i16x8.mul
+v128 v128 i8x16.eq i8x16.bitmask i32:0xffff i32.xor
+v128 v128 i8x16.eq i8x16.all_true i32.eqz
+v128 v128 v128.xor v128.any_true i32.eqz
+v128 v128 i32x4.gt_s i32x4.bitmask i32.ctz
+v128 v128 i64x2.eq i64x2.bitmask i32.popcnt
+v128 v128.any_true i32.eqz
+"""
+
 _RESULT: Final = {"f32": F32, "f64": F64, "i32": I32, "i64": I64}
 
 
 def _result(tokens: list[str]) -> int:
     """Return the type of what a short program leaves."""
     last = tokens[-1]
+    if last in BY_NAME and BY_NAME[last].results == (V128,):
+        return V128
     if last == "select":
         return _RESULT[tokens[0].partition(":")[0]]
     name = last.partition(".")[2]
@@ -175,13 +249,15 @@ def _result(tokens: list[str]) -> int:
     return I32 if name in compares else _RESULT[last.partition(".")[0]]
 
 
-def _idioms() -> dict[int, list[list[str]]]:
-    found: dict[int, list[list[str]]] = {I32: [], I64: [], F32: [], F64: []}
-    for line in _IDIOMS.strip().split("\n"):
+def _idioms(table: str) -> dict[int, list[list[str]]]:
+    found: dict[int, list[list[str]]] = {I32: [], I64: [], F32: [], F64: [], V128: []}
+    for line in table.strip().split("\n"):
         tokens = line.split()
         found[_result(tokens)].append(tokens)
     return found
 
 
-IDIOMS: Final[dict[int, list[list[str]]]] = _idioms()
+IDIOMS: Final[dict[int, list[list[str]]]] = _idioms(_IDIOMS)
 """Type -> short programs that leave one value of it."""
+VECTOR_IDIOMS: Final[dict[int, list[list[str]]]] = _idioms(_VECTOR_IDIOMS)
+"""The same, on vectors."""

@@ -190,7 +190,7 @@ def run_evaluator(module: Module, calls: list[Call], mode: int, passes: bool) ->
     except OutOfSteps:
         raise OutOfTime("the evaluator has taken too many steps") from None
     outcome.memory = bytes(instance.memories[0].data) if instance.memories else b""
-    outcome.globals = [seen(one.type.type, instance.space.native.read(one.address)) for one in instance.globals]
+    outcome.globals = [seen(one.type.type, one.get()) for one in instance.globals]
     outcome.tables = [[not any(table.data[8 * k : 8 * k + 8]) for k in range(len(table))] for table in instance.tables]
     return outcome
 

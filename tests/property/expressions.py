@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.wasm.binary.encode import write_instr
+from figwasp.features import DEFAULT
+from figwasp.wasm.binary.encode import locals_vector, write_instr
 from figwasp.wasm.syntax.immediates import MEMARG, Immediate
 from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, UNIMPLEMENTED, Opcode
 from figwasp.wasm.syntax.types import (
@@ -21,28 +22,34 @@ from figwasp.wasm.syntax.types import (
     I32,
     I64,
     NUM_TYPES,
+    V128,
     FuncType,
     Types,
+    is_ref,
     type_name,
 )
 from tests.property.constants import CANONICAL_NAN, IDIOMS, constant, float_bits
 from tests.property.world import World
 
-_NAMES: Final = {"i32": I32, "i64": I64, "f32": F32, "f64": F64}
+_NAMES: Final = {"i32": I32, "i64": I64, "f32": F32, "f64": F64, "v128": V128}
+
+
+EXECUTED: Final = [row for row in ROWS if row.ir != UNIMPLEMENTED and row.proposal in DEFAULT]
+"""Instructions that any module may have."""
 
 
 def _numeric(type_: int) -> list[Opcode]:
     return [
-        row for row in ROWS
-        if row.params and row.results == (type_,) and row.ir not in ("-", UNIMPLEMENTED) and row.immediates != MEMARG and set(row.params) <= set(NUM_TYPES)
+        row for row in EXECUTED
+        if row.params and row.results == (type_,) and row.ir != "-" and row.immediates != MEMARG and set(row.params) <= set(NUM_TYPES)
     ]  # fmt: skip
 
 
 NUMERIC: Final[dict[int, list[Opcode]]] = {type_: _numeric(type_) for type_ in NUM_TYPES}
 """Result type -> instructions from numbers to it."""
-_ACCESSES: Final = [row for row in ROWS if row.immediates == MEMARG and row.ir != UNIMPLEMENTED]
+_ACCESSES: Final = [row for row in EXECUTED if row.immediates == MEMARG]
 LOADS: Final = {t: [row for row in _ACCESSES if row.results == (t,)] for t in NUM_TYPES}
-STORES: Final = [row for row in _ACCESSES if not row.results]
+STORES: Final = [row for row in _ACCESSES if not row.results and row.params is not None and row.params[1] in NUM_TYPES]
 COMPARES: Final = [row for row in NUMERIC[I32] if row.params is not None and len(row.params) == 2 and row.code < 0x67]
 _DIVIDES: Final = ("div_s", "div_u", "rem_s", "rem_u")
 
@@ -101,6 +108,11 @@ class Expressions:
         write_instr(self.out, BY_NAME[name].code, immediate)
         self.budget -= 1
 
+    def entry(self) -> bytes:
+        """End the function; return its code entry."""
+        self.out.append(0x0B)
+        return locals_vector(tuple(self.locals[len(self.type.params) :])) + bytes(self.out)
+
     def const(self, type_: int, value: int) -> None:
         """Write a constant from its immediate, or a null reference."""
         if type_ in (FUNCREF, EXTERNREF):
@@ -130,7 +142,7 @@ class Expressions:
         """Leave a value of a type."""
         if depth is None:
             depth = self.random.randint(0, self.style.depth)
-        if type_ not in NUM_TYPES:
+        if is_ref(type_):
             self._reference(type_, depth)
         elif depth <= 0 or self.budget <= 0 or self.chance(0.12):
             self._leaf(type_)
@@ -166,7 +178,7 @@ class Expressions:
         elif self.chance(0.2) and self._global(type_):
             return
         else:
-            self.const(type_, constant(self.random, type_) if type_ in NUM_TYPES else 0)
+            self.const(type_, 0 if is_ref(type_) else constant(self.random, type_))
 
     def _global(self, type_: int) -> bool:
         found = [index for index, one in enumerate(self.world.globals) if one.type == type_ and index != self.world.fuel]
@@ -244,9 +256,14 @@ class Expressions:
         self.op("select")
 
     def _idiom(self, type_: int, depth: int) -> bool:
+        self._program(self.random.choice(IDIOMS[type_]), type_, depth)
+        return True
+
+    def _program(self, tokens: list[str], type_: int, depth: int) -> None:
+        """Write a short program."""
         last = type_
         letters: dict[str, int] = {}
-        for token in self.random.choice(IDIOMS[type_]):
+        for token in tokens:
             if token[0] == "<":
                 self.op("local.get", letters[token[1]])
             elif token[0] == ">":
@@ -258,7 +275,6 @@ class Expressions:
                 self.op(token)
                 results = BY_NAME[token].results
                 last = results[0] if results else last
-        return True
 
     def _term(self, token: str, depth: int) -> int:
         name, _, number = token.partition(":")
@@ -269,7 +285,7 @@ class Expressions:
             value = constant(self.random, type_)
             self.const(type_, 10 if number == "n" and value in (0, -1) else value)
         else:
-            self.const(type_, int(number, 0) if type_ in (I32, I64) else float_bits(type_, float(number)))
+            self.const(type_, float_bits(type_, float(number)) if type_ in (F32, F64) else int(number, 0))
         return type_
 
     def _tee(self, type_: int, depth: int) -> bool:

@@ -26,26 +26,28 @@ from figwasp.wasm.syntax.types import (
     EXTERNREF,
     FUNCREF,
     I32,
-    NUM_TYPES,
+    V128,
     FuncType,
     GlobalType,
     Limits,
     MemoryType,
     SubType,
     TableType,
+    is_ref,
     type_name,
 )
 from tests.property.constants import constant
 from tests.property.statements import Statements
+from tests.property.vectors import RELAXED
 from tests.property.waiting import Waiting
-from tests.property.world import FUEL, STYLES, World
+from tests.property.world import FUEL, STYLES, VECTOR_STYLES, Style, World
 
 _STYLE_NAMES: Final = ["mixed"] * 6 + ["small"] * 4 + ["integers"] * 3 + ["floats"] * 3 + ["pressure"] * 3 + ["float pressure"] * 2 + [
     "deep", "deep", "arity", "arity", "arity", "switches", "switches",
 ]  # fmt: skip
 BIG_EVERY: Final = 40
 """One seed of so many gives a big function."""
-CODES: Final = {name: BY_NAME[name].code for name in ("ref.null", "ref.func", "global.get", "i32.const", "i64.const", "f32.const", "f64.const")}
+CODES: Final = {name: BY_NAME[name].code for name in ("ref.null", "ref.func", "global.get", "i32.const", "i64.const", "f32.const", "f64.const", "v128.const")}
 
 Call = tuple[str, list[int]]
 """Name of an export and arguments as bits."""
@@ -56,9 +58,19 @@ def style_of(seed: int) -> str:
     return "big" if seed % BIG_EVERY == BIG_EVERY - 1 else _STYLE_NAMES[seed % len(_STYLE_NAMES)]
 
 
+def vector_style_of(seed: int) -> str:
+    """Return the name of the style that a seed gives to a module with vectors."""
+    return list(VECTOR_STYLES)[seed % len(VECTOR_STYLES)]
+
+
 def generate(seed: int) -> bytes:
     """Return the module of a seed."""
-    return _Maker(Random(seed), style_of(seed)).make()
+    return _Maker(Random(seed), STYLES[style_of(seed)]).make()
+
+
+def generate_vectors(seed: int) -> bytes:
+    """Return the module with vectors of a seed."""
+    return _Maker(Random(seed), VECTOR_STYLES[vector_style_of(seed)]).make()
 
 
 def calls(binary: Module, seed: int) -> list[Call]:
@@ -80,17 +92,17 @@ def calls(binary: Module, seed: int) -> list[Call]:
 
 def argument(random: Random, type_: int) -> int:
     """Return the bits of an argument: no NaN that a Python float could not carry, no reference but null."""
-    if type_ not in NUM_TYPES:
+    if is_ref(type_):
         return 0
-    return constant(random, type_, nans=False) & (1 << (32 if type_name(type_)[1:] == "32" else 64)) - 1
+    return constant(random, type_, nans=False) & (1 << int(type_name(type_)[1:])) - 1
 
 
 class _Maker:
     """Makes one module."""
 
-    def __init__(self, random: Random, style: str) -> None:
+    def __init__(self, random: Random, style: Style) -> None:
         self.random = random
-        self.world = World(random, STYLES[style])
+        self.world = World(random, style)
         self.module = Module()
         self.datas: list[bytes] = []
 
@@ -109,6 +121,7 @@ class _Maker:
         bodies = [Waiting(self.world, self.world.func_type(first + k)).function() for k in range(defined)]
         self._exports(first, defined)
         self._refuel(bodies)
+        self._relaxed(bodies)
         if random.random() < 0.1:
             starts = [k for k in range(first, first + defined) if not self.world.func_type(k).params + self.world.func_type(k).results]
             self.module.start = random.choice(starts) if starts else None
@@ -140,12 +153,13 @@ class _Maker:
         self.world.funcs = self.module.func_types
 
     def _imports(self) -> None:
-        """Import functions of the host, which take and give numbers."""
+        """Import functions of the host, which take and give numbers: wasmtime's bindings do not do vectors."""
         random = self.random
+        types = [type_ for type_ in self.world.style.types if type_ != V128]
         self.world.funcs = self.module.func_types
         for index in range(random.choice((0, 0, 1, 1, 2, 3))):
-            params = tuple(random.choice(self.world.style.types) for _ in range(random.choice((0, 1, 2, 3, 10))))
-            results = tuple(random.choice(self.world.style.types) for _ in range(random.choice((0, 1, 1, 1, 4))))
+            params = tuple(random.choice(types) for _ in range(random.choice((0, 1, 2, 3, 10))))
+            results = tuple(random.choice(types) for _ in range(random.choice((0, 1, 1, 1, 4))))
             self.module.add_import(Import("host", f"f{index}", FUNC, self._type_index(FuncType(params, results))))
 
     def _const(self, type_: int, value: int) -> ConstExpr:
@@ -158,7 +172,7 @@ class _Maker:
         module = self.module
         if random.random() < 0.3:
             for _ in range(random.randint(1, 3)):
-                type_ = GlobalType(self.world.value_type(), random.random() < 0.6)
+                type_ = GlobalType(random.choice([one for one in self.world.style.types if one != V128]), random.random() < 0.6)
                 module.add_import(Import("host", f"g{len(module.globals)}", GLOBAL, type_))
         self.world.fuel = len(module.globals)
         module.globals.append(GlobalType(I32, True))
@@ -166,7 +180,7 @@ class _Maker:
         for _ in range(random.randint(0, 6)):
             type_ = GlobalType(self._type(), random.random() < 0.8)
             module.globals.append(type_)
-            module.global_inits.append(self._const(type_.type, constant(random, type_.type) if type_.type in NUM_TYPES else 0))
+            module.global_inits.append(self._const(type_.type, 0 if is_ref(type_.type) else constant(random, type_.type)))
         self.world.globals = module.globals
 
     def _memory(self) -> None:
@@ -237,3 +251,15 @@ class _Maker:
         fuel.const(I32, FUEL)
         fuel.op("global.set", self.world.fuel)
         bodies.append(b"\0" + bytes(fuel.out) + b"\x0b")
+
+    def _relaxed(self, bodies: list[bytes]) -> None:
+        """Add exports for some relaxed instructions, under their names; they return the operands, too."""
+        if V128 not in self.world.style.types:
+            return
+        for name in self.random.sample(sorted(RELAXED), 3):
+            row = RELAXED[name]
+            assert row.params is not None
+            type_ = FuncType(row.params, row.params + (V128,))
+            self.module.exports.append(Export(name, FUNC, len(self.module.func_types)))
+            self.module.func_types.append(self._type_index(type_))
+            bodies.append(Statements(self.world, type_).relaxed_function(row))

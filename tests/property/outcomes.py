@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from figwasp.wasm.syntax.types import F32, F64, I32, FuncType, is_ref
+from figwasp.wasm.syntax.types import F32, F64, I32, V128, FuncType, is_ref
 from tests.property.constants import CANONICAL_NAN, bits_float, float_bits, is_nan
 
 Result = tuple[str, str, tuple[int, ...]]
 """Name of an export, "ok" or what the trap says, and results as bits."""
 _MASK: Final = (1 << 64) - 1
+_VECTOR_MASK: Final = (1 << 128) - 1
 
 
 class OutOfTime(Exception):
@@ -65,6 +66,8 @@ def seen(type_: int, bits: int) -> int:
         return int(bits != 0)
     if type_ == I32:
         return bits & 0xFFFF_FFFF
+    if type_ == V128:
+        return bits & _VECTOR_MASK
     if type_ == F32:
         bits &= 0xFFFF_FFFF
     if type_ in (F32, F64) and is_nan(type_, bits):
@@ -78,15 +81,19 @@ def from_python(type_: int, value: object) -> int:
         return value & (0xFFFF_FFFF if type_ == I32 else _MASK)
     if isinstance(value, float):
         return float_bits(type_, value)
+    if isinstance(value, bytes):
+        return int.from_bytes(value, "little")
     return int(value is not None)
 
 
-def to_python(type_: int, bits: int) -> int | float | None:
+def to_python(type_: int, bits: int) -> int | float | bytes | None:
     """Return bits as the Python value that APIs take; a reference is null."""
     if is_ref(type_):
         return None
     if type_ in (F32, F64):
         return bits_float(type_, bits)
+    if type_ == V128:
+        return bits.to_bytes(16, "little")
     size = 32 if type_ == I32 else 64
     return bits - (1 << size) if bits >> (size - 1) else bits
 

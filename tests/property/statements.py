@@ -1,4 +1,4 @@
-"""Generated bodies, second part: statements, blocks, branches, calls, and whole functions.
+"""Generated bodies, third part: statements, blocks, branches, calls, and whole functions.
 
 Loops end because each either counts its turns in a local that nothing else writes, or takes fuel at its head; calls take fuel too.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.wasm.binary.encode import locals_vector
 from figwasp.wasm.syntax.types import (
     EMPTY,
     EXTERNREF,
@@ -18,12 +17,15 @@ from figwasp.wasm.syntax.types import (
     I32,
     I64,
     NUM_TYPES,
+    V128,
     FuncType,
     Types,
+    is_ref,
     type_name,
 )
 from tests.property.constants import constant
-from tests.property.expressions import STORES, Expressions, Frame, block_type
+from tests.property.expressions import Frame, block_type
+from tests.property.vectors import Vectors
 from tests.property.world import CALL_COST, World
 
 MAX_TURNS: Final = 60
@@ -31,7 +33,7 @@ MAX_TURNS: Final = 60
 MAX_NESTING: Final = 7
 
 
-class Statements(Expressions):
+class Statements(Vectors):
     """Writes the whole body of a function."""
 
     def __init__(self, world: World, type_: FuncType) -> None:
@@ -75,8 +77,7 @@ class Statements(Expressions):
         if self.style.keep or self.chance(0.3):
             self._mix_locals()
         self._finish(self.type.results)
-        self.out.append(0x0B)
-        return locals_vector(tuple(self.locals[len(self.type.params) :])) + bytes(self.out)
+        return self.entry()
 
     def _fill_locals(self) -> None:
         """Give every local a value of its own."""
@@ -89,7 +90,7 @@ class Statements(Expressions):
         """Make what is in the locals visible from outside: as a number in a global or in memory."""
         self.const(I64, 1)
         for type_, places in self.pool.items():
-            if type_ not in NUM_TYPES:
+            if is_ref(type_):
                 continue
             for place in places:
                 self._mix(type_, place)
@@ -113,6 +114,8 @@ class Statements(Expressions):
             self.op("i64.trunc_sat_f32_s" if type_ == F32 else "i64.trunc_sat_f64_s")
         elif type_ == I32:
             self.op("i64.extend_i32_u")
+        elif type_ == V128:
+            self.op("i64x2.extract_lane", self.random.randrange(2))
         self.op(self.random.choice(("i64.xor", "i64.add")))
 
     def _take_fuel(self, amount: int) -> None:
@@ -130,7 +133,7 @@ class Statements(Expressions):
             self.op("unreachable")
         else:
             for type_ in self.type.results:
-                self.const(type_, constant(self.random, type_) if type_ in NUM_TYPES else 0)
+                self.const(type_, 0 if is_ref(type_) else constant(self.random, type_))
             self.op("return")
         self.op("end")
 
@@ -157,7 +160,7 @@ class Statements(Expressions):
             self.op("global.set", index)
 
     def _store(self) -> None:
-        row = self.random.choice(STORES)
+        row = self.a_store()
         assert row.params is not None
         self.address()
         self.determined(row.params[1], self.random.randint(0, self.style.depth))
@@ -197,7 +200,9 @@ class Statements(Expressions):
             self.op("if", ~EMPTY)
             self.op("unreachable")
             self.op("end")
+        self.frames.append(Frame((), open=False))
         self.values(self.type.results, 1)
+        self.frames.pop()
         self.op("return")
         self.op("end")
 

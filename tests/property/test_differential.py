@@ -1,26 +1,28 @@
 """Random modules answer the same compiled in both memory modes, under the evaluator, and on wasmtime where it is installed.
 
-The run with bounds checks allocates registers under difficulties: few of them, or block by block, by turns. `bench/fuzz.py modules` does
-many more.
+The run with bounds checks allocates registers under difficulties: few of them, or block by block, by turns. `bench/fuzz.py modules` and
+`bench/fuzz.py vectors` do many more.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
-from figwasp.wasm.syntax.opcodes import ROWS, UNIMPLEMENTED
+from figwasp.wasm.syntax.opcodes import BY_NAME
 from figwasp.wasm.valid.module import validate
 from tests.hostile.mutations import instructions
 from tests.hostile.workers import Watch
-from tests.property import engines, outcomes
+from tests.property import differential, engines, outcomes
 from tests.property.differential import compare
-from tests.property.modules import Call, calls, generate, style_of
-from tests.property.world import STYLES
+from tests.property.expressions import EXECUTED
+from tests.property.modules import Call, calls, generate, generate_vectors, style_of, vector_style_of
+from tests.property.world import STYLES, VECTOR_STYLES
 
 FIRST = 100_000
 COUNT = 100
@@ -33,17 +35,61 @@ def test_random_modules_answer_the_same_everywhere() -> None:
     assert watch.counts["same"] >= COUNT - 3, watch.counts
 
 
-def test_the_generator_uses_every_instruction() -> None:
-    used: Counter[int] = Counter()
-    styles: set[str] = set()
+@pytest.mark.parametrize(("processor", "first"), [("", FIRST), ("baseline", FIRST + COUNT)])
+def test_random_modules_with_vectors_answer_the_same_everywhere(monkeypatch: pytest.MonkeyPatch, processor: str, first: int) -> None:
+    monkeypatch.setenv("FIGWASP_CPU", processor)
+    watch = Watch("vectors", verify=True)
+    watch.run(first, COUNT // 2)
+    assert not watch.bad, "\n".join(f"seed {number}: {what}" for number, what in watch.bad)
+    assert watch.counts["same"] >= COUNT // 2 - 3, watch.counts
+
+
+def _used(make: Callable[[int], bytes]) -> set[str]:
+    """Return the instructions in the valid modules of a generator."""
+    used: set[str] = set()
     for seed in range(160):
-        module = decode(generate(seed))
+        module = decode(make(seed))
         validate(module)
-        styles.add(style_of(seed))
         for body in module.bodies:
-            used.update(row.code for _, _, row in instructions(module.data, body))
-    assert styles == STYLES.keys()
-    assert {row.name for row in ROWS if row.ir != UNIMPLEMENTED and not used[row.code]} == set()
+            used.update(row.name for _, _, row in instructions(module.data, body))
+    return used
+
+
+def _proposals(names: set[str]) -> set[str]:
+    return {BY_NAME[name].proposal for name in names}
+
+
+def test_the_generators_use_every_instruction() -> None:
+    numbers, vectors = _used(generate), _used(generate_vectors)
+    assert not {"simd", "relaxed-simd"} & _proposals(numbers)
+    executed = {row.name for row in EXECUTED}
+    assert {name for name in executed if BY_NAME[name].proposal not in ("simd", "relaxed-simd")} - numbers == set()
+    assert executed - vectors == set()
+
+
+def test_the_generators_use_every_style() -> None:
+    assert {style_of(seed) for seed in range(160)} == STYLES.keys()
+    assert {vector_style_of(seed) for seed in range(160)} == VECTOR_STYLES.keys()
+
+
+def _result_of_min(monkeypatch: pytest.MonkeyPatch, operands: tuple[int, int], result: int) -> list[str]:
+    """Return the differences when one engine has this for the result of a relaxed minimum, and the others the operand that is less."""
+    found = outcomes.Outcome()
+    found.results = [("f32x4.relaxed_min", "ok", (*operands, min(operands)))]
+    other = outcomes.Outcome()
+    other.results = [("f32x4.relaxed_min", "ok", (*operands, result))]
+    monkeypatch.setattr(engines, "evaluator", lambda module, calls: found)
+    monkeypatch.setattr(engines, "evaluator_optimised", lambda module, calls: other)
+    monkeypatch.setattr(differential, "ENGINES", [])
+    return compare(generate(1), 1)
+
+
+def test_what_is_permitted_of_a_relaxed_instruction_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    zeros = (0, 0x8000_0000)
+    assert not _result_of_min(monkeypatch, zeros, 0x8000_0000)
+    assert not _result_of_min(monkeypatch, zeros, 0)
+    assert _result_of_min(monkeypatch, zeros, 1)
+    assert _result_of_min(monkeypatch, (0x3F80_0000, 0x4000_0000), 0x4000_0000)
 
 
 def test_calls_come_to_all_kinds_of_ends() -> None:

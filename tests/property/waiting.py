@@ -1,4 +1,4 @@
-"""Generated bodies, third part: values that wait.
+"""Generated bodies, fourth part: values that wait.
 
 Memory, a global or the size of a memory is read, then something happens that may change it (a store to the same place, a call, a
 growth), and only then what was read is used, once. A compiler that does the reading where the use is gives another answer.
@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.wasm.syntax.opcodes import BY_NAME, Opcode
-from figwasp.wasm.syntax.types import I32, I64, NUM_TYPES, FuncType, type_name
-from tests.property.expressions import LOADS, NUMERIC, STORES
+from figwasp.wasm.syntax.types import I32, I64, NUM_TYPES, V128, FuncType, is_ref, type_name
+from tests.property.expressions import LOADS, NUMERIC
 from tests.property.statements import Statements
+from tests.property.vectors import VECTOR_LOADS, VECTOR_USES
 from tests.property.world import World
 
 WEIGHT: Final = 16
@@ -20,8 +21,9 @@ _COMMON: Final = (0, 8, 8, 16, 24, 1000)
 """Addresses that functions have in common, so that a callee is likely to write what its caller has read."""
 _USES: Final[dict[int, list[Opcode]]] = {
     type_: [row for rows in NUMERIC.values() for row in rows if row.params and type_ in row.params] for type_ in NUM_TYPES
-}
+} | {V128: VECTOR_USES}
 """Type -> the instructions that have an operand of it."""
+_LOADS: Final = LOADS | {V128: [row for row in VECTOR_LOADS if row.params == BY_NAME["v128.load"].params]}
 _DIVIDES: Final = ("div_s", "div_u", "rem_s", "rem_u")
 
 
@@ -35,18 +37,18 @@ class Waiting(Statements):
 
     def _wait(self) -> None:
         """Read, have something happen, use."""
-        type_ = self.random.choice([one for one in self.style.types if one in NUM_TYPES])
+        type_ = self.random.choice([one for one in self.style.types if not is_ref(one)])
         row = self.random.choice(_USES[type_])
         assert row.params is not None
         if self._may_trap(row) and self.chance(0.9):
             return
-        second = len(row.params) == 2 and self.chance(0.5)
+        second = len(row.params) == 2 and self.chance(0.5) and row.params[1] == type_
         if second:
             self._leaf(row.params[0])
         self._read_and_change(type_)
         if len(row.params) == 2 and not second:
             self._second(row.params[1], row.name.partition(".")[2], 0)
-        self.op(row.name)
+        self.apply(row)
         self._keep(row.results[0] if row.results else I32)
 
     def _may_trap(self, row: Opcode) -> bool:
@@ -63,7 +65,7 @@ class Waiting(Statements):
 
     def _read_and_change(self, type_: int) -> None:
         """Leave a value of a type whose bits are determined, read before something happened."""
-        kinds = [self._wait_for_global] if self._globals_of(type_) and type_ in (I32, I64) else []
+        kinds = [self._wait_for_global] if self._globals_of(type_) and type_ in (I32, I64, V128) else []
         kinds += [self._wait_for_memory] * 4 if self.world.memory else []
         kinds += [self._wait_for_size] if self.world.memory and type_ == I32 else []
         if kinds:
@@ -74,7 +76,7 @@ class Waiting(Statements):
 
     def _wait_for_memory(self, type_: int) -> None:
         place = self.new_local(I32)
-        load = self.random.choice(LOADS[type_]) if self.chance(0.4) else BY_NAME[f"{type_name(type_)}.load"]
+        load = self.random.choice(_LOADS[type_]) if self.chance(0.4) else BY_NAME[f"{type_name(type_)}.load"]
         offset = self.offset()
         if self.chance(0.5):
             self.const(I32, self.random.choice(_COMMON))
@@ -90,11 +92,11 @@ class Waiting(Statements):
 
     def _overwrite(self, place: int, offset: int) -> None:
         """Store to the place that has been read."""
-        store = self.random.choice(STORES)
+        store = self.a_store()
         assert store.params is not None
         self.op("local.get", place)
         self.determined(store.params[1], 0)
-        self.op(store.name, (0, offset, 0))
+        self.op(store.name, (0, offset, 0, *self.lane(store)))
 
     def _globals_of(self, type_: int) -> list[int]:
         return [k for k, one in enumerate(self.world.globals) if one.type == type_ and one.mutable and k != self.world.fuel]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from figwasp.wasm.syntax.types import F32, F64, I32, I64, NUM_TYPES, FuncType, GlobalType, TableType, Types
+from figwasp.wasm.syntax.types import F32, F64, I32, I64, NUM_TYPES, V128, FuncType, GlobalType, TableType, Types
 
 FUEL: Final = 700
 """Loop turns that a call from outside may make; a call costs CALL_COST of them."""
@@ -60,6 +60,13 @@ STYLES: Final[dict[str, Style]] = {
     "big": Style(locals=24, size=1500, depth=5),
 }
 """Name -> style."""
+VECTOR_STYLES: Final[dict[str, Style]] = {
+    "vectors": Style(types=(V128, V128, I32, V128, F32, I64, F64)),
+    "only vectors": Style(types=(V128, V128, V128, I32), params=4, depth=3, size=60),
+    "vector pressure": Style(types=(V128, V128, F64, I32, V128), locals=32, params=12, depth=3, size=150, keep=True, calls=14),
+    "vector arity": Style(types=(V128, F32, I64, V128, I32), params=20, results=12, size=60, calls=30, keep=True),
+}
+"""The same for modules with vectors."""
 
 
 class World:

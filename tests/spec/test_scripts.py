@@ -18,21 +18,21 @@ from figwasp.wast.script import parse_script
 from tests.environment import SHARED
 
 WAITING: Final = {
-    "core": "exceptions function-references gc memory64 tail-calls simd",
+    "core": "exceptions function-references gc tail-calls",
     "core/bulk-memory": "function-references gc",
     "core/exceptions": "exceptions function-references tail-calls",
     "core/gc": "function-references gc",
-    "core/memory64": "memory64 function-references gc",
+    "core/memory64": "gc",
     "core/multi-memory": "",
-    "core/relaxed-simd": "simd relaxed-simd",
-    "core/simd": "simd",
+    "core/relaxed-simd": "",
+    "core/simd": "",
     "custom/custom": "",
     "custom/metadata.code.branch_hint": "",
     "custom/name": "",
     "legacy/exceptions": "exceptions legacy-exceptions",
-    "proposals/custom-page-sizes": "custom-page-sizes",
-    "proposals/threads": "threads",
-    "proposals/wide-arithmetic": "wide-arithmetic",
+    "proposals/custom-page-sizes": "",
+    "proposals/threads": "",
+    "proposals/wide-arithmetic": "",
 }
 """Folder -> what some command in it needs executed that is not."""
 
@@ -41,7 +41,18 @@ JUDGED: Final = """
 """.split()
 """Commands that need nothing executed: none of them waits."""
 
-EVALUATED: Final = ("core", "core/bulk-memory", "core/multi-memory", "core/exceptions")
+EVALUATED: Final = (
+    "core",
+    "core/bulk-memory",
+    "core/exceptions",
+    "core/memory64",
+    "core/multi-memory",
+    "core/relaxed-simd",
+    "core/simd",
+    "proposals/custom-page-sizes",
+    "proposals/threads",
+    "proposals/wide-arithmetic",
+)
 """Folders that are run in every mode; in the others nothing differs between modes yet but what these show as well."""
 
 

@@ -8,17 +8,27 @@ import operator
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsIndex, overload
 
-from figwasp import layout
 from figwasp.api.scalars import FORMATS, UNSIGNED, outside, pack, unpack
+from figwasp.runtime.arguments import address_type
+from figwasp.runtime.config import Config
+from figwasp.runtime.limits import budget
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import memory as runtime
 from figwasp.runtime.platform import cpython, modes
 from figwasp.runtime.start import native_runtime
 from figwasp.runtime.stubs.objects import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, getbuffer
-from figwasp.wasm.syntax.types import I32, Limits, MemoryType
+from figwasp.wasm.syntax import limits
+from figwasp.wasm.syntax.types import I32, I64, Limits, MemoryType
 
-_MAX_PAGES: Final = runtime.MAX_BYTES[I32] // layout.PAGE_SIZE
-
+_PAGES: Final = {1: 0, 65536: 16}
+"""Bytes of a page -> log2 of them."""
+_MAX_PAGES: Final = {
+    (I32, 16): limits.MAX_PAGES,
+    (I64, 16): limits.MAX_PAGES_64,
+    (I32, 0): limits.MAX_BYTE_PAGES,
+    (I64, 0): limits.MAX_BYTE_PAGES_64,
+}
+"""Type of addresses and log2 of the size of a page -> the most pages that a type may speak of."""
 
 if TYPE_CHECKING:
 
@@ -53,18 +63,46 @@ class Memory:
     >>> memory.grow(2), memory.pages, len(memory)
     (1, 3, 196608)
 
+    A module whose memory is declared as `(memory i64 1)`, of the memory64 proposal, imports one with addresses of 64 bits:
+
+    >>> figwasp.Memory(1, 2**20, address="i64").type
+    memory i64 1 1048576
+
     Args:
-        minimum: size in pages of 64 KiB.
-        maximum: most pages that the memory may grow to.
+        minimum: size in pages.
+        maximum: most pages that the memory may grow to. A memory with 64-bit addresses grows as far as there is room for it.
+        shared: whether instances in several threads may import it at once (proposal threads); it has a maximum then.
+        address: "i32" or "i64", the type of the addresses that code uses.
+        page_size: bytes of a page: 65536, or 1, which needs the custom-page-sizes proposal where code declares it.
+
+    Raises:
+        ValueError: there can be no memory of such a type.
+        LimitExceeded: there is no room for the minimum.
     """
 
     __slots__ = ()
 
-    def __new__(cls, minimum: int, maximum: int | None = None) -> Memory:
+    def __new__(
+        cls,
+        minimum: int,
+        maximum: int | None = None,
+        *,
+        shared: bool = False,
+        address: str = "i32",
+        page_size: int = 65536,
+    ) -> Memory:
         minimum, maximum = operator.index(minimum), None if maximum is None else operator.index(maximum)
-        if not 0 <= minimum <= _MAX_PAGES or (maximum is not None and not minimum <= maximum <= _MAX_PAGES):
-            raise ValueError(f"a memory has 0 to {_MAX_PAGES} pages, the maximum not below the minimum")
-        core = runtime.new_memory(native_runtime(), MemoryType(Limits(minimum, maximum)), modes.choose_mode())
+        kind = address_type(address)
+        page = _PAGES.get(page_size)
+        if page is None:
+            raise ValueError(f"pages have 1 or 65536 bytes, not {page_size!r}")
+        most = _MAX_PAGES[kind, page]
+        if not 0 <= minimum <= most or (maximum is not None and not minimum <= maximum <= most):
+            raise ValueError(f"a memory has 0 to {most} pages, the maximum not below the minimum")
+        if shared and maximum is None:
+            raise ValueError("a shared memory must have a maximum")
+        type_ = MemoryType(Limits(minimum, maximum), kind, shared=bool(shared), page=page)
+        core = runtime.new_memory(native_runtime(), type_, modes.choose_mode())
         assert core.owner is not None
         return view(core, core.owner)
 
@@ -84,12 +122,17 @@ class Memory:
 
     @property
     def pages(self) -> int:
-        """The present size in pages of 64 KiB."""
-        return len(self) // layout.PAGE_SIZE
+        """The present size in pages."""
+        return self._core.pages
+
+    @property
+    def page_size(self) -> int:
+        """The bytes of a page: 65536 unless the memory has a page size of its own."""
+        return 1 << self._core.type.page
 
     @property
     def type(self) -> MemoryType:
-        """The type of the memory: the limits it was made with."""
+        """The type of the memory: the limits it was made with, the type of its addresses, the size of its pages."""
         return self._core.type
 
     def grow(self, delta: int) -> int:
@@ -331,7 +374,18 @@ class Memory:
             """Return the buffer; the native type does so on every version of Python."""
 
     def __repr__(self) -> str:
-        return f"<figwasp.Memory of {_pages(self.pages)}>"
+        return f"<figwasp.Memory of {_pages(self.pages)}{', shared' if self.type.shared else ''}>"
+
+
+def shared_memory(type_: MemoryType, config: Config) -> Memory:
+    """Make the memory for an import of a shared one, within what an engine lets an instance have.
+
+    Raises:
+        LimitExceeded: the memory begins with more.
+    """
+    core = runtime.new_memory(native_runtime(), type_, config.mode, budget(config.max_memory, "max_memory"))
+    assert core.owner is not None
+    return view(core, core.owner)
 
 
 def _pages(count: int) -> str:
@@ -357,10 +411,10 @@ def _flat(data: Buffer) -> memoryview | bytes:
 
 
 def view(core: runtime.Memory, owner: Owner) -> Memory:
-    """Return the Python object for a memory instance that `owner` keeps."""
+    """Return the Python object for a memory instance that `owner` keeps, unless it has an owner of its own."""
     made: Any = cpython.new_object(core.native.types.get(Memory, "figwasp.Memory", getbuffer=getbuffer))
     cpython.set_field(made, VIEW_RECORD, core.record)
-    cpython.set_reference(id(made) + VIEW_OWNER, owner)
+    cpython.set_reference(id(made) + VIEW_OWNER, owner if core.owner is None else core.owner)
     cpython.set_reference(id(made) + VIEW_SIDE, core)
     memory: Memory = made
     return memory

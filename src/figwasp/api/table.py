@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn, SupportsIndex
 
+from figwasp.runtime.arguments import address_type
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import table as runtime
 from figwasp.runtime.objects.func import References
@@ -35,20 +36,24 @@ class Table:
         minimum: size.
         maximum: most elements that the table may grow to.
         value: the initial value of every element.
+        address: "i32" or "i64", the type of the indices that code uses; the latter is of the memory64 proposal.
     """
 
     __slots__ = ("_core", "_owner")
 
-    def __init__(self, element: str, minimum: int, maximum: int | None = None, value: object = None) -> None:
+    def __init__(
+        self, element: str, minimum: int, maximum: int | None = None, value: object = None, *, address: str = "i32"
+    ) -> None:
         if element not in _ELEMENTS:
             raise ValueError(f"a table holds funcref or externref, not {element}")
         minimum, maximum = operator.index(minimum), None if maximum is None else operator.index(maximum)
         if minimum < 0 or (maximum is not None and maximum < minimum):
             raise ValueError("the maximum of a table must not be below the minimum, nor that below 0")
+        type_ = TableType(_ELEMENTS[element], Limits(minimum, maximum), address_type(address))
         native = native_runtime()
         keeper = native.owners.make(0)
         store = Store(native)
-        self._core = runtime.Table(TableType(_ELEMENTS[element], Limits(minimum, maximum)), _ELEMENTS[element], store, keeper)
+        self._core = runtime.Table(type_, _ELEMENTS[element], store, keeper)
         store.add(self._core)
         self._owner = native.owners.make(self._core.record, self._core.releaser())
         self._owner.hold(keeper, store.owner)
@@ -58,7 +63,7 @@ class Table:
 
     @property
     def type(self) -> TableType:
-        """The type of the table: the element type, and the limits it was made with."""
+        """The type of the table: the element type, the limits it was made with, the type of its indices."""
         return self._core.type
 
     def grow(self, delta: int, value: object = None) -> int:

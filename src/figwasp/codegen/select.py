@@ -34,7 +34,7 @@ NO_REGION: Final = -1
 
 FIRST_LOAD: Final = ops.I32_LOAD
 LAST_LOAD: Final = ops.V128_LOAD64_ZERO
-_ENDS_REGION: Final = [flags & (ops.TRAPS | ops.WRITES | ops.CALLS | ops.TERMINATOR) != 0 for flags in ops.FLAGS]
+_ENDS_REGION: Final = [flags & (ops.TRAPS | ops.WRITES | ops.CALLS | ops.TERMINATOR | ops.ORDERED) != 0 for flags in ops.FLAGS]
 _ALWAYS: Final = [ends or FIRST_LOAD <= op <= LAST_LOAD for op, ends in enumerate(_ENDS_REGION)]
 """Operations whose rule is called even when the result is not used; that of a load decides by its region."""
 

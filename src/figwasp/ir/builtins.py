@@ -49,7 +49,6 @@ MEMORY_COPY: Final = _builtin(
 MEMORY_INIT: Final = _builtin(
     "memory_init", "iilll", "", "memory, segment, target, source, length", "copy from a data segment"
 )
-DATA_DROP: Final = _builtin("data_drop", "i", "", "segment", "drop a data segment")
 TABLE_SET: Final = _builtin("table_set", "ill", "", "table, index, reference", "write one element")
 TABLE_GROW: Final = _builtin(
     "table_grow", "ill", "l", "table, reference, delta", "add elements; the number of elements before, or -1 where there is no room"
@@ -64,7 +63,22 @@ TABLE_INIT: Final = _builtin(
     "table_init", "iilll", "", "table, segment, target, source, length", "copy from an element segment"
 )
 ELEM_DROP: Final = _builtin("elem_drop", "i", "", "segment", "drop an element segment")
-GLOBAL_SET_REF: Final = _builtin("global_set_ref", "il", "", "global, reference", "set a global that holds a reference")
+GLOBAL_SET_FUNC: Final = _builtin(
+    "global_set_func", "ill", "", "global, its address, reference", "set a global that holds a reference to a function"
+)
+GLOBAL_SET_EXTERN: Final = _builtin(
+    "global_set_extern", "ll", "", "address of the global, reference", "set a global that holds an externref"
+)
+MEMORY_NOTIFY: Final = _builtin(
+    "memory_notify", "ili", "i", "memory, place, count", "wake up so many threads at most that wait at a place; how many were woken"
+)
+MEMORY_WAIT32: Final = _builtin(
+    "memory_wait32", "ilil", "i", "memory, place, expected, timeout",
+    "wait where 4 bytes are what is expected, so many nanoseconds if not negative; 0: woken, 1: they are not, 2: time is up",
+)  # fmt: skip
+MEMORY_WAIT64: Final = _builtin(
+    "memory_wait64", "illl", "i", "memory, place, expected, timeout", "the same with 8 bytes"
+)
 COUNT: Final = len(NAMES)
 
 

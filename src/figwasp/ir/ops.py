@@ -1,7 +1,8 @@
 """Floor 2: the table of IR operations.
 
 One row per operation. An operation is a module-level int, so that hot code compares ints; the columns are lists indexed by it
-(docs/ir.md shows them all); those of vectors are in `ops_vector.py`:
+(docs/ir.md shows them all); those of vectors are in `ops_vector.py`, those of
+atomic accesses in `ops_atomic.py`:
 
     name
     operand types: letters of `types`; `*` depends on the value
@@ -16,6 +17,7 @@ Flags:
     c commutes in its first two operands.
     t may trap; must not be dropped or reordered with effects (`trapif`; and accesses to linear memory, by their region).
     r reads memory.  w writes memory.  k is a call.  z is a terminator.
+    o ordered: no access to memory moves over it, in either direction.
     m one of several results, by the machine's choice: never computed before it runs.
 
 Division, remainder and `trunc_f*` are undefined outside of their domain, without a check: the builder emits `trapif`s in front of
@@ -26,7 +28,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.ir import ops_vector, types
+from figwasp.ir import ops_atomic, ops_vector, types
 from figwasp.ir.types import F32 as F32
 from figwasp.ir.types import F64 as F64
 from figwasp.ir.types import I32 as I32
@@ -43,6 +45,7 @@ WRITES: Final = 16
 CALLS: Final = 32
 TERMINATOR: Final = 64
 MACHINE: Final = 128
+ORDERED: Final = 256
 
 
 NAMES: Final[list[str]] = []
@@ -54,7 +57,7 @@ AUX: Final[list[str]] = []
 ARGS: Final[list[str]] = []
 BY_NAME: Final[dict[str, int]] = {}
 
-_FLAG: Final = {"p": PURE, "c": COMMUTES, "t": TRAPS, "r": READS, "w": WRITES, "k": CALLS, "z": TERMINATOR, "m": MACHINE}
+_FLAG: Final = {"p": PURE, "c": COMMUTES, "t": TRAPS, "r": READS, "w": WRITES, "k": CALLS, "z": TERMINATOR, "m": MACHINE, "o": ORDERED}
 _AUX_TEXTS: Final = {"-": "", "lane": "number of the lane", "lanes": "16 numbers of bytes, a byte each"}
 
 
@@ -70,6 +73,15 @@ def _op(name: str, operands: str, result: int, flags: str, meaning: str, aux: st
     AUX.append(aux)
     ARGS.append(args)
     return number
+
+
+def _add_atomics() -> None:
+    """Add the rows of `ops_atomic`."""
+    for line in ops_atomic.TABLE.split("\n"):
+        if line and not line.startswith("#"):
+            name, result, flags, meaning = line.split(None, 3)
+            data = "expected, replacement, " if name.endswith("cmpxchg") else "" if "load" in name else "value, "
+            _op(name, "*", types.BY_LETTER.get(result, VOID), flags, meaning, "offset, region", f"{data}base, index?")
 
 
 def _add_vectors() -> None:
@@ -128,6 +140,8 @@ I64_DIV_S: Final = _op("i64_div_s", "ll", I64, "p", "idiv_s: signed quotient, ro
 I64_DIV_U: Final = _op("i64_div_u", "ll", I64, "p", "idiv_u: unsigned quotient, rounded down; undefined when b is 0")
 I64_REM_S: Final = _op("i64_rem_s", "ll", I64, "p", "irem_s: signed remainder, with the sign of a; undefined when b is 0 and, unlike irem_s, for -2**63 by -1")
 I64_REM_U: Final = _op("i64_rem_u", "ll", I64, "p", "irem_u: unsigned remainder; undefined when b is 0")
+I64_MUL_HI_S: Final = _op("i64_mul_hi_s", "ll", I64, "pc", "a * b as signed numbers of 128 bits, of which the upper 64")
+I64_MUL_HI_U: Final = _op("i64_mul_hi_u", "ll", I64, "pc", "a * b as unsigned numbers of 128 bits, of which the upper 64")
 I64_EQ: Final = _op("i64_eq", "ll", I32, "pc", "ieq: 1 if a = b, else 0")
 I64_NE: Final = _op("i64_ne", "ll", I32, "pc", "ine: 1 if a != b, else 0")
 I64_LT_S: Final = _op("i64_lt_s", "ll", I32, "p", "ilt_s: 1 if a < b as signed numbers, else 0")
@@ -246,6 +260,8 @@ I64_STORE8: Final = _op("i64_store8", "*", VOID, "w", "store the low byte of the
 I64_STORE16: Final = _op("i64_store16", "*", VOID, "w", "store the low 2 bytes of the value at the address", "offset, region", "value, base, index?")
 I64_STORE32: Final = _op("i64_store32", "*", VOID, "w", "store the low 4 bytes of the value at the address", "offset, region", "value, base, index?")
 V128_STORE: Final = _op("v128_store", "*", VOID, "w", "store 16 bytes at the address", "offset, region", "value, base, index?")
+_add_atomics()
+FENCE: Final = _op("fence", "", VOID, "o", "nothing but that what accesses memory does not move over it")
 CONTEXT: Final = _op("context", "", I64, "p", "address of the context; a register is reserved for it")
 FRAME_AREA: Final = _op("frame_area", "", I64, "p", "address of that many bytes in the function's own frame, 16-byte aligned; each value has an area of its own", "bytes")
 THREAD_WORD: Final = _op("thread_word", "", I64, "p", "8 bytes at that offset in what the system keeps for the thread; the same wherever in a function", "offset modulo 2**32")
@@ -273,6 +289,12 @@ COUNT: Final = len(NAMES)
 
 INVOKES: Final = frozenset((INVOKE, INVOKE_PTR))
 """Terminators that have results: they are there where the first successor begins, and at the handler they are not."""
+
+I64_ATOMIC_LOAD: Final = BY_NAME["i64_atomic_load"]
+I64_ATOMIC_STORE: Final = BY_NAME["i64_atomic_store"]
+
+DATA: Final = [args.split(", ").index("base") if "base" in args.split(", ") else 0 for args in ARGS]
+"""Operands of an access in front of its base."""
 
 WITH_AUX: Final = frozenset(op for op in range(COUNT) if FLAGS[op] & PURE and OPERANDS[op] and AUX[op])
 """Operations that compute from operands and their aux."""

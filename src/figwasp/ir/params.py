@@ -27,7 +27,7 @@ def _effect(op: int) -> int:
     flags = ops.FLAGS[op]
     if flags & ops.PURE or op == ops.RESULT:
         return _PURE
-    return _LOAD if flags & ops.READS else _EFFECT
+    return _LOAD if flags & ops.READS and not flags & ops.ORDERED else _EFFECT
 
 
 _EFFECTS: Final = [_effect(op) for op in range(ops.COUNT)]

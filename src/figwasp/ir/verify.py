@@ -202,11 +202,12 @@ class _Checker:
         name = ops.NAMES[op]
         region = ops.aux_region(self._int(value))
         self.expect(0 <= region <= ops.REGION_NATIVE or region >= ops.REGION_MEMORY, f"there is no region {region}")
-        if ops.FLAGS[op] & ops.WRITES:
-            self.expect(region != ops.REGION_CONST, "what never changes must not be written")
-            stored = name.partition("_")[0]
-            self.expect(bool(args) and args[0].type == _TYPE_OF_NAME[stored], f"the value must be {stored}")
-            args = args[1:]
+        self.expect(not ops.FLAGS[op] & ops.WRITES or region != ops.REGION_CONST, "what never changes must not be written")
+        data = ops.DATA[op]
+        stored = name.partition("_")[0]
+        same = all(arg.type == _TYPE_OF_NAME[stored] for arg in args[:data])
+        self.expect(len(args) >= data and same, f"the value must be {stored}")
+        args = args[data:]
         self.expect(1 <= len(args) <= 2 and args[0].type == ops.I64, "the base must be i64")
         self.expect(len(args) == 1 or args[1].type in (ops.I32, ops.I64), "the index must be an integer")
         self._check_type(value, ops.RESULTS[op])

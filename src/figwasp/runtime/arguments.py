@@ -1,4 +1,4 @@
-"""Floor 4: checks of users' arguments: amounts of fuel, sizes of stacks, timeouts. In: any object. Out: a number in range."""
+"""Floor 4: checks of users' arguments: fuel, sizes of stacks, timeouts, types of addresses. In: any object. Out: a number."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import math
 import mmap
 from typing import Final
 
-__all__ = ["MAX_FUEL", "MAX_STACK", "MIN_STACK", "STACK_SIZE", "fuel", "limit", "stack_size", "timeout"]
+from figwasp.wasm.syntax.types import I32, I64
+
+__all__ = ["MAX_FUEL", "MAX_STACK", "MIN_STACK", "STACK_SIZE", "address_type", "fuel", "limit", "stack_size", "timeout"]
 
 MAX_FUEL: Final = 2**63 - 1
 """The most fuel that a store can have; a larger amount counts as this one."""
@@ -16,6 +18,7 @@ STACK_SIZE: Final = 1 << 20
 MIN_STACK: Final = 128 << 10
 MAX_STACK: Final = 1 << 30
 
+_ADDRESSES: Final = {"i32": I32, "i64": I64}
 _LONGEST: Final = 2**33  # seconds: 272 years, whose nanoseconds are a signed 64-bit number
 
 
@@ -64,6 +67,17 @@ def limit(value: object, name: str) -> int | None:
     if most < 0:
         raise ValueError(f"{name} must not be negative: {most}")
     return most
+
+
+def address_type(name: str) -> int:
+    """Return the type of addresses or indices that has a name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in _ADDRESSES:
+        raise ValueError(f'an address is "i32" or "i64", not {name!r}')
+    return _ADDRESSES[name]
 
 
 def timeout(value: object) -> float | None:

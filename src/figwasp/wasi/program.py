@@ -6,23 +6,31 @@ message about it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from operator import call
+from typing import TYPE_CHECKING, Any
 
 from figwasp.api.linker import load
 from figwasp.api.module import KINDS, Module
 from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Error, Exit, Timeout, Trap
+from figwasp.types import MemoryType
 
-__all__ = ["entry", "report", "start", "status_of"]
+if TYPE_CHECKING:
+    from figwasp.api.instance import Instance
+
+__all__ = ["entry", "opened", "report", "start", "status_of"]
 
 
-def start(module: Module, imports: Mapping[str, Any], timeout: float | None = None) -> int:
+def start(module: Module, imports: Mapping[str, Any], timeout: float | None = None, max_threads: int | None = None) -> int:
     """Run a module to its end and return its exit status. All that it allocated is released.
 
     Args:
         module: a command or a reactor.
         imports: those of WASI, and whatever else it needs.
         timeout: seconds that are left for the program.
+        max_threads: most threads that it may have at once beside the main one; None for as many as programs usually may.
 
     Raises:
         Timeout: the program took longer.
@@ -35,12 +43,32 @@ def start(module: Module, imports: Mapping[str, Any], timeout: float | None = No
     if name is None:
         raise Error("the module exports neither _start nor _initialize")
     try:
-        with load(module, imports) as instance:
+        with opened(module, imports, max_threads) as (instance, run):
             function = instance.exports[name]
-            function() if timeout is None else function(timeout=timeout)
+            run(function if timeout is None else lambda: function(timeout=timeout))
             return 0
     except Exit as exit_:
         return status_of(exit_)
+
+
+@contextmanager
+def opened(
+    module: Module, imports: Mapping[str, Any], max_threads: int | None = None
+) -> Iterator[tuple[Instance, Callable[[Callable[[], Any]], Any]]]:
+    """Instantiate a program, with the shared memory and the threads that it may have.
+
+    Returns:
+        The instance, and what calls a function of it and returns when all threads have ended; in a context that closes the instance.
+    """
+    if any(item.module == "wasi" or (isinstance(item.desc, MemoryType) and item.desc.shared) for item in module._decoded.imports):
+        from figwasp.wasi.threads import MAX_THREADS, Threads  # which few need
+
+        threads = Threads(module, imports, MAX_THREADS if max_threads is None else max_threads)
+        with load(module, threads.imports) as instance:
+            yield instance, partial(threads.run, instance)
+    else:
+        with load(module, imports) as instance:
+            yield instance, call
 
 
 def entry(module: Module, names: Iterable[str]) -> str | None:

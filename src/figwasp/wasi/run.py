@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         max_memory: int | None
         max_output: int | None
         fuel: int | None
+        max_threads: int | None
         argv0: str | None
         engine: Engine | None
         compile_ahead: bool
@@ -102,6 +103,7 @@ def run(
     max_memory: int | None = None,
     max_output: int | None = MAX_OUTPUT,
     fuel: int | None = None,
+    max_threads: int | None = None,
     argv0: str | None = None,
     engine: Engine | None = None,
     compile_ahead: bool = False,
@@ -137,7 +139,8 @@ def run(
         max_memory: most bytes that the program's memories may have together.
         max_output: most bytes of stdout and stderr together that are captured, or None; beyond it the program is told that there
             is no space left, and goes on if it can.
-        fuel: how much the program may execute, see `Engine`.
+        fuel: how much the program may execute, see `Engine`; a thread that it starts gets half of what the one that starts it has left.
+        max_threads: most threads that the program may have at once beside its main one (wasi-threads); 128 unless given.
         argv0: the name the program knows itself by; the last part of the path unless given.
         engine: the engine that compiles the program; a module has its own.
         compile_ahead: have a second process compile functions that will probably be called next, if there is a processor for it.
@@ -186,7 +189,8 @@ def run(
             try:
                 module = _module(program, engine, {key: value for key, value in limits.items() if value is not None})
                 with module.compile_ahead() if compile_ahead else nullcontext():
-                    code = start(module, world.imports(), None if timeout is None else timeout - (time.monotonic() - began))
+                    left = None if timeout is None else timeout - (time.monotonic() - began)
+                    code = start(module, world.imports(), left, max_threads)
             except Trap as trap:
                 if isinstance(trap, Timeout) and timeout is not None:
                     _expire(command, timeout, streams)

@@ -93,6 +93,8 @@ def _int_models(type: int) -> dict[str, Model]:
     }
     if type == I64:
         models["extend32_s"] = lambda a: signed(a, 32)
+        models["mul_hi_s"] = lambda a, b: s(a) * s(b) >> 64
+        models["mul_hi_u"] = lambda a, b: a * b >> 64
     return {name: (lambda *args, _model=model: _model(*args) & mask) for name, model in models.items()}
 
 

@@ -10,11 +10,12 @@ from figwasp.ir import ops, pipeline
 from figwasp.ir.evaluate.func import Trapped
 from figwasp.ir.evaluate.instance import EvalInstance
 from figwasp.ir.func import PARAM, Value
+from figwasp.ir.types import BITS, BY_LETTER, TYPE_NAMES
 from figwasp.layout import GUARD
 from tests.ir.compiling import build_one, module_of
 from tests.ir.evaluating import evaluated, invoke
 
-# x, y are i32; p, q i64; f f32; d f64. On the right is what the function returns after simplification.
+# x, y are i32; p, q i64; f f32; d f64; v v128, a constant of which is a number in four lanes. On the right is what the function returns after simplification.
 RULES = """
 i32.add x 0 => x
 i32.add 5 x => i32_add(x, 5)
@@ -168,11 +169,30 @@ f64.sub d d => f64_sub(d, d)
 f64.mul 2 d => f64_mul(d, 0x4000000000000000)
 f64.sub 2 d => f64_sub(0x4000000000000000, d)
 f64.add 1 2 => 0x4008000000000000
+v128.and v v => v
+v128.or v v => v
+v128.xor v v => 0x0
+v128.andnot v v => 0x0
+v128.and v 0 => 0x0
+v128.and -1 v => v
+v128.and (v128.and v 7) 13 => v128_and(v, 0x5000000050000000500000005)
+v128.or v 0 => v
+v128.or v -1 => 0xffffffffffffffffffffffffffffffff
+v128.xor 0 v => v
+v128.xor (v128.xor v -1) -1 => v
+v128.not (v128.not v) => v
+v128.not (v128.not (v128.not v)) => v128_not(v)
+v128.not 0 => 0xffffffffffffffffffffffffffffffff
+v128.andnot v 0 => v128_andnot(v, 0x0)
+i32x4.sub v v => i32x4_sub(v, v)
+i32x4.add 3 v => i32x4_add(v, 0x3000000030000000300000003)
+i32x4.splat 5 => 0x5000000050000000500000005
+i32x4.dot_i16x8_s 3 5 => 0xf0000000f0000000f0000000f
 i32.clz 0 => 32
 i32.div_u (i32.or x 1) (i32.sub 3 3) => trap
 """
 
-_LOCALS = {"x": "i32", "y": "i32", "p": "i64", "q": "i64", "f": "f32", "d": "f64"}
+_LOCALS = {"x": "i32", "y": "i32", "p": "i64", "q": "i64", "f": "f32", "d": "f64", "v": "v128"}
 _NAMES = dict(enumerate(_LOCALS, 1))
 
 
@@ -191,12 +211,14 @@ def _fold_text(name: str, tokens: list[str]) -> str:
     kinds = "iii" if name == "select" else ops.OPERANDS[ops.BY_NAME[name.replace(".", "_")]].replace("*", "i")
     while tokens and tokens[0] != ")":
         token = tokens.pop(0)
-        kind = {"i": "i32", "l": "i64", "f": "f32", "d": "f64"}[kinds[len(operands)]]
+        kind = TYPE_NAMES[BY_LETTER[kinds[len(operands)]]]
         if token == "(":
             operands.append(_fold_text(tokens.pop(0), tokens))
             tokens.pop(0)
         elif token in _LOCALS:
             operands.append(f"(local.get ${token})")
+        elif kind == "v128":
+            operands.append(f"(v128.const i32x4 {token} {token} {token} {token})")
         else:
             operands.append(f"({kind}.const {token})")
     return f"({name} {' '.join(operands)})"
@@ -206,7 +228,7 @@ def _function(expression: str) -> str:
     tokens = _tokens(expression)
     body = _fold_text(tokens.pop(0), tokens)
     name = expression.split()[0]
-    result = {0: "i32", 1: "i64", 2: "f32", 3: "f64"}[0 if name == "select" else ops.RESULTS[ops.BY_NAME[name.replace(".", "_")]]]
+    result = "i32" if name == "select" else TYPE_NAMES[ops.RESULTS[ops.BY_NAME[name.replace(".", "_")]]]
     declared = " ".join(f"(param ${name} {type})" for name, type in _LOCALS.items())
     return f'(module (memory 1) (func (export "f") {declared} (result {result}) {body}))'
 
@@ -249,9 +271,9 @@ def _compare_on_random_arguments(source: str) -> None:
     rng = random.Random(source)
     plain = evaluated(module_of(source))
     simplified = evaluated(module_of(source), GUARD, pipeline.run)
-    widths = [64 if type in (ops.I64, ops.F64) else 32 for type in plain.func(0).params[1:]]
+    widths = [BITS[type] for type in plain.func(0).params[1:]]
     for _ in range(12):
-        args = [rng.choice([rng.getrandbits(64), *_EDGES]) % (1 << width) for width in widths]
+        args = [rng.choice([rng.getrandbits(128), *_EDGES]) % (1 << width) for width in widths]
         assert _outcome(plain, args) == _outcome(simplified, args), args
 
 

@@ -11,7 +11,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from figwasp.ir import ops, order, params, pipeline
+from figwasp.ir import ops, order, params, pipeline, types
 from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, Undefined
 from figwasp.ir.func import CONV_C, Emitter, Func, Value
 from figwasp.ir.simplify.walk import simplify
@@ -22,15 +22,27 @@ from tests.ir.compiling import module_of
 from tests.ir.evaluating import evaluated, invoke
 
 _PURE = [op for op in range(ops.COUNT) if ops.FLAGS[op] & ops.PURE and ops.OPERANDS[op] and op != ops.SELECT]
-_TYPE = {"i": ops.I32, "l": ops.I64, "f": ops.F32, "d": ops.F64}
+_VECTORS = [op for op in _PURE if op >= ops.BY_NAME["i8x16_shuffle"]]
+_SCALARS = [op for op in _PURE if op not in _VECTORS]
+_TYPE = types.BY_LETTER
 _INTERESTING = [0, 1, 2, 3, 4, 7, 8, 15, 16, 24, 31, 32, 33, 48, 56, 63, 64, 127, 128, 255, 256, 0x7FFF, 0xFFFF]
 _INTERESTING += [0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0x1_0000_0000, 1 << 63, (1 << 63) - 1, (1 << 64) - 1, 0x7FC0_0000]
 _bits = st.one_of(st.sampled_from(_INTERESTING), st.integers(0, (1 << 64) - 1))
+_wide = st.builds(lambda low, high: high << 64 | low, _bits, _bits)
 _SEED = st.integers(0, (1 << 32) - 1)
 
 
 def _mask(type: int) -> int:
-    return (1 << 32) - 1 if type in (ops.I32, ops.F32) else (1 << 64) - 1
+    return types.MASKS[type]
+
+
+def _aux(draw: Callable[[st.SearchStrategy[int]], int], op: int) -> int:
+    """Choose lanes, if the operation has any."""
+    if op not in ops.WITH_AUX:
+        return 0
+    if ops.NAMES[op] == "i8x16_shuffle":
+        return draw(_wide) & 0x1F1F_1F1F_1F1F_1F1F_1F1F_1F1F_1F1F_1F1F
+    return draw(st.integers(0, int(ops.NAMES[op].partition("_")[0].partition("x")[2]) - 1))
 
 
 def _pick(draw: Callable[[st.SearchStrategy[int]], int], values: list[Value], type: int) -> Value:
@@ -42,21 +54,22 @@ def _pick(draw: Callable[[st.SearchStrategy[int]], int], values: list[Value], ty
 @st.composite
 def expressions(draw: st.DrawFn) -> Func:
     """Make a function that computes one value from parameters and constants, without anything that can trap."""
-    kinds = bytes((ops.I32, ops.I64, ops.F32, ops.F64, ops.I32, ops.I64))
+    kinds = bytes((ops.I32, ops.I64, ops.F32, ops.F64, ops.I32, ops.I64, ops.V128))
     func = Func("", 0, kinds, b"", CONV_C)
     emitter = Emitter(func)
     values = list(func.blocks[0].params)
     for _ in range(draw(st.integers(2, 14))):
         if draw(st.integers(0, 3)) == 0:
-            type = draw(st.sampled_from([ops.I32, ops.I64, ops.I32, ops.I64, ops.F32, ops.F64]))
-            values.append(emitter.const(type, draw(_bits) & _mask(type)))
+            type = draw(st.sampled_from([ops.I32, ops.I64, ops.I32, ops.I64, ops.F32, ops.F64, ops.V128, ops.V128]))
+            values.append(emitter.const(type, draw(_wide) & _mask(type)))
         elif draw(st.integers(0, 9)) == 0:
-            type = draw(st.sampled_from([ops.I32, ops.I64, ops.F32]))
+            type = draw(st.sampled_from([ops.I32, ops.I64, ops.F32, ops.V128]))
             args = [_pick(draw, values, type), _pick(draw, values, type), _pick(draw, values, ops.I32)]
             values.append(emitter.emit(ops.SELECT, args, 0, type))
         else:
-            op = draw(st.sampled_from(_PURE))
-            values.append(emitter.emit(op, [_pick(draw, values, _TYPE[kind]) for kind in ops.OPERANDS[op]]))
+            op = draw(st.sampled_from(draw(st.sampled_from([_SCALARS, _VECTORS]))))
+            args = [_pick(draw, values, _TYPE[kind]) for kind in ops.OPERANDS[op]]
+            values.append(emitter.emit(op, args, _aux(draw, op)))
     func.results = bytes((values[-1].type,))
     emitter.ret([values[-1]])
     order.run(func)
@@ -71,7 +84,7 @@ def _value(func: Func, args: list[int]) -> list[int] | None:
 
 
 @hypothesis.settings(max_examples=600, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-@hypothesis.given(expressions(), st.lists(st.tuples(_bits, _bits, _bits, _bits, _bits, _bits), min_size=3, max_size=6))
+@hypothesis.given(expressions(), st.lists(st.tuples(_bits, _bits, _bits, _bits, _bits, _bits, _wide), min_size=3, max_size=6))
 def test_simplify_keeps_the_value_of_expressions(func: Func, rows: list[tuple[int, ...]]) -> None:
     cases = [[bits & _mask(type) for bits, type in zip(row, func.params)] for row in rows]
     before = show(func)
@@ -88,7 +101,7 @@ def test_simplify_keeps_the_value_of_expressions(func: Func, rows: list[tuple[in
 # All pairs of integer operations, one on the result of the other, with constants that rules look at
 
 
-_INTEGER_OPS = [op for op in _PURE if all(kind in "il" for kind in ops.OPERANDS[op]) and ops.RESULTS[op] <= ops.I64]
+_INTEGER_OPS = [op for op in _SCALARS if all(kind in "il" for kind in ops.OPERANDS[op]) and ops.RESULTS[op] <= ops.I64]
 _DIVISIONS = [op for op in _INTEGER_OPS if "_div_" in ops.NAMES[op] or "_rem_" in ops.NAMES[op]]
 _FIRST_CONSTANTS = [0, 1, 24, 32, 0xFF, 0x8000_0000, (1 << 64) - 1]
 _SECOND_CONSTANTS = [0, 1, 24, (1 << 64) - 1]

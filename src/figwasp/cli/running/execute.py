@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import errors
 from figwasp.api.engine import Engine
-from figwasp.api.linker import load
 from figwasp.api.module import KINDS, Module, listed
 from figwasp.cli.main import complain
 from figwasp.cli.running.options import COMMAND, RunOptions
@@ -26,11 +25,12 @@ from figwasp.runtime.objects.func import Func
 from figwasp.wasi.calls.functions import MODULES
 from figwasp.wasi.directories.host import HostDirectory
 from figwasp.wasi.preview1 import WASI
-from figwasp.wasi.program import entry, start, status_of
+from figwasp.wasi.program import entry, opened, start, status_of
 
 if TYPE_CHECKING:
     import socket
 
+    from figwasp.api.instance import Instance
     from figwasp.cli.running.progress import Progress
     from figwasp.cli.running.trace import Tracer
     from figwasp.runtime.code.ahead import BackgroundCompiler
@@ -152,15 +152,17 @@ class _Run:
             return start(module, imports, self._left()), []
         if options.invoke not in exports or KINDS[exports[options.invoke].kind] != "func":
             raise errors.Error(_no_function(module, options.invoke))
-        initialize = options.invoke != "_initialize" and entry(module, ["_initialize"])
-        with load(module, imports) as instance:
-            if initialize:
-                self._timed(instance.exports[initialize])
-            return 0, self._invoke(instance.exports[options.invoke])
+        initialize = None if options.invoke == "_initialize" else entry(module, ["_initialize"])
+        with opened(module, imports) as (instance, run):
+            return 0, run(lambda: self._invoke(instance, initialize))
 
-    def _invoke(self, func: Func) -> list[str]:
+    def _invoke(self, instance: Instance, initialize: str | None) -> list[str]:
+        """Call the function that the options name, after the one that initializes a reactor, if any; return its results as text."""
         from figwasp.cli.running.values import BadArgument, parse_arguments, show_results
 
+        if initialize:
+            self._timed(instance.exports[initialize])
+        func = instance.exports[self._options.invoke or ""]
         try:
             values = parse_arguments(self._options.args, func.type.params)
         except BadArgument as error:

@@ -15,7 +15,8 @@ from figwasp.ir import ops
 from figwasp.ir.build.env import Env, LocalsSnapshot
 from figwasp.ir.func import Block, Call, Func, Value
 from figwasp.ir.types import BY_WASM, SIZES
-from figwasp.layout import CTX_FUEL, InstanceLayout
+from figwasp.layout import CTX_FUEL, MEM_LENGTH, InstanceLayout
+from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.types import Types
 
@@ -99,6 +100,7 @@ class Builder:
         area: address of the locals, when they live in the frame.
         local_size: bytes from one of those to the next.
         base: base address of memory 0, when materialised.
+        bare: the same, when accesses to it need no check.
         record: record of memory 0, when materialised.
         spilled: True when locals live in the frame; then `env` stays as it is.
         metered: True when the code counts fuel.
@@ -111,6 +113,7 @@ class Builder:
     __slots__ = (
         "_run",
         "area",
+        "bare",
         "base",
         "block",
         "budget",
@@ -177,6 +180,7 @@ class Builder:
         self.area: Value | None = None
         self.local_size = 0
         self.base: Value | None = None
+        self.bare: Value | None = None
         self.record: Value | None = None
         self.env = Env([] if spilled else self._initial_locals())
 
@@ -224,6 +228,22 @@ class Builder:
         """Append a load of 8 bytes."""
         return self.emit(ops.I64_LOAD, [base], ops.memory_aux(offset, region))
 
+    def memory_base(self, memory: int) -> Value:
+        """Return the base address of a memory, which never changes."""
+        if memory == 0 and self.base is not None:
+            return self.base
+        return self.load_const(self.instance, self.layout.memory_base(memory))
+
+    def memory_record(self, memory: int) -> Value:
+        """Return the address of the record of a memory."""
+        if memory == 0 and self.record is not None:
+            return self.record
+        return self.load_const(self.instance, self.layout.memory_record(memory))
+
+    def memory_length(self, memory: int) -> Value:
+        """Append the load of a memory's length in bytes."""
+        return self.load(self.memory_record(memory), MEM_LENGTH, ops.REGION_RECORD)
+
     def trap_if(self, condition: Value, code: int) -> None:
         """Append a trap on a condition."""
         self.emit(ops.TRAPIF, [condition], code)
@@ -262,6 +282,10 @@ class Builder:
     def widen(self, value: Value) -> Value:
         """Return a place or length as an i64; one of 32 bits is unsigned."""
         return self.emit(ops.I64_EXTEND_I32_U, [value]) if value.type == ops.I32 else value
+
+    def narrow(self, value: Value, address: int) -> Value:
+        """Return a place or length, an i64, as the type of a memory's addresses or a table's indices."""
+        return value if address == wasm.I64 else self.emit(ops.I32_WRAP_I64, [value])
 
     def pop(self, count: int) -> list[Value]:
         """Remove and return the topmost operands."""

@@ -12,7 +12,7 @@ from typing import Final
 from figwasp import errors, layout
 from figwasp.ir import ops
 from figwasp.ir.build.base import Builder, Method, ir_types
-from figwasp.ir.build.refs import element, table_index
+from figwasp.ir.build.refs import element
 from figwasp.ir.func import Call, Value
 from figwasp.wasm.syntax.types import FuncType
 
@@ -61,7 +61,7 @@ def _build_call_indirect(b: Builder, pos: int) -> int:
     index, pos = b.unsigned(pos)
     if not b.module.types[index].final:
         raise b.unsupported("gc")  # a subtype would do as well
-    table, pos = table_index(b, pos)
+    table, pos = b.unsigned(pos)
     reference = element(b, table, b.stack.pop(), errors.TRAP_UNDEFINED_ELEMENT)
     b.trap_if(b.emit(ops.I64_EQZ, [reference]), errors.TRAP_UNINITIALIZED_ELEMENT)
     actual = b.emit(ops.I32_LOAD, [reference], ops.memory_aux(layout.FUNCREF_TYPE, ops.REGION_CONST))

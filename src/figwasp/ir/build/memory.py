@@ -1,16 +1,17 @@
 """Linear memory and globals (spec 4.4.5, 4.4.7). Floor 2.
 
-An access is an IR operation on [base, index], the index zero-extended, with the offset in its aux. In guard mode that is
-all: 8 GiB of address space behind the base make everything that i32 index plus u32 offset can reach either memory or a
-fault. In checked mode the end of the access is compared with the memory's length first; the sum cannot wrap in 64 bits.
+An access is an IR operation on [base, index], an i32 index zero-extended, with the offset in its aux. For a 32-bit memory in guard
+mode that is all: 8 GiB of address space behind the base make everything that i32 index plus u32 offset can reach either memory or
+a fault. Any other access is preceded by a check (`build.checks`).
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from figwasp import errors, layout
+from figwasp import layout
 from figwasp.ir import builtins, ops
+from figwasp.ir.build import bulk, checks
 from figwasp.ir.build.base import Builder, Method, ir_types
 from figwasp.ir.func import Call, Value
 from figwasp.wasm.binary.immediates import MEMORY_INDEX_FLAG
@@ -30,41 +31,15 @@ _OTHER_MEMORY: Final = ops.memory_aux(0, ops.REGION_MEMORY + 1)
 _I32: Final = ops.I32
 _BYTES_SHIFT: Final = 6
 """A bulk operation pays 1 for every 64 bytes."""
-_PAGE_BITS: Final = layout.PAGE_SIZE.bit_length() - 1
 
 
 def open_memory(b: Builder) -> None:
-    """Materialise what accesses to memory 0 need, in the entry block.
-
-    Raises:
-        Unsupported: a memory of the module has 64-bit addresses, is shared, or has small pages.
-    """
-    for memory in b.module.memories:
-        if memory.address == wasm.I64:
-            raise b.unsupported("memory64")
-        if memory.shared or memory.page != _PAGE_BITS:
-            raise b.unsupported("threads" if memory.shared else "custom-page-sizes")
-    if b.mode == layout.GUARD:
-        b.base = _base(b, 0)
+    """Materialise what accesses to memory 0 need, in the entry block."""
+    if checks.margin(b.module.memories[0], b.mode) == layout.EVERYWHERE:
+        b.base = b.bare = b.memory_base(0)
     else:
-        b.record = _record(b, 0)
-        b.base = _base(b, 0)
-
-
-def _base(b: Builder, memory: int) -> Value:
-    if memory == 0 and b.base is not None:
-        return b.base
-    return b.load_const(b.instance, b.layout.memory_base(memory))
-
-
-def _record(b: Builder, memory: int) -> Value:
-    if memory == 0 and b.record is not None:
-        return b.record
-    return b.load_const(b.instance, b.layout.memory_record(memory))
-
-
-def _length(b: Builder, memory: int) -> Value:
-    return b.load(_record(b, memory), layout.MEM_LENGTH, ops.REGION_RECORD)
+        b.record = b.memory_record(0)
+        b.base = b.memory_base(0)
 
 
 def read_memarg(b: Builder, pos: int) -> tuple[int, int]:
@@ -83,22 +58,18 @@ def read_memarg(b: Builder, pos: int) -> tuple[int, int]:
 
 
 def address(b: Builder, aux: int, size: int) -> list[Value]:
-    """Pop the index of an access; return the operands that address it, after the check that the mode asks for."""
+    """Pop the index of an access; return the operands that address it, after the check that the memory asks for."""
     index = b.stack.pop()
     memory = ops.aux_region(aux) - ops.REGION_MEMORY
-    if b.mode != layout.GUARD:
-        wide = b.emit(ops.I64_EXTEND_I32_U, [index])
-        end = b.emit(ops.I64_ADD, [wide, b.const(ops.I64, ops.aux_offset(aux) + size)])
-        beyond = b.emit(ops.I64_LT_U, [_length(b, memory), end])
-        b.trap_if(beyond, errors.TRAP_OUT_OF_BOUNDS_MEMORY)
-    return [_base(b, memory), index]
+    checks.check(b, memory, index, ops.aux_offset(aux) + size)
+    return [b.memory_base(memory), index]
 
 
 def _build_load(b: Builder, pos: int) -> int:
     opcode = b.data[b.pos]
     aux, pos = read_memarg(b, pos)
-    base = b.base
-    if base is not None and b.mode == layout.GUARD and aux < _OTHER_MEMORY:
+    base = b.bare
+    if base is not None and aux < _OTHER_MEMORY:
         stack = b.stack
         stack[-1] = b.emit(_OPS[opcode], [base, stack[-1]], aux)
     else:
@@ -110,8 +81,8 @@ def _build_store(b: Builder, pos: int) -> int:
     opcode = b.data[b.pos]
     aux, pos = read_memarg(b, pos)
     value = b.stack.pop()
-    base = b.base
-    if base is not None and b.mode == layout.GUARD and aux < _OTHER_MEMORY:
+    base = b.bare
+    if base is not None and aux < _OTHER_MEMORY:
         b.emit(_OPS[opcode], [value, base, b.stack.pop()], aux)
     else:
         b.emit(_OPS[opcode], [value, *address(b, aux, _SIZES[opcode])], aux)
@@ -128,22 +99,40 @@ def call_builtin(b: Builder, builtin: int, args: list[Value]) -> Value:
 
 def _build_memory_size(b: Builder, pos: int) -> int:
     memory, pos = b.unsigned(pos)
-    pages = b.emit(ops.I64_SHR_U, [_length(b, memory), b.const(ops.I64, _PAGE_BITS)])
-    b.stack.append(b.emit(ops.I32_WRAP_I64, [pages]))
+    type_ = b.module.memories[memory]
+    if type_.shared:  # what another thread has added is there before anything that it tells afterwards
+        aux = ops.memory_aux(layout.MEM_LENGTH, ops.REGION_RECORD)
+        length = b.emit(ops.I64_ATOMIC_LOAD, [b.memory_record(memory)], aux)
+    else:
+        length = b.memory_length(memory)
+    pages = b.emit(ops.I64_SHR_U, [length, b.const(ops.I64, type_.page)]) if type_.page else length
+    b.stack.append(b.narrow(pages, type_.address))
     return pos
 
 
 def _build_memory_grow(b: Builder, pos: int) -> int:
     memory, pos = b.unsigned(pos)
     args = [b.const(_I32, memory), b.stack.pop()]
-    b.stack.append(b.emit(ops.I32_WRAP_I64, [call_builtin(b, builtins.MEMORY_GROW, args)]))
+    b.stack.append(b.narrow(call_builtin(b, builtins.MEMORY_GROW, args), b.module.memories[memory].address))
     return pos
+
+
+def _small(length: Value) -> int:
+    """Return a length that is known, and so small that loads and stores are better than a call, or 0."""
+    bits = length.aux if length.op == ops.CONST else 0
+    assert type(bits) is int
+    return bits if bits <= bulk.MOST else 0
 
 
 def _build_memory_fill(b: Builder, pos: int) -> int:
     memory, pos = b.unsigned(pos)
     b.charge_bulk(b.stack[-1], _BYTES_SHIFT)
-    call_builtin(b, builtins.MEMORY_FILL, [b.const(_I32, memory), *b.pop(3)])
+    to, value, length = b.pop(3)
+    count = _small(length)
+    if count:
+        bulk.fill(b, memory, to, value, count)
+    else:
+        call_builtin(b, builtins.MEMORY_FILL, [b.const(_I32, memory), to, value, length])
     return pos
 
 
@@ -151,7 +140,12 @@ def _build_memory_copy(b: Builder, pos: int) -> int:
     target, pos = b.unsigned(pos)
     source, pos = b.unsigned(pos)
     b.charge_bulk(b.stack[-1], _BYTES_SHIFT)
-    call_builtin(b, builtins.MEMORY_COPY, [b.const(_I32, target), b.const(_I32, source), *b.pop(3)])
+    to, from_, length = b.pop(3)
+    count = _small(length)
+    if count:
+        bulk.copy(b, target, source, to, from_, count)
+    else:
+        call_builtin(b, builtins.MEMORY_COPY, [b.const(_I32, target), b.const(_I32, source), to, from_, length])
     return pos
 
 
@@ -165,7 +159,8 @@ def _build_memory_init(b: Builder, pos: int) -> int:
 
 def _build_data_drop(b: Builder, pos: int) -> int:
     segment, pos = b.unsigned(pos)
-    call_builtin(b, builtins.DATA_DROP, [b.const(_I32, segment)])
+    aux = ops.memory_aux(b.layout.data(segment) + layout.SEGMENT_LENGTH, ops.REGION_NATIVE)
+    b.emit(ops.I64_STORE, [b.const(ops.I64, 0), b.instance], aux)
     return pos
 
 
@@ -216,10 +211,15 @@ def _build_global_get(b: Builder, pos: int) -> int:
 def _build_global_set(b: Builder, pos: int) -> int:
     index, pos = b.unsigned(pos)
     value = b.stack.pop()
-    if wasm.is_ref(b.module.globals[index].type):
-        call_builtin(b, builtins.GLOBAL_SET_REF, [b.const(_I32, index), value])
-        return pos
     base, offset = _global_cell(b, index)
+    type = b.module.globals[index].type
+    if wasm.is_ref(type):
+        address = b.emit(ops.I64_ADD, [base, b.const(ops.I64, offset)])
+        if wasm.is_extern(type):
+            call_builtin(b, builtins.GLOBAL_SET_EXTERN, [address, value])
+        else:
+            call_builtin(b, builtins.GLOBAL_SET_FUNC, [b.const(_I32, index), address, value])
+        return pos
     b.emit(ops.STORE_OF[value.type], [value, base], ops.memory_aux(offset, ops.REGION_GLOBAL))
     return pos
 

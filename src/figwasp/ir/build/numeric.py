@@ -1,6 +1,7 @@
-"""Numeric instructions that can trap: division and conversion to integers (spec 4.3.2, 4.3.4). Floor 2.
+"""Numeric instructions that are more than one operation (spec 4.3.2, 4.3.4). Floor 2.
 
-The operations of the IR are unchecked; what is emitted before them keeps them in their domain.
+Those that can trap, division and conversion to integers: the operations of the IR are unchecked; what is emitted before them keeps
+them in their domain. Those of the wide-arithmetic proposal, which have two results, the low half first.
 """
 
 from __future__ import annotations
@@ -117,6 +118,35 @@ def _trunc(name: str) -> Method:
     return build
 
 
+def _halves(b: Builder, op: int) -> tuple[Value, Value, Value, Value]:
+    """Pop two numbers of 128 bits; return the low halves, their sum or difference, and that of the high ones."""
+    low, high, other_low, other_high = b.pop(4)
+    return low, other_low, b.emit(op, [low, other_low]), b.emit(op, [high, other_high])
+
+
+def _build_add128(b: Builder, pos: int) -> int:
+    addend, _, low, high = _halves(b, ops.I64_ADD)
+    carry = b.emit(ops.I64_EXTEND_I32_U, [b.emit(ops.I64_LT_U, [low, addend])])
+    b.stack += [low, b.emit(ops.I64_ADD, [high, carry])]
+    return pos
+
+
+def _build_sub128(b: Builder, pos: int) -> int:
+    minuend, subtrahend, low, high = _halves(b, ops.I64_SUB)
+    borrow = b.emit(ops.I64_EXTEND_I32_U, [b.emit(ops.I64_LT_U, [minuend, subtrahend])])
+    b.stack += [low, b.emit(ops.I64_SUB, [high, borrow])]
+    return pos
+
+
+def _mul_wide(high: int) -> Method:
+    def build(b: Builder, pos: int) -> int:
+        factors = b.pop(2)
+        b.stack += [b.emit(ops.I64_MUL, factors), b.emit(high, factors[:])]
+        return pos
+
+    return build
+
+
 _DIVISIONS: Final[dict[str, Callable[[int], Method]]] = {
     "div_u": _unsigned_division,
     "rem_u": _unsigned_division,
@@ -126,7 +156,12 @@ _DIVISIONS: Final[dict[str, Callable[[int], Method]]] = {
 
 
 def _methods() -> dict[str, Method]:
-    methods: dict[str, Method] = {}
+    methods: dict[str, Method] = {
+        "i64.add128": _build_add128,
+        "i64.sub128": _build_sub128,
+        "i64.mul_wide_s": _mul_wide(ops.I64_MUL_HI_S),
+        "i64.mul_wide_u": _mul_wide(ops.I64_MUL_HI_U),
+    }
     for row in ROWS:
         if row.ir in _RANGES:
             methods[row.name] = _trunc(row.ir)

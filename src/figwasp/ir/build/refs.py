@@ -14,9 +14,8 @@ from figwasp.ir.build.memory import call_builtin
 from figwasp.ir.func import Value
 from figwasp.wasm.binary.immediates import SKIPPERS
 from figwasp.wasm.syntax.immediates import HEAPTYPE, SELECT_TYPES
-from figwasp.wasm.syntax.types import I64
 
-__all__ = ["METHODS", "element", "table_index"]
+__all__ = ["METHODS", "element"]
 
 _I32: Final = ops.I32
 _ELEMENT_BITS: Final = 3
@@ -24,23 +23,11 @@ _REFERENCES_SHIFT: Final = 3  # a bulk operation pays 1 for every 8 references, 
 """log2 of the bytes of a table's element."""
 
 
-def table_index(b: Builder, pos: int) -> tuple[int, int]:
-    """Read the index of a table.
-
-    Raises:
-        Unsupported: its own indices have 64 bits.
-    """
-    index, pos = b.unsigned(pos)
-    if b.module.tables[index].address == I64:
-        raise b.unsupported("memory64")
-    return index, pos
-
-
 def element(b: Builder, table: int, index: Value, trap: int) -> Value:
     """Append the load of a table's element, after a check of the index."""
     record = b.load_const(b.instance, b.layout.table_record(table))
     length = b.load(record, layout.TABLE_LENGTH, ops.REGION_TABLE)
-    wide = b.emit(ops.I64_EXTEND_I32_U, [index])
+    wide = b.widen(index)
     b.trap_if(b.emit(ops.I64_GE_U, [wide, length]), trap)
     base = b.load(record, layout.TABLE_BASE, ops.REGION_TABLE)
     scaled = b.emit(ops.I64_SHL, [wide, b.const(ops.I64, _ELEMENT_BITS)])
@@ -48,42 +35,42 @@ def element(b: Builder, table: int, index: Value, trap: int) -> Value:
 
 
 def _build_table_get(b: Builder, pos: int) -> int:
-    table, pos = table_index(b, pos)
+    table, pos = b.unsigned(pos)
     b.stack.append(element(b, table, b.stack.pop(), errors.TRAP_OUT_OF_BOUNDS_TABLE))
     return pos
 
 
 def _build_table_size(b: Builder, pos: int) -> int:
-    table, pos = table_index(b, pos)
+    table, pos = b.unsigned(pos)
     record = b.load_const(b.instance, b.layout.table_record(table))
     length = b.load(record, layout.TABLE_LENGTH, ops.REGION_TABLE)
-    b.stack.append(b.emit(ops.I32_WRAP_I64, [length]))
+    b.stack.append(b.narrow(length, b.module.tables[table].address))
     return pos
 
 
 def _build_table_set(b: Builder, pos: int) -> int:
-    table, pos = table_index(b, pos)
+    table, pos = b.unsigned(pos)
     call_builtin(b, builtins.TABLE_SET, [b.const(_I32, table), *b.pop(2)])
     return pos
 
 
 def _build_table_grow(b: Builder, pos: int) -> int:
-    table, pos = table_index(b, pos)
+    table, pos = b.unsigned(pos)
     args = [b.const(_I32, table), *b.pop(2)]
-    b.stack.append(b.emit(ops.I32_WRAP_I64, [call_builtin(b, builtins.TABLE_GROW, args)]))
+    b.stack.append(b.narrow(call_builtin(b, builtins.TABLE_GROW, args), b.module.tables[table].address))
     return pos
 
 
 def _build_table_fill(b: Builder, pos: int) -> int:
-    table, pos = table_index(b, pos)
+    table, pos = b.unsigned(pos)
     b.charge_bulk(b.stack[-1], _REFERENCES_SHIFT)
     call_builtin(b, builtins.TABLE_FILL, [b.const(_I32, table), *b.pop(3)])
     return pos
 
 
 def _build_table_copy(b: Builder, pos: int) -> int:
-    target, pos = table_index(b, pos)
-    source, pos = table_index(b, pos)
+    target, pos = b.unsigned(pos)
+    source, pos = b.unsigned(pos)
     b.charge_bulk(b.stack[-1], _REFERENCES_SHIFT)
     call_builtin(b, builtins.TABLE_COPY, [b.const(_I32, target), b.const(_I32, source), *b.pop(3)])
     return pos
@@ -91,7 +78,7 @@ def _build_table_copy(b: Builder, pos: int) -> int:
 
 def _build_table_init(b: Builder, pos: int) -> int:
     segment, pos = b.unsigned(pos)
-    table, pos = table_index(b, pos)
+    table, pos = b.unsigned(pos)
     b.charge_bulk(b.stack[-1], _REFERENCES_SHIFT)
     call_builtin(b, builtins.TABLE_INIT, [b.const(_I32, table), b.const(_I32, segment), *b.pop(3)])
     return pos

@@ -6,6 +6,7 @@ and tables are those that code accesses at `base`; their records (`layout.py`) a
 
 from __future__ import annotations
 
+import threading
 from typing import ClassVar
 
 from figwasp import errors, layout
@@ -82,9 +83,9 @@ class _Array:
 
 
 class Memory(_Array):
-    """A memory."""
+    """A memory, and the threads that wait at its places."""
 
-    __slots__ = ("type",)
+    __slots__ = ("_waiting", "type")
 
     SIZE = 1
     MOST = 4096 * layout.PAGE_SIZE
@@ -94,6 +95,44 @@ class Memory(_Array):
     def __init__(self, native: NativeMemory, type: MemoryType, base: int, record: int) -> None:
         super().__init__(native, type.limits, type.page, base, record)
         self.type = type
+        self._waiting: dict[int, list[threading.Event]] = {}
+
+    def notify(self, place: int, count: int) -> int:
+        """Wake up so many threads at most that wait at a place, those that came first; return how many.
+
+        Raises:
+            Trapped: the place is not in the memory.
+        """
+        self._span(self.data, place, 4)
+        with self._native.lock:
+            waiting = self._waiting.get(place, [])
+            woken = waiting[:count]
+            del waiting[:count]
+        for event in woken:
+            event.set()
+        return len(woken)
+
+    def wait(self, place: int, size: int, expected: int, timeout: int) -> int:
+        """Wait at a place that has what is expected; return 0 when woken, 1 when it has not, 2 when so many nanoseconds are over.
+
+        Raises:
+            Trapped: the place is not in the memory, or the memory is not shared.
+        """
+        span = self._span(self.data, place, size)
+        if not self.type.shared:
+            raise Trapped(errors.TRAP_EXPECTED_SHARED, 0)
+        event = threading.Event()
+        with self._native.lock:
+            if int.from_bytes(self.data[span], "little") != expected:
+                return 1
+            self._waiting.setdefault(place, []).append(event)
+        if event.wait(None if timeout >> 63 else min(timeout / 1e9, threading.TIMEOUT_MAX)):
+            return 0
+        with self._native.lock:
+            if event.is_set():  # at the last moment
+                return 0
+            self._waiting[place].remove(event)
+        return 2
 
 
 class Table(_Array):

@@ -10,6 +10,7 @@ type are `Undefined`, since the builder and the passes promise that they do not 
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_right
 from collections.abc import Callable
 from typing import Final
@@ -59,34 +60,41 @@ class OutOfSteps(Exception):
 
 
 class _Region:
-    __slots__ = ("data", "guard", "start")
+    __slots__ = ("data", "guard", "margin", "start")
 
-    def __init__(self, start: int, data: bytearray, guard: int) -> None:
+    def __init__(self, start: int, data: bytearray, guard: int, margin: int) -> None:
         self.start = start
         self.data = data
         self.guard = guard
+        self.margin = margin
 
 
 class NativeMemory:
-    """A model of native memory: regions at addresses, each a bytearray that may grow."""
+    """A model of native memory: regions at addresses, each a bytearray that may grow.
 
-    __slots__ = ("_regions", "_starts")
+    Attributes:
+        lock: held during an atomic access.
+    """
+
+    __slots__ = ("_regions", "_starts", "lock")
 
     def __init__(self) -> None:
+        self.lock = threading.RLock()
         self._starts: list[int] = []
         self._regions: list[_Region] = []
 
-    def map(self, start: int, data: bytearray, guard: int = 0) -> None:
+    def map(self, start: int, data: bytearray, guard: int = 0, margin: int = 0) -> None:
         """Put a region at an address.
 
         Args:
             start: the address.
             data: the bytes.
             guard: how many bytes from the start trap when accessed, so far as they are beyond the data.
+            margin: how many bytes after the data trap, however much there is of it.
         """
         place = bisect_right(self._starts, start)
         self._starts.insert(place, start)
-        self._regions.insert(place, _Region(start, data, guard))
+        self._regions.insert(place, _Region(start, data, guard, margin))
 
     def find(self, address: int, size: int, pos: int = 0) -> tuple[bytearray, int]:
         """Return the bytes that an access touches: the region's data and the offset there.
@@ -101,7 +109,7 @@ class NativeMemory:
             offset = address - region.start
             if offset + size <= len(region.data):
                 return region.data, offset
-            if offset + size <= region.guard:
+            if offset + size <= max(region.guard, len(region.data) + region.margin):
                 raise Trapped(errors.TRAP_OUT_OF_BOUNDS_MEMORY, pos)
         raise Undefined(f"access to {size} bytes at {address:#x}, where there is nothing, by the code of {pos:#x}")
 
@@ -139,16 +147,27 @@ class Environment:
         raise Undefined(f"{ops.NAMES[op]} at {pos:#x}: nobody is there to call")
 
 
-class _Access:
-    """The access of a load or store: its bytes, and the width that a load is sign-extended to, or 0."""
+_CHANGES: Final[dict[str, Callable[..., int]]] = {
+    "add": lambda old, value: old + value,
+    "and": lambda old, value: old & value,
+    "or": lambda old, value: old | value,
+    "xor": lambda old, value: old ^ value,
+    "xchg": lambda old, value: value,
+}
+"""Last part of the name of an atomic operation -> what is there afterwards; those that are not here compare first."""
 
-    __slots__ = ("signed", "size")
+
+class _Access:
+    """The access of a load or store: its bytes, the width that a load is sign-extended to, or 0, and what an atomic one does."""
+
+    __slots__ = ("change", "signed", "size")
 
     def __init__(self, name: str) -> None:
         width = int(name.partition("_")[0][1:])
         digits = "".join(char for char in name.partition("_")[2] if char.isdigit())
         self.size = (int(digits) if digits else width) // 8
         self.signed = width if name.endswith("_s") else 0
+        self.change = _CHANGES.get(name.rpartition("_")[2]) if "atomic_rmw" in name else None
 
 
 _ACCESSES: Final = [_Access(name) if ops.FLAGS[op] & (ops.READS | ops.WRITES) else None for op, name in enumerate(ops.NAMES)]
@@ -284,6 +303,33 @@ class _Frame:
         bits, *address = self.operands(value)
         self._native.write(self._address(value, address), bits, access.size, value.pos)
 
+    def ordered(self, value: Value) -> None:
+        """Make an atomic access: no other one comes between its parts, in whatever thread."""
+        if value.op == ops.FENCE:
+            return
+        with self._native.lock:
+            if ops.FLAGS[value.op] & ops.READS and ops.FLAGS[value.op] & ops.WRITES:
+                self._modify(value)
+            elif ops.FLAGS[value.op] & ops.READS:
+                self.load(value)
+            else:
+                self.store(value)
+
+    def _modify(self, value: Value) -> None:
+        access = _ACCESSES[value.op]
+        assert access is not None
+        operands = self.operands(value)
+        data = operands[: ops.DATA[value.op]]
+        address = self._address(value, operands[len(data) :])
+        if address % access.size:
+            raise Undefined(f"{ops.NAMES[value.op]} of {access.size} bytes at {address:#x} at {value.pos:#x}")
+        old = self._native.read(address, access.size, value.pos)
+        if access.change is not None:
+            self._native.write(address, access.change(old, *data), access.size, value.pos)
+        elif old == data[0] & (1 << 8 * access.size) - 1:
+            self._native.write(address, data[1], access.size, value.pos)
+        self.set(value, old)
+
     def _address(self, value: Value, operands: list[int]) -> int:
         """Return base + index + offset, which does not wrap for what can be an address."""
         return sum(operands) + ops.aux_offset(_int(value)) & _MASK
@@ -338,6 +384,8 @@ def _int(value: Value) -> int:
 
 def _effect(op: int) -> Callable[[_Frame, Value], None]:
     flags = ops.FLAGS[op]
+    if flags & ops.ORDERED:
+        return _Frame.ordered
     if flags & ops.READS:
         return _Frame.load
     if flags & ops.WRITES:

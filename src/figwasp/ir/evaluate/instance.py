@@ -16,7 +16,7 @@ from figwasp.ir.evaluate.externs import Extern, FuncRef, Global, Memory, Table, 
 from figwasp.ir.evaluate.func import Undefined
 from figwasp.ir.evaluate.space import AddressSpace
 from figwasp.ir.func import Func
-from figwasp.layout import PAGE_SIZE
+from figwasp.layout import SEGMENT_LENGTH
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, ConstExpr, Import, Module
 from figwasp.wasm.syntax.types import is_ref
 from figwasp.wasm.valid.module import validate
@@ -131,6 +131,8 @@ class EvalInstance:
             self._put(places.memory_base(index), memory.base)
         for index, table in enumerate(self.tables):
             self._put(places.table_record(index), table.record)
+        for index, data in enumerate(module.datas):
+            self._put(places.data(index) + SEGMENT_LENGTH, data.end - data.start)
 
     def _put(self, offset: int, number: int, size: int = 8) -> None:
         self.space.native.write(self.block + offset, number, size)
@@ -156,7 +158,7 @@ class EvalInstance:
             if data.mode == ACTIVE:
                 assert data.offset is not None
                 self.memory_init(data.memory, number, self._constant(data.offset), 0, data.end - data.start)
-                self.data_drop(number)
+                self._put(self.module.layout.data(number) + SEGMENT_LENGTH, 0)
         if module.start is not None:
             self.space.enter(self.funcs[module.start], [])
 
@@ -174,7 +176,8 @@ class EvalInstance:
     # Builtins, as `builtins` describes them
 
     def memory_grow(self, memory: int, delta: int) -> int:
-        return self.memories[memory].grow(delta * PAGE_SIZE, b"\0") // PAGE_SIZE & _MASK
+        page = self.memories[memory].type.page
+        return self.memories[memory].grow(delta << page, b"\0") >> page & _MASK
 
     def memory_fill(self, memory: int, start: int, value: int, count: int) -> None:
         self.memories[memory].fill(start, bytes((value & 0xFF,)), count)
@@ -183,10 +186,17 @@ class EvalInstance:
         self.memories[target_memory].copy(target, self.memories[source_memory].data, source, count)
 
     def memory_init(self, memory: int, segment: int, target: int, source: int, count: int) -> None:
-        self.memories[memory].copy(target, self._datas[segment], source, count)
+        length = self.space.native.read(self.block + self.module.layout.data(segment) + SEGMENT_LENGTH)
+        self.memories[memory].copy(target, self._datas[segment] if length else b"", source, count)
 
-    def data_drop(self, segment: int) -> None:
-        self._datas[segment] = b""
+    def memory_notify(self, memory: int, place: int, count: int) -> int:
+        return self.memories[memory].notify(place, count)
+
+    def memory_wait32(self, memory: int, place: int, expected: int, timeout: int) -> int:
+        return self.memories[memory].wait(place, 4, expected, timeout)
+
+    def memory_wait64(self, memory: int, place: int, expected: int, timeout: int) -> int:
+        return self.memories[memory].wait(place, 8, expected, timeout)
 
     def table_set(self, table: int, index: int, reference: int) -> None:
         self.tables[table].fill(index, _element(reference), 1)
@@ -206,10 +216,13 @@ class EvalInstance:
     def elem_drop(self, segment: int) -> None:
         self._elems[segment] = b""
 
-    def global_set_ref(self, index: int, reference: int) -> None:
-        if not is_ref(self.globals[index].type.type):
-            raise Undefined(f"global {index} holds no reference")
+    def global_set_func(self, index: int, address: int, reference: int) -> None:
+        if not is_ref(self.globals[index].type.type) or self.globals[index].address != address:
+            raise Undefined(f"global {index} holds no reference, or stands elsewhere")
         self.globals[index].set(reference)
+
+    def global_set_extern(self, address: int, reference: int) -> None:
+        self.space.native.write(address, reference)
 
 
 def _element(reference: int) -> bytes:

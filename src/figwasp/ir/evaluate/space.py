@@ -13,10 +13,11 @@ from typing import Final, Protocol
 
 from figwasp import errors, layout
 from figwasp.ir import ops
+from figwasp.ir.build import checks
 from figwasp.ir.evaluate.externs import FuncRef, Memory, Table
 from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, Trapped, Undefined
 from figwasp.ir.func import Call, Func
-from figwasp.wasm.syntax.types import I64, FuncType, MemoryType, TableType
+from figwasp.wasm.syntax.types import FuncType, MemoryType, TableType
 from figwasp.wasm.valid.subtyping import TypeWorld
 
 __all__ = ["AddressSpace", "Callee", "Host"]
@@ -117,12 +118,13 @@ class AddressSpace(Environment):
 
         Raises:
             LimitExceeded: the memory is too large.
-            Unsupported: the memory is too large, and has 64-bit addresses.
         """
-        if type.address == I64 and type.limits.min << type.page > Memory.MOST:
-            raise errors.Unsupported(f"a memory of {type.limits.min} pages: no support for memory64 yet", "memory64")
         memory = Memory(self.native, type, next(self._memory_bases), self.allocate(layout.MEM_RECORD_SIZE))
-        self.native.map(memory.base, memory.data, _GUARD_SIZE if self.mode == layout.GUARD else 0)
+        margin = checks.margin(type, self.mode)
+        if margin == layout.EVERYWHERE:
+            self.native.map(memory.base, memory.data, guard=_GUARD_SIZE)
+        else:
+            self.native.map(memory.base, memory.data, margin=2 * margin)
         return memory
 
     def new_table(self, type: TableType, elem: int) -> Table:
@@ -156,7 +158,10 @@ class AddressSpace(Environment):
             target = self._code.get((args[0], args[1]))
             if target is None:
                 raise Undefined(f"call at {pos:#x} of {args[0]:#x} with {args[1]:#x} for an instance")
-            return self._run(*target, args[2:]) if isinstance(target, tuple) else target(*args[2:])
+            if isinstance(target, tuple):
+                instance, index = target  # a starred argument would take of C's stack, for which CPython 3.12 has a limit
+                return self._run(instance, index, args[2:])
+            return target(*args[2:])
         if op == ops.CALL_BUILTIN:
             try:
                 return self._instance(args[0], pos).serve(call.target, args[1:])

@@ -1,4 +1,4 @@
-"""Rules for integer arithmetic and conversions. Floor 2.
+"""Rules for integer arithmetic, conversions, and the bits of vectors. Floor 2.
 
 There are none for float arithmetic: x + 0.0 and x * 1.0 differ from x for -0.0 or a signalling NaN.
 """
@@ -238,6 +238,31 @@ def _undo(s: Constants, value: Value, a: Value) -> Value:
     return a.args[0] if a.op == _UNDONE[value.op] else value
 
 
+# Vectors
+
+
+def _and_vector(s: Constants, value: Value, a: Value, b: Value) -> Value:
+    c = int_aux(b)
+    if c == 0:
+        return b
+    return a if c == MASKS[value.type] else _regroup(s, value, a, b)
+
+
+_NOT: Final = ops.BY_NAME["v128_not"]
+
+
+def _not(s: Constants, value: Value, a: Value) -> Value:
+    return a.args[0] if a.op == _NOT else value
+
+
+def _add_vector_rules() -> None:
+    UNARY[_NOT] = _not
+    for operation, with_const in {"and": _and_vector, "or": _or, "xor": _xor}.items():
+        WITH_CONST[ops.BY_NAME[f"v128_{operation}"]] = with_const
+    for operation, with_itself in {"and": _left, "or": _left, "xor": _zero, "andnot": _zero}.items():
+        WITH_ITSELF[ops.BY_NAME[f"v128_{operation}"]] = with_itself
+
+
 def add_rules() -> None:
     """Enter the rules into the tables."""
     for name in ("i32_", "i64_"):
@@ -247,6 +272,7 @@ def add_rules() -> None:
             WITH_ITSELF[ops.BY_NAME[name + operation]] = with_itself
         for shift in ("shl", "shr_u", "shr_s", "rotl", "rotr"):
             WITH_ANY[ops.BY_NAME[name + shift]] = _shift_count
+    _add_vector_rules()
     UNARY[ops.I32_WRAP_I64] = _wrap
     UNARY[ops.I64_EXTEND_I32_S] = _extend_s
     UNARY[ops.I64_EXTEND_I32_U] = _extend_u

@@ -6,7 +6,8 @@ Goes in: a function in order (`order.run`). Comes out: the same function, in ord
     * the rules of `simplify.compare` and `simplify.numeric` applied;
     * pure operations, and loads of what never changes, computed once where a place that computes them dominates;
     * loads of globals, table and memory records computed once per block, as long as no call and no store comes between;
-    * branches and traps on constants decided, traps on a condition that has been tested before dropped.
+    * branches and traps on constants decided, traps on a condition that has been tested before dropped, and checks of memory
+      accesses that follow from others (`simplify.checks`).
 
 Theory of operation: an operand is defined before its user in the layout, except for those of back edges. So when a value is
 visited its operands are final. A value that turns out to be another one becomes a NOP with that one as operand; a user of it
@@ -20,10 +21,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY
 from figwasp.ir import ops, order
 from figwasp.ir.fold import FOLD, UNDEFINED
 from figwasp.ir.func import Block, Func, Value
 from figwasp.ir.simplify import compare, numeric
+from figwasp.ir.simplify.checks import Checks
 from figwasp.ir.simplify.compare import select, truth
 from figwasp.ir.simplify.memory import Loads
 from figwasp.ir.simplify.rules import IS_TEST, SWAPPED, UNARY, WITH_ANY, WITH_CONST, WITH_ITSELF, Constants, int_aux
@@ -54,6 +57,8 @@ def _kind(op: int) -> int:
     flags = ops.FLAGS[op]
     if flags & ops.PURE and ops.OPERANDS[op] and op != ops.SELECT:
         return _PURE if op in ops.WITH_AUX or len(ops.OPERANDS[op]) > _BINARY else len(ops.OPERANDS[op])
+    if flags & ops.ORDERED:
+        return _CALL  # after it everything may have been written by other threads, the length of a memory too
     if flags & ops.READS:
         return _LOAD
     if flags & ops.WRITES:
@@ -106,11 +111,12 @@ class _Walk:
         table: key of a pure operation -> value.
         def_blocks: by value id, number of the block of a value in `table`.
         loads: the known contents of memory.
+        checks: of memory accesses, as far as they have been passed.
         trapped: key of a comparison -> preorder number of the block in which it is known to be 0.
     """
 
     __slots__ = (
-        "changed", "constants", "ends", "here", "def_blocks", "loads", "opened", "reached", "shift", "table", "trapped",
+        "changed", "checks", "constants", "ends", "here", "def_blocks", "loads", "opened", "reached", "shift", "table", "trapped",
     )  # fmt: skip
 
     def __init__(self, func: Func) -> None:
@@ -126,6 +132,7 @@ class _Walk:
         self.table: dict[int, Value] = {}
         self.def_blocks = [0] * func.num_values
         self.loads = Loads(self.ends, self.shift)
+        self.checks = Checks(self.ends)
         self.trapped: dict[int, int] = {}
 
     def visit(self, block: Block) -> None:
@@ -312,6 +319,8 @@ class _Walk:
             value.args = []
             return False
         if self._is_zero(condition):
+            return True
+        if value.aux == TRAP_OUT_OF_BOUNDS_MEMORY and self.checks.follows(condition, self.here):
             return True
         self.trapped[self._condition_key(condition)] = self.here
         return False

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from figwasp import layout
 from figwasp.ir import constants
 from figwasp.runtime.code import collector, listen
+from figwasp.runtime.code.datas import DataSegments
 from figwasp.runtime.code.ranges import CodeRange
 from figwasp.runtime.code.sources import CodeSource, Now
 from figwasp.runtime.code.translate import Translator
@@ -57,6 +58,7 @@ class CompiledModule:
         mode: how memory accesses are made safe: modes.GUARD or modes.CHECKED.
         sources: sources of code, in the order in which they are asked.
         owner: keeps the code.
+        datas: its passive data segments.
         compiled: addresses of the functions compiled so far, by index.
         listeners: the answers of the engine's listener, by function index.
         numbers: canonical numbers of its types, in `TYPES`.
@@ -94,6 +96,9 @@ class CompiledModule:
         self._source_map = SourceMap(module)
         block = cpython.raw_calloc(1, 16)
         self.owner = native.owners.make(block, self._release(block))
+        self.datas = DataSegments(native.owners, module)
+        if self.datas.owner is not None:
+            self.owner.hold(self.datas.owner)
         self._fill_cells()
 
     def _release(self, block: int) -> Release:

@@ -1,7 +1,7 @@
 """Floor 4: calls of Python by compiled code: the builtins that are Python functions, and compilation on first call.
 
 In: the Python side of the instance that asks, and operands as unsigned ints. Out: an int or None. `ir.builtins` has the table with
-the signatures; those that are not here are stubs (`stubs.bulk`).
+the signatures; those that are not here are stubs (`stubs.bulk`), and of those that are, stubs do what is usual (`stubs.tables`).
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp import layout
-from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_BOUNDS_TABLE
+from figwasp.errors import TRAP_EXPECTED_SHARED, TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_BOUNDS_TABLE
 from figwasp.ir.builtins import implementations
-from figwasp.runtime.objects import closing
+from figwasp.runtime.objects import closing, segments
 from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs.bulk import NATIVE_BUILTINS
+from figwasp.runtime.stubs import bulk, tables
+from figwasp.runtime.trap import parking
 from figwasp.runtime.trap.traps import trap
 
 __all__ = ["BUILTINS", "compile_on_call"]
@@ -42,20 +43,31 @@ def memory_grow(state: InstanceState, memory: int, delta: int) -> int:
     return state.memories[memory].grow(delta)
 
 
-def memory_init(state: InstanceState, memory: int, segment: int, target: int, source: int, count: int) -> None:
-    """memory.init."""
-    start, end = state.datas[segment]
-    record = state.memories[memory].record
-    if source + count > end - start or target + count > linux.read_u64(record + layout.MEM_LENGTH):
+def memory_notify(state: InstanceState, memory: int, place: int, count: int) -> int:
+    """memory.atomic.notify: nobody waits at a memory that is not shared."""
+    core = state.memories[memory]
+    if place + 4 > linux.read_u64(core.record + layout.MEM_LENGTH):
         raise trap(TRAP_OUT_OF_BOUNDS_MEMORY)
-    if count:
-        data = state.code.module.data
-        linux.write(state.memories[memory].base + target, data[start + source : start + source + count])
+    return parking.wake(core.base + place, count) if core.type.shared else 0
 
 
-def data_drop(state: InstanceState, segment: int) -> None:
-    """data.drop."""
-    state.datas[segment] = (0, 0)
+def memory_wait32(state: InstanceState, memory: int, place: int, expected: int, timeout: int) -> int:
+    """memory.atomic.wait32."""
+    return _wait(state, memory, place, 4, expected, timeout)
+
+
+def memory_wait64(state: InstanceState, memory: int, place: int, expected: int, timeout: int) -> int:
+    """memory.atomic.wait64."""
+    return _wait(state, memory, place, 8, expected, timeout)
+
+
+def _wait(state: InstanceState, memory: int, place: int, size: int, expected: int, timeout: int) -> int:
+    core = state.memories[memory]
+    if place + size > linux.read_u64(core.record + layout.MEM_LENGTH):
+        raise trap(TRAP_OUT_OF_BOUNDS_MEMORY)
+    if not core.type.shared:
+        raise trap(TRAP_EXPECTED_SHARED)
+    return parking.wait(core.base + place, size, expected, timeout - (timeout >> 63 << 64))
 
 
 def table_set(state: InstanceState, table: int, index: int, bits: int) -> None:
@@ -87,7 +99,7 @@ def table_copy(state: InstanceState, target_table: int, source_table: int, targe
 
 def table_init(state: InstanceState, table: int, segment: int, target: int, source: int, count: int) -> None:
     """table.init."""
-    elements = state.elems[segment]
+    elements = segments.references(state, segment)
     if source + count > len(elements) or target + count > len(state.tables[table]):
         raise trap(TRAP_OUT_OF_BOUNDS_TABLE)
     state.tables[table].write(target, elements[source : source + count])
@@ -95,13 +107,13 @@ def table_init(state: InstanceState, table: int, segment: int, target: int, sour
 
 def elem_drop(state: InstanceState, segment: int) -> None:
     """elem.drop."""
-    state.replace_segment(segment, [])
+    segments.drop(state, segment)
 
 
-def global_set_ref(state: InstanceState, index: int, bits: int) -> None:
-    """global.set of a reference."""
+def global_set_func(state: InstanceState, index: int, address: int, bits: int) -> None:
+    """global.set of a reference to a function."""
     state.globals[index].set(bits)
 
 
-BUILTINS: Final = implementations(globals(), elsewhere=NATIVE_BUILTINS)
+BUILTINS: Final = implementations(globals(), elsewhere={*bulk.BUILTINS, *tables.PURE})
 """Builtin number -> the function that implements it."""

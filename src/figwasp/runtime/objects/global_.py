@@ -5,13 +5,13 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 
-from figwasp.ir.build.base import ir_types
-from figwasp.ir.types import CELL, CELLS
+from figwasp import layout
+from figwasp.ir.types import CELL
 from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.objects.keeping import Holding, keep, owner_of
+from figwasp.runtime.objects.keeping import Holding, keep
 from figwasp.runtime.platform import linux
 from figwasp.runtime.store.store import Store
-from figwasp.wasm.syntax.types import GlobalType, is_extern, is_ref
+from figwasp.wasm.syntax.types import V128, GlobalType, is_extern, is_ref
 
 __all__ = ["Global"]
 
@@ -46,7 +46,7 @@ class Global:
 
         def release() -> None:
             if holding is not None:
-                holding.forget([[linux.read_u64(address)]])
+                holding.forget(address, 1)
 
         return release
 
@@ -64,10 +64,10 @@ class Global:
         if is_extern(self.content):
             self.store.set_externs(self.address, [bits])
             return
-        if bits and is_ref(self.content):
-            keep(self.keeper, owner_of(bits))
+        if is_ref(self.content):
+            keep(self.keeper, (bits,), self.address + layout.GLOBAL_KEPT)
         linux.write(self.address, bits.to_bytes(self._size, "little"))
 
     @property
     def _size(self) -> int:
-        return CELL * CELLS[ir_types((self.content,))[0]]
+        return 2 * CELL if self.content == V128 else CELL

@@ -8,21 +8,17 @@ once, without the cycle collector. Whoever holds an export holds the owner.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from figwasp import layout
 from figwasp.runtime.code.compile import CompiledModule
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.global_ import Global
-from figwasp.runtime.objects.keeping import Holding
 from figwasp.runtime.objects.memory import Memory
 from figwasp.runtime.objects.table import Table
 from figwasp.runtime.objects.tag import Tag
 from figwasp.runtime.platform import linux
 from figwasp.runtime.store.store import Store
-from figwasp.wasm.syntax.types import is_extern
 
 __all__ = ["InstanceState"]
 
@@ -39,8 +35,6 @@ class InstanceState:
         is_closed: whether closing is complete.
         handle: leads to the object that users hold, if there is one.
         memories, tables, globals, tags: in index space order, imports first.
-        elems: the references of each element segment that has not been dropped.
-        datas: start and end of each data segment in the module's bytes; both 0 when it has been dropped.
     """
 
     __slots__ = (
@@ -48,8 +42,6 @@ class InstanceState:
         "block",
         "closed",
         "code",
-        "datas",
-        "elems",
         "globals",
         "handle",
         "is_closed",
@@ -72,8 +64,6 @@ class InstanceState:
         self.tables: list[Table] = []
         self.globals: list[Global] = []
         self.tags: list[Tag] = []
-        self.elems: list[list[int]] = []
-        self.datas: list[tuple[int, int]] = []
 
     def leave(self) -> None:
         """Remove this instance from its module and store: the block goes. A traceback may keep this object longer than that."""
@@ -101,28 +91,3 @@ class InstanceState:
         if index < places.num_imported_funcs:
             return linux.read_u64(self.block + places.imported_func(index))
         return self.block + places.funcref(index)
-
-    def replace_segment(self, segment: int, references: list[int]) -> None:
-        """Replace the references of an element segment; no references drop it."""
-        if is_extern(self.code.module.elems[segment].type):
-            present, old = self.elems[segment], list[int]()
-            put = partial(self.elems.__setitem__, segment, references)
-            self.store.exchange_externs(references, old, partial(old.extend, present), present.clear, put)
-        else:
-            self.elems[segment] = references
-
-    def segments_releaser(self) -> Callable[[], None] | None:
-        """Return the release of the segments' externrefs, to be called when the instance goes, once or more often.
-
-        None: the segments never hold any.
-        """
-        kinds = [elem.type for elem in self.code.module.elems]
-        if not any(map(is_extern, kinds)):
-            return None
-        holding, elems = Holding(self.store_ref), self.elems
-
-        def release() -> None:
-            held = [bits for type_, references in zip(kinds, elems, strict=False) if is_extern(type_) for bits in references]
-            holding.forget([held])
-
-        return release

@@ -13,13 +13,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from figwasp import layout
-from figwasp.errors import Unsupported
+from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_BOUNDS_TABLE, LimitExceeded, Unsupported
 from figwasp.ir import constants
 from figwasp.ir.build.base import ir_types
 from figwasp.runtime.code.compile import CompiledModule
 from figwasp.runtime.limits import budget
 from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.objects.builtins import data_drop, elem_drop, memory_init, table_init
+from figwasp.runtime.native.runtime import NativeRuntime
+from figwasp.runtime.objects import segments
 from figwasp.runtime.objects.caller import WithCaller
 from figwasp.runtime.objects.func import Func, HostFunc, func_at
 from figwasp.runtime.objects.global_ import Global
@@ -32,8 +33,9 @@ from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import cpython, linear, linux, modes
 from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.builder import kinds, simple
-from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, FUNC, ConstExpr
-from figwasp.wasm.syntax.types import is_extern
+from figwasp.runtime.trap.traps import trap
+from figwasp.wasm.syntax.module import ACTIVE, FUNC, PASSIVE, ConstExpr, Elem
+from figwasp.wasm.syntax.types import NUM_TYPES, is_extern
 from figwasp.wasm.valid.subtyping import canonical_type
 
 __all__ = ["Extern", "Given", "instantiate"]
@@ -44,6 +46,8 @@ Given = tuple[Extern, Owner | None]
 """The extern for an import, and the owner that keeps it; None for a Python callable or a tag."""
 
 _FUNCREF: Final = struct.Struct("<QQII")
+_HEAD: Final = struct.Struct("<6Q")
+"""The words of a block from INST_STATE to INST_ELEMS."""
 
 
 def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[InstanceState, Owner]:
@@ -65,7 +69,7 @@ def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[Instanc
         raise Unsupported(f"the module cannot be instantiated: no support for {code.missing} yet", code.missing)
     if code.mode == modes.GUARD and any(isinstance(extern, Memory) and extern.mode != modes.GUARD for extern, _ in externs):
         code = code.checked()
-    joined = _join_stores(externs)
+    joined = _join_stores(code.native, externs)
     if joined is None:
         return _instantiate(code, externs, Store(code.native))
     return joined.hold(lambda: _instantiate(code, externs, joined))  # other threads are not to use it meanwhile
@@ -83,8 +87,7 @@ def _instantiate(code: CompiledModule, externs: Sequence[Given], store: Store) -
     state = block.state
     if code.config.fuel:
         state.store.fuel.add(state.store, code.config.fuel)
-    _evaluate_segments(state)
-    _run_active_segments(state)
+    _copy_active_segments(state, _evaluate_segments(state))
     start = code.module.start
     if start is not None:
         func_at(code.native, state.func_reference(start))()
@@ -109,43 +112,49 @@ def _evaluate(state: InstanceState, expr: ConstExpr) -> int:
     return constants.evaluate(expr, lambda index: state.globals[index].get(), state.func_reference)
 
 
-def _evaluate_segments(state: InstanceState) -> None:
-    """Evaluate the initial elements of tables and the elements of every element segment."""
+def _evaluate_segments(state: InstanceState) -> list[tuple[Elem, list[int]]]:
+    """Evaluate the initial elements of tables and the elements of element segments; return the active ones and their elements."""
     module = state.code.module
     for table, init in zip(state.tables[module.num_imported_tables :], module.table_inits, strict=True):
         if init is not None:
             table.fill(0, _evaluate(state, init), len(table))
-    values: dict[int, int] = {}
-    for elem in module.elems:
+    known: dict[int, int] = {}
+    active: list[tuple[Elem, list[int]]] = []
+    for number, elem in enumerate(module.elems):
         references = []
         for expr in elem.inits:
-            bits = values.get(id(expr))
+            bits = known.get(id(expr))
             if bits is None:
-                bits = values[id(expr)] = _evaluate(state, expr)
+                bits = known[id(expr)] = _evaluate(state, expr)
             references.append(bits)
-        state.elems.append([])
-        state.replace_segment(len(state.elems) - 1, references)
-    state.datas[:] = [(data.start, data.end) for data in module.datas]
+        if elem.mode == PASSIVE:
+            segments.fill(state, number, references)
+        elif elem.mode == ACTIVE:
+            active.append((elem, references))
+    return active
 
 
-def _run_active_segments(state: InstanceState) -> None:
-    """Copy the active segments to their places, in order, and drop them.
+def _copy_active_segments(state: InstanceState, active: list[tuple[Elem, list[int]]]) -> None:
+    """Copy the active segments to their places, in order.
 
     Raises:
         Trap: a segment does not fit; those before it have been copied.
     """
     module = state.code.module
-    for i, elem in enumerate(module.elems):
-        if elem.mode == ACTIVE:
-            assert elem.offset is not None
-            table_init(state, elem.table, i, _evaluate(state, elem.offset), 0, len(state.elems[i]))
-        if elem.mode in (ACTIVE, DECLARATIVE):
-            elem_drop(state, i)
-    for i, data in enumerate(module.datas):
+    for elem, references in active:
+        assert elem.offset is not None
+        place, table = _evaluate(state, elem.offset), state.tables[elem.table]
+        if place + len(references) > len(table):
+            raise trap(TRAP_OUT_OF_BOUNDS_TABLE)
+        table.write(place, references)
+    for data in module.datas:
         if data.mode == ACTIVE:
             assert data.offset is not None
-            memory_init(state, data.memory, i, _evaluate(state, data.offset), 0, data.end - data.start)
-            data_drop(state, i)
+            place, record = _evaluate(state, data.offset), state.memories[data.memory].record
+            if place + data.end - data.start > linux.read_u64(record + layout.MEM_LENGTH):
+                raise trap(TRAP_OUT_OF_BOUNDS_MEMORY)
+            if data.end > data.start:
+                linux.write(state.memories[data.memory].base + place, module.data[data.start : data.end])
 
 
 # The block
@@ -195,11 +204,14 @@ class _Block:
         """Fill in the block."""
         code, state, block = self._code, self.state, self._block
         self._states.append(weakref.ref(state))
-        segments = state.segments_releaser()
-        if segments is not None:
-            self.releases.append(segments)
-        linux.write_u64(block + layout.INST_STATE, self._slots)
-        linux.write_u64(block + layout.INST_OWNER, id(self.owner))
+        places = self._places
+        room = code.config.max_table or 0
+        arrays = (block + places.table_record(0), block + places.data(0), block + places.elem(0))
+        linux.write(block + layout.INST_STATE, _HEAD.pack(self._slots, id(self.owner), room, *arrays))
+        if any(elem.mode == PASSIVE for elem in self._module.elems):
+            self._parts.append(segments.make(state))
+        if code.datas.owner is not None:
+            linux.write_words(block + places.data(0), code.datas.words)
         cpython.set_reference(self._slots, state)
         state.store.add_instance(state, code.config.stack_size)
         self._keeper = code.native.owners.make(0)
@@ -298,8 +310,13 @@ class _Block:
         self.state.memories.append(memory)
 
     def _define_tables(self) -> None:
-        room = budget(self._code.config.max_table, "max_table")
-        for type_ in self._module.tables[self._module.num_imported_tables :]:
+        own = self._module.tables[self._module.num_imported_tables :]
+        needed = sum(type_.limits.min for type_ in own)
+        most = self._code.config.max_table
+        if most is not None and needed > most:
+            raise LimitExceeded(f"the instance needs {needed} table elements at least, and max_table is {most}")
+        room = 0 if most is None else self._block + layout.INST_ROOM
+        for type_ in own:
             elem = canonical_type(type_.elem, self._code.numbers)
             table = Table(type_, elem, self.state.store, self._keeper, room)
             self._parts.append(table.releaser())
@@ -310,7 +327,11 @@ class _Block:
         room = budget(code.config.max_memory, "max_memory")
         for type_ in self._module.memories[self._module.num_imported_memories :]:
             memory = Memory(code.native, type_, code.mode, room)
-            self._parts.append(linear.releaser(memory.record))
+            if type_.shared:  # which other threads may hold when this instance has gone
+                self.owner.hold(memory.own())
+            else:
+                memory.belong(self.state.store)
+                self._parts.append(linear.releaser(memory.record))
             self._add_memory(memory)
 
     def _define_globals(self) -> None:
@@ -322,7 +343,11 @@ class _Block:
             global_ = Global(type_, canonical_type(type_.type, self._code.numbers), address, state.store, self._keeper)
             if is_extern(type_.type):
                 self.releases.append(global_.releaser())
-            global_.set(_evaluate(state, init))
+            bits = _evaluate(state, init)
+            if type_.type in NUM_TYPES:
+                linux.write_u64(address, bits)
+            else:
+                global_.set(bits)
             state.globals.append(global_)
 
     def _define_tags(self) -> None:
@@ -330,16 +355,20 @@ class _Block:
             self.state.tags.append(Tag(self._module.signature(index), self._code.numbers[index], self._code.owner))
 
 
-def _join_stores(externs: Sequence[Given]) -> Store | None:
-    """Return the one store of everything imported, or None."""
+def _join_stores(native: NativeRuntime, externs: Sequence[Given]) -> Store | None:
+    """Return the one store of everything imported that belongs to one, or None."""
     store: Store | None = None
     for extern, _ in externs:
         if isinstance(extern, (Func, Table, Global)):
             other = extern._store if isinstance(extern, Func) else extern.store
-            if store is None:
-                store = other
-            else:
-                store.merge(other)
+        elif isinstance(extern, Memory) and not extern.type.shared:
+            other = extern.belong(Store(native) if store is None else store)
+        else:
+            continue
+        if store is None:
+            store = other
+        else:
+            store.merge(other)
     return store
 
 

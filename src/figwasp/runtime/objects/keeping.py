@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import weakref
-from collections.abc import Iterable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 from figwasp import layout
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store
 
-__all__ = ["Holding", "keep", "owner_of"]
+__all__ = ["Holding", "chunks", "keep"]
+
+_CHUNK: Final = 1 << 14
 
 
-def owner_of(reference: int) -> Owner:
+def _owner_of(reference: int) -> Owner:
     """Return the owner of the instance that a FuncRef belongs to."""
     block = linux.read_u64(reference + layout.FUNCREF_INSTANCE)
     if linux.read_u32(reference + layout.FUNCREF_INDEX) == layout.HOST_INDEX:
@@ -26,16 +26,26 @@ def owner_of(reference: int) -> Owner:
     return owner
 
 
-def keep(keeper: Owner, owner: Owner) -> None:
-    """Keep the owner of a function as long as a container, unless the container goes with that owner anyway."""
-    if keeper not in owner.holds:
-        keeper.hold(owner)
+def keep(keeper: Owner, references: Iterable[int], kept: int) -> None:
+    """Keep the owners of functions as long as a container, unless the container goes with an owner anyway.
+
+    Args:
+        keeper: goes with the container.
+        references: to functions, or null.
+        kept: address of the word that tells compiled code which functions it may put into the container itself.
+    """
+    for reference in set(references):
+        if reference:
+            owner = _owner_of(reference)
+            if keeper not in owner.holds:
+                keeper.hold(owner)
+            linux.write_u64(kept, linux.read_u64(reference + layout.FUNCREF_INSTANCE))
 
 
 class Holding:
-    """The references that a container holds, reported to its store once when it goes."""
+    """The externrefs that a container holds, dropped when it goes."""
 
-    __slots__ = ("_store_ref", "_told")
+    __slots__ = ("_store_ref",)
 
     def __init__(self, store_ref: list[weakref.ref[Store]]) -> None:
         """Begin with a container in use.
@@ -44,21 +54,20 @@ class Holding:
             store_ref: leads to the store.
         """
         self._store_ref = store_ref
-        self._told: list[None] = []  # one for each chunk that has been told of
 
-    def forget(self, chunks: Iterable[Sequence[int]]) -> None:
-        """Report that the container does not hold externrefs any more; to be repeated when an exception strikes in here.
+    def forget(self, place: int, count: int) -> None:
+        """Set the externrefs from a place on to null; to be repeated when an exception strikes in here.
 
-        Args:
-            chunks: the raw bits of the externrefs, in chunks, the same ones each time.
+        A store that has gone has no cells any more.
         """
         store = self._store_ref[0]()
         if store is None:
             return
-        for chunk in itertools.islice(chunks, len(self._told), None):
-            told = partial(self._told.append, None)
-            if any(chunk):
-                store.exchange_externs((), chunk, told)
-            else:
-                told()
+        for first, size in chunks(count):
+            store.clear_externs(place + 8 * first, size)
         store.clean_up_if_asked()
+
+
+def chunks(count: int) -> list[tuple[int, int]]:
+    """Split a run of references into chunks that take milliseconds; return the start and the length of each."""
+    return [(first, min(_CHUNK, count - first)) for first in range(0, count, _CHUNK)]

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp import layout
-from figwasp.errors import LimitExceeded, Unsupported
+from figwasp.errors import LimitExceeded
+from figwasp.ir.build import checks
 from figwasp.runtime.limits import Budget
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.platform import linear, linux, modes
+from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.steps import CHANGED, GROWN
-from figwasp.wasm.syntax.types import I32, I64, MemoryType
+from figwasp.wasm.syntax.types import MemoryType
 
-__all__ = ["MAX_BYTES", "Memory", "new_memory"]
-
-MAX_BYTES: Final = {I32: 1 << 32, I64: 1 << 47}
-"""Type of addresses -> the most bytes that a memory can have: what they reach, and what a process can address at all."""
+__all__ = ["Memory", "new_memory"]
 
 
 class Memory:
@@ -26,18 +23,20 @@ class Memory:
         native: the native runtime it is part of.
         record: address of its record.
         type: with the limits it was made with.
-        mode: modes.GUARD or modes.CHECKED.
-        owner: keeps the record and the pages, for a memory made by the host; None for one that its instance owns.
+        mode: modes.GUARD or modes.CHECKED: what code may access it.
+        limit: the most pages that it can ever have.
+        owner: keeps the record and the pages, for a memory made by the host and for a shared one; None for one that its instance
+            owns.
     """
 
-    __slots__ = ("__weakref__", "_budget", "limit", "mode", "native", "owner", "record", "type")
+    __slots__ = ("__weakref__", "_budget", "_home", "limit", "mode", "native", "owner", "record", "type")
 
     def __init__(self, native: NativeRuntime, type_: MemoryType, mode: int, budget: Budget | None = None) -> None:
         self.native = native
         self.type = type_
         self._budget = budget
         self.mode = mode
-        most = MAX_BYTES[type_.address]
+        most = checks.LARGEST[type_.address]
         self.limit = most >> type_.page
         if type_.limits.max is not None:
             self.limit = min(self.limit, type_.limits.max)
@@ -47,10 +46,13 @@ class Memory:
         if budget is not None:
             budget.begin(size, "bytes of memory")
             self.limit = min(self.limit, budget.limit >> type_.page)
-        pages = (self.limit << type_.page) // layout.PAGE_SIZE
-        self.record = linear.create(-(-size // layout.PAGE_SIZE), pages, mode)
-        linux.write_u64(self.record + layout.MEM_LENGTH, size)
+        self.record = linear.create(size, self.limit << type_.page, checks.margin(type_, mode))
         self.owner: Owner | None = None
+        self._home: dict[None, Store] = {}
+
+    def belong(self, store: Store) -> Store:
+        """Return the store that a memory which is not shared belongs to: the first that it was asked to."""
+        return self._home.setdefault(None, store)
 
     @property
     def pages(self) -> int:
@@ -64,18 +66,17 @@ class Memory:
 
     def grow(self, delta: int) -> int:
         """Grow by pages; return the old size or -1."""
-        if self.type.page != 16:
-            raise Unsupported("growing a memory with small pages: no support for custom-page-sizes yet", "custom-page-sizes")
+        page = self.type.page
         budget = self._budget
         if budget is None:
-            return linear.grow(self.record, delta, self.limit, self._commit)
-        more = delta << self.type.page
+            return linear.grow(self.record, delta << page, self.limit << page, self._commit) >> page
+        more = delta << page
         before = self.pages
         if not budget.take(more):
             return -1
         old: int | None = None
         try:
-            old = linear.grow(self.record, delta, self.limit, self._commit)
+            old = linear.grow(self.record, more, self.limit << page, self._commit) >> page
         finally:
             # Where an exception keeps it from saying whether it has grown, what it is now does, to be on the safe side.
             if old == -1 or (old is None and self.pages == before):
@@ -88,11 +89,17 @@ class Memory:
         return None if answer == CHANGED else answer == GROWN
 
 
-def new_memory(native: NativeRuntime, type_: MemoryType, mode: int) -> Memory:
+    def own(self) -> Owner:
+        """Give the memory an owner of its own, and return that."""
+        owner = self.owner = self.native.owners.make(self.record, linear.releaser(self.record))
+        return owner
+
+
+def new_memory(native: NativeRuntime, type_: MemoryType, mode: int, budget: Budget | None = None) -> Memory:
     """Make a memory that the host owns: in the mode given, or checked when there is no address space for a guard area."""
     try:
-        memory = Memory(native, type_, mode)
+        memory = Memory(native, type_, mode, budget)
     except linear.NoGuard:
-        memory = Memory(native, type_, modes.CHECKED)
-    memory.owner = native.owners.make(memory.record, linear.releaser(memory.record))
+        memory = Memory(native, type_, modes.CHECKED, budget)
+    memory.own()
     return memory

@@ -1,23 +1,21 @@
 """Floor 4: table instances (spec 4.2.7): a record and an array in native memory, which instances share.
 
-A table keeps the owners of the functions it refers to as long as it lives, and tells its store which objects it refers to. Its
-elements are written by Python code only; compiled code reads them.
+A table keeps the owners of the functions it refers to as long as it lives, and counts as a holder of the objects it refers to.
+Compiled code writes its elements too (`stubs.tables`): functions of instances that it keeps already, and objects.
 """
 
 from __future__ import annotations
 
 import struct
 import weakref
-from array import array
 from functools import partial
 from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime.limits import Budget
 from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.objects.keeping import Holding, keep, owner_of
-from figwasp.runtime.once import Once, Release
+from figwasp.runtime.objects.keeping import Holding, chunks, keep
+from figwasp.runtime.once import Once, Release, together
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store
 from figwasp.runtime.trap import deadline
@@ -26,9 +24,10 @@ from figwasp.wasm.syntax.types import TableType, is_extern
 __all__ = ["Table"]
 
 _TABLE_LIMIT: Final = 10_000_000
-_CHUNK: Final = 1 << 14
 _MAX_ARRAYS: Final = 64
-_RECORD: Final = struct.Struct("<4Q")  # TABLE_BASE, TABLE_LENGTH, TABLE_MOST, TABLE_FILLED
+_RECORD: Final = struct.Struct("<7Q")  # all of its fields in their order
+
+_nothing: Final[Once] = partial(int)
 
 _arrays: Final[dict[int, list[int]]] = {}
 """Size in bytes -> arrays of former tables, which the next ones get."""
@@ -46,11 +45,20 @@ class Table:
         owner: keeps the record, for a table made by the host; None for one that its instance owns.
     """
 
-    __slots__ = ("__weakref__", "_budget", "elem", "store_ref", "keeper", "owner", "record", "store", "type")
+    __slots__ = ("__weakref__", "elem", "store_ref", "keeper", "owner", "record", "store", "type")
 
-    def __init__(self, type_: TableType, elem: int, store: Store, keeper: Owner, budget: Budget | None = None) -> None:
+    def __init__(self, type_: TableType, elem: int, store: Store, keeper: Owner, room: int = 0) -> None:
+        """Make a table of null references.
+
+        Args:
+            type_, elem, store, keeper: the attributes.
+            room: address of the number of elements that the tables of its instance may still get, which are as many as it needs
+                at least; 0 where there is no limit.
+
+        Raises:
+            LimitExceeded: there is no memory for so many.
+        """
         self.type = type_
-        self._budget = budget
         self.elem = elem
         self.store = store
         self.store_ref = [weakref.ref(store)]  # for what outlives this object
@@ -61,15 +69,16 @@ class Table:
             raise LimitExceeded(f"a table of {size} elements (at most {_TABLE_LIMIT})")
         # The array never moves: room for the largest size is reserved, pages are committed when touched.
         most = _TABLE_LIMIT if type_.limits.max is None else min(type_.limits.max, _TABLE_LIMIT)
-        if budget is not None:
-            budget.begin(size, "table elements")
-            most = min(most, budget.limit)
+        if room:
+            left = linux.read_u64(room)
+            most = min(most, left)
+            linux.write_u64(room, left - size)
         try:
             base = _take_array(8 * most or 8)
         except OSError as error:
             raise LimitExceeded(f"no memory for a table that may have {most} elements: {error}") from None
         self.record: int = cpython.raw_calloc(1, layout.TABLE_RECORD_SIZE)
-        linux.write(self.record, _RECORD.pack(base, size, most, size))
+        linux.write(self.record, _RECORD.pack(base, size, most, size, is_extern(elem), 0, room))
 
     def releaser(self) -> Release:
         """Return the release of the record and the array, for when they are no longer referred to."""
@@ -81,7 +90,7 @@ class Table:
         def release() -> tuple[Once, Once]:
             filled = linux.read_u64(record + layout.TABLE_FILLED)
             if holding is not None:
-                holding.forget(_words(base + 8 * first, size) for first, size in _chunks(filled))
+                holding.forget(base, filled)
             return cpython.freeing(record), _giving_back_array(base, size, 8 * filled)
 
         return release
@@ -104,21 +113,18 @@ class Table:
 
     def fill(self, start: int, bits: int, count: int) -> None:
         """Set a run of elements, which is in range, to one reference. A deadline may end it in part."""
-        for first, size in _chunks(count):
+        for first, size in chunks(count):
             self._put(start + first, [bits] * size)
 
     def write(self, start: int, references: list[int]) -> None:
         """Set a run of elements, which is in range, from raw bits. A deadline may end it in part."""
-        if len(references) <= _CHUNK:
-            self._put(start, references)
-            return
-        for first, size in _chunks(len(references)):
+        for first, size in chunks(len(references)):
             self._put(start + first, references[first : first + size])
 
     def copy(self, start: int, source: Table, source_start: int, count: int) -> None:
         """Set a run of elements from a run of another table or of this one, both in range. It may end at a deadline, in part."""
         # Backwards where an element would be overwritten before it has been read.
-        for first, size in _chunks(count) if start <= source_start else reversed(_chunks(count)):
+        for first, size in chunks(count) if start <= source_start else reversed(chunks(count)):
             self._put(start + first, source.read(source_start + first, size))
 
     def _put(self, start: int, references: list[int]) -> None:
@@ -128,32 +134,29 @@ class Table:
         if is_extern(self.elem):
             self.store.set_externs(place, references)
             return
-        for bits in set(references):
-            if bits:
-                keep(self.keeper, owner_of(bits))
-        linux.write(place, array("Q", references).tobytes())
+        keep(self.keeper, references, self.record + layout.TABLE_KEPT)
+        linux.write_words(place, references)
 
     def read(self, start: int, count: int) -> list[int]:
         """Return the raw bits of a run of elements, which is in range."""
         base = linux.read_u64(self.record + layout.TABLE_BASE)
-        return _words(base + 8 * start, count)
+        return linux.read_words(base + 8 * start, count)
 
     def grow(self, bits: int, delta: int) -> int:
         """Grow; return the old size or -1. A deadline may end it in part."""
         old = len(self)
         if old + delta > linux.read_u64(self.record + layout.TABLE_MOST):
             return -1
-        if self._budget is not None and not self._budget.take(delta):
+        room = linux.read_u64(self.record + layout.TABLE_ROOM)
+        if room and delta > linux.read_u64(room):
             return -1
-        try:
-            for first, size in _chunks(delta):
-                filled = max(old + first + size, linux.read_u64(self.record + layout.TABLE_FILLED))
-                linux.write_u64(self.record + layout.TABLE_FILLED, filled)
-                self._put(old + first, [bits] * size)
-                linux.write_u64(self.record + layout.TABLE_LENGTH, old + first + size)
-        finally:
-            if self._budget is not None:
-                self._budget.give_back(old + delta - len(self))
+        for first, size in chunks(delta):
+            filled = max(old + first + size, linux.read_u64(self.record + layout.TABLE_FILLED))
+            linux.write_u64(self.record + layout.TABLE_FILLED, filled)
+            self._put(old + first, [bits] * size)
+            longer = linux.writing(self.record + layout.TABLE_LENGTH, _word(old + first + size))
+            less = linux.writing(room, _word(linux.read_u64(room) - size)) if room else _nothing
+            together(less, longer)
         return old
 
 
@@ -178,10 +181,5 @@ def _giving_back_array(base: int, size: int, used: int) -> Once:
     return linux.releasing(base, size)
 
 
-def _chunks(count: int) -> list[tuple[int, int]]:
-    """Split a run of elements into chunks that take milliseconds; return the start and the length of each."""
-    return [(first, min(_CHUNK, count - first)) for first in range(0, count, _CHUNK)]
-
-
-def _words(address: int, count: int) -> list[int]:
-    return memoryview(linux.read(address, 8 * count)).cast("Q").tolist()
+def _word(number: int) -> bytes:
+    return number.to_bytes(8, "little")

@@ -14,6 +14,7 @@ import resource
 import signal
 import struct
 import threading
+from array import array
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -179,6 +180,16 @@ def read(address: int, size: int) -> bytes:
     """Copy bytes from an address."""
     copied: bytes = _bytes_at(_Pointer(address), _Size(size))
     return copied
+
+
+def read_words(address: int, count: int) -> list[int]:
+    """Read 8-byte words that follow each other."""
+    return memoryview(read(address, 8 * count)).cast("Q").tolist() if count else []
+
+
+def write_words(address: int, values: list[int]) -> None:
+    """Write 8-byte words that follow each other."""
+    write(address, array("Q", values).tobytes())
 
 
 def word(address: int) -> ctypes.c_uint64:

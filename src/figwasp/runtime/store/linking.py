@@ -208,6 +208,11 @@ class Linked:
             _hold(store, store, lambda: done.append(work()))
         return done[0]
 
+    @property
+    def has_suspects(self) -> bool:
+        """Whether there are externref cells that may have to go."""
+        return linux.read_u64(self.record + layout.STORE_SUSPECTS) != 0
+
     def ask_for_cleanup(self) -> None:
         """Have `clean_up` called when the outermost entry leaves."""
         for context in list(self.current._contexts):
@@ -271,9 +276,9 @@ class Linked:
             if member is not None:
                 self.add(member)
                 other._members.discard(weakref.ref(member))
-        self._externs.take_suspects(other._externs)
+        self.native.stubs.move_suspects(other.record, self.record)
         move_all(other._pinned, self._pinned)
-        if self._pinned or self._externs.suspects:
+        if self._pinned or self.has_suspects:
             self.ask_for_cleanup()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -91,7 +91,7 @@ class Store(Linked):
             for reference in references:
                 store._end_chain(reference, chain.context)
         store._trim_spare()
-        if store._pinned or store._externs.suspects:
+        if store._pinned or store.has_suspects:
             store.ask_for_cleanup()
             store.clean_up_if_asked()
 
@@ -255,46 +255,58 @@ class Store(Linked):
         if self.native.stacks.size_of(linux.read_u64(self.context + layout.CTX_STACK_BASE)) < self.stack_size:
             self._have_claimed_anew()
         self._pinned.clear()
-        self._externs.release_unheld()
+        self._externs.release_unheld(self.record)
         if self._successor is not None:  # a finalizer has merged it
-            self.current._externs.take_suspects(self._externs)
-            self.ask_for_cleanup()
+            self._pass_suspects_on()
 
     def extern_to_bits(self, value: object) -> int:
         """Return the address of a cell that holds an object."""
-        store = self.current
+        first = store = self.current
         cell = store._externs.put(value, store.owner, store.record)
         store.ask_for_cleanup()
         while store._successor is not None:  # it may have been too late for whoever merged it
             last, store = store, store._successor
             store._externs.share(last._externs, store.owner)
-            store._externs.suspects.add(cell)
-            store.ask_for_cleanup()
+        if store is not first:
+            first._pass_suspects_on()
         return cell
 
     def extern_from_bits(self, bits: int) -> object:
         """Return the object in a cell."""
         return cpython.object_at(bits)
 
-    def exchange_externs(self, new: Sequence[int], old: Sequence[int], *change: Once) -> None:
-        """Have a table, a global or a segment hold externrefs instead of others, in one step (`Externs.exchange`)."""
-        done = False
-        while not done:
-            store = self.current
-            store.ask_for_cleanup()  # before: an exception may keep what follows from being done
-            done = store._externs.exchange(new, old, *change)
-
     def set_externs(self, place: int, cells: list[int]) -> None:
-        """Set externrefs that follow each other in a table or a global.
+        """Set externrefs that follow each other in a table, a global or a segment, in one step.
 
         Raises:
             RecursionError: the stack is nearly used up; nothing has changed.
         """
-        cpython.check_recursion()
         new = array("Q", cells)
-        old = array("Q", bytes(8 * len(cells)))
-        swap = partial(self.native.stubs.swap, place, new.buffer_info()[0], old.buffer_info()[0], 8 * len(cells))
-        self.exchange_externs(cells, old, swap)
+        self._exchange_externs(place, new.buffer_info()[0], len(new))
+
+    def clear_externs(self, place: int, count: int, *then: Once) -> None:
+        """Set externrefs that follow each other to null, and make some calls, in one step.
+
+        Raises:
+            RecursionError: as above.
+        """
+        self._exchange_externs(place, 0, count, *then)
+
+    def _exchange_externs(self, place: int, new: int, count: int, *then: Once) -> None:
+        cpython.check_recursion()
+        store = self.current
+        store.ask_for_cleanup()  # before: an exception may keep what follows from being done
+        together(partial(store.native.stubs.exchange_cells, place, new, count, store.record), *then)
+        if store._successor is not None:  # it may have been too late for whoever merged it
+            store._pass_suspects_on()
+
+    def _pass_suspects_on(self) -> None:
+        """Make the suspects of this store those of the one that it has become part of."""
+        store: Store = self
+        while store._successor is not None:
+            store.native.stubs.move_suspects(store.record, store._successor.record)
+            store = store._successor
+        store.ask_for_cleanup()
 
 
 def _nothing() -> None:

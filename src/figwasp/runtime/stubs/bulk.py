@@ -21,12 +21,15 @@ def _bounds(e: Stub, memory: Value, start: Value, length: Value) -> Value:
     # The records of the memories come first in the variable part of an instance block, whatever the module.
     place = e.emit(ops.I64_SHL, [e.emit(ops.I64_EXTEND_I32_U, [memory]), e.word(4)])
     record = e.get(e.emit(ops.I64_ADD, [instance, place]), layout.INST_FIXED)
-    size = e.get(record, layout.MEM_LENGTH)
-    # Not by the end, which may be beyond 64 bits.
+    _check(e, start, length, e.get(record, layout.MEM_LENGTH))
+    return e.emit(ops.I64_ADD, [e.get(record, layout.MEM_BASE), start])
+
+
+def _check(e: Stub, start: Value, length: Value, size: Value) -> None:
+    """Trap unless [start, start + length) lies in so many bytes; not by the end, which may be beyond 64 bits."""
     longer = e.emit(ops.I64_GT_U, [length, size])
     beyond = e.emit(ops.I64_GT_U, [start, e.emit(ops.I64_SUB, [size, length])])
     e.emit(ops.TRAPIF, [e.emit(ops.I32_OR, [longer, beyond])], TRAP_OUT_OF_BOUNDS_MEMORY)
-    return e.emit(ops.I64_ADD, [e.get(record, layout.MEM_BASE), start])
 
 
 class _Strides:
@@ -103,5 +106,20 @@ def _move(e: Stub, target: Value, source: Value, offset: Value, size: Value) -> 
     e.native(linux.symbol("memmove"), [to, e.emit(ops.I64_ADD, [source, offset]), size])
 
 
-NATIVE_BUILTINS: Final = {builtins.MEMORY_FILL: memory_fill, builtins.MEMORY_COPY: memory_copy}
+def memory_init() -> Func:
+    """Build memory.init (spec 4.6.10): (instance, memory, segment, target, source, length)."""
+    e = Stub("memory.init", bytes([I64]) + builtins.PARAMS[builtins.MEMORY_INIT], b"", CONV_WASM)
+    instance, memory, segment, to, from_, length = e.params
+    place = e.emit(ops.I64_MUL, [e.emit(ops.I64_EXTEND_I32_U, [segment]), e.word(layout.SEGMENT_SIZE)])
+    record = e.emit(ops.I64_ADD, [e.get(instance, layout.INST_DATAS), place])
+    _check(e, from_, length, e.get(record, layout.SEGMENT_LENGTH))
+    target = _bounds(e, memory, to, length)
+    strides = _Strides(e, length)
+    _move(e, target, e.emit(ops.I64_ADD, [e.get(record, layout.SEGMENT_BASE), from_]), strides.done, strides.piece)
+    strides.close()
+    e.ret([])
+    return e.func
+
+
+BUILTINS: Final = {builtins.MEMORY_FILL: memory_fill, builtins.MEMORY_COPY: memory_copy, builtins.MEMORY_INIT: memory_init}
 """Builtins that need nothing of Python."""

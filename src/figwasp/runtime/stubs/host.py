@@ -150,14 +150,19 @@ def builtin(number: int, function: int, caller_address: int) -> Func:
         function: PyObject* of the callable that implements it.
         caller_address: code of `call_python` for so many operands.
     """
+    e = Stub(builtins.NAMES[number], bytes([I64]) + builtins.PARAMS[number], builtins.RESULTS[number], CONV_WASM)
+    ask_python(e, number, function, caller_address)
+    return e.func
+
+
+def ask_python(e: Stub, number: int, function: int, caller_address: int) -> None:
+    """Let Python do what a builtin does; the arguments are those of `builtin`."""
     results = builtins.RESULTS[number]
-    e = Stub(f"builtin.{number}", bytes([I64]) + builtins.PARAMS[number], results, CONV_WASM)
     instance, *values = e.params
     wide = [v if v.type == I64 else e.emit(ops.I64_EXTEND_I32_U, [v]) for v in values]
     buffer = store_operands(e, wide, results)
     status = e.native(caller_address, [instance, buffer, e.word(function), e.emit(ops.CONTEXT, [])])
     return_or_unwind(e, status, results, buffer)
-    return e.func
 
 
 def call_python(count: int, refuse_cleared: int) -> Func:

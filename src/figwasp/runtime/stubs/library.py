@@ -35,7 +35,21 @@ from figwasp.runtime.once import Lazily
 from figwasp.runtime.platform import codespace, linux, perfmap
 from figwasp.runtime.platform.processor import machine
 from figwasp.runtime.platform.statics import Statics
-from figwasp.runtime.stubs import bulk, claim, enter, faults, host, leave, objects, refs, steps, suspend, ticks
+from figwasp.runtime.stubs import (
+    bulk,
+    cells,
+    claim,
+    enter,
+    faults,
+    host,
+    leave,
+    objects,
+    refs,
+    steps,
+    suspend,
+    tables,
+    ticks,
+)
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, ir_kinds
 from figwasp.runtime.stubs.hooks import Callbacks, Hooks
@@ -168,11 +182,14 @@ class StubLibrary:
         return cell
 
     def _builtin(self, number: int) -> Func:
-        native = bulk.NATIVE_BUILTINS.get(number)
+        native = bulk.BUILTINS.get(number)
         if native is not None:
             return native()
-        function = self._callbacks.builtins[number]
-        return host.builtin(number, id(function), self.python_caller(len(builtins.PARAMS[number])))
+        if number in tables.PURE:
+            return tables.build(number, 0, 0)
+        function = id(self._callbacks.builtins[number])
+        caller = self.python_caller(len(builtins.PARAMS[number]))
+        return (tables.build if number in tables.BUILTINS else host.builtin)(number, function, caller)
 
     def python_caller(self, count: int) -> int:
         """Return the address of the stub that calls a Python function about an instance with a number of operands."""
@@ -192,11 +209,6 @@ class StubLibrary:
         return _STEP(self.compile(steps.grow_memory(linux.symbol("mprotect"))))
 
     @Lazily
-    def swap(self) -> Callable[[int, int, int, int], int]:
-        """The native function that exchanges the contents of a place (`stubs.steps.swap`)."""
-        return _STEP(self.compile(steps.swap(linux.symbol("memcpy"))))
-
-    @Lazily
     def raise_to(self) -> Callable[[int, int], int]:
         """The native function that raises a number (`stubs.steps.raise_to`)."""
         return _TWO(self.compile(steps.raise_to()))
@@ -210,6 +222,36 @@ class StubLibrary:
     def move_lent(self) -> Callable[[int, int], int]:
         """The native function that gives the cells of one store to another (`stubs.steps.move_lent`)."""
         return _TWO(self.compile(steps.move_lent()))
+
+    @Lazily
+    def suspect(self) -> Callable[[int, int], int]:
+        """The native function that makes an externref cell a suspect (`stubs.cells.suspect`)."""
+        return _TWO(self.compile(cells.suspect()))
+
+    @Lazily
+    def exchange_cells(self) -> Callable[[int, int, int, int], int]:
+        """The native function by which cells are held in a place instead of others (`stubs.cells.exchange`)."""
+        return _STEP(self.compile(cells.exchange()))
+
+    @Lazily
+    def settle_suspect(self) -> Callable[[int, int], int]:
+        """The native function that frees a cell unless something holds it (`stubs.cells.settle`)."""
+        return _TWO(self.compile(cells.settle()))
+
+    @Lazily
+    def clear_suspect(self) -> Callable[[int, int], int]:
+        """The native function that takes a cell that something holds off the list of suspects (`stubs.cells.clear`)."""
+        return _TWO(self.compile(cells.clear()))
+
+    @Lazily
+    def move_suspects(self) -> Callable[[int, int], int]:
+        """The native function that makes the suspects of one store those of another (`stubs.cells.move_suspects`)."""
+        return _TWO(self.compile(cells.move_suspects()))
+
+    @Lazily
+    def take_cell(self) -> Callable[[int], int]:
+        """The native function that takes a free cell (`stubs.cells.take`)."""
+        return _ONE(self.compile(cells.take()))
 
     @Lazily
     def move_fuel(self) -> Callable[[int, int], int]:

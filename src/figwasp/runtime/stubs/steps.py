@@ -22,15 +22,19 @@ CHANGED: Final = 3
 def grow_memory(mprotect: int) -> Func:
     """Build (record, old, new, protection) -> answer: pages become accessible and part of the memory, or neither.
 
-    The lengths are bytes. REFUSED: there is no memory for the pages. CHANGED: the length is not `old` any more.
+    The lengths are bytes; what is accessible ends with a page of 64 KiB. REFUSED: there is no memory for the pages. CHANGED: the
+    length is not `old` any more.
     """
     e = Stub("step.grow_memory", bytes([I64] * 4), bytes([I64]), CONV_C)
     record, old, new, protection = e.params
     changed, refused = e.new(), e.new()
     e.split(e.emit(ops.I64_NE, [e.get(record, layout.MEM_LENGTH), old]), changed)
-    start = e.emit(ops.I64_ADD, [e.get(record, layout.MEM_BASE), old])
-    e.split(e.c(mprotect, [start, e.emit(ops.I64_SUB, [new, old]), protection], I32), refused)
-    e.put(new, record, layout.MEM_LENGTH)
+    first = e.emit(ops.I64_AND, [old, e.word(-layout.PAGE_SIZE)])
+    end = e.emit(ops.I64_AND, [e.emit(ops.I64_ADD, [new, e.word(layout.PAGE_SIZE - 1)]), e.word(-layout.PAGE_SIZE)])
+    start = e.emit(ops.I64_ADD, [e.get(record, layout.MEM_BASE), first])
+    e.split(e.c(mprotect, [start, e.emit(ops.I64_SUB, [end, first]), protection], I32), refused)
+    # In this order for code of other threads as well, which may run without the GIL.
+    e.emit(ops.I64_ATOMIC_STORE, [new, record], ops.memory_aux(layout.MEM_LENGTH, ops.REGION_NATIVE))
     e.ret([e.word(GROWN)])
     e.at(changed)
     e.ret([e.word(CHANGED)])
@@ -66,16 +70,6 @@ def raise_to() -> Func:
     e.put(number, place, 0)
     e.jump(enough)
     e.at(enough)
-    e.ret([e.word(0)])
-    return e.func
-
-
-def swap(memcpy: int) -> Func:
-    """Build (place, new, old, size) -> 0: copy what is in a place to `old` and what is in `new` to the place."""
-    e = Stub("step.swap", bytes([I64] * 4), bytes([I64]), CONV_C)
-    place, new, old, size = e.params
-    e.c(memcpy, [old, place, size])
-    e.c(memcpy, [place, new, size])
     e.ret([e.word(0)])
     return e.func
 

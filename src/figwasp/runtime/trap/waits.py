@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.trap import deadline
@@ -25,6 +25,14 @@ __all__ = ["wait", "wake"]
 _LONGEST: Final = 3600 * 10**9  # nanoseconds: a guest may name times that poll(2) does not take
 _WITHOUT_EVENT: Final = 50_000_000  # nanoseconds: how often a thread looks by itself when it can have no descriptor more
 _MILLISECOND: Final = 1_000_000
+
+
+class Woken(Protocol):
+    """The part of one who waits for something else than descriptors that is looked at when its thread has been woken."""
+
+    @property
+    def woken(self) -> bool:
+        """Whether the wait is over."""
 
 
 class _Event:
@@ -67,15 +75,16 @@ def wake(thread: int) -> None:
         linux.set_event(event.host)
 
 
-def wait(masks: Mapping[int, int], pause: int | None = None) -> list[tuple[int, int]]:
+def wait(masks: Mapping[int, int], pause: int | None = None, waiter: Woken | None = None) -> list[tuple[int, int]]:
     """Wait until descriptors are ready, but no longer than the running calls of this thread may go on.
 
     Args:
         masks: host descriptor -> events of poll(2).
         pause: nanoseconds to wait at most; None for any number.
+        waiter: says whether the wait is over when another thread wakes this one (`wake`).
 
     Returns:
-        (host descriptor, events) of those that are ready; nothing when the time is over.
+        (host descriptor, events) of those that are ready; nothing when the time or the wait is over.
 
     Raises:
         Interrupted, Timeout: the running calls have to end.
@@ -89,6 +98,8 @@ def wait(masks: Mapping[int, int], pause: int | None = None) -> list[tuple[int, 
     end = None if pause is None else time.monotonic_ns() + min(pause, _LONGEST)
     while True:
         deadline.check()
+        if waiter is not None and waiter.woken:
+            return []
         left = _left(end, deadline.due(), event)
         if not masks and left is not None and left < _MILLISECOND:
             time.sleep(left / 1e9)  # poll(2) would round that up

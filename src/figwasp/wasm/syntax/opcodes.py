@@ -291,10 +291,10 @@ i64.trunc_sat_f32_u     fc:05   none            f32 -> i64          saturating-t
 i64.trunc_sat_f64_s     fc:06   none            f64 -> i64          saturating-truncation   i64_trunc_sat_f64_s
 i64.trunc_sat_f64_u     fc:07   none            f64 -> i64          saturating-truncation   i64_trunc_sat_f64_u
 # wide arithmetic (the proposal of that name)
-i64.add128              fc:13   none            i64 i64 i64 i64 -> i64 i64  wide-arithmetic       later
-i64.sub128              fc:14   none            i64 i64 i64 i64 -> i64 i64  wide-arithmetic       later
-i64.mul_wide_s          fc:15   none            i64 i64 -> i64 i64    wide-arithmetic       later
-i64.mul_wide_u          fc:16   none            i64 i64 -> i64 i64    wide-arithmetic       later
+i64.add128              fc:13   none            i64 i64 i64 i64 -> i64 i64  wide-arithmetic       -
+i64.sub128              fc:14   none            i64 i64 i64 i64 -> i64 i64  wide-arithmetic       -
+i64.mul_wide_s          fc:15   none            i64 i64 -> i64 i64    wide-arithmetic       -
+i64.mul_wide_u          fc:16   none            i64 i64 -> i64 i64    wide-arithmetic       -
 """
 
 

@@ -12,7 +12,6 @@ from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.types import (
     CONCRETE,
-    I64,
     INDEX_SHIFT,
     CompType,
     FuncType,
@@ -104,15 +103,9 @@ def needed(codes: Types, types: list[SubType]) -> str | None:
 
 def memory_needs(type_: MemoryType) -> str | None:
     """Return the proposal that a memory needs and that figwasp does not execute."""
-    if type_.address == I64 and "memory64" not in EXECUTED:
-        return "memory64"
-    if type_.shared and "threads" not in EXECUTED:
-        return "threads"
-    return "custom-page-sizes" if type_.page != 16 and "custom-page-sizes" not in EXECUTED else None
+    return "threads" if type_.shared and "threads" not in EXECUTED else None
 
 
 def table_needs(type_: TableType, types: list[SubType]) -> str | None:
     """Return the proposal that a table needs and that figwasp does not execute."""
-    if type_.address == I64 and "memory64" not in EXECUTED:
-        return "memory64"
     return needed((type_.elem,), types)

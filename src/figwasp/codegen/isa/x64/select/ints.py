@@ -78,8 +78,30 @@ def _lea(s: Selector, value: Value, rd: int, base: Value, index: Value | None, m
         inst.rx = low(s, index) if narrow else wide(s, index)
 
 
+def _is_carry(s: Selector, value: Value) -> bool:
+    """Return whether a value is 1 or 0 by an unsigned comparison of 64 bits, which leaves it in the carry flag."""
+    if value.op != ops.I64_EXTEND_I32_U or not s.is_single_use(value):
+        return False
+    test = value.args[0]
+    return test.op == ops.I64_LT_U and s.is_single_use(test) and not any(arg.op == ops.CONST for arg in test.args)
+
+
+def _with_carry(s: Selector, row: int, operand: Value, carry: Value, rd: int) -> None:
+    """Emit the addition or subtraction of a carry. As before a `cmov`, nothing between the comparison and it writes flags."""
+    inst = MInst(row, rd)
+    compare = MInst(x.CMP64_RR)
+    s.code += [inst, compare]
+    left, right = carry.args[0].args
+    compare.rn = wide(s, left)
+    compare.rm = wide(s, right)
+    inst.rn = wide(s, operand)
+
+
 def _add(s: Selector, value: Value, rd: int) -> None:
     left, right = value.args
+    if right.op == ops.I64_EXTEND_I32_U and _is_carry(s, right):
+        _with_carry(s, x.ADC64_RI, left, right, rd)
+        return
     if left.op == ops.CONST:
         left, right = right, left
     if right.op == ops.CONST:
@@ -142,6 +164,9 @@ def _loads(s: Selector, first: Value, second: Value) -> bool:
 def _sub(s: Selector, value: Value, rd: int) -> None:
     left, right = value.args
     narrow = value.type == I32
+    if right.op == ops.I64_EXTEND_I32_U and _is_carry(s, right):
+        _with_carry(s, x.SBB64_RI, left, right, rd)
+        return
     if right.op == ops.CONST:
         imm = imm32(right)
         if imm != NO_IMM and imm != -0x8000_0000:
@@ -214,6 +239,22 @@ def _mul(s: Selector, value: Value, rd: int) -> None:
         fold(s, inst, left)
     else:
         _immediate(s, x.IMUL32_RRI if narrow else x.IMUL64_RRI, left, imm, rd)
+
+
+def _mul_high(s: Selector, value: Value, rd: int) -> None:
+    """Emit the product of rax and the operand, in rdx:rax (SDM vol. 2, MUL), of which rdx is wanted."""
+    left, right = value.args
+    if left.op == ops.I64_LOAD and foldable(s, left):
+        left, right = right, left
+    multiply = MInst(x.IMULHI64_R if value.op == ops.I64_MUL_HI_S else x.MUL64_R)
+    copy = MInst(COPY, r.RAX)
+    s.code += [MInst(COPY, rd, r.RDX), multiply, copy]
+    copy.rn = wide(s, left)
+    if multiply.op == x.MUL64_R and right.op == ops.I64_LOAD and foldable(s, right):
+        multiply.op = x.MUL64_M
+        fold(s, multiply, right)
+    else:
+        multiply.rn = wide(s, right)
 
 
 # Shifts
@@ -349,7 +390,7 @@ def _extend_unsigned(s: Selector, value: Value, rd: int) -> None:
 
 RULES: Final[dict[int, Rule]] = {
     **dict.fromkeys(_SHIFTS, _shift), **dict.fromkeys(_DIVISIONS, _divide), **dict.fromkeys(_COUNTS, _count_zeros),
-    **dict.fromkeys(_UNARY, _unary_rule),
+    **dict.fromkeys(_UNARY, _unary_rule), ops.I64_MUL_HI_S: _mul_high, ops.I64_MUL_HI_U: _mul_high,
     ops.I32_ADD: _add, ops.I64_ADD: _add, ops.I32_SUB: _sub, ops.I64_SUB: _sub, ops.I32_MUL: _mul, ops.I64_MUL: _mul,
     ops.I32_AND: _and, ops.I64_AND: _and, ops.I32_OR: _bitwise, ops.I64_OR: _bitwise, ops.I32_XOR: _bitwise,
     ops.I64_XOR: _bitwise, ops.I64_EXTEND_I32_U: _extend_unsigned,

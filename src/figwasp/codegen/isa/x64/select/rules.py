@@ -7,7 +7,7 @@ from typing import Final
 from figwasp.codegen import select_call
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64.features import IN_USE
-from figwasp.codegen.isa.x64.select import branch, floats, ints, memory
+from figwasp.codegen.isa.x64.select import atomic, branch, floats, ints, memory
 from figwasp.codegen.mach import AREA, NONE, TO_MEMORY, CallSite, MFunc, MInst
 from figwasp.codegen.select import UNSUPPORTED, Rule, SelectionHooks, Selector
 from figwasp.codegen.target import Target
@@ -38,7 +38,7 @@ def _first_vector(s: Selector, value: Value, rd: int) -> None:
 def _table() -> list[Rule]:
     """Join the rules; every operation must have one. Those of vectors come in when the first is met."""
     rules: dict[int, Rule] = {ops.NOP: _nothing}
-    for part in (memory.RULES, branch.RULES, ints.RULES, floats.RULES, select_call.RULES, UNSUPPORTED):
+    for part in (memory.RULES, atomic.RULES, branch.RULES, ints.RULES, floats.RULES, select_call.RULES, UNSUPPORTED):
         rules.update(part)
     for op in range(_FIRST_VECTOR, ops.COUNT):
         rules.setdefault(op, _first_vector)

@@ -128,6 +128,8 @@ def _integer(name: str, width: int, a: int, b: int) -> int | None:
         "extend16_s": lambda: signed(a % 2**16, 16),
         "extend32_s": lambda: signed(a % 2**32, 32),
         "wrap_i64": lambda: b,
+        "mul_hi_s": lambda: x * y // 2**width,
+        "mul_hi_u": lambda: a * b // 2**width,
     }
     return table[name]()
 
