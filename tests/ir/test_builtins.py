@@ -8,10 +8,10 @@ from figwasp.ir import builtins, ops
 from figwasp.ir.evaluate.instance import EvalInstance
 from figwasp.ir.func import Call
 from figwasp.runtime.objects import builtins as implemented
-from figwasp.runtime.stubs import bulk, tables
+from figwasp.runtime.stubs.builtins import memories, tables
 from tests.ir.compiling import build_one
 
-NATIVE = {*bulk.BUILTINS, *tables.PURE}
+NATIVE = {*memories.BUILTINS, *tables.PURE}
 """The builtins that are code of their own altogether."""
 MODULE = """(module (memory 1) (table $t 1 externref) (data $d "a") (elem $e externref) (global $g (mut externref) (ref.null extern))
   (global $f (mut funcref) (ref.null func))

@@ -31,7 +31,7 @@ b0(v0: i64, v1: i32, v2: f64):
   v15 = call f7 v0, v3 : (i32) -> (i32, i64)
   v16 = result v15, 1
   v17 = call_ptr v13, v0 : () -> (f64)
-  call_builtin builtin4 v0, v1 : (i32) -> ()
+  call_builtin builtin9 v0, v1 : (i32) -> ()
   jump b1(v3, v16)
 b1(v20: i32, v21: i64) loop depth 1:
   poll

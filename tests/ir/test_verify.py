@@ -24,7 +24,7 @@ b0(v0: i64, v1: i32):
   v5 = result v4, 1
   v6 = i64_load v0, const+16
   i32_store v4, v6, v1, mem0+4
-  v8 = call_builtin builtin6 v0, v1, v5, v5 : (i32, i64, i64) -> (i64)
+  v8 = call_builtin builtin5 v0, v1, v5, v5 : (i32, i64, i64) -> (i64)
   trapif v4, 6
   jump b1(v3, v5)
 b1(v10: i32, v11: i64) loop depth 1:
@@ -44,7 +44,7 @@ b0(v0: i64):
   fuel 5
   v2 = call_native v0, v0 : (i64) -> (i64)
   v3 = call_ptr v0, v0 : () -> (i32)
-  call_builtin builtin10 v0, v3 : (i32) -> ()
+  call_builtin builtin9 v0, v3 : (i32) -> ()
   v5 = const f64 0x0000000000000000
   tail_ptr v2, v0, v5 : (f64) -> (i64)
 }
@@ -95,7 +95,7 @@ BROKEN = {
     "select of two types": (GOOD, "select v10, v2, v1", "select v10, v11, v1", "operands must be"),
     "call with another argument": (GOOD, "call f1 v0, v3", "call f1 v0, v0", "operands must be"),
     "call without instance": (GOOD, "call f1 v0, v3", "call f1 v3, v3", "operands must be"),
-    "no such builtin": (GOOD, "builtin6", "builtin99", "call_builtin has no target 99"),
+    "no such builtin": (GOOD, "builtin5", "builtin99", "call_builtin has no target 99"),
     "builtin with other parameters": (
         GOOD,
         "v1, v5, v5 : (i32, i64, i64)",
@@ -179,7 +179,7 @@ BROKEN = {
     "native call of five": (
         CALLS, "call_native v0, v0 : (i64)", "call_native v0, v0, v0, v0, v0, v0 : (i64, i64, i64, i64, i64)", "4 parameters at most",
     ),
-    "builtin that does not exist": (CALLS, "builtin10", "builtin99", "call_builtin has no target 99"),
+    "builtin that does not exist": (CALLS, "builtin9", "builtin99", "call_builtin has no target 99"),
     "tail call for another result": (CALLS, ": (f64) -> (i64)", ": (f64) -> (i32)", "must have the results of the function"),
     "fuel of nothing": (CALLS, "fuel 5", "fuel 0", "must be positive and fit 32 bits"),
     "too much fuel": (CALLS, "fuel 5", "fuel 2147483648", "must be positive and fit 32 bits"),

@@ -5,7 +5,6 @@ Each takes the decoded module and calls, and gives an `Outcome`. Before each cal
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -23,11 +22,10 @@ from figwasp.ir.types import FLOAT, INT
 from figwasp.runtime.code.compile import CompiledModule
 from figwasp.runtime.native import ticker
 from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.objects.func import Func, enter_raw, func_at, new_buffer
+from figwasp.runtime.objects.func import Func, call_raw, func_at
 from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.objects.instantiate import Extern, instantiate
 from figwasp.runtime.objects.memory import new_memory
-from figwasp.runtime.objects.values import cells_of, read_bits, write_values
 from figwasp.runtime.platform import linux, modes
 from figwasp.runtime.start import native_runtime
 from figwasp.wasm.syntax.module import FUNC, Import, Module
@@ -74,12 +72,9 @@ def _call_boxed(state: InstanceState, index: int, type_: FuncType, args: list[in
 
 def _call_raw(state: InstanceState, index: int, type_: FuncType, args: list[int]) -> tuple[int, ...]:
     """Call a function with bits."""
-    buffer = new_buffer(max(cells_of(type_.params), cells_of(type_.results)))
-    write_values(ctypes.addressof(buffer), type_.params, args)
     state.store.claim()
     _tick(state)
-    enter_raw(type_, state.func_reference(index), buffer, state.store)
-    return tuple(read_bits(ctypes.addressof(buffer), type_.results))
+    return tuple(call_raw(type_, state.func_reference(index), args, state.store))
 
 
 def quick_ticks() -> None:

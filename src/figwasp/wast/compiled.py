@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import figwasp
 from figwasp.features import ALL, DEFAULT, Features
-from figwasp.runtime.objects.func import enter_raw, new_buffer
-from figwasp.runtime.objects.values import cells_of, read_bits, write_values
+from figwasp.runtime.objects.func import call_raw
 from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.types import is_extern, is_ref, type_name
 from figwasp.wast.engine import HOST_FUNCS, SPECTEST, Found, ScriptError, argument_bits, number
@@ -81,12 +79,10 @@ class CompiledInstance:
         given = argument_bits(args, type_.params)
         store = func._store
         store.claim()
-        buffer = new_buffer(max(cells_of(type_.params), cells_of(type_.results)))
-        place = ctypes.addressof(buffer)
         try:
-            write_values(place, type_.params, [self._argument(*one, store) for one in zip(given, type_.params, strict=True)])
-            enter_raw(type_, func._address, buffer, store)
-            return [self._found(*one, store) for one in zip(type_.results, read_bits(place, type_.results), strict=True)]
+            arguments = [self._argument(*one, store) for one in zip(given, type_.params, strict=True)]
+            results = call_raw(type_, func._address, arguments, store)
+            return [self._found(*one, store) for one in zip(type_.results, results, strict=True)]
         finally:
             store.clean_up_if_asked()
 

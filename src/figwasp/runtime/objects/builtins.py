@@ -1,7 +1,7 @@
 """Floor 4: calls of Python by compiled code: the builtins that are Python functions, and compilation on first call.
 
 In: the Python side of the instance that asks, and operands as unsigned ints. Out: an int or None. `ir.builtins` has the table with
-the signatures; those that are not here are stubs (`stubs.bulk`), and of those that are, stubs do what is usual (`stubs.tables`).
+the signatures; those that are not here are stubs (`stubs.builtins`), and of those that are, stubs do what is usual.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from figwasp.ir.builtins import implementations
 from figwasp.runtime.objects import closing, segments
 from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs import bulk, tables
+from figwasp.runtime.stubs.builtins import memories, tables
 from figwasp.runtime.trap import parking
 from figwasp.runtime.trap.traps import trap
 
@@ -115,5 +115,5 @@ def global_set_func(state: InstanceState, index: int, address: int, bits: int) -
     state.globals[index].set(bits)
 
 
-BUILTINS: Final = implementations(globals(), elsewhere={*bulk.BUILTINS, *tables.PURE})
+BUILTINS: Final = implementations(globals(), elsewhere={*memories.BUILTINS, *tables.PURE})
 """Builtin number -> the function that implements it."""

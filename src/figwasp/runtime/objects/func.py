@@ -16,7 +16,15 @@ from figwasp.ir.build.base import ir_types
 from figwasp.runtime import arguments
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
-from figwasp.runtime.objects.values import arguments_to_bits, cells_of, from_bits, read_values, to_bits, write_values
+from figwasp.runtime.objects.values import (
+    arguments_to_bits,
+    cells_of,
+    from_bits,
+    read_bits,
+    read_values,
+    to_bits,
+    write_values,
+)
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.builder import kinds, simple
@@ -219,6 +227,14 @@ def new_buffer(cells: int) -> ctypes.Array[ctypes.c_uint64]:
     # ctypes forgets array types that nobody holds, and making one is slow.
     type_ = _buffer_types.get(cells) or _buffer_types.setdefault(cells, ctypes.c_uint64 * cells)
     return type_()
+
+
+def call_raw(type_: FuncType, address: int, arguments: list[int], store: Store) -> list[int]:
+    """Call a function with the raw bits of its arguments, in a store that is this thread's; return those of its results."""
+    buffer = new_buffer(max(cells_of(type_.params), cells_of(type_.results)))
+    write_values(ctypes.addressof(buffer), type_.params, arguments)
+    enter_raw(type_, address, buffer, store)
+    return read_bits(ctypes.addressof(buffer), type_.results)
 
 
 def enter_raw(type_: FuncType, address: int, buffer: ctypes.Array[ctypes.c_uint64], store: Store, end: int = 0) -> None:

@@ -1,7 +1,7 @@
 """Floor 4: table instances (spec 4.2.7): a record and an array in native memory, which instances share.
 
 A table keeps the owners of the functions it refers to as long as it lives, and counts as a holder of the objects it refers to.
-Compiled code writes its elements too (`stubs.tables`): functions of instances that it keeps already, and objects.
+Compiled code writes its elements too (`stubs.builtins`): functions of instances that it keeps already, and objects.
 """
 
 from __future__ import annotations

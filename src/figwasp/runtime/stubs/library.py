@@ -36,8 +36,6 @@ from figwasp.runtime.platform import codespace, linux, perfmap
 from figwasp.runtime.platform.processor import machine
 from figwasp.runtime.platform.statics import Statics
 from figwasp.runtime.stubs import (
-    bulk,
-    cells,
     claim,
     enter,
     faults,
@@ -47,11 +45,11 @@ from figwasp.runtime.stubs import (
     refs,
     steps,
     suspend,
-    tables,
     ticks,
 )
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, ir_kinds
+from figwasp.runtime.stubs.builtins import cells, memories, tables
 from figwasp.runtime.stubs.hooks import Callbacks, Hooks
 
 __all__ = ["StubLibrary"]
@@ -182,7 +180,7 @@ class StubLibrary:
         return cell
 
     def _builtin(self, number: int) -> Func:
-        native = bulk.BUILTINS.get(number)
+        native = memories.BUILTINS.get(number)
         if native is not None:
             return native()
         if number in tables.PURE:
@@ -225,32 +223,32 @@ class StubLibrary:
 
     @Lazily
     def suspect(self) -> Callable[[int, int], int]:
-        """The native function that makes an externref cell a suspect (`stubs.cells.suspect`)."""
+        """The native function that makes an externref cell a suspect (`stubs.builtins.cells.suspect`)."""
         return _TWO(self.compile(cells.suspect()))
 
     @Lazily
     def exchange_cells(self) -> Callable[[int, int, int, int], int]:
-        """The native function by which cells are held in a place instead of others (`stubs.cells.exchange`)."""
+        """The native function by which cells are held in a place instead of others (`stubs.builtins.cells.exchange`)."""
         return _STEP(self.compile(cells.exchange()))
 
     @Lazily
     def settle_suspect(self) -> Callable[[int, int], int]:
-        """The native function that frees a cell unless something holds it (`stubs.cells.settle`)."""
+        """The native function that frees a cell unless something holds it (`stubs.builtins.cells.settle`)."""
         return _TWO(self.compile(cells.settle()))
 
     @Lazily
     def clear_suspect(self) -> Callable[[int, int], int]:
-        """The native function that takes a cell that something holds off the list of suspects (`stubs.cells.clear`)."""
+        """The native function that takes a cell that something holds off the list of suspects (`stubs.builtins.cells.clear`)."""
         return _TWO(self.compile(cells.clear()))
 
     @Lazily
     def move_suspects(self) -> Callable[[int, int], int]:
-        """The native function that makes the suspects of one store those of another (`stubs.cells.move_suspects`)."""
+        """The native function that makes the suspects of one store those of another (`stubs.builtins.cells.move_suspects`)."""
         return _TWO(self.compile(cells.move_suspects()))
 
     @Lazily
     def take_cell(self) -> Callable[[int], int]:
-        """The native function that takes a free cell (`stubs.cells.take`)."""
+        """The native function that takes a free cell (`stubs.builtins.cells.take`)."""
         return _ONE(self.compile(cells.take()))
 
     @Lazily

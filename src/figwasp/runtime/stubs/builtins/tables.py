@@ -15,8 +15,8 @@ from figwasp.errors import TRAP_OUT_OF_BOUNDS_TABLE
 from figwasp.ir import builtins, ops
 from figwasp.ir.func import CONV_WASM, Func, Value
 from figwasp.ir.ops import I64
-from figwasp.runtime.stubs import cells
 from figwasp.runtime.stubs.builder import Stub
+from figwasp.runtime.stubs.builtins import cells
 from figwasp.runtime.stubs.host import ask_python
 
 __all__ = ["BUILTINS", "PURE", "build"]
