@@ -21,15 +21,15 @@ from tests.environment import HANG_GUARD
 PROGRAMS = [
     "quickjs-eval", "quickjs-script", "mandel", "mandel_dd", "smallpt-ex", "smallpt-ex-mv", "mal", "hello-wasi-rs", "brotli",
     "c-ray", "icepll", "cpython312-exit3", "cpython312-script", "greet-wasi-rs", "hello-world-swift", "main-go", "raymarcher",
-    "resvg-render", "self-hosting-fib", "stream",
+    "resvg-render", "self-hosting-fib", "stream", "javy-convertors",
 ]  # fmt: skip
 LACKING = {
-    "hello-world-kt": "gc", "icepack": "exceptions", "iceunpack": "exceptions", "javy-convertors": "simd", "micropython-script": "exceptions",
+    "hello-world-kt": "gc", "icepack": "exceptions", "iceunpack": "exceptions", "micropython-script": "exceptions",
 }  # fmt: skip
 """Programs that need a proposal that cannot be executed yet."""
 FROM_PYTHON = ["quickjs-script", "brotli", "icepll", "greet-wasi-rs", "hello-world-swift"]
 """Programs that are run by `figwasp.run` too."""
-LARGE = ["cpython312-exit3", "cpython312-script", "main-go", "resvg-render"]
+LARGE = ["cpython312-exit3", "cpython312-script", "main-go", "resvg-render", "javy-convertors"]
 """Programs of thousands of functions."""
 UNCHECKED = {*LARGE, *FROM_PYTHON, "quickjs-eval"}
 """Programs that are run without the checks after every stage, which take four times as long as compiling, from the command line: all that
