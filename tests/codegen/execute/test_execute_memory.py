@@ -40,7 +40,7 @@ def machine() -> Machine:
 
 
 def test_tables_are_complete() -> None:
-    names = {name for name in ops.NAMES if ("_load" in name or "_store" in name) and "_atomic_" not in name}
+    names = {name for name in ops.NAMES if ("_load" in name or "_store" in name) and not name.startswith("v128") and "_atomic_" not in name}
     assert names == set(LOADS) | set(STORES)
 
 
