@@ -23,7 +23,7 @@ KERNELS = ["fib", "sieve", "matmul", "sha256", "quicksort", "nbody", "mandel", "
 
 @pytest.mark.parametrize("case", runner.read("select*.test"), ids=repr)
 def test_golden(case: runner.Case) -> None:
-    runner.check(case, {"select": lambda source: _selected(source)})
+    runner.check(case, {"select": _selected, "select with AVX": _with_avx, "select with all features": _with_all})
 
 
 EFFECTS = {16: "+ 64], ", 24: "call func5", 32: "call builtin0"}
@@ -40,6 +40,22 @@ def test_loads_stay_in_front_of_effects(case: runner.Case) -> None:
 
     for offset, effect in EFFECTS.items():
         assert first(f"+ {offset}]") < first(effect)
+
+
+def _with_avx(source: str) -> str:
+    return _with(frozenset({"avx"}), source)
+
+
+def _with_all(source: str) -> str:
+    return _with(frozenset(TARGET.known_features), source)
+
+
+def _with(features: frozenset[str], source: str) -> str:
+    TARGET.use_features(features)
+    try:
+        return _selected(source)
+    finally:
+        TARGET.use_features(frozenset())
 
 
 def _selected(source: str) -> str:

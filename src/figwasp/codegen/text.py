@@ -101,8 +101,8 @@ def instruction(inst: MInst, target: Target) -> str:
     if rows.memory[op]:
         memory = memory_text(inst, target)
         operands.insert(0 if rows.stores[op] else len(operands), memory)
-    elif reads & 2:
-        operands.append(register_name(inst.rm, target))
+    else:
+        operands += [register_name(register, target) for bit, register in ((2, inst.rm), (4, inst.rx)) if reads & bit]
     if rows.condition[op]:
         assert isinstance(inst.imm, int)
         operands.append(target.condition_names[inst.imm])

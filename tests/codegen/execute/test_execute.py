@@ -19,6 +19,8 @@ from figwasp.ir.ops import F32, F64, I32, I64
 from tests.codegen.execute.machine import TRAPPED, Machine
 from tests.codegen.execute.models import EDGES, MODELS, NAN, is_nan, truncated
 
+pytestmark = pytest.mark.usefixtures("processor")
+
 LOADS = (ops.I32_LOAD, ops.I64_LOAD, ops.F32_LOAD, ops.F64_LOAD)
 STORES = (ops.I32_STORE, ops.I64_STORE, ops.F32_STORE, ops.F64_STORE)
 TYPES = {"i": I32, "l": I64, "f": F32, "d": F64}

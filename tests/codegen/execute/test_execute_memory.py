@@ -14,6 +14,8 @@ from figwasp.ir.ops import F32, F64, I32, I64
 from tests.codegen.execute.machine import Machine
 from tests.codegen.execute.models import EDGES, MASK, MODELS, is_nan, signed
 
+pytestmark = pytest.mark.usefixtures("processor")
+
 M64 = MASK[I64]
 LOADS = {
     "i32_load": (I32, 4, False), "i64_load": (I64, 8, False), "f32_load": (F32, 4, False), "f64_load": (F64, 8, False),

@@ -146,7 +146,7 @@ class Generator:
     # Straight code
 
     def operation(self, values: list[int]) -> None:
-        what = self.random.randrange(19 if len(self.types) == 4 else 21)
+        what = self.random.randrange(21)
         ints = [self.pick(values, I64) for _ in range(3)]
         if what < 3:
             self.make(values, I64, "add64", ints[0], ints[1])

@@ -4,14 +4,11 @@ three-operand rows and values of 16 bytes. It is allocated for and its frames ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from figwasp.codegen.isa.rows import Row, Vocabulary, columns, name_rows
 from figwasp.codegen.mach import FIRST_ROW, NONE, MInst
 from figwasp.codegen.target import Target
-from figwasp.ir import types
 from figwasp.ir.types import FLOAT, INT
 
 NAMES: Final = [f"x{number}" for number in range(31)] + [f"v{number}" for number in range(32)] + ["sp"]
@@ -110,19 +107,3 @@ def make_target(ints: int = 30, floats: int = 32) -> Target:
     target.load_memory = _load
     target.store_memory = _store
     return target
-
-
-@contextmanager
-def wide_type() -> Iterator[int]:
-    """Have a type of 16 bytes in float registers, of which the compiler's table knows nothing otherwise."""
-    lists = [column for column in vars(types).values() if type(column) is list] + types.CARRIERS
-    tables = [column for column in vars(types).values() if type(column) is dict and column is not vars(types)["__builtins__"]]
-    before = [column.copy() for column in lists], [table.copy() for table in tables]
-    try:
-        yield types.add("wide", "w", -1, 16, FLOAT, "", "", "")
-    finally:
-        for column, content in zip(lists, before[0], strict=True):
-            column[:] = content
-        for table, entries in zip(tables, before[1], strict=True):
-            table.clear()
-            table.update(entries)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import example, given, settings
@@ -33,7 +32,7 @@ from figwasp.codegen.regalloc.check import CheckError, Snapshot
 from figwasp.codegen.regalloc.check_state import State, memory_location, store
 from figwasp.codegen.regalloc.moves import BASE_MASK, Mover, stack_mem, stack_slot
 from figwasp.codegen.target import Target
-from figwasp.ir.types import F64, FLOAT, I32, I64, INT
+from figwasp.ir.types import F64, FLOAT, I32, I64, INT, V128
 
 from . import skeleton
 from . import target as toy
@@ -41,13 +40,6 @@ from .functions import generate
 from .interpreter import Interpreter, cell_of, number_of, run
 
 SEEDS = st.integers(0, 1 << 40)
-
-
-@pytest.fixture(scope="module")
-def wide() -> Iterator[int]:
-    """The type of 16 bytes."""
-    with skeleton.wide_type() as type:
-        yield type
 
 
 def machine_for(seed: int) -> Target:
@@ -89,20 +81,20 @@ def lay_out(func: MFunc, target: Target) -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(SEEDS, st.sampled_from([5, 20, 60, 150]))
-def test_random_functions(wide: int, seed: int, size: int) -> None:
+def test_random_functions(seed: int, size: int) -> None:
     check(seed, size)
 
 
 @settings(max_examples=20, deadline=None)
 @given(SEEDS)
-def test_long_blocks(wide: int, seed: int) -> None:
+def test_long_blocks(seed: int) -> None:
     check(seed, 100, straight=True)
 
 
 @settings(max_examples=60, deadline=None)
 @given(SEEDS, st.sampled_from([5, 20, 60, 150]))
 @example(1521326, 5)  # the address of a tail call and a cycle of floats beside a wide argument, each in a slot
-def test_block_by_block(wide: int, seed: int, size: int) -> None:
+def test_block_by_block(seed: int, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(regalloc, "MAX_POINTS", 0)
         check(seed, size)
@@ -110,7 +102,7 @@ def test_block_by_block(wide: int, seed: int, size: int) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(SEEDS)
-def test_block_by_block_in_long_blocks(wide: int, seed: int) -> None:
+def test_block_by_block_in_long_blocks(seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(regalloc, "MAX_POINTS", 0)
         check(seed, 100, straight=True)
@@ -138,10 +130,10 @@ def test_registers_beyond_the_first_machine_are_used() -> None:
 # Calling conventions
 
 
-def test_wide_values_take_aligned_cells(wide: int) -> None:
+def test_wide_values_take_aligned_cells() -> None:
     target = skeleton.make_target()
-    params = bytes([wide] * 8 + [F64, wide, F64, I32])
-    signature = abi.wasm_signature(target, params, bytes([wide] * 10))
+    params = bytes([V128] * 8 + [F64, V128, F64, I32])
+    signature = abi.wasm_signature(target, params, bytes([V128] * 10))
     assert signature.params[:8] == target.args[FLOAT]
     assert signature.params[8:] == [STACK, STACK + 2, STACK + 4, target.args[INT][0]]
     assert signature.stack_bytes == 48
@@ -162,18 +154,18 @@ def test_clobbers_cover_all_registers() -> None:
 
 @settings(max_examples=300)
 @given(SEEDS)
-def test_wide_and_narrow_moves_all_at_once(wide: int, seed: int) -> None:
+def test_wide_and_narrow_moves_all_at_once(seed: int) -> None:
     """Cycles of wide values, in memory and in registers, among others that need the scratch registers."""
     r = random.Random(seed)
     target = skeleton.make_target()
     func = MFunc("moves", 0, 0)
     narrow = [stack_slot(SLOT, func.new_slot(F64)) for _ in range(3)] + [stack_slot(INCOMING, 0)]
-    wide_cells = [stack_slot(SLOT, func.new_slot(wide)) for _ in range(3)] + [stack_slot(INCOMING, 2)]
-    places = {I64: [*range(4), *narrow], F64: [*range(31, 34), *narrow], wide: [*range(34, 37), *wide_cells]}
+    wide_cells = [stack_slot(SLOT, func.new_slot(V128)) for _ in range(3)] + [stack_slot(INCOMING, 2)]
+    places = {I64: [*range(4), *narrow], F64: [*range(31, 34), *narrow], V128: [*range(34, 37), *wide_cells]}
     machine = Interpreter(func, target, 0, True)
     values: dict[int, int] = {}
     for place in {place for group in places.values() for place in group}:
-        values[place] = number_of(wide if place in places[wide] else I64, place)
+        values[place] = number_of(V128 if place in places[V128] else I64, place)
         if place < 64:
             machine.registers[place] = values[place]
         else:
@@ -190,7 +182,7 @@ def test_wide_and_narrow_moves_all_at_once(wide: int, seed: int) -> None:
     for inst in mover.out:
         machine.row(inst)
     for type, dst, src in zip(types, dsts, srcs):
-        assert read(machine, dst, type == wide) == values[src]
+        assert read(machine, dst, type == V128) == values[src]
 
 
 def read(machine: Interpreter, place: int, is_wide: bool) -> int:
@@ -201,7 +193,7 @@ def read(machine: Interpreter, place: int, is_wide: bool) -> int:
 
 
 @pytest.mark.parametrize("local", [False, True])
-def test_tail_call_moves_values_between_overlapping_cells(wide: int, monkeypatch: pytest.MonkeyPatch, local: bool) -> None:
+def test_tail_call_moves_values_between_overlapping_cells(monkeypatch: pytest.MonkeyPatch, local: bool) -> None:
     """What arrives as narrow, wide leaves as wide, narrow: the cells have a part in common and no place the same."""
     if local:
         monkeypatch.setattr(regalloc, "MAX_POINTS", 0)
@@ -209,7 +201,7 @@ def test_tail_call_moves_values_between_overlapping_cells(wide: int, monkeypatch
     func = MFunc("tail", 0, 0)
     block = MBlock(0)
     func.blocks.append(block)
-    types = [F64, F64, wide, F64]
+    types = [F64, F64, V128, F64]
     a, b, c, d = [func.new_register(type) for type in types]
     code = func.new_register(I64)
     entry = CallSite([], [], [a, b, c, d, code], [STACK, STACK + 1, STACK + 2, STACK + 4, 0])
@@ -223,12 +215,12 @@ def test_tail_call_moves_values_between_overlapping_cells(wide: int, monkeypatch
 # The checker
 
 
-def spilled(target: Target, wide: int) -> tuple[MFunc, Snapshot]:
+def spilled(target: Target) -> tuple[MFunc, Snapshot]:
     """A function two wide values of which live in slots across a call."""
     func = MFunc("spilled", 0, 0)
     block = MBlock(0)
     func.blocks.append(block)
-    v, w = func.new_register(wide), func.new_register(wide)
+    v, w = func.new_register(V128), func.new_register(V128)
     first, second = target.args[FLOAT][:2]
     call = CallSite([], [], [], [], abi.wasm_clobbers(target))
     block.code = [
@@ -258,8 +250,8 @@ def test_checker_forgets_what_is_overwritten_in_part(base: int) -> None:
 
 
 @pytest.mark.parametrize("moved", [1, -1, 2])
-def test_checker_finds_slots_that_overlap(wide: int, moved: int) -> None:
-    func, snapshot = spilled(skeleton.make_target(), wide)
+def test_checker_finds_slots_that_overlap(moved: int) -> None:
+    func, snapshot = spilled(skeleton.make_target())
     assert func.num_slots == 4
     stores = [inst for inst in func.blocks[0].code if inst.op == skeleton.STV]
     loads = [inst for inst in func.blocks[0].code if inst.op == skeleton.LDV]
@@ -272,8 +264,8 @@ def test_checker_finds_slots_that_overlap(wide: int, moved: int) -> None:
         snapshot.verify()
 
 
-def test_checker_finds_half_a_value(wide: int) -> None:
-    func, snapshot = spilled(skeleton.make_target(), wide)
+def test_checker_finds_half_a_value() -> None:
+    func, snapshot = spilled(skeleton.make_target())
     for inst in func.blocks[0].code:
         if inst.op == skeleton.LDV:
             inst.op = skeleton.LDF64

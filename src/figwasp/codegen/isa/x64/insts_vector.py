@@ -117,6 +117,10 @@ PMOVSXDQ: Final = _packed("pmovsxdq", "=xmm xmm/m64", "66 0F 38 25 /r")
 PMOVZXBW: Final = _packed("pmovzxbw", "=xmm xmm/m64", "66 0F 38 30 /r")
 PMOVZXWD: Final = _packed("pmovzxwd", "=xmm xmm/m64", "66 0F 38 33 /r")
 PMOVZXDQ: Final = _packed("pmovzxdq", "=xmm xmm/m64", "66 0F 38 35 /r")
+PMOVSXBD: Final = _packed("pmovsxbd", "=xmm xmm/m32", "66 0F 38 21 /r")
+PMOVSXWQ: Final = _packed("pmovsxwq", "=xmm xmm/m32", "66 0F 38 24 /r")
+PMOVZXBD: Final = _packed("pmovzxbd", "=xmm xmm/m32", "66 0F 38 31 /r")
+PMOVZXWQ: Final = _packed("pmovzxwq", "=xmm xmm/m32", "66 0F 38 34 /r")
 
 # Single lanes. MOVSS and MOVSD between registers replace the lowest lane.
 PINSRB: Final = _packed("pinsrb", "+xmm r32/m8 imm8", "66 0F 3A 20 /r ib")

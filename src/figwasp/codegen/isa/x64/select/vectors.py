@@ -261,9 +261,20 @@ _ROUNDINGS: Final = {"nearest": 8, "floor": 9, "ceil": 10, "trunc": 11}
 _IMMEDIATE: Final = [_ROUNDINGS.get(name.rpartition("_")[2], 0) if name[0] == "f" else 0 for name in ops.NAMES]
 
 
+_TWICE: Final = {
+    (v.PMOVSXWD, v.PMOVSXBW): v.PMOVSXBD, (v.PMOVSXWD, v.PMOVZXBW): v.PMOVZXBD, (v.PMOVZXWD, v.PMOVZXBW): v.PMOVZXBD,
+    (v.PMOVSXDQ, v.PMOVSXWD): v.PMOVSXWQ, (v.PMOVSXDQ, v.PMOVZXWD): v.PMOVZXWQ, (v.PMOVZXDQ, v.PMOVZXWD): v.PMOVZXWQ,
+}  # fmt: skip
+"""An extension, the one before it -> what does both."""
+
+
 def _unary(s: Selector, value: Value, rd: int) -> None:
     row = _UNARY[value.op]
     operand = value.args[0]
+    both = _TWICE.get((row, _UNARY.get(operand.op, 0)), 0)
+    if both and s.is_single_use(operand):
+        row = both
+        operand = operand.args[0]
     inst = MInst(row, rd, NONE, NONE, NONE, 0, _IMMEDIATE[value.op])
     s.code.append(inst)
     if _loads(s, operand, _SPILL_RN[row]):
