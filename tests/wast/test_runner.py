@@ -213,8 +213,6 @@ def calling(body: str, *fields: str) -> str:
         (calling("(call_indirect (type $t) (i32.const 0))", "(table 1 funcref)", "(type $t (sub (func)))"), "gc"),
         (calling("(try_table)"), "exceptions"),
         (calling("(throw 0)", "(tag)"), "exceptions"),
-        (calling("(drop (i32.load (i64.const 0)))", "(memory i64 1)"), "memory64"),
-        (calling("(drop (table.size))", "(table i64 1 funcref)"), "memory64"),
         ("(module (type $s (struct)) (global (ref $s) (struct.new $s)))", "gc"),
         ("(module (global v128 (v128.const i32x4 1 2 3 4)))", "simd"),
         ('(module quote "(func $f (return_call $f)) (start $f)")', "tail-calls"),
