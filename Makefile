@@ -69,6 +69,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python bench/memory.py
 	$(BIN)/python bench/instantiate.py
 	$(BIN)/python bench/threads.py
+	$(BIN)/python bench/threads.py --shared
 	$(BIN)/python bench/leaks.py
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/kernels.py

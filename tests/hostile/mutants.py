@@ -91,7 +91,7 @@ def _extern(item: ImportType, number: int, stop: bool) -> Any:
         return _host(type_, number, stop)
     # What cannot be made is made otherwise, for instantiation to refuse.
     if isinstance(type_, MemoryType):
-        return figwasp.Memory(*_bounds(type_, 65536))
+        return figwasp.Memory(*_bounds(type_, 65536), shared=type_.shared)
     if isinstance(type_, TableType):
         return figwasp.Table(type_name(type_.elem if type_.elem in _MADE else FUNCREF), *_bounds(type_, 0xFFFF_FFFF))
     if isinstance(type_, GlobalType):

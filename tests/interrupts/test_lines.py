@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import threading
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 import figwasp
+from figwasp.runtime.trap import parking
 from tests.interrupts.lines import Stopper, run, stop_everywhere
 
 TABLES = figwasp.Module(
@@ -107,6 +110,63 @@ OPERATIONS: dict[str, tuple[Callable[[Any], object], Callable[[Any], None]]] = {
     "Table.__setitem__": (lambda instance: instance.objects.__setitem__(2, ["x"]), objects_are_whole),
     "Global.value": (lambda instance: setattr(instance.object, "value", ["x"]), objects_are_whole),
 }
+
+
+PARKING = figwasp.Module(
+    figwasp.wat("""(module (memory (export "memory") 1 1 shared)
+      (func (export "wait") (result i32) (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const 1000)))
+      (func (export "notify") (result i32) (memory.atomic.notify (i32.const 0) (i32.const 1))))"""),
+    engine=figwasp.Engine(features=figwasp.features.DEFAULT.including("threads")),
+)
+
+
+def new_parking() -> figwasp.Instance:
+    instance = figwasp.load(PARKING)
+    instance.wait()
+    instance.notify()
+    return instance
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # some lines are those of finalizers
+@pytest.mark.parametrize("name", ["wait", "notify"])
+def test_nobody_is_left_waiting(name: str) -> None:
+    def check(instance: figwasp.Instance) -> None:
+        assert instance.notify() == 0
+        assert not parking._queues
+        assert instance.wait() == 2
+
+    assert stop_everywhere(new_parking, lambda instance: instance.exports[name](), check) > 5
+
+
+def one_waits() -> tuple[figwasp.Instance, threading.Thread, list[int]]:
+    """An instance, and a thread that waits at its memory."""
+    instance = new_parking()
+    other = figwasp.load(figwasp.Module(figwasp.wat(WAITING), engine=PARKING.engine), {"m": {"m": instance.memory}})
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(other.wait()), daemon=True)
+    thread.start()
+    while not parking._queues:
+        time.sleep(0.0001)
+    return instance, thread, found
+
+
+WAITING = """(module (import "m" "m" (memory 1 1 shared))
+  (func (export "wait") (result i32) (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1))))"""
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_no_wake_up_is_lost() -> None:
+    """Whoever was to be woken is, or can be woken by the next who tries."""
+
+    def check(state: tuple[figwasp.Instance, threading.Thread, list[int]]) -> None:
+        instance, thread, found = state
+        while thread.is_alive():
+            instance.notify()
+            thread.join(0.001)
+        assert found == [0]
+        assert not parking._queues
+
+    assert stop_everywhere(one_waits, lambda state: state[0].notify(), check) > 5
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

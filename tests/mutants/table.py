@@ -48,6 +48,8 @@ _SIMPLIFY: Final = "tests/ir/simplify/test_simplify.py"
 _TRAPS: Final = "tests/runtime/trap/test_traps.py"
 _CHECKS: Final = "tests/ir/simplify/test_checks.py"
 _SMALL_PAGES: Final = "tests/api/addresses/test_small_pages.py"
+_SMALL_BULK: Final = "tests/ir/build/test_small_bulk.py"
+_TABLES: Final = "tests/runtime/store/test_tables.py"
 _STORES: Final = "tests/runtime/store/test_stores.py"
 _PATHS: Final = "tests/wasi/test_paths.py"
 
@@ -184,8 +186,8 @@ _ROWS: Final[list[tuple[str, ...]]] = [
     ("bounds: size of an access", "ir/build/memory.py", "ops.aux_offset(aux) + size)", "ops.aux_offset(aux))",
      "tests/runtime/trap/test_bounds_checks.py",
      "an access begins within memory and ends outside"),
-    ("bounds: last byte", "ir/build/checks.py", "outside = b.emit(ops.I64_LT_U, [b.memory_length(memory), end])",
-     "outside = b.emit(ops.I64_LE_U, [b.memory_length(memory), end])", _SMALL_PAGES, "the last byte cannot be accessed"),
+    ("bounds: last byte", "ir/build/checks.py", "return b.emit(ops.I64_LT_U, [b.memory_length(memory), end])",
+     "return b.emit(ops.I64_LE_U, [b.memory_length(memory), end])", _SMALL_PAGES, "the last byte cannot be accessed"),
     ("bounds: large offset", "ir/build/checks.py", "if reach > least:", "if reach > 8 * least:", _SMALL_PAGES,
      "the length less an offset wraps"),
     ("bounds: constant index", "ir/build/checks.py", "else least - reach + 1", "else least", _SMALL_PAGES,
@@ -199,6 +201,16 @@ _ROWS: Final[list[tuple[str, ...]]] = [
     ("bounds: memory.init", "runtime/stubs/builtins/memories.py", "_check(e, from_, length, e.get(record, layout.SEGMENT_LENGTH))",
      "e.get(record, layout.SEGMENT_LENGTH)", _TRAPS,
      "memory.init reads the next segment"),
+    ("tables: kept", "runtime/stubs/builtins/tables.py", "[self.get(reference, layout.FUNCREF_INSTANCE), kept]", "[kept, kept]",
+     _TABLES, "a table calls a function of an instance that has gone"),
+    ("tables: counted", "runtime/stubs/builtins/cells.py", "    hold(e, new)\n", "    hold\n", _TABLES,
+     "an object goes while a table has it"),
+    ("tables: dropped", "runtime/stubs/builtins/cells.py", "    drop(e, old, record)\n", "    drop\n", _TABLES,
+     "objects stay for ever"),
+    ("tables: grow within the limit", "runtime/stubs/builtins/tables.py", "[delta, left]", "[left, left]", _TABLES,
+     "a guest has more elements than it may"),
+    ("bulk: order of stores", "ir/build/bulk.py", "for value, offset, size in reversed(values):", "for value, offset, size in values:",
+     _SMALL_BULK, "a copy that traps has written something"),
     ("bounds: table.copy", "runtime/objects/builtins.py", "if source + count > len(from_) or target", "if target", _TRAPS,
      "table.copy reads beyond a table"),
     # Limits

@@ -307,11 +307,12 @@ class Expressions:
         return True
 
     def _size(self, type_: int, depth: int) -> bool:
+        if type_ == self.world.address and self.world.memory and self.chance(0.6):
+            self.op("memory.size", 0)
+            return True
         if type_ != I32:
             return False
-        if self.world.memory and self.chance(0.6):
-            self.op("memory.size", 0)
-        elif self.world.tables:
+        if self.world.tables:
             self.op("table.size", self.random.randrange(len(self.world.tables)))
         else:
             self.value(FUNCREF)
@@ -346,6 +347,21 @@ class Expressions:
 
     def address(self) -> None:
         """Leave an address; with an `offset` it is nearly always in bounds."""
+        if self.world.address == I64 and self.chance(0.005):
+            self.value(I64)
+            return
+        self._narrow_address()
+        self.widened()
+        if self.world.address == I64 and self.chance(0.2):
+            self.const(I64, self.random.choice((0, 8, 16, 100, 4096)))
+            self.op("i64.add")
+
+    def widened(self) -> None:
+        """Turn an i32 into an address or the length of something in memory."""
+        if self.world.address == I64:
+            self.op("i64.extend_i32_u")
+
+    def _narrow_address(self) -> None:
         kind = self.random.random()
         if kind < 0.006:
             self.value(I32)
@@ -369,6 +385,8 @@ class Expressions:
         """Return the immediate of an access."""
         odd = self.chance(0.003)
         offset = self.random.choice((0xFFFF, 0xFFF9, 0x1_0000, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF)) if odd else self.offset()
+        if odd and self.world.address == I64 and self.chance(0.5):
+            offset = self.random.choice((1 << 32, 1 << 47, 1 << 63, (1 << 64) - 8, (1 << 64) - 1))
         return (self.random.randint(0, row.align), offset, 0)
 
     def _load(self, type_: int, depth: int) -> bool:

@@ -187,14 +187,14 @@ class _Maker:
         if not self.world.memory:
             return
         random = self.random
-        type_ = MemoryType(Limits(1, random.randint(1, 4)))
+        type_ = MemoryType(Limits(1, random.randint(1, 4)), self.world.address)
         if random.random() < 0.15:
             self.module.add_import(Import("host", "m", MEMORY, type_))
         else:
             self.module.memories.append(type_)
         for _ in range(random.randint(0, 3)):
             active = random.random() < 0.5
-            offset = self._const(I32, random.choice((0, 8, 1000, 0x7FF0, 65_500))) if active else None
+            offset = self._const(self.world.address, random.choice((0, 8, 1000, 0x7FF0, 65_500))) if active else None
             self.module.datas.append(Data(ACTIVE if active else PASSIVE, 0, offset))
             self.datas.append(random.randbytes(random.choice((0, 5, 16, 30))))
         self.world.num_datas = len(self.datas)

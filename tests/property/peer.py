@@ -64,7 +64,8 @@ def _extern(store: Any, item: Import, number: int, module: Module) -> Any:
         shape = wasmtime.FuncType([_type(code) for code in type_.params], [_type(code) for code in type_.results])
         return wasmtime.Func(store, shape, imported_python(number, type_))
     if isinstance(desc, MemoryType):
-        return wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(desc.limits.min, desc.limits.max)))
+        limits = wasmtime.Limits(desc.limits.min, desc.limits.max)
+        return wasmtime.Memory(store, wasmtime.MemoryType(limits, is_64=desc.address == I64))
     if isinstance(desc, TableType):
         limits = wasmtime.Limits(desc.limits.min, desc.limits.max)
         return wasmtime.Table(store, wasmtime.TableType(_type(desc.elem), limits), None)

@@ -101,7 +101,7 @@ class Statements(Vectors):
             self.op("local.get", place)
             self.op("global.set", self.random.choice(found))
         elif self.world.memory:
-            self.const(I32, 8 * self.random.randrange(4096))
+            self.const(self.world.address, 8 * self.random.randrange(4096))
             self.op("local.get", place)
             self.op("i64.store", (3, 0, 0))
 
@@ -498,11 +498,13 @@ class Statements(Vectors):
             self.address()
             self.value(I32)
             self._small(count)
+            self.widened()
             self.op("memory.fill", 0)
         elif kind == 2:
             self.address()
             self.address()
             self._small(count)
+            self.widened()
             self.op("memory.copy", (0, 0))
         elif self.world.num_datas and kind == 3:
             self.address()
@@ -513,12 +515,13 @@ class Statements(Vectors):
             self.op("data.drop", self.random.randrange(self.world.num_datas))
 
     def _grow_memory(self) -> None:
+        type_ = self.world.address
         if self.chance(0.8):
-            self.const(I32, self.random.choice((0, 0, 1, 1, 2, 0xFFFF, -1)))
+            self.const(type_, self.random.choice((0, 0, 1, 1, 2, 0xFFFF, -1)))
         else:
-            self.value(I32, 1)
+            self.value(type_, 1)
         self.op("memory.grow", 0)
-        self.op("local.set", self._place(I32))
+        self.op("local.set", self._place(type_))
 
     def _table(self) -> None:
         kind = self.random.randrange(7)

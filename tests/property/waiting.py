@@ -67,7 +67,7 @@ class Waiting(Statements):
         """Leave a value of a type whose bits are determined, read before something happened."""
         kinds = [self._wait_for_global] if self._globals_of(type_) and type_ in (I32, I64, V128) else []
         kinds += [self._wait_for_memory] * 4 if self.world.memory else []
-        kinds += [self._wait_for_size] if self.world.memory and type_ == I32 else []
+        kinds += [self._wait_for_size] if self.world.memory and type_ == self.world.address else []
         if kinds:
             self.random.choice(kinds)(type_)
         else:
@@ -75,11 +75,11 @@ class Waiting(Statements):
             self._happen()
 
     def _wait_for_memory(self, type_: int) -> None:
-        place = self.new_local(I32)
+        place = self.new_local(self.world.address)
         load = self.random.choice(_LOADS[type_]) if self.chance(0.4) else BY_NAME[f"{type_name(type_)}.load"]
         offset = self.offset()
         if self.chance(0.5):
-            self.const(I32, self.random.choice(_COMMON))
+            self.const(self.world.address, self.random.choice(_COMMON))
             offset = 0
         else:
             self.address()
@@ -111,7 +111,7 @@ class Waiting(Statements):
             self._happen()
 
     def _wait_for_size(self, type_: int) -> None:
-        assert type_ == I32
+        assert type_ == self.world.address
         self.op("memory.size", 0)
         self._grow_memory()
 

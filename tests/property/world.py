@@ -83,6 +83,7 @@ class World:
         tables: type of every table.
         slots: table -> slot -> index of the function that an active segment puts there.
         memory: whether there is one.
+        address: type of its addresses.
         num_datas: data segments.
         elems: element type of every element segment.
     """
@@ -98,6 +99,7 @@ class World:
         self.tables: list[TableType] = []
         self.slots: list[dict[int, int]] = []
         self.memory = random.random() < 0.9
+        self.address = I64 if random.random() < 0.25 else I32
         self.num_datas = 0
         self.elems: list[int] = []
 

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -108,6 +109,10 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
+def are_waiting(count: int) -> bool:
+    return waiting() == count
+
+
 def waiting() -> int:
     """The number of threads that wait at all."""
     return sum(map(len, list(parking._queues.values())))
@@ -186,16 +191,16 @@ def test_bulk_operations_race_with_growth(module: figwasp.Module, memory: figwas
 def test_what_lies_beyond_traps(module: figwasp.Module, memory: figwasp.Memory) -> None:
     instance = instance_of(module, memory)
     for bad in (65536, 0xFFFF_FFFC):
-        for call in (lambda bad=bad: instance.wait(bad, 0, 0), lambda bad=bad: instance.notify(bad, 1)):
+        for func, *rest in ((instance.wait, 0, 0), (instance.notify, 1)):
             with pytest.raises(figwasp.Trap, match="out of bounds memory access"):
-                call()
+                func(bad, *rest)
     with pytest.raises(figwasp.Trap, match="out of bounds"):
         instance.poke(65536)
     memory.grow(1)
     instance.poke(65536)
-    for call in (lambda: instance.wait(2, 0, 0), lambda: instance.wait64(4, 0, 0), lambda: instance.notify(1, 1)):
+    for func, *args in ((instance.wait, 2, 0, 0), (instance.wait64, 4, 0, 0), (instance.notify, 1, 1)):
         with pytest.raises(figwasp.Trap, match="unaligned atomic"):
-            call()
+            func(*args)
 
 
 # Waits
@@ -215,14 +220,15 @@ def test_wakes_those_that_came_first(module: figwasp.Module, memory: figwasp.Mem
     """In order, no more than were asked for; a count may be huge, and one of 0 wakes nobody."""
     woken: list[int] = []
     threads = []
-    for number in range(6):
-        def work(number: int = number, one: figwasp.Instance = instance_of(module, memory)) -> None:
-            assert one.wait(64, 0, -1 if number % 2 else 2**62) == 0
-            woken.append(number)
 
-        threads.append(threading.Thread(target=work, daemon=True))
+    def work(number: int) -> None:
+        assert instance_of(module, memory).wait(64, 0, -1 if number % 2 else 2**62) == 0
+        woken.append(number)
+
+    for number in range(6):
+        threads.append(threading.Thread(target=work, args=(number,), daemon=True))
         threads[-1].start()
-        until(lambda number=number: waiting() == number + 1)
+        until(partial(are_waiting, number + 1))
     instance = instance_of(module, memory)
     assert instance.notify(64, 0) == instance.notify(68, -1) == 0
     assert instance.notify(64, 1) == 1
@@ -388,9 +394,10 @@ def test_a_memory_outlives_the_instance_that_defined_it(module: figwasp.Module) 
 
 
 def test_limits(module: figwasp.Module) -> None:
-    for bad in (lambda: figwasp.Memory(1, shared=True), lambda: figwasp.Memory(2, 1, shared=True)):
-        with pytest.raises(ValueError):
-            bad()
+    with pytest.raises(ValueError, match="a shared memory must have a maximum"):
+        figwasp.Memory(1, shared=True)
+    with pytest.raises(ValueError, match="maximum not below the minimum"):
+        figwasp.Memory(2, 1, shared=True)
     memory = figwasp.Memory(1, 3, shared=True)
     assert repr(memory) == "<figwasp.Memory of 1 page, shared>"
     assert repr(memory.type) == "memory 1 3 shared"

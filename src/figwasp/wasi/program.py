@@ -58,13 +58,13 @@ def opened(
     """Instantiate a program, with the shared memory and the threads that it may have.
 
     Returns:
-        The instance, and what calls a function of it and returns when all threads have ended; in a context that closes the instance.
+        The instance, and what calls a function of it and returns when all threads have ended; the context closes the instance.
     """
     if any(item.module == "wasi" or (isinstance(item.desc, MemoryType) and item.desc.shared) for item in module._decoded.imports):
         from figwasp.wasi.threads import MAX_THREADS, Threads  # which few need
 
-        threads = Threads(module, imports, MAX_THREADS if max_threads is None else max_threads)
-        with load(module, threads.imports) as instance:
+        most = MAX_THREADS if max_threads is None else max_threads
+        with Threads(module, imports, most) as threads, threads.instantiate() as instance:
             yield instance, partial(threads.run, instance)
     else:
         with load(module, imports) as instance:

@@ -139,7 +139,7 @@ def run(
         max_memory: most bytes that the program's memories may have together.
         max_output: most bytes of stdout and stderr together that are captured, or None; beyond it the program is told that there
             is no space left, and goes on if it can.
-        fuel: how much the program may execute, see `Engine`; a thread that it starts gets half of what the one that starts it has left.
+        fuel: how much the program may execute, see `Engine`; a thread gets half of what the one that starts it has left.
         max_threads: most threads that the program may have at once beside its main one (wasi-threads); 128 unless given.
         argv0: the name the program knows itself by; the last part of the path unless given.
         engine: the engine that compiles the program; a module has its own.

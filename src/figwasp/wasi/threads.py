@@ -2,11 +2,11 @@
 
 In: a module and the imports of its instances. Out: the result of its main function, or what has ended the program.
 
-Theory of operation. A thread of the program is one of Python's, with an instance of its own over the same shared memory, made by the
-thread that asks for it. The program is over when its main function is, or when one of its threads has called `proc_exit`, trapped or
-raised: what came first decides. Then every thread's call is interrupted, again and again until the thread has ended, since one may be
-between two calls. A thread that ended the program interrupts the main one; the main one the others, and waits for them. So nothing of
-the program runs any more when `run` has returned.
+Theory of operation. A thread of the program is one of Python's, with an instance of its own over the same shared memory, made by
+the thread that asks for it. The program is over when its main function is, or when one of its threads has called `proc_exit`,
+trapped or raised: what came first decides. Then every thread's call is interrupted, again and again until the thread has ended,
+since one may be between two calls. A thread that ended the program interrupts the main one; the main one the others, and waits for
+them. So nothing of the program runs any more when `run` has returned.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import itertools
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from figwasp.api.caller import Caller
 from figwasp.api.instance import Instance
 from figwasp.api.linker import load
 from figwasp.api.memory import shared_memory
-from figwasp.api.module import KINDS, Module
-from figwasp.errors import Closed, Error, Exit, Interrupted, LimitExceeded, Trap
-from figwasp.types import I32, FuncType, MemoryType
+from figwasp.api.module import Module
+from figwasp.errors import Closed, Error, Exit, Interrupted, LimitExceeded, Trap, Unlinkable
+from figwasp.types import I32, ExternType, FuncType, MemoryType
 from figwasp.wasi.abi import AGAIN
 
 __all__ = ["MAX_THREADS", "Threads"]
@@ -35,7 +36,7 @@ MAX_THREADS: Final = 128
 _MAX_ID: Final = (1 << 29) - 1
 _PATIENCE: Final = 0.01
 """Seconds between two interrupts of a thread that has not ended."""
-_SPAWN: Final = "wasi", "thread-spawn"
+_SPAWN: Final = "wasi", "thread-spawn", "func"
 _START: Final = "wasi_thread_start"
 
 
@@ -55,7 +56,7 @@ class _Thread:
 
 
 class Threads:
-    """The threads of one program.
+    """The threads of one program; in a context, with the end of which they end.
 
     Attributes:
         imports: those that its instances have: the ones given, the shared memories that the module imports and nobody gave, and
@@ -63,6 +64,7 @@ class Threads:
 
     Raises:
         Error: the module imports `thread-spawn`, but has nothing for a thread to start with.
+        Unlinkable: it imports that with another type.
         LimitExceeded: its memory begins larger than its engine allows.
     """
 
@@ -80,29 +82,41 @@ class Threads:
 
     def _completed(self, imports: Mapping[str, Any]) -> dict[str, Any]:
         full = dict(imports)
-        for item in self._module._decoded.imports:
-            names = item.module, item.name
-            if names == _SPAWN and KINDS[item.kind] == "func":
-                self._check_start()
+        for item in self._module.imports:
+            if (item.module, item.name, item.kind) == _SPAWN:
+                self._check_types(item.type)
                 full[item.module] = {**full.get(item.module, {}), item.name: self.spawn}
-            elif isinstance(item.desc, MemoryType) and item.desc.shared and item.name not in full.get(item.module, {}):
-                memory = shared_memory(item.desc, self._module.engine.config)
+            elif isinstance(item.type, MemoryType) and item.type.shared and item.name not in full.get(item.module, {}):
+                memory = shared_memory(item.type, self._module.engine.config)
                 full[item.module] = {**full.get(item.module, {}), item.name: memory}
         return full
 
-    def _check_start(self) -> None:
-        export = self._module._exports_by_name.get(_START)
-        if export is not None and KINDS[export.kind] == "func":
-            type_ = self._module._decoded.func_type(export.index)
-            if (type_.params, type_.results) == ((I32, I32), ()):
-                return
-        raise Error(f"the module imports {'.'.join(_SPAWN)}, and does not export {_START} {FuncType((I32, I32), ())}")
+    def _check_types(self, imported: ExternType) -> None:
+        if imported != FuncType((I32,), (I32,)):
+            raise Unlinkable(f"incompatible import type: wasi.thread-spawn is no function {imported}")
+        wanted = FuncType((I32, I32), ())
+        if not any((item.name, item.type) == (_START, wanted) for item in self._module.exports):
+            raise Error(f"the module imports wasi.thread-spawn, and does not export {_START} {wanted}")
+
+    def __enter__(self) -> Threads:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop()
+
+    def instantiate(self) -> Instance:
+        """Make the first instance of the program, whose start function may start threads.
+
+        Raises:
+            As `run`, and as `figwasp.load`.
+        """
+        return self._do(partial(load, self._module, self.imports))
 
     def run(self, instance: Instance, call: Callable[[], _T]) -> _T:
         """Call the main function; return its result when no thread runs any more.
 
         Args:
-            instance: the first of the program, made with `imports`.
+            instance: the first of the program.
             call: calls the function.
 
         Raises:
@@ -110,18 +124,24 @@ class Threads:
         """
         self._main = instance
         try:
-            self._check_over()
-            result = call()
-        except (Exit, Trap) as error:
-            self._finish(error)
-        else:
-            if self._finish(None):
-                return result
+            result = self._do(call)
+            if not self._finish(None) and self._reason is not None:
+                raise self._reason
+            return result
         finally:
             self._stop()
-            self._main = None
-        assert self._reason is not None
-        raise self._reason
+
+    def _do(self, work: Callable[[], _T]) -> _T:
+        """Do what belongs to the main thread; raise what has ended the program, if that is so."""
+        try:
+            self._check_over()
+            return work()
+        except (Exit, Trap) as error:
+            self._finish(error)
+            raise self._reason or error from None
+        finally:
+            if self._over:
+                self._stop()
 
     def spawn(self, caller: Caller, argument: int) -> int:
         """Start a thread; return its number, or less than 0 where there is no room for another."""
@@ -198,3 +218,4 @@ class Threads:
                 with suppress(Closed):
                     thread.instance.interrupt()
                 thread.python.join(_PATIENCE)
+        self._main = None

@@ -74,3 +74,10 @@ def test_constant_addresses_are_checked_at_an_end_within_a_page(load: Load) -> N
     e = instance.exports
     assert e.inside() == 0 and traps(e.across) and not traps(e.masked, 254) and traps(e.masked, 255)
     assert e.grow() == 70000 and e.across() == 0 and e.masked(255) == 0
+
+
+def test_the_number_of_small_pages_is_an_address(load: Load) -> None:
+    memory = load('(memory (export "m") 1 (pagesize 1))').exports.m
+    with pytest.raises(MemoryError):
+        memory.grow(2**32 - 1)
+    assert memory.pages == 1

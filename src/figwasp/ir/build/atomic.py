@@ -103,7 +103,10 @@ def _wait(row: Opcode) -> Method:
         data = b.pop(len(row.params) - 1)
         index = b.stack.pop()
         _check_aligned(b, index, aux, size)
-        place = b.emit(ops.I64_ADD, [b.widen(index), b.const(I64, ops.aux_offset(aux))])
+        wide = b.widen(index)
+        place = b.emit(ops.I64_ADD, [wide, b.const(I64, ops.aux_offset(aux))])
+        if wide is index:  # of 64 bits, so that the sum may wrap
+            b.trap_if(b.emit(ops.I64_LT_U, [place, wide]), errors.TRAP_OUT_OF_BOUNDS_MEMORY)
         memory = b.const(I32, ops.aux_region(aux) - ops.REGION_MEMORY)
         b.stack.append(call_builtin(b, builtin, [memory, place, *data]))
         return pos

@@ -21,7 +21,8 @@ from figwasp import errors, layout
 from figwasp.ir import ops
 from figwasp.ir.build.base import Builder
 from figwasp.ir.func import Value
-from figwasp.ir.types import I32, I64
+from figwasp.ir.ops import I32, I64
+from figwasp.ir.types import BITS, MASKS
 from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.types import MemoryType
 
@@ -38,6 +39,9 @@ _LOADS: Final = {
     ops.I64_LOAD8_U: 0xFF,
     ops.I64_LOAD16_U: 0xFFFF,
 }
+_BOUNDED: Final = frozenset(
+    (ops.I32_AND, ops.I64_AND, ops.I32_ADD, ops.I64_ADD, ops.I32_SHL, ops.I64_SHL, ops.I32_SHR_U, ops.I64_SHR_U)
+)
 
 
 def margin(type_: MemoryType, mode: int) -> int:
@@ -66,16 +70,21 @@ def check(b: Builder, memory: int, index: Value, reach: int) -> None:
         outside = b.const(I32, 1)
     elif reach <= beyond:
         outside = b.emit(ops.I64_LE_U, [b.memory_length(memory), b.widen(index)])
-    elif index.type == I32:
-        end = b.emit(ops.I64_ADD, [b.widen(index), b.const(I64, reach)])  # no more than 33 bits
-        outside = b.emit(ops.I64_LT_U, [b.memory_length(memory), end])
     else:
-        # The sum may have more than 64 bits.
-        size = b.const(I64, reach)
-        if reach > least:
-            b.trap_if(b.emit(ops.I64_LT_U, [b.memory_length(memory), size]), errors.TRAP_OUT_OF_BOUNDS_MEMORY)
-        outside = b.emit(ops.I64_LT_U, [b.emit(ops.I64_SUB, [b.memory_length(memory), size]), index])
+        outside = _compare_end(b, memory, index, reach, least)
     b.trap_if(outside, errors.TRAP_OUT_OF_BOUNDS_MEMORY)
+
+
+def _compare_end(b: Builder, memory: int, index: Value, reach: int, least: int) -> Value:
+    """Append the comparison of index + reach with the length, which is `least` at least; return whether it is beyond."""
+    size = b.const(I64, reach)
+    if index.type == I32:
+        end = b.emit(ops.I64_ADD, [b.widen(index), size])  # no more than 33 bits
+        return b.emit(ops.I64_LT_U, [b.memory_length(memory), end])
+    # The sum may have more than 64 bits, but the length less the reach has not.
+    if reach > least:
+        b.trap_if(b.emit(ops.I64_LT_U, [b.memory_length(memory), size]), errors.TRAP_OUT_OF_BOUNDS_MEMORY)
+    return b.emit(ops.I64_LT_U, [b.emit(ops.I64_SUB, [b.memory_length(memory), size]), index])
 
 
 def _bound(value: Value, depth: int) -> int:
@@ -84,28 +93,25 @@ def _bound(value: Value, depth: int) -> int:
     if op == ops.CONST:
         assert type(value.aux) is int
         return value.aux
-    most = 0xFFFF_FFFF if value.type == I32 else 0xFFFF_FFFF_FFFF_FFFF
     if op in _LOADS:
         return _LOADS[op]
-    if depth == 0 or not 1 <= len(value.args) <= 2:
-        return most
-    first = value.args[0]
-    last = value.args[-1]
-    if op == ops.I64_EXTEND_I32_U:
-        return _bound(first, depth - 1)
+    if depth and op == ops.I64_EXTEND_I32_U:
+        return _bound(value.args[0], depth - 1)
+    most = MASKS[value.type]
+    return min(_bound_of_two(value, depth - 1), most) if depth and op in _BOUNDED else most
+
+
+def _bound_of_two(value: Value, depth: int) -> int:
+    """Return a number that the result of an operation does not exceed; where that is no number of its type, it may wrap."""
+    op = value.op
+    first, second = value.args
     if op == ops.I32_AND or op == ops.I64_AND:
-        return min(_bound(first, depth - 1), _bound(last, depth - 1))
+        return min(_bound(first, depth), _bound(second, depth))
     if op == ops.I32_ADD or op == ops.I64_ADD:
-        total = _bound(first, depth - 1) + _bound(last, depth - 1)
-    elif last.op != ops.CONST:
-        return most
-    else:
-        assert type(last.aux) is int
-        bits = last.aux & (31 if value.type == I32 else 63)
-        if op == ops.I32_SHL or op == ops.I64_SHL:
-            total = _bound(first, depth - 1) << bits
-        elif op == ops.I32_SHR_U or op == ops.I64_SHR_U:
-            return _bound(first, depth - 1) >> bits
-        else:
-            return most
-    return total if total <= most else most
+        return _bound(first, depth) + _bound(second, depth)
+    if second.op != ops.CONST:
+        return MASKS[value.type]
+    assert type(second.aux) is int
+    count = second.aux & BITS[value.type] - 1
+    bound = _bound(first, depth)
+    return bound >> count if op == ops.I32_SHR_U or op == ops.I64_SHR_U else bound << count

@@ -37,7 +37,7 @@ class Memory:
         self._budget = budget
         self.mode = mode
         most = checks.LARGEST[type_.address]
-        self.limit = most >> type_.page
+        self.limit = min(most >> type_.page, most - 1)  # a number of pages that an address can be
         if type_.limits.max is not None:
             self.limit = min(self.limit, type_.limits.max)
         size = type_.limits.min << type_.page

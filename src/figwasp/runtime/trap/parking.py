@@ -5,8 +5,9 @@ In: addresses, what is expected there. Out: how a wait has ended, how many a wak
 Theory of operation. The queue of an address is a dict of weak references to the threads that wait, in the order in which they
 came. One step takes a thread out of it, and whoever did so says how the wait ends: the thread that wakes, or the one whose time is
 over. Looking at the value and joining the queue happen under the lock that waking takes, so that no wake-up is lost. A wait is one
-of `waits`: it gives the GIL up, and ends with the calls of its thread. A thread that an exception has driven out of its wait at any
-line leaves no more than a dead reference, which goes by itself.
+of `waits`: it gives the GIL up, and ends with the calls of its thread. Whoever wakes first lets the other look, and that one looks
+under the lock: a wake-up that an exception stops at any line has reached it, or can be had again. A thread that an exception has
+driven out of its wait leaves no more than a dead reference, which goes by itself.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ DIFFERS: Final = 1
 TIMED_OUT: Final = 2
 """How a wait ends, in the numbers of `memory.atomic.wait32`."""
 
-_GONE: Final = object()
+_GONE: Final = "gone"
 
 
 class _Waiter:
@@ -35,17 +36,25 @@ class _Waiter:
 
     Attributes:
         thread: its PyThreadState.
-        woken: whether the wait is over.
+        place: by which it stands in its queue.
     """
 
-    __slots__ = ("__weakref__", "thread", "woken")
+    __slots__ = ("__weakref__", "_queue", "place", "thread")
 
-    def __init__(self, thread: int) -> None:
-        self.thread = thread
-        self.woken = False
+    def __init__(self, queue: _Queue) -> None:
+        self.thread = cpython.thread_state()
+        self.place = weakref.ref(self, lambda gone: queue.pop(gone, None))
+        self._queue = queue
+        queue[self.place] = None
+
+    @property
+    def woken(self) -> bool:
+        """Whether another thread has taken it out of its queue; not while one is about to."""
+        with _lock:
+            return self.place not in self._queue
 
 
-_Queue = dict[weakref.ref[_Waiter], object]
+_Queue = dict[weakref.ref[_Waiter], None]
 
 _queues: Final[dict[int, _Queue]] = {}
 _lock = threading.RLock()  # a signal handler may wake where its thread is waking
@@ -64,23 +73,23 @@ def wait(address: int, size: int, expected: int, timeout: int) -> int:
         Interrupted, Timeout: the running calls of this thread have to end.
     """
     end = None if timeout < 0 else time.monotonic_ns() + timeout
-    waiter = _Waiter(cpython.thread_state())
     read = linux.read_u32 if size == 4 else linux.read_u64
     with _lock:
         if read(address) != expected:
             return DIFFERS
         queue = _queues.setdefault(address, {})
-        me = weakref.ref(waiter, lambda gone: queue.pop(gone, None))
-        queue[me] = None
+        waiter = _Waiter(queue)
     try:
-        while not waiter.woken:
+        while True:
             left = None if end is None else end - time.monotonic_ns()
             if left is not None and left <= 0:
                 break
             waits.wait({}, left, waiter)
-        return WOKEN if queue.pop(me, _GONE) is _GONE else TIMED_OUT
+            if waiter.woken:
+                break
+        return WOKEN if queue.pop(waiter.place, _GONE) is _GONE else TIMED_OUT
     finally:
-        queue.pop(me, None)
+        queue.pop(waiter.place, None)
         with _lock:
             if not queue and _queues.get(address) is queue:
                 _queues.pop(address, None)
@@ -91,15 +100,17 @@ def wake(address: int, count: int) -> int:
     woken = 0
     with _lock:
         queue = _queues.get(address, {})
-        for one in list(queue) if count else ():
-            waiter = one()
-            if queue.pop(one, _GONE) is _GONE or waiter is None:
+        for place in list(queue) if count else ():
+            waiter = place()
+            if waiter is not None:
+                waits.wake(waiter.thread)  # first: one who has been taken out and never looks would wait for ever
+            if queue.pop(place, _GONE) is _GONE or waiter is None:
                 continue
-            waiter.woken = True
-            waits.wake(waiter.thread)
             woken += 1
             if woken == count:
                 break
+        if not queue:
+            _queues.pop(address, None)
     return woken
 
 

@@ -4,7 +4,8 @@ In: descriptors of the host, and for how long. Out: which of them are ready.
 
 Theory of operation. A thread that waits does so for one descriptor more, which is its own: an event that an interrupt of its calls
 sets. The event is made when the thread first waits, and kept; so it may have been set when nothing waited, and a wait looks once
-more why it has been woken.
+more why it has been woken. A signal that comes between Python's last look and the system call does not end that: the thread that
+handles signals looks by itself from time to time.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ __all__ = ["wait", "wake"]
 
 _LONGEST: Final = 3600 * 10**9  # nanoseconds: a guest may name times that poll(2) does not take
 _WITHOUT_EVENT: Final = 50_000_000  # nanoseconds: how often a thread looks by itself when it can have no descriptor more
+_ON_MAIN: Final = 200_000_000  # nanoseconds: how often the thread that handles signals looks by itself
 _MILLISECOND: Final = 1_000_000
 
 
@@ -55,7 +57,17 @@ class _Event:
 
 
 class _ThreadWaits(threading.local):
+    """The event of a thread, and how long it waits without looking by itself.
+
+    Attributes:
+        event: None before it is needed.
+        longest: nanoseconds.
+    """
+
     event: _Event | None = None
+
+    def __init__(self) -> None:
+        self.longest = _ON_MAIN if threading.current_thread() is threading.main_thread() else _LONGEST
 
 
 _own: Final = _ThreadWaits()
@@ -101,11 +113,11 @@ def wait(masks: Mapping[int, int], pause: int | None = None, waiter: Woken | Non
         if waiter is not None and waiter.woken:
             return []
         left = _left(end, deadline.due(), event)
-        if not masks and left is not None and left < _MILLISECOND:
+        if not masks and left < _MILLISECOND:
             time.sleep(left / 1e9)  # poll(2) would round that up
             ready = []
         else:
-            ready = poll.poll(None if left is None else left // _MILLISECOND if not masks else left / _MILLISECOND)
+            ready = poll.poll(left // _MILLISECOND if not masks else left / _MILLISECOND)
         if event is not None and any(host == event.host for host, _ in ready):
             linux.clear_event(event.host)
             ready = [one for one in ready if one[0] != event.host]
@@ -113,13 +125,12 @@ def wait(masks: Mapping[int, int], pause: int | None = None, waiter: Woken | Non
             return ready
 
 
-def _left(end: int | None, due: int, event: _Event | None) -> int | None:
+def _left(end: int | None, due: int, event: _Event | None) -> int:
     """Return for how many nanoseconds to wait now."""
     ends = [one for one in (end, due) if one]
     left = max(min(ends) - time.monotonic_ns(), 0) if ends else None
-    if event is None:
-        return _WITHOUT_EVENT if left is None else min(left, _WITHOUT_EVENT)
-    return left if left is None else min(left, _LONGEST)
+    longest = _own.longest if event is not None else _WITHOUT_EVENT
+    return longest if left is None else min(left, longest)
 
 
 def _event() -> _Event | None:
@@ -139,6 +150,7 @@ def _after_fork() -> None:
     """In a forked child, drop the events, which are the parent's as well."""
     _events.clear()
     _own.event = None
+    _own.longest = _ON_MAIN
 
 
 os.register_at_fork(after_in_child=_after_fork)
