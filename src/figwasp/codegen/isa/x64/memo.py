@@ -140,7 +140,11 @@ class MemoAssembler(Assembler):
         """Emit an instruction whose memory operand is a pool constant."""
         imm = inst.imm
         assert isinstance(imm, int)
-        text = encode_fields(inst.op, inst.rd, inst.rn, RIP, NONE, 0, imm)
+        if -128 <= imm < 128:
+            key = ((inst.rd * 64 + inst.rn) * 64 + RIP) * 64 + NONE + imm * IMM_KEY
+            text = _memo[inst.op].get(key) or _miss(key, inst, RIP, 0, 0)
+        else:
+            text = encode_fields(inst.op, inst.rd, inst.rn, RIP, NONE, 0, imm)
         rest = forms(inst.op)[-1].size
         if len(forms(inst.op)) > 1 and -128 <= imm < 128:
             rest = forms(inst.op)[0].size
