@@ -132,7 +132,7 @@ def new_parking() -> figwasp.Instance:
 def test_nobody_is_left_waiting(name: str) -> None:
     def check(instance: figwasp.Instance) -> None:
         assert instance.notify() == 0
-        assert not parking._queues
+        assert not parking._waiting
         assert instance.wait() == 2
 
     assert stop_everywhere(new_parking, lambda instance: instance.exports[name](), check) > 5
@@ -145,7 +145,7 @@ def one_waits() -> tuple[figwasp.Instance, threading.Thread, list[int]]:
     found: list[int] = []
     thread = threading.Thread(target=lambda: found.append(other.wait()), daemon=True)
     thread.start()
-    while not parking._queues:
+    while not parking._waiting:
         time.sleep(0.0001)
     return instance, thread, found
 
@@ -164,7 +164,7 @@ def test_no_wake_up_is_lost() -> None:
             instance.notify()
             thread.join(0.001)
         assert found == [0]
-        assert not parking._queues
+        assert not parking._waiting
 
     assert stop_everywhere(one_waits, lambda state: state[0].notify(), check) > 5
 

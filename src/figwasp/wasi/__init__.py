@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from figwasp.wasi.directories.tree import ResourceDirectory, ZipDirectory
     from figwasp.wasi.filesystem import Directory, Entry, File, Status
     from figwasp.wasi.preview1 import WASI
+    from figwasp.wasi.threads import Threads
 
 __all__ = [
     "CAPTURE",
@@ -29,6 +30,7 @@ __all__ = [
     "OverlayDirectory",
     "ResourceDirectory",
     "Status",
+    "Threads",
     "ZipDirectory",
 ]
 
@@ -43,5 +45,6 @@ if not TYPE_CHECKING:  # which are told above, and are to find names that do not
             "figwasp.wasi.directories.tree": "ResourceDirectory ZipDirectory",
             "figwasp.wasi.filesystem": "Directory Entry File Status",
             "figwasp.wasi.preview1": "WASI",
+            "figwasp.wasi.threads": "Threads",
         },
     )

@@ -58,6 +58,27 @@ class _Thread:
 class Threads:
     """The threads of one program; in a context, with the end of which they end.
 
+    >>> import figwasp
+    >>> text = '''(module (import "env" "memory" (memory 1 1 shared))
+    ...     (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+    ...     (func (export "wasi_thread_start") (param $id i32) (param $value i32)
+    ...       (i32.atomic.store (i32.const 0) (local.get $value))
+    ...       (drop (memory.atomic.notify (i32.const 0) (i32.const 1))))
+    ...     (func (export "ask") (result i32) (drop (call $spawn (i32.const 42)))
+    ...       (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))
+    ...       (i32.atomic.load (i32.const 0))))'''
+    >>> engine = figwasp.Engine(features=figwasp.features.DEFAULT.including("threads"))
+    >>> module = figwasp.Module(figwasp.wat(text), engine=engine)
+    >>> with figwasp.wasi.Threads(module, {}) as threads, threads.instantiate() as instance:
+    ...     threads.run(instance, instance.ask)
+    42
+
+    Args:
+        module: the module.
+        imports: those of each instance: Python functions, which several threads may call at once, and shared memories. Anything
+            that belongs to an instance would link them, for one thread at a time.
+        most: threads that there may be at once, beside the main one.
+
     Attributes:
         imports: those that its instances have: the ones given, the shared memories that the module imports and nobody gave, and
             `thread-spawn`, if the module imports it.

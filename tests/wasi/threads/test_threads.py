@@ -42,7 +42,7 @@ def outcome(guest: bytes, engine: figwasp.Engine = ENGINE, **how: object) -> tup
     before = threading.active_count()
     done = figwasp.run(guest, engine=engine, capture_output=True, text=True, **{"timeout": HANG_GUARD, **how})  # type: ignore[call-overload]
     assert threading.active_count() == before
-    assert not parking._queues
+    assert not parking._waiting
     return done.returncode, done.stderr
 
 
@@ -131,7 +131,7 @@ def test_ctrl_c_ends_all() -> None:
     sent: list[float] = []
 
     def send() -> None:
-        while not parking._queues:
+        while not parking._waiting:
             time.sleep(0.001)
         sent.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)

@@ -386,9 +386,9 @@ def add_event(to: list[int]) -> None:
     to.extend(map(os.eventfd, (0,), (os.EFD_CLOEXEC | os.EFD_NONBLOCK,)))
 
 
-def set_event(host: int) -> None:
-    """Set an event."""
-    os.eventfd_write(host, 1)
+def setting_event(host: int) -> Callable[[], object]:
+    """Return the call that sets an event."""
+    return partial(os.eventfd_write, host, 1)
 
 
 def clear_event(host: int) -> None:

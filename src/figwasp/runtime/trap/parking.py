@@ -2,23 +2,24 @@
 
 In: addresses, what is expected there. Out: how a wait has ended, how many a wake-up has reached.
 
-Theory of operation. The queue of an address is a dict of weak references to the threads that wait, in the order in which they
-came. One step takes a thread out of it, and whoever did so says how the wait ends: the thread that wakes, or the one whose time is
-over. Looking at the value and joining the queue happen under the lock that waking takes, so that no wake-up is lost. A wait is one
-of `waits`: it gives the GIL up, and ends with the calls of its thread. Whoever wakes first lets the other look, and that one looks
-under the lock: a wake-up that an exception stops at any line has reached it, or can be had again. A thread that an exception has
-driven out of its wait leaves no more than a dead reference, which goes by itself.
+Theory of operation. All that wait are in one dict, as weak references in the order in which they came; there are no more of them
+than threads. Looking at the value and coming in is one step under the GIL, and so is taking one out and setting the event of its
+thread; so no wake-up is lost, whatever exception comes between two lines, and nobody holds a lock. Whoever takes one out says how
+the wait ends: the thread that wakes, or the one whose time is over. The wait is one of `waits`: it gives the GIL up, and ends with
+the calls of its thread. One who has been driven out by an exception leaves no more than a dead reference, which goes by itself.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
-import threading
 import time
 import weakref
+from functools import partial
 from typing import Final
 
-from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.once import step
+from figwasp.runtime.platform import cpython
 from figwasp.runtime.trap import waits
 
 __all__ = ["DIFFERS", "TIMED_OUT", "WOKEN", "wait", "wake"]
@@ -28,36 +29,33 @@ DIFFERS: Final = 1
 TIMED_OUT: Final = 2
 """How a wait ends, in the numbers of `memory.atomic.wait32`."""
 
-_GONE: Final = "gone"
-
 
 class _Waiter:
     """A thread that waits.
 
     Attributes:
         thread: its PyThreadState.
-        place: by which it stands in its queue.
+        place: by which it is known to others.
     """
 
-    __slots__ = ("__weakref__", "_queue", "place", "thread")
+    __slots__ = ("__weakref__", "place", "thread")
 
-    def __init__(self, queue: _Queue) -> None:
+    def __init__(self) -> None:
         self.thread = cpython.thread_state()
-        self.place = weakref.ref(self, lambda gone: queue.pop(gone, None))
-        self._queue = queue
-        queue[self.place] = None
+        self.place = weakref.ref(self, _forget)
 
     @property
     def woken(self) -> bool:
-        """Whether another thread has taken it out of its queue; not while one is about to."""
-        with _lock:
-            return self.place not in self._queue
+        """Whether another thread has taken it out."""
+        return self.place not in _waiting
 
 
-_Queue = dict[weakref.ref[_Waiter], None]
+_waiting: Final[dict[weakref.ref[_Waiter], int]] = {}
+"""Those that wait, each with its address."""
 
-_queues: Final[dict[int, _Queue]] = {}
-_lock = threading.RLock()  # a signal handler may wake where its thread is waking
+
+def _forget(gone: weakref.ref[_Waiter]) -> None:
+    _waiting.pop(gone, None)
 
 
 def wait(address: int, size: int, expected: int, timeout: int) -> int:
@@ -73,13 +71,14 @@ def wait(address: int, size: int, expected: int, timeout: int) -> int:
         Interrupted, Timeout: the running calls of this thread have to end.
     """
     end = None if timeout < 0 else time.monotonic_ns() + timeout
-    read = linux.read_u32 if size == 4 else linux.read_u64
-    with _lock:
-        if read(address) != expected:
-            return DIFFERS
-        queue = _queues.setdefault(address, {})
-        waiter = _Waiter(queue)
+    word = ctypes.c_uint32.from_address(address) if size == 4 else ctypes.c_uint64.from_address(address)
+    waiter = _Waiter()
+    come = partial(_waiting.__setitem__, waiter.place, address)
     try:
+        if word.value == expected:  # nothing is called between the look and the step
+            come()
+        else:
+            return DIFFERS
         while True:
             left = None if end is None else end - time.monotonic_ns()
             if left is not None and left <= 0:
@@ -87,38 +86,26 @@ def wait(address: int, size: int, expected: int, timeout: int) -> int:
             waits.wait({}, left, waiter)
             if waiter.woken:
                 break
-        return WOKEN if queue.pop(waiter.place, _GONE) is _GONE else TIMED_OUT
+        return TIMED_OUT if _waiting.pop(waiter.place, 0) else WOKEN
     finally:
-        queue.pop(waiter.place, None)
-        with _lock:
-            if not queue and _queues.get(address) is queue:
-                _queues.pop(address, None)
+        _waiting.pop(waiter.place, None)
 
 
 def wake(address: int, count: int) -> int:
     """Wake at most so many threads that wait at an address, those that came first; return how many."""
     woken = 0
-    with _lock:
-        queue = _queues.get(address, {})
-        for place in list(queue) if count else ():
-            waiter = place()
-            if waiter is not None:
-                waits.wake(waiter.thread)  # first: one who has been taken out and never looks would wait for ever
-            if queue.pop(place, _GONE) is _GONE or waiter is None:
-                continue
+    for place, at in list(_waiting.items()):
+        waiter = place()
+        if woken == count:
+            break
+        if at != address or waiter is None:
+            continue
+        event = waits.event_of(waiter.thread)
+        take = step(partial(_waiting.pop, place, None), *([] if event is None else [event.setting()]))
+        if place in _waiting:  # as above
+            take()
             woken += 1
-            if woken == count:
-                break
-        if not queue:
-            _queues.pop(address, None)
     return woken
 
 
-def _after_fork() -> None:
-    """In a forked child, forget the threads, which do not exist there, and one that may have held the lock."""
-    global _lock
-    _queues.clear()
-    _lock = threading.RLock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(after_in_child=_waiting.clear)

@@ -18,10 +18,11 @@ import weakref
 from collections.abc import Mapping
 from typing import Final, Protocol
 
+from figwasp.runtime.once import Once
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.trap import deadline
 
-__all__ = ["wait", "wake"]
+__all__ = ["Event", "event_of", "wait", "wake"]
 
 _LONGEST: Final = 3600 * 10**9  # nanoseconds: a guest may name times that poll(2) does not take
 _WITHOUT_EVENT: Final = 50_000_000  # nanoseconds: how often a thread looks by itself when it can have no descriptor more
@@ -37,7 +38,7 @@ class Woken(Protocol):
         """Whether the wait is over."""
 
 
-class _Event:
+class Event:
     """An event of the host, which goes with its thread."""
 
     __slots__ = ("__weakref__", "_hosts")
@@ -50,6 +51,10 @@ class _Event:
     def host(self) -> int:
         """The descriptor of the event."""
         return self._hosts[0]
+
+    def setting(self) -> Once:
+        """Return the call that sets the event."""
+        return linux.setting_event(self.host)
 
     def __del__(self) -> None:
         while self._hosts:
@@ -64,14 +69,14 @@ class _ThreadWaits(threading.local):
         longest: nanoseconds.
     """
 
-    event: _Event | None = None
+    event: Event | None = None
 
     def __init__(self) -> None:
         self.longest = _ON_MAIN if threading.current_thread() is threading.main_thread() else _LONGEST
 
 
 _own: Final = _ThreadWaits()
-_events: Final[dict[int, weakref.ref[_Event]]] = {}
+_events: Final[dict[int, weakref.ref[Event]]] = {}
 """The events of threads, by their PyThreadStates."""
 
 
@@ -81,10 +86,15 @@ def wake(thread: int) -> None:
     Args:
         thread: its PyThreadState.
     """
-    reference = _events.get(thread)
-    event = None if reference is None else reference()
+    event = event_of(thread)
     if event is not None:
-        linux.set_event(event.host)
+        event.setting()()
+
+
+def event_of(thread: int) -> Event | None:
+    """Return the event of a thread, if it has waited; to be kept as long as somebody sets it."""
+    reference = _events.get(thread)
+    return None if reference is None else reference()
 
 
 def wait(masks: Mapping[int, int], pause: int | None = None, waiter: Woken | None = None) -> list[tuple[int, int]]:
@@ -125,7 +135,7 @@ def wait(masks: Mapping[int, int], pause: int | None = None, waiter: Woken | Non
             return ready
 
 
-def _left(end: int | None, due: int, event: _Event | None) -> int:
+def _left(end: int | None, due: int, event: Event | None) -> int:
     """Return for how many nanoseconds to wait now."""
     ends = [one for one in (end, due) if one]
     left = max(min(ends) - time.monotonic_ns(), 0) if ends else None
@@ -133,12 +143,12 @@ def _left(end: int | None, due: int, event: _Event | None) -> int:
     return longest if left is None else min(left, longest)
 
 
-def _event() -> _Event | None:
+def _event() -> Event | None:
     """Return this thread's event, kept where interrupts find it; None when there is no descriptor for it."""
     event = _own.event
     if event is None:
         try:
-            event = _Event()
+            event = Event()
         except OSError:
             return None
         _own.event = event
