@@ -142,6 +142,30 @@ def test_threads_hand_a_word_to_each_other(module: figwasp.Module, memory: figwa
     assert not waiting()
 
 
+LITMUS = """(module (import "host" "memory" (memory 1 200 shared))
+  (func $meet (param $k i32) (drop (i32.atomic.rmw.add (i32.const 0) (i32.const 1)))
+    (loop $l (br_if $l (i32.lt_u (i32.atomic.load (i32.const 0)) (local.get $k)))))
+  (func (export "run") (param $mine i32) (param $other i32) (param $seen i32) (param $n i32) (local $k i32) (loop $l
+    (call $meet (local.tee $k (i32.add (local.get $k) (i32.const 2))))
+    (i32.atomic.store (local.get $mine) (i32.const 1))
+    (i32.store (local.get $seen) (i32.atomic.load (local.get $other)))
+    (call $meet (local.tee $k (i32.add (local.get $k) (i32.const 2))))
+    (if (i32.eqz (i32.or (i32.load (i32.const 1024)) (i32.load (i32.const 2048))))
+      (then (drop (i32.atomic.rmw.add (i32.const 4096) (i32.const 1)))))
+    (call $meet (local.tee $k (i32.add (local.get $k) (i32.const 2))))
+    (i32.store (local.get $mine) (i32.const 0))
+    (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"""
+"""Two threads write a word each and then read the other's; they count how often neither has seen the other."""
+
+
+def test_a_load_does_not_come_before_a_store(module: figwasp.Module, memory: figwasp.Memory) -> None:
+    """Of plain accesses, one in a hundred does on x86-64."""
+    litmus = figwasp.Module(figwasp.wat(LITMUS), engine=module.engine)
+    one, two = instance_of(litmus, memory), instance_of(litmus, memory)
+    assert together(lambda: one.run(256, 512, 1024, 20_000), lambda: two.run(512, 256, 2048, 20_000)) == [None, None]
+    assert memory.read_u32(4096) == 0
+
+
 # Growth
 
 
