@@ -23,6 +23,7 @@ from tests.environment import HANG_GUARD, ROOT, environment
 KINDS: Final = {
     "modules": "tests.property.differential",
     "vectors": "tests.property.vectored",
+    "latest": "tests.property.latest_modules",
     "mutations": "tests.hostile.mutants",
     "greedy": "tests.hostile.greedy",
     "formats": "tests.wasm.hostile",

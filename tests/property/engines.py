@@ -11,6 +11,7 @@ from typing import Final
 
 import figwasp
 from figwasp import errors, layout
+from figwasp.api.memory import view
 from figwasp.codegen.isa.x64 import registers as x64
 from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.codegen.regalloc import allocate as regalloc
@@ -116,16 +117,10 @@ def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Out
             outcome.results.append((name, "ok", tuple(map(seen, type_.results, results))))
         except figwasp.Trap as trap:
             outcome.results.append((name, trap.code, ()))
-    outcome.memory = figwasp.Memory.read(_memory(state, owner), 0, 65536 * state.memories[0].pages) if state.memories else b""
+    outcome.memories = [figwasp.Memory.read(view(one, owner), 0, one.pages << one.type.page) for one in state.memories]
     outcome.globals = [seen(one.type.type, one.get()) for one in state.globals]
     outcome.tables = [[not table.get(k) for k in range(len(table))] for table in state.tables]
     return outcome
-
-
-def _memory(state: InstanceState, owner: Owner) -> figwasp.Memory:
-    from figwasp.api.memory import view
-
-    return view(state.memories[0], owner)
 
 
 def guard(module: Module, calls: list[Call]) -> Outcome:
@@ -184,7 +179,7 @@ def run_evaluator(module: Module, calls: list[Call], mode: int, passes: bool) ->
             _evaluate(instance, name, args, outcome)
     except OutOfSteps:
         raise OutOfTime("the evaluator has taken too many steps") from None
-    outcome.memory = bytes(instance.memories[0].data) if instance.memories else b""
+    outcome.memories = [bytes(one.data) for one in instance.memories]
     outcome.globals = [seen(one.type.type, one.get()) for one in instance.globals]
     outcome.tables = [[not any(table.data[8 * k : 8 * k + 8]) for k in range(len(table))] for table in instance.tables]
     return outcome

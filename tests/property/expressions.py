@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.features import DEFAULT
+from figwasp.features import EXECUTED as EXECUTED_PROPOSALS
 from figwasp.wasm.binary.encode import locals_vector, write_instr
 from figwasp.wasm.syntax.immediates import MEMARG, Immediate
 from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, UNIMPLEMENTED, Opcode
@@ -36,6 +37,8 @@ _NAMES: Final = {"i32": I32, "i64": I64, "f32": F32, "f64": F64, "v128": V128}
 
 EXECUTED: Final = [row for row in ROWS if row.ir != UNIMPLEMENTED and row.proposal in DEFAULT]
 """Instructions that any module may have."""
+LATER: Final = [row for row in ROWS if row.ir != UNIMPLEMENTED and row.proposal in EXECUTED_PROPOSALS and row.proposal not in DEFAULT]
+"""Instructions that a module may have if it is asked for."""
 
 
 def _numeric(type_: int) -> list[Opcode]:
@@ -238,8 +241,9 @@ class Expressions:
         elif self.chance(0.2):
             self.const(type_, constant(self.random, type_))
         elif self.chance(0.25) and self.world.memory:
-            self.address()
-            self.op(f"{type_name(type_)}.load", (self.random.choice((0, 2)), self.offset(), 0))
+            memory = self.a_memory()
+            self.address(memory)
+            self.op(f"{type_name(type_)}.load", (self.random.choice((0, 2)), self.offset(), memory))
         else:
             self._canonical(type_, depth)
 
@@ -307,13 +311,14 @@ class Expressions:
         return True
 
     def _size(self, type_: int, depth: int) -> bool:
-        if type_ == self.world.address and self.world.memory and self.chance(0.6):
-            self.op("memory.size", 0)
-            return True
-        if type_ != I32:
+        memories = [index for index, one in enumerate(self.world.memories) if one.address == type_]
+        tables = [index for index, one in enumerate(self.world.tables) if one.address == type_]
+        if type_ != I32 and not memories + tables:
             return False
-        if self.world.tables:
-            self.op("table.size", self.random.randrange(len(self.world.tables)))
+        if memories and (self.chance(0.6) or (type_ != I32 and not tables)):
+            self.op("memory.size", self.one_of(memories))
+        elif tables:
+            self.op("table.size", self.random.choice(tables))
         else:
             self.value(FUNCREF)
             self.op("ref.is_null")
@@ -327,7 +332,7 @@ class Expressions:
             self.op("local.get", self.random.choice(places))
         elif kind < 0.5 and tables:
             table = self.random.choice(tables)
-            self.const(I32, self.random.randrange(self.world.tables[table].limits.min or 1))
+            self.const(self.world.tables[table].address, self.random.randrange(self.world.tables[table].limits.min or 1))
             self.op("table.get", table)
         elif kind < 0.8 and type_ == FUNCREF:
             self.op("ref.func", self.random.randrange(len(self.world.funcs)))
@@ -345,23 +350,26 @@ class Expressions:
         """Return the static offset of an access that is to stay in bounds."""
         return self.random.choice((0, 0, 0, 1, 2, 4, 8, 12, 16, 63, 255, 1024, 0x7FF0))
 
-    def address(self) -> None:
-        """Leave an address; with an `offset` it is nearly always in bounds."""
-        if self.world.address == I64 and self.chance(0.005):
-            self.value(I64)
-            return
-        self._narrow_address()
-        self.widened()
-        if self.world.address == I64 and self.chance(0.2):
-            self.const(I64, self.random.choice((0, 8, 16, 100, 4096)))
-            self.op("i64.add")
+    def one_of(self, places: list[int]) -> int:
+        """Return one of some numbers."""
+        return self.random.choice(places) if len(places) > 1 else places[0]
 
-    def widened(self) -> None:
-        """Turn an i32 into an address or the length of something in memory."""
-        if self.world.address == I64:
+    def a_memory(self) -> int:
+        """Return the index of a memory."""
+        return self.one_of(list(range(len(self.world.memories))))
+
+    def widen(self, address: int) -> None:
+        """Make an address or an index of the i32 on the stack."""
+        if address == I64:
             self.op("i64.extend_i32_u")
 
-    def _narrow_address(self) -> None:
+    def address(self, memory: int) -> None:
+        """Leave an address in a memory; with an `offset` it is nearly always in bounds."""
+        self.short_address()
+        self.widen(self.world.memories[memory].address)
+
+    def short_address(self) -> None:
+        """Leave an address as an i32."""
         kind = self.random.random()
         if kind < 0.006:
             self.value(I32)
@@ -381,18 +389,17 @@ class Expressions:
             self.const(I32, self.random.choice((0xFF, 0x7F8, 0x7FF8, 0x7FFF)))
             self.op("i32.and")
 
-    def memarg(self, row: Opcode) -> tuple[int, ...]:
-        """Return the immediate of an access."""
+    def memarg(self, row: Opcode, memory: int) -> tuple[int, ...]:
+        """Return the immediate of an access to a memory."""
         odd = self.chance(0.003)
         offset = self.random.choice((0xFFFF, 0xFFF9, 0x1_0000, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF)) if odd else self.offset()
-        if odd and self.world.address == I64 and self.chance(0.5):
-            offset = self.random.choice((1 << 32, 1 << 47, 1 << 63, (1 << 64) - 8, (1 << 64) - 1))
-        return (self.random.randint(0, row.align), offset, 0)
+        return (self.random.randint(0, row.align), offset, memory)
 
     def _load(self, type_: int, depth: int) -> bool:
         row = self.random.choice(LOADS[type_])
-        self.address()
-        self.op(row.name, self.memarg(row))
+        memory = self.a_memory()
+        self.address(memory)
+        self.op(row.name, self.memarg(row, memory))
         return True
 
     # Blocks and calls; `statements` overrides what they contain

@@ -65,12 +65,12 @@ def vector_style_of(seed: int) -> str:
 
 def generate(seed: int) -> bytes:
     """Return the module of a seed."""
-    return _Maker(Random(seed), STYLES[style_of(seed)]).make()
+    return Maker(Random(seed), STYLES[style_of(seed)]).make()
 
 
 def generate_vectors(seed: int) -> bytes:
     """Return the module with vectors of a seed."""
-    return _Maker(Random(seed), VECTOR_STYLES[vector_style_of(seed)]).make()
+    return Maker(Random(seed), VECTOR_STYLES[vector_style_of(seed)]).make()
 
 
 def calls(binary: Module, seed: int) -> list[Call]:
@@ -97,7 +97,7 @@ def argument(random: Random, type_: int) -> int:
     return constant(random, type_, nans=False) & (1 << int(type_name(type_)[1:])) - 1
 
 
-class _Maker:
+class Maker:
     """Makes one module."""
 
     def __init__(self, random: Random, style: Style) -> None:
@@ -118,7 +118,7 @@ class _Maker:
         self._memory()
         self._globals()
         first = self.module.num_imported_funcs
-        bodies = [Waiting(self.world, self.world.func_type(first + k)).function() for k in range(defined)]
+        bodies = [self._body(self.world.func_type(first + k)) for k in range(defined)]
         self._exports(first, defined)
         self._refuel(bodies)
         self._relaxed(bodies)
@@ -128,6 +128,10 @@ class _Maker:
         self.module.types = [SubType(type_) for type_ in self.world.types]
         self.module.groups = list(range(len(self.module.types)))
         return encode(self.module, bodies, self.datas)
+
+    def _body(self, type_: FuncType) -> bytes:
+        """Return the code entry of a function."""
+        return Waiting(self.world, type_).function()
 
     def _type_index(self, type_: FuncType) -> int:
         if type_ not in self.world.types:
@@ -187,18 +191,29 @@ class _Maker:
         if not self.world.memory:
             return
         random = self.random
-        type_ = MemoryType(Limits(1, random.randint(1, 4)), self.world.address)
-        if random.random() < 0.15:
-            self.module.add_import(Import("host", "m", MEMORY, type_))
-        else:
-            self.module.memories.append(type_)
+        self._memory_types()
+        self.world.memories = self.module.memories
         for _ in range(random.randint(0, 3)):
             active = random.random() < 0.5
-            offset = self._const(self.world.address, random.choice((0, 8, 1000, 0x7FF0, 65_500))) if active else None
-            self.module.datas.append(Data(ACTIVE if active else PASSIVE, 0, offset))
+            memory = self._active_memory()
+            address = self.module.memories[memory].address
+            offset = self._const(address, random.choice((0, 8, 1000, 0x7FF0, 65_500))) if active else None
+            self.module.datas.append(Data(ACTIVE if active else PASSIVE, memory, offset))
             self.datas.append(random.randbytes(random.choice((0, 5, 16, 30))))
         self.world.num_datas = len(self.datas)
         self.module.data_count = len(self.datas) or None
+
+    def _memory_types(self) -> None:
+        """Import or define memories."""
+        type_ = MemoryType(Limits(1, self.random.randint(1, 4)))
+        if self.random.random() < 0.15:
+            self.module.add_import(Import("host", "m", MEMORY, type_))
+        else:
+            self.module.memories.append(type_)
+
+    def _active_memory(self) -> int:
+        """Return the memory of a data segment."""
+        return 0
 
     def _tables(self) -> None:
         random = self.random
@@ -206,8 +221,8 @@ class _Maker:
         for _ in range(random.choice((0, 1, 1, 1, 2, 3))):
             elem = FUNCREF if not module.tables or random.random() < 0.7 else EXTERNREF
             size = random.randint(2, 10)
-            type_ = TableType(elem, Limits(size, size + random.randint(0, 4)))
-            if random.random() < 0.1 and len(module.tables) == module.num_imported_tables:
+            type_ = TableType(elem, Limits(size, size + random.randint(0, 4)), self._table_address())
+            if random.random() < 0.1 and len(module.tables) == module.num_imported_tables and type_.address == I32:
                 module.add_import(Import("host", f"t{len(module.tables)}", TABLE, type_))
             else:
                 module.tables.append(type_)
@@ -218,13 +233,17 @@ class _Maker:
         self.world.tables = module.tables
         self._segments()
 
+    def _table_address(self) -> int:
+        """Return the type of the indices of a table."""
+        return I32
+
     def _active(self, table: int, size: int) -> None:
         """Fill a table, perhaps leaving holes."""
         start = self.random.randint(0, 2)
         funcs = [self.random.randrange(len(self.world.funcs)) for _ in range(self.random.randint(1, size))][: size - start]
         self.world.slots[table] = {start + k: func for k, func in enumerate(funcs)}
         inits = [ConstExpr([(CODES["ref.func"], func)]) for func in funcs]
-        self.module.elems.append(Elem(FUNCREF, ACTIVE, table, self._const(I32, start), inits))
+        self.module.elems.append(Elem(FUNCREF, ACTIVE, table, self._const(self.module.tables[table].address, start), inits))
 
     def _segments(self) -> None:
         """Add passive segments, and one that declares every function for `ref.func`."""
@@ -240,7 +259,7 @@ class _Maker:
         exports = [Export(f"f{first + k}", FUNC, first + k) for k in range(defined)]
         exports += [Export(f"g{index}", GLOBAL, index) for index in range(len(module.globals))]
         exports += [Export(f"t{index}", TABLE, index) for index in range(len(module.tables))]
-        exports += [Export("m", MEMORY, 0)] if self.world.memory else []
+        exports += [Export(f"m{index or ''}", MEMORY, index) for index in range(len(module.memories))]
         module.exports = exports
 
     def _refuel(self, bodies: list[bytes]) -> None:

@@ -23,16 +23,16 @@ class Outcome:
 
     Attributes:
         results: per call.
-        memory: contents of the memory.
+        memories: contents of every memory.
         globals: bits of every global.
         tables: per table, whether each element is null.
     """
 
-    __slots__ = ("globals", "memory", "results", "tables")
+    __slots__ = ("globals", "memories", "results", "tables")
 
     def __init__(self) -> None:
         self.results: list[Result] = []
-        self.memory = b""
+        self.memories: list[bytes] = []
         self.globals: list[int] = []
         self.tables: list[list[bool]] = []
 
@@ -41,17 +41,21 @@ class Outcome:
         found = [f"call {k}: {a} / {b}" for k, (a, b) in enumerate(zip(self.results, other.results, strict=False)) if a != b][:3]
         if len(self.results) != len(other.results):
             found.append(f"{len(self.results)} / {len(other.results)} calls")
-        if self.memory != other.memory:
-            found.append(self._memory_difference(other.memory))
+        if len(self.memories) != len(other.memories):
+            found.append(f"{len(self.memories)} / {len(other.memories)} memories")
+        for number, (mine, theirs) in enumerate(zip(self.memories, other.memories, strict=False)):
+            if mine != theirs:
+                found.append(f"memory {number} {_memory_difference(mine, theirs)}")
         found += _unlike("global", self.globals, other.globals)
         found += _unlike("table", self.tables, other.tables)
         return found
 
-    def _memory_difference(self, other: bytes) -> str:
-        if len(self.memory) != len(other):
-            return f"memory of {len(self.memory)} / {len(other)} bytes"
-        at = next(k for k, (a, b) in enumerate(zip(self.memory, other, strict=True)) if a != b)
-        return f"memory at {at:#x}: {self.memory[at : at + 8].hex()} / {other[at : at + 8].hex()}"
+
+def _memory_difference(mine: bytes, theirs: bytes) -> str:
+    if len(mine) != len(theirs):
+        return f"of {len(mine)} / {len(theirs)} bytes"
+    at = next(k for k, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b)
+    return f"at {at:#x}: {mine[at : at + 8].hex()} / {theirs[at : at + 8].hex()}"
 
 
 def _unlike(what: str, ours: Sequence[object], theirs: Sequence[object]) -> list[str]:

@@ -32,6 +32,8 @@ _TRAPS: Final = {
     "INTEGER_DIVISION_BY_ZERO": "integer divide by zero",
     "BAD_CONVERSION_TO_INTEGER": "invalid conversion to integer",
     "STACK_OVERFLOW": "call stack exhausted",
+    "HEAP_MISALIGNED": "unaligned atomic",
+    "ATOMIC_WAIT_NON_SHARED_MEMORY": "expected shared memory",
 }
 _engine: Any = None
 
@@ -44,6 +46,8 @@ def _get_engine() -> Any:
         config.parallel_compilation = False
         config.memory_guard_size = 1 << 20
         config.memory_reservation = 1 << 24
+        for name in ("wasm_memory64", "wasm_threads", "shared_memory", "wasm_wide_arithmetic", "wasm_custom_page_sizes"):
+            setattr(config, name, True)
         _engine = wasmtime.Engine(config)
     return _engine
 
@@ -65,7 +69,8 @@ def _extern(store: Any, item: Import, number: int, module: Module) -> Any:
         return wasmtime.Func(store, shape, imported_python(number, type_))
     if isinstance(desc, MemoryType):
         limits = wasmtime.Limits(desc.limits.min, desc.limits.max)
-        return wasmtime.Memory(store, wasmtime.MemoryType(limits, is_64=desc.address == I64))
+        memory = wasmtime.MemoryType(limits, desc.address == I64, page_size_log2=desc.page)
+        return wasmtime.Memory(store, memory)
     if isinstance(desc, TableType):
         limits = wasmtime.Limits(desc.limits.min, desc.limits.max)
         return wasmtime.Table(store, wasmtime.TableType(_type(desc.elem), limits), None)
@@ -164,9 +169,12 @@ def _call(store: Any, func: Any, name: str, module: Module, args: list[int], out
 def _look(store: Any, exports: Any, module: Module, outcome: Outcome) -> None:
     """Read the state through the exports."""
     by_kind: dict[tuple[int, int], str] = {(export.kind, export.index): export.name for export in module.exports}
-    if (MEMORY, 0) in by_kind:
-        memory = exports[by_kind[MEMORY, 0]]
-        outcome.memory = bytes(memory.read(store, 0, memory.data_len(store)))
+    for index in range(len(module.memories)):
+        memory = exports[by_kind[MEMORY, index]]
+        if isinstance(memory, wasmtime.SharedMemory):
+            outcome.memories.append(ctypes.string_at(memory.data_ptr(), memory.data_len()))
+        else:
+            outcome.memories.append(bytes(memory.read(store, 0, memory.data_len(store))))
     for index, type_ in enumerate(module.globals):
         name = by_kind.get((GLOBAL, index))
         value: Any = 0

@@ -33,6 +33,11 @@ MAX_TURNS: Final = 60
 MAX_NESTING: Final = 7
 
 
+def shorter(first: int, second: int) -> int:
+    """Return the type of the length of a copy between memories or tables with addresses of two types."""
+    return first if second == I64 else second
+
+
 class Statements(Vectors):
     """Writes the whole body of a function."""
 
@@ -101,9 +106,10 @@ class Statements(Vectors):
             self.op("local.get", place)
             self.op("global.set", self.random.choice(found))
         elif self.world.memory:
-            self.const(self.world.address, 8 * self.random.randrange(4096))
+            memory = self.a_memory()
+            self.const(self.world.memories[memory].address, 8 * self.random.randrange(4096))
             self.op("local.get", place)
-            self.op("i64.store", (3, 0, 0))
+            self.op("i64.store", (3, 0, memory))
 
     def _mix(self, type_: int, place: int) -> None:
         """Combine the i64 on the stack with a local."""
@@ -162,9 +168,10 @@ class Statements(Vectors):
     def _store(self) -> None:
         row = self.a_store()
         assert row.params is not None
-        self.address()
+        memory = self.a_memory()
+        self.address(memory)
         self.determined(row.params[1], self.random.randint(0, self.style.depth))
-        self.op(row.name, self.memarg(row))
+        self.op(row.name, self.memarg(row, memory))
 
     def _leave(self) -> None:
         if len(self.stack) < 40:
@@ -463,16 +470,18 @@ class Statements(Vectors):
             return
         slot = self.random.choice(list(slots))
         type_ = self.world.func_type(slots[slot])
+        address = self.world.tables[table].address
         self.values(type_.params, 1)
         same = [other for other in slots if self.world.func_type(slots[other]) == type_]
         if self.chance(0.03):
             self.value(I32, 1)
             self.const(I32, 7)
             self.op("i32.and")
+            self.widen(address)
         else:
-            self.const(I32, slot)
+            self.const(address, slot)
             if self.chance(0.6):
-                self.const(I32, self.random.choice(same))
+                self.const(address, self.random.choice(same))
                 self.condition()
                 self.op("select")
         self.op("call_indirect", (self.world.types.index(type_), table))
@@ -480,83 +489,90 @@ class Statements(Vectors):
 
     # Bulk operations
 
-    def _small(self, most: int) -> None:
-        """Leave an i32 between 0 and `most`."""
+    def small(self, most: int, type_: int = I32) -> None:
+        """Leave an integer between 0 and `most`."""
         if self.chance(0.5):
-            self.const(I32, self.random.randint(0, most))
+            self.const(type_, self.random.randint(0, most))
         else:
             self.value(I32, 1)
             self.const(I32, most + 1)
             self.op("i32.rem_u")
+            self.widen(type_)
 
     def _bulk_memory(self) -> None:
         kind = self.random.randrange(5)
         count = 70_000 if self.chance(0.02) else self.random.choice((0, 3, 40, 300))
+        memory = self.a_memory()
+        address = self.world.memories[memory].address
         if kind == 0:
             self._grow_memory()
         elif kind == 1:
-            self.address()
+            self.address(memory)
             self.value(I32)
-            self._small(count)
-            self.widened()
-            self.op("memory.fill", 0)
+            self.small(count, address)
+            self.op("memory.fill", memory)
         elif kind == 2:
-            self.address()
-            self.address()
-            self._small(count)
-            self.widened()
-            self.op("memory.copy", (0, 0))
+            source = self.a_memory()
+            self.address(memory)
+            self.address(source)
+            self.small(count, shorter(address, self.world.memories[source].address))
+            self.op("memory.copy", (memory, source))
         elif self.world.num_datas and kind == 3:
-            self.address()
-            self._small(4)
-            self._small(self.random.choice((0, 4, 4, 12)))
-            self.op("memory.init", (self.random.randrange(self.world.num_datas), 0))
+            self.address(memory)
+            self.small(4)
+            self.small(self.random.choice((0, 4, 4, 12)))
+            self.op("memory.init", (self.random.randrange(self.world.num_datas), memory))
         elif self.world.num_datas and self.chance(0.3):
             self.op("data.drop", self.random.randrange(self.world.num_datas))
 
+    def _copy_table(self, table: int, others: list[int]) -> None:
+        """Copy between tables with 32-bit indices."""
+        self.small(max(self.world.tables[table].limits.min - 1, 0))
+        self.small(1)
+        self.small(1)
+        self.op("table.copy", (table, self.random.choice(others)))
+
     def _grow_memory(self) -> None:
-        type_ = self.world.address
+        memory = self.a_memory()
+        address = self.world.memories[memory].address
         if self.chance(0.8):
-            self.const(type_, self.random.choice((0, 0, 1, 1, 2, 0xFFFF, -1)))
+            self.const(address, self.random.choice((0, 0, 1, 1, 2, 0xFFFF, -1)))
         else:
-            self.value(type_, 1)
-        self.op("memory.grow", 0)
-        self.op("local.set", self._place(type_))
+            self.value(address, 1)
+        self.op("memory.grow", memory)
+        self.op("local.set", self._place(address))
 
     def _table(self) -> None:
         kind = self.random.randrange(7)
         table = self.random.randrange(len(self.world.tables))
         elem = self.world.tables[table].elem
+        address = self.world.tables[table].address
         last = max(self.world.tables[table].limits.min - 1, 0)
         alike = [index for index, one in enumerate(self.world.elems) if one == elem]
         if kind == 0:
             self.value(elem, 1)
-            self._small(2)
+            self.small(2, address)
             self.op("table.grow", table)
-            self.op("local.set", self._place(I32))
+            self.op("local.set", self._place(address))
         elif kind == 1:
-            self._small(last)
+            self.small(last, address)
             self.value(elem, 1)
             self.op("table.set", table)
         elif kind == 2:
-            self._small(last)
+            self.small(last, address)
             self.value(elem, 1)
-            self._small(1)
+            self.small(1, address)
             self.op("table.fill", table)
         elif kind == 3:
-            others = [index for index, one in enumerate(self.world.tables) if one.elem == elem]
-            self._small(last)
-            self._small(1)
-            self._small(1)
-            self.op("table.copy", (table, self.random.choice(others)))
+            self._copy_table(table, [index for index, one in enumerate(self.world.tables) if one.elem == elem])
         elif kind == 4 and alike:
-            self._small(last)
-            self._small(1)
-            self._small(1)
+            self.small(last, address)
+            self.small(1)
+            self.small(1)
             self.op("table.init", (self.random.choice(alike), table))
         elif kind == 5 and self.world.elems and self.chance(0.3):
             self.op("elem.drop", self.random.randrange(len(self.world.elems)))
         else:
-            self._small(last)
+            self.small(last, address)
             self.op("table.get", table)
             self.op("local.set", self._place(elem))

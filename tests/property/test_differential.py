@@ -1,7 +1,7 @@
 """Random modules answer the same compiled in both memory modes, under the evaluator, and on wasmtime where it is installed.
 
-The run with bounds checks allocates registers under difficulties: few of them, or block by block, by turns. `bench/fuzz.py modules` and
-`bench/fuzz.py vectors` do many more.
+The run with bounds checks allocates registers under difficulties: few of them, or block by block, by turns. `bench/fuzz.py modules`,
+`bench/fuzz.py vectors` and `bench/fuzz.py latest` do many more.
 """
 
 from __future__ import annotations
@@ -12,20 +12,24 @@ from typing import Any
 
 import pytest
 
+from figwasp.features import EXECUTED as EXECUTED_PROPOSALS
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.opcodes import BY_NAME
+from figwasp.wasm.syntax.types import I64
 from figwasp.wasm.valid.module import validate
 from tests.hostile.mutations import instructions
 from tests.hostile.workers import Watch
 from tests.property import differential, engines, outcomes
 from tests.property.differential import compare
-from tests.property.expressions import EXECUTED
+from tests.property.expressions import EXECUTED, LATER
+from tests.property.latest_modules import generate_latest, latest_style_of
 from tests.property.modules import Call, calls, generate, generate_vectors, style_of, vector_style_of
-from tests.property.world import STYLES, VECTOR_STYLES
+from tests.property.world import LATEST_STYLES, STYLES, VECTOR_STYLES
 
 FIRST = 100_000
 COUNT = 100
+LATEST = 40
 
 
 def test_random_modules_answer_the_same_everywhere() -> None:
@@ -44,11 +48,20 @@ def test_random_modules_with_vectors_answer_the_same_everywhere(monkeypatch: pyt
     assert watch.counts["same"] >= COUNT // 2 - 3, watch.counts
 
 
+@pytest.mark.parametrize(("processor", "first"), [("", FIRST), ("baseline", FIRST + COUNT)])
+def test_random_modules_of_the_latest_kind_answer_the_same_everywhere(monkeypatch: pytest.MonkeyPatch, processor: str, first: int) -> None:
+    monkeypatch.setenv("FIGWASP_CPU", processor)
+    watch = Watch("latest", verify=True)
+    watch.run(first, LATEST)
+    assert not watch.bad, "\n".join(f"seed {number}: {what}" for number, what in watch.bad)
+    assert watch.counts["same"] >= LATEST - 3, watch.counts
+
+
 def _used(make: Callable[[int], bytes]) -> set[str]:
     """Return the instructions in the valid modules of a generator."""
     used: set[str] = set()
     for seed in range(160):
-        module = decode(make(seed))
+        module = decode(make(seed), EXECUTED_PROPOSALS)
         validate(module)
         for body in module.bodies:
             used.update(row.name for _, _, row in instructions(module.data, body))
@@ -65,11 +78,24 @@ def test_the_generators_use_every_instruction() -> None:
     executed = {row.name for row in EXECUTED}
     assert {name for name in executed if BY_NAME[name].proposal not in ("simd", "relaxed-simd")} - numbers == set()
     assert executed - vectors == set()
+    later = {row.name for row in LATER}
+    assert not later & (numbers | vectors)
+    assert later - _used(generate_latest) == set()
+
+
+def test_the_latest_kind_has_memories_and_tables_of_all_types() -> None:
+    modules = [decode(generate_latest(seed), EXECUTED_PROPOSALS) for seed in range(160)]
+    memories = [type_ for module in modules for type_ in module.memories]
+    assert len({(type_.address, type_.shared, type_.page) for type_ in memories}) == 8
+    assert {type_.address == I64 for module in modules for type_ in module.tables} == {False, True}
+    pairs = [{type_.address for type_ in module.memories} for module in modules]
+    assert sum(len(types) == 2 for types in pairs) > 20
 
 
 def test_the_generators_use_every_style() -> None:
     assert {style_of(seed) for seed in range(160)} == STYLES.keys()
     assert {vector_style_of(seed) for seed in range(160)} == VECTOR_STYLES.keys()
+    assert {latest_style_of(seed) for seed in range(160)} == LATEST_STYLES.keys()
 
 
 def _result_of_min(monkeypatch: pytest.MonkeyPatch, operands: tuple[int, int], result: int) -> list[str]:
@@ -105,10 +131,10 @@ def test_calls_come_to_all_kinds_of_ends() -> None:
     assert len(ends) >= 6, ends
 
 
-@pytest.mark.parametrize("part", ["results", "memory", "globals", "tables"])
+@pytest.mark.parametrize("part", ["results", "memories", "globals", "tables"])
 def test_a_difference_is_found(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     run = engines.checked
-    changed: dict[str, Any] = {"results": [("f", "ok", (1,))], "memory": b"?", "globals": [-1] * 20, "tables": [[True]] * 9}
+    changed: dict[str, Any] = {"results": [("f", "ok", (1,))], "memories": [b"?"], "globals": [-1] * 20, "tables": [[True]] * 9}
 
     def wrong(module: Module, calls: list[Call]) -> outcomes.Outcome:
         outcome = run(module, calls)

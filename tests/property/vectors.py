@@ -46,9 +46,9 @@ class Vectors(Expressions):
             return self.random.randrange(1 << row.align)
         return shuffle(self.random) if row.immediates == LANES else None
 
-    def memarg(self, row: Opcode) -> tuple[int, ...]:
-        """Return the immediate of an access."""
-        return (*super().memarg(row), *self.lane(row))
+    def memarg(self, row: Opcode, memory: int) -> tuple[int, ...]:
+        """Return the immediate of an access to a memory."""
+        return (*super().memarg(row, memory), *self.lane(row))
 
     def lane(self, row: Opcode) -> tuple[int, ...]:
         """Return the part of the immediate of an access that says which lane, if there is one."""
@@ -110,10 +110,11 @@ class Vectors(Expressions):
         if type_ != V128:
             return super()._load(type_, depth)
         row = self.random.choice(VECTOR_LOADS)
-        self.address()
+        memory = self.a_memory()
+        self.address(memory)
         if row.immediates == MEMARG_LANE:
             self.value(V128, depth)
-        self.op(row.name, self.memarg(row))
+        self.op(row.name, self.memarg(row, memory))
         return True
 
     # A function for a relaxed instruction

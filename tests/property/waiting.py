@@ -67,7 +67,7 @@ class Waiting(Statements):
         """Leave a value of a type whose bits are determined, read before something happened."""
         kinds = [self._wait_for_global] if self._globals_of(type_) and type_ in (I32, I64, V128) else []
         kinds += [self._wait_for_memory] * 4 if self.world.memory else []
-        kinds += [self._wait_for_size] if self.world.memory and type_ == self.world.address else []
+        kinds += [self._wait_for_size] if any(one.address == type_ for one in self.world.memories) else []
         if kinds:
             self.random.choice(kinds)(type_)
         else:
@@ -75,28 +75,30 @@ class Waiting(Statements):
             self._happen()
 
     def _wait_for_memory(self, type_: int) -> None:
-        place = self.new_local(self.world.address)
+        memory = self.a_memory()
+        address = self.world.memories[memory].address
+        place = self.new_local(address)
         load = self.random.choice(_LOADS[type_]) if self.chance(0.4) else BY_NAME[f"{type_name(type_)}.load"]
         offset = self.offset()
         if self.chance(0.5):
-            self.const(self.world.address, self.random.choice(_COMMON))
+            self.const(address, self.random.choice(_COMMON))
             offset = 0
         else:
-            self.address()
+            self.address(memory)
         self.op("local.tee", place)
-        self.op(load.name, (0, offset, 0))
+        self.op(load.name, (0, offset, memory))
         if self.chance(0.7):
-            self._overwrite(place, offset)
+            self._overwrite(place, offset, memory)
         else:
             self._happen()
 
-    def _overwrite(self, place: int, offset: int) -> None:
+    def _overwrite(self, place: int, offset: int, memory: int) -> None:
         """Store to the place that has been read."""
         store = self.a_store()
         assert store.params is not None
         self.op("local.get", place)
         self.determined(store.params[1], 0)
-        self.op(store.name, (0, offset, 0, *self.lane(store)))
+        self.op(store.name, (0, offset, memory, *self.lane(store)))
 
     def _globals_of(self, type_: int) -> list[int]:
         return [k for k, one in enumerate(self.world.globals) if one.type == type_ and one.mutable and k != self.world.fuel]
@@ -111,8 +113,7 @@ class Waiting(Statements):
             self._happen()
 
     def _wait_for_size(self, type_: int) -> None:
-        assert type_ == self.world.address
-        self.op("memory.size", 0)
+        self.op("memory.size", self.one_of([index for index, one in enumerate(self.world.memories) if one.address == type_]))
         self._grow_memory()
 
     def _happen(self) -> None:

@@ -5,7 +5,19 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from figwasp.wasm.syntax.types import F32, F64, I32, I64, NUM_TYPES, V128, FuncType, GlobalType, TableType, Types
+from figwasp.wasm.syntax.types import (
+    F32,
+    F64,
+    I32,
+    I64,
+    NUM_TYPES,
+    V128,
+    FuncType,
+    GlobalType,
+    MemoryType,
+    TableType,
+    Types,
+)
 
 FUEL: Final = 700
 """Loop turns that a call from outside may make; a call costs CALL_COST of them."""
@@ -67,6 +79,13 @@ VECTOR_STYLES: Final[dict[str, Style]] = {
     "vector arity": Style(types=(V128, F32, I64, V128, I32), params=20, results=12, size=60, calls=30, keep=True),
 }
 """The same for modules with vectors."""
+LATEST_STYLES: Final[dict[str, Style]] = {
+    "latest": Style(types=(I32, I64, I64, V128, F64, I32, F32)),
+    "latest small": Style(types=(I32, I64), locals=4, params=2, results=1, depth=3, size=40),
+    "latest integers": Style(types=(I64, I64, I32), depth=5),
+    "latest pressure": Style(types=(I64, I32, V128, F64), locals=34, depth=3, size=160, keep=True, calls=14),
+}
+"""The same for modules with 64-bit addresses and the proposals that are off by default."""
 
 
 class World:
@@ -83,7 +102,7 @@ class World:
         tables: type of every table.
         slots: table -> slot -> index of the function that an active segment puts there.
         memory: whether there is one.
-        address: type of its addresses.
+        memories: type of every memory.
         num_datas: data segments.
         elems: element type of every element segment.
     """
@@ -99,7 +118,7 @@ class World:
         self.tables: list[TableType] = []
         self.slots: list[dict[int, int]] = []
         self.memory = random.random() < 0.9
-        self.address = I64 if random.random() < 0.25 else I32
+        self.memories: list[MemoryType] = []
         self.num_datas = 0
         self.elems: list[int] = []
 

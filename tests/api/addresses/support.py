@@ -17,7 +17,7 @@ def loader(mode: str) -> Load:
     """Return a function that makes an instance of a module's fields, its memory accesses made safe in a mode."""
 
     def make(fields: str, imports: Any = None, **options: Any) -> figwasp.Instance:
-        features = figwasp.Engine().features.including("custom-page-sizes")
+        features = figwasp.Engine().features.including("custom-page-sizes", "threads")
         engine = figwasp.Engine(memory=mode, features=features, **options)
         return figwasp.load(figwasp.wat(f"(module {fields})"), imports, engine=engine)
 

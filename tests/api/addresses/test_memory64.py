@@ -183,3 +183,18 @@ def test_host_memories_refuse_what_is_no_type() -> None:
         figwasp.Memory(1, 2, "i64")  # type: ignore[arg-type, call-arg]
     with pytest.raises(errors.LimitExceeded):
         figwasp.Memory(2**48, address="i64")
+
+
+@pytest.mark.parametrize("shared", ["", "shared"])
+@pytest.mark.parametrize("offset", [0, 8, 2**47, 2**63, 2**64 - 8])
+def test_the_places_of_waits_and_notifies_are_sums_that_do_not_wrap(load: Load, shared: str, offset: int) -> None:
+    instance = load(
+        f"""(memory i64 1 1 {shared})
+        (func (export "notify") (param i64) (result i32) (memory.atomic.notify offset={offset} (local.get 0) (i32.const 1)))
+        (func (export "wait") (param i64) (result i32)
+          (memory.atomic.wait32 offset={offset} (local.get 0) (i32.const 1) (i64.const 0)))"""
+    )
+    for index in (0, PAGE - 8, PAGE - 4, PAGE, 2**47, 2**63, 2**64 - 8, -offset % 2**64, (PAGE - 4 - offset) % 2**64):
+        fits = index + offset + 4 <= PAGE
+        assert traps(instance.exports.notify, index) is not fits, hex(index)
+        assert traps(instance.exports.wait, index) is not fits, hex(index)
