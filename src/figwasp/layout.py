@@ -6,6 +6,7 @@ The builder, the stubs and the runtime all read this one page, so that an offset
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Final
 
 PAGE_SIZE: Final = 65536
@@ -62,7 +63,19 @@ CTX_NATIVE_SIZE: Final = 128  # how far above CTX_NATIVE_LIMIT the native stack 
 CTX_SUSPENDED_SP: Final = 136  # wasm stack pointer of a suspended chain, which `resume` goes on from
 CTX_TURNS: Final = 144  # of a call that may be suspended: 1 when ticks suspend it so that an event loop has its turn
 CTX_TURN: Final = 152  # TURN_*
-CTX_SIZE: Final = 256
+CTX_STORE: Final = 160  # record of the store that it belongs to
+CTX_EXCEPTION: Final = 168  # reference to the exception that is on its way to a handler
+CTX_CLAUSE: Final = 176  # number of the clause that catches it, among those of the call that it comes out of
+CTX_LANDING_PC: Final = 184  # where `unwind` goes on, and with which stack pointer; 0: nowhere in this entry
+CTX_LANDING_SP: Final = 192
+CTX_CELLS: Final = 256  # for each class of cells two words: CELLS_END, CELLS_LOW
+CTX_SIZE: Final = 1024
+
+# Free cells of a class, one behind the other, of which the last is taken first
+CELLS_END: Final = 0  # where they end
+CELLS_LOW: Final = 8  # where they begin; NO_CELLS when there are none, and CELLS_END is 0
+CELLS_RECORD_SIZE: Final = 16
+NO_CELLS: Final = 2**64 - 1
 
 HELD: Final = 1
 """As CTX_THREAD_STATE, with a depth of 1: no thread's, since a call that a tick has suspended is the next to run in the store."""
@@ -110,6 +123,40 @@ FUNCREF_INDEX: Final = 20  # 4 bytes: function index in its module; HOST_INDEX f
 FUNCREF_SIZE: Final = 24
 HOST_INDEX: Final = 0xFFFF_FFFF
 
+# References in the hierarchies of any and extern: null is 0
+I31_TAG: Final = 1  # bit of an i31, which stands above it in the low 32 bits
+HOST_TAG: Final = 2  # bit of an object of the host: the address of its externref cell, plus this. Or it is that of an object:
+OBJECT_TYPE: Final = 0  # 4 bytes: offset of its type descriptor, never 0
+ARRAY_LENGTH: Final = 4  # 4 bytes
+OBJECT_FIELDS: Final = 8  # fields of a structure, elements of an array
+EXCEPTION_TAG: Final = 8  # of an exception, whose type is that of its tag: address of the tag
+EXCEPTION_FIELDS: Final = 16
+
+CELL_SIZES: Final = (
+    *range(16, 129, 8), *range(160, 257, 32), *range(320, 513, 64), *range(640, 1025, 128), *range(1280, 2049, 256),
+    2720, 3272, 4096, 5456, 6552, 8192, 10920, 16384, 32768,
+)  # fmt: skip
+"""Class -> bytes of its cells, which hold one object each. What is larger has pages of its own."""
+
+
+def cell_class(size: int) -> int:
+    """Return the class of the smallest cells that hold an object of so many bytes; the number of classes if none does."""
+    return bisect_left(CELL_SIZES, size)
+
+
+# Type descriptor: 64 bytes of a region that all modules share, named by their offset there
+TYPE_DISPLAY: Final = 0  # 8 words of 4 bytes: the ancestors at depths 0 to 7, its own descriptor among them; 0 where there is none
+TYPE_PARENT: Final = 32  # 4 bytes: descriptor of the declared supertype, or 0
+TYPE_DEPTH: Final = 36  # 4 bytes: number of ancestors
+TYPE_KIND: Final = 40  # 4 bytes: KIND_*
+TYPE_LAYOUT: Final = 44  # 4 bytes: bytes of a structure, or of an exception with the parameters of a function; log2 of an element's
+TYPE_REFERENCES: Final = 48  # bit i: word i of an object is a reference (the first 63); for an array 1 if the elements are
+TYPE_MORE: Final = 56  # 0, or the address of the number of further such words, and these
+TYPE_SIZE: Final = 64
+KIND_FUNC: Final = 1
+KIND_STRUCT: Final = 2
+KIND_ARRAY: Final = 3
+
 # Store record: what an instance points to in order to find the chain that runs it
 STORE_CONTEXT: Final = 0
 STORE_FREE_EXTERN: Final = 8  # free externref cells, linked through their states; 0: none
@@ -131,6 +178,7 @@ INST_ROOM: Final = 24  # table elements that the instance may still get, where t
 INST_TABLES: Final = 32  # addresses in this block, for builtins, which serve any module: of the pointers to the records of tables,
 INST_DATAS: Final = 40  # of the data segments,
 INST_ELEMS: Final = 48  # and of the element segments
+INST_DESCRIPTORS: Final = 56  # of the type descriptors
 INST_FIXED: Final = 64
 
 # Segment: of a data segment bytes that nobody writes, of an element segment references; both empty when it has been dropped

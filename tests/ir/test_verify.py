@@ -183,6 +183,7 @@ BROKEN = {
     "tail call for another result": (CALLS, ": (f64) -> (i64)", ": (f64) -> (i32)", "must have the results of the function"),
     "fuel of nothing": (CALLS, "fuel 5", "fuel 0", "must be positive and fit 32 bits"),
     "too much fuel": (CALLS, "fuel 5", "fuel 2147483648", "must be positive and fit 32 bits"),
+    "unknown class of cells": (STUB, "frame_area 16", "allocate 1000", "there is no such class of cells"),
     "empty area": (STUB, "frame_area 16", "frame_area 0", "a frame area must have bytes"),
     "word of the thread too far": (STUB, "frame_area 16", "thread_word 4294967296", "the offset of a word of the thread must fit 32 bits"),
     "trap that does not exist": (GOOD, "trapif v4, 6", "trapif v4, 99", "there is no trap code 99"),

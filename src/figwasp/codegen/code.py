@@ -20,7 +20,8 @@ STUB_TO_WASM: Final = 3  # called by convention "c" stubs: switch to the wasm st
 STUB_TO_NATIVE: Final = 4  # called from wasm: switch to the native stack and call the scratch register
 STUB_FUEL: Final = 5  # called out of line by FUEL; preserves every register
 STUB_RESTORE_INSTANCE: Final = 6  # returned to, where a tail call has left the instance: gives the caller its instance back
-STUB_COUNT: Final = 7
+STUB_ALLOCATE: Final = 7  # called out of line for a cell of the class in the scratch register; preserves all but the result's
+STUB_COUNT: Final = 8
 
 AS_PUSHED: Final = -1
 """As `Code.incoming`: whatever the caller has pushed."""

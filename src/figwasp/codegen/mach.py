@@ -96,6 +96,7 @@ TO_FUNC: Final = 0  # target: function index, through the module's cell
 TO_REGISTER: Final = 1  # address in CallSite.address (a register, read early)
 TO_MEMORY: Final = 2  # address at [CallSite.address + target] (folded load)
 TO_BUILTIN: Final = 3  # target: builtin number
+TO_CELL: Final = 5  # target: class of cells; takes a cell of the heap, and calls only when there is none
 TO_STUB: Final = 4  # target: STUB_*; CallSite.address, if any, goes in the target's scratch register
 
 

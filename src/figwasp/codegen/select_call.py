@@ -23,6 +23,7 @@ from figwasp.codegen.mach import (
     STACK,
     TAIL,
     TO_BUILTIN,
+    TO_CELL,
     TO_FUNC,
     TO_REGISTER,
     TO_STUB,
@@ -35,7 +36,7 @@ from figwasp.codegen.select import Rule, Selector
 from figwasp.errors import Unsupported
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Call, Value
-from figwasp.ir.types import CELL, I32, I64
+from figwasp.ir.types import CELL, I32, I64, INT
 
 # Entry and exit
 
@@ -252,6 +253,16 @@ def _tail_ptr(s: Selector, value: Value, _rd: int) -> None:
     _address(s, site, value.args[0])
 
 
+def _allocate(s: Selector, value: Value, rd: int) -> None:
+    """Take a cell of the heap: as a call that destroys the register of its result only."""
+    number = value.aux
+    assert type(number) is int
+    result = s.target.args[INT][0]
+    site = CallSite([], [], [rd] if rd > 0 else [], [result] if rd > 0 else [], 1 << result, TO_CELL, number)
+    s.mfunc.polls = True
+    s.code.append(MInst(CALL, NONE, NONE, NONE, NONE, 0, site, value.pos))
+
+
 # Traps and polls
 
 
@@ -284,4 +295,5 @@ RULES: Final[dict[int, Rule]] = {
     ops.CALL: _call, ops.CALL_PTR: _call_ptr, ops.CALL_BUILTIN: _call_builtin, ops.CALL_C: _call_c,
     ops.ENTER_WASM: _enter_wasm, ops.CALL_NATIVE: _call_native, ops.RESULT: _result, ops.TRAP: _trap, ops.UNWIND: _unwind,
     ops.POLL: _poll, ops.FUEL: _fuel, ops.JUMP: _jump, ops.RETURN: _return, ops.TAIL_PTR: _tail_ptr,
+    ops.ALLOCATE: _allocate,
 }  # fmt: skip

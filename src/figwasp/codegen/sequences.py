@@ -18,11 +18,12 @@ class Switches:
 
     Attributes:
         data: their bytes, one block of code.
-        to_wasm, to_native, trap, tick, fuel, unwind, lazy, suspend, resume, restore_instance: offsets of the entry points.
+        to_wasm, to_native, trap, tick, fuel, allocate, unwind, lazy, suspend, resume, restore_instance: offsets of the entries.
         returned: offset that `to_wasm`'s call returns to: the end of a walk over wasm frames.
     """
 
     __slots__ = (
+        "allocate",
         "data",
         "fuel",
         "lazy",
@@ -45,6 +46,7 @@ class Switches:
         self.trap = offsets["trap"]
         self.tick = offsets["tick"]
         self.fuel = offsets["fuel"]
+        self.allocate = offsets["allocate"]
         self.lazy = offsets["lazy"]
         self.suspend = offsets["suspend"]
         self.resume = offsets["resume"]
@@ -123,6 +125,8 @@ class Sequences:
     Attributes:
         lazy_entry_size: bytes of a lazy entry.
         lazy_frame: bytes of the frame of `lazy` and of the slow paths when they call `to_native`.
+        native_return: where the return address of the call of `to_native` stands, from the stack pointer that it leaves in the
+            context.
         lazy_return: where the return address of the call that led to `lazy` stands, from the stack pointer that `to_native`
             leaves in the context when `lazy` calls it.
         restore_frame: bytes of the frame that `restore_instance` returns from.
@@ -133,18 +137,25 @@ class Sequences:
 
     lazy_entry_size: int
     lazy_frame: int
+    native_return: int
     lazy_return: int
     restore_frame: int
     probe_words: int
 
     def switches(
-        self, trap_unreachable: int, trap_suspended: int, tick_cell: int, fuel_cell: int, compile_address: int
+        self,
+        trap_unreachable: int,
+        trap_suspended: int,
+        tick_cell: int,
+        fuel_cell: int,
+        allocate_cell: int,
+        compile_address: int,
     ) -> Switches:
         """Make the stack switching stubs.
 
         Args:
             trap_unreachable, trap_suspended: trap codes that explicit traps and suspending record.
-            tick_cell, fuel_cell: addresses of the words that hold the functions of the slow paths.
+            tick_cell, fuel_cell, allocate_cell: addresses of the words that hold the functions of the slow paths.
             compile_address: function that compiles what a lazy entry stands for.
         """
         raise NotImplementedError

@@ -26,6 +26,7 @@ from figwasp.codegen.mach import (
     SWITCH,
     TAIL,
     TO_BUILTIN,
+    TO_CELL,
     TO_FUNC,
     TO_MEMORY,
     TO_REGISTER,
@@ -40,10 +41,11 @@ from figwasp.codegen.mach import (
 )
 from figwasp.codegen.target import Target
 from figwasp.ir.ops import TYPE_NAMES
+from figwasp.layout import CELL_SIZES
 
 _BASES: Final = {POOL: "pool", OUTGOING: "out", INCOMING: "in", AREA: "area", SLOT: "slot"}
 _KINDS: Final = {TO_FUNC: "func", TO_REGISTER: "", TO_MEMORY: "", TO_BUILTIN: "builtin", TO_STUB: "stub"}
-STUB_NAMES: Final = ["trap", "tick", "unwind", "to_wasm", "to_native", "fuel", "restore_instance"]
+STUB_NAMES: Final = ["trap", "tick", "unwind", "to_wasm", "to_native", "fuel", "restore_instance", "allocate"]
 
 
 def show(func: MFunc, target: Target) -> str:
@@ -168,6 +170,8 @@ def _callee(site: CallSite, target: Target) -> str:
         return register_name(site.address, target)
     if site.kind == TO_MEMORY:
         return f"[{register_name(site.address, target)} + {site.target}]"
+    if site.kind == TO_CELL:
+        return f"cell of {CELL_SIZES[site.target]}"
     if site.kind == TO_STUB:
         return f"{STUB_NAMES[site.target]} {register_name(site.address, target)}"
     return f"{_KINDS[site.kind]}{site.target}"

@@ -275,6 +275,7 @@ RESULT: Final = _op("result", "*", VOID, "", "a result of a call beyond the firs
 TRAPIF: Final = _op("trapif", "i", VOID, "t", "trap if the condition is not 0", "trap code", "condition")
 POLL: Final = _op("poll", "", VOID, "k", "compare the stack pointer with the context's limit; on the slow path, out of line, anything may run; changes no register")
 FUEL: Final = _op("fuel", "", VOID, "k", "take that much from the context's fuel; when less than nothing is left, the slow path, out of line; changes no register", "amount")
+ALLOCATE: Final = _op("allocate", "", I64, "k", "address of a cell of the heap, of which the first 8 bytes are 0 and the others unspecified; on the slow path, out of line, anything may run", "class")
 JUMP: Final = _op("jump", "", VOID, "z", "go to the successor, with its arguments")
 BRIF: Final = _op("brif", "i", VOID, "z", "go to the first successor if the condition is not 0, else to the second", "", "condition")
 BRTABLE: Final = _op("brtable", "i", VOID, "z", "go to the successor with this unsigned number, to the last if there is none; successors may repeat", "", "index")

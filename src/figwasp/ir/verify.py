@@ -15,6 +15,7 @@ from figwasp.ir.func import CONV_C, CONV_WASM, PARAM, Block, Call, Func, Value
 from figwasp.ir.graph import immediate_dominators, intervals, reverse_postorder
 from figwasp.ir.text import show_value
 from figwasp.ir.types import BITS, BY_LETTER
+from figwasp.layout import CELL_SIZES
 
 __all__ = ["BrokenFunc", "verify"]
 
@@ -126,6 +127,8 @@ class _Checker:
             self._check_type(value, ops.RESULTS[op])
         if op == ops.FUEL:
             self.expect(0 < self._int(value) < 1 << 31, "what is spent must be positive and fit 32 bits")
+        elif op == ops.ALLOCATE:
+            self.expect(0 <= self._int(value) < len(CELL_SIZES), "there is no such class of cells")
         elif op == ops.FRAME_AREA:
             self.expect(self._int(value) > 0, "a frame area must have bytes")
         elif op == ops.THREAD_WORD:

@@ -20,6 +20,7 @@ from figwasp.ir import ops
 from figwasp.ir.fold import FOLD, UNDEFINED
 from figwasp.ir.func import Block, Call, Func, Value
 from figwasp.ir.types import BITS
+from figwasp.layout import CELL_SIZES
 
 __all__ = ["Environment", "Evaluator", "NativeMemory", "OutOfSteps", "Thrown", "Trapped", "Undefined", "Unwound"]
 
@@ -137,6 +138,14 @@ class Environment:
         self.native = native
         self.context = context
         self.spent = 0
+
+    def cell(self, size: int) -> int:
+        """Return the address of a new cell of the heap, the first 8 bytes of which are 0.
+
+        Raises:
+            Trapped: the heap is used up.
+        """
+        raise Undefined("there is no heap")
 
     def call(self, op: int, call: Call, args: list[int], pos: int) -> list[int]:
         """Make a call of whatever kind (an `invoke` is a `call` here) and return the results.
@@ -369,6 +378,10 @@ class _Frame:
         """Count what is spent; there is no limit."""
         self._environment.spent += _int(value)
 
+    def allocate(self, value: Value) -> None:
+        """Map a cell; nothing is ever collected."""
+        self.set(value, self._environment.cell(CELL_SIZES[_int(value)]))
+
     def nothing(self, value: Value) -> None:
         """Do nothing."""
 
@@ -390,7 +403,7 @@ def _effect(op: int) -> Callable[[_Frame, Value], None]:
         return _Frame.load
     if flags & ops.WRITES:
         return _Frame.store
-    if flags & ops.CALLS and op not in (ops.POLL, ops.FUEL):
+    if flags & ops.CALLS and op not in (ops.POLL, ops.FUEL, ops.ALLOCATE):
         return _Frame.call
     return _METHODS.get(op, _Frame.nothing)
 
@@ -402,5 +415,6 @@ _METHODS: Final = {
     ops.RESULT: _Frame.result,
     ops.TRAPIF: _Frame.trapif,
     ops.FUEL: _Frame.fuel,
+    ops.ALLOCATE: _Frame.allocate,
 }
 _EFFECTS: Final = [_effect(op) for op in range(ops.COUNT)]

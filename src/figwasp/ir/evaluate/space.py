@@ -91,6 +91,10 @@ class AddressSpace(Environment):
         self._next_block += (size + 31) & ~15  # with a gap, so that no access runs from one into the next
         return address
 
+    def cell(self, size: int) -> int:
+        """Map a cell of the heap."""
+        return self.allocate(size)
+
     def add_instance(self, instance: Callee) -> None:
         """Make an instance known by the address of its block."""
         self._instances[instance.block] = instance

@@ -8,6 +8,7 @@ that run before a function's own check.
 from __future__ import annotations
 
 import itertools
+import struct
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -25,7 +26,7 @@ _MAX_POOLED: Final = 64  # of a size
 _MAX_LENT: Final = 1024  # stores with a stack of their own; of more, those that have not run for longest lend theirs
 _TRIES: Final = 8
 _LAST: Final = (-1,)
-_NOTHING: Final = bytes(layout.CTX_SIZE)
+_NOTHING: Final = bytes(layout.CTX_CELLS) + len(layout.CELL_SIZES) * struct.pack("<2Q", 0, layout.NO_CELLS)
 
 
 def _make_stack(size: int) -> int:

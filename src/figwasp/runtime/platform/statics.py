@@ -21,10 +21,12 @@ class Statics:
         handler: address of the first of our SIGSEGV handlers, the size of all, and what puts one in front.
         tick: address of the code of a tick.
         fuel: address of the code that asks for more fuel; 0 until it is needed.
+        allocate: address of the code that finds free cells of the heap; 0 until it is needed.
         default_action, our_action, present_action: struct sigaction: the default, with each of our handlers, and room for another.
     """
 
     __slots__ = (
+        "allocate",
         "contexts",
         "contexts_used",
         "default_action",
@@ -50,6 +52,7 @@ class Statics:
         self.tick = page + 56
         self.fuel = page + 64
         self.interrupts = page + 72
+        self.allocate = page + 248
         self.handler = page + 80
         self.previous_handler = page + 112
         self.default_action = page + 256

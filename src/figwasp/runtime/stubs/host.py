@@ -16,6 +16,7 @@ from figwasp.ir import builtins, ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Block, Func, Value
 from figwasp.ir.ops import I64
 from figwasp.ir.types import CELL
+from figwasp.runtime.platform.processor import machine
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, Stub, ir_kinds
 
@@ -59,8 +60,9 @@ def fail(e: Stub, context: Value) -> None:
 def note_failure(e: Stub, context: Value, pointer: Value) -> None:
     """Record that a Python exception is set, and where wasm is: `pointer` is what `to_native` left for the way back."""
     e.put32(TRAP_HOST, context, layout.CTX_TRAP_CODE)
-    e.put(e.get(pointer, 8), context, layout.CTX_TRAP_PC)
-    e.put(e.emit(ops.I64_ADD, [pointer, e.word(16)]), context, layout.CTX_TRAP_SP)
+    place = machine().sequences.native_return
+    e.put(e.get(pointer, place), context, layout.CTX_TRAP_PC)
+    e.put(e.emit(ops.I64_ADD, [pointer, e.word(place + 8)]), context, layout.CTX_TRAP_SP)
 
 
 def body(params: bytes, results: bytes, dead: int, boxes: Boxes) -> Func:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from figwasp.codegen import pipeline
 from figwasp.codegen.code import (
     AS_PUSHED,
+    STUB_ALLOCATE,
     STUB_COUNT,
     STUB_FUEL,
     STUB_RESTORE_INSTANCE,
@@ -139,12 +140,13 @@ class StubLibrary:
         ends = ticks.Ends(thread_key, s.interrupts, interrupted)
         linux.write_u64(s.tick, self.compile(ticks.tick(s.parked, wake, front, ends, SUSPEND)))
         compile_ = self.compile(host.compile_on_call(id(self._callbacks.compile), self.hooks.refuse_cleared))
-        switches = self.sequences.switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, s.tick, s.fuel, compile_)
+        switches = self.sequences.switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, s.tick, s.fuel, s.allocate, compile_)
         base = self.put(switches.data)
         perfmap.add_stub(base, len(switches.data), "switches")
         self._switches[STUB_TRAP] = base + switches.trap
         self._switches[STUB_TICK] = base + switches.tick
         self._switches[STUB_FUEL] = base + switches.fuel
+        self._switches[STUB_ALLOCATE] = base + switches.allocate
         self._switches[STUB_UNWIND] = self.unwind = base + switches.unwind
         self._switches[STUB_TO_WASM] = base + switches.to_wasm
         self._switches[STUB_TO_NATIVE] = base + switches.to_native

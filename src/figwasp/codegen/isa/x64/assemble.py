@@ -18,6 +18,7 @@ from figwasp.codegen.code import (
     RELOC_BUILTIN,
     RELOC_CELL,
     RELOC_STUB,
+    STUB_ALLOCATE,
     STUB_FUEL,
     STUB_RESTORE_INSTANCE,
     STUB_TICK,
@@ -41,6 +42,7 @@ from figwasp.codegen.mach import (
     SWITCH,
     TAIL,
     TO_BUILTIN,
+    TO_CELL,
     TO_FUNC,
     TO_MEMORY,
     TO_REGISTER,
@@ -53,7 +55,16 @@ from figwasp.codegen.mach import (
 )
 from figwasp.errors import TRAP_STACK_EXHAUSTED
 from figwasp.ir.func import CONV_WASM
-from figwasp.layout import CTX_FUEL, CTX_REAL_LIMIT, CTX_STACK_LIMIT
+from figwasp.layout import (
+    CELL_SIZES,
+    CELLS_END,
+    CELLS_LOW,
+    CELLS_RECORD_SIZE,
+    CTX_CELLS,
+    CTX_FUEL,
+    CTX_REAL_LIMIT,
+    CTX_STACK_LIMIT,
+)
 
 __all__ = ["RETURN_BYTES", "X64Assembler"]
 
@@ -72,6 +83,7 @@ SITE_TRAP: Final = 0
 SITE_TICK: Final = 1
 SITE_TICK_LARGE: Final = 2  # a tick before a large frame is made, or its overflow
 SITE_FUEL: Final = 3
+SITE_ALLOCATE: Final = 4  # its trap code is the class of cells
 
 _pack: Final = struct.Struct("<i").pack
 _BYTE: Final = [bytes((value,)) for value in range(256)]
@@ -154,6 +166,9 @@ class X64Assembler(MemoAssembler):
         site = inst.imm
         assert isinstance(site, CallSite)
         kind = site.kind
+        if kind == TO_CELL:
+            self._allocate(site.target, inst.pos)
+            return
         if kind == TO_FUNC or kind == TO_BUILTIN:
             self.buf += b"\xff\x15"
             self.reloc(RELOC_CELL if kind == TO_FUNC else RELOC_BUILTIN, site.target)
@@ -167,6 +182,18 @@ class X64Assembler(MemoAssembler):
         if site.stack_bytes and self.func.conv == CONV_WASM and kind <= TO_BUILTIN:
             self.pushed.append((self.mark(), site.stack_bytes))
             self.inst(x.SUB64_RI, r.RSP, r.RSP, imm=site.stack_bytes)
+
+    def _allocate(self, number: int, pos: int) -> None:
+        """Take the last free cell of a class into the result's register; call out of line when there is none."""
+        cells = CTX_CELLS + CELLS_RECORD_SIZE * number
+        label, done = self.new_label(), self.new_label()
+        self.inst(x.MOV64_RM, r.RAX, rm=r.CONTEXT, mem=cells + CELLS_END << 2)
+        self.inst(x.SUB64_RI, r.RAX, r.RAX, imm=CELL_SIZES[number])
+        self.inst(x.CMP64_RM, rn=r.RAX, rm=r.CONTEXT, mem=cells + CELLS_LOW << 2)
+        self.branch(r.CC_B, label)
+        self.inst(x.MOV64_MR, rn=r.RAX, rm=r.CONTEXT, mem=cells + CELLS_END << 2)
+        self.bind(done)
+        self.sites.append(Site(label, done, SITE_ALLOCATE, number, pos))
 
     def _stub(self, opcode: bytes, stub: int) -> None:
         """Call (E8) or jump to (E9) a stub."""
@@ -340,6 +367,11 @@ class X64Assembler(MemoAssembler):
         if site.kind == SITE_TRAP:
             self._stub(b"\xe8", STUB_TRAP)
             self.record(site.pos, site.trap)
+            return
+        if site.kind == SITE_ALLOCATE:
+            self.inst(x.MOV32_RI, r.SCRATCH, imm=site.trap)
+            self._stub(b"\xe8", STUB_ALLOCATE)
+            self.record(site.pos)
             return
         self._stub(b"\xe8", STUB_FUEL if site.kind == SITE_FUEL else STUB_TICK)
         self.record(site.pos)

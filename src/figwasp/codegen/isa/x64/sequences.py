@@ -89,15 +89,27 @@ def _to_wasm(a: InstBuffer) -> None:
     a.jump("call")
 
 
+_KEPT: Final = (RBX, RBP, R12, R13, R14)
+"""Registers that native code preserves, and code around a call of it relies on: from the stack pointer in the context upwards."""
+_KEPT_SIZE: Final = 48  # a multiple of 16
+
+
 def _to_native(a: InstBuffer) -> None:
-    """Wasm to native: r11 function, C arguments in place; rax comes back."""
+    """Wasm to native: r11 function, C arguments in place; rax comes back.
+
+    The registers that native code preserves it may keep anywhere: the collector looks for their references here.
+    """
     a.label("to_native")
     a.store(x.PUSH_M, R15, layout.CTX_WASM_SP)
+    a.tied(x.SUB64_RI, RSP, _KEPT_SIZE)
+    for i, register in enumerate(_KEPT):
+        a.store(x.MOV64_MR, RSP, 8 * i, register)
     a.store(x.MOV64_MR, R15, layout.CTX_WASM_SP, RSP)
     a.load(x.MOV64_RM, RSP, R15, layout.CTX_NATIVE_SP)
     a.tied(x.SUB64_RI, RSP, 8)
     a.op(x.CALL_R, rn=R11)
     a.load(x.MOV64_RM, RSP, R15, layout.CTX_WASM_SP)
+    a.tied(x.ADD64_RI, RSP, _KEPT_SIZE)
     a.store(x.POP_M, R15, layout.CTX_WASM_SP)
     a.op(x.RET)
 
@@ -119,16 +131,10 @@ def _restore_instance(a: InstBuffer) -> None:
     a.op(x.RET)
 
 
-_KEPT: Final = (RBX, RBP, R12, R13, R14)
-"""Registers that native code preserves, and code around a call of it relies on; below the stack pointer by two words and more."""
-
-
 def _suspend(a: InstBuffer, code: int) -> None:
     """The callee by which `to_native` leaves wasm with its frames in place: `resume` makes that call return."""
     a.label("suspend")
     a.load(x.MOV64_RM, RAX, R15, layout.CTX_WASM_SP)
-    for i, register in enumerate(_KEPT):
-        a.store(x.MOV64_MR, RAX, -16 - 8 * i, register)
     a.store(x.MOV64_MR, R15, layout.CTX_SUSPENDED_SP, RAX)
     a.store(x.MOV32_MI, R15, layout.CTX_TRAP_CODE, imm=code)
     a.jump("back")
@@ -137,10 +143,9 @@ def _suspend(a: InstBuffer, code: int) -> None:
 def _resume(a: InstBuffer) -> None:
     """The callee by which `to_wasm` resumes a suspended chain, whose stack pointer it has: rax is the result of `suspend`."""
     a.label("resume")
-    a.tied(x.ADD64_RI, RSP, 8)
-    # Below the stack pointer, but no signal frame comes so near: the ABI's red zone is 128 bytes.
     for i, register in enumerate(_KEPT):
-        a.load(x.MOV64_RM, register, RSP, -16 - 8 * i)
+        a.load(x.MOV64_RM, register, RSP, 8 + 8 * i)
+    a.tied(x.ADD64_RI, RSP, 8 + _KEPT_SIZE)
     a.store(x.POP_M, R15, layout.CTX_WASM_SP)
     a.op(x.RET)
 
@@ -162,12 +167,7 @@ def _slow_path(a: InstBuffer, name: str, cell: int) -> None:
     a.store(x.POP_M, R15, layout.CTX_TRAP_PC)
     a.store(x.MOV64_MR, R15, layout.CTX_TRAP_SP, RSP)
     a.store(x.PUSH_M, R15, layout.CTX_TRAP_PC)
-    # One word short of a multiple of 16 beside the return address: calls below find the stack aligned.
-    a.tied(x.SUB64_RI, RSP, _SAVED + 8)
-    for i, register in enumerate(_INTS):
-        a.store(x.MOV64_MR, RSP, 8 * i, register)
-    for i in range(15):
-        a.store(x.MOVUPS_MR, RSP, _SAVED_INTS + 16 * i, XMM0 + i)
+    _save(a, 15)
     a.move(RDI, R15)
     a.load(x.MOV64_RM, RSI, R15, layout.CTX_TRAP_SP)
     a.op(x.MOV64_RI, rd=R11, imm=cell)
@@ -180,13 +180,32 @@ def _slow_path(a: InstBuffer, name: str, cell: int) -> None:
     a.label(name + ".answered")
     a.test(RAX)
     a.branch(CC_NE, name + ".leave")
-    for i in range(15):
+    _restore(a, 15)
+    a.op(x.RET)
+    _leave_slow_path(a, name)
+
+
+def _save(a: InstBuffer, floats: int) -> None:
+    """Save the registers that native code does not preserve, and so many of those for floats, in a frame."""
+    # One word short of a multiple of 16 beside the return address: calls below find the stack aligned.
+    a.tied(x.SUB64_RI, RSP, _SAVED + 8)
+    for i, register in enumerate(_INTS):
+        a.store(x.MOV64_MR, RSP, 8 * i, register)
+    for i in range(floats):
+        a.store(x.MOVUPS_MR, RSP, _SAVED_INTS + 16 * i, XMM0 + i)
+
+
+def _restore(a: InstBuffer, floats: int) -> None:
+    """Restore the registers that `_save` has saved, and leave its frame."""
+    for i in range(floats):
         a.load(x.MOVUPS_RM, XMM0 + i, RSP, _SAVED_INTS + 16 * i)
     for i, register in enumerate(_INTS):
         a.load(x.MOV64_RM, register, RSP, 8 * i)
     a.tied(x.ADD64_RI, RSP, _SAVED + 8)
-    a.op(x.RET)
-    # What ran meanwhile may have trapped itself: say again where this was.
+
+
+def _leave_slow_path(a: InstBuffer, name: str) -> None:
+    """Leave wasm from a slow path: what ran meanwhile may have trapped itself, so say again where this was."""
     a.label(name + ".leave")
     a.tied(x.ADD64_RI, RSP, _SAVED + 8)
     a.store(x.POP_M, R15, layout.CTX_TRAP_PC)
@@ -194,14 +213,34 @@ def _slow_path(a: InstBuffer, name: str, cell: int) -> None:
     a.jump("back")
 
 
+def _allocate(a: InstBuffer, cell: int) -> None:
+    """The slow path of taking a cell of the heap: r11 class, rax comes back; preserves every other register.
+
+    The function whose address is in the cell gets context, stack pointer and class. When it answers 0 wasm is left from here.
+    """
+    a.label("allocate")
+    a.store(x.POP_M, R15, layout.CTX_TRAP_PC)
+    a.store(x.MOV64_MR, R15, layout.CTX_TRAP_SP, RSP)
+    a.store(x.PUSH_M, R15, layout.CTX_TRAP_PC)
+    _save(a, 15)
+    a.move(RDI, R15)
+    a.load(x.MOV64_RM, RSI, R15, layout.CTX_TRAP_SP)
+    a.move(RDX, R11)
+    a.op(x.MOV64_RI, rd=R11, imm=cell)
+    a.load(x.MOV64_RM, R11, R11, 0)
+    a.call("to_native")
+    a.test(RAX)
+    a.branch(CC_E, "allocate.leave")
+    a.store(x.MOV64_MR, RSP, 0, RAX)
+    _restore(a, 15)
+    a.op(x.RET)
+    _leave_slow_path(a, "allocate")
+
+
 def _lazy(a: InstBuffer, function: int) -> None:
     """The code that the cell of a function not yet compiled leads to: r11 function index, r14 instance, arguments in place."""
     a.label("lazy")
-    a.tied(x.SUB64_RI, RSP, _SAVED + 8)
-    for i, register in enumerate(_INTS):
-        a.store(x.MOV64_MR, RSP, 8 * i, register)
-    for i in range(8):
-        a.store(x.MOVUPS_MR, RSP, _SAVED_INTS + 16 * i, XMM0 + i)
+    _save(a, 8)
     a.move(RDI, R14)
     a.move(RSI, R11)
     a.move(RDX, R15)
@@ -210,11 +249,7 @@ def _lazy(a: InstBuffer, function: int) -> None:
     a.test(RAX)
     a.branch(CC_E, "back")
     a.move(R11, RAX)
-    for i in range(8):
-        a.load(x.MOVUPS_RM, XMM0 + i, RSP, _SAVED_INTS + 16 * i)
-    for i, register in enumerate(_INTS):
-        a.load(x.MOV64_RM, register, RSP, 8 * i)
-    a.tied(x.ADD64_RI, RSP, _SAVED + 8)
+    _restore(a, 8)
     a.op(x.JMP_R, rn=R11)
 
 
@@ -377,10 +412,17 @@ class X64Sequences(Sequences):
     lazy_frame = _LAZY_FRAME
     restore_frame = 8
     probe_words = PROBE_WORDS
-    lazy_return = 16 + _LAZY_FRAME  # `to_native` has pushed a pointer, and the call of it a return address
+    native_return = _KEPT_SIZE + 8  # `to_native` has pushed a pointer
+    lazy_return = native_return + 8 + _LAZY_FRAME  # and the call of it a return address
 
     def switches(
-        self, trap_unreachable: int, trap_suspended: int, tick_cell: int, fuel_cell: int, compile_address: int
+        self,
+        trap_unreachable: int,
+        trap_suspended: int,
+        tick_cell: int,
+        fuel_cell: int,
+        allocate_cell: int,
+        compile_address: int,
     ) -> Switches:
         """Make the stack switching stubs."""
         a = InstBuffer()
@@ -389,6 +431,7 @@ class X64Sequences(Sequences):
         _trap(a, trap_unreachable)
         _slow_path(a, "tick", tick_cell)
         _slow_path(a, "fuel", fuel_cell)
+        _allocate(a, allocate_cell)
         _lazy(a, compile_address)
         _suspend(a, trap_suspended)
         _resume(a)
