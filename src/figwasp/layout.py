@@ -93,7 +93,7 @@ TABLE_BASE: Final = 0  # address of an array of 8-byte references; moves when th
 TABLE_LENGTH: Final = 8  # elements
 TABLE_MOST: Final = 16  # elements that there is room for
 TABLE_FILLED: Final = 24  # elements that may be something else than null: never less than the length
-TABLE_EXTERN: Final = 32  # 1 when the elements are externrefs, which are counted
+TABLE_EXTERN: Final = 32  # 1 when the elements are no functions: objects of the host may be among them, which are counted
 TABLE_KEPT: Final = 40  # what FUNCREF_INSTANCE of functions is whose owner the table is known to keep
 TABLE_ROOM: Final = 48  # address of the number of elements that the tables of the instance may still get; 0: there is no limit
 TABLE_RECORD_SIZE: Final = 64
@@ -115,6 +115,25 @@ STORE_CONTEXT: Final = 0
 STORE_FREE_EXTERN: Final = 8  # free externref cells, linked through their states; 0: none
 STORE_SUSPECTS: Final = 16  # externref cells that may have to go, linked through their links; 0: none
 STORE_SIZE: Final = 64
+
+# References (spec 4.2.1) are words: 0 is null; a reference to a function is the address of a FuncRef. In the hierarchies of any and
+# extern bit 0 says that it is an i31, else bit 1 that it is an object of the host; else it is the address of an object of the heap.
+I31_TAG: Final = 1  # the number, shifted by it, makes up the rest of the low half; the high half is 0
+HOST_TAG: Final = 2  # added to the address of the externref cell
+REFERENCE_TAGS: Final = 3  # the bits that the two may have
+OBJECT_TYPE: Final = 0  # of an object of the heap, 4 bytes: its type descriptor
+
+
+def i31(number: int) -> int:
+    """Return the reference that is the low 31 bits of a number."""
+    return (number << 1 | I31_TAG) & 0xFFFF_FFFF
+
+
+def i31_number(reference: int) -> int:
+    """Return the number of an i31, with a sign."""
+    number = reference >> 1
+    return number - (1 << 31) if number >> 30 else number
+
 
 # Externref cells come in arrays that never move: the cells, one PyObject* each, then three more words for each.
 EXTERN_CELLS: Final = 1 << 20

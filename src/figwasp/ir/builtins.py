@@ -67,7 +67,7 @@ GLOBAL_SET_FUNC: Final = _builtin(
     "global_set_func", "ill", "", "global, its address, reference", "set a global that holds a reference to a function"
 )
 GLOBAL_SET_EXTERN: Final = _builtin(
-    "global_set_extern", "ll", "", "address of the global, reference", "set a global that holds an externref"
+    "global_set_extern", "ll", "", "address of the global, reference", "set a global that may hold an object of the host"
 )
 MEMORY_NOTIFY: Final = _builtin(
     "memory_notify", "ili", "i", "memory, place, count", "wake up so many threads at most that wait at a place; how many were woken"

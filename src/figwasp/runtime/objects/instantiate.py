@@ -35,7 +35,7 @@ from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.builder import kinds, simple
 from figwasp.runtime.trap.traps import trap
 from figwasp.wasm.syntax.module import ACTIVE, FUNC, PASSIVE, ConstExpr, Elem
-from figwasp.wasm.syntax.types import NUM_TYPES, is_extern
+from figwasp.wasm.syntax.types import NUM_TYPES, may_be_host
 from figwasp.wasm.valid.subtyping import canonical_type
 
 __all__ = ["Extern", "Given", "instantiate"]
@@ -341,7 +341,7 @@ class _Block:
             type_ = module.globals[first + i]
             address = self._block + self._places.global_cell(first + i)
             global_ = Global(type_, canonical_type(type_.type, self._code.numbers), address, state.store, self._keeper)
-            if is_extern(type_.type):
+            if may_be_host(type_.type):
                 self.releases.append(global_.releaser())
             bits = _evaluate(state, init)
             if type_.type in NUM_TYPES:

@@ -189,6 +189,11 @@ class TypeWorld:
                         del self.kinds[number], self.supers[number]
             self._released.remove(released)
 
+    def top(self, code: int) -> int:
+        """Return the nullable reference to the topmost type of a reference's hierarchy; an index is a canonical number."""
+        low = code & 0xFF
+        return _TOPS[self.kinds[code >> INDEX_SHIFT] if low == CONCRETE else low]
+
     def derives(self, number: int, ancestor: int) -> bool:
         """Return whether a defined type is another, or declares itself a subtype of it through any number of steps."""
         supers = self.supers
