@@ -105,7 +105,7 @@ GLOBAL_SIZE: Final = 16
 # FuncRef: what a funcref points to
 FUNCREF_CODE: Final = 0
 FUNCREF_INSTANCE: Final = 8
-FUNCREF_TYPE: Final = 16  # 4 bytes: canonical type id
+FUNCREF_TYPE: Final = 16  # 4 bytes: type descriptor
 FUNCREF_INDEX: Final = 20  # 4 bytes: function index in its module; HOST_INDEX for a host function
 FUNCREF_SIZE: Final = 24
 HOST_INDEX: Final = 0xFFFF_FFFF
@@ -117,7 +117,7 @@ STORE_SUSPECTS: Final = 16  # externref cells that may have to go, linked throug
 STORE_SIZE: Final = 64
 
 # References (spec 4.2.1) are words: 0 is null; a reference to a function is the address of a FuncRef. In the hierarchies of any and
-# extern bit 0 says that it is an i31, else bit 1 that it is an object of the host; else it is the address of an object of the heap.
+# extern bit 0 says that it is an i31, else bit 1 that it is an object of the host; else it is the address of one of the heap.
 I31_TAG: Final = 1  # the number, shifted by it, makes up the rest of the low half; the high half is 0
 HOST_TAG: Final = 2  # added to the address of the externref cell
 REFERENCE_TAGS: Final = 3  # the bits that the two may have
@@ -135,6 +135,24 @@ def i31_number(reference: int) -> int:
     return number - (1 << 31) if number >> 30 else number
 
 
+# Type descriptor: what code knows of a defined type. All are in one region of the process, and are named by their offset in it,
+# which is never 0. Two types are the same when their descriptors are.
+TYPE_DISPLAY: Final = 0  # descriptors of the ancestors by depth, 4 bytes each, the type's own at its depth; 0 where there is none
+DISPLAY_DEPTHS: Final = 8  # so many, from depth 0, which is that of a type without a supertype
+TYPE_PARENT: Final = 32  # 4 bytes: descriptor of the supertype, or 0
+TYPE_DEPTH: Final = 36  # 4 bytes
+TYPE_KIND: Final = 40  # 4 bytes: KIND_*
+TYPE_LAYOUT: Final = 44  # 4 bytes: of a structure its objects' bytes; of a function those of an exception that carries its
+# parameters; of an array log2 of the bytes of an element
+TYPE_REFERENCES: Final = 48  # bit i: word i of an object is a reference that the collector follows; of an array 1 if elements are
+TYPE_MORE: Final = 56  # address of the bits of the words from REFERENCE_BITS on: how many words they take, then these; or 0
+TYPE_SIZE: Final = 64
+REFERENCE_BITS: Final = 63
+
+KIND_FUNC: Final = 1
+KIND_STRUCT: Final = 2
+KIND_ARRAY: Final = 3
+
 # Externref cells come in arrays that never move: the cells, one PyObject* each, then three more words for each.
 EXTERN_CELLS: Final = 1 << 20
 EXTERN_STATE: Final = 8 * EXTERN_CELLS  # from a cell to its state: the next free one; 0 in use by one call; 1 managed by its store
@@ -150,6 +168,7 @@ INST_ROOM: Final = 24  # table elements that the instance may still get, where t
 INST_TABLES: Final = 32  # addresses in this block, for builtins, which serve any module: of the pointers to the records of tables,
 INST_DATAS: Final = 40  # of the data segments,
 INST_ELEMS: Final = 48  # and of the element segments
+INST_DESCRIPTORS: Final = 56  # address of the region of type descriptors
 INST_FIXED: Final = 64
 
 # Segment: of a data segment bytes that nobody writes, of an element segment references; both empty when it has been dropped
@@ -239,7 +258,7 @@ class InstanceLayout:
         return self._imports + 8 * index
 
     def type_id(self, index: int) -> int:
-        """Return the offset of the 4-byte canonical id of type `index`."""
+        """Return the offset of the 4 bytes that name the descriptor of type `index`."""
         return self._types + 4 * index
 
     def funcref(self, index: int) -> int:

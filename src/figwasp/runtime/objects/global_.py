@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from figwasp import layout
 from figwasp.ir.types import CELL
-from figwasp.runtime.code.compile import TYPES
+from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.keeping import Holding, keep
 from figwasp.runtime.platform import linux

@@ -13,7 +13,7 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime.code.compile import TYPES
+from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.keeping import Holding, chunks, keep
 from figwasp.runtime.once import Once, Release, together
