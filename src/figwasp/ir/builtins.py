@@ -79,6 +79,9 @@ MEMORY_WAIT32: Final = _builtin(
 MEMORY_WAIT64: Final = _builtin(
     "memory_wait64", "illl", "i", "memory, place, expected, timeout", "the same with 8 bytes"
 )
+SUBTYPE: Final = _builtin(
+    "subtype", "ii", "i", "type, ancestor", "whether a type derives from another or is it, both given by their descriptors"
+)
 COUNT: Final = len(NAMES)
 
 

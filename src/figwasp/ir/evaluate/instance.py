@@ -16,7 +16,7 @@ from figwasp.ir.evaluate.externs import Extern, FuncRef, Global, Memory, Table, 
 from figwasp.ir.evaluate.func import Undefined
 from figwasp.ir.evaluate.space import AddressSpace
 from figwasp.ir.func import Func
-from figwasp.layout import INST_DESCRIPTORS, SEGMENT_LENGTH
+from figwasp.layout import INST_DESCRIPTORS, SEGMENT_LENGTH, TYPE_PARENT
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, ConstExpr, Import, Module
 from figwasp.wasm.syntax.types import is_ref
 from figwasp.wasm.valid.module import validate
@@ -224,6 +224,11 @@ class EvalInstance:
 
     def global_set_extern(self, address: int, reference: int) -> None:
         self.space.native.write(address, reference)
+
+    def subtype(self, type: int, ancestor: int) -> int:
+        while type not in (0, ancestor):
+            type = self.space.native.read(self.space.types.region.base + type + TYPE_PARENT, 4)
+        return int(type == ancestor)
 
 
 def _element(reference: int) -> bytes:
