@@ -17,10 +17,10 @@ from figwasp.ir.evaluate.externs import Extern, FuncRef, Global, Memory, Table, 
 from figwasp.ir.evaluate.func import Trapped
 from figwasp.ir.evaluate.instance import EvalInstance, EvalModule
 from figwasp.ir.evaluate.space import AddressSpace
-from figwasp.layout import GUARD
+from figwasp.layout import GUARD, HOST_TAG
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import TAG, Import
-from figwasp.wasm.syntax.types import MemoryType, TableType, is_extern, is_ref, type_name
+from figwasp.wasm.syntax.types import MemoryType, TableType, is_ref, may_be_host, type_name
 from figwasp.wasm.valid.matching import global_matches, memory_matches, table_matches
 from figwasp.wasm.valid.subtyping import canonical_type
 from figwasp.wast.engine import SPECTEST, Found, ScriptError, argument_bits, number
@@ -28,8 +28,8 @@ from figwasp.wast.script import ScriptValue
 
 __all__ = ["EvaluatedEngine", "EvaluatedInstance"]
 
-_HOST_REFS: Final = 1 << 60
-"""The bits of the host's reference 0; those of the next ones follow."""
+_HOST_REFS: Final = 1 << 60 | HOST_TAG
+"""The bits of the host's reference 0; those of the next ones are each 8 more."""
 _STEPS: Final = 100_000_000
 """Values that one action may have evaluated."""
 _DEPTH: Final = 1000
@@ -165,14 +165,14 @@ def _do_nothing(*_: int) -> list[int]:
 def _argument(bits: int | None, code: int) -> int:
     if bits is None:
         return 0
-    if is_extern(code):
-        return _HOST_REFS + bits
+    if may_be_host(code):
+        return _HOST_REFS + 8 * bits
     if is_ref(code):
         raise ScriptError(f"{type_name(code)} cannot be an operand of a script")
     return bits
 
 
 def _found(code: int, bits: int) -> Found:
-    if is_extern(code):
-        return Found("externref", bits - _HOST_REFS if bits else None)
+    if may_be_host(code):
+        return Found("externref", (bits - _HOST_REFS) // 8 if bits else None)
     return Found("funcref", 0 if bits else None) if is_ref(code) else number(code, bits)

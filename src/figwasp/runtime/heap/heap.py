@@ -1,11 +1,12 @@
 """Floor 4: the heap of a store: where its blocks come from, and how many there may be.
 
-In: requests of the slow paths of allocation (`stubs.heap.collect`). Out: blocks of the process's space, given back when the store has
-gone. Collections happen without Python.
+In: requests of the slow paths of allocation (`stubs.heap.collect`). Out: blocks of the process's space, given back when the store
+has gone. Collections happen without Python.
 """
 
 from __future__ import annotations
 
+import os
 from array import array
 from functools import partial
 from typing import Final
@@ -16,7 +17,7 @@ from figwasp.runtime.once import Once, together
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.stubs.heap.library import HeapLibrary
 
-__all__ = ["DEFAULT_LIMIT", "Heap"]
+__all__ = ["DEFAULT_LIMIT", "GROWN", "Heap"]
 
 DEFAULT_LIMIT: Final = 4 << 30
 """Bytes that a heap may have unless an engine says otherwise."""
@@ -24,7 +25,7 @@ DEFAULT_LIMIT: Final = 4 << 30
 _LEAST_BLOCKS: Final = 32
 _LEAST_MARKS: Final = 1 << 20
 _STRIDE: Final = layout.BLOCK_SIZE // 8
-_GROWN: Final = 1  # what `grow` answers when there are more blocks
+GROWN: Final = 1  # what `grow` answers when there are more blocks
 
 
 class Heap:
@@ -36,13 +37,12 @@ class Heap:
 
     __slots__ = ("_mark_stack", "_native", "_runs", "record")
 
-    def __init__(self, native: HeapLibrary, limit: int, stress: bool) -> None:
+    def __init__(self, native: HeapLibrary, limit: int) -> None:
         """Make an empty heap.
 
         Args:
             native: the stubs.
             limit: the most bytes that it may have.
-            stress: whether there is a collection at every allocation.
         """
         self._native = native
         self._runs: dict[int, int] = {}  # address of each run of blocks -> how many
@@ -51,8 +51,13 @@ class Heap:
         if not self.record:
             raise MemoryError
         linux.write_u64(self.record + layout.HEAP_LIMIT, limit)
-        linux.write_u64(self.record + layout.HEAP_STRESS, stress)
+        linux.write_u64(self.record + layout.HEAP_STRESS, os.environ.get("FIGWASP_GC") == "stress")
         linux.write_u64(self.record + layout.HEAP_GOAL, min(limit, 8 << 20))
+
+    def raise_limit(self, limit: int) -> None:
+        """Let the heap have so many bytes, if that is more than it may have now."""
+        if limit > self._get(layout.HEAP_LIMIT):
+            linux.write_u64(self.record + layout.HEAP_LIMIT, limit)
 
     def releasing(self) -> list[Once]:
         """Return the calls that give everything back, when nothing refers to it any more."""
@@ -72,7 +77,7 @@ class Heap:
             size: bytes of a large object, 0 for cells.
 
         Returns:
-            The address of the large object, which is the heap's as soon as the caller says so; _GROWN when there are more blocks
+            The address of the large object, which is the heap's as soon as the caller says so; GROWN when there are more blocks
             for cells; 0 when there is no memory, or the limit does not allow it.
         """
         self._take_dead_back()
@@ -108,14 +113,15 @@ class Heap:
         rows = array("Q", bytes(layout.BLOCK_SIZE)) * count
         rows[layout.BLOCK_HEAP // 8 :: _STRIDE] = array("Q", [self.record]) * count
         rows[layout.BLOCK_CLEAN // 8 :: _STRIDE] = array("Q", [1]) * count
-        rows[layout.BLOCK_NEXT // 8 :: _STRIDE] = array("Q", range(entry + layout.BLOCK_SIZE, entry + layout.BLOCK_SIZE * (count + 1), layout.BLOCK_SIZE))
+        following = range(entry + layout.BLOCK_SIZE, entry + layout.BLOCK_SIZE * (count + 1), layout.BLOCK_SIZE)
+        rows[layout.BLOCK_NEXT // 8 :: _STRIDE] = array("Q", following)
         linux.write(entry, rows.tobytes())
         last = entry + layout.BLOCK_SIZE * (count - 1)
         self._native.add_blocks(self.record, entry, last, count * layout.BLOCK_BYTES)
-        return _GROWN
+        return GROWN
 
     def _take_dead_back(self) -> None:
-        """Give the large objects back that the last collection has not reached. An exception may leave one out, until the store goes."""
+        """Give back the large objects that no collection has reached. An exception may leave one out, until the store goes."""
         space = self._native.space
         while entry := self._native.take_dead(self.record):
             start = linux.read_u64(entry + layout.BLOCK_OBJECT)
@@ -140,6 +146,10 @@ class Heap:
         cpython.check_recursion()
         together(use, self._mark_stack.clear, partial(self._mark_stack.append, made), *[linux.releasing(*one) for one in old])
 
-    def take_in(self, other: Heap) -> tuple[Once, ...]:
-        """Return the calls by which this heap takes over the memory of another one, in the step in which the blocks are taken over."""
+    def prepare_for(self, other: Heap) -> None:
+        """Get ready to take over the blocks of another heap."""
+        self.prepare(self._get(layout.HEAP_BYTES) + other._get(layout.HEAP_BYTES))
+
+    def taking_in(self, other: Heap) -> tuple[Once, ...]:
+        """Return the calls by which the memory of another heap is this one's, in the step in which its blocks are."""
         return partial(self._runs.update, other._runs), other._runs.clear

@@ -1,9 +1,9 @@
 """Floor 4: the address space of all garbage-collected heaps of the process. In: numbers of blocks. Out: runs of blocks, all zeros.
 
 One range holds the objects of all heaps, so that "may this word be a reference" is one comparison. It is handed out in blocks
-(`layout.BLOCK_BYTES`); beside it stand a table with an entry for each block and the mark bits, of which pages are committed when they
-are touched. Whoever takes a run out of a list of free ones is its only owner; an exception afterwards loses it, but gives it to nobody
-twice.
+(`layout.BLOCK_BYTES`); beside it stand a table with an entry for each block and the mark bits, of which pages are committed when
+they are touched. Whoever takes a run out of a list of free ones is its only owner; an exception afterwards loses it, but gives it to
+nobody twice.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class HeapSpace:
                 last = error
         else:
             raise LimitExceeded(f"no address space for a heap: {last}") from None
-        rows = b"".join(_CLASS.pack(cell, -(-(1 << 32) // cell), layout.BLOCK_BYTES // cell * cell, 0) for cell in layout.CELL_SIZES)
+        most = layout.BLOCK_BYTES
+        rows = b"".join(_CLASS.pack(cell, -(-(1 << 32) // cell), most // cell * cell, 0) for cell in layout.CELL_SIZES)
         self.classes = linux.allocate(len(rows))
         linux.write(self.classes, rows)
         self._free: dict[int, list[int]] = {}  # runs of blocks that have been given back, by their numbers of blocks

@@ -31,6 +31,7 @@ from figwasp.codegen.sequences import SUSPEND
 from figwasp.errors import TRAP_SUSPENDED, TRAP_UNREACHABLE
 from figwasp.ir import builtins, order
 from figwasp.ir.func import Func
+from figwasp.runtime.code.descriptors import REGION
 from figwasp.runtime.code.ranges import CodeRange, CodeTable
 from figwasp.runtime.once import Lazily
 from figwasp.runtime.platform import codespace, linux, perfmap
@@ -50,7 +51,8 @@ from figwasp.runtime.stubs import (
 )
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, ir_kinds
-from figwasp.runtime.stubs.builtins import cells, memories, tables
+from figwasp.runtime.stubs.builtins import casts, cells, memories, tables
+from figwasp.runtime.stubs.heap.library import HeapLibrary
 from figwasp.runtime.stubs.hooks import Callbacks, Hooks
 
 __all__ = ["StubLibrary"]
@@ -137,7 +139,7 @@ class StubLibrary:
         front = faults.FaultFront(s.handler, s.previous_handler, s.our_action, s.present_action)
         interrupted = self.compile(steps.interrupted(s.contexts, s.contexts_used))
         self.interrupted: Callable[[int], int] = _ONE(interrupted)
-        ends = ticks.Ends(thread_key, s.interrupts, interrupted)
+        ends = self._ends = ticks.Ends(thread_key, s.interrupts, interrupted)
         linux.write_u64(s.tick, self.compile(ticks.tick(s.parked, wake, front, ends, SUSPEND)))
         compile_ = self.compile(host.compile_on_call(id(self._callbacks.compile), self.hooks.refuse_cleared))
         switches = self.sequences.switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, s.tick, s.fuel, s.allocate, compile_)
@@ -172,6 +174,8 @@ class StubLibrary:
         """Return the address of one of `code.STUB_*`."""
         if number == STUB_FUEL and not linux.read_u64(self._statics.fuel):
             linux.write_u64(self._statics.fuel, self.compile(ticks.fuel(id(self._callbacks.refuel))))
+        if number == STUB_ALLOCATE and not linux.read_u64(self._statics.allocate):
+            linux.write_u64(self._statics.allocate, self.heap.allocate)
         return self._switches[number]
 
     def builtin(self, number: int) -> int:
@@ -182,7 +186,7 @@ class StubLibrary:
         return cell
 
     def _builtin(self, number: int) -> Func:
-        native = memories.BUILTINS.get(number)
+        native = memories.BUILTINS.get(number) or casts.BUILTINS.get(number)
         if native is not None:
             return native()
         if number in tables.PURE:
@@ -197,6 +201,16 @@ class StubLibrary:
         if address is None:
             address = self._python_callers[count] = self.compile(host.call_python(count, self.hooks.refuse_cleared))
         return address
+
+    @Lazily
+    def heap(self) -> HeapLibrary:
+        """The stubs of garbage-collected heaps."""
+        return HeapLibrary(self.compile, self._statics, self._ends, REGION.map(), self._callbacks.grow_heap)
+
+    @property
+    def has_heap(self) -> bool:
+        """Whether those have been needed."""
+        return "heap" in vars(self)
 
     @property
     def listeners(self) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from figwasp.errors import (
     TRAP_INTERRUPTED,
     TRAP_MESSAGES,
     TRAP_OUT_OF_FUEL,
+    TRAP_OUT_OF_HEAP,
     TRAP_STACK_EXHAUSTED,
     TRAP_TIMEOUT,
     TRAP_UNREACHABLE,
@@ -41,6 +42,7 @@ _KINDS: Final[dict[int, type[Trap]]] = {
     TRAP_TIMEOUT: Timeout,
     TRAP_OUT_OF_FUEL: OutOfFuel,
     TRAP_INTERRUPTED: Interrupted,
+    TRAP_OUT_OF_HEAP: Exhaustion,
 }
 """Trap code -> class of the exception, where it is not Trap itself."""
 

@@ -30,7 +30,8 @@ class Parts:
     """Addresses of the functions that allocation calls.
 
     Attributes:
-        finish_sweep, sort_blocks, sweep_run, open_block, mark_roots, drain, partition, forget_marks, own_large: of the functions of these names.
+        finish_sweep, sort_blocks, sweep_run, open_block, mark_roots, drain, partition, forget_marks, own_large: of the functions
+            of these names.
         collect: of `collect`.
         tick: of the function that ticks call.
         grow: PyObject* of a callable that gets a context's address, and bytes of a large object or 0; it gives the heap of the
@@ -210,7 +211,7 @@ class _SlowPath(HeapStub):
         return got
 
     def must_collect(self, size: Value, collect: Block) -> None:
-        """Go to `collect` when so many bytes more would be over the goal, unless that has been done; or when the test of it is on."""
+        """Go to `collect` when so many bytes more would be over the goal, or always under test, unless that has been done."""
         goal = self.get(self.heap, layout.HEAP_GOAL)
         over = self.below(goal, self.add(self.get(self.heap, layout.HEAP_USED), size))
         stress = self.emit(ops.I64_NE, [self.get(self.heap, layout.HEAP_STRESS), self.word(0)])

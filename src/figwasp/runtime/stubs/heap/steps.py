@@ -1,4 +1,4 @@
-"""Floor 4: changes of heaps and roots in one step: no thread that needs the GIL and no exception of Python comes between their parts.
+"""Floor 4: changes of heaps and roots in one step: no thread that needs the GIL and no exception of Python comes between.
 
 Out: IR of functions in the C convention, called with the GIL.
 """
@@ -111,8 +111,7 @@ def merge_heaps(places: Places) -> Func:
     e = HeapStub("heap.merge", 2, places)
     source, target = e.params
     _retag_contexts(e, source, target)
-    _splice(e, source, target, layout.STORE_ARRAYS, layout.ARRAY_NEXT)
-    _splice(e, source, target, layout.STORE_DYING, None)
+    _splice_dying(e, source, target)
     _splice_roots(e, source, target)
     none, taken = e.new(), e.new()
     heap = e.get(source, layout.STORE_HEAP)
@@ -145,26 +144,21 @@ def _retag_contexts(e: HeapStub, source: Value, target: Value) -> None:
     e.at(walked)
 
 
-def _splice(e: HeapStub, source: Value, target: Value, head: int, link: int | None) -> None:
-    """Put a list in front of another; `link` is None for suspects, of which the last has the link 1."""
+def _splice_dying(e: HeapStub, source: Value, target: Value) -> None:
     none, end = e.new(), e.new()
-    first = e.get(source, head)
+    first = e.get(source, layout.STORE_DYING)
     e.unless_zero(first, none)
-    e.put(e.word(0), source, head)
-    offset = layout.EXTERN_SUSPECT if link is None else link
+    e.put(e.word(0), source, layout.STORE_DYING)
     loop = Loop(e, first)
     one = loop.values[0]
-    following = e.get(one, offset)
-    e.split(e.equals(following, 0 if link is not None else 1), end)
+    following = e.get(one, layout.EXTERN_SUSPECT)
+    e.split(e.equals(following, 1), end)
     loop.again(following)
     e.at(end)
-    old = e.get(target, head)
-    if link is None:
-        some = e.emit(ops.I64_NE, [old, e.word(0)])
-        e.put(e.emit(ops.SELECT, [old, e.word(1), some], 0, old.type), one, offset)
-    else:
-        e.put(old, one, offset)
-    e.put(first, target, head)
+    old = e.get(target, layout.STORE_DYING)
+    some = e.emit(ops.I64_NE, [old, e.word(0)])
+    e.put(e.emit(ops.SELECT, [old, e.word(1), some], 0, old.type), one, layout.EXTERN_SUSPECT)
+    e.put(first, target, layout.STORE_DYING)
     e.jump(none)
     e.at(none)
 

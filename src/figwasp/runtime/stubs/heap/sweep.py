@@ -2,7 +2,7 @@
 
 In: mark bits of a collection. Out: runs of free cells in a context, from which compiled code takes them.
 
-Theory of operation. After a collection each block of cells that is not full is on its class's list of those with free cells. Whoever
+Theory of operation. After a collection each block of cells that is not full is on its class's list of those with free cells. What
 needs a cell sweeps the first of them as far as the next run of unmarked cells: their first words become 0, and the run is the
 context's. Before the next collection what has been left is swept, so that dead objects do not stay: what they referred to may be
 something else by then.
