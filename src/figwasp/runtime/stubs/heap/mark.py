@@ -72,12 +72,12 @@ def scan(places: Places, find_address: int) -> Func:
     e.at(host)
     _look_for_cell(e, record, e.sub(word, layout.HOST_TAG))
     e.jump(following)
-    e.at(following)
-    loop.again(behind, top)
     e.at(inside)
     e.if_zero(heap, following)
-    top = e.visit(e.c(find_address, [heap, word]), top)
-    top = e.visit(e.c(find_address, [heap, e.sub(word, 1)]), top)  # one past the end of an object is within it
+    visited = e.visit(e.c(find_address, [heap, word]), top)
+    visited = e.visit(e.c(find_address, [heap, e.sub(word, 1)]), visited)  # one past the end of an object is within it
+    loop.again(behind, visited)
+    e.at(following)
     loop.again(behind, top)
     e.at(finished)
     e.ret([top])
