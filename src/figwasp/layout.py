@@ -163,7 +163,8 @@ ROOT_BASE: Final = 16  # address of the word with the address of the words
 ROOT_COUNT: Final = 24  # address of the word with their number
 ROOT_OWN_BASE: Final = 32  # these two words themselves, where they stand nowhere else
 ROOT_OWN_COUNT: Final = 40
-ROOT_SIZE: Final = 48
+ROOT_COUNTED: Final = 48  # 1: externref cells there are counted, and need not be looked for
+ROOT_SIZE: Final = 56
 
 # Heap record
 HEAP_BYTES: Final = 0  # of all its blocks
@@ -240,6 +241,7 @@ EXTERN_STATE: Final = 8 * EXTERN_CELLS  # from a cell to its state: the next fre
 EXTERN_HOLDERS: Final = 16 * EXTERN_CELLS  # to how often it stands in tables, globals and segments
 EXTERN_SUSPECT: Final = 24 * EXTERN_CELLS  # to its link: the next suspect; 1: there is none; 0: it is no suspect itself
 EXTERN_SIZE: Final = 32 * EXTERN_CELLS  # bytes of an array
+EXTERN_KEPT: Final = 1 << 62  # bit in the number of holders of a suspect: since the last look it has been given to code, or been found
 
 # Instance block, fixed part
 INST_STORE: Final = 0  # store record

@@ -109,9 +109,9 @@ def make(type_: GlobalType, content: int, value: Any) -> Global:
     store.add(core)
     forget = core.releaser()
 
-    def release() -> tuple[Once]:
+    def release() -> tuple[Once, ...]:
         forget()
-        return (cpython.freeing(block),)
+        return *core.roots.releasing(), cpython.freeing(block)
 
     owner = native.owners.make(block, release)
     owner.hold(keeper, store.owner)

@@ -11,6 +11,7 @@ from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import table as runtime
 from figwasp.runtime.objects.func import References
 from figwasp.runtime.objects.values import from_bits, to_bits
+from figwasp.runtime.platform import cpython
 from figwasp.runtime.start import native_runtime
 from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, Limits, TableType, may_be_host, type_name
@@ -55,7 +56,9 @@ class Table:
         store = Store(native)
         self._core = runtime.Table(type_, _ELEMENTS[element], store, keeper)
         store.add(self._core)
-        self._owner = native.owners.make(self._core.record, self._core.releaser())
+        block: int = cpython.raw_calloc(1, 16)  # the first word of a block that is released is overwritten
+        release = self._core.releaser()
+        self._owner = native.owners.make(block, lambda: [*release(), cpython.freeing(block)])
         self._owner.hold(keeper, store.owner)
         self._core.owner = self._owner
         if value is not None:

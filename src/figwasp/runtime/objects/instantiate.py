@@ -346,6 +346,7 @@ class _Block:
             global_ = Global(type_, canonical_type(type_.type, self._code.numbers), address, state.store, self._keeper)
             if may_be_host(type_.type):
                 self.releases.append(global_.releaser())
+            self._parts.append(global_.roots.releasing)
             bits = _evaluate(state, init)
             if type_.type in NUM_TYPES:
                 linux.write_u64(address, bits)

@@ -78,6 +78,8 @@ class Linked:
 
         def release() -> list[Once]:
             rest: list[Once] = [cpython.freeing(record)]
+            if linux.read_u64(record + layout.STORE_ROOTS):
+                rest.insert(0, partial(native.stubs.detach_roots, record))
             for heap in heaps:
                 rest += heap.releasing()
             for one in (*own, *spare):
@@ -101,6 +103,7 @@ class Linked:
         self._joined = 0  # how many members there have been
         self._externs = Externs(native.owners, native.stubs)
         self._pinned: list[Owner] = []
+        self._ended = 0  # calls that have ended beside others since the last look at the frames of those
 
     # Members
 
@@ -115,6 +118,13 @@ class Linked:
             if store._successor is None:  # else it may have been too late for whoever merged it
                 return
             store = store._successor
+
+    def keep(self, *owners: Owner) -> None:
+        """Keep owners as long as the heap, whose objects may refer to what is theirs."""
+        store = self.current
+        store.owner.hold(*owners)
+        if store._successor is not None:  # it may have been too late for whoever merged it
+            store.keep(*owners)
 
     def add_instance(self, member: Member, stack_size: int, heap_limit: int) -> None:
         """Let an instance run in this store, which follows it with its tables and globals.
@@ -275,15 +285,14 @@ class Linked:
         self._finish_absorbing()
 
     def _taking_heaps(self, other: Self) -> list[Once]:
-        """Return the calls by which what another store has on the heap becomes this one's."""
-        if not (self.native.stubs.has_heap or other._heaps):
-            return []
-        if self._heaps and other._heaps:
-            self._heaps[0].prepare_for(other._heaps[0])
+        """Return the calls by which what another store has on the heap, and what refers to that, becomes this one's."""
         cpython.check_recursion()
-        calls: list[Once] = [partial(self.native.stubs.heap.merge, other.record, self.record)]
-        if self._heaps and other._heaps:
-            calls += self._heaps[0].taking_in(other._heaps[0])
+        calls: list[Once] = [partial(self.native.stubs.merge_roots, other.record, self.record)]
+        if self.native.stubs.has_heap:
+            if self._heaps and other._heaps:
+                self._heaps[0].prepare_for(other._heaps[0])
+                calls += self._heaps[0].taking_in(other._heaps[0])
+            calls.append(partial(self.native.stubs.heap.merge, other.record, self.record))
         return [*calls, partial(self._heaps.extend, other._heaps), other._heaps.clear]
 
     def _finish_absorbing(self) -> None:
@@ -308,6 +317,7 @@ class Linked:
             if not chain:  # it has come to its end meanwhile
                 self._chains.pop(reference, None)
         self.fuel.ask = self.fuel.ask or other.fuel.ask
+        self.owner.hold(*[owner for owner in other.owner.holds if owner is not self.owner])
         self._use_stack(other.stack_size)
         self._use_heap_limit(other.heap_limit)
         move_all(other._spare, self._spare)

@@ -52,6 +52,7 @@ from figwasp.runtime.stubs import (
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, ir_kinds
 from figwasp.runtime.stubs.builtins import casts, cells, memories, tables
+from figwasp.runtime.stubs.heap import roots
 from figwasp.runtime.stubs.heap.library import HeapLibrary
 from figwasp.runtime.stubs.hooks import Callbacks, Hooks
 
@@ -238,9 +239,9 @@ class StubLibrary:
         return _TWO(self.compile(steps.move_lent()))
 
     @Lazily
-    def suspect(self) -> Callable[[int, int], int]:
-        """The native function that makes an externref cell a suspect (`stubs.builtins.cells.suspect`)."""
-        return _TWO(self.compile(cells.suspect()))
+    def give_cell(self) -> Callable[[int, int, int, int], int]:
+        """The native function that gives an externref cell to code (`stubs.builtins.cells.give`)."""
+        return _STEP(self.compile(cells.give()))
 
     @Lazily
     def exchange_cells(self) -> Callable[[int, int, int, int], int]:
@@ -248,14 +249,49 @@ class StubLibrary:
         return _STEP(self.compile(cells.exchange()))
 
     @Lazily
-    def settle_suspect(self) -> Callable[[int, int], int]:
-        """The native function that frees a cell unless something holds it (`stubs.builtins.cells.settle`)."""
-        return _TWO(self.compile(cells.settle()))
+    def settle_cell(self) -> Callable[[int, int, int], int]:
+        """The native function that frees a dying cell unless somebody has got hold of it (`stubs.builtins.cells.settle`)."""
+        return _THREE(self.compile(cells.settle()))
 
     @Lazily
-    def clear_suspect(self) -> Callable[[int, int], int]:
-        """The native function that takes a cell that something holds off the list of suspects (`stubs.builtins.cells.clear`)."""
-        return _TWO(self.compile(cells.clear()))
+    def forget_marks(self) -> Callable[[int], int]:
+        """The native function that takes the marks of suspects away (`stubs.builtins.cells.forget_marks`)."""
+        return _ONE(self.compile(cells.forget_marks()))
+
+    @Lazily
+    def partition(self) -> Callable[[int], int]:
+        """The native function that finds the dying ones among suspects (`stubs.builtins.cells.partition`)."""
+        return _ONE(self.compile(cells.partition()))
+
+    @Lazily
+    def link_array(self) -> Callable[[int, int], int]:
+        """The native function that gives an array of cells to a store (`stubs.heap.roots.link_array`)."""
+        return _TWO(self.compile(roots.link_array()))
+
+    @Lazily
+    def link_roots(self) -> Callable[[int, int, int], int]:
+        """The native function that adds roots (`stubs.heap.roots.link_roots`)."""
+        return _THREE(self.compile(roots.link_roots()))
+
+    @Lazily
+    def unlink_roots(self) -> Callable[[int, int], int]:
+        """The native function that removes roots (`stubs.heap.roots.unlink_roots`)."""
+        return _TWO(self.compile(roots.unlink_roots()))
+
+    @Lazily
+    def detach_roots(self) -> Callable[[int], int]:
+        """The native function that takes all roots from a store (`stubs.heap.roots.detach_roots`)."""
+        return _ONE(self.compile(roots.detach_roots()))
+
+    @Lazily
+    def copy_root(self) -> Callable[[int, int], int]:
+        """The native function that lets a root refer to what stands elsewhere (`stubs.heap.roots.copy_root`)."""
+        return _TWO(self.compile(roots.copy_root()))
+
+    @Lazily
+    def merge_roots(self) -> Callable[[int, int], int]:
+        """The native function that gives what refers to objects in one store to another (`stubs.heap.roots.merge_roots`)."""
+        return _TWO(self.compile(roots.merge_roots(self._statics.contexts, self._statics.contexts_used)))
 
     @Lazily
     def move_suspects(self) -> Callable[[int, int], int]:

@@ -22,6 +22,7 @@ from figwasp.runtime.stubs.enter import (
     leave_to_record,
     set_exception,
 )
+from figwasp.runtime.stubs.builtins.cells import suspect
 from figwasp.runtime.stubs.hooks import Hooks
 from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_STORE
 
@@ -134,6 +135,12 @@ class _LentCells:
             thing = e.get(cell, 0)
             e.when(e.emit(ops.I64_NE, [thing, e.word(0)]), kept)  # the collector may have cleared it
             store = self._store()
+            alone, free = e.new(), e.new()
+            e.brif(e.equals(e.get(store, layout.STORE_HEAP), 0), free, alone)
+            e.at(alone)  # an object on the heap may refer to it
+            suspect(e, cell, store)
+            e.jump(kept)
+            e.at(free)
             e.put(e.word(0), cell, 0)
             e.put(e.get(store, layout.STORE_FREE_EXTERN), cell, layout.EXTERN_STATE)
             e.put(cell, store, layout.STORE_FREE_EXTERN)

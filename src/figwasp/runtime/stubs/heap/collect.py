@@ -118,6 +118,17 @@ def collect(places: Places, parts: Parts) -> Func:
     return e.func
 
 
+def look_for_cells(places: Places, parts: Parts) -> Func:
+    """Build (store record) -> 0: externref cells that nothing refers to are dying, in a store that has no heap."""
+    e = HeapStub("heap.look_for_cells", 1, places)
+    record = e.params[0]
+    e.c(parts.forget_marks, [record])
+    e.c(parts.mark_roots, [record, e.word(0)])
+    e.c(parts.partition, [record])
+    e.done()
+    return e.func
+
+
 def _set_goal(e: HeapStub, heap: Value, live: Value) -> None:
     """Let the heap grow by three quarters of what is alive before the next collection, but not by less than some megabytes."""
     wanted = e.sub(live, e.right(live, 2))

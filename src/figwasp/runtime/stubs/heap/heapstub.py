@@ -22,8 +22,6 @@ _BLOCK_BITS: Final = layout.BLOCK_BYTES.bit_length() - 1
 _ENTRY_BITS: Final = layout.BLOCK_SIZE.bit_length() - 1
 _MARK_BITS: Final = 3
 """log2 of the bytes that one mark bit stands for."""
-KEPT: Final = 1 << 62
-"""Bit in the number of holders of an externref cell that is a suspect: something refers to it, or may."""
 
 
 class Places:
@@ -194,7 +192,7 @@ class HeapStub(Stub):
         known = self.new()
         self.unless_zero(self.get(cell, layout.EXTERN_SUSPECT), known)
         holders = self.get(cell, layout.EXTERN_HOLDERS)
-        self.put(self.emit(ops.I64_OR, [holders, self.word(KEPT)]), cell, layout.EXTERN_HOLDERS)
+        self.put(self.emit(ops.I64_OR, [holders, self.word(layout.EXTERN_KEPT)]), cell, layout.EXTERN_HOLDERS)
         self.jump(known)
         self.at(known)
 

@@ -14,6 +14,7 @@ from figwasp.runtime.once import Lazily
 from figwasp.runtime.platform import linux
 from figwasp.runtime.platform.heapspace import HeapSpace
 from figwasp.runtime.platform.statics import Statics
+from figwasp.runtime.stubs.builtins import cells
 from figwasp.runtime.stubs.heap import collect, mark, steps, sweep
 from figwasp.runtime.stubs.heap.heapstub import Places
 from figwasp.runtime.stubs.ticks import Ends
@@ -68,8 +69,8 @@ class HeapLibrary:
         parts.mark_roots = compile(mark.mark_roots(places, compile(mark.scan(places, compile(mark.find(places))))))
         parts.tick = compile(collect.tick(places, self._ends))
         parts.drain = compile(mark.drain(places, parts.tick))
-        parts.partition = compile(mark.partition(places))
-        parts.forget_marks = compile(mark.forget_marks(places))
+        parts.partition = compile(cells.partition())
+        parts.forget_marks = compile(cells.forget_marks())
         parts.own_large = compile(steps.own_large(places))
         parts.collect = compile(collect.collect(places, parts))
         return parts
@@ -100,19 +101,9 @@ class HeapLibrary:
         return _ONE(self._parts.collect)
 
     @Lazily
-    def link_roots(self) -> Callable[[int, int, int], int]:
-        """The native function that adds roots (`stubs.heap.steps.link_roots`)."""
-        return _THREE(self._compile(steps.link_roots(self._places)))
-
-    @Lazily
-    def unlink_roots(self) -> Callable[[int, int], int]:
-        """The native function that removes roots (`stubs.heap.steps.unlink_roots`)."""
-        return _TWO(self._compile(steps.unlink_roots(self._places)))
-
-    @Lazily
-    def copy_root(self) -> Callable[[int, int], int]:
-        """The native function that lets a root refer to what stands elsewhere (`stubs.heap.steps.copy_root`)."""
-        return _TWO(self._compile(steps.copy_root()))
+    def look_for_cells(self) -> Callable[[int], int]:
+        """The native function that finds out which externref cells are dying, without a heap (`stubs.heap.collect.look_for_cells`)."""
+        return _ONE(self._compile(collect.look_for_cells(self._places, self._parts)))
 
     @Lazily
     def add_blocks(self) -> Callable[[int, int, int, int], int]:

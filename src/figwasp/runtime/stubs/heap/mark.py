@@ -14,8 +14,7 @@ from typing import Final
 from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import Func, Value
-from figwasp.ir.ops import I64
-from figwasp.runtime.stubs.heap.heapstub import KEPT, HeapStub, Loop, Places
+from figwasp.runtime.stubs.heap.heapstub import HeapStub, Loop, Places
 
 _SLOTS: Final = 63
 """Words of an object that TYPE_REFERENCES tells of."""
@@ -110,6 +109,7 @@ def mark_roots(places: Places, scan_address: int) -> Func:
     """
     e = HeapStub("heap.mark_roots", 2, places)
     record, top = e.params
+    heapless = e.equals(e.get(record, layout.STORE_HEAP), 0)
     first = e.get(e.word(places.contexts), 0)
     beyond = e.add(first, e.emit(ops.I64_MUL, [e.get(e.word(places.used), 0), e.word(layout.CTX_SIZE)]))
     loop = Loop(e, first, top)
@@ -129,8 +129,12 @@ def mark_roots(places: Places, scan_address: int) -> Func:
     e.at(walked)
     roots = Loop(e, e.get(record, layout.STORE_ROOTS), top)
     root, top = roots.values
-    finished = e.new()
+    finished, unseen, seen = e.new(), e.new(), e.new()
     e.if_zero(root, finished)
+    e.brif(e.emit(ops.I32_AND, [e.equals(e.get(root, layout.ROOT_COUNTED), 1), heapless]), unseen, seen)
+    e.at(unseen)
+    roots.again(e.get(root, layout.ROOT_NEXT), top)
+    e.at(seen)
     base = e.get(e.get(root, layout.ROOT_BASE), 0)
     count = e.get(e.get(root, layout.ROOT_COUNT), 0)
     scanned = e.c(scan_address, [record, base, e.add(base, e.left(count, 3)), top])
@@ -229,63 +233,3 @@ def _follow_all(e: HeapStub, first: Value, count: Value, top: Value) -> Value:
     loop.again(e.add(at, 8), visited)
     e.at(finished)
     return top
-
-
-def partition(places: Places) -> Func:
-    """Build (record) -> 0: suspects that nothing refers to are dying, those that something holds are none any more."""
-    e = HeapStub("heap.partition", 1, places)
-    record = e.params[0]
-    first = e.get(record, layout.STORE_SUSPECTS)
-    e.put(e.word(0), record, layout.STORE_SUSPECTS)
-    none = e.new()
-    e.if_zero(first, none)
-    loop = Loop(e, first)
-    cell = loop.values[0]
-    following = e.get(cell, layout.EXTERN_SUSPECT)
-    holders = e.get(cell, layout.EXTERN_HOLDERS)
-    dying, kept, held, moved = e.new(), e.new(), e.new(), e.new()
-    e.split(e.equals(holders, 0), dying)
-    e.split(e.equals(e.mask(holders, KEPT), 0), held)
-    e.jump(kept)
-    e.at(dying)
-    _put_in_front(e, cell, record, layout.STORE_DYING)
-    e.jump(moved)
-    e.at(kept)
-    _put_in_front(e, cell, record, layout.STORE_SUSPECTS)
-    e.jump(moved)
-    e.at(held)
-    e.put(e.word(0), cell, layout.EXTERN_SUSPECT)
-    e.jump(moved)
-    e.at(moved)
-    e.split(e.equals(following, 1), none)
-    loop.again(following)
-    e.at(none)
-    e.done()
-    return e.func
-
-
-def _put_in_front(e: HeapStub, cell: Value, record: Value, head: int) -> None:
-    """Put a cell in front of a list of suspects; the link of the last one is 1."""
-    first = e.get(record, head)
-    some = e.emit(ops.I64_NE, [first, e.word(0)])
-    e.put(e.emit(ops.SELECT, [first, e.word(1), some], 0, I64), cell, layout.EXTERN_SUSPECT)
-    e.put(cell, record, head)
-
-
-def forget_marks(places: Places) -> Func:
-    """Build (record) -> 0: no suspect is known to be referred to."""
-    e = HeapStub("heap.forget_marks", 1, places)
-    record = e.params[0]
-    none = e.new()
-    first = e.get(record, layout.STORE_SUSPECTS)
-    e.if_zero(first, none)
-    loop = Loop(e, first)
-    cell = loop.values[0]
-    holders = e.get(cell, layout.EXTERN_HOLDERS)
-    e.put(e.mask(holders, ~KEPT), cell, layout.EXTERN_HOLDERS)
-    following = e.get(cell, layout.EXTERN_SUSPECT)
-    e.split(e.equals(following, 1), none)
-    loop.again(following)
-    e.at(none)
-    e.done()
-    return e.func
