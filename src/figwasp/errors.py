@@ -382,6 +382,10 @@ TRAP_OUT_OF_FUEL: Final = 14
 TRAP_INTERRUPTED: Final = 15
 TRAP_UNALIGNED_ATOMIC: Final = 16
 TRAP_EXPECTED_SHARED: Final = 17
+TRAP_NULL_STRUCTURE: Final = 24
+TRAP_NULL_ARRAY: Final = 25
+TRAP_OUT_OF_BOUNDS_ARRAY: Final = 26
+TRAP_OUT_OF_HEAP: Final = 27
 
 TRAP_MESSAGES: Final[dict[int, str]] = {
     TRAP_UNREACHABLE: "unreachable",
@@ -399,6 +403,10 @@ TRAP_MESSAGES: Final[dict[int, str]] = {
     TRAP_INTERRUPTED: "interrupted",
     TRAP_UNALIGNED_ATOMIC: "unaligned atomic",
     TRAP_EXPECTED_SHARED: "expected shared memory",
+    TRAP_NULL_STRUCTURE: "null structure reference",
+    TRAP_NULL_ARRAY: "null array reference",
+    TRAP_OUT_OF_BOUNDS_ARRAY: "out of bounds array access",
+    TRAP_OUT_OF_HEAP: "garbage-collected heap exhausted",
 }
 """Trap codes that compiled code records, with the spec's wording. TRAP_HOST means that a Python exception is set,
 TRAP_SUSPENDED that nothing trapped: the chain waits for an async host function."""

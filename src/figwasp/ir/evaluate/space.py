@@ -92,8 +92,11 @@ class AddressSpace(Environment):
         return address
 
     def cell(self, size: int) -> int:
-        """Map a cell of the heap."""
-        return self.allocate(size)
+        """Map a cell of the heap: 8 zeros, and bytes that must not matter."""
+        address = self.allocate(size)
+        data, offset = self.native.find(address, size)
+        data[offset + 8 : offset + size] = b"\xa5" * (size - 8)
+        return address
 
     def add_instance(self, instance: Callee) -> None:
         """Make an instance known by the address of its block."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp import layout
-from figwasp.errors import TRAP_EXPECTED_SHARED, TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_BOUNDS_TABLE
+from figwasp.errors import TRAP_EXPECTED_SHARED, TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_BOUNDS_TABLE, Unsupported
 from figwasp.ir.builtins import implementations
 from figwasp.runtime.objects import closing, segments
 from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs.builtins import memories, tables
+from figwasp.runtime.stubs.builtins import arrays, memories, tables
 from figwasp.runtime.trap import parking
 from figwasp.runtime.trap.traps import trap
 
@@ -115,5 +115,20 @@ def global_set_func(state: InstanceState, index: int, address: int, bits: int) -
     state.globals[index].set(bits)
 
 
-BUILTINS: Final = implementations(globals(), elsewhere={*memories.BUILTINS, *tables.PURE})
+def object_new(state: InstanceState, type_: int, size: int) -> int:
+    """Make a structure that is larger than any cell."""
+    raise Unsupported("no support for gc yet", "gc")
+
+
+def array_new(state: InstanceState, type_: int, length: int) -> int:
+    """Make an array."""
+    raise Unsupported("no support for gc yet", "gc")
+
+
+def keep_func(state: InstanceState, bits: int) -> None:
+    """Have the heap of the instance's store keep the owner of a function of another instance."""
+    raise Unsupported("no support for gc yet", "gc")
+
+
+BUILTINS: Final = implementations(globals(), elsewhere={*memories.BUILTINS, *arrays.BUILTINS, *tables.PURE})
 """Builtin number -> the function that implements it."""

@@ -109,7 +109,26 @@ def _fill(code: CompiledModule, externs: Sequence[Given], store: Store) -> _Bloc
 
 def _evaluate(state: InstanceState, expr: ConstExpr) -> int:
     """Return the raw bits of a constant expression."""
-    return constants.evaluate(expr, lambda index: state.globals[index].get(), state.func_reference)
+    return constants.evaluate(expr, state.code.module, _Surroundings(state))
+
+
+class _Surroundings:
+    """What constant expressions of an instance refer to."""
+
+    __slots__ = ("_state", "func_reference")
+
+    def __init__(self, state: InstanceState) -> None:
+        self._state = state
+        self.func_reference = state.func_reference
+
+    def global_bits(self, index: int) -> int:
+        return self._state.globals[index].get()
+
+    def new_struct(self, index: int, fields: bytes) -> int:
+        raise Unsupported("no support for gc yet", "gc")
+
+    def new_array(self, index: int, length: int, elements: bytes) -> int:
+        raise Unsupported("no support for gc yet", "gc")
 
 
 def _evaluate_segments(state: InstanceState) -> list[tuple[Elem, list[int]]]:

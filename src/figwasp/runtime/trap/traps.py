@@ -15,6 +15,7 @@ from figwasp.errors import (
     TRAP_INTERRUPTED,
     TRAP_MESSAGES,
     TRAP_OUT_OF_FUEL,
+    TRAP_OUT_OF_HEAP,
     TRAP_STACK_EXHAUSTED,
     TRAP_TIMEOUT,
     TRAP_UNREACHABLE,
@@ -38,6 +39,7 @@ _PIECE: Final = 512  # bytes of the stack that are read at first
 _LARGEST_PIECE: Final = 1 << 20
 _KINDS: Final[dict[int, type[Trap]]] = {
     TRAP_STACK_EXHAUSTED: Exhaustion,
+    TRAP_OUT_OF_HEAP: Exhaustion,
     TRAP_TIMEOUT: Timeout,
     TRAP_OUT_OF_FUEL: OutOfFuel,
     TRAP_INTERRUPTED: Interrupted,
