@@ -78,7 +78,7 @@ class EvalInstance(ObjectBuiltins):
 
     def __init__(self, space: AddressSpace, module: EvalModule, externs: Iterable[Extern]) -> None:
         given = list(externs)
-        super().__init__(space, module.decoded, module.layout)
+        super().__init__(space, module.layout)
         self.module = module
         self.funcs = [extern for extern in given if isinstance(extern, FuncRef)]
         self.tables = [extern for extern in given if isinstance(extern, Table)]
@@ -119,6 +119,7 @@ class EvalInstance(ObjectBuiltins):
     def _lay_out_types(self) -> None:
         """Write the words for types into the block, which objects made by constant expressions have."""
         for index, number in enumerate(self.module.numbers):
+            self.space.comps[number] = self.module.decoded.types[index].comp
             self._put(self.module.layout.type_id(index), number, 4)
 
     def _lay_out(self) -> None:

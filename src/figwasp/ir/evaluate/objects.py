@@ -13,7 +13,6 @@ from figwasp.ir.evaluate.func import NativeMemory, Trapped, Undefined
 from figwasp.ir.evaluate.space import AddressSpace
 from figwasp.ir.object_layout import HEADER, element_shift, field_offsets
 from figwasp.layout import ARRAY_LENGTH, OBJECT_TYPE, SEGMENT_LENGTH, InstanceLayout
-from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.types import ArrayType, StructType
 
 __all__ = ["MOST", "ObjectBuiltins"]
@@ -31,14 +30,13 @@ class ObjectBuiltins:
         datas, elems: the bytes of its segments.
     """
 
-    __slots__ = ("_decoded", "_places", "block", "datas", "elems", "space")
+    __slots__ = ("_places", "block", "datas", "elems", "space")
 
-    def __init__(self, space: AddressSpace, decoded: Module, places: InstanceLayout) -> None:
+    def __init__(self, space: AddressSpace, places: InstanceLayout) -> None:
         self.space = space
         self.block = space.allocate(places.size)
         self.datas: list[bytes] = []
         self.elems: list[bytes] = []
-        self._decoded = decoded
         self._places = places
 
     # For constant expressions
@@ -49,17 +47,17 @@ class ObjectBuiltins:
 
     def new_array(self, index: int, length: int, elements: bytes) -> int:
         """Make an array of a type of the module; where the bytes are those of one element, all are like it."""
-        size = self._size(index, length)
+        size = self._size(self._word(index), length)
         return self._make(self._word(index), length, elements * (size // len(elements)) if size else b"")
 
     def _word(self, index: int) -> int:
         return self.space.native.read(self.block + self._places.type_id(index), 4)
 
-    def _size(self, index: int, length: int) -> int:
+    def _size(self, type_: int, length: int) -> int:
         """Return the bytes that the elements of an array take."""
-        comp = self._decoded.types[index].comp
+        comp = self.space.comps[type_]
         if not isinstance(comp, ArrayType):
-            raise Undefined(f"an array of type {index}, {comp}")
+            raise Undefined(f"an array of type {comp}")
         return self._limited(length << element_shift(comp.field.storage))
 
     def _limited(self, size: int) -> int:
@@ -75,23 +73,16 @@ class ObjectBuiltins:
         self.space.native.write(address + ARRAY_LENGTH, length, 4)
         return address
 
-    def _index(self, type_: int) -> int:
-        """Return the index of the type that a word of the block stands for."""
-        for index in range(len(self._decoded.types)):
-            if self._word(index) == type_:
-                return index
-        raise Undefined(f"{type_:#x} is no type of the module")
-
     # Builtins, as `builtins` describes them
 
     def object_new(self, type_: int, size: int) -> int:
-        comp = self._decoded.types[self._index(type_)].comp
+        comp = self.space.comps[type_]
         if not isinstance(comp, StructType) or field_offsets([field.storage for field in comp.fields])[1] != size:
             raise Undefined(f"a structure of {size} bytes of type {comp}")
         return self._make(type_, 0, bytes(self._limited(size - HEADER)))
 
     def array_new(self, type_: int, length: int) -> int:
-        return self._make(type_, length, bytes(self._size(self._index(type_), length)))
+        return self._make(type_, length, bytes(self._size(type_, length)))
 
     def array_fill(self, array: int, width: int, start: int, length: int, low: int, high: int) -> None:
         item = (low | high << 64).to_bytes(16, "little")[: 1 << width]

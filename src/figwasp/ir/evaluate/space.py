@@ -17,7 +17,7 @@ from figwasp.ir.build import checks
 from figwasp.ir.evaluate.externs import FuncRef, Memory, Table
 from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, Trapped, Undefined
 from figwasp.ir.func import Call, Func
-from figwasp.wasm.syntax.types import FuncType, MemoryType, TableType
+from figwasp.wasm.syntax.types import CompType, FuncType, MemoryType, TableType
 from figwasp.wasm.valid.subtyping import TypeWorld
 
 __all__ = ["AddressSpace", "Callee", "Host"]
@@ -58,6 +58,7 @@ class AddressSpace(Environment):
     Attributes:
         mode, passes: as given.
         types: the canonical numbers of the types of all instances.
+        comps: what the words stand for that instance blocks have for types.
         evaluator: runs the code; its `steps` can be filled up.
     """
 
@@ -72,6 +73,7 @@ class AddressSpace(Environment):
         self.mode = mode
         self.passes = passes
         self.types = TypeWorld()
+        self.comps: dict[int, CompType] = {}
         self.evaluator = Evaluator(self, steps)
         self._depth_left = depth
         self._next_block = _BLOCKS
@@ -79,6 +81,7 @@ class AddressSpace(Environment):
         self._table_bases = count(_TABLES, _TABLE_STEP)
         self._memory_bases = count(_MEMORIES, _MEMORY_STEP)
         self._instances: dict[int, Callee] = {}
+        self._funcs: set[int] = set()
         self._code: dict[tuple[int, int], tuple[Callee, int] | Host] = {}
         self.context = self.allocate(layout.CTX_SIZE)
 
@@ -112,6 +115,7 @@ class AddressSpace(Environment):
         return self._fill(func, self.context, layout.HOST_INDEX, host)
 
     def _fill(self, func: FuncRef, instance: int, index: int, target: tuple[Callee, int] | Host) -> FuncRef:
+        self._funcs.add(func.address)
         code = next(self._code_addresses)
         self.native.write(func.address + layout.FUNCREF_CODE, code)
         self.native.write(func.address + layout.FUNCREF_INSTANCE, instance)
@@ -119,6 +123,14 @@ class AddressSpace(Environment):
         self.native.write(func.address + layout.FUNCREF_INDEX, index, 4)
         self._code[code, instance] = target
         return func
+
+    def is_func(self, reference: int) -> bool:
+        """Return whether a reference is to a function."""
+        return reference in self._funcs
+
+    def type_of(self, reference: int) -> CompType:
+        """Return the type of an object of the heap."""
+        return self.comps[self.native.read(reference + layout.OBJECT_TYPE, 4)]
 
     def new_memory(self, type: MemoryType) -> Memory:
         """Make a memory.
