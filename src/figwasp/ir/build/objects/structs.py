@@ -66,7 +66,7 @@ def _build_new_default(b: Builder, pos: int) -> int:
         b.stack.append(_new_zeros(b, index, size))
     else:
         types = ir_types(_values(fields))
-        zeros = {type: b.const(type, 0) for type in types}
+        zeros = {type: b.const(type, 0) for type in sorted(set(types))}
         b.stack.append(_new(b, index, [zeros[type] for type in types]))
     return pos
 
