@@ -241,7 +241,7 @@ EXTERN_STATE: Final = 8 * EXTERN_CELLS  # from a cell to its state: the next fre
 EXTERN_HOLDERS: Final = 16 * EXTERN_CELLS  # to how often it stands in tables, globals and segments
 EXTERN_SUSPECT: Final = 24 * EXTERN_CELLS  # to its link: the next suspect; 1: there is none; 0: it is no suspect itself
 EXTERN_SIZE: Final = 32 * EXTERN_CELLS  # bytes of an array
-EXTERN_KEPT: Final = 1 << 62  # bit in the number of holders of a suspect: since the last look it has been given to code, or been found
+EXTERN_KEPT: Final = 1 << 62  # bit in the number of holders of a suspect: code has got it since the last look, or has it
 
 # Instance block, fixed part
 INST_STORE: Final = 0  # store record

@@ -62,8 +62,9 @@ class Found(NamedTuple):
     """A result.
 
     Attributes:
-        type: name of its type.
-        bits: raw bits of a number; None for null; the host's number of an externref; 0 for a function.
+        type: name of its type; of a reference the most special one that is no index, of null the most general one.
+        bits: raw bits of a number; None for null; the host's number of an object of the host; an i31's number; 0 for a function;
+            -1 for an object of the heap.
     """
 
     type: str

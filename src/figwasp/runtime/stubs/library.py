@@ -51,7 +51,8 @@ from figwasp.runtime.stubs import (
 )
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, ir_kinds
-from figwasp.runtime.stubs.builtins import casts, cells, memories, tables
+from figwasp.runtime.stubs.builtins import arrays, casts, cells, memories, tables
+from figwasp.runtime.stubs.builtins import objects as objects_made
 from figwasp.runtime.stubs.heap import roots
 from figwasp.runtime.stubs.heap.library import HeapLibrary
 from figwasp.runtime.stubs.hooks import Callbacks, Hooks
@@ -187,9 +188,11 @@ class StubLibrary:
         return cell
 
     def _builtin(self, number: int) -> Func:
-        native = memories.BUILTINS.get(number) or casts.BUILTINS.get(number)
+        native = memories.BUILTINS.get(number) or casts.BUILTINS.get(number) or arrays.BUILTINS.get(number)
         if native is not None:
             return native()
+        if number in objects_made.BUILTINS:
+            return objects_made.build(number, self.heap)
         if number in tables.PURE:
             return tables.build(number, 0, 0)
         function = id(self._callbacks.builtins[number])

@@ -13,6 +13,7 @@ from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.ops import I64
 from figwasp.runtime.stubs.builder import REF, Stub, ir_kinds
+from figwasp.runtime.stubs.builtins.cells import suspect
 from figwasp.runtime.stubs.enter import (
     box_results,
     check_count,
@@ -22,7 +23,6 @@ from figwasp.runtime.stubs.enter import (
     leave_to_record,
     set_exception,
 )
-from figwasp.runtime.stubs.builtins.cells import suspect
 from figwasp.runtime.stubs.hooks import Hooks
 from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_STORE
 

@@ -67,7 +67,7 @@ class Backtrace:
 
 def trap(code: int) -> Trap:
     """Return the exception for a trap in a builtin; when wasm called that, the frames are added on the way out (`failed`)."""
-    return Trap(TRAP_MESSAGES[code])
+    return _KINDS.get(code, Trap)(TRAP_MESSAGES[code])
 
 
 class TrapReporter:

@@ -13,7 +13,7 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.ir import ops
-from figwasp.ir.func import CONV_C, Block, Func, Value
+from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.ops import I64
 from figwasp.runtime.stubs.builder import Stub
 
@@ -188,7 +188,7 @@ def settle() -> Func:
 
 
 def give() -> Func:
-    """Build (store record, cell, object, place) -> 1: a cell that holds the object has been given to code, at a place; 0: it has not.
+    """Build (store record, cell, object, place) -> 1: a cell that holds the object has been given to code, at a place; 0: none has.
 
     The cell is a suspect from then on.
     """

@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp import layout
-from figwasp.errors import TRAP_INTERRUPTED, TRAP_OUT_OF_HEAP, TRAP_TIMEOUT
+from figwasp.errors import TRAP_HOST, TRAP_INTERRUPTED, TRAP_OUT_OF_HEAP, TRAP_TIMEOUT
 from figwasp.ir import ops
 from figwasp.ir.func import Block, Func, Value
 from figwasp.ir.ops import I64
 from figwasp.runtime.stubs.heap.heapstub import HeapStub, Loop, Places
 from figwasp.runtime.stubs.heap.sweep import class_lists
-from figwasp.runtime.stubs.host import note_failure
+from figwasp.runtime.stubs.host import note_place
 from figwasp.runtime.stubs.ticks import TICKS_BETWEEN_CHECKS, Ends, check_deadline, check_interrupts
 
 SIGNALLED: Final = 1 << 16
@@ -181,7 +181,7 @@ class _SlowPath(HeapStub):
         self.if_zero(status, good)
         self.split(self.equals(status, SIGNALLED), signalled)
         self.store(ops.I32_STORE, self.wrap(status), self.context, layout.CTX_TRAP_CODE)
-        self.ret([self.word(0)])
+        self._leave()
         self.at(signalled)
         self.take_gil(self.context)
         handled = self.new()
@@ -196,7 +196,12 @@ class _SlowPath(HeapStub):
 
     def fail(self) -> None:
         """Return 0: a Python exception is set."""
-        note_failure(self, self.context, self.get(self.context, layout.CTX_WASM_SP))
+        self.put32(TRAP_HOST, self.context, layout.CTX_TRAP_CODE)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Return 0, with the place where wasm is."""
+        note_place(self, self.context, self.get(self.context, layout.CTX_WASM_SP))
         self.ret([self.word(0)])
 
     def ask_python(self, size: Value, collect: Block) -> Value:
@@ -217,7 +222,7 @@ class _SlowPath(HeapStub):
         self.jump(exhausted)
         self.at(exhausted)
         self.put32(TRAP_OUT_OF_HEAP, self.context, layout.CTX_TRAP_CODE)
-        self.ret([self.word(0)])
+        self._leave()
         self.block = rest
         return got
 
@@ -276,6 +281,35 @@ def _hand_out(e: _SlowPath, entry: Value, cells: Value, stressed: Block) -> None
     inside = e.sub(first, e.start_of(entry))
     e.put_half(e.add(inside, e.half(entry, layout.BLOCK_CELL)), entry, layout.BLOCK_CURSOR)
     e.ret([first])
+
+
+def new_object(places: Places, cell: int, large: int, memset: int) -> Func:
+    """Build (context, place, bytes, header) -> 1: a place refers to a new object of zeros; 0: there is none, the context says why.
+
+    Args:
+        places: of the space.
+        cell: address of `allocate`.
+        large: of `allocate_large`.
+        memset: of the C library's function.
+    """
+    e = HeapStub("heap.new_object", 4, places)
+    context, place, size, header = e.params
+    none, big, made = e.new(), e.new(), e.new()
+    e.split(e.below(e.word(layout.CELL_SIZES[-1]), size), big)
+    number = e.load(ops.I64_LOAD8_U, e.add(e.right(size, 3), places.class_of), 0)
+    e.jump(made, [e.c(cell, [context, e.word(0), number])])
+    e.at(big)
+    e.jump(made, [e.c(large, [context, e.word(0), size])])
+    e.at(made)
+    thing = e.func.new_param(made, I64)
+    e.if_zero(thing, none)
+    e.c(memset, [e.add(thing, layout.OBJECT_FIELDS), e.word(0), e.sub(size, layout.OBJECT_FIELDS)])
+    e.put(header, thing, layout.OBJECT_TYPE)
+    e.put(thing, place, 0)
+    e.ret([e.word(1)])
+    e.at(none)
+    e.done()
+    return e.func
 
 
 def allocate_large(places: Places, parts: Parts) -> Func:

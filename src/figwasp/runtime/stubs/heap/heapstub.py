@@ -32,18 +32,20 @@ class Places:
         size: its bytes.
         blocks: of the table of blocks.
         marks: of the mark bits, one for 8 bytes.
+        class_of: of a table of bytes: for each number of 8 bytes the class of cells for an object of that size.
         classes: of a table: for each class of cells 4 words of 4 bytes: BLOCK_CELL, BLOCK_INVERSE, BLOCK_END, 0.
         descriptors: of the type descriptors.
         contexts: of the word with the address of the first context.
         used: of the word with the number of contexts.
     """
 
-    __slots__ = ("blocks", "classes", "contexts", "descriptors", "marks", "size", "start", "used")
+    __slots__ = ("blocks", "class_of", "classes", "contexts", "descriptors", "marks", "size", "start", "used")
 
     start: int
     size: int
     blocks: int
     marks: int
+    class_of: int
     classes: int
     descriptors: int
     contexts: int

@@ -23,7 +23,6 @@ __all__ = ["HeapLibrary"]
 
 _ONE: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64)
 _TWO: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 2)
-_THREE: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 3)
 _FOUR: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
 
 
@@ -53,6 +52,7 @@ class HeapLibrary:
         places = self._places = Places()
         places.start, places.size = self.space.start, self.space.size
         places.blocks, places.marks, places.classes = self.space.blocks, self.space.marks, self.space.classes
+        places.class_of = self.space.class_of
         places.descriptors = descriptors
         places.contexts, places.used = statics.contexts, statics.contexts_used
 
@@ -86,14 +86,10 @@ class HeapLibrary:
         return self._compile(collect.allocate_large(self._places, self._parts))
 
     @Lazily
-    def new_cell(self) -> Callable[[int, int, int], int]:
-        """The same as `allocate`, as a native function."""
-        return _THREE(self.allocate)
-
-    @Lazily
-    def new_large(self) -> Callable[[int, int, int], int]:
-        """The same as `allocate_large`, as a native function."""
-        return _THREE(self.allocate_large)
+    def new_object(self) -> Callable[[int, int, int, int], int]:
+        """The native function that makes an object for Python (`stubs.heap.collect.new_object`)."""
+        memset = linux.symbol("memset")
+        return _FOUR(self._compile(collect.new_object(self._places, self.allocate, self.allocate_large, memset)))
 
     @Lazily
     def collect(self) -> Callable[[int], int]:
@@ -102,7 +98,7 @@ class HeapLibrary:
 
     @Lazily
     def look_for_cells(self) -> Callable[[int], int]:
-        """The native function that finds out which externref cells are dying, without a heap (`stubs.heap.collect.look_for_cells`)."""
+        """The native function that finds the externref cells that are dying, without a heap (`collect.look_for_cells`)."""
         return _ONE(self._compile(collect.look_for_cells(self._places, self._parts)))
 
     @Lazily

@@ -1,7 +1,7 @@
-"""Floor 4: roots: words outside of heaps that refer to objects there, as a list of each store; and what moves when stores are merged.
+"""Floor 4: roots: words outside of heaps that refer to objects there, a list of each store; and what moves when stores are merged.
 
-Out: IR of functions in the C convention, called with the GIL: each is one step, so that no thread that needs the GIL and no exception
-of Python comes between its parts.
+Out: IR of functions in the C convention, called with the GIL: each is one step, so that no thread that needs the GIL and no
+exception of Python comes between its parts.
 """
 
 from __future__ import annotations
