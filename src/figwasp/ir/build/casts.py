@@ -2,8 +2,8 @@
 
 Theory of operation. The type of an object is two loads and a comparison away: its type descriptor, and the entry of that for the
 depth of the wanted type, where the wanted type stands if the object's derives from it. A final type has no others below it, so the
-first load will do. Nothing of that branches: a reference without an object has the region of descriptors in its place, whose start is the
-descriptor of no type (all zeros). What the static type of the operand rules out is not asked for.
+first load will do. Nothing of that branches: a reference without an object has the region of descriptors in its place, whose start
+is the descriptor of no type (all zeros). What the static type of the operand rules out is not asked for.
 """
 
 from __future__ import annotations
