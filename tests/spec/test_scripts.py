@@ -19,10 +19,10 @@ from tests.environment import SHARED
 
 WAITING: Final = {
     "core": "exceptions function-references gc tail-calls",
-    "core/bulk-memory": "",
+    "core/bulk-memory": "gc",
     "core/exceptions": "exceptions tail-calls",
     "core/gc": "gc",
-    "core/memory64": "",
+    "core/memory64": "gc",
     "core/multi-memory": "",
     "core/relaxed-simd": "",
     "core/simd": "",
