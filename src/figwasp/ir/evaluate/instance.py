@@ -103,8 +103,8 @@ class EvalInstance(ObjectBuiltins):
         numbers = self.module.numbers
         for index in range(module.num_imported_funcs, len(module.func_types)):
             number = numbers[module.func_types[index]]
-            address = self.block + places.funcref(index)
-            self.funcs.append(space.add_func(address, module.func_type(index), number, self, index))
+            func = FuncRef(self.block + places.funcref(index), module.func_type(index), number, numbers)
+            self.funcs.append(space.add_func(func, self, index))
         self.memories += map(space.new_memory, module.memories[module.num_imported_memories :])
         for table in module.tables[module.num_imported_tables :]:
             self.tables.append(space.new_table(table, canonical_type(table.elem, numbers)))

@@ -131,13 +131,13 @@ class AddressSpace(Environment):
         """Make an instance known by the address of its block."""
         self._instances[instance.block] = instance
 
-    def add_func(self, address: int, type: FuncType, number: int, instance: Callee, index: int) -> FuncRef:
-        """Fill the FuncRef at an address, of a function that an instance defines; `number` is the canonical one of its type."""
-        return self._fill(FuncRef(address, type, number), instance.block, index, (instance, index))
+    def add_func(self, func: FuncRef, instance: Callee, index: int) -> FuncRef:
+        """Fill the FuncRef of a function that an instance defines."""
+        return self._fill(func, instance.block, index, (instance, index))
 
-    def add_host(self, type: FuncType, number: int, host: Host) -> FuncRef:
-        """Make a FuncRef of a function of the host."""
-        func = FuncRef(self.allocate(layout.FUNCREF_SIZE), type, number)
+    def add_host(self, type: FuncType, number: int, numbers: list[int], host: Host) -> FuncRef:
+        """Make a FuncRef of a function of the host; the other arguments are the attributes of `FuncRef`."""
+        func = FuncRef(self.allocate(layout.FUNCREF_SIZE), type, number, numbers)
         return self._fill(func, self.context, layout.HOST_INDEX, host)
 
     def _fill(self, func: FuncRef, instance: int, index: int, target: tuple[Callee, int] | Host) -> FuncRef:
