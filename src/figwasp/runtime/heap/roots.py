@@ -10,7 +10,6 @@ from functools import partial
 from typing import Final
 
 from figwasp import layout
-from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.once import Once
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store
@@ -67,6 +66,11 @@ class Roots:
             if store.current.record == record:  # else it may have been too late for whoever merged it
                 return
 
+    def copy(self, place: int) -> int:
+        """Let the first word of the first root be what stands at a place, in one step, and return that."""
+        cpython.check_recursion()
+        return self._stubs.copy_root(self.nodes, place)
+
     def releasing(self) -> list[Once]:
         """Return the calls that end it, before the places go."""
         if not self.nodes:
@@ -81,7 +85,7 @@ class RootWords:
         address: of the first.
     """
 
-    __slots__ = ("_owner", "address")
+    __slots__ = ("_owner", "_roots", "address")
 
     def __init__(self, store: Store, count: int) -> None:
         """Make words of 0.
@@ -95,12 +99,11 @@ class RootWords:
         if not area:
             raise MemoryError
         self.address = area + 8
-        roots = Roots(native.stubs, [], [(self.address, count)], counted=False)
+        roots = self._roots = Roots(native.stubs, [], [(self.address, count)], counted=False)
         self._owner = native.owners.make(area, lambda: [*roots.releasing(), cpython.freeing(area)])
         self._owner.hold(store.owner)
         roots.link(store)
 
-    @property
-    def owner(self) -> Owner:
-        """The owner of the words."""
-        return self._owner
+    def copy(self, place: int) -> int:
+        """Let the first word be what stands at a place, in one step, and return that."""
+        return self._roots.copy(place)

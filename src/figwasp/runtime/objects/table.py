@@ -115,9 +115,14 @@ class Table:
         self.store = store
         self.store_ref[0] = weakref.ref(store)
 
-    def get(self, index: int) -> int:
-        """Return the raw bits of an element; the index is in range."""
-        return linux.read_u64(linux.read_u64(self.record + layout.TABLE_BASE) + 8 * index)
+    @property
+    def holds_functions(self) -> bool:
+        """Whether its elements are functions."""
+        return self._functions
+
+    def place(self, index: int) -> int:
+        """Return the address of an element; the index is in range."""
+        return linux.read_u64(self.record + layout.TABLE_BASE) + 8 * index
 
     def set(self, index: int, bits: int) -> None:
         """Set an element from raw bits; the index is in range."""

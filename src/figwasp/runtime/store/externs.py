@@ -1,8 +1,8 @@
 """Floor 4: externref values of a store (spec 4.2.1): native cells that hold Python objects, and when they may go.
 
 Theory of operation. An externref is the address of a cell, tagged, and a cell owns one Python object, the same every time that
-the object comes in. What tables, globals and element segments hold is counted (`stubs.builtins.cells`). A cell that was given to code, or
-whose count fell to zero, is a suspect: frames may have it, and objects on the heap. When the outermost call has ended there is no
+object comes in. What tables, globals and element segments hold is counted (`stubs.builtins.cells`). A cell that was given to code,
+or whose count fell to zero, is a suspect: frames may have it, and objects on the heap. When the outermost call has ended there is no
 frame, and suspects go unless there is a heap. Else the store looks at the frames and the heap now and then: when there are twice as
 many cells as were left the last time.
 
@@ -40,7 +40,7 @@ class _ExternCells:
         node: address of the record by which the collector of the heap finds the cells.
     """
 
-    __slots__ = ("_base", "_numbers", "_stubs", "owner")
+    __slots__ = ("_base", "_numbers", "_stubs", "node", "owner")
 
     def __init__(self, owners: Owners, stubs: StubLibrary) -> None:
         try:

@@ -290,8 +290,9 @@ class Store(Linked):
         if store is not first:
             first._pass_suspects_on()
 
-    def extern_from_bits(self, bits: int) -> object:
-        """Return what a reference that is not null refers to: an object of the host, or an i31."""
+    def object_at(self, place: int) -> object:
+        """Return what the reference at a place refers to: an object of the host, or an i31. The collector sees it there."""
+        bits = linux.read_u64(place)
         if bits & layout.I31_TAG:
             return layout.i31_number(bits)
         return cpython.object_at(bits - layout.HOST_TAG)
