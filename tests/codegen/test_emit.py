@@ -358,8 +358,8 @@ def test_constants_follow_the_code_aligned() -> None:
 
 
 def test_pseudo_operations_nobody_knows_are_refused() -> None:
-    with pytest.raises(ValueError, match="pseudo operation 13"):
-        finish(straight(MInst(13)))
+    with pytest.raises(ValueError, match="pseudo operation 15"):
+        finish(straight(MInst(15)))
 
 
 def test_the_memo_of_heads_is_bounded() -> None:

@@ -140,6 +140,7 @@ BROKEN = {
     "numbers of a shuffle": (VECTORS, "0x0f0e", "0x010f0e", "a shuffle has 16 numbers below 32"),
     "no such lane": (VECTORS, "v4, 7", "v4, 8", "there are 8 lanes"),
     "no such lane of a wider kind": (VECTORS, "v2, 1", "v2, 2", "there are 2 lanes"),
+    "a call that catches": (GOOD, "v0, v3 : (i32) -> (i32, i64)", "v0, v3 : (i32) -> (i32, i64) catch 8, 0", "must catch something"),
     "invoke with another argument": (INVOKES, "invoke f1 v0, v1", "invoke f1 v0, v0", "operands must be"),
     "invoke without an instance": (INVOKES, "invoke_ptr v3, v0, v2", "invoke_ptr v3, v2, v2", "operands must be"),
     "invoke with one way on": (INVOKES, "v1, b1, b4", "v1, b1", "1 successors do not suit"),

@@ -45,7 +45,9 @@ class Code:
             walk over frames goes from a callee to its caller, `incoming` of the one minus `pushed` of the other is to be added
             to the stack pointer: what is called need not be what is running, after a tail call.
         saved: (register, offset) of the callee-saved registers that it saves, from the stack pointer in the body.
-        handlers: (offset, HANDLER_*, tag, offset of the landing pad) of the return addresses of calls that may continue elsewhere.
+        handlers: (offset, what is caught, offset of the landing pad) of the return addresses of calls that may continue elsewhere,
+            several for a call that catches several things, in order. Of a tag it is the offset in the instance block where its
+            address stands, else `ir.func.ANY`. At the pad the stack pointer is that of the body, and no register holds anything.
         text_size: bytes of instructions, without the pool.
     """
 
@@ -78,4 +80,4 @@ class Code:
         self.incoming = 0
         self.pushed: list[tuple[int, int]] = []
         self.saved: list[tuple[int, int]] = []
-        self.handlers: list[tuple[int, int, int, int]] = []
+        self.handlers: list[tuple[int, int, int]] = []

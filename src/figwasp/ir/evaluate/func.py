@@ -386,7 +386,7 @@ class _Frame:
         """Do nothing."""
 
 
-_PLAIN: Final = {ops.INVOKE: ops.CALL, ops.INVOKE_PTR: ops.CALL_PTR}
+_PLAIN: Final = {ops.INVOKE: ops.CALL, ops.INVOKE_PTR: ops.CALL_PTR, ops.INVOKE_BUILTIN: ops.CALL_BUILTIN}
 """Calls that have a handler -> the same without, as an environment sees them."""
 
 

@@ -30,12 +30,14 @@ from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.encode import encode_fields
 from figwasp.codegen.isa.x64.memo import RETURN_BYTES, MemoAssembler
 from figwasp.codegen.mach import (
+    ARRIVE,
     BRANCH,
     CALL,
     COPY,
     ENTRY,
     FIRST_ROW,
     FUEL,
+    INVOKE,
     JUMP,
     POLL,
     RET,
@@ -162,13 +164,20 @@ class X64Assembler(MemoAssembler):
             self.inst(x.MOVAPS_RR if inst.rd >= r.XMM0 else x.MOV64_RR, inst.rd, inst.rn)
 
     def _call(self, inst: MInst, block: MBlock) -> None:
-        """Emit a call; a callee of the wasm convention has popped its stack arguments, so the frame is made whole again."""
+        """Emit a call, or what takes a cell of the heap."""
         site = inst.imm
         assert isinstance(site, CallSite)
-        kind = site.kind
-        if kind == TO_CELL:
+        if site.kind == TO_CELL:
             self._allocate(site.target, inst.pos)
-            return
+        else:
+            self._make_call(site, inst.pos)
+
+    def _make_call(self, site: CallSite, pos: int) -> int:
+        """Emit a call; a callee of the wasm convention has popped its stack arguments, so the frame is made whole again.
+
+        Return the mark of its return address.
+        """
+        kind = site.kind
         if kind == TO_FUNC or kind == TO_BUILTIN:
             self.buf += b"\xff\x15"
             self.reloc(RELOC_CELL if kind == TO_FUNC else RELOC_BUILTIN, site.target)
@@ -178,10 +187,23 @@ class X64Assembler(MemoAssembler):
             self.inst(x.CALL_M, rm=site.address, mem=site.target << 2)
         else:
             self._stub(b"\xe8", site.target)
-        self.record(inst.pos)
+        self.record(pos)
+        mark = self.mark()
         if site.stack_bytes and self.func.conv == CONV_WASM and kind <= TO_BUILTIN:
-            self.pushed.append((self.mark(), site.stack_bytes))
+            self.pushed.append((mark, site.stack_bytes))
             self.inst(x.SUB64_RI, r.RSP, r.RSP, imm=site.stack_bytes)
+        return mark
+
+    def _invoke(self, inst: MInst, block: MBlock) -> None:
+        """Emit a call with a handler, which the runtime finds by the return address; then go on."""
+        site = inst.imm
+        assert isinstance(site, CallSite)
+        mark = self._make_call(site, inst.pos)
+        self.handlers.append((mark, site.catches, self.targets[block.succs[1].id]))
+        self.jump(self.targets[block.succs[0].id])
+
+    def _arrive(self, inst: MInst, block: MBlock) -> None:
+        """Emit nothing: the results are there."""
 
     def _allocate(self, number: int, pos: int) -> None:
         """Take the last free cell of a class into the result's register; call out of line when there is none."""
@@ -424,3 +446,5 @@ _DISPATCH[TRAP] = X64Assembler._trap
 _DISPATCH[UNWIND] = X64Assembler._unwind
 _DISPATCH[POLL] = X64Assembler._poll
 _DISPATCH[FUEL] = X64Assembler._fuel
+_DISPATCH[INVOKE] = X64Assembler._invoke
+_DISPATCH[ARRIVE] = X64Assembler._arrive
