@@ -165,7 +165,7 @@ def test_sizes_that_lie(place: int, value: int) -> None:
 
 def test_another_version() -> None:
     with pytest.raises(BadCode, match="version"):
-        from_bytes(patched(4, 2))
+        from_bytes(patched(4, 1))
     with pytest.raises(BadCode, match="serial form"):
         from_bytes(patched(0, 0))
 
