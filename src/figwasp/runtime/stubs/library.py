@@ -13,7 +13,7 @@ import ctypes
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from figwasp.codegen import pipeline
+from figwasp.codegen import pipeline, unwind
 from figwasp.codegen.code import (
     AS_PUSHED,
     STUB_ALLOCATE,
@@ -47,6 +47,7 @@ from figwasp.runtime.stubs import (
     steps,
     suspend,
     ticks,
+    walk,
 )
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, ir_kinds
@@ -76,7 +77,7 @@ class StubLibrary:
         hooks: addresses of the callees of stubs.
         sequences: the machine's code written by hand.
         returned: the return address at which a walk over wasm frames ends.
-        unwind: where a trap leaves wasm.
+        code_map: where walks over frames find what they need to know of code (`stubs.walk`).
         interrupted: tells whether calls of a thread are interrupted (`stubs.steps.interrupted`).
         claim, confirm: bind a context to the calling thread (`stubs.claim`).
     """
@@ -87,6 +88,7 @@ class StubLibrary:
         self._target = machine()
         self.sequences = self._target.sequences
         self._table = table
+        self._space = space
         self._statics = statics
         self._callbacks = callbacks
         self._region = codespace.Region(space, 0)
@@ -131,6 +133,16 @@ class StubLibrary:
         self._region.write(address, data)
         return address
 
+    def _put_described(self, data: bytes, parts: list[tuple[int, Code]]) -> int:
+        """Install a sequence of which some parts call what may walk over the stack; return its address."""
+        rows = [(start, start + len(code.data), code) for start, code in parts]
+        described, places = unwind.describe(data, rows, self._target.instance_reg)
+        address = self._region.place(len(described))
+        self._region.write_described(address, described, places)
+        for start, code in parts:
+            self._table.add(CodeRange(address + start, code, None))
+        return address
+
     def _make_switches(self, thread_key: int) -> None:
         s = self._statics
         wake = self.put(self.sequences.wake(s.parked, linux.SYS_FUTEX))
@@ -141,27 +153,27 @@ class StubLibrary:
         linux.write_u64(s.tick, self.compile(ticks.tick(s.parked, wake, front, ends, SUSPEND)))
         compile_ = self.compile(host.compile_on_call(id(self._callbacks.compile), self.hooks.refuse_cleared))
         switches = self.sequences.switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, s.tick, s.fuel, s.allocate, compile_)
-        base = self.put(switches.data)
-        perfmap.add_stub(base, len(switches.data), "switches")
-        self._switches[STUB_TRAP] = base + switches.trap
-        self._switches[STUB_TICK] = base + switches.tick
-        self._switches[STUB_FUEL] = base + switches.fuel
-        self._switches[STUB_ALLOCATE] = base + switches.allocate
-        self._switches[STUB_UNWIND] = self.unwind = base + switches.unwind
-        self._switches[STUB_TO_WASM] = base + switches.to_wasm
-        self._switches[STUB_TO_NATIVE] = base + switches.to_native
-        self._switches[STUB_RESTORE_INSTANCE] = base + switches.restore_instance
-        self.returned = base + switches.returned
         # Out of line calls that come to Python, on top of frames of the same size: walks over the stack pass them.
         saving = Code("saving", -1)
         saving.data = switches.data[switches.tick : switches.suspend]
         saving.frame_size = self.sequences.lazy_frame
         saving.incoming = AS_PUSHED
-        self._table.add(CodeRange(base + switches.tick, saving, None))
         restoring = Code("restore_instance", -1)
         restoring.data = switches.data[switches.restore_instance :]
         restoring.frame_size = self.sequences.restore_frame
-        self._table.add(CodeRange(base + switches.restore_instance, restoring, None))
+        parts = [(switches.tick, saving), (switches.restore_instance, restoring)]
+        base = self._put_described(switches.data, parts)
+        perfmap.add_stub(base, len(switches.data), "switches")
+        self._switches[STUB_TRAP] = base + switches.trap
+        self._switches[STUB_TICK] = base + switches.tick
+        self._switches[STUB_FUEL] = base + switches.fuel
+        self._switches[STUB_ALLOCATE] = base + switches.allocate
+        self._switches[STUB_UNWIND] = base + switches.unwind
+        self._switches[STUB_TO_WASM] = base + switches.to_wasm
+        self._switches[STUB_TO_NATIVE] = base + switches.to_native
+        self._switches[STUB_RESTORE_INSTANCE] = base + switches.restore_instance
+        self.returned = base + switches.returned
+        self.code_map = walk.CodeMap(self._space.start, self._space.map, self.returned)
         self._lazy = base + switches.lazy
         self._suspend = base + switches.suspend
         self._resume = base + switches.resume
@@ -330,6 +342,11 @@ class StubLibrary:
                 body = self._general_body
             address = self._host[key] = self.compile(host.host(ir_kinds(params), ir_kinds(results), body))
         return address
+
+    @Lazily
+    def find_handler(self) -> int:
+        """Address of the native function that looks for the handler of an exception (`stubs.walk.find_handler`)."""
+        return self.compile(walk.find_handler(self.code_map))
 
     @Lazily
     def _general_body(self) -> int:

@@ -89,6 +89,17 @@ def _to_wasm(a: InstBuffer) -> None:
     a.jump("call")
 
 
+def _unwind(a: InstBuffer) -> None:
+    """Jumped to by what does not return: go on where a handler has been found, or leave wasm."""
+    a.label("unwind")
+    a.load(x.MOV64_RM, R11, R15, layout.CTX_LANDING_PC)
+    a.test(R11)
+    a.branch(CC_E, "back")
+    a.store(x.MOV64_MI, R15, layout.CTX_LANDING_PC, imm=0)
+    a.load(x.MOV64_RM, RSP, R15, layout.CTX_LANDING_SP)
+    a.op(x.JMP_R, rn=R11)
+
+
 _KEPT: Final = (RBX, RBP, R12, R13, R14)
 """Registers that native code preserves, and code around a call of it relies on: from the stack pointer in the context upwards."""
 _KEPT_SIZE: Final = 48  # a multiple of 16
@@ -428,6 +439,7 @@ class X64Sequences(Sequences):
         a = InstBuffer()
         _to_wasm(a)
         _to_native(a)
+        _unwind(a)
         _trap(a, trap_unreachable)
         _slow_path(a, "tick", tick_cell)
         _slow_path(a, "fuel", fuel_cell)
