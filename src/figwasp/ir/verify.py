@@ -26,13 +26,14 @@ _LEAD: Final = {
     ops.CALL_C: 1,
     ops.ENTER_WASM: 2,
     ops.CALL_NATIVE: 1,
+    ops.TAIL: 1,
     ops.TAIL_PTR: 2,
     ops.INVOKE: 1,
     ops.INVOKE_PTR: 2,
 }
 """Operands of a call before the parameters: code, instance or address."""
 _FUNCTIONS: Final = range(1 << 31)
-_TARGETS: Final = {ops.CALL: _FUNCTIONS, ops.INVOKE: _FUNCTIONS, ops.CALL_BUILTIN: range(builtins.COUNT)}
+_TARGETS: Final = {ops.CALL: _FUNCTIONS, ops.INVOKE: _FUNCTIONS, ops.TAIL: _FUNCTIONS, ops.CALL_BUILTIN: range(builtins.COUNT)}
 """The ranges of `Call.target`; that of other calls is -1."""
 
 
@@ -176,7 +177,7 @@ class _Checker:
         self._expect_types(call.params + call.results, "operands and results of a call")
         types = [ops.I64] * _LEAD[value.op] + list(call.params)
         self.expect([arg.type for arg in value.args] == types, f"operands must be {_names(types)}")
-        tail = value.op == ops.TAIL_PTR
+        tail = value.op in ops.TAILS
         self.expect(not tail or call.results == self.func.results, "a tail call must have the results of the function")
         self._check_type(value, call.results[0] if call.results and not tail else ops.VOID)
         self._check_callee(value.op, call)
