@@ -70,7 +70,7 @@ def _build_call(b: Builder, pos: int) -> int:
 
 
 def _table_element(b: Builder, pos: int) -> tuple[Value, FuncType, int]:
-    """Append the load and the checks of a function in a table; return its FuncRef, its type, and the position after the immediates."""
+    """Append the load and the checks of a function in a table; return its FuncRef, its type, and where the immediates end."""
     index, pos = b.unsigned(pos)
     if not b.module.types[index].final:
         raise b.unsupported("gc")  # a subtype would do as well

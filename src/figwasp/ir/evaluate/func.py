@@ -139,11 +139,13 @@ class Environment:
         self.spent = 0
 
     def callee(self, op: int, call: Call, args: list[int], pos: int) -> tuple[Func, list[int]] | None:
-        """Return the function that a `call` or `call_ptr` reaches, and all its arguments; None for what is not made of the SSA form."""
+        """Return the function that a `call` or `call_ptr` reaches, and all its arguments; None if it is not in SSA form."""
         return None
 
     def call(self, op: int, call: Call, args: list[int], pos: int) -> list[int]:
-        """Make a call of whatever kind (an `invoke` is a `call` here, and so is a tail call of what is no `callee`); return the results.
+        """Make a call of whatever kind and return the results.
+
+        An `invoke` is a `call` here, and so is a tail call that has no `callee`.
 
         Raises:
             Thrown: the callee throws.
@@ -376,7 +378,7 @@ class _Frame:
         return results
 
     def _call_last(self, value: Value) -> list[int]:
-        """Evaluate a tail call: return the arguments for `successor`, or the results of what is not made of the SSA form."""
+        """Evaluate a tail call: return the arguments for `successor`, or the results of what has no SSA form."""
         call = value.aux
         assert isinstance(call, Call)
         found = self._environment.callee(_PLAIN[value.op], call, self.operands(value), value.pos)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from figwasp.codegen import pipeline
 from figwasp.codegen.code import (
-    AS_PUSHED,
+    IN_FRAME,
     STUB_COUNT,
     STUB_FUEL,
     STUB_RESTORE_INSTANCE,
@@ -150,19 +150,23 @@ class StubLibrary:
         self._switches[STUB_TO_NATIVE] = base + switches.to_native
         self._switches[STUB_RESTORE_INSTANCE] = base + switches.restore_instance
         self.returned = base + switches.returned
-        # Out of line calls that come to Python, on top of frames of the same size: walks over the stack pass them.
-        saving = Code("saving", -1)
-        saving.data = switches.data[switches.tick : switches.suspend]
-        saving.frame_size = self.sequences.lazy_frame
-        saving.incoming = AS_PUSHED
-        self._table.add(CodeRange(base + switches.tick, saving, None))
-        restoring = Code("restore_instance", -1)
-        restoring.data = switches.data[switches.restore_instance :]
-        restoring.frame_size = self.sequences.restore_frame
-        self._table.add(CodeRange(base + switches.restore_instance, restoring, None))
+        # Walks over the stack pass frames of these: out of line calls that come to Python, and what a tail call returns to.
+        frame = self.sequences.lazy_frame
+        self._add_switch("saving", base, switches.data, switches.tick, switches.lazy, frame)
+        self._add_switch("lazy", base, switches.data, switches.lazy, switches.suspend, frame, IN_FRAME)
+        end = len(switches.data)
+        self._add_switch("restore_instance", base, switches.data, switches.restore_instance, end, self.sequences.restore_frame)
         self._lazy = base + switches.lazy
         self._suspend = base + switches.suspend
         self._resume = base + switches.resume
+
+    def _add_switch(self, name: str, base: int, data: bytes, start: int, end: int, frame: int, incoming: int = 0) -> None:
+        """Make a part of the switches known to walks over frames."""
+        code = Code(name, -1)
+        code.data = data[start:end]
+        code.frame_size = frame
+        code.incoming = incoming
+        self._table.add(CodeRange(base + start, code, None))
 
     # What not every program needs is compiled when it is asked for.
 
@@ -282,7 +286,7 @@ class StubLibrary:
         return _TWO(self.compile(steps.release_turn()))
 
     def lazy_entry(self, index: int) -> int:
-        """Return the address that a cell of function `index` holds until it is compiled."""
+        """Return the address that a cell of function `index` without stack arguments holds until it is compiled."""
         block, k = divmod(index, _LAZY_BLOCK)
         address = self._lazy_entries.get(block)
         if address is None:
@@ -291,8 +295,12 @@ class StubLibrary:
 
     def _new_lazy_entries(self, first: int) -> int:
         """Write lazy entries of functions from an index on; return their address."""
-        address = self._region.place(_LAZY_BLOCK * self.sequences.lazy_entry_size)
-        self._region.write(address, self.sequences.lazy_entries(first, _LAZY_BLOCK, address, self._lazy))
+        return self.write_lazy_entries(self._region, [(index, 0) for index in range(first, first + _LAZY_BLOCK)])
+
+    def write_lazy_entries(self, region: codespace.Region, functions: list[tuple[int, int]]) -> int:
+        """Write lazy entries of functions, given by index and `Code.incoming`, into a region; return the first one's address."""
+        address = region.place(len(functions) * self.sequences.lazy_entry_size)
+        region.write(address, self.sequences.lazy_entries(functions, address, self._lazy))
         return address
 
     # By function type
