@@ -178,7 +178,8 @@ class _Checker:
         types = [ops.I64] * _LEAD[value.op] + list(call.params)
         self.expect([arg.type for arg in value.args] == types, f"operands must be {_names(types)}")
         tail = value.op in ops.TAILS
-        self.expect(not tail or call.results == self.func.results, "a tail call must have the results of the function")
+        same = call.results == self.func.results and (value.op != ops.TAIL or value.args[:1] == self.func.blocks[0].params[:1])
+        self.expect(not tail or same, "a tail call must have the results of the function, inside the module its instance")
         self._check_type(value, call.results[0] if call.results and not tail else ops.VOID)
         self._check_callee(value.op, call)
         if value.op == ops.CALL_BUILTIN:
