@@ -382,6 +382,7 @@ TRAP_OUT_OF_FUEL: Final = 14
 TRAP_INTERRUPTED: Final = 15
 TRAP_UNALIGNED_ATOMIC: Final = 16
 TRAP_EXPECTED_SHARED: Final = 17
+TRAP_NULL_FUNCTION_REFERENCE: Final = 18
 
 TRAP_MESSAGES: Final[dict[int, str]] = {
     TRAP_UNREACHABLE: "unreachable",
@@ -399,6 +400,7 @@ TRAP_MESSAGES: Final[dict[int, str]] = {
     TRAP_INTERRUPTED: "interrupted",
     TRAP_UNALIGNED_ATOMIC: "unaligned atomic",
     TRAP_EXPECTED_SHARED: "expected shared memory",
+    TRAP_NULL_FUNCTION_REFERENCE: "null function reference",
 }
 """Trap codes that compiled code records, with the spec's wording. TRAP_HOST means that a Python exception is set,
 TRAP_SUSPENDED that nothing trapped: the chain waits for an async host function."""

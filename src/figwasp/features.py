@@ -23,7 +23,7 @@ reference-types         on     yes   externref, table.get and its like, several 
 simd                    on     yes   v128 and its instructions
 relaxed-simd            on     yes   vector instructions whose results may differ between machines
 extended-const          on     yes   i32.add and its like in constant expressions; reading any immutable global before
-tail-calls              on     no    return_call and return_call_indirect
+tail-calls              on     yes   return_call and return_call_indirect
 function-references     on     no    references to function types and without null, call_ref, tables with an initial value
 exceptions              on     no    tags, try_table, throw, throw_ref, exnref
 multi-memory            on     yes   several memories

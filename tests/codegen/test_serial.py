@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from figwasp.codegen.code import (
-    AS_PUSHED,
     FIELD_ADDRESS,
     FIELD_NEAR,
+    IN_FRAME,
     RELOC_BUILTIN,
     RELOC_CELL,
     RELOC_STUB,
@@ -93,7 +93,7 @@ def test_a_stub() -> None:
     code = Code("enter (i32) -> ()", -1)
     code.data = bytes(16)
     code.text_size = 16
-    code.incoming = AS_PUSHED
+    code.incoming = IN_FRAME
     code.relocs = [(8, FIELD_ADDRESS, RELOC_STUB, target) for target in range(STUB_COUNT)]
     code.relocs += [(0, FIELD_ADDRESS, RELOC_BUILTIN, target) for target in range(builtins.COUNT)]
     same(from_bytes(to_bytes(code)), code)

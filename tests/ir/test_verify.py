@@ -182,6 +182,7 @@ BROKEN = {
     ),
     "builtin that does not exist": (CALLS, "builtin9", "builtin99", "call_builtin has no target 99"),
     "tail call for another result": (CALLS, ": (f64) -> (i64)", ": (f64) -> (i32)", "must have the results of the function"),
+    "tail call in another instance": (CALLS, "  tail_ptr v2, v0, v5", "  tail f3 v2, v5", "inside the module its instance"),
     "fuel of nothing": (CALLS, "fuel 5", "fuel 0", "must be positive and fit 32 bits"),
     "too much fuel": (CALLS, "fuel 5", "fuel 2147483648", "must be positive and fit 32 bits"),
     "unknown class of cells": (STUB, "frame_area 16", "allocate 1000", "there is no such class of cells"),

@@ -18,9 +18,9 @@ from figwasp.wast.script import parse_script
 from tests.environment import SHARED
 
 WAITING: Final = {
-    "core": "exceptions function-references gc tail-calls",
+    "core": "exceptions function-references gc",
     "core/bulk-memory": "function-references gc",
-    "core/exceptions": "exceptions function-references tail-calls",
+    "core/exceptions": "exceptions function-references",
     "core/gc": "function-references gc",
     "core/memory64": "gc",
     "core/multi-memory": "",

@@ -283,26 +283,36 @@ def _c_site(s: Selector, value: Value, rd: int) -> CallSite:
     return site
 
 
-def _tail_ptr(s: Selector, value: Value, _rd: int) -> None:
-    """Leave the frame and jump, with a look whether that leaves the instance."""
+def _tail(s: Selector, value: Value, _rd: int) -> None:
     call = _callee(value)
+    site = _tail_site(s, value, call, value.args[0], value.args[1:])
+    site.target = call.target
+
+
+def _tail_ptr(s: Selector, value: Value, _rd: int) -> None:
+    site = _tail_site(s, value, _callee(value), value.args[1], value.args[2:])
+    _address(s, site, value.args[0])
+
+
+def _tail_site(s: Selector, value: Value, call: Call, instance: Value, args: list[Value]) -> CallSite:
+    """Leave the frame and jump, with a look whether that leaves the instance if another one may be passed."""
     signature = abi.wasm_signature(s.target, call.params, call.results)
     if s.func.conv == CONV_C:
         raise Unsupported("a tail call in a function of the C convention")
     site = CallSite([], [], [], [], stack_bytes=signature.stack_bytes)
-    site.leaves = value.args[1] is not s.func.blocks[0].params[0]
+    site.leaves = instance is not s.func.blocks[0].params[0]
     s.mfunc.polls = True  # a loop of tail calls has no other check
     s.mfunc.outgoing = max(s.mfunc.outgoing, signature.stack_bytes)
     s.code.append(MInst(TAIL, NONE, NONE, NONE, NONE, 0, site, value.pos))
     if signature.hidden != NONE:
         site.args.append(_hidden(s))
         site.arg_locs.append(signature.hidden)
-    site.args.append(s.use(value.args[1]))
+    site.args.append(s.use(instance))
     site.arg_locs.append(s.target.instance_reg)
-    for arg, loc in zip(value.args[2:], signature.params):
+    for arg, loc in zip(args, signature.params):
         site.args.append(s.use(arg))
         site.arg_locs.append(loc)
-    _address(s, site, value.args[0])
+    return site
 
 
 def _allocate(s: Selector, value: Value, rd: int) -> None:
@@ -346,6 +356,6 @@ def _jump(s: Selector, _value: Value, _rd: int) -> None:
 RULES: Final[dict[int, Rule]] = {
     ops.CALL: _call, ops.CALL_PTR: _call_ptr, ops.CALL_BUILTIN: _call_builtin, ops.CALL_C: _call_c,
     ops.ENTER_WASM: _enter_wasm, ops.CALL_NATIVE: _call_native, ops.RESULT: _result, ops.TRAP: _trap, ops.UNWIND: _unwind,
-    ops.POLL: _poll, ops.FUEL: _fuel, ops.JUMP: _jump, ops.RETURN: _return, ops.TAIL_PTR: _tail_ptr,
+    ops.POLL: _poll, ops.FUEL: _fuel, ops.JUMP: _jump, ops.RETURN: _return, ops.TAIL: _tail, ops.TAIL_PTR: _tail_ptr,
     ops.ALLOCATE: _allocate, ops.INVOKE: _invoke, ops.INVOKE_PTR: _invoke_ptr, ops.INVOKE_BUILTIN: _invoke_builtin,
 }  # fmt: skip

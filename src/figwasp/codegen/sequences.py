@@ -161,12 +161,11 @@ class Sequences:
         """
         raise NotImplementedError
 
-    def lazy_entries(self, first: int, count: int, address: int, lazy: int) -> bytes:
-        """Make the entries that tell `lazy` which function is wanted, for indexes from `first`.
+    def lazy_entries(self, functions: list[tuple[int, int]], address: int, lazy: int) -> bytes:
+        """Make the entries that tell `lazy` which function is wanted, and walks over frames how many bytes it pops.
 
         Args:
-            first: function index of the first entry.
-            count: number of entries.
+            functions: index of each, and `Code.incoming`, which the entry puts below the return address.
             address: where the entries will stand.
             lazy: address of the common part.
         """

@@ -20,9 +20,9 @@ from struct import Struct
 from typing import Final
 
 from figwasp.codegen.code import (
-    AS_PUSHED,
     FIELD_ADDRESS,
     FIELD_NEAR,
+    IN_FRAME,
     RELOC_BUILTIN,
     RELOC_CELL,
     RELOC_STUB,
@@ -98,7 +98,7 @@ def from_bytes(data: bytes, machine: int = 0) -> Code:
     end = place + size
     if end + _CELL_SIZE * (2 * sum(counts) + 2 * relocs + handlers) != len(data):
         raise BadCode("the sizes are not those of what is there")
-    if text_size > size or incoming < AS_PUSHED:
+    if text_size > size or incoming < IN_FRAME:
         raise BadCode("the text is larger than the data, or less than nothing is popped")
     try:
         name = data[_START:place].decode()

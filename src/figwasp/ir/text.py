@@ -40,7 +40,9 @@ _REGIONS: Final = {
     ops.REGION_NATIVE: "native",
 }
 _REGION_NUMBERS: Final = {name: number for number, name in _REGIONS.items()}
-_CALL_LETTERS: Final = {ops.CALL: "f", ops.INVOKE: "f", ops.CALL_BUILTIN: "builtin", ops.INVOKE_BUILTIN: "builtin"}
+_CALL_LETTERS: Final = {
+    ops.CALL: "f", ops.INVOKE: "f", ops.TAIL: "f", ops.CALL_BUILTIN: "builtin", ops.INVOKE_BUILTIN: "builtin",
+}  # fmt: skip
 _ACCESS: Final = ops.READS | ops.WRITES
 _HEX: Final = ops.BY_NAME["i8x16_shuffle"]
 _AUX: Final = frozenset((ops.RESULT, ops.TRAPIF, ops.TRAP, ops.FRAME_AREA, ops.THREAD_WORD, ops.FUEL, ops.ALLOCATE, *ops.WITH_AUX))

@@ -27,6 +27,7 @@ _LEAD: Final = {
     ops.CALL_C: 1,
     ops.ENTER_WASM: 2,
     ops.CALL_NATIVE: 1,
+    ops.TAIL: 1,
     ops.TAIL_PTR: 2,
     ops.INVOKE: 1,
     ops.INVOKE_PTR: 2,
@@ -36,7 +37,7 @@ _LEAD: Final = {
 _FUNCTIONS: Final = range(1 << 31)
 _BUILTINS: Final = range(builtins.COUNT)
 _TARGETS: Final = {
-    ops.CALL: _FUNCTIONS, ops.INVOKE: _FUNCTIONS, ops.CALL_BUILTIN: _BUILTINS, ops.INVOKE_BUILTIN: _BUILTINS
+    ops.CALL: _FUNCTIONS, ops.INVOKE: _FUNCTIONS, ops.TAIL: _FUNCTIONS, ops.CALL_BUILTIN: _BUILTINS, ops.INVOKE_BUILTIN: _BUILTINS,
 }  # fmt: skip
 """The ranges of `Call.target`; that of other calls is -1."""
 
@@ -183,8 +184,9 @@ class _Checker:
         self._expect_types(call.params + call.results, "operands and results of a call")
         types = [ops.I64] * _LEAD[value.op] + list(call.params)
         self.expect([arg.type for arg in value.args] == types, f"operands must be {_names(types)}")
-        tail = value.op == ops.TAIL_PTR
-        self.expect(not tail or call.results == self.func.results, "a tail call must have the results of the function")
+        tail = value.op in ops.TAILS
+        same = call.results == self.func.results and (value.op != ops.TAIL or value.args[:1] == self.func.blocks[0].params[:1])
+        self.expect(not tail or same, "a tail call must have the results of the function, inside the module its instance")
         self._check_type(value, call.results[0] if call.results and not tail else ops.VOID)
         self._check_callee(value.op, call)
         if value.op == ops.CALL_BUILTIN or value.op == ops.INVOKE_BUILTIN:

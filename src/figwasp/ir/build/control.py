@@ -25,7 +25,7 @@ from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, SINGLE, pack
 from figwasp.wasm.syntax.types import EMPTY
 
-__all__ = ["METHODS", "open_body"]
+__all__ = ["METHODS", "open_body", "unreachable_from"]
 
 FUNC: Final = 0
 BLOCK: Final = 1
@@ -244,7 +244,7 @@ def _skip_unreachable(b: Builder, pos: int) -> int:
             pos = SKIPPERS[BY_CODE[pack(opcode, sub)].immediates](data, pos)
 
 
-def _unreachable_from(b: Builder, pos: int) -> int:
+def unreachable_from(b: Builder, pos: int) -> int:
     """Note that the block has ended; skip what cannot be reached."""
     b.live = False
     return _skip_unreachable(b, pos)
@@ -281,7 +281,7 @@ def _build_br(b: Builder, pos: int) -> int:
         b.block.args = [_loop_args(b, label)]
     else:
         _leave(b, label)
-    return _unreachable_from(b, pos)
+    return unreachable_from(b, pos)
 
 
 def _branch(b: Builder, block: Block, slots: list[int], label: Label) -> None:
@@ -326,19 +326,19 @@ def _build_br_table(b: Builder, pos: int) -> int:
     block.args = [[] for _ in range(count + 1)]
     for depth, targets in slots.items():
         _branch(b, block, targets, b.labels[-1 - depth])
-    return _unreachable_from(b, pos)
+    return unreachable_from(b, pos)
 
 
 def _build_return(b: Builder, pos: int) -> int:
     b.close_run()
     b.emit(ops.RETURN, b.peek(len(b.labels[0].types)))
-    return _unreachable_from(b, pos)
+    return unreachable_from(b, pos)
 
 
 def _build_unreachable(b: Builder, pos: int) -> int:
     b.close_run()
     b.emit(ops.TRAP, [], errors.TRAP_UNREACHABLE)
-    return _unreachable_from(b, pos)
+    return unreachable_from(b, pos)
 
 
 def _build_nop(b: Builder, pos: int) -> int:

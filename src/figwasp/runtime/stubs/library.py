@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from figwasp.codegen import pipeline, unwind
 from figwasp.codegen.code import (
-    AS_PUSHED,
+    IN_FRAME,
     STUB_ALLOCATE,
     STUB_COUNT,
     STUB_FUEL,
@@ -153,15 +153,14 @@ class StubLibrary:
         linux.write_u64(s.tick, self.compile(ticks.tick(s.parked, wake, front, ends, SUSPEND)))
         compile_ = self.compile(host.compile_on_call(id(self._callbacks.compile), self.hooks.refuse_cleared))
         switches = self.sequences.switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, s.tick, s.fuel, s.allocate, compile_)
-        # Out of line calls that come to Python, on top of frames of the same size: walks over the stack pass them.
-        saving = Code("saving", -1)
-        saving.data = switches.data[switches.tick : switches.suspend]
-        saving.frame_size = self.sequences.lazy_frame
-        saving.incoming = AS_PUSHED
-        restoring = Code("restore_instance", -1)
-        restoring.data = switches.data[switches.restore_instance :]
-        restoring.frame_size = self.sequences.restore_frame
-        parts = [(switches.tick, saving), (switches.restore_instance, restoring)]
+        # Walks over the stack pass frames of these: out of line calls that come to Python, and what a tail call returns to.
+        frame = self.sequences.lazy_frame
+        restored = switches.restore_instance
+        parts = [
+            _part("saving", switches.data, switches.tick, switches.lazy, frame),
+            _part("lazy", switches.data, switches.lazy, switches.suspend, frame, IN_FRAME),
+            _part("restore_instance", switches.data, restored, len(switches.data), self.sequences.restore_frame),
+        ]
         base = self._put_described(switches.data, parts)
         perfmap.add_stub(base, len(switches.data), "switches")
         self._switches[STUB_TRAP] = base + switches.trap
@@ -171,7 +170,7 @@ class StubLibrary:
         self._switches[STUB_UNWIND] = base + switches.unwind
         self._switches[STUB_TO_WASM] = base + switches.to_wasm
         self._switches[STUB_TO_NATIVE] = base + switches.to_native
-        self._switches[STUB_RESTORE_INSTANCE] = base + switches.restore_instance
+        self._switches[STUB_RESTORE_INSTANCE] = base + restored
         self.returned = base + switches.returned
         self.code_map = walk.CodeMap(self._space.start, self._space.map, self.returned)
         self._lazy = base + switches.lazy
@@ -296,7 +295,7 @@ class StubLibrary:
         return _TWO(self.compile(steps.release_turn()))
 
     def lazy_entry(self, index: int) -> int:
-        """Return the address that a cell of function `index` holds until it is compiled."""
+        """Return the address that a cell of function `index` without stack arguments holds until it is compiled."""
         block, k = divmod(index, _LAZY_BLOCK)
         address = self._lazy_entries.get(block)
         if address is None:
@@ -305,8 +304,12 @@ class StubLibrary:
 
     def _new_lazy_entries(self, first: int) -> int:
         """Write lazy entries of functions from an index on; return their address."""
-        address = self._region.place(_LAZY_BLOCK * self.sequences.lazy_entry_size)
-        self._region.write(address, self.sequences.lazy_entries(first, _LAZY_BLOCK, address, self._lazy))
+        return self.write_lazy_entries(self._region, [(index, 0) for index in range(first, first + _LAZY_BLOCK)])
+
+    def write_lazy_entries(self, region: codespace.Region, functions: list[tuple[int, int]]) -> int:
+        """Write lazy entries of functions, given by index and `Code.incoming`, into a region; return the first one's address."""
+        address = region.place(len(functions) * self.sequences.lazy_entry_size)
+        region.write(address, self.sequences.lazy_entries(functions, address, self._lazy))
         return address
 
     # By function type
@@ -390,6 +393,15 @@ class StubLibrary:
     def dealloc(self) -> int:
         """The tp_dealloc of native types with the fields of `objects.HELD`."""
         return self.compile(objects.dealloc(objects.HELD, slots=False))
+
+
+def _part(name: str, data: bytes, start: int, end: int, frame: int, incoming: int = 0) -> tuple[int, Code]:
+    """Return where a part of a sequence begins, and what walks over frames need to know of it."""
+    code = Code(name, -1)
+    code.data = data[start:end]
+    code.frame_size = frame
+    code.incoming = incoming
+    return start, code
 
 
 def _key(params: bytes, results: bytes) -> bytes:

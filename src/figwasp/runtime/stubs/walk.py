@@ -14,10 +14,11 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.codegen import unwind
-from figwasp.codegen.code import AS_PUSHED
+from figwasp.codegen.code import IN_FRAME
 from figwasp.ir import ops
 from figwasp.ir.func import ANY, CONV_C, Block, Func, Value
 from figwasp.ir.ops import I64
+from figwasp.ir.types import CELL
 from figwasp.runtime.platform.codespace import RANGE_SIZE
 from figwasp.runtime.platform.processor import machine
 from figwasp.runtime.stubs.builder import Stub
@@ -26,6 +27,9 @@ PROBE: Final = 1
 """In place of a tag: any handler will do, and it is left alone."""
 UNKNOWN: Final = 0
 """In place of a tag: that of an exception which only what catches everything catches."""
+
+
+_NOTHING: Final = -1  # in place of what the callee pops: nothing has been called
 
 
 class CodeMap:
@@ -61,21 +65,23 @@ class Walk:
         """Begin the loop."""
         self._e = e
         self.end = e.new()
-        self._header, (self.pc, below, popped) = _loop(e, [pc, pointer, e.word(AS_PUSHED)])
+        self._header, (self.pc, below, popped) = _loop(e, [pc, pointer, e.word(_NOTHING)])
         e.split(e.equals(self.pc, code.returned), self.end)
         self.record = self._find_record(code)
         distance = _u32(e, self.record, layout.FRAME_DISTANCE)
         self.first = e.emit(ops.I64_SUB, [self.record, distance])
         self._size, pushed, self.handler = self._find_site()
         moved = e.emit(ops.I64_ADD, [below, e.emit(ops.I64_SUB, [popped, pushed])])
-        self.pointer = e.emit(ops.SELECT, [below, moved, e.equals(popped, AS_PUSHED)], 0, I64)
+        self.pointer = e.emit(ops.SELECT, [below, moved, e.equals(popped, _NOTHING)], 0, I64)
 
     def go_on(self) -> None:
         """End the round: go on with the caller's frame."""
         e = self._e
         target = machine()
         end = e.emit(ops.I64_ADD, [self.pointer, self._size])
-        popped = e.load(ops.I64_LOAD32_S, self.record, layout.FRAME_INCOMING)
+        incoming = e.load(ops.I64_LOAD32_S, self.record, layout.FRAME_INCOMING)
+        said = e.get(e.emit(ops.I64_ADD, [end, e.word(target.return_offset - CELL)]), 0)
+        popped = e.emit(ops.SELECT, [said, incoming, e.equals(incoming, IN_FRAME)], 0, I64)
         above = e.emit(ops.I64_ADD, [end, e.word(target.return_bytes)])
         e.jump(self._header, [e.get(end, target.return_offset), above, popped])
 

@@ -10,7 +10,7 @@ from array import array
 from typing import TYPE_CHECKING, Final
 
 from figwasp import layout
-from figwasp.codegen.code import AS_PUSHED
+from figwasp.codegen.code import IN_FRAME
 from figwasp.errors import (
     TRAP_INTERRUPTED,
     TRAP_MESSAGES,
@@ -26,6 +26,7 @@ from figwasp.errors import (
     Timeout,
     Trap,
 )
+from figwasp.ir.types import CELL
 from figwasp.runtime.platform import linux
 from figwasp.runtime.trap import tracebacks
 
@@ -90,7 +91,7 @@ class TrapReporter:
         words = array("Q")  # a piece of the stack, from `start`
         start = sp
         above, pushes = self._target.return_offset, self._target.return_bytes
-        popped = AS_PUSHED  # bytes of stack arguments that the callee of the frame in hand pops
+        popped = -1  # bytes of stack arguments that the callee of the frame in hand pops; nothing has been called at first
         for _ in range(_MAX_FRAMES):
             found = known.get(pc)
             if found is None:
@@ -102,12 +103,12 @@ class TrapReporter:
             shown, size, incoming, pushed = found
             if shown is not None:
                 sites.append(shown)
-            if popped != pushed and popped != AS_PUSHED:
+            if popped != pushed and popped >= 0:
                 sp += popped - pushed
-            popped = incoming
             sp += size
             if not sp < top:
                 break
+            popped = incoming if incoming != IN_FRAME else linux.read_u64(sp + above - CELL)
             at = sp + above - start >> 3
             if not 0 <= at < len(words):
                 start, at = sp + above, 0

@@ -47,10 +47,10 @@ br_table                0e      labels          *                   mvp         
 return                  0f      none            *                   mvp                     -
 call                    10      func            *                   mvp                     -
 call_indirect           11      type_table      *                   mvp                     -
-return_call             12      func            *                     tail-calls            later
-return_call_indirect    13      type_table      *                     tail-calls            later
+return_call             12      func            *                   tail-calls              -
+return_call_indirect    13      type_table      *                   tail-calls              -
 call_ref                14      type            *                     function-references   later
-return_call_ref         15      type            *                     function-references   later
+return_call_ref         15      type            *                   function-references     -
 throw                   08      tag             *                     exceptions            later
 throw_ref               0a      none            *                     exceptions            later
 try_table               1f      try_table       *                     exceptions            later

@@ -52,7 +52,8 @@ class FuncFacts:
             anywhere in it, nested blocks included; -1 stands for the whole body.
         num_ops: number of instructions, the final `end` included.
         uses_memory: an instruction reads or writes a memory, or asks for its size.
-        callees: the function of each `call`, in order; empty when all functions of a module have been validated at once.
+        callees: the function of each `call` and `return_call`, in order; empty when all functions of a module have been
+            validated at once.
         missing: the first proposal found that the function needs and that figwasp does not execute, or None.
         size: about how many bytes `locals` and `written` take.
     """

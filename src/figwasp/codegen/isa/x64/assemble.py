@@ -86,12 +86,27 @@ SITE_TICK: Final = 1
 SITE_TICK_LARGE: Final = 2  # a tick before a large frame is made, or its overflow
 SITE_FUEL: Final = 3
 SITE_ALLOCATE: Final = 4  # its trap code is the class of cells
+SITE_TAIL: Final = 5
 
 _pack: Final = struct.Struct("<i").pack
 _BYTE: Final = [bytes((value,)) for value in range(256)]
 _SHORT_JUMP: Final = b"\xeb"
 _SHORT_BRANCH: Final = [bytes((0x70 | condition,)) for condition in range(16)]
 _LONG_BRANCH: Final = [bytes((0x0F, 0x80 | condition)) for condition in range(16)]
+
+
+class TailSite(Site):
+    """The sequence of a tail call that leaves the instance.
+
+    Attributes:
+        call: its operands.
+    """
+
+    __slots__ = ("call",)
+
+    def __init__(self, label: int, pos: int, call: CallSite) -> None:
+        super().__init__(label, UNBOUND, SITE_TAIL, 0, pos)
+        self.call = call
 
 
 class X64Assembler(MemoAssembler):
@@ -230,8 +245,12 @@ class X64Assembler(MemoAssembler):
         passed = sum(1 << place for place in site.arg_locs if place < r.XMM0)
         self._restore(passed)
         if site.leaves and r.INSTANCE in func.saved:  # else it passes what it has got
-            self._tail_out(site)
-            return
+            saved = self._saved_instance() << 2
+            self.inst(x.CMP64_RM, rn=r.INSTANCE, rm=r.RSP, mem=saved)
+            out = TailSite(self.new_label(), inst.pos, site)
+            self.sites.append(out)
+            self.branch(r.CC_NE, out.label)
+            self.inst(x.MOV64_RM, r.INSTANCE, rm=r.RSP, mem=saved)  # the same, but known at once: it comes from no table
         if site.stack_bytes or func.incoming:
             size = func.frame_size + func.incoming - site.stack_bytes  # from the stack pointer to the return address, then
             self.inst(x.PUSH_M, rm=r.RSP, mem=func.frame_size << 2)
@@ -251,29 +270,30 @@ class X64Assembler(MemoAssembler):
         else:
             self._stub(b"\xe9", site.target)
 
-    def _tail_out(self, site: CallSite) -> None:
-        """Emit a tail call that may leave the instance (decision 014), all registers but the instance's being restored.
+    def _saved_instance(self) -> int:
+        """Return the place of the instance that the function has to give back."""
+        return next(place for register, place in frame.saved_places(self.func) if register == r.INSTANCE)
 
-        If it does, and nothing below restores the instance yet, what is called returns to a frame of two words, the caller's
-        instance and our return address, with the stub that uses them as its own return address.
+    def _tail_out(self, site: CallSite) -> None:
+        """Emit a tail call that leaves the instance (decision 014), all registers but the instance's being restored.
+
+        If nothing below restores the instance yet, what is called returns to a frame of two words, the caller's instance and our
+        return address, with the stub that uses them as its own return address.
         """
         func = self.func
         size = func.frame_size + func.incoming - site.stack_bytes  # from the stack pointer to the return address, then
-        inside = self.new_label()
-        instance = next(place for register, place in frame.saved_places(func) if register == r.INSTANCE)
+        restored = self.new_label()
         if site.kind == TO_REGISTER:
             self.inst(x.PUSH_R, rn=site.address)
         else:
             self.inst(x.PUSH_M, rm=site.address, mem=site.target << 2)
         self.inst(x.PUSH_M, rm=r.RSP, mem=func.frame_size + 8 << 2)
-        self.inst(x.PUSH_M, rm=r.RSP, mem=instance + 16 << 2)
-        self.inst(x.CMP64_RM, rn=r.INSTANCE, rm=r.RSP, mem=0)
-        self.branch(r.CC_E, inside)
+        self.inst(x.PUSH_M, rm=r.RSP, mem=self._saved_instance() + 16 << 2)
         head = encode_fields(x.LEA64_RM, r.SCRATCH, rm=r.RIP)
         self.buf += head[:-4]
         self.reloc(RELOC_STUB, STUB_RESTORE_INSTANCE)
         self.inst(x.CMP64_RM, rn=r.SCRATCH, rm=r.RSP, mem=8 << 2)
-        self.branch(r.CC_E, inside)
+        self.branch(r.CC_E, restored)
         self._move_arguments(site, 24, size + 16)
         end = func.frame_size + func.incoming
         self.inst(x.POP_M, rm=r.RSP, mem=end + 8 << 2)
@@ -283,7 +303,7 @@ class X64Assembler(MemoAssembler):
         self.inst(x.MOVQ_RX, r.SCRATCH, rn=r.FLOAT_SCRATCH)
         self.inst(x.LEA64_RM, r.RSP, rm=r.RSP, mem=size - 8 << 2)
         self.inst(x.JMP_R, rn=r.SCRATCH)
-        self.bind(inside)
+        self.bind(restored)
         self._move_arguments(site, 24, size + 32)
         self.inst(x.POP_R, r.SCRATCH)
         self.inst(x.POP_M, rm=r.RSP, mem=size + 8 << 2)
@@ -394,6 +414,10 @@ class X64Assembler(MemoAssembler):
             self.inst(x.MOV32_RI, r.SCRATCH, imm=site.trap)
             self._stub(b"\xe8", STUB_ALLOCATE)
             self.record(site.pos)
+            return
+        if site.kind == SITE_TAIL:
+            assert isinstance(site, TailSite)
+            self._tail_out(site.call)
             return
         self._stub(b"\xe8", STUB_FUEL if site.kind == SITE_FUEL else STUB_TICK)
         self.record(site.pos)

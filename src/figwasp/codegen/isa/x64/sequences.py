@@ -11,6 +11,7 @@ where a wasm call returns to: it restores the native stack pointer from the cont
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -165,7 +166,8 @@ _INTS: Final = (RAX, RCX, RDX, RSI, RDI, R8, R9, R10)
 _SAVED_INTS: Final = 8 * len(_INTS)
 _SAVED: Final = _SAVED_INTS + 16 * 15
 _LAZY_FRAME: Final = _SAVED + 8
-_LAZY_ENTRY_SIZE: Final = 16
+_LAZY_ENTRY: Final = struct.Struct("<BiBBIBi")
+"""push bytes; mov r11d, index; jmp lazy."""
 
 
 def _slow_path(a: InstBuffer, name: str, cell: int) -> None:
@@ -196,10 +198,10 @@ def _slow_path(a: InstBuffer, name: str, cell: int) -> None:
     _leave_slow_path(a, name)
 
 
-def _save(a: InstBuffer, floats: int) -> None:
-    """Save the registers that native code does not preserve, and so many of those for floats, in a frame."""
+def _save(a: InstBuffer, floats: int, pushed: int = 0) -> None:
+    """Save what native code does not preserve, and so many of the registers for floats, in a frame; a part may be there."""
     # One word short of a multiple of 16 beside the return address: calls below find the stack aligned.
-    a.tied(x.SUB64_RI, RSP, _SAVED + 8)
+    a.tied(x.SUB64_RI, RSP, _SAVED + 8 - pushed)
     for i, register in enumerate(_INTS):
         a.store(x.MOV64_MR, RSP, 8 * i, register)
     for i in range(floats):
@@ -249,9 +251,12 @@ def _allocate(a: InstBuffer, cell: int) -> None:
 
 
 def _lazy(a: InstBuffer, function: int) -> None:
-    """The code that the cell of a function not yet compiled leads to: r11 function index, r14 instance, arguments in place."""
+    """The code that the cell of a function not yet compiled leads to: r11 function index, r14 instance, arguments in place.
+
+    The entry has pushed how many bytes of stack arguments the function pops, for walks over frames.
+    """
     a.label("lazy")
-    _save(a, 8)
+    _save(a, 8, pushed=8)
     a.move(RDI, R14)
     a.move(RSI, R11)
     a.move(RDX, R15)
@@ -419,7 +424,7 @@ class X64Sequences(Sequences):
 
     __slots__ = ()
 
-    lazy_entry_size = _LAZY_ENTRY_SIZE
+    lazy_entry_size = _LAZY_ENTRY.size
     lazy_frame = _LAZY_FRAME
     restore_frame = 8
     probe_words = PROBE_WORDS
@@ -450,15 +455,12 @@ class X64Sequences(Sequences):
         _restore_instance(a)
         return Switches(a.finish(), a.labels)
 
-    def lazy_entries(self, first: int, count: int, address: int, lazy: int) -> bytes:
-        """Make lazy entries: the function's index in r11, then a jump."""
-        parts = []
-        for k in range(count):
-            distance = lazy - (address + _LAZY_ENTRY_SIZE * k + 11)
-            move = b"\x41\xbb" + (first + k).to_bytes(4, "little")
-            jump = b"\xe9" + distance.to_bytes(4, "little", signed=True)
-            parts.append((move + jump).ljust(_LAZY_ENTRY_SIZE, b"\xcc"))
-        return b"".join(parts)
+    def lazy_entries(self, functions: list[tuple[int, int]], address: int, lazy: int) -> bytes:
+        """Make lazy entries: bytes of stack arguments pushed, the function's index in r11, then a jump."""
+        ends = range(address + _LAZY_ENTRY.size, address + _LAZY_ENTRY.size * (len(functions) + 1), _LAZY_ENTRY.size)
+        pack = _LAZY_ENTRY.pack
+        parts = zip(functions, ends, strict=True)
+        return b"".join([pack(0x68, incoming, 0x41, 0xBB, index, 0xE9, lazy - end) for (index, incoming), end in parts])
 
     def fault_handler(self, places: FaultPlaces, trap_code: int) -> bytes:
         """Make the SIGSEGV handler."""
