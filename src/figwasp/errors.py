@@ -383,6 +383,9 @@ TRAP_INTERRUPTED: Final = 15
 TRAP_UNALIGNED_ATOMIC: Final = 16
 TRAP_EXPECTED_SHARED: Final = 17
 TRAP_NULL_FUNCTION_REFERENCE: Final = 18
+TRAP_NULL_REFERENCE: Final = 19
+TRAP_NULL_I31: Final = 20
+TRAP_CAST_FAILURE: Final = 21
 
 TRAP_MESSAGES: Final[dict[int, str]] = {
     TRAP_UNREACHABLE: "unreachable",
@@ -401,6 +404,9 @@ TRAP_MESSAGES: Final[dict[int, str]] = {
     TRAP_UNALIGNED_ATOMIC: "unaligned atomic",
     TRAP_EXPECTED_SHARED: "expected shared memory",
     TRAP_NULL_FUNCTION_REFERENCE: "null function reference",
+    TRAP_NULL_REFERENCE: "null reference",
+    TRAP_NULL_I31: "null i31 reference",
+    TRAP_CAST_FAILURE: "cast failure",
 }
 """Trap codes that compiled code records, with the spec's wording. TRAP_HOST means that a Python exception is set,
 TRAP_SUSPENDED that nothing trapped: the chain waits for an async host function."""

@@ -24,11 +24,11 @@ simd                    on     yes   v128 and its instructions
 relaxed-simd            on     yes   vector instructions whose results may differ between machines
 extended-const          on     yes   i32.add and its like in constant expressions; reading any immutable global before
 tail-calls              on     yes   return_call and return_call_indirect
-function-references     on     no    references to function types and without null, call_ref, tables with an initial value
+function-references     on     yes   references to function types and without null, call_ref, tables with an initial value
 exceptions              on     no    tags, try_table, throw, throw_ref, exnref
 multi-memory            on     yes   several memories
 memory64                on     yes   memories and tables indexed by i64
-gc                      on     no    structures, arrays, i31, casts, recursion groups, subtypes
+gc                      on     part   structures, arrays, i31, casts, recursion groups, subtypes
 threads                 off    yes   shared memories, atomic instructions
 wide-arithmetic         off    yes   i64.add128, i64.mul_wide_s and their like
 custom-page-sizes       off    yes   memories with pages of one byte
@@ -41,12 +41,12 @@ def _parse(table: str) -> dict[str, tuple[bool, bool, str]]:
     for line in table.split("\n"):
         if line and not line.startswith("#"):
             name, state, runs, meaning = line.split(None, 3)
-            rows[name] = (state == "on", runs == "yes", meaning)
+            rows[name] = (state == "on", runs != "no", meaning)
     return rows
 
 
 PROPOSALS: Final[dict[str, tuple[bool, bool, str]]] = _parse(_TABLE)
-"""Name of a proposal -> (on by default, executed, what it adds)."""
+"""Name of a proposal -> (on by default, executed at least in part, what it adds)."""
 
 
 class Features:
@@ -91,5 +91,6 @@ class Features:
 ALL: Final = Features(PROPOSALS)
 DEFAULT: Final = Features(name for name, row in PROPOSALS.items() if row[0])
 EXECUTED: Final = Features(name for name, row in PROPOSALS.items() if row[1])
-"""The proposals that figwasp executes, fewer than it can decode and validate."""
+"""The proposals that figwasp executes, fewer than it can decode and validate; of those that it executes in part the rest of the
+instructions say so themselves (`opcodes.UNIMPLEMENTED`)."""
 MVP: Final = Features(())

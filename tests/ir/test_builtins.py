@@ -8,13 +8,15 @@ from figwasp.ir import builtins, ops
 from figwasp.ir.evaluate.instance import EvalInstance
 from figwasp.ir.func import Call
 from figwasp.runtime.objects import builtins as implemented
-from figwasp.runtime.stubs.builtins import memories, tables
+from figwasp.runtime.stubs.builtins import casts, memories, tables
 from tests.ir.compiling import build_one
 
-NATIVE = {*memories.BUILTINS, *tables.PURE}
+SUBTYPES = " ".join(f"(type $t{k} (sub $t{k - 1} (func)))" for k in range(1, 9))
+NATIVE = {*memories.BUILTINS, *casts.BUILTINS, *tables.PURE}
 """The builtins that are code of their own altogether."""
-MODULE = """(module (memory 1) (table $t 1 externref) (data $d "a") (elem $e externref) (global $g (mut externref) (ref.null extern))
+MODULE = f"""(module (memory 1) (table $t 1 externref) (data $d "a") (elem $e externref) (global $g (mut externref) (ref.null extern))
   (global $f (mut funcref) (ref.null func))
+  (type $t0 (sub (func))) {SUBTYPES}
   (func (param $i i32) (param $r externref) (result i32 i32)
     (memory.fill (local.get $i) (local.get $i) (local.get $i)) (memory.copy (local.get $i) (local.get $i) (local.get $i))
     (memory.init $d (local.get $i) (local.get $i) (local.get $i)) (data.drop $d)
@@ -24,6 +26,7 @@ MODULE = """(module (memory 1) (table $t 1 externref) (data $d "a") (elem $e ext
     (drop (memory.atomic.notify (local.get $i) (local.get $i)))
     (drop (memory.atomic.wait32 (local.get $i) (local.get $i) (i64.const -1)))
     (drop (memory.atomic.wait64 (local.get $i) (i64.const 0) (i64.const -1)))
+    (drop (ref.test (ref $t8) (ref.null func)))
     (table.grow $t (local.get $r) (local.get $i)) (memory.grow (local.get $i))))"""
 
 

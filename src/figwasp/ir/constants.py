@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from figwasp import layout
 from figwasp.errors import Unsupported
 from figwasp.ir.types import MASKS, TYPE_NAMES
 from figwasp.wasm.syntax.module import ConstExpr, Module
@@ -30,6 +31,9 @@ _BINARY: Final = {
 }
 _GLOBAL_GET: Final = BY_NAME["global.get"].code
 _REF_FUNC: Final = BY_NAME["ref.func"].code
+_REF_I31: Final = BY_NAME["ref.i31"].code
+_CONVERSIONS: Final = frozenset((BY_NAME["any.convert_extern"].code, BY_NAME["extern.convert_any"].code))
+"""They exchange hierarchies that have the same values."""
 
 
 def evaluate(expr: ConstExpr, global_bits: Callable[[int], int], func_reference: Callable[[int], int]) -> int:
@@ -57,6 +61,11 @@ def evaluate(expr: ConstExpr, global_bits: Callable[[int], int], func_reference:
         if BY_CODE[code].ir == UNIMPLEMENTED:
             proposal = BY_CODE[code].proposal
             raise Unsupported(f"{BY_CODE[code].text} in a constant expression: no support for {proposal} yet", proposal)
+        if code == _REF_I31:
+            stack.append(layout.i31(stack.pop()))
+            continue
+        if code in _CONVERSIONS:
+            continue
         assert isinstance(immediate, int)
         if code in _CONSTS:
             stack.append(immediate & _CONSTS[code])

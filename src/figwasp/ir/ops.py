@@ -1,8 +1,8 @@
 """Floor 2: the table of IR operations.
 
 One row per operation. An operation is a module-level int, so that hot code compares ints; the columns are lists indexed by it
-(docs/ir.md shows them all); those of vectors are in `ops_vector.py`, those of
-atomic accesses in `ops_atomic.py`:
+(docs/ir.md shows them all); those of vectors are in `rows/vector.py`, those of
+atomic accesses in `rows/atomic.py`:
 
     name
     operand types: letters of `types`; `*` depends on the value
@@ -28,7 +28,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.ir import ops_atomic, ops_vector, types
+from figwasp.ir import types
+from figwasp.ir.rows import atomic, vector
 from figwasp.ir.types import F32 as F32
 from figwasp.ir.types import F64 as F64
 from figwasp.ir.types import I32 as I32
@@ -76,8 +77,8 @@ def _op(name: str, operands: str, result: int, flags: str, meaning: str, aux: st
 
 
 def _add_atomics() -> None:
-    """Add the rows of `ops_atomic`."""
-    for line in ops_atomic.TABLE.split("\n"):
+    """Add the rows of `rows.atomic`."""
+    for line in atomic.TABLE.split("\n"):
         if line and not line.startswith("#"):
             name, result, flags, meaning = line.split(None, 3)
             data = "expected, replacement, " if name.endswith("cmpxchg") else "" if "load" in name else "value, "
@@ -85,8 +86,8 @@ def _add_atomics() -> None:
 
 
 def _add_vectors() -> None:
-    """Add the rows of `ops_vector`."""
-    for line in ops_vector.TABLE.split("\n"):
+    """Add the rows of `rows.vector`."""
+    for line in vector.TABLE.split("\n"):
         if line and not line.startswith("#"):
             name, operands, result, flags, aux, meaning = line.split(None, 5)
             _op(name, operands, types.BY_LETTER[result], flags, meaning, _AUX_TEXTS[aux], "a, b, c" if len(operands) == 3 else "")

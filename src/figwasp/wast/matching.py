@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from figwasp.wasm.text.literals import float_text
 from figwasp.wast.engine import Found
@@ -11,11 +12,15 @@ from figwasp.wast.script import ScriptValue
 __all__ = ["matches", "show", "show_patterns"]
 
 
+_ABOVE: Final = dict.fromkeys(("i31ref", "structref", "arrayref"), ("eqref", "anyref"))
+"""Type of a result -> patterns for other types that it matches."""
+
+
 def matches(pattern: ScriptValue, found: Found) -> bool:
     """Return whether a result matches a pattern."""
     if pattern.either:
         return any(matches(one, found) for one in pattern.either)
-    if pattern.type not in ("", found.type):
+    if pattern.type not in ("", found.type, *_ABOVE.get(found.type, ())):
         return False
     if pattern.bits is None or found.bits is None:
         return pattern.bits is found.bits
@@ -29,7 +34,7 @@ def show(found: Found) -> str:
     if found.type in ("f32", "f64"):
         width = int(found.type[1:])
         return f"{found.type} {float_text(found.bits, width)} ({found.bits:#x})"
-    return found.type if found.type == "funcref" else f"{found.type} {found.bits:#x}"
+    return f"{found.type} {found.bits:#x}" if found.bits >= 0 else found.type
 
 
 def _show_pattern(pattern: ScriptValue) -> str:

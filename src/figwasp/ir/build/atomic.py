@@ -1,6 +1,6 @@
 """Atomic instructions (proposal threads): accesses, wait and notify, the fence. Floor 2.
 
-An access is one operation of `ops_atomic`, with the check of its address in front: one that is no multiple of the bytes accessed
+An access is one operation of `rows.atomic`, with the check of its address in front: one that is no multiple of the bytes accessed
 traps, in or out of bounds. Accesses of an i64 to fewer bytes are those of an i32.
 """
 

@@ -15,6 +15,7 @@ from typing import Final
 from figwasp import errors, layout
 from figwasp.ir import ops
 from figwasp.ir.build.base import Builder, Method, ir_types
+from figwasp.ir.build.casts import compared
 from figwasp.ir.build.control import unreachable_from
 from figwasp.ir.build.refs import element
 from figwasp.ir.func import Call, Value
@@ -72,20 +73,25 @@ def _build_call(b: Builder, pos: int) -> int:
 def _table_element(b: Builder, pos: int) -> tuple[Value, FuncType, int]:
     """Append the load and the checks of a function in a table; return its FuncRef, its type, and where the immediates end."""
     index, pos = b.unsigned(pos)
-    if not b.module.types[index].final:
-        raise b.unsupported("gc")  # a subtype would do as well
     table, pos = b.unsigned(pos)
     reference = element(b, table, b.stack.pop(), errors.TRAP_UNDEFINED_ELEMENT)
     b.trap_if(b.emit(ops.I64_EQZ, [reference]), errors.TRAP_UNINITIALIZED_ELEMENT)
     actual = b.emit(ops.I32_LOAD, [reference], ops.memory_aux(layout.FUNCREF_TYPE, ops.REGION_CONST))
-    wanted = b.emit(ops.I32_LOAD, [b.instance], ops.memory_aux(b.layout.type_id(index), ops.REGION_CONST))
-    b.trap_if(b.emit(ops.I32_NE, [actual, wanted]), errors.TRAP_INDIRECT_CALL_TYPE_MISMATCH)
+    b.trap_if(b.emit(ops.I32_NE, compared(b, actual, index)), errors.TRAP_INDIRECT_CALL_TYPE_MISMATCH)
     return reference, b.module.signature(index), pos
 
 
 def _build_call_indirect(b: Builder, pos: int) -> int:
     reference, type, pos = _table_element(b, pos)
     _call_reference(b, reference, type)
+    return pos
+
+
+def _build_call_ref(b: Builder, pos: int) -> int:
+    index, pos = b.unsigned(pos)
+    reference = b.stack.pop()
+    b.trap_if(b.emit(ops.I64_EQZ, [reference]), errors.TRAP_NULL_FUNCTION_REFERENCE)
+    _call_reference(b, reference, b.module.signature(index))
     return pos
 
 
@@ -131,6 +137,7 @@ def _build_return_call_ref(b: Builder, pos: int) -> int:
 METHODS: Final[dict[str, Method]] = {
     "call": _build_call,
     "call_indirect": _build_call_indirect,
+    "call_ref": _build_call_ref,
     "return_call": _build_return_call,
     "return_call_indirect": _build_return_call_indirect,
     "return_call_ref": _build_return_call_ref,

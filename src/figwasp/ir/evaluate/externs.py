@@ -152,14 +152,15 @@ class Table(_Array):
 
 
 class FuncRef:
-    """A function: the address of its FuncRef, its type, and the canonical number of that."""
+    """A function: the address of its FuncRef, its type, and the canonical numbers of that and of the indices in it."""
 
-    __slots__ = ("address", "number", "type")
+    __slots__ = ("address", "number", "numbers", "type")
 
-    def __init__(self, address: int, type: FuncType, number: int) -> None:
+    def __init__(self, address: int, type: FuncType, number: int, numbers: list[int]) -> None:
         self.address = address
         self.type = type
         self.number = number
+        self.numbers = numbers
 
 
 class Global:

@@ -16,7 +16,7 @@ from figwasp.ir.evaluate.externs import Extern, FuncRef, Global, Memory, Table, 
 from figwasp.ir.evaluate.func import Undefined
 from figwasp.ir.evaluate.space import AddressSpace
 from figwasp.ir.func import Func
-from figwasp.layout import SEGMENT_LENGTH
+from figwasp.layout import INST_DESCRIPTORS, SEGMENT_LENGTH, TYPE_PARENT
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, ConstExpr, Import, Module
 from figwasp.wasm.syntax.types import is_ref
 from figwasp.wasm.valid.module import validate
@@ -104,8 +104,8 @@ class EvalInstance:
         numbers = self.module.numbers
         for index in range(module.num_imported_funcs, len(module.func_types)):
             number = numbers[module.func_types[index]]
-            address = self.block + places.funcref(index)
-            self.funcs.append(space.add_func(address, module.func_type(index), number, self, index))
+            func = FuncRef(self.block + places.funcref(index), module.func_type(index), number, numbers)
+            self.funcs.append(space.add_func(func, self, index))
         self.memories += map(space.new_memory, module.memories[module.num_imported_memories :])
         for table in module.tables[module.num_imported_tables :]:
             self.tables.append(space.new_table(table, canonical_type(table.elem, numbers)))
@@ -120,8 +120,9 @@ class EvalInstance:
     def _lay_out(self) -> None:
         """Write into the block where everything is."""
         module, places = self.module.decoded, self.module.layout
-        for index, number in enumerate(self.module.numbers):
-            self._put(places.type_id(index), number, 4)
+        self._put(INST_DESCRIPTORS, self.space.types.region.base)
+        for index, descriptor in enumerate(self.space.types.descriptors(self.module.numbers)):
+            self._put(places.type_id(index), descriptor, 4)
         for index in range(module.num_imported_funcs):
             self._put(places.imported_func(index), self.funcs[index].address)
         for index in range(module.num_imported_globals):
@@ -223,6 +224,11 @@ class EvalInstance:
 
     def global_set_extern(self, address: int, reference: int) -> None:
         self.space.native.write(address, reference)
+
+    def subtype(self, type: int, ancestor: int) -> int:
+        while type not in (0, ancestor):
+            type = self.space.native.read(self.space.types.region.base + type + TYPE_PARENT, 4)
+        return int(type == ancestor)
 
 
 def _element(reference: int) -> bytes:

@@ -17,14 +17,15 @@ from figwasp.ir.build import checks
 from figwasp.ir.evaluate.externs import FuncRef, Memory, Table
 from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, Trapped, Undefined
 from figwasp.ir.func import Call, Func
+from figwasp.ir.type_descriptors import DescribedTypes
 from figwasp.wasm.syntax.types import FuncType, MemoryType, TableType
-from figwasp.wasm.valid.subtyping import TypeWorld
 
 __all__ = ["AddressSpace", "Callee", "Host"]
 
 Host = Callable[..., list[int]]
 """A function of the host: parameters -> results."""
 
+_DESCRIPTORS: Final = 0x100_0000
 _BLOCKS: Final = 0x1000_0000
 _CODE: Final = 0x10_0000_0000
 _TABLES: Final = 1 << 40
@@ -44,6 +45,31 @@ class Callee(Protocol):
     def func(self, index: int) -> Func: ...
 
     def serve(self, builtin: int, args: list[int]) -> list[int]: ...
+
+
+class _EvaluatedRegion:
+    """The type descriptors of a space (`type_descriptors.Region`)."""
+
+    __slots__ = ("_data", "_space", "base")
+
+    def __init__(self, space: AddressSpace) -> None:
+        self.base = _DESCRIPTORS
+        self._data = bytearray()
+        self._space = space
+        space.native.map(self.base, self._data)
+
+    def write(self, offset: int, data: bytes) -> None:
+        self._data.extend(bytes(max(offset + len(data) - len(self._data), 0)))
+        self._data[offset : offset + len(data)] = data
+
+    def keep(self, data: bytes) -> int:
+        address = self._space.allocate(len(data))
+        for at in range(0, len(data), 8):
+            self._space.native.write(address + at, int.from_bytes(data[at : at + 8], "little"))
+        return address
+
+    def release(self, address: int) -> None:
+        pass  # nothing ever goes
 
 
 class AddressSpace(Environment):
@@ -71,7 +97,7 @@ class AddressSpace(Environment):
         super().__init__(NativeMemory())
         self.mode = mode
         self.passes = passes
-        self.types = TypeWorld()
+        self.types = DescribedTypes(_EvaluatedRegion(self))
         self.evaluator = Evaluator(self, steps)
         self._depth_left = depth
         self._next_block = _BLOCKS
@@ -99,20 +125,20 @@ class AddressSpace(Environment):
         """Make an instance known by the address of its block."""
         self._instances[instance.block] = instance
 
-    def add_func(self, address: int, type: FuncType, number: int, instance: Callee, index: int) -> FuncRef:
-        """Fill the FuncRef at an address, of a function that an instance defines; `number` is the canonical one of its type."""
-        return self._fill(FuncRef(address, type, number), instance.block, index, (instance, index))
+    def add_func(self, func: FuncRef, instance: Callee, index: int) -> FuncRef:
+        """Fill the FuncRef of a function that an instance defines."""
+        return self._fill(func, instance.block, index, (instance, index))
 
-    def add_host(self, type: FuncType, number: int, host: Host) -> FuncRef:
-        """Make a FuncRef of a function of the host."""
-        func = FuncRef(self.allocate(layout.FUNCREF_SIZE), type, number)
+    def add_host(self, type: FuncType, number: int, numbers: list[int], host: Host) -> FuncRef:
+        """Make a FuncRef of a function of the host; the other arguments are the attributes of `FuncRef`."""
+        func = FuncRef(self.allocate(layout.FUNCREF_SIZE), type, number, numbers)
         return self._fill(func, self.context, layout.HOST_INDEX, host)
 
     def _fill(self, func: FuncRef, instance: int, index: int, target: tuple[Callee, int] | Host) -> FuncRef:
         code = next(self._code_addresses)
         self.native.write(func.address + layout.FUNCREF_CODE, code)
         self.native.write(func.address + layout.FUNCREF_INSTANCE, instance)
-        self.native.write(func.address + layout.FUNCREF_TYPE, func.number, 4)
+        self.native.write(func.address + layout.FUNCREF_TYPE, self.types.descriptors([func.number])[0], 4)
         self.native.write(func.address + layout.FUNCREF_INDEX, index, 4)
         self._code[code, instance] = target
         return func

@@ -51,7 +51,7 @@ from figwasp.runtime.stubs import (
 )
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, ir_kinds
-from figwasp.runtime.stubs.builtins import cells, memories, tables
+from figwasp.runtime.stubs.builtins import casts, cells, memories, tables
 from figwasp.runtime.stubs.hooks import Callbacks, Hooks
 
 __all__ = ["StubLibrary"]
@@ -193,7 +193,7 @@ class StubLibrary:
         return cell
 
     def _builtin(self, number: int) -> Func:
-        native = memories.BUILTINS.get(number)
+        native = memories.BUILTINS.get(number) or casts.BUILTINS.get(number)
         if native is not None:
             return native()
         if number in tables.PURE:

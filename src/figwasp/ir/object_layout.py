@@ -1,0 +1,45 @@
+"""Where the fields of a structure and the elements of an array lie in an object of the heap. Floor 2.
+
+In: storage types, in order. Out: byte offsets from the start of the object, which begins with 8 bytes of header. The builder, the
+evaluator's tests and the runtime's type descriptors (`layout.TYPE_LAYOUT`) all have it from here. The parameters that an exception
+carries lie like fields, behind a header of 16 bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from figwasp.wasm.syntax.types import F32, I8, I16, I32, V128
+
+__all__ = ["HEADER", "element_shift", "field_offsets"]
+
+HEADER: Final = 8
+"""Bytes before the fields of a structure: the offset of its type descriptor, and 4 unused; an array has its length there."""
+
+_WORD_SHIFT: Final = 3
+_WORD: Final = 1 << _WORD_SHIFT
+_SHIFTS: Final = {I8: 0, I16: 1, I32: 2, F32: 2, V128: 4}
+
+
+def element_shift(storage: int) -> int:
+    """Return log2 of the bytes that a storage type takes; 3 for all that are not listed, references among them."""
+    return _SHIFTS.get(storage, _WORD_SHIFT)
+
+
+def field_offsets(storages: Sequence[int], start: int = HEADER) -> tuple[list[int], int]:
+    """Return the offset of every field, each at its natural alignment (a vector at that of a word), and the end of the object.
+
+    Args:
+        storages: storage types.
+        start: bytes of the header, a multiple of 8; so is the end.
+    """
+    offsets = []
+    offset = start
+    for storage in storages:
+        size = 1 << element_shift(storage)
+        mask = min(size, _WORD) - 1
+        offset = offset + mask & ~mask
+        offsets.append(offset)
+        offset += size
+    return offsets, offset + _WORD - 1 & -_WORD
