@@ -142,7 +142,7 @@ HOST_INDEX: Final = 0xFFFF_FFFF
 # Object of the heap, after its type
 ARRAY_LENGTH: Final = 4  # 4 bytes
 OBJECT_FIELDS: Final = 8  # fields of a structure, elements of an array
-EXCEPTION_TAG: Final = 8  # of an exception, whose type is that of its tag: address of the tag
+EXCEPTION_TAG: Final = 8  # of an exception, whose type is that of its tag: number of the tag, which is no other's in the process
 EXCEPTION_FIELDS: Final = 16
 
 CELL_SIZES: Final = (
@@ -240,6 +240,7 @@ class InstanceLayout:
         "_imports",
         "_memories",
         "_tables",
+        "_tags",
         "_types",
         "num_imported_funcs",
         "size",
@@ -255,6 +256,7 @@ class InstanceLayout:
         num_globals: int,
         elems: int,
         datas: int,
+        tags: int,
     ) -> None:
         offset = INST_FIXED
         self.num_imported_funcs = imported_funcs
@@ -274,6 +276,8 @@ class InstanceLayout:
         offset += SEGMENT_SIZE * elems
         self._datas = offset
         offset += SEGMENT_SIZE * datas
+        self._tags = offset
+        offset += 8 * tags
         self.size = offset
 
     def memory_record(self, index: int) -> int:
@@ -291,6 +295,10 @@ class InstanceLayout:
     def global_cell(self, index: int) -> int:
         """Return the offset of global `index`: its value if defined here, a pointer to it if imported."""
         return self._globals + GLOBAL_SIZE * index
+
+    def tag(self, index: int) -> int:
+        """Return the offset of the number of tag `index`."""
+        return self._tags + 8 * index
 
     def elem(self, index: int) -> int:
         """Return the offset of element segment `index`."""

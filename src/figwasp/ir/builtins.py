@@ -82,6 +82,7 @@ MEMORY_WAIT64: Final = _builtin(
 SUBTYPE: Final = _builtin(
     "subtype", "ii", "i", "type, ancestor", "whether a type derives from another or is it, both given by their descriptors"
 )
+THROW: Final = _builtin("throw", "l", "", "exception", "throw an exception: it never returns")
 COUNT: Final = len(NAMES)
 
 

@@ -14,14 +14,16 @@ from typing import Final
 
 from figwasp import errors, layout
 from figwasp.ir import ops
-from figwasp.ir.build.base import Builder, Method, ir_types
+from figwasp.ir.build.base import Builder, Edge, Method, ir_types
 from figwasp.ir.build.casts import compared
 from figwasp.ir.build.control import unreachable_from
 from figwasp.ir.build.refs import element
 from figwasp.ir.func import Call, Value
 from figwasp.wasm.syntax.types import FuncType
 
-__all__ = ["METHODS"]
+__all__ = ["METHODS", "call_in_scope"]
+
+_WITH_HANDLER: Final = {ops.CALL: ops.INVOKE, ops.CALL_PTR: ops.INVOKE_PTR, ops.CALL_BUILTIN: ops.INVOKE_BUILTIN}
 
 
 def _call(b: Builder, op: int, callee: list[Value], type: FuncType, target: int = -1) -> None:
@@ -29,12 +31,28 @@ def _call(b: Builder, op: int, callee: list[Value], type: FuncType, target: int 
     args = callee + _operands(b, type)
     results = ir_types(type.results)
     b.close_run()
-    call = b.emit_typed(op, results[0] if results else ops.VOID, args, Call(ir_types(type.params), results, target))
+    info = Call(ir_types(type.params), results, target)
+    call = call_in_scope(b, op, results[0] if results else ops.VOID, args, info)
     if results:
         b.stack.append(call)
         for number in range(1, len(results)):
             b.stack.append(b.emit_typed(ops.RESULT, results[number], [call], number))
     b.open_run()
+
+
+def call_in_scope(b: Builder, op: int, type: int, args: list[Value], call: Call) -> Value:
+    """Append a call, which gets a handler where something is caught, and go on behind it."""
+    scope = b.scope
+    if scope is None or not scope.catches:
+        return b.emit_typed(op, type, args, call)
+    call.catches = scope.catches
+    value = b.emit_typed(_WITH_HANDLER[op], type, args, call)
+    block, rest = b.block, b.func.new_block(b.depth)
+    block.succs = [rest, rest]
+    block.args = [[], []]
+    scope.edges.append(Edge(block, [1], [], b.env.seal()))
+    b.start(rest)
+    return value
 
 
 def _operands(b: Builder, type: FuncType) -> list[Value]:

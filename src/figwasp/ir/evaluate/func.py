@@ -49,7 +49,15 @@ class Unwound(Exception):
 
 
 class Thrown(Exception):
-    """A function has ended by throwing: an `invoke` of it goes to its handler, and any other call of it ends likewise."""
+    """A function has ended by throwing: an `invoke` of it may go to its handler, and any other call of it ends likewise.
+
+    Attributes:
+        exception: the reference to what has been thrown.
+    """
+
+    def __init__(self, exception: int = 0) -> None:
+        super().__init__(exception)
+        self.exception = exception
 
 
 class Undefined(AssertionError):
@@ -150,6 +158,10 @@ class Environment:
     def callee(self, op: int, call: Call, args: list[int], pos: int) -> tuple[Func, list[int]] | None:
         """Return the function that a `call` or `call_ptr` reaches, and all its arguments; None if it is not in SSA form."""
         return None
+
+    def catches(self, exception: int, clauses: tuple[int, ...], instance: int) -> bool:
+        """Return whether one of the clauses of an `invoke` catches an exception; leave the two where the handler finds them."""
+        return True
 
     def call(self, op: int, call: Call, args: list[int], pos: int) -> list[int]:
         """Make a call of whatever kind and return the results.
@@ -367,7 +379,11 @@ class _Frame:
         self._values[value.id] = None
         try:
             self.call(value)
-        except Thrown:
+        except Thrown as thrown:
+            call = value.aux
+            assert isinstance(call, Call)
+            if not self._environment.catches(thrown.exception, call.catches, self.get(self.func.blocks[0].params[0])):
+                raise
             return 1
         return 0
 

@@ -16,7 +16,7 @@ from figwasp.ir import ops
 from figwasp.ir.build import checks
 from figwasp.ir.evaluate.externs import FuncRef, Memory, Table
 from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, Trapped, Undefined
-from figwasp.ir.func import Call, Func
+from figwasp.ir.func import ANY, Call, Func
 from figwasp.ir.type_descriptors import DescribedTypes
 from figwasp.wasm.syntax.types import FuncType, MemoryType, TableType
 
@@ -213,6 +213,16 @@ class AddressSpace(Environment):
         if target is None:
             raise Undefined(f"call at {pos:#x} of {args[0]:#x} with {args[1]:#x} for an instance")
         return target
+
+    def catches(self, exception: int, clauses: tuple[int, ...], instance: int) -> bool:
+        """Find the clause by the exception's tag."""
+        tag = self.native.read(exception + layout.EXCEPTION_TAG)
+        for number, clause in enumerate(clauses):
+            if clause == ANY or self.native.read(instance + clause) == tag:
+                self.native.write(self.context + layout.CTX_EXCEPTION, exception)
+                self.native.write(self.context + layout.CTX_CLAUSE, number)
+                return True
+        return False
 
     def _instance(self, address: int, pos: int) -> Callee:
         if address not in self._instances:

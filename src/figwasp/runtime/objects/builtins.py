@@ -14,7 +14,7 @@ from figwasp.ir.builtins import implementations
 from figwasp.runtime.objects import closing, segments
 from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs.builtins import casts, memories, tables
+from figwasp.runtime.stubs.builtins import casts, exceptions, memories, tables
 from figwasp.runtime.trap import parking
 from figwasp.runtime.trap.traps import trap
 
@@ -115,5 +115,5 @@ def global_set_func(state: InstanceState, index: int, address: int, bits: int) -
     state.globals[index].set(bits)
 
 
-BUILTINS: Final = implementations(globals(), elsewhere={*memories.BUILTINS, *casts.BUILTINS, *tables.PURE})
+BUILTINS: Final = implementations(globals(), elsewhere={*exceptions.BUILTINS, *memories.BUILTINS, *casts.BUILTINS, *tables.PURE})
 """Builtin number -> the function that implements it."""

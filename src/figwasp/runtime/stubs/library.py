@@ -51,7 +51,7 @@ from figwasp.runtime.stubs import (
 )
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, ir_kinds
-from figwasp.runtime.stubs.builtins import casts, cells, memories, tables
+from figwasp.runtime.stubs.builtins import casts, cells, exceptions, memories, tables
 from figwasp.runtime.stubs.hooks import Callbacks, Hooks
 
 __all__ = ["StubLibrary"]
@@ -193,6 +193,8 @@ class StubLibrary:
         return cell
 
     def _builtin(self, number: int) -> Func:
+        if number in exceptions.BUILTINS:
+            return exceptions.throw(self.compile(exceptions.search(self.find_handler)))
         native = memories.BUILTINS.get(number) or casts.BUILTINS.get(number)
         if native is not None:
             return native()

@@ -51,9 +51,9 @@ return_call             12      func            *                   tail-calls  
 return_call_indirect    13      type_table      *                   tail-calls              -
 call_ref                14      type            *                   function-references     -
 return_call_ref         15      type            *                   function-references     -
-throw                   08      tag             *                     exceptions            later
-throw_ref               0a      none            *                     exceptions            later
-try_table               1f      try_table       *                     exceptions            later
+throw                   08      tag             *                     exceptions            -
+throw_ref               0a      none            *                     exceptions            -
+try_table               1f      try_table       *                     exceptions            -
 br_on_null              d5      label           *                   function-references     -
 br_on_non_null          d6      label           *                   function-references     -
 br_on_cast              fb:18   cast            *                   gc                      -
