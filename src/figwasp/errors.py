@@ -408,6 +408,10 @@ TRAP_NULL_FUNCTION_REFERENCE: Final = 18
 TRAP_NULL_REFERENCE: Final = 19
 TRAP_NULL_I31: Final = 20
 TRAP_CAST_FAILURE: Final = 21
+TRAP_NULL_STRUCTURE: Final = 24
+TRAP_NULL_ARRAY: Final = 25
+TRAP_OUT_OF_BOUNDS_ARRAY: Final = 26
+TRAP_OUT_OF_HEAP: Final = 27
 TRAP_NULL_EXCEPTION: Final = 28
 TRAP_EXCEPTION: Final = 29
 
@@ -431,6 +435,10 @@ TRAP_MESSAGES: Final[dict[int, str]] = {
     TRAP_NULL_REFERENCE: "null reference",
     TRAP_NULL_I31: "null i31 reference",
     TRAP_CAST_FAILURE: "cast failure",
+    TRAP_NULL_STRUCTURE: "null structure reference",
+    TRAP_NULL_ARRAY: "null array reference",
+    TRAP_OUT_OF_BOUNDS_ARRAY: "out of bounds array access",
+    TRAP_OUT_OF_HEAP: "garbage-collected heap exhausted",
     TRAP_NULL_EXCEPTION: "null exception reference",
 }
 """Trap codes that compiled code records, with the spec's wording. TRAP_HOST means that a Python exception is set,

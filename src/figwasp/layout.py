@@ -161,7 +161,58 @@ def cell_class(size: int) -> int:
 STORE_CONTEXT: Final = 0
 STORE_FREE_EXTERN: Final = 8  # free externref cells, linked through their states; 0: none
 STORE_SUSPECTS: Final = 16  # externref cells that may have to go, linked through their links; 0: none
+STORE_HEAP: Final = 24  # heap record; 0: nothing has been allocated yet
+STORE_DYING: Final = 32  # suspects that no frame and no object refers to, linked likewise
+STORE_ARRAYS: Final = 40  # arrays of externref cells, as ARRAY_*; 0: none
+STORE_ROOTS: Final = 48  # the first root, or 0
 STORE_SIZE: Final = 64
+
+# An array of externref cells, in a list
+ARRAY_NEXT: Final = 0
+ARRAY_BASE: Final = 8
+ARRAY_SIZE: Final = 16
+
+# Root: words that the collector looks at. Roots are a list; each knows the word that points to it
+ROOT_NEXT: Final = 0
+ROOT_LINK: Final = 8  # address of the word that points to it
+ROOT_BASE: Final = 16  # address of the word with the address of the words
+ROOT_COUNT: Final = 24  # address of the word with their number
+ROOT_OWN_BASE: Final = 32  # these two words themselves, where they stand nowhere else
+ROOT_OWN_COUNT: Final = 40
+ROOT_COUNTED: Final = 48  # 1: externref cells there are counted, and need not be looked for
+ROOT_SIZE: Final = 56
+
+# Heap record
+HEAP_BYTES: Final = 0  # of all its blocks
+HEAP_USED: Final = 8  # of those that hold objects
+HEAP_GOAL: Final = 16  # how far that may grow before there is a collection
+HEAP_LIMIT: Final = 24  # bytes of blocks that it may have
+HEAP_FREE: Final = 32  # blocks that hold nothing, linked through BLOCK_NEXT; 0: none
+HEAP_LARGE: Final = 40  # first blocks of large objects
+HEAP_DEAD: Final = 48  # first blocks of large objects that are to be taken back
+HEAP_MARKS: Final = 56  # the mark stack: where it begins,
+HEAP_MARKED: Final = 64  # and where it ends now
+HEAP_STRESS: Final = 72  # 1: a collection at every allocation
+HEAP_LIVE: Final = 80  # bytes of the objects that the last collection found
+HEAP_COLLECTIONS: Final = 88  # number of them
+HEAP_CLASSES: Final = 128  # for each class of cells: blocks that may have free cells, and blocks that have none
+HEAP_PARTIAL: Final = 0
+HEAP_FULL: Final = 8
+HEAP_CLASS_SIZE: Final = 16
+HEAP_SIZE: Final = 1024
+
+# Block of the heap: 32 KiB, described in a table of all blocks of the process
+BLOCK_BYTES: Final = 1 << 15
+BLOCK_HEAP: Final = 0  # the heap that it belongs to, or 0
+BLOCK_NEXT: Final = 8  # the next in its list
+BLOCK_OBJECT: Final = 16  # of a large object: its address
+BLOCK_CELL: Final = 24  # 4 bytes: bytes of its cells, 0 where it has none
+BLOCK_INVERSE: Final = 28  # 4 bytes: 2**32 by that, rounded up
+BLOCK_END: Final = 32  # 4 bytes: bytes of its cells all together
+BLOCK_CURSOR: Final = 36  # 4 bytes: of them those that have been swept
+BLOCK_CLEAN: Final = 40  # 1: all of its bytes are 0
+BLOCK_LENGTH: Final = 48  # of the first block of a large object: bytes of its blocks
+BLOCK_SIZE: Final = 64
 
 # References (spec 4.2.1) are words: 0 is null; a reference to a function is the address of a FuncRef. In the hierarchies of any and
 # extern bit 0 says that it is an i31, else bit 1 that it is an object of the host; else it is the address of one of the heap.
@@ -206,6 +257,7 @@ EXTERN_STATE: Final = 8 * EXTERN_CELLS  # from a cell to its state: the next fre
 EXTERN_HOLDERS: Final = 16 * EXTERN_CELLS  # to how often it stands in tables, globals and segments
 EXTERN_SUSPECT: Final = 24 * EXTERN_CELLS  # to its link: the next suspect; 1: there is none; 0: it is no suspect itself
 EXTERN_SIZE: Final = 32 * EXTERN_CELLS  # bytes of an array
+EXTERN_KEPT: Final = 1 << 62  # bit in the number of holders of a suspect: code has got it since the last look, or has it
 
 # Instance block, fixed part
 INST_STORE: Final = 0  # store record

@@ -8,16 +8,21 @@ from figwasp.ir import builtins, ops
 from figwasp.ir.evaluate.instance import EvalInstance
 from figwasp.ir.func import Call
 from figwasp.runtime.objects import builtins as implemented
-from figwasp.runtime.stubs.builtins import casts, memories, tables
+from figwasp.runtime.stubs.builtins import arrays, casts, memories, tables
 from tests.ir.compiling import build_one
 
 SUBTYPES = " ".join(f"(type $t{k} (sub $t{k - 1} (func)))" for k in range(1, 9))
-NATIVE = {*memories.BUILTINS, *casts.BUILTINS, *tables.PURE}
+NATIVE = {*memories.BUILTINS, *arrays.BUILTINS, *casts.BUILTINS, *tables.PURE}
 """The builtins that are code of their own altogether."""
-MODULE = f"""(module (memory 1) (table $t 1 externref) (data $d "a") (elem $e externref) (global $g (mut externref) (ref.null extern))
+MODULE = """(module (type $t0 (sub (func))) SUBTYPES (type $a (array (mut i8))) (type $fs (array (mut funcref))) (type $large (struct LARGE)) (elem $fe funcref) (memory 1) (table $t 1 externref) (data $d "a") (elem $e externref) (global $g (mut externref) (ref.null extern))
   (global $f (mut funcref) (ref.null func))
-  (type $t0 (sub (func))) {SUBTYPES}
-  (func (param $i i32) (param $r externref) (result i32 i32)
+  (func (param $i i32) (param $r externref) (param $f funcref) (param $a (ref $a)) (param $fs (ref $fs)) (result i32 i32)
+    (drop (struct.new_default $large)) (drop (array.new_default $a (local.get $i)))
+    (array.fill $a (local.get $a) (local.get $i) (local.get $i) (local.get $i))
+    (array.copy $a $a (local.get $a) (local.get $i) (local.get $a) (local.get $i) (local.get $i))
+    (array.init_data $a $d (local.get $a) (local.get $i) (local.get $i) (local.get $i))
+    (array.init_elem $fs $fe (local.get $fs) (local.get $i) (local.get $i) (local.get $i))
+    (array.set $fs (local.get $fs) (local.get $i) (local.get $f))
     (memory.fill (local.get $i) (local.get $i) (local.get $i)) (memory.copy (local.get $i) (local.get $i) (local.get $i))
     (memory.init $d (local.get $i) (local.get $i) (local.get $i)) (data.drop $d)
     (table.set $t (local.get $i) (local.get $r)) (table.fill $t (local.get $i) (local.get $r) (local.get $i))
@@ -27,7 +32,7 @@ MODULE = f"""(module (memory 1) (table $t 1 externref) (data $d "a") (elem $e ex
     (drop (memory.atomic.wait32 (local.get $i) (local.get $i) (i64.const -1)))
     (drop (memory.atomic.wait64 (local.get $i) (i64.const 0) (i64.const -1)))
     (drop (ref.test (ref $t8) (ref.null func)))
-    (table.grow $t (local.get $r) (local.get $i)) (memory.grow (local.get $i))))"""
+    (table.grow $t (local.get $r) (local.get $i)) (memory.grow (local.get $i))))""".replace("SUBTYPES", SUBTYPES).replace("LARGE", "(field i64) " * 20)
 
 
 def test_every_builtin_is_emitted_with_its_signature() -> None:

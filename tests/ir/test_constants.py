@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from figwasp.errors import Unsupported
 from figwasp.features import ALL
 from figwasp.ir.constants import evaluate, missing_feature
 from figwasp.wasm.binary.decode import decode
@@ -46,25 +45,51 @@ def module(text: str) -> Module:
 )
 def test_values(type_: str, expr: str, bits: int) -> None:
     decoded = module(f'(import "m" "g" (global i32)) (global {type_} {expr}) (func)')
-    assert evaluate(decoded.global_inits[0], lambda index: 100 + index, lambda index: 2000 + index) == bits
+    assert evaluate(decoded.global_inits[0], decoded, Surroundings()) == bits
+
+
+class Surroundings:
+    """Globals and functions that are numbers, and objects that are noted."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[int, int, bytes]] = []
+
+    def global_bits(self, index: int) -> int:
+        return 100 + index
+
+    def func_reference(self, index: int) -> int:
+        return 2000 + index
+
+    def new_struct(self, index: int, fields: bytes) -> int:
+        return self.new_array(index, -1, fields)
+
+    def new_array(self, index: int, length: int, elements: bytes) -> int:
+        self.made.append((index, length, elements))
+        return 8 * len(self.made)
 
 
 @pytest.mark.parametrize(
-    ("text", "feature"),
+    ("type_", "expr", "made"),
     [
-        ("(type $s (struct)) (table 1 (ref $s) (struct.new $s))", "gc"),
-        ("(type $s (struct)) (elem (ref $s) (item struct.new $s))", "gc"),
-        ("(type $a (array i8)) (global (ref $a) (array.new_fixed $a 1 (i32.const 1)))", "gc"),
+        ("(ref $p)", "i32.const -2 i64.const 3 f32.const 1 struct.new $p", [(0, -1, "fe00000000000000 0300000000000000 0000803f00000000")]),
+        ("(ref $p)", "struct.new_default $p", [(0, -1, "0000000000000000 0000000000000000 0000000000000000")]),
+        ("(ref $empty)", "struct.new $empty", [(3, -1, "")]),
+        ("(ref $bytes)", "i32.const 0x1ff i32.const 1000000000 array.new $bytes", [(1, 1_000_000_000, "ff")]),
+        ("(ref $bytes)", "i32.const 7 array.new_default $bytes", [(1, 7, "00")]),
+        ("(ref $bytes)", "i32.const 1 i32.const 2 i32.const 0x103 array.new_fixed $bytes 3", [(1, 3, "010203")]),
+        ("(ref $bytes)", "array.new_fixed $bytes 0", [(1, 0, "")]),
+        (
+            "(ref $refs)", "struct.new_default $p ref.null any array.new_fixed $refs 2",
+            [(0, -1, "00" * 24), (2, 2, "0800000000000000 0000000000000000")],
+        ),
     ],
-)
-def test_what_only_validation_knows(text: str, feature: str) -> None:
-    decoded = module(text)
-    assert missing_feature(decoded) == feature
-    exprs = [*decoded.global_inits, *decoded.table_inits, *(init for elem in decoded.elems for init in elem.inits)]
-    assert exprs[0] is not None
-    with pytest.raises(Unsupported, match=feature) as caught:
-        evaluate(exprs[0], lambda _: 0, lambda _: 0)
-    assert caught.value.feature == feature
+)  # fmt: skip
+def test_objects(type_: str, expr: str, made: list[tuple[int, int, str]]) -> None:
+    types = "(type $p (struct (field i8) (field i64) (field f32))) (type $bytes (array i8)) (type $refs (array anyref)) (type $empty (struct))"
+    decoded = module(f"{types} (global {type_} {expr})")
+    surroundings = Surroundings()
+    assert evaluate(decoded.global_inits[0], decoded, surroundings) == 8 * len(made)
+    assert surroundings.made == [(index, length, bytes.fromhex(content)) for index, length, content in made]
 
 
 @pytest.mark.parametrize(

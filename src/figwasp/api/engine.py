@@ -39,6 +39,8 @@ class Engine:
             largest of theirs.
         max_memory: most bytes that the memories which one instance defines may have together. Beyond it `memory.grow` answers -1.
         max_table: most elements that the tables which one instance defines may have together. Beyond it `table.grow` answers -1.
+        max_gc_heap: most bytes that the garbage-collected heap may have which linked instances share, 4 GiB by default. Beyond it
+            allocation traps.
         max_instances: most instances of this engine that may live at once.
         max_acalls: most calls by `Instance.acall` that may be under way at once in an instance and those it is linked with.
         timeout: seconds after which a call from Python ends with `Timeout`, unless it says otherwise.
@@ -62,6 +64,7 @@ class Engine:
         stack_size: int = STACK_SIZE,
         max_memory: int | None = None,
         max_table: int | None = None,
+        max_gc_heap: int | None = None,
         max_instances: int | None = None,
         max_acalls: int | None = None,
         timeout: float | None = None,
@@ -83,6 +86,7 @@ class Engine:
             stack_size=arguments.stack_size(stack_size),
             max_memory=arguments.limit(max_memory, "max_memory"),
             max_table=arguments.limit(max_table, "max_table"),
+            max_gc_heap=arguments.limit(max_gc_heap, "max_gc_heap"),
             max_instances=arguments.limit(max_instances, "max_instances"),
             max_acalls=arguments.limit(max_acalls, "max_acalls"),
             timeout=arguments.timeout(timeout),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final, NoReturn
 
+from figwasp.ir.types import CELL
+from figwasp.runtime.heap.roots import RootWords
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import global_ as runtime
-from figwasp.runtime.objects.func import References
-from figwasp.runtime.objects.values import from_bits, to_bits
+from figwasp.runtime.objects.func import Buffer, References
+from figwasp.runtime.objects.values import cells_of, get_value, put_value
 from figwasp.runtime.once import Once
-from figwasp.runtime.platform import cpython
+from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.start import native_runtime
 from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.types import (
@@ -22,7 +24,6 @@ from figwasp.wasm.syntax.types import (
     TYPE_CODES,
     V128,
     GlobalType,
-    may_be_host,
     type_name,
 )
 
@@ -65,14 +66,19 @@ class Global:
     def _references(self) -> References:
         return References(self._core.store, self._core.numbers)
 
+    def _get(self) -> Any:
+        word = RootWords(self._core.store, 1)
+        word.copy(self._core.address)
+        return get_value(word.address, self._core.type.type, self._references)
+
     @property
     def value(self) -> Any:
         """The present value; assigning to an immutable global is a TypeError."""
         type_ = self._core.type.type
-        if not may_be_host(type_):
-            return from_bits(self._core.get(), type_, self._references)
-        # Another thread must not assign it, and with that release the object, in between.
-        return self._core.store.run(lambda: from_bits(self._core.get(), type_, self._references))
+        if not self._core.roots.nodes:
+            return get_value(self._core.address, type_, self._references)
+        # Another thread must not assign it, and with that release the object, in between; nor must a finalizer.
+        return self._core.store.run(self._get)
 
     @value.setter
     def value(self, value: Any) -> None:
@@ -80,7 +86,7 @@ class Global:
         if not type_.mutable:
             raise TypeError("the global is immutable")
         what = "the value of a global"
-        self._core.store.run(lambda: self._core.set(to_bits(value, type_.type, self._references, what)))
+        self._core.store.run(lambda: _set(self._core, value, what))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Global) and self._core is other._core
@@ -116,15 +122,23 @@ def make(type_: GlobalType, content: int, value: Any) -> Global:
     store.add(core)
     forget = core.releaser()
 
-    def release() -> tuple[Once]:
+    def release() -> tuple[Once, ...]:
         forget()
-        return (cpython.freeing(block),)
+        return *core.roots.releasing(), cpython.freeing(block)
 
     owner = native.owners.make(block, release)
     owner.hold(keeper, store.owner)
     core.owner = owner
-    core.set(to_bits(value, type_.type, References(store, core.numbers), "the value of a global"))
+    _set(core, value, "the value of a global")
     return view(core, owner)
+
+
+def _set(core: runtime.Global, value: Any, what: str) -> None:
+    """Set a global, in whose store this thread runs."""
+    type_ = core.type.type
+    buffer = Buffer(core.store, cells_of((type_,)), (type_,))
+    put_value(buffer.address, value, type_, References(core.store, core.numbers), what)
+    core.set(int.from_bytes(linux.read(buffer.address, CELL * cells_of((type_,))), "little"))
 
 
 def view(core: runtime.Global, owner: Owner) -> Global:

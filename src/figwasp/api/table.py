@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
-from typing import Any, Final, NoReturn, SupportsIndex
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NoReturn, SupportsIndex, TypeVar
 
 from figwasp.runtime.arguments import address_type
+from figwasp.runtime.heap.roots import RootWords
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import table as runtime
 from figwasp.runtime.objects.func import References
-from figwasp.runtime.objects.values import from_bits, to_bits
+from figwasp.runtime.objects.values import get_value, put_value
+from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.start import native_runtime
 from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.types import (
@@ -21,10 +23,10 @@ from figwasp.wasm.syntax.types import (
     I31REF,
     Limits,
     TableType,
-    may_be_host,
     type_name,
 )
 
+_T = TypeVar("_T")
 _ELEMENTS: Final = {type_name(code): code for code in (FUNCREF, EXTERNREF, ANYREF, EQREF, I31REF)}
 
 
@@ -65,11 +67,13 @@ class Table:
         store = Store(native)
         self._core = runtime.Table(type_, _ELEMENTS[element], store, keeper)
         store.add(self._core)
-        self._owner = native.owners.make(self._core.record, self._core.releaser())
+        block: int = cpython.raw_calloc(1, 16)  # the first word of a block that is released is overwritten
+        release = self._core.releaser()
+        self._owner = native.owners.make(block, lambda: [*release(), cpython.freeing(block)])
         self._owner.hold(keeper, store.owner)
         self._core.owner = self._owner
         if value is not None:
-            store.run(lambda: self._core.fill(0, self._bits(value), minimum))
+            store.run(lambda: self._with(value, lambda bits: self._core.fill(0, bits, minimum)))
 
     @property
     def type(self) -> TableType:
@@ -87,7 +91,7 @@ class Table:
         delta = operator.index(delta)
         if delta < 0:
             raise ValueError("a table cannot shrink")
-        old = self._core.store.run(lambda: self._core.grow(self._bits(value), delta))
+        old = self._core.store.run(lambda: self._with(value, lambda bits: self._core.grow(bits, delta)))
         if old < 0:
             raise MemoryError(f"cannot grow a table of {len(self)} elements by {delta}")
         return old
@@ -96,8 +100,11 @@ class Table:
     def _references(self) -> References:
         return References(self._core.store, self._core.numbers)
 
-    def _bits(self, value: object) -> int:
-        return to_bits(value, self._core.type.elem, self._references, "a table element")
+    def _with(self, value: object, work: Callable[[int], _T]) -> _T:
+        """Call something with the raw bits of a reference, which the collector sees meanwhile."""
+        word = RootWords(self._core.store, 1)
+        put_value(word.address, value, self._core.type.elem, self._references, "a table element")
+        return work(linux.read_u64(word.address))
 
     def _index(self, index: SupportsIndex) -> int:
         if isinstance(index, slice):
@@ -115,17 +122,22 @@ class Table:
     def __getitem__(self, index: SupportsIndex) -> Any:
         place = self._index(index)
         elem = self._core.type.elem
-        if not may_be_host(elem):
-            return from_bits(self._core.get(place), elem, self._references)
-        # Another thread must not overwrite the element, and with that release the object, in between.
-        return self._core.store.run(lambda: from_bits(self._core.get(place), elem, self._references))
+        if self._core.holds_functions:
+            return get_value(self._core.place(place), elem, self._references)
+        # Another thread must not overwrite the element, and with that release the object, in between; nor must a finalizer.
+        return self._core.store.run(lambda: self._get(place))
+
+    def _get(self, index: int) -> Any:
+        word = RootWords(self._core.store, 1)
+        word.copy(self._core.place(index))
+        return get_value(word.address, self._core.type.elem, self._references)
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
 
     def __setitem__(self, index: SupportsIndex, value: object) -> None:
         place = self._index(index)
-        self._core.store.run(lambda: self._core.set(place, self._bits(value)))
+        self._core.store.run(lambda: self._with(value, lambda bits: self._core.set(place, bits)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Table) and self._core is other._core

@@ -82,6 +82,30 @@ MEMORY_WAIT64: Final = _builtin(
 SUBTYPE: Final = _builtin(
     "subtype", "ii", "i", "type, ancestor", "whether a type derives from another or is it, both given by their descriptors"
 )
+
+# Objects of the heap. A type is the word that the instance block has for it. Places and lengths have 32 bits, as those of arrays
+# have; a width is log2 of the bytes of an element. Null instead of an array, and what does not lie within an array or a segment
+# altogether, is a trap, and nothing has been written then.
+
+OBJECT_NEW: Final = _builtin("object_new", "il", "l", "type, bytes", "make a structure of so many bytes, which are zeros")
+ARRAY_NEW: Final = _builtin("array_new", "ii", "l", "type, length", "make an array of zeros")
+ARRAY_FILL: Final = _builtin(
+    "array_fill", "liiill", "", "array, width, start, length, low, high",
+    "write an element over a range: the low bytes of one word, or two words",
+)  # fmt: skip
+ARRAY_COPY: Final = _builtin(
+    "array_copy", "lliiii", "", "target array, source array, width, target, source, length", "copy a range, as if through a buffer"
+)
+ARRAY_INIT_DATA: Final = _builtin(
+    "array_init_data", "liiiii", "", "array, segment, width, target, source, length",
+    "copy from a data segment, whose places are bytes",
+)  # fmt: skip
+ARRAY_INIT_ELEM: Final = _builtin(
+    "array_init_elem", "liiii", "", "array, segment, target, source, length", "copy from an element segment"
+)
+KEEP_FUNC: Final = _builtin(
+    "keep_func", "l", "", "reference", "have the heap keep the owner of a function, to which one of its objects is to refer"
+)
 THROW: Final = _builtin("throw", "l", "", "exception", "throw an exception: it never returns")
 COUNT: Final = len(NAMES)
 

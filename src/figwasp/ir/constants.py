@@ -1,21 +1,25 @@
 """Constant expressions (spec 3.4.13, 4.9.3), evaluated. Floor 2.
 
-Goes in: a valid expression, and what tells the values of globals and the references to functions. Comes out: raw bits, those of
-an i32 zero-extended. The runtime and the evaluators do not differ in this, so that there is one of it.
+Goes in: a valid expression, and what tells the values of globals and the references to functions, and makes objects. Comes out: raw
+bits, those of an i32 zero-extended. The runtime and the evaluators do not differ in this, so that there is one of it. An object is
+made when its operands have been evaluated, which nothing but the stack here refers to until then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from figwasp import layout
 from figwasp.errors import Unsupported
+from figwasp.ir.object_layout import HEADER, element_shift, field_offsets
 from figwasp.ir.types import MASKS, TYPE_NAMES
+from figwasp.wasm.syntax.immediates import Immediate, number, pair
 from figwasp.wasm.syntax.module import ConstExpr, Module
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, UNIMPLEMENTED
+from figwasp.wasm.syntax.types import ArrayType, StructType
 
-__all__ = ["evaluate", "missing_feature"]
+__all__ = ["Surroundings", "evaluate", "missing_feature"]
 
 _MASKS: Final = {TYPE_NAMES[type]: mask for type, mask in enumerate(MASKS)}
 _CONSTS: Final = {BY_NAME[f"{type_}.const"].code: mask for type_, mask in _MASKS.items()}
@@ -36,13 +40,29 @@ _CONVERSIONS: Final = frozenset((BY_NAME["any.convert_extern"].code, BY_NAME["ex
 """They exchange hierarchies that have the same values."""
 
 
-def evaluate(expr: ConstExpr, global_bits: Callable[[int], int], func_reference: Callable[[int], int]) -> int:
+class Surroundings(Protocol):
+    """What a constant expression is evaluated in: an instance that is being made."""
+
+    def global_bits(self, index: int) -> int:
+        """Return the raw bits of a global that has its value already."""
+
+    def func_reference(self, index: int) -> int:
+        """Return the reference to a function."""
+
+    def new_struct(self, index: int, fields: bytes) -> int:
+        """Return a new structure of a type of the module, made from the bytes behind its header."""
+
+    def new_array(self, index: int, length: int, elements: bytes) -> int:
+        """Return a new array; where the bytes are those of one element, all are like it."""
+
+
+def evaluate(expr: ConstExpr, module: Module, surroundings: Surroundings) -> int:
     """Return the value of a constant expression.
 
     Args:
-        expr: the expression; its module has been validated.
-        global_bits: index -> raw bits of a global that has its value already.
-        func_reference: index -> reference to a function.
+        expr: the expression.
+        module: the module that it is of, which has been validated.
+        surroundings: give and make what it refers to.
 
     Raises:
         Unsupported: it has an instruction that only validation knows.
@@ -57,23 +77,99 @@ def evaluate(expr: ConstExpr, global_bits: Callable[[int], int], func_reference:
             operation, mask = _BINARY[code]
             right = stack.pop()
             stack.append(operation(stack.pop(), right) & mask)
-            continue
-        if BY_CODE[code].ir == UNIMPLEMENTED:
+        elif code in _OBJECTS:
+            stack.append(_OBJECTS[code](module, immediate, stack, surroundings))
+        elif BY_CODE[code].ir == UNIMPLEMENTED:
             proposal = BY_CODE[code].proposal
             raise Unsupported(f"{BY_CODE[code].text} in a constant expression: no support for {proposal} yet", proposal)
-        if code == _REF_I31:
+        elif code == _REF_I31:
             stack.append(layout.i31(stack.pop()))
-            continue
-        if code in _CONVERSIONS:
-            continue
-        assert isinstance(immediate, int)
-        if code in _CONSTS:
-            stack.append(immediate & _CONSTS[code])
-        elif code == _GLOBAL_GET:
-            stack.append(global_bits(immediate))
+        elif code in _CONVERSIONS:
+            pass
         else:
-            stack.append(func_reference(immediate) if code == _REF_FUNC else 0)
+            assert isinstance(immediate, int)
+            stack.append(_simple(code, immediate, surroundings))
     return stack[-1]
+
+
+def _simple(code: int, immediate: int, surroundings: Surroundings) -> int:
+    """Return what an instruction without operands gives."""
+    if code in _CONSTS:
+        return immediate & _CONSTS[code]
+    if code == _GLOBAL_GET:
+        return surroundings.global_bits(immediate)
+    return surroundings.func_reference(immediate) if code == _REF_FUNC else 0
+
+
+# Objects: a function gets the module, the immediate, the stack, from which it takes operands, and the surroundings
+
+
+def _struct_new(module: Module, immediate: Immediate, stack: list[int], surroundings: Surroundings) -> int:
+    index = number(immediate)
+    fields = _fields(module, index)
+    values = stack[len(stack) - len(fields) :]
+    del stack[len(stack) - len(fields) :]
+    return surroundings.new_struct(index, _content(fields, values))
+
+
+def _struct_new_default(module: Module, immediate: Immediate, stack: list[int], surroundings: Surroundings) -> int:
+    fields = _fields(module, number(immediate))
+    return surroundings.new_struct(number(immediate), _content(fields, [0] * len(fields)))
+
+
+def _array_new(module: Module, immediate: Immediate, stack: list[int], surroundings: Surroundings) -> int:
+    length = stack.pop()
+    return surroundings.new_array(number(immediate), length, _element(module, number(immediate), stack.pop()))
+
+
+def _array_new_default(module: Module, immediate: Immediate, stack: list[int], surroundings: Surroundings) -> int:
+    return surroundings.new_array(number(immediate), stack.pop(), _element(module, number(immediate), 0))
+
+
+def _array_new_fixed(module: Module, immediate: Immediate, stack: list[int], surroundings: Surroundings) -> int:
+    index, count = pair(immediate)
+    values = stack[len(stack) - count :]
+    del stack[len(stack) - count :]
+    return surroundings.new_array(index, count, b"".join([_element(module, index, value) for value in values]))
+
+
+def _fields(module: Module, index: int) -> list[int]:
+    """Return the storage types of the fields of a structure."""
+    comp = module.types[index].comp
+    assert isinstance(comp, StructType)
+    return [field.storage for field in comp.fields]
+
+
+def _content(storages: list[int], values: list[int]) -> bytes:
+    """Return the bytes of fields, from the end of the header to that of the object."""
+    offsets, end = field_offsets(storages)
+    content = bytearray(end - HEADER)
+    for storage, offset, value in zip(storages, offsets, values, strict=True):
+        data = _stored(storage, value)
+        content[offset - HEADER : offset - HEADER + len(data)] = data
+    return bytes(content)
+
+
+def _element(module: Module, index: int, value: int) -> bytes:
+    """Return the bytes of an element of an array."""
+    comp = module.types[index].comp
+    assert isinstance(comp, ArrayType)
+    return _stored(comp.field.storage, value)
+
+
+def _stored(storage: int, value: int) -> bytes:
+    size = 1 << element_shift(storage)
+    return (value & (1 << 8 * size) - 1).to_bytes(size, "little")
+
+
+_Maker = Callable[[Module, Immediate, list[int], Surroundings], int]
+_OBJECTS: Final[dict[int, _Maker]] = {
+    BY_NAME["struct.new"].code: _struct_new,
+    BY_NAME["struct.new_default"].code: _struct_new_default,
+    BY_NAME["array.new"].code: _array_new,
+    BY_NAME["array.new_default"].code: _array_new_default,
+    BY_NAME["array.new_fixed"].code: _array_new_fixed,
+}
 
 
 def missing_feature(module: Module) -> str | None:

@@ -318,6 +318,9 @@ REGION_GLOBAL: Final = 1  # globals
 REGION_TABLE: Final = 2  # table records and elements, code addresses in FuncRefs
 REGION_RECORD: Final = 3  # memory records (the length)
 REGION_NATIVE: Final = 4  # context, frame areas, in stubs everything else: may alias with any region
+REGION_FIELD: Final = 5  # fields of structures that can be assigned: two are apart when their offsets differ, whatever the bases
+REGION_ELEMENT: Final = 6  # elements of arrays that can be assigned
+REGION_INITIAL: Final = 7  # of stores only: the first content of a new object, of which nothing has been loaded yet
 REGION_MEMORY: Final = 16  # + memory index: linear memory; an access may fault and is then a trap
 
 

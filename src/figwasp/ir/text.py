@@ -38,6 +38,9 @@ _REGIONS: Final = {
     ops.REGION_TABLE: "table",
     ops.REGION_RECORD: "record",
     ops.REGION_NATIVE: "native",
+    ops.REGION_FIELD: "field",
+    ops.REGION_ELEMENT: "element",
+    ops.REGION_INITIAL: "initial",
 }
 _REGION_NUMBERS: Final = {name: number for number, name in _REGIONS.items()}
 _CALL_LETTERS: Final = {

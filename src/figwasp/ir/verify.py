@@ -212,8 +212,9 @@ class _Checker:
         args = value.args
         name = ops.NAMES[op]
         region = ops.aux_region(self._int(value))
-        self.expect(0 <= region <= ops.REGION_NATIVE or region >= ops.REGION_MEMORY, f"there is no region {region}")
+        self.expect(0 <= region <= ops.REGION_INITIAL or region >= ops.REGION_MEMORY, f"there is no region {region}")
         self.expect(not ops.FLAGS[op] & ops.WRITES or region != ops.REGION_CONST, "what never changes must not be written")
+        self.expect(not ops.FLAGS[op] & ops.READS or region != ops.REGION_INITIAL, "the first content must not be read as such")
         data = ops.DATA[op]
         stored = name.partition("_")[0]
         same = all(arg.type == _TYPE_OF_NAME[stored] for arg in args[:data])

@@ -27,6 +27,7 @@ class Config:
         stack_size: bytes of a chain's wasm stack.
         max_memory: most bytes that the memories of an instance may have together, or None.
         max_table: most elements that the tables of an instance may have together, or None.
+        max_gc_heap: most bytes that the heap of a store may have, or None for the default.
         max_instances: most instances that may live at once, or None.
         max_acalls: most calls of an instance that may be suspended at once, or None.
         slots: the slots of live instances.
@@ -41,6 +42,7 @@ class Config:
         "fuel",
         "listener",
         "max_acalls",
+        "max_gc_heap",
         "max_instances",
         "max_memory",
         "max_table",
@@ -60,6 +62,7 @@ class Config:
         stack_size: int,
         max_memory: int | None,
         max_table: int | None,
+        max_gc_heap: int | None,
         max_instances: int | None,
         max_acalls: int | None,
         timeout: float | None,
@@ -73,6 +76,7 @@ class Config:
         self.stack_size = stack_size
         self.max_memory = max_memory
         self.max_table = max_table
+        self.max_gc_heap = max_gc_heap
         self.max_instances = max_instances
         self.max_acalls = max_acalls
         self.slots = InstanceSlots(max_instances)

@@ -52,6 +52,7 @@ def _make() -> NativeRuntime:
     callbacks.end_listened_calls = listened.abandon
     callbacks.trim_traceback = tracebacks.tidy
     callbacks.refuel = contexts.refuel
+    callbacks.grow_heap = contexts.grow_heap
     callbacks.compile = compile_on_call
     callbacks.before_call = listened.before
     callbacks.after_call = listened.after

@@ -8,12 +8,13 @@ from typing import Any
 import figwasp
 from figwasp import layout
 from figwasp.features import ALL, DEFAULT, Features
+from figwasp.ir.types import CELL
 from figwasp.runtime.code.descriptors import TYPES
-from figwasp.runtime.objects.func import call_raw
-from figwasp.runtime.objects.values import Numbers, canonical
+from figwasp.runtime.objects.func import Buffer, enter_raw
+from figwasp.runtime.objects.values import Numbers, canonical, cells_of, places_of
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store
-from figwasp.wasm.syntax.types import is_ref, may_be_host, type_name
+from figwasp.wasm.syntax.types import F32, I32, is_ref, may_be_host, type_name
 from figwasp.wast.engine import HOST_FUNCS, SPECTEST, Found, ScriptError, argument_bits, number, reference
 from figwasp.wast.script import ScriptValue
 
@@ -85,9 +86,13 @@ class CompiledInstance:
         given = argument_bits(args, type_.params, lambda code: _top(code, numbers))
         store.claim()
         try:
-            arguments = [self._argument(*one, store) for one in zip(given, type_.params, strict=True)]
-            results = call_raw(type_, func._address, arguments, store)
-            return [self._found(*one) for one in zip(type_.results, tops, results, strict=True)]
+            buffer = Buffer(store, max(cells_of(type_.params), cells_of(type_.results)), type_.params + type_.results)
+            for place, bits, code in zip(places_of(buffer.address, type_.params), given, type_.params, strict=True):
+                self._put_argument(place, bits, code, store)
+            enter_raw(type_, func._address, buffer.address, store)
+            places = places_of(buffer.address, type_.results)
+            found = zip(type_.results, tops, places, strict=True)
+            return [self._found(code, top, _bits(code, place)) for code, top, place in found]
         finally:
             store.clean_up_if_asked()
 
@@ -104,17 +109,22 @@ class CompiledInstance:
             raise ScriptError(f"no export {name!r}")
         return self.exports[name]
 
-    def _argument(self, bits: int | None, code: int, store: Store) -> int:
-        if bits is None:
-            return 0
-        if may_be_host(code):
-            return store.extern_to_bits(self._engine.host_ref(bits))
-        if is_ref(code):
+    def _put_argument(self, place: int, bits: int | None, code: int, store: Store) -> None:
+        if bits is not None and may_be_host(code):
+            store.give_extern(self._engine.host_ref(bits), place)
+        elif bits is not None and is_ref(code):
             raise ScriptError(f"{type_name(code)} cannot be an operand of a script")
-        return bits
+        else:
+            linux.write(place, (bits or 0).to_bytes(CELL * cells_of((code,)), "little"))
 
     def _found(self, code: int, top: int, bits: int) -> Found:
         return reference(top, bits, _kind, _host_number) if is_ref(code) else number(code, bits)
+
+
+def _bits(code: int, place: int) -> int:
+    """Return the bits of a value at a place."""
+    bits = int.from_bytes(linux.read(place, CELL * cells_of((code,))), "little")
+    return bits & 0xFFFF_FFFF if code == I32 or code == F32 else bits
 
 
 def _top(code: int, numbers: Numbers) -> int:

@@ -18,7 +18,7 @@ from figwasp.ir.types import BY_WASM, SIZES
 from figwasp.layout import CTX_FUEL, MEM_LENGTH, InstanceLayout
 from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.module import Module
-from figwasp.wasm.syntax.types import Types
+from figwasp.wasm.syntax.types import FieldType, Types
 
 __all__ = ["Builder", "Edge", "Label", "Method", "OutOfProportion", "Scope", "ir_types"]
 
@@ -128,6 +128,7 @@ class Builder:
         scope: what is caught here, or None.
         spilled: True when locals live in the frame; then `env` stays as it is.
         metered: True when the code counts fuel.
+        structures: index of a type -> fields, their offsets, size.
         spent: cost of the instructions of the current run so far.
         budget: block arguments that may still be made.
         call_values: operands and results that calls may still have.
@@ -162,6 +163,7 @@ class Builder:
         "spent",
         "spilled",
         "stack",
+        "structures",
         "tail",
         "types",
         "written",
@@ -192,6 +194,7 @@ class Builder:
         self.call_values = 0
         self.spilled = spilled
         self.metered = metered
+        self.structures: dict[int, tuple[tuple[FieldType, ...], list[int], int]] = {}
         self.spent = 0
         self._run: Value | None = None
         self.pos = 0

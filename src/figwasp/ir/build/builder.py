@@ -20,6 +20,7 @@ from figwasp.errors import LimitExceeded, Unsupported, printable
 from figwasp.ir import ops, order
 from figwasp.ir.build import atomic, calls, casts, control, exceptions, locals, memory, numeric, refs, vector
 from figwasp.ir.build.base import Builder, Method, OutOfProportion, ir_types
+from figwasp.ir.build.objects import arrays, structs
 from figwasp.ir.func import Func, Value
 from figwasp.ir.types import BY_WASM, MASKS, SIZES
 from figwasp.layout import InstanceLayout
@@ -71,7 +72,7 @@ def _unknown(b: Builder, pos: int) -> int:
 def _methods() -> dict[str, Method]:
     """Collect the methods of all modules."""
     methods: dict[str, Method] = {}
-    for part in (control, exceptions, memory, calls, casts, refs, numeric, vector, atomic):
+    for part in (control, exceptions, memory, calls, casts, refs, numeric, vector, atomic, structs, arrays):
         methods.update(part.METHODS)
     unknown = methods.keys() - BY_NAME.keys()
     if unknown:

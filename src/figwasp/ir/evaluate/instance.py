@@ -14,6 +14,7 @@ from figwasp.ir import builtins, constants
 from figwasp.ir.build.builder import build, layout_of
 from figwasp.ir.evaluate.externs import Extern, FuncRef, Global, Memory, Table, Tag
 from figwasp.ir.evaluate.func import Thrown, Undefined
+from figwasp.ir.evaluate.objects import ObjectBuiltins
 from figwasp.ir.evaluate.space import AddressSpace
 from figwasp.ir.func import Func
 from figwasp.layout import INST_DESCRIPTORS, SEGMENT_LENGTH, TYPE_PARENT
@@ -64,37 +65,35 @@ class EvalModule:
         return func
 
 
-class EvalInstance:
+class EvalInstance(ObjectBuiltins):
     """An instance.
 
     Attributes:
-        space: where it lives.
         module: the module that it is an instance of.
-        block: the address of its block.
         funcs, tables, memories, globals, tags: the externs that its code refers to, in the order of the index spaces.
         exports: the same by name.
     """
 
-    __slots__ = ("_datas", "_elems", "block", "exports", "funcs", "globals", "memories", "module", "space", "tables", "tags")
+    __slots__ = ("exports", "funcs", "globals", "memories", "module", "tables", "tags")
 
     def __init__(self, space: AddressSpace, module: EvalModule, externs: Iterable[Extern]) -> None:
         given = list(externs)
-        self.space = space
+        super().__init__(space, module.layout)
         self.module = module
-        self.block = space.allocate(module.layout.size)
         self.funcs = [extern for extern in given if isinstance(extern, FuncRef)]
         self.tables = [extern for extern in given if isinstance(extern, Table)]
         self.memories = [extern for extern in given if isinstance(extern, Memory)]
         self.globals = [extern for extern in given if isinstance(extern, Global)]
         self.tags = [extern for extern in given if isinstance(extern, Tag)]
         space.add_instance(self)
+        self._lay_out_types()
         self._define()
         self._lay_out()
         for table, init in zip(self.tables[module.decoded.num_imported_tables :], module.decoded.table_inits, strict=True):
             if init is not None:
                 table.fill(0, _element(self._constant(init)), len(table))
-        self._elems = [b"".join(_element(self._constant(init)) for init in elem.inits) for elem in module.decoded.elems]
-        self._datas = [module.decoded.data[data.start : data.end] for data in module.decoded.datas]
+        self.elems = [b"".join(_element(self._constant(init)) for init in elem.inits) for elem in module.decoded.elems]
+        self.datas = [module.decoded.data[data.start : data.end] for data in module.decoded.datas]
         kinds: tuple[Sequence[Extern], ...] = (self.funcs, self.tables, self.memories, self.globals, self.tags)
         self.exports = {item.name: kinds[item.kind][item.index] for item in module.decoded.exports}
 
@@ -117,12 +116,16 @@ class EvalInstance:
             self.globals.append(global_)
         self.tags += [Tag(module.signature(index), numbers[index]) for index in module.tags[module.num_imported_tags :]]
 
+    def _lay_out_types(self) -> None:
+        """Write the words for types into the block, which objects made by constant expressions have."""
+        for index, descriptor in enumerate(self.space.types.descriptors(self.module.numbers)):
+            self.space.comps[descriptor] = self.module.decoded.types[index].comp
+            self._put(self.module.layout.type_id(index), descriptor, 4)
+
     def _lay_out(self) -> None:
         """Write into the block where everything is."""
         module, places = self.module.decoded, self.module.layout
         self._put(INST_DESCRIPTORS, self.space.types.region.base)
-        for index, descriptor in enumerate(self.space.types.descriptors(self.module.numbers)):
-            self._put(places.type_id(index), descriptor, 4)
         for index in range(module.num_imported_funcs):
             self._put(places.imported_func(index), self.funcs[index].address)
         for index in range(module.num_imported_globals):
@@ -136,13 +139,23 @@ class EvalInstance:
             self._put(places.tag(index), tag.identity)
         for index, data in enumerate(module.datas):
             self._put(places.data(index) + SEGMENT_LENGTH, data.end - data.start)
+        for index, elem in enumerate(module.elems):
+            self._put(places.elem(index) + SEGMENT_LENGTH, len(elem.inits))
 
     def _put(self, offset: int, number: int, size: int = 8) -> None:
         self.space.native.write(self.block + offset, number, size)
 
     def _constant(self, expr: ConstExpr) -> int:
         """Return the bits of a constant expression."""
-        return constants.evaluate(expr, lambda index: self.globals[index].get(), lambda index: self.funcs[index].address)
+        return constants.evaluate(expr, self.module.decoded, self)
+
+    def global_bits(self, index: int) -> int:
+        """Return the bits of a global."""
+        return self.globals[index].get()
+
+    def func_reference(self, index: int) -> int:
+        """Return the reference to a function."""
+        return self.funcs[index].address
 
     def start(self) -> None:
         """Copy the active segments, and call the start function.
@@ -190,7 +203,7 @@ class EvalInstance:
 
     def memory_init(self, memory: int, segment: int, target: int, source: int, count: int) -> None:
         length = self.space.native.read(self.block + self.module.layout.data(segment) + SEGMENT_LENGTH)
-        self.memories[memory].copy(target, self._datas[segment] if length else b"", source, count)
+        self.memories[memory].copy(target, self.datas[segment] if length else b"", source, count)
 
     def memory_notify(self, memory: int, place: int, count: int) -> int:
         return self.memories[memory].notify(place, count)
@@ -217,10 +230,11 @@ class EvalInstance:
         self.tables[target_table].copy(target, self.tables[source_table].data, source, count)
 
     def table_init(self, table: int, segment: int, target: int, source: int, count: int) -> None:
-        self.tables[table].copy(target, self._elems[segment], source, count)
+        self.tables[table].copy(target, self.elems[segment], source, count)
 
     def elem_drop(self, segment: int) -> None:
-        self._elems[segment] = b""
+        self.elems[segment] = b""
+        self._put(self.module.layout.elem(segment) + SEGMENT_LENGTH, 0)
 
     def global_set_func(self, index: int, address: int, reference: int) -> None:
         if not is_ref(self.globals[index].type.type) or self.globals[index].address != address:
@@ -240,4 +254,4 @@ def _element(reference: int) -> bytes:
     return reference.to_bytes(8, "little")
 
 
-_BUILTINS: Final = builtins.implementations(vars(EvalInstance))
+_BUILTINS: Final = builtins.implementations({**vars(ObjectBuiltins), **vars(EvalInstance)})

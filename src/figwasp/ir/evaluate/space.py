@@ -18,7 +18,7 @@ from figwasp.ir.evaluate.externs import FuncRef, Memory, Table
 from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, Trapped, Undefined
 from figwasp.ir.func import ANY, Call, Func
 from figwasp.ir.type_descriptors import DescribedTypes
-from figwasp.wasm.syntax.types import FuncType, MemoryType, TableType
+from figwasp.wasm.syntax.types import CompType, FuncType, MemoryType, TableType
 
 __all__ = ["AddressSpace", "Callee", "Host"]
 
@@ -84,6 +84,7 @@ class AddressSpace(Environment):
     Attributes:
         mode, passes: as given.
         types: the canonical numbers of the types of all instances.
+        comps: what the words stand for that instance blocks have for types.
         evaluator: runs the code; its `steps` can be filled up.
     """
 
@@ -98,6 +99,7 @@ class AddressSpace(Environment):
         self.mode = mode
         self.passes = passes
         self.types = DescribedTypes(_EvaluatedRegion(self))
+        self.comps: dict[int, CompType] = {}
         self.evaluator = Evaluator(self, steps)
         self._depth_left = depth
         self._next_block = _BLOCKS
@@ -105,6 +107,7 @@ class AddressSpace(Environment):
         self._table_bases = count(_TABLES, _TABLE_STEP)
         self._memory_bases = count(_MEMORIES, _MEMORY_STEP)
         self._instances: dict[int, Callee] = {}
+        self._funcs: set[int] = set()
         self._code: dict[tuple[int, int], tuple[Callee, int] | Host] = {}
         self.context = self.allocate(layout.CTX_SIZE)
 
@@ -118,8 +121,11 @@ class AddressSpace(Environment):
         return address
 
     def cell(self, size: int) -> int:
-        """Map a cell of the heap."""
-        return self.allocate(size)
+        """Map a cell of the heap: 8 zeros, and bytes that must not matter."""
+        address = self.allocate(size)
+        data, offset = self.native.find(address, size)
+        data[offset + 8 : offset + size] = b"\xa5" * (size - 8)
+        return address
 
     def add_instance(self, instance: Callee) -> None:
         """Make an instance known by the address of its block."""
@@ -135,6 +141,7 @@ class AddressSpace(Environment):
         return self._fill(func, self.context, layout.HOST_INDEX, host)
 
     def _fill(self, func: FuncRef, instance: int, index: int, target: tuple[Callee, int] | Host) -> FuncRef:
+        self._funcs.add(func.address)
         code = next(self._code_addresses)
         self.native.write(func.address + layout.FUNCREF_CODE, code)
         self.native.write(func.address + layout.FUNCREF_INSTANCE, instance)
@@ -142,6 +149,14 @@ class AddressSpace(Environment):
         self.native.write(func.address + layout.FUNCREF_INDEX, index, 4)
         self._code[code, instance] = target
         return func
+
+    def is_func(self, reference: int) -> bool:
+        """Return whether a reference is to a function."""
+        return reference in self._funcs
+
+    def type_of(self, reference: int) -> CompType:
+        """Return the type of an object of the heap."""
+        return self.comps[self.native.read(reference + layout.OBJECT_TYPE, 4)]
 
     def new_memory(self, type: MemoryType) -> Memory:
         """Make a memory.

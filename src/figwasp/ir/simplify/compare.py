@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.ir import ops
+from figwasp.ir import builtins, ops
 from figwasp.ir.fold import FOLD
-from figwasp.ir.func import Value
+from figwasp.ir.func import Call, Value
 from figwasp.ir.simplify.rules import (
     INVERSE,
     NARROW,
@@ -65,6 +65,8 @@ def select(s: Constants, value: Value) -> Value:
     return value
 
 
+_MAKERS: Final = frozenset((builtins.OBJECT_NEW, builtins.ARRAY_NEW))
+"""Builtins whose result is a new object, never null."""
 _EQUALITIES: Final = (ops.I32_EQ, ops.I32_NE, ops.I64_EQ, ops.I64_NE)
 
 
@@ -73,6 +75,8 @@ def eqz(s: Constants, value: Value, a: Value) -> Value:
     op = a.op
     if op == ops.CONST:
         return s.get(I32, int(a.aux == 0))
+    if op == ops.ALLOCATE or (op == ops.CALL_BUILTIN and _target(a) in _MAKERS):
+        return s.get(I32, 0)
     if op == ops.I64_EXTEND_I32_S or op == ops.I64_EXTEND_I32_U:
         return eqz(s, turn(value, ops.I32_EQZ, a.args[:]), a.args[0])
     if op == ops.I32_EQZ or op == ops.I64_EQZ:
@@ -83,6 +87,12 @@ def eqz(s: Constants, value: Value, a: Value) -> Value:
             return _equal(s, turn(value, INVERSE[op], a.args[:]), a.args[0], a.args[1])
         return turn(value, INVERSE[op], a.args[:])
     return value
+
+
+def _target(call: Value) -> int:
+    aux = call.aux
+    assert isinstance(aux, Call)
+    return aux.target
 
 
 # Comparisons

@@ -3,15 +3,20 @@
 Globals, table and memory records are known from a load or store to the next call or poll, which may run anything, and to
 stores that may overwrite them, all inside one block. Contents that never change (REGION_CONST) are known wherever a block
 that loads them dominates. Accesses of stubs (REGION_NATIVE) may go anywhere; they are left as they are.
+
+What an object of the heap has to begin with is stored before anything is loaded from it (REGION_INITIAL): such a store overwrites
+nothing that is known. What it stores is known wherever the block dominates if it never changes (header, length, immutable fields
+are loaded as REGION_CONST), else as long as a field is.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from figwasp.ir import ops
-from figwasp.ir.func import Value
+from figwasp.ir import builtins, ops
+from figwasp.ir.func import Call, Value
 from figwasp.ir.simplify.rules import int_aux
+from figwasp.layout import ARRAY_LENGTH
 
 __all__ = ["Loads"]
 
@@ -23,6 +28,9 @@ _LOAD_OF: Final = {
     ops.V128_STORE: ops.V128_LOAD,
 }
 """Store -> the load that gives the value back."""
+_LENGTH_OPERAND: Final = 2
+"""Of a call that makes an array: instance, type, length."""
+_LENGTH: Final = ops.memory_aux(ARRAY_LENGTH, ops.REGION_CONST)
 _OP: Final = 8  # bits of an operation
 _MAX_OFFSET: Final = 1 << 31
 _MAX_KNOWN: Final = 64
@@ -72,6 +80,12 @@ class Loads:
         key = self._key(value.op, int_aux(value), value.args, 0)
         if region != ops.REGION_CONST:
             return self._known.setdefault(key, value)
+        base = value.args[0]
+        if base.op == ops.CALL_BUILTIN and value.aux == _LENGTH and value.op == ops.I32_LOAD:
+            call = base.aux
+            assert isinstance(call, Call)
+            if call.target == builtins.ARRAY_NEW:
+                return base.args[_LENGTH_OPERAND]
         known = self._consts.get(key)
         if known is not None:
             def_block = self._def_blocks[key]
@@ -87,6 +101,9 @@ class Loads:
         if region >= ops.REGION_MEMORY:
             return
         _fold_address(value, 1)
+        if region == ops.REGION_INITIAL:
+            self._initial(value)
+            return
         aux = int_aux(value)
         if region == ops.REGION_NATIVE or len(self._known) > _MAX_KNOWN:
             self.forget()
@@ -96,23 +113,42 @@ class Loads:
         if op >= 0 and region != ops.REGION_NATIVE:
             self._known[self._key(op, aux, value.args, 1)] = value.args[0]
 
+    def _initial(self, value: Value) -> None:
+        """Know what a new object has to begin with."""
+        op = _LOAD_OF.get(value.op, -1)
+        if op >= 0:
+            offset = ops.aux_offset(int_aux(value))
+            key = self._key(op, ops.memory_aux(offset, ops.REGION_CONST), value.args, 1)
+            self._consts[key] = value.args[0]
+            self._def_blocks[key] = self._here
+            self._known[self._key(op, ops.memory_aux(offset, ops.REGION_FIELD), value.args, 1)] = value.args[0]
+
     def _key(self, op: int, aux: int, args: list[Value], first: int) -> int:
         index = args[first + 1].id + 1 if len(args) > first + 1 else 0
         return ((aux << _OP | op) << self._shift | args[first].id) << self._shift | index
 
     def _surviving(self, region: int, aux: int, address: int) -> dict[int, Value]:
-        """Return what a store leaves alone: other regions, and other globals at the same base.
+        """Return what a store leaves alone: other regions, and what is apart in the same one.
 
-        Imported globals at different bases may be one. `address` is the operands as in a key, -1 if it has an index.
+        Globals are at other places of the same base; imported ones at different bases may be one. Fields are at other offsets,
+        and elements as well as long as no index is added. `address` is the operands as in a key, -1 if it has an index.
         """
         width = 2 * self._shift
-        mask = (1 << width) - 1
+        operands, index = (1 << width) - 1, (1 << self._shift) - 1
         surviving: dict[int, Value] = {}
         for key, value in self._known.items():
             other = key >> width + _OP
-            disjoint = region == ops.REGION_GLOBAL and other != aux and key & mask == address
-            if other >> ops.OFFSET_BITS != region or disjoint:
+            if other >> ops.OFFSET_BITS != region:
                 surviving[key] = value
+            elif other != aux:
+                if region == ops.REGION_GLOBAL:
+                    apart = key & operands == address
+                elif region == ops.REGION_ELEMENT:
+                    apart = address >= 0 and key & index == 0
+                else:
+                    apart = region == ops.REGION_FIELD
+                if apart:
+                    surviving[key] = value
         return surviving
 
 

@@ -13,7 +13,7 @@ from figwasp.errors import LimitExceeded
 from figwasp.ir.type_descriptors import MOST_TYPES, DescribedTypes
 from figwasp.runtime.platform import cpython, linux
 
-__all__ = ["TYPES"]
+__all__ = ["REGION", "TYPES"]
 
 
 class _NativeRegion:
@@ -24,13 +24,17 @@ class _NativeRegion:
     def __init__(self) -> None:
         self.base = 0
 
-    def write(self, offset: int, data: bytes) -> None:
+    def map(self) -> int:
+        """Return the address of the region, which is mapped now if it has not been."""
         if not self.base:
             try:
                 self.base = linux.allocate(layout.TYPE_SIZE * (MOST_TYPES + 1))
             except OSError as error:
                 raise LimitExceeded(f"no memory for type descriptors: {error}") from None
-        linux.write(self.base + offset, data)
+        return self.base
+
+    def write(self, offset: int, data: bytes) -> None:
+        linux.write(self.map() + offset, data)
 
     def keep(self, data: bytes) -> int:
         address: int = cpython.raw_calloc(1, len(data))
@@ -43,5 +47,6 @@ class _NativeRegion:
         cpython.raw_free(address)
 
 
-TYPES: Final = DescribedTypes(_NativeRegion())
+REGION: Final = _NativeRegion()
+TYPES: Final = DescribedTypes(REGION)
 """The canonical numbers of types, shared by all modules, since any two instances may meet."""

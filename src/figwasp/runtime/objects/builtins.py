@@ -13,8 +13,9 @@ from figwasp.errors import TRAP_EXPECTED_SHARED, TRAP_OUT_OF_BOUNDS_MEMORY, TRAP
 from figwasp.ir.builtins import implementations
 from figwasp.runtime.objects import closing, segments
 from figwasp.runtime.objects.instance import InstanceState
+from figwasp.runtime.objects.keeping import owner_of
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs.builtins import casts, exceptions, memories, tables
+from figwasp.runtime.stubs.builtins import arrays, casts, exceptions, memories, objects, tables
 from figwasp.runtime.trap import parking
 from figwasp.runtime.trap.traps import trap
 
@@ -115,5 +116,13 @@ def global_set_func(state: InstanceState, index: int, address: int, bits: int) -
     state.globals[index].set(bits)
 
 
-BUILTINS: Final = implementations(globals(), elsewhere={*exceptions.BUILTINS, *memories.BUILTINS, *casts.BUILTINS, *tables.PURE})
+def keep_func(state: InstanceState, bits: int) -> None:
+    """Have the heap of the instance's store keep the owner of a function of another instance."""
+    state.store.keep(owner_of(bits))
+
+
+_NATIVE: Final = {
+    *memories.BUILTINS, *objects.BUILTINS, *arrays.BUILTINS, *casts.BUILTINS, *exceptions.BUILTINS, *tables.PURE
+}  # fmt: skip
+BUILTINS: Final = implementations(globals(), elsewhere=_NATIVE)
 """Builtin number -> the function that implements it."""

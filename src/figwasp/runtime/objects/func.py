@@ -15,18 +15,17 @@ from figwasp.errors import printable
 from figwasp.ir.build.base import ir_types
 from figwasp.runtime import arguments
 from figwasp.runtime.code.descriptors import TYPES
+from figwasp.runtime.heap.roots import RootWords
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.objects.values import (
     NO_NUMBERS,
     Numbers,
-    arguments_to_bits,
     cells_of,
-    from_bits,
-    read_bits,
-    read_values,
-    to_bits,
-    write_values,
+    get_values,
+    places_of,
+    put_arguments,
+    put_value,
 )
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store
@@ -35,7 +34,7 @@ from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP
 from figwasp.runtime.stubs.library import StubLibrary
 from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_OWNER, FUNC_RECORD, FUNC_STORE, FUNC_VECTORCALL
 from figwasp.runtime.trap import deadline, tracebacks
-from figwasp.wasm.syntax.types import FuncType, type_name
+from figwasp.wasm.syntax.types import FuncType, Types, is_ref, type_name
 
 if TYPE_CHECKING:
     import inspect
@@ -229,32 +228,45 @@ class CallSlowPath:
         store = self.store
         if self.host is not None:
             return self.host.call_directly(args)
-        buffer = new_buffer(max(cells_of(params), cells_of(self.type.results)))
+        buffer = Buffer(store, max(cells_of(params), cells_of(self.type.results)), params + self.type.results)
         references = References(store, self.numbers)
-        write_values(ctypes.addressof(buffer), params, arguments_to_bits(args, params, references, self.shown))
-        enter_raw(self.type, self.address, buffer, store, deadline.after(timeout))
-        results = read_values(ctypes.addressof(buffer), self.type.results, references)
+        put_arguments(buffer.address, args, params, references, self.shown)
+        enter_raw(self.type, self.address, buffer.address, store, deadline.after(timeout))
+        results = get_values(buffer.address, self.type.results, references)
         return None if not results else results[0] if len(results) == 1 else tuple(results)
 
 
-def new_buffer(cells: int) -> ctypes.Array[ctypes.c_uint64]:
-    """Return a zeroed buffer for `enter_raw`, at least one cell."""
-    cells = max(cells, 1)
-    # ctypes forgets array types that nobody holds, and making one is slow.
-    type_ = _buffer_types.get(cells) or _buffer_types.setdefault(cells, ctypes.c_uint64 * cells)
-    return type_()
+class Buffer:
+    """Cells of native memory for operands and results, where the collector sees references.
+
+    Attributes:
+        address: of the first cell.
+    """
+
+    __slots__ = ("_area", "address")
+
+    def __init__(self, store: Store, cells: int, types: Types) -> None:
+        """Make zeros.
+
+        Args:
+            store: whose objects they may refer to.
+            cells: their number, or a number below 1 for one.
+            types: of the values that will be there.
+        """
+        cells = max(cells, 1)
+        if any(map(is_ref, types)):
+            words = RootWords(store, cells)
+            self._area: object = words
+            self.address = words.address
+            return
+        # ctypes forgets array types that nobody holds, and making one is slow.
+        type_ = _buffer_types.get(cells) or _buffer_types.setdefault(cells, ctypes.c_uint64 * cells)
+        area = self._area = type_()
+        self.address = ctypes.addressof(area)
 
 
-def call_raw(type_: FuncType, address: int, arguments: list[int], store: Store) -> list[int]:
-    """Call a function with the raw bits of its arguments, in a store that is this thread's; return those of its results."""
-    buffer = new_buffer(max(cells_of(type_.params), cells_of(type_.results)))
-    write_values(ctypes.addressof(buffer), type_.params, arguments)
-    enter_raw(type_, address, buffer, store)
-    return read_bits(ctypes.addressof(buffer), type_.results)
-
-
-def enter_raw(type_: FuncType, address: int, buffer: ctypes.Array[ctypes.c_uint64], store: Store, end: int = 0) -> None:
-    """Call a wasm function's FuncRef with raw bits in a buffer, which then holds the results. The store is claimed.
+def enter_raw(type_: FuncType, address: int, place: int, store: Store, end: int = 0) -> None:
+    """Call a wasm function's FuncRef with operands in the buffer at a place, which then holds the results. The store is claimed.
 
     The call ends at `end` (nanoseconds of the monotonic clock) at the latest, unless that is 0.
 
@@ -265,7 +277,6 @@ def enter_raw(type_: FuncType, address: int, buffer: ctypes.Array[ctypes.c_uint6
     """
     native = store.native
     entry = native.stubs.raw_entry(ir_types(type_.params), ir_types(type_.results))
-    place = ctypes.addressof(buffer)
     if end or deadline.due():
         status = deadline.enter(native.thread_key, end, entry, address, place)
     else:
@@ -303,13 +314,13 @@ class References:
         """Return the callable of a FuncRef."""
         return func_at(self.store.native, bits)
 
-    def extern_to_bits(self, value: object) -> int:
-        """Return a reference to an object of the host."""
-        return self.store.extern_to_bits(value)
+    def give_object(self, value: object, place: int) -> None:
+        """Write a reference to an object of the host to a place."""
+        self.store.give_extern(value, place)
 
-    def extern_from_bits(self, bits: int) -> object:
-        """Return what a reference of the hierarchies of any and extern refers to."""
-        return self.store.extern_from_bits(bits)
+    def object_at(self, place: int) -> object:
+        """Return what the reference at a place refers to, of the hierarchies of any and extern."""
+        return self.store.object_at(place)
 
 
 class HostFunc:
@@ -366,12 +377,12 @@ class HostFunc:
     def __call__(self, buffer: int, answer: object = _MISSING) -> None:
         """Serve emitted code: call the callable with the operands in the buffer, or only put its results there."""
         if answer is _MISSING:
-            args = read_values(buffer, self.type.params, self)
+            args = get_values(buffer, self.type.params, self)
             self._calls += 1
             if self._calls == _FEW_CALLS and self._reference:
                 self._have_code()
             answer = self._ask(args)
-        write_values(buffer, self.type.results, self._results(answer))
+        self._put_results(buffer, answer)
 
     def _ask(self, args: list[Any]) -> Any:
         return self.function(*args)
@@ -381,15 +392,15 @@ class HostFunc:
         code = self._stubs.host_stub(kinds(self.type.params), kinds(self.type.results), direct=True)
         linux.write_u64(self._reference + layout.FUNCREF_CODE, code)
 
-    def _results(self, answer: Any) -> list[int]:
-        """Check the callable's results and turn them into bits."""
+    def _put_results(self, buffer: int, answer: Any) -> None:
+        """Check the callable's results and write them into a buffer."""
         types = self.type.results
         if len(types) == 1:
             values: tuple[Any, ...] = (answer,)
         elif not types:
             if answer is not None:
                 raise TypeError(f"result of {self.shown}() must be None, not {type(answer).__name__}")
-            return []
+            return
         else:
             if not isinstance(answer, (tuple, list)) or len(answer) != len(types):
                 found = f"{len(answer)}" if isinstance(answer, (tuple, list)) else type(answer).__name__
@@ -398,7 +409,8 @@ class HostFunc:
         many = len(types) > 1
         shown = self.shown
         named = [f"result {i + 1} of {shown}()" if many else f"result of {shown}()" for i in range(len(types))]
-        return [to_bits(value, t, self, what) for value, t, what in zip(values, types, named, strict=True)]
+        for place, value, type_, what in zip(places_of(buffer, types), values, types, named, strict=True):
+            put_value(place, value, type_, self, what)
 
     # It turns references into bits and back by its store, which may have gone when a finalizer calls: numbers need none.
 
@@ -410,13 +422,13 @@ class HostFunc:
         """Return the callable of a FuncRef."""
         return References(self.state_store()).func_from_bits(bits)
 
-    def extern_to_bits(self, value: object) -> int:
-        """Return a reference to an object of the host."""
-        return self.state_store().extern_to_bits(value)
+    def give_object(self, value: object, place: int) -> None:
+        """Write a reference to an object of the host to a place."""
+        self.state_store().give_extern(value, place)
 
-    def extern_from_bits(self, bits: int) -> object:
-        """Return what a reference of the hierarchies of any and extern refers to."""
-        return self.state_store().extern_from_bits(bits)
+    def object_at(self, place: int) -> object:
+        """Return what the reference at a place refers to, of the hierarchies of any and extern."""
+        return self.state_store().object_at(place)
 
     def call_directly(self, args: tuple[object, ...]) -> Any:
         """Call the callable from Python as wasm would: operands and results converted to the import's type."""
@@ -425,11 +437,18 @@ class HostFunc:
     def _convert(self, args: tuple[object, ...]) -> list[Any]:
         """Convert arguments given from Python to those that the callable would get from wasm."""
         params = self.type.params
-        return [from_bits(bits, t, self) for bits, t in zip(arguments_to_bits(args, params, self, self.shown), params, strict=True)]
+        buffer = self._buffer(params)
+        put_arguments(buffer.address, args, params, self, self.shown)
+        return get_values(buffer.address, params, self)
+
+    def _buffer(self, types: Types) -> Buffer:
+        return Buffer(self.state_store(), cells_of(types), types)
 
     def _answer(self, answer: Any) -> Any:
         """Convert the callable's results to those that wasm would return to Python."""
-        results = [from_bits(bits, t, self) for bits, t in zip(self._results(answer), self.type.results, strict=True)]
+        buffer = self._buffer(self.type.results)
+        self._put_results(buffer.address, answer)
+        results = get_values(buffer.address, self.type.results, self)
         return None if not results else results[0] if len(results) == 1 else tuple(results)
 
 

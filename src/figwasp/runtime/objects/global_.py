@@ -1,4 +1,4 @@
-"""Floor 4: global instances (spec 4.2.9): one or two cells in native memory. A reference in it is written by Python code only."""
+"""Floor 4: global instances (spec 4.2.9): one or two cells in native memory, which compiled code writes as well."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from figwasp import layout
 from figwasp.ir.types import CELL
 from figwasp.runtime.code.descriptors import TYPES
+from figwasp.runtime.heap.roots import Roots
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.keeping import Holding, keep
 from figwasp.runtime.platform import linux
@@ -27,9 +28,10 @@ class Global:
         store: where an externref in it lives.
         keeper: owner that holds the owner of a foreign function in it.
         owner: keeps the cell, for a global made by the host; None for one that its instance owns.
+        roots: the cell as a root, if it may refer to an object; released before the cell.
     """
 
-    __slots__ = ("__weakref__", "address", "content", "store_ref", "keeper", "owner", "store", "type")
+    __slots__ = ("__weakref__", "address", "content", "store_ref", "keeper", "owner", "roots", "store", "type")
 
     def __init__(self, type_: GlobalType, content: int, address: int, store: Store, keeper: Owner) -> None:
         self.type = type_
@@ -39,6 +41,9 @@ class Global:
         self.store_ref = [weakref.ref(store)]  # for what outlives this object
         self.keeper = keeper
         self.owner: Owner | None = None
+        words = [(address, 1)] if is_ref(content) and TYPES.top(content) != FUNCREF else []
+        self.roots = Roots(store.native.stubs, [], words)
+        self.roots.link(store)
 
     def releaser(self) -> Callable[[], None]:
         """Return the release of the cell's reference, to be called before the cell goes: once, or more often."""

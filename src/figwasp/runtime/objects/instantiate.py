@@ -18,6 +18,8 @@ from figwasp.ir import constants
 from figwasp.ir.build.base import ir_types
 from figwasp.runtime.code.compile import CompiledModule
 from figwasp.runtime.code.descriptors import TYPES
+from figwasp.runtime.heap.heap import DEFAULT_LIMIT
+from figwasp.runtime.heap.making import Nursery, has_objects, refers_to_functions
 from figwasp.runtime.limits import budget
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
@@ -88,7 +90,7 @@ def _instantiate(code: CompiledModule, externs: Sequence[Given], store: Store) -
     state = block.state
     if code.config.fuel:
         state.store.fuel.add(state.store, code.config.fuel)
-    _copy_active_segments(state, _evaluate_segments(state))
+    _copy_active_segments(state, _evaluate_segments(state, block.surroundings), block.surroundings)
     start = code.module.start
     if start is not None:
         func_at(code.native, state.func_reference(start))()
@@ -108,17 +110,30 @@ def _fill(code: CompiledModule, externs: Sequence[Given], store: Store) -> _Bloc
 # Segments
 
 
-def _evaluate(state: InstanceState, expr: ConstExpr) -> int:
-    """Return the raw bits of a constant expression."""
-    return constants.evaluate(expr, lambda index: state.globals[index].get(), state.func_reference)
+class _Surroundings(Nursery):
+    """What constant expressions of an instance refer to, and make."""
+
+    __slots__ = ("_state", "func_reference")
+
+    def __init__(self, state: InstanceState) -> None:
+        super().__init__(state.store, state.code.module.types, state.code.type_ids)
+        self._state = state
+        self.func_reference = state.func_reference
+
+    def global_bits(self, index: int) -> int:
+        return self._state.globals[index].get()
+
+    def evaluate(self, expr: ConstExpr) -> int:
+        """Return the raw bits of a constant expression."""
+        return constants.evaluate(expr, self._state.code.module, self)
 
 
-def _evaluate_segments(state: InstanceState) -> list[tuple[Elem, list[int]]]:
+def _evaluate_segments(state: InstanceState, surroundings: _Surroundings) -> list[tuple[Elem, list[int]]]:
     """Evaluate the initial elements of tables and the elements of element segments; return the active ones and their elements."""
     module = state.code.module
     for table, init in zip(state.tables[module.num_imported_tables :], module.table_inits, strict=True):
         if init is not None:
-            table.fill(0, _evaluate(state, init), len(table))
+            table.fill(0, surroundings.evaluate(init), len(table))
     known: dict[int, int] = {}
     active: list[tuple[Elem, list[int]]] = []
     for number, elem in enumerate(module.elems):
@@ -126,7 +141,7 @@ def _evaluate_segments(state: InstanceState) -> list[tuple[Elem, list[int]]]:
         for expr in elem.inits:
             bits = known.get(id(expr))
             if bits is None:
-                bits = known[id(expr)] = _evaluate(state, expr)
+                bits = known[id(expr)] = surroundings.evaluate(expr)
             references.append(bits)
         if elem.mode == PASSIVE:
             segments.fill(state, number, references)
@@ -135,7 +150,7 @@ def _evaluate_segments(state: InstanceState) -> list[tuple[Elem, list[int]]]:
     return active
 
 
-def _copy_active_segments(state: InstanceState, active: list[tuple[Elem, list[int]]]) -> None:
+def _copy_active_segments(state: InstanceState, active: list[tuple[Elem, list[int]]], surroundings: _Surroundings) -> None:
     """Copy the active segments to their places, in order.
 
     Raises:
@@ -144,14 +159,14 @@ def _copy_active_segments(state: InstanceState, active: list[tuple[Elem, list[in
     module = state.code.module
     for elem, references in active:
         assert elem.offset is not None
-        place, table = _evaluate(state, elem.offset), state.tables[elem.table]
+        place, table = surroundings.evaluate(elem.offset), state.tables[elem.table]
         if place + len(references) > len(table):
             raise trap(TRAP_OUT_OF_BOUNDS_TABLE)
         table.write(place, references)
     for data in module.datas:
         if data.mode == ACTIVE:
             assert data.offset is not None
-            place, record = _evaluate(state, data.offset), state.memories[data.memory].record
+            place, record = surroundings.evaluate(data.offset), state.memories[data.memory].record
             if place + data.end - data.start > linux.read_u64(record + layout.MEM_LENGTH):
                 raise trap(TRAP_OUT_OF_BOUNDS_MEMORY)
             if data.end > data.start:
@@ -215,18 +230,28 @@ class _Block:
         if code.datas.owner is not None:
             linux.write_words(block + places.data(0), code.datas.words)
         cpython.set_reference(self._slots, state)
-        state.store.add_instance(state, code.config.stack_size)
+        state.store.add_instance(state, code.config.stack_size, code.config.max_gc_heap or DEFAULT_LIMIT)
         self._keeper = code.native.owners.make(0)
         externs = {id(owner): owner for _, owner in self._externs if owner is not None}
         self.owner.hold(code.owner, state.store.owner, self._keeper, *externs.values())
         linux.write(block + self._places.type_id(0), code.type_words)
+        self._keep_for_objects()
         self._take_imports()
         self._define_funcs()
         self._define_tables()
         self._define_memories()
+        self.surroundings = _Surroundings(state)
         self._define_globals()
         self._define_tags()
         code.add_user(state)
+
+    def _keep_for_objects(self) -> None:
+        """Keep what objects of the heap may refer to as long as the heap: type descriptors, and functions of this instance."""
+        module, store = self._module, self.state.store
+        if has_objects(module.types, module.tags):
+            store.keep(self._code.owner)
+            if refers_to_functions(module.types, module.tags):
+                store.keep(self.owner)
 
     def _release(self) -> Release:
         block, releases, parts, keeps, states = self._block, self.releases, self._parts, self.keeps, self._states
@@ -346,7 +371,8 @@ class _Block:
             global_ = Global(type_, canonical_type(type_.type, self._code.numbers), address, state.store, self._keeper)
             if may_be_host(type_.type):
                 self.releases.append(global_.releaser())
-            bits = _evaluate(state, init)
+            self._parts.append(global_.roots.releasing)
+            bits = self.surroundings.evaluate(init)
             if type_.type in NUM_TYPES:
                 linux.write_u64(address, bits)
             else:

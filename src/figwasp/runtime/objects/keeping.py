@@ -11,12 +11,12 @@ from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store
 
-__all__ = ["Holding", "chunks", "keep"]
+__all__ = ["Holding", "chunks", "keep", "owner_of"]
 
 _CHUNK: Final = 1 << 14
 
 
-def _owner_of(reference: int) -> Owner:
+def owner_of(reference: int) -> Owner:
     """Return the owner of the instance that a FuncRef belongs to."""
     block = linux.read_u64(reference + layout.FUNCREF_INSTANCE)
     if linux.read_u32(reference + layout.FUNCREF_INDEX) == layout.HOST_INDEX:
@@ -36,7 +36,7 @@ def keep(keeper: Owner, references: Iterable[int], kept: int) -> None:
     """
     for reference in set(references):
         if reference:
-            owner = _owner_of(reference)
+            owner = owner_of(reference)
             if keeper not in owner.holds:
                 keeper.hold(owner)
             linux.write_u64(kept, linux.read_u64(reference + layout.FUNCREF_INSTANCE))

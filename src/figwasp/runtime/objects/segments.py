@@ -7,12 +7,15 @@ lead to it. The other segments are copied when the instance is made, and have no
 from __future__ import annotations
 
 from figwasp import layout
+from figwasp.runtime.code.descriptors import TYPES
+from figwasp.runtime.heap.roots import Roots
 from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.objects.keeping import Holding
 from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import cpython, linux
 from figwasp.wasm.syntax.module import PASSIVE, Elem
-from figwasp.wasm.syntax.types import may_be_host
+from figwasp.wasm.syntax.types import FUNCREF, may_be_host
+from figwasp.wasm.valid.subtyping import canonical_type
 
 __all__ = ["drop", "fill", "make", "references"]
 
@@ -29,19 +32,25 @@ def make(state: InstanceState) -> Release:
         raise MemoryError
     base = area
     held: list[tuple[int, int]] = []
+    followed: list[tuple[int, int]] = []  # where the segments say where they are, and how long
     for number, elem in kept:
         linux.write_u64(block + places.elem(number) + layout.SEGMENT_BASE, base)
         linux.write_u64(block + places.elem(number) + layout.SEGMENT_LENGTH, len(elem.inits))
+        if TYPES.top(canonical_type(elem.type, state.code.numbers)) != FUNCREF:
+            record = block + places.elem(number)
+            followed.append((record + layout.SEGMENT_BASE, record + layout.SEGMENT_LENGTH))
         if may_be_host(elem.type):
             held.append((base, len(elem.inits)))
         base += 8 * len(elem.inits)
     holding = Holding(state.store_ref) if held else None
+    roots = Roots(state.store.native.stubs, followed, [])
+    roots.link(state.store)
 
-    def release() -> tuple[Once]:
+    def release() -> tuple[Once, ...]:
         if holding is not None:
             for place, count in held:
                 holding.forget(place, count)
-        return (cpython.freeing(area),)
+        return *roots.releasing(), cpython.freeing(area)
 
     return release
 

@@ -8,7 +8,6 @@ function.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import sys
 import time
@@ -22,8 +21,8 @@ from figwasp.errors import BUSY, TRAP_INTERRUPTED, TRAP_MESSAGES, TRAP_TIMEOUT, 
 from figwasp.ir.build.base import ir_types
 from figwasp.ir.types import CELL
 from figwasp.runtime.objects import turns
-from figwasp.runtime.objects.func import Func, HostFunc, References, new_buffer
-from figwasp.runtime.objects.values import arguments_to_bits, cells_of, read_values, write_values
+from figwasp.runtime.objects.func import Buffer, Func, HostFunc, References
+from figwasp.runtime.objects.values import cells_of, get_values, put_arguments
 from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP
 from figwasp.runtime.stubs.suspend import RAW_SUSPENDED
@@ -74,12 +73,12 @@ class AsyncHostFunc(HostFunc):
             raise RuntimeError(f"{self.shown}() is async: call the exported function with `await instance.acall.name(...)`")
         if linux.read_u64(context + layout.CTX_DEPTH) != 1:
             raise RuntimeError(f"{self.shown}() is async and cannot suspend: a Python function called wasm in between")
-        args = read_values(buffer, self.type.params, self)
+        args = get_values(buffer, self.type.params, self)
         chain.waiting = (self, self.function(*args), buffer)
 
     def finish(self, buffer: int, answer: object) -> None:
         """Put the results of the callable's coroutine where compiled code takes them from."""
-        write_values(buffer, self.type.results, self._results(answer))
+        self._put_results(buffer, answer)
 
     async def await_directly(self, args: tuple[object, ...]) -> Any:
         """Call and await the callable from Python as wasm would: operands and results converted to the import's type."""
@@ -346,16 +345,18 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None, most
     try:
         context = under_way.context[0]
         params, results = cells_of(type_.params), cells_of(type_.results)
-        buffer = new_buffer(max(params, results) + results)
-        place = ctypes.addressof(buffer)
+        buffer = Buffer(store, max(params, results) + results, type_.params + type_.results)
+        place = buffer.address
         references = References(store, func._numbers)
-        convert = functools.partial(arguments_to_bits, args, type_.params, references, printable(func.name))
+        convert = functools.partial(put_arguments, place, args, type_.params, references, printable(func.name))
         chain = _chains[context] = _Chain(store, func._address, type_, place, context, end, loop)
         if loop is not None and (turns.of_loop(loop).wanted or store.current.turn):
             await chain.begin()
         # References as a part of the chain: another thread's may be ending, and releasing what it finds that nobody holds.
-        bits = store.run(convert) if any(map(is_ref, type_.params)) else convert()
-        write_values(place, type_.params, bits)
+        if any(map(is_ref, type_.params)):
+            store.run(convert)
+        else:
+            convert()
         suspended = chain.start()
         while suspended:
             try:
@@ -366,7 +367,7 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None, most
                 suspended = chain.resume(error)
             else:
                 suspended = chain.resume(None)
-        answers = read_values(place, type_.results, references)
+        answers = get_values(place, type_.results, references)
     finally:
         store.remove_chain(under_way)
     return None if not answers else answers[0] if len(answers) == 1 else tuple(answers)

@@ -14,6 +14,7 @@ from typing import Final
 from figwasp import layout
 from figwasp.errors import LimitExceeded
 from figwasp.runtime.code.descriptors import TYPES
+from figwasp.runtime.heap.roots import Roots
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.keeping import Holding, chunks, keep
 from figwasp.runtime.once import Once, Release, together
@@ -46,7 +47,7 @@ class Table:
         owner: keeps the record, for a table made by the host; None for one that its instance owns.
     """
 
-    __slots__ = ("__weakref__", "_functions", "elem", "store_ref", "keeper", "owner", "record", "store", "type")
+    __slots__ = ("__weakref__", "_roots", "_functions", "elem", "store_ref", "keeper", "owner", "record", "store", "type")
 
     def __init__(self, type_: TableType, elem: int, store: Store, keeper: Owner, room: int = 0) -> None:
         """Make a table of null references.
@@ -81,6 +82,9 @@ class Table:
             raise LimitExceeded(f"no memory for a table that may have {most} elements: {error}") from None
         self.record: int = cpython.raw_calloc(1, layout.TABLE_RECORD_SIZE)
         linux.write(self.record, _RECORD.pack(base, size, most, size, not self._functions, 0, room))
+        words = [] if self._functions else [(self.record + layout.TABLE_BASE, self.record + layout.TABLE_LENGTH)]
+        self._roots = Roots(store.native.stubs, words, [])
+        self._roots.link(store)
 
     def releaser(self) -> Release:
         """Return the release of the record and the array, for when they are no longer referred to."""
@@ -88,12 +92,13 @@ class Table:
         base = linux.read_u64(record + layout.TABLE_BASE)
         size = 8 * linux.read_u64(record + layout.TABLE_MOST) or 8
         holding = Holding(self.store_ref) if may_be_host(self.elem) else None
+        roots = self._roots
 
-        def release() -> tuple[Once, Once]:
+        def release() -> tuple[Once, ...]:
             filled = linux.read_u64(record + layout.TABLE_FILLED)
             if holding is not None:
                 holding.forget(base, filled)
-            return cpython.freeing(record), _giving_back_array(base, size, 8 * filled)
+            return *roots.releasing(), cpython.freeing(record), _giving_back_array(base, size, 8 * filled)
 
         return release
 
@@ -110,9 +115,14 @@ class Table:
         self.store = store
         self.store_ref[0] = weakref.ref(store)
 
-    def get(self, index: int) -> int:
-        """Return the raw bits of an element; the index is in range."""
-        return linux.read_u64(linux.read_u64(self.record + layout.TABLE_BASE) + 8 * index)
+    @property
+    def holds_functions(self) -> bool:
+        """Whether its elements are functions."""
+        return self._functions
+
+    def place(self, index: int) -> int:
+        """Return the address of an element; the index is in range."""
+        return linux.read_u64(self.record + layout.TABLE_BASE) + 8 * index
 
     def set(self, index: int, bits: int) -> None:
         """Set an element from raw bits; the index is in range."""

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Final
 
 from figwasp.runtime.code.descriptors import TYPES
-from figwasp.wasm.syntax.types import CONCRETE, TYPE_CODES, FuncType, SubType, Types
+from figwasp.wasm.syntax.types import TYPE_CODES, FuncType, SubType, Types
 
 __all__ = ["FOREIGN", "Tag", "tag_of"]
 

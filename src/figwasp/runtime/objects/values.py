@@ -1,7 +1,8 @@
-"""Floor 4: WebAssembly values as Python objects and as raw bits (spec 4.2.1).
+"""Floor 4: WebAssembly values as Python objects, and as bits in native memory (spec 4.2.1).
 
-In: a value type and a Python object, or the bits of a value; or the address of a buffer of bits. Integers accept the signed and the
-unsigned range of their type and come back signed. A vector is 16 bytes, lane 0 first and each lane in little-endian order.
+In: value types, Python objects, and places. A place for a reference is one that the collector sees: a frame, a root. Integers may
+be in the signed or the unsigned range of their type and come back signed. A vector is 16 bytes, lane 0 first and each lane in
+little-endian order.
 
 References need the store they travel in, and what the indices in their types stand for. None is null. An i31 is an int. For anyref
 any object will do: as in WebAssembly's JavaScript API, an int from -2**30 to 2**30 - 1 is an i31 then, and everything else an
@@ -19,7 +20,6 @@ from typing import Any, Final, Protocol
 from figwasp import layout
 from figwasp.codegen.abi import buffer_layout
 from figwasp.ir.build.base import ir_types
-from figwasp.ir.types import SIZES
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.platform import linux
 from figwasp.wasm.syntax.types import (
@@ -76,11 +76,11 @@ class References(Protocol):
     def func_from_bits(self, bits: int) -> object:
         """Return the callable of a FuncRef."""
 
-    def extern_to_bits(self, value: object) -> int:
-        """Return a reference to an object of the host."""
+    def give_object(self, value: object, place: int) -> None:
+        """Write a reference to an object of the host to a place."""
 
-    def extern_from_bits(self, bits: int) -> object:
-        """Return what a reference of the hierarchies of any and extern refers to."""
+    def object_at(self, place: int) -> object:
+        """Return what the reference at a place refers to, of the hierarchies of any and extern."""
 
 
 def numbers_only(types: Types) -> bool:
@@ -88,10 +88,11 @@ def numbers_only(types: Types) -> bool:
     return not any(map(is_ref, types))
 
 
-def to_bits(value: Any, type_: int, references: References, what: str) -> int:
-    """Return the raw bits of a Python object as a value of a type.
+def put_value(place: int, value: Any, type_: int, references: References, what: str) -> None:
+    """Write a Python object to a place as a value of a type.
 
     Args:
+        place: address of its cells.
         value: the object.
         type_: value type.
         references: the store.
@@ -103,16 +104,17 @@ def to_bits(value: Any, type_: int, references: References, what: str) -> int:
         ValueError: a vector that has not 16 bytes.
     """
     if type_ == I32 or type_ == I64:
-        return _integer(value, type_, 32 if type_ == I32 else 64, what)
-    if type_ == F32 or type_ == F64:
-        return _float_bits(value, type_, what)
-    if type_ == V128:
-        return _vector_bits(value, what)
-    if value is None:
+        linux.write_u64(place, _integer(value, type_, 32 if type_ == I32 else 64, what))
+    elif type_ == F32 or type_ == F64:
+        linux.write_u64(place, _float_bits(value, type_, what))
+    elif type_ == V128:
+        linux.write(place, _vector(value, what))
+    elif value is None:
         if type_ & NON_NULL:
             raise TypeError(f"{what} must not be None ({type_name(type_)})")
-        return 0
-    return _reference_bits(value, type_, references, what)
+        linux.write_u64(place, 0)
+    else:
+        _put_reference(place, value, type_, references, what)
 
 
 def _integer(value: Any, type_: int, bits: int, what: str) -> int:
@@ -125,15 +127,22 @@ def _integer(value: Any, type_: int, bits: int, what: str) -> int:
     return number & ((1 << bits) - 1)
 
 
-def _reference_bits(value: Any, type_: int, references: References, what: str) -> int:
-    """Return the reference for an object that is not None."""
+def _put_reference(place: int, value: Any, type_: int, references: References, what: str) -> None:
+    """Write the reference for an object that is not None."""
     low = type_ & 0xFF
     if low == ANYREF and type(value) is int and _FIRST_I31 <= value <= _LAST_I31:
-        return layout.i31(value)
-    if may_be_host(type_):
-        return references.extern_to_bits(value)
-    if low == I31REF or low == EQREF:
-        return layout.i31(_integer(value, type_, 31, what))
+        linux.write_u64(place, layout.i31(value))
+    elif may_be_host(type_):
+        references.give_object(value, place)
+    elif low == I31REF or low == EQREF:
+        linux.write_u64(place, layout.i31(_integer(value, type_, 31, what)))
+    else:
+        linux.write_u64(place, _func_bits(value, type_, references, what))
+
+
+def _func_bits(value: Any, type_: int, references: References, what: str) -> int:
+    """Return the reference to a function."""
+    low = type_ & 0xFF
     wanted = canonical(type_, references.numbers)
     if TYPES.top(wanted) != FUNCREF:
         raise TypeError(f"{what} cannot be a {type(value).__name__}: nothing from Python is of type {type_name(type_)}")
@@ -170,17 +179,20 @@ def _float_bits(value: Any, type_: int, what: str) -> int:
     return bits
 
 
-def _vector_bits(value: Any, what: str) -> int:
+def _vector(value: Any, what: str) -> bytes:
     if not isinstance(value, (bytes, bytearray, memoryview)):
         raise TypeError(f"{what} must be 16 bytes (v128), not {type(value).__name__}")
     data = bytes(value)
     if len(data) != 16:
         raise ValueError(f"{what} must be 16 bytes (v128), not {len(data)}")
-    return int.from_bytes(data, "little")
+    return data
 
 
-def from_bits(bits: int, type_: int, references: References) -> Any:
-    """Return the Python object for raw bits of a type."""
+def get_value(place: int, type_: int, references: References) -> Any:
+    """Return the Python object for a value of a type at a place."""
+    if type_ == V128:
+        return linux.read(place, 16)
+    bits = linux.read_u64(place)
     if type_ == I32:
         bits &= 0xFFFF_FFFF
         return bits - (1 << 32) if bits >> 31 else bits
@@ -190,19 +202,11 @@ def from_bits(bits: int, type_: int, references: References) -> Any:
         return _f32.unpack(_u32.pack(bits & 0xFFFF_FFFF))[0]
     if type_ == F64:
         return _f64.unpack(_u64.pack(bits))[0]
-    if type_ == V128:
-        return bits.to_bytes(16, "little")
     if not bits:
         return None
     if TYPES.top(canonical(type_, references.numbers)) == FUNCREF:
         return references.func_from_bits(bits)
-    return references.extern_from_bits(bits)
-
-
-def arguments_to_bits(args: Sequence[object], types: Types, references: References, function: str) -> list[int]:
-    """Return the raw bits of the arguments of a function, whose name is for errors (those of `to_bits`)."""
-    named = zip(args, types, strict=True)
-    return [to_bits(value, type_, references, f"argument {i} of {function}()") for i, (value, type_) in enumerate(named, 1)]
+    return references.object_at(place)
 
 
 def cells_of(types: Types) -> int:
@@ -210,20 +214,17 @@ def cells_of(types: Types) -> int:
     return buffer_layout(ir_types(types))[1]
 
 
-def read_bits(address: int, types: Types) -> list[int]:
-    """Return the raw bits of the values in a buffer."""
-    ir = ir_types(types)
-    places = zip(ir, buffer_layout(ir)[0], strict=True)
-    return [int.from_bytes(linux.read(address + offset, SIZES[ir_type]), "little") for ir_type, offset in places]
+def places_of(address: int, types: Types) -> list[int]:
+    """Return the places of the values in a buffer."""
+    return [address + offset for offset in buffer_layout(ir_types(types))[0]]
 
 
-def read_values(address: int, types: Types, references: References) -> list[Any]:
-    """Return the Python objects for the raw bits in a buffer."""
-    return [from_bits(bits, type_, references) for bits, type_ in zip(read_bits(address, types), types, strict=True)]
+def put_arguments(address: int, args: Sequence[object], types: Types, references: References, function: str) -> None:
+    """Write the arguments of a function into a buffer; its name is for errors (those of `put_value`)."""
+    for i, (place, value, type_) in enumerate(zip(places_of(address, types), args, types, strict=True), 1):
+        put_value(place, value, type_, references, f"argument {i} of {function}()")
 
 
-def write_values(address: int, types: Types, values: list[int]) -> None:
-    """Put raw bits into a buffer."""
-    ir = ir_types(types)
-    for bits, ir_type, offset in zip(values, ir, buffer_layout(ir)[0], strict=True):
-        linux.write(address + offset, bits.to_bytes(SIZES[ir_type], "little"))
+def get_values(address: int, types: Types, references: References) -> list[Any]:
+    """Return the Python objects for the values in a buffer."""
+    return [get_value(place, type_, references) for place, type_ in zip(places_of(address, types), types, strict=True)]

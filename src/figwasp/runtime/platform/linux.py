@@ -115,6 +115,11 @@ def discard(address: int, size: int) -> None:
     _libc.madvise(_Pointer(address), _Size(size), _MADV_DONTNEED)
 
 
+def discarding(address: int, size: int) -> Callable[[], object]:
+    """Return a call of C that does that."""
+    return partial(_libc.madvise, _Pointer(address), _Size(size), _MADV_DONTNEED)
+
+
 def release(address: int, size: int) -> None:
     """Unmap."""
     _libc.munmap(_Pointer(address), _Size(size))
@@ -174,6 +179,11 @@ def writing(address: int, data: bytes) -> Callable[[], object]:
 def zero(address: int, size: int) -> None:
     """Set bytes at an address to 0."""
     _fill(_Pointer(address), 0, _Size(size))
+
+
+def zeroing(address: int, size: int) -> Callable[[], object]:
+    """Return a call of C that does that."""
+    return partial(_fill, _Pointer(address), 0, _Size(size))
 
 
 def read(address: int, size: int) -> bytes:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import weakref
 from typing import Protocol
 
+from figwasp import layout
+from figwasp.runtime.platform import linux
+
 __all__ = ["Contexts"]
 
 
@@ -21,8 +24,15 @@ class _Store(Protocol):
     def refuel(self, context: int) -> bool:
         """Return whether a context whose fuel is used up may go on."""
 
+    def grow_heap(self, size: int) -> int:
+        """Find memory for objects; return what `runtime.heap.heap.Heap.grow` does."""
+
     def forget(self, context: int) -> None:
         """Forget a context, which goes."""
+
+    @property
+    def record(self) -> int:
+        """The address of its record."""
 
 
 class Contexts:
@@ -37,7 +47,9 @@ class Contexts:
         """Note the store that a context belongs to; None when the context goes."""
         if store is not None:
             self._stores[context] = weakref.ref(store)
+            linux.write_u64(context + layout.CTX_STORE, store.record)
             return
+        linux.write_u64(context + layout.CTX_STORE, 0)
         last = self._store_of(context)
         if last is not None:
             last.forget(context)
@@ -57,3 +69,8 @@ class Contexts:
         """Return whether a context whose fuel is used up may go on."""
         store = self._store_of(context)
         return store is not None and store.refuel(context)
+
+    def grow_heap(self, context: int, size: int) -> int:
+        """Find memory for objects of the store of a context (`runtime.heap.heap.Heap.grow`)."""
+        store = self._store_of(context)
+        return 0 if store is None else store.grow_heap(size)

@@ -11,13 +11,14 @@ goes on, and each part may be moved again.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, Self, TypeVar
 
 from figwasp import layout
+from figwasp.runtime.heap.heap import DEFAULT_LIMIT, GROWN, Heap
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.once import Once, move_all, step
@@ -61,6 +62,7 @@ class Linked:
         owner: keeps both.
         fuel: the fuel of metered code, which asks there for more when it has run out.
         stack_size: bytes of its wasm stacks, the most that an instance asks for; 0 when there is no instance yet.
+        heap_limit: bytes that its heap may have, likewise.
     """
 
     def __init__(self, native: NativeRuntime) -> None:
@@ -71,9 +73,15 @@ class Linked:
         spare: list[int] = []
         self._spare = spare  # contexts for further calls that may be suspended, with their stacks
         own: list[int] = []
+        heaps: list[Heap] = []
+        self._heaps = heaps  # the first is in use; the others belonged to stores that have been taken in
 
         def release() -> list[Once]:
             rest: list[Once] = [cpython.freeing(record)]
+            if linux.read_u64(record + layout.STORE_ROOTS):
+                rest.insert(0, partial(native.stubs.detach_roots, record))
+            for heap in heaps:
+                rest += heap.releasing()
             for one in (*own, *spare):
                 native.contexts.assign(one, None)
                 rest += native.stacks.releasing_context(one)
@@ -90,10 +98,12 @@ class Linked:
         self._absorbed: dict[Linked, None] = {}  # stores whose parts may not all have been moved to this one
         self.fuel = Fuel(native.stubs)
         self.stack_size = 0
+        self.heap_limit = 0
         self._members: set[weakref.ref[Member]] = set()
         self._joined = 0  # how many members there have been
         self._externs = Externs(native.owners, native.stubs)
         self._pinned: list[Owner] = []
+        self._ended = 0  # calls that have ended beside others since the last look at the frames of those
 
     # Members
 
@@ -109,10 +119,42 @@ class Linked:
                 return
             store = store._successor
 
-    def add_instance(self, member: Member, stack_size: int) -> None:
-        """Let an instance run in this store, which follows it with its tables and globals; on a stack of that size at least."""
+    def keep(self, *owners: Owner) -> None:
+        """Keep owners as long as the heap, whose objects may refer to what is theirs."""
+        store = self.current
+        store.owner.hold(*owners)
+        if store._successor is not None:  # it may have been too late for whoever merged it
+            store.keep(*owners)
+
+    def add_instance(self, member: Member, stack_size: int, heap_limit: int) -> None:
+        """Let an instance run in this store, which follows it with its tables and globals.
+
+        Args:
+            member: the instance.
+            stack_size: bytes that the stack has at least.
+            heap_limit: bytes that the heap may have at least.
+        """
         self.add(member)
         self.current._use_stack(stack_size)
+        self.current._use_heap_limit(heap_limit)
+
+    def _use_heap_limit(self, limit: int) -> None:
+        """Let the heap have so many bytes, if that is more."""
+        self.heap_limit = limit = max(limit, self.heap_limit)
+        for heap in self._heaps[:1]:
+            heap.raise_limit(limit)
+
+    def grow_heap(self, size: int) -> int:
+        """Find memory for objects; return what `Heap.grow` does."""
+        store = self.current
+        if not store._heaps:
+            made = Heap(self.native.stubs.heap, store.heap_limit or DEFAULT_LIMIT)
+            use = linux.writing(store.record + layout.STORE_HEAP, made.record.to_bytes(8, "little"))
+            begin = step(use, partial(store._heaps.append, made))
+            if not store._heaps and store._successor is None:  # nothing is called between the look and the step
+                begin()
+            return GROWN
+        return store._heaps[0].grow(size)
 
     def _use_stack(self, size: int) -> None:
         """Use a stack of this size from the next call on, if that is larger."""
@@ -194,7 +236,7 @@ class Linked:
                 return
             # The larger one stays, so that many small ones joining a lasting one leave nothing behind, even when they have gone.
             stays, goes = (one, two) if one._joined >= two._joined else (two, one)
-            _hold(stays, goes, functools.partial(stays._absorb, goes))
+            _hold(stays, goes, partial(stays._absorb, goes))
 
     def hold(self, work: Callable[[], _T]) -> _T:
         """Call `work` while no other thread runs in this store, or enters it or merges it into another.
@@ -233,13 +275,25 @@ class Linked:
 
     def _absorb(self, other: Linked) -> None:
         other.owner.hold(self.owner)
-        note = functools.partial(self._absorbed.__setitem__, other, None)
-        become = step(*self._externs.taking_in(other._externs), note, functools.partial(setattr, other, "_successor", self))
+        note = partial(self._absorbed.__setitem__, other, None)
+        heaps = self._taking_heaps(other)
+        become = step(*self._externs.taking_in(other._externs), *heaps, note, partial(setattr, other, "_successor", self))
         # Nothing is called between the look and the step: a signal handler may have merged them until here. What it did stays, and
         # `merge` looks again.
         if self._successor is None and other._successor is None:
             become()
         self._finish_absorbing()
+
+    def _taking_heaps(self, other: Self) -> list[Once]:
+        """Return the calls by which what another store has on the heap, and what refers to that, becomes this one's."""
+        cpython.check_recursion()
+        calls: list[Once] = [partial(self.native.stubs.merge_roots, other.record, self.record)]
+        if self.native.stubs.has_heap:
+            if self._heaps and other._heaps:
+                self._heaps[0].prepare_for(other._heaps[0])
+                calls += self._heaps[0].taking_in(other._heaps[0])
+            calls.append(partial(self.native.stubs.heap.merge, other.record, self.record))
+        return [*calls, partial(self._heaps.extend, other._heaps), other._heaps.clear]
 
     def _finish_absorbing(self) -> None:
         """Move the members and parts of stores that are part of this one; to be done again when an exception has ended it."""
@@ -263,7 +317,9 @@ class Linked:
             if not chain:  # it has come to its end meanwhile
                 self._chains.pop(reference, None)
         self.fuel.ask = self.fuel.ask or other.fuel.ask
+        self.owner.hold(*[owner for owner in other.owner.holds if owner is not self.owner])
         self._use_stack(other.stack_size)
+        self._use_heap_limit(other.heap_limit)
         move_all(other._spare, self._spare)
         # Whoever claimed a chain must do so again: it has to look at the other's chain as well.
         for context in self.contexts:

@@ -15,7 +15,7 @@ from figwasp import layout
 from figwasp.runtime.code.listen import Listened
 from figwasp.runtime.objects.func import References
 from figwasp.runtime.objects.instance import InstanceState
-from figwasp.runtime.objects.values import read_values
+from figwasp.runtime.objects.values import get_values
 from figwasp.runtime.platform import linux
 from figwasp.wasm.syntax.types import Types
 
@@ -60,8 +60,8 @@ def after(state: InstanceState, index: int, address: int, context: int) -> None:
 
 
 def _read(address: int, types: Types, state: InstanceState) -> tuple[Any, ...]:
-    """Return the Python objects for raw bits in a buffer."""
-    return tuple(read_values(address, types, References(state.store, state.code.numbers)))
+    """Return the Python objects for the values in a buffer."""
+    return tuple(get_values(address, types, References(state.store, state.code.numbers)))
 
 
 def _cut(context: int, chain: _Chain, depth: int) -> None:

@@ -249,30 +249,50 @@ class Store(Linked):
             self._contexts.pop(leaving, None)
         set_cleanup(leaving, False)
         others = self.contexts if self._absorbed else self._contexts
-        if self._chains or any(context != leaving and is_running(context) for context in others):
-            return
-        set_cleanup(self.context, False)
-        if self.native.stacks.size_of(linux.read_u64(self.context + layout.CTX_STACK_BASE)) < self.stack_size:
-            self._have_claimed_anew()
-        self._pinned.clear()
-        self._externs.release_unheld(self.record)
+        frames = bool(self._chains) or any(context != leaving and is_running(context) for context in others)
+        if not frames:
+            set_cleanup(self.context, False)
+            if self.native.stacks.size_of(linux.read_u64(self.context + layout.CTX_STACK_BASE)) < self.stack_size:
+                self._have_claimed_anew()
+            self._pinned.clear()
+        self._release_objects(leaving, frames)
         if self._successor is not None:  # a finalizer has merged it
             self._pass_suspects_on()
 
-    def extern_to_bits(self, value: object) -> int:
-        """Return a reference to an object: that to a cell which holds it."""
+    def _release_objects(self, leaving: int, frames: bool) -> None:
+        """Release objects of the host that nobody refers to, so far as it is worth its while to look for them.
+
+        Args:
+            leaving: the context whose outermost entry is about to leave.
+            frames: whether other calls are running or suspended.
+        """
+        if self.has_suspects:
+            worth = self._externs.is_due
+            if not linux.read_u64(self.record + layout.STORE_HEAP):
+                self._ended += 1
+                worth = worth or not frames or self._ended >= len(self._chains)  # one frame for each call that has ended, or two
+            if worth:
+                self._ended = 0
+                self._externs.look(self.record, leaving, frames)
+        self._externs.release_dying(self.record)
+
+    def give_extern(self, value: object, place: int) -> None:
+        """Write a reference to an object, that to a cell which holds it, where the collector sees it: to a frame or a root."""
         first = store = self.current
-        cell = store._externs.put(value, store.owner, store.record)
+        if store._externs.is_due or linux.read_u64(store.record + layout.STORE_DYING):
+            store._release_objects(linux.read_u64(store.record + layout.STORE_CONTEXT), frames=True)
+            store = store.current
+        store._externs.give(value, place, store.owner, store.record)
         store.ask_for_cleanup()
         while store._successor is not None:  # it may have been too late for whoever merged it
             last, store = store, store._successor
             store._externs.share(last._externs, store.owner)
         if store is not first:
             first._pass_suspects_on()
-        return cell + layout.HOST_TAG
 
-    def extern_from_bits(self, bits: int) -> object:
-        """Return what a reference that is not null refers to: an object of the host, or an i31."""
+    def object_at(self, place: int) -> object:
+        """Return what the reference at a place refers to: an object of the host, or an i31. The collector sees it there."""
+        bits = linux.read_u64(place)
         if bits & layout.I31_TAG:
             return layout.i31_number(bits)
         return cpython.object_at(bits - layout.HOST_TAG)

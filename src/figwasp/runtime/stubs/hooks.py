@@ -24,6 +24,7 @@ class Callbacks:
         end_listened_calls: (context address, exception): tells listeners of the calls that an exception ends.
         trim_traceback: (exception,) -> the exception, without the runtime's own functions in its traceback.
         refuel: (context address,) -> whether a chain that is out of fuel may go on.
+        grow_heap: (context address, bytes): gives the heap of the context's store more blocks (`stubs.heap.collect.Parts`).
         compile: (instance, function index, context address) -> address of the function's code.
         before_call, after_call: (instance, function index, address of operands or results, context address): tell a listener.
         builtins: builtin number -> (instance, operands) -> result or None.
@@ -38,6 +39,7 @@ class Callbacks:
         "end_listened_calls",
         "explain_trap",
         "finish_chain",
+        "grow_heap",
         "refuel",
         "refuse_busy",
         "refuse_cleared",
@@ -52,6 +54,7 @@ class Callbacks:
     end_listened_calls: Callable[[int, BaseException], None]
     trim_traceback: Callable[[BaseException], BaseException]
     refuel: Callable[[int], bool]
+    grow_heap: Callable[[int, int], int]
     compile: Callable[[Any, int, int], int]
     before_call: Callable[[Any, int, int, int], None]
     after_call: Callable[[Any, int, int, int], None]

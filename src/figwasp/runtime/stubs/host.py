@@ -60,6 +60,11 @@ def fail(e: Stub, context: Value) -> None:
 def note_failure(e: Stub, context: Value, pointer: Value) -> None:
     """Record that a Python exception is set, and where wasm is: `pointer` is what `to_native` left for the way back."""
     e.put32(TRAP_HOST, context, layout.CTX_TRAP_CODE)
+    note_place(e, context, pointer)
+
+
+def note_place(e: Stub, context: Value, pointer: Value) -> None:
+    """Record where wasm is: `pointer` is what `to_native` left for the way back."""
     place = machine().sequences.native_return
     e.put(e.get(pointer, place), context, layout.CTX_TRAP_PC)
     e.put(e.emit(ops.I64_ADD, [pointer, e.word(place + 8)]), context, layout.CTX_TRAP_SP)

@@ -31,6 +31,7 @@ from figwasp.codegen.sequences import SUSPEND
 from figwasp.errors import TRAP_SUSPENDED, TRAP_UNREACHABLE
 from figwasp.ir import builtins, order
 from figwasp.ir.func import Func
+from figwasp.runtime.code.descriptors import REGION
 from figwasp.runtime.code.ranges import CodeRange, CodeTable
 from figwasp.runtime.once import Lazily
 from figwasp.runtime.platform import codespace, linux, perfmap
@@ -51,7 +52,10 @@ from figwasp.runtime.stubs import (
 )
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, ir_kinds
-from figwasp.runtime.stubs.builtins import casts, cells, exceptions, memories, tables
+from figwasp.runtime.stubs.builtins import arrays, casts, cells, exceptions, memories, tables
+from figwasp.runtime.stubs.builtins import objects as objects_made
+from figwasp.runtime.stubs.heap import roots
+from figwasp.runtime.stubs.heap.library import HeapLibrary
 from figwasp.runtime.stubs.hooks import Callbacks, Hooks
 
 __all__ = ["StubLibrary"]
@@ -149,7 +153,7 @@ class StubLibrary:
         front = faults.FaultFront(s.handler, s.previous_handler, s.our_action, s.present_action)
         interrupted = self.compile(steps.interrupted(s.contexts, s.contexts_used))
         self.interrupted: Callable[[int], int] = _ONE(interrupted)
-        ends = ticks.Ends(thread_key, s.interrupts, interrupted)
+        ends = self._ends = ticks.Ends(thread_key, s.interrupts, interrupted)
         linux.write_u64(s.tick, self.compile(ticks.tick(s.parked, wake, front, ends, SUSPEND)))
         compile_ = self.compile(host.compile_on_call(id(self._callbacks.compile), self.hooks.refuse_cleared))
         switches = self.sequences.switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, s.tick, s.fuel, s.allocate, compile_)
@@ -183,6 +187,8 @@ class StubLibrary:
         """Return the address of one of `code.STUB_*`."""
         if number == STUB_FUEL and not linux.read_u64(self._statics.fuel):
             linux.write_u64(self._statics.fuel, self.compile(ticks.fuel(id(self._callbacks.refuel))))
+        if number == STUB_ALLOCATE and not linux.read_u64(self._statics.allocate):
+            linux.write_u64(self._statics.allocate, self.heap.allocate)
         return self._switches[number]
 
     def builtin(self, number: int) -> int:
@@ -195,9 +201,11 @@ class StubLibrary:
     def _builtin(self, number: int) -> Func:
         if number in exceptions.BUILTINS:
             return exceptions.throw(self.compile(exceptions.search(self.find_handler)))
-        native = memories.BUILTINS.get(number) or casts.BUILTINS.get(number)
+        native = memories.BUILTINS.get(number) or casts.BUILTINS.get(number) or arrays.BUILTINS.get(number)
         if native is not None:
             return native()
+        if number in objects_made.BUILTINS:
+            return objects_made.build(number, self.heap)
         if number in tables.PURE:
             return tables.build(number, 0, 0)
         function = id(self._callbacks.builtins[number])
@@ -210,6 +218,16 @@ class StubLibrary:
         if address is None:
             address = self._python_callers[count] = self.compile(host.call_python(count, self.hooks.refuse_cleared))
         return address
+
+    @Lazily
+    def heap(self) -> HeapLibrary:
+        """The stubs of garbage-collected heaps."""
+        return HeapLibrary(self.compile, self._statics, self._ends, REGION.map(), self._callbacks.grow_heap)
+
+    @property
+    def has_heap(self) -> bool:
+        """Whether those have been needed."""
+        return "heap" in vars(self)
 
     @property
     def listeners(self) -> tuple[int, int]:
@@ -237,9 +255,9 @@ class StubLibrary:
         return _TWO(self.compile(steps.move_lent()))
 
     @Lazily
-    def suspect(self) -> Callable[[int, int], int]:
-        """The native function that makes an externref cell a suspect (`stubs.builtins.cells.suspect`)."""
-        return _TWO(self.compile(cells.suspect()))
+    def give_cell(self) -> Callable[[int, int, int, int], int]:
+        """The native function that gives an externref cell to code (`stubs.builtins.cells.give`)."""
+        return _STEP(self.compile(cells.give()))
 
     @Lazily
     def exchange_cells(self) -> Callable[[int, int, int, int], int]:
@@ -247,14 +265,49 @@ class StubLibrary:
         return _STEP(self.compile(cells.exchange()))
 
     @Lazily
-    def settle_suspect(self) -> Callable[[int, int], int]:
-        """The native function that frees a cell unless something holds it (`stubs.builtins.cells.settle`)."""
-        return _TWO(self.compile(cells.settle()))
+    def settle_cell(self) -> Callable[[int, int, int], int]:
+        """The native function that frees a dying cell unless somebody has got hold of it (`stubs.builtins.cells.settle`)."""
+        return _THREE(self.compile(cells.settle()))
 
     @Lazily
-    def clear_suspect(self) -> Callable[[int, int], int]:
-        """The native function that takes a cell that something holds off the list of suspects (`stubs.builtins.cells.clear`)."""
-        return _TWO(self.compile(cells.clear()))
+    def forget_marks(self) -> Callable[[int], int]:
+        """The native function that takes the marks of suspects away (`stubs.builtins.cells.forget_marks`)."""
+        return _ONE(self.compile(cells.forget_marks()))
+
+    @Lazily
+    def partition(self) -> Callable[[int], int]:
+        """The native function that finds the dying ones among suspects (`stubs.builtins.cells.partition`)."""
+        return _ONE(self.compile(cells.partition()))
+
+    @Lazily
+    def link_array(self) -> Callable[[int, int], int]:
+        """The native function that gives an array of cells to a store (`stubs.heap.roots.link_array`)."""
+        return _TWO(self.compile(roots.link_array()))
+
+    @Lazily
+    def link_roots(self) -> Callable[[int, int, int], int]:
+        """The native function that adds roots (`stubs.heap.roots.link_roots`)."""
+        return _THREE(self.compile(roots.link_roots()))
+
+    @Lazily
+    def unlink_roots(self) -> Callable[[int, int], int]:
+        """The native function that removes roots (`stubs.heap.roots.unlink_roots`)."""
+        return _TWO(self.compile(roots.unlink_roots()))
+
+    @Lazily
+    def detach_roots(self) -> Callable[[int], int]:
+        """The native function that takes all roots from a store (`stubs.heap.roots.detach_roots`)."""
+        return _ONE(self.compile(roots.detach_roots()))
+
+    @Lazily
+    def copy_root(self) -> Callable[[int, int], int]:
+        """The native function that lets a root refer to what stands elsewhere (`stubs.heap.roots.copy_root`)."""
+        return _TWO(self.compile(roots.copy_root()))
+
+    @Lazily
+    def merge_roots(self) -> Callable[[int, int], int]:
+        """The native function that gives what refers to objects in one store to another (`stubs.heap.roots.merge_roots`)."""
+        return _TWO(self.compile(roots.merge_roots(self._statics.contexts, self._statics.contexts_used)))
 
     @Lazily
     def move_suspects(self) -> Callable[[int, int], int]:

@@ -13,6 +13,7 @@ from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.ops import I64
 from figwasp.runtime.stubs.builder import REF, Stub, ir_kinds
+from figwasp.runtime.stubs.builtins.cells import suspect
 from figwasp.runtime.stubs.enter import (
     box_results,
     check_count,
@@ -134,6 +135,12 @@ class _LentCells:
             thing = e.get(cell, 0)
             e.when(e.emit(ops.I64_NE, [thing, e.word(0)]), kept)  # the collector may have cleared it
             store = self._store()
+            alone, free = e.new(), e.new()
+            e.brif(e.equals(e.get(store, layout.STORE_HEAP), 0), free, alone)
+            e.at(alone)  # an object on the heap may refer to it
+            suspect(e, cell, store)
+            e.jump(kept)
+            e.at(free)
             e.put(e.word(0), cell, 0)
             e.put(e.get(store, layout.STORE_FREE_EXTERN), cell, layout.EXTERN_STATE)
             e.put(cell, store, layout.STORE_FREE_EXTERN)

@@ -67,8 +67,8 @@ def tick(parked: int, wake: int, front: FaultFront, ends: Ends, suspend: int) ->
     e.at(awake)
     e.c(e.get(e.word(front.handler), 16), [])
     interrupted, expired = e.new(), e.new()
-    _check_interrupts(e, context, ends, interrupted)
-    _check_deadline(e, ends, expired)
+    check_interrupts(e, context, ends, interrupted)
+    check_deadline(e, ends, expired)
     _give_turn(e, context, failed, suspend)
     _run_signal_handlers(e, context, ticks, failed)
     e.put8(layout.FLAG_GIL_RELEASED, context, layout.CTX_FLAGS)
@@ -90,7 +90,7 @@ def tick(parked: int, wake: int, front: FaultFront, ends: Ends, suspend: int) ->
     return e.func
 
 
-def _check_interrupts(e: Stub, context: Value, ends: Ends, interrupted: Block) -> None:
+def check_interrupts(e: Stub, context: Value, ends: Ends, interrupted: Block) -> None:
     """Go to `interrupted` when a call of the thread is interrupted, this one or one that has brought it about."""
     none = e.new()
     e.unless_zero(e.get(e.word(ends.pending), 0), none)
@@ -100,7 +100,7 @@ def _check_interrupts(e: Stub, context: Value, ends: Ends, interrupted: Block) -
     e.at(none)
 
 
-def _check_deadline(e: Stub, ends: Ends, expired: Block) -> None:
+def check_deadline(e: Stub, ends: Ends, expired: Block) -> None:
     """Go to `expired` when the deadline of the thread has passed, whoever holds the GIL."""
     none = e.new()
     word = e.c(linux.symbol("pthread_getspecific"), [e.const(I32, ends.key)])

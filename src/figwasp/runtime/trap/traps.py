@@ -15,6 +15,7 @@ from figwasp.errors import (
     TRAP_INTERRUPTED,
     TRAP_MESSAGES,
     TRAP_OUT_OF_FUEL,
+    TRAP_OUT_OF_HEAP,
     TRAP_STACK_EXHAUSTED,
     TRAP_TIMEOUT,
     TRAP_UNREACHABLE,
@@ -42,6 +43,7 @@ _KINDS: Final[dict[int, type[Trap]]] = {
     TRAP_TIMEOUT: Timeout,
     TRAP_OUT_OF_FUEL: OutOfFuel,
     TRAP_INTERRUPTED: Interrupted,
+    TRAP_OUT_OF_HEAP: Exhaustion,
 }
 """Trap code -> class of the exception, where it is not Trap itself."""
 
@@ -66,7 +68,7 @@ class Backtrace:
 
 def trap(code: int) -> Trap:
     """Return the exception for a trap in a builtin; when wasm called that, the frames are added on the way out (`failed`)."""
-    return Trap(TRAP_MESSAGES[code])
+    return _KINDS.get(code, Trap)(TRAP_MESSAGES[code])
 
 
 class TrapReporter:

@@ -80,26 +80,26 @@ ref.i31                 fb:1c   none            *                   gc          
 i31.get_s               fb:1d   none            i31ref -> i32       gc                      -
 i31.get_u               fb:1e   none            i31ref -> i32       gc                      -
 # aggregates (5.4.2)
-struct.new              fb:00   type            *                     gc                    later
-struct.new_default      fb:01   type            *                     gc                    later
-struct.get              fb:02   type_field      *                     gc                    later
-struct.get_s            fb:03   type_field      *                     gc                    later
-struct.get_u            fb:04   type_field      *                     gc                    later
-struct.set              fb:05   type_field      *                     gc                    later
-array.new               fb:06   type            *                     gc                    later
-array.new_default       fb:07   type            *                     gc                    later
-array.new_fixed         fb:08   type_u32        *                     gc                    later
-array.new_data          fb:09   type_data       *                     gc                    later
-array.new_elem          fb:0a   type_elem       *                     gc                    later
-array.get               fb:0b   type            *                     gc                    later
-array.get_s             fb:0c   type            *                     gc                    later
-array.get_u             fb:0d   type            *                     gc                    later
-array.set               fb:0e   type            *                     gc                    later
-array.len               fb:0f   none            arrayref -> i32       gc                    later
-array.fill              fb:10   type            *                     gc                    later
-array.copy              fb:11   type_type       *                     gc                    later
-array.init_data         fb:12   type_data       *                     gc                    later
-array.init_elem         fb:13   type_elem       *                     gc                    later
+struct.new              fb:00   type            *                     gc                    -
+struct.new_default      fb:01   type            *                     gc                    -
+struct.get              fb:02   type_field      *                     gc                    -
+struct.get_s            fb:03   type_field      *                     gc                    -
+struct.get_u            fb:04   type_field      *                     gc                    -
+struct.set              fb:05   type_field      *                     gc                    -
+array.new               fb:06   type            *                     gc                    -
+array.new_default       fb:07   type            *                     gc                    -
+array.new_fixed         fb:08   type_u32        *                     gc                    -
+array.new_data          fb:09   type_data       *                     gc                    -
+array.new_elem          fb:0a   type_elem       *                     gc                    -
+array.get               fb:0b   type            *                     gc                    -
+array.get_s             fb:0c   type            *                     gc                    -
+array.get_u             fb:0d   type            *                     gc                    -
+array.set               fb:0e   type            *                     gc                    -
+array.len               fb:0f   none            arrayref -> i32       gc                    -
+array.fill              fb:10   type            *                     gc                    -
+array.copy              fb:11   type_type       *                     gc                    -
+array.init_data         fb:12   type_data       *                     gc                    -
+array.init_elem         fb:13   type_elem       *                     gc                    -
 # parametric (5.4.3)
 drop                    1a      none            *                   mvp                     -
 select                  1b      none            *                   mvp                     -

@@ -40,6 +40,7 @@ __all__ = [
     "I31REF",
     "I32",
     "I64",
+    "INDEX_SHIFT",
     "NON_NULL",
     "NULLEXNREF",
     "NULLEXTERNREF",
@@ -102,6 +103,7 @@ CONCRETE: Final = 0x63
 NON_NULL: Final = 0x100
 """Bit of a reference that is never null."""
 INDEX_SHIFT: Final = 9
+"""Bits of a value type below the index of a defined type."""
 
 NUM_TYPES: Final = (I32, I64, F32, F64)
 

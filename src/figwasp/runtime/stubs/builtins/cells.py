@@ -1,9 +1,10 @@
 """Floor 4: externref cells as IR: how many tables, globals and segments hold each, and which may have to go.
 
 Theory of operation. A cell has a count of its holders. What came in from Python, or whose count falls to 0, is a suspect: a list of
-the store, linked through the cells, each of which is on it once at most. When no call is running any more the store looks at the
-suspects (`runtime.store.externs`). Every function here is one step: no thread that needs the GIL and no exception of Python comes
-between its parts.
+the store, linked through the cells, each of which is on it once at most. Such a cell bears a mark (EXTERN_KEPT), since code has it.
+When the store looks at its suspects (`runtime.store.externs`) it takes the marks away, finds out which of the cells frames and
+objects refer to, and marks those; the others are dying, another list, and are dropped one by one, unless code has got hold of them
+meanwhile. Every function here is one step: no thread that needs the GIL and no exception of Python comes between its parts.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.ir import ops
-from figwasp.ir.func import CONV_C, Block, Func, Value
+from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.ops import I64
 from figwasp.runtime.stubs.builder import Stub
 
@@ -39,31 +40,22 @@ def drop(e: Stub, reference: Value, record: Value) -> None:
     cell = e.cell_of(reference)
     left = e.emit(ops.I64_SUB, [e.get(cell, layout.EXTERN_HOLDERS), e.word(1)])
     e.put(left, cell, layout.EXTERN_HOLDERS)
-    e.when(e.equals(left, 0), done)
-    _suspect(e, cell, record)
+    e.when(e.equals(e.emit(ops.I64_AND, [left, e.word(~layout.EXTERN_KEPT)]), 0), done)
+    suspect(e, cell, record)
     e.jump(done)
     e.at(done)
 
 
-def _suspect(e: Stub, cell: Value, record: Value) -> None:
+def suspect(e: Stub, cell: Value, record: Value) -> None:
+    """Make a cell that code has a suspect, and the store's."""
+    e.put(e.word(MANAGED), cell, layout.EXTERN_STATE)
+    holders = e.get(cell, layout.EXTERN_HOLDERS)
+    e.put(e.emit(ops.I64_OR, [holders, e.word(layout.EXTERN_KEPT)]), cell, layout.EXTERN_HOLDERS)
     listed = e.new()
     e.when(e.equals(e.get(cell, layout.EXTERN_SUSPECT), 0), listed)
-    head = e.get(record, layout.STORE_SUSPECTS)
-    some = e.emit(ops.I64_NE, [head, e.word(0)])
-    e.put(e.emit(ops.SELECT, [head, e.word(_LAST), some], 0, I64), cell, layout.EXTERN_SUSPECT)
-    e.put(cell, record, layout.STORE_SUSPECTS)
+    _put_in_front(e, cell, record, layout.STORE_SUSPECTS)
     e.jump(listed)
     e.at(listed)
-
-
-def suspect() -> Func:
-    """Build (cell, store record) -> 0: a cell is a suspect, and the store's."""
-    e = Stub("cells.suspect", bytes([I64] * 2), bytes([I64]), CONV_C)
-    cell, record = e.params
-    e.put(e.word(MANAGED), cell, layout.EXTERN_STATE)
-    _suspect(e, cell, record)
-    e.ret([e.word(0)])
-    return e.func
 
 
 def exchange() -> Func:
@@ -100,66 +92,116 @@ def replace(e: Stub, place: Value, new: Value, record: Value) -> None:
     drop(e, old, record)
 
 
+def forget_marks() -> Func:
+    """Build (store record) -> 0: it is not known of any suspect that code has it."""
+    e = Stub("cells.forget_marks", bytes([I64]), bytes([I64]), CONV_C)
+    record = e.params[0]
+    none = e.new()
+    first = e.get(record, layout.STORE_SUSPECTS)
+    e.unless_zero(first, none)
+    head = e.new()
+    head.loop = True
+    e.jump(head, [first])
+    e.at(head)
+    cell = e.func.new_param(head, I64)
+    holders = e.get(cell, layout.EXTERN_HOLDERS)
+    e.put(e.emit(ops.I64_AND, [holders, e.word(~layout.EXTERN_KEPT)]), cell, layout.EXTERN_HOLDERS)
+    following = e.get(cell, layout.EXTERN_SUSPECT)
+    e.split(e.equals(following, _LAST), none)
+    e.jump(head, [following])
+    e.at(none)
+    e.ret([e.word(0)])
+    return e.func
+
+
+def partition() -> Func:
+    """Build (store record) -> 0: suspects that nobody has are dying, those that something holds are none any more."""
+    e = Stub("cells.partition", bytes([I64]), bytes([I64]), CONV_C)
+    record = e.params[0]
+    first = e.get(record, layout.STORE_SUSPECTS)
+    e.put(e.word(0), record, layout.STORE_SUSPECTS)
+    none, head = e.new(), e.new()
+    e.unless_zero(first, none)
+    head.loop = True
+    e.jump(head, [first])
+    e.at(head)
+    cell = e.func.new_param(head, I64)
+    following = e.get(cell, layout.EXTERN_SUSPECT)
+    _sort(e, cell, record, layout.STORE_DYING)
+    e.split(e.equals(following, _LAST), none)
+    e.jump(head, [following])
+    e.at(none)
+    e.ret([e.word(0)])
+    return e.func
+
+
+def _sort(e: Stub, cell: Value, record: Value, free: int) -> None:
+    """Put a cell that is on no list any more where it belongs: those that nobody has at a head of a list in the record."""
+    holders = e.get(cell, layout.EXTERN_HOLDERS)
+    unheld, held, done = e.new(), e.new(), e.new()
+    e.split(e.equals(holders, 0), unheld)
+    e.when(e.emit(ops.I64_NE, [e.emit(ops.I64_AND, [holders, e.word(layout.EXTERN_KEPT)]), e.word(0)]), held)
+    _put_in_front(e, cell, record, layout.STORE_SUSPECTS)
+    e.jump(done)
+    e.at(unheld)
+    _put_in_front(e, cell, record, free)
+    e.jump(done)
+    e.at(held)
+    e.put(e.word(0), cell, layout.EXTERN_SUSPECT)
+    e.jump(done)
+    e.at(done)
+
+
+def _put_in_front(e: Stub, cell: Value, record: Value, list_: int) -> None:
+    """Put a cell in front of a list of suspects."""
+    first = e.get(record, list_)
+    some = e.emit(ops.I64_NE, [first, e.word(0)])
+    e.put(e.emit(ops.SELECT, [first, e.word(_LAST), some], 0, I64), cell, layout.EXTERN_SUSPECT)
+    e.put(cell, record, list_)
+
+
 def settle() -> Func:
-    """Build (store record, cell) -> 1: a suspect that nothing holds is free, its object dropped; 0: it is no suspect any more."""
-    e = Stub("cells.settle", bytes([I64] * 2), bytes([I64]), CONV_C)
-    record, cell = e.params
-    held = e.new()
-    _unlist(e, record, cell, held)
-    e.split(e.emit(ops.I64_NE, [e.get(cell, layout.EXTERN_HOLDERS), e.word(0)]), held)
-    thing = e.get(cell, 0)
+    """Build (store record, cell, object) -> 1: a dying cell is free, its object dropped; 0: somebody has got hold of it.
+
+    It is the first of those that are dying, and holds the object, else nothing is done.
+    """
+    e = Stub("cells.settle", bytes([I64] * 3), bytes([I64]), CONV_C)
+    record, cell, thing = e.params
+    other, alive = e.new(), e.new()
+    e.split(e.emit(ops.I64_NE, [e.get(record, layout.STORE_DYING), cell]), other)
+    e.split(e.emit(ops.I64_NE, [e.get(cell, 0), thing]), other)
+    link = e.get(cell, layout.EXTERN_SUSPECT)
+    e.put(e.emit(ops.SELECT, [e.word(0), link, e.equals(link, _LAST)], 0, I64), record, layout.STORE_DYING)
+    e.split(e.emit(ops.I64_NE, [e.get(cell, layout.EXTERN_HOLDERS), e.word(0)]), alive)
+    e.put(e.word(0), cell, layout.EXTERN_SUSPECT)
     e.put(e.word(0), cell, 0)
     e.put(e.get(record, layout.STORE_FREE_EXTERN), cell, layout.EXTERN_STATE)
     e.put(cell, record, layout.STORE_FREE_EXTERN)
     e.c("Py_DecRef", [thing], ops.VOID)  # nothing for 0, where the collector has cleared it
     e.ret([e.word(1)])
-    e.at(held)
-    e.ret([e.word(0)])
-    return e.func
-
-
-def clear() -> Func:
-    """Build (store record, cell) -> 0: a suspect that something holds is none."""
-    e = Stub("cells.clear", bytes([I64] * 2), bytes([I64]), CONV_C)
-    record, cell = e.params
-    free = e.new()
-    e.unless_zero(e.get(cell, layout.EXTERN_HOLDERS), free)
-    _unlist(e, record, cell, free)
-    e.jump(free)
-    e.at(free)
-    e.ret([e.word(0)])
-    return e.func
-
-
-def _unlist(e: Stub, record: Value, cell: Value, missing: Block) -> None:
-    """Take a cell off the list of suspects; go to `missing` when it is not on that."""
-    loop, found, end = e.new(), e.new(), e.new()
-    link = e.get(cell, layout.EXTERN_SUSPECT)
-    e.unless_zero(link, missing)
-    following = e.emit(ops.SELECT, [e.word(0), link, e.equals(link, _LAST)], 0, I64)
-    first = e.get(record, layout.STORE_SUSPECTS)
-    elsewhere = e.new()
-    e.split(e.emit(ops.I64_NE, [first, cell]), elsewhere)
-    e.put(following, record, layout.STORE_SUSPECTS)
-    e.jump(end)
-    e.at(elsewhere)
-    e.unless_zero(first, missing)
-    loop.loop = True
-    e.jump(loop, [first])
-    e.at(loop)
-    one = e.func.new_param(loop, I64)
-    behind = e.get(one, layout.EXTERN_SUSPECT)
-    other, more = e.new(), e.new()
-    e.brif(e.emit(ops.I64_EQ, [behind, cell]), found, other)
+    e.at(alive)
+    _sort(e, cell, record, layout.STORE_SUSPECTS)
+    e.jump(other)
     e.at(other)
-    e.brif(e.equals(behind, _LAST), missing, more)
-    e.at(more)
-    e.jump(loop, [behind])
-    e.at(found)
-    e.put(link, one, layout.EXTERN_SUSPECT)
-    e.jump(end)
-    e.at(end)
-    e.put(e.word(0), cell, layout.EXTERN_SUSPECT)
+    e.ret([e.word(0)])
+    return e.func
+
+
+def give() -> Func:
+    """Build (store record, cell, object, place) -> 1: a cell that holds the object has been given to code, at a place; 0: none has.
+
+    The cell is a suspect from then on.
+    """
+    e = Stub("cells.give", bytes([I64] * 4), bytes([I64]), CONV_C)
+    record, cell, thing, place = e.params
+    other = e.new()
+    e.split(e.emit(ops.I64_NE, [e.get(cell, 0), thing]), other)
+    suspect(e, cell, record)
+    e.put(e.emit(ops.I64_OR, [cell, e.word(layout.HOST_TAG)]), place, 0)
+    e.ret([e.word(1)])
+    e.at(other)
+    e.ret([e.word(0)])
+    return e.func
 
 
 def move_suspects() -> Func:

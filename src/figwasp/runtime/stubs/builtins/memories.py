@@ -32,7 +32,7 @@ def _check(e: Stub, start: Value, length: Value, size: Value) -> None:
     e.emit(ops.TRAPIF, [e.emit(ops.I32_OR, [longer, beyond])], TRAP_OUT_OF_BOUNDS_MEMORY)
 
 
-class _Strides:
+class Strides:
     """A loop over a length in pieces, so that a long bulk operation can be interrupted: opened in its body.
 
     Attributes:
@@ -71,7 +71,7 @@ def memory_fill() -> Func:
     e = Stub("memory.fill", bytes([I64]) + builtins.PARAMS[builtins.MEMORY_FILL], b"", CONV_WASM)
     _, memory, start, value, length = e.params
     first = _bounds(e, memory, start, length)
-    strides = _Strides(e, length)
+    strides = Strides(e, length)
     target = e.emit(ops.I64_ADD, [first, strides.done])
     e.native(linux.symbol("memset"), [target, e.emit(ops.I64_EXTEND_I32_U, [value]), strides.piece])
     strides.close()
@@ -87,13 +87,13 @@ def memory_copy() -> Func:
     target = _bounds(e, to_memory, to, length)
     backwards = e.new()
     e.split(e.emit(ops.I64_GT_U, [target, source]), backwards)
-    forward = _Strides(e, length)
+    forward = Strides(e, length)
     _move(e, target, source, forward.done, forward.piece)
     forward.close()
     e.ret([])
     # The target lies above the source: the last piece first, so that no piece overwrites one still to be copied.
     e.at(backwards)
-    strides = _Strides(e, length)
+    strides = Strides(e, length)
     before = e.emit(ops.I64_SUB, [e.emit(ops.I64_SUB, [length, strides.done]), strides.piece])
     _move(e, target, source, before, strides.piece)
     strides.close()
@@ -114,7 +114,7 @@ def memory_init() -> Func:
     record = e.emit(ops.I64_ADD, [e.get(instance, layout.INST_DATAS), place])
     _check(e, from_, length, e.get(record, layout.SEGMENT_LENGTH))
     target = _bounds(e, memory, to, length)
-    strides = _Strides(e, length)
+    strides = Strides(e, length)
     _move(e, target, e.emit(ops.I64_ADD, [e.get(record, layout.SEGMENT_BASE), from_]), strides.done, strides.piece)
     strides.close()
     e.ret([])

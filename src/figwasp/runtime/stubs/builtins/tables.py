@@ -159,6 +159,12 @@ def _global_set_extern(e: _Builtin) -> None:
     e.ret([])
 
 
+def _keep_func(e: _Builtin) -> None:
+    """Build the keeping of a function by the heap: (reference). Of this instance the heap keeps the owner anyway."""
+    e.check_kept(e.operands[0], e.instance)
+    e.ret([])
+
+
 def _table_fill(e: _Builtin) -> None:
     """Build table.fill: (table, start, reference, length)."""
     table, start, reference, length = e.operands
@@ -300,6 +306,7 @@ _BUILDERS: Final[dict[int, Callable[[_Builtin], None]]] = {
     builtins.TABLE_GROW: _table_grow,
     builtins.GLOBAL_SET_FUNC: _global_set_func,
     builtins.GLOBAL_SET_EXTERN: _global_set_extern,
+    builtins.KEEP_FUNC: _keep_func,
 }
 
 

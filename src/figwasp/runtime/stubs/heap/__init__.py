@@ -1,0 +1,3 @@
+"""Floor 4: the garbage-collected heap as IR: allocation, marking, sweeping."""
+
+from __future__ import annotations
