@@ -194,6 +194,8 @@ class CompiledModule:
     def _install(self, code: Code, source_map: SourceMap | None) -> int:
         """Install code and add it to the code table; backtraces leave out code without a source map."""
         stubs = self.native.stubs
+        if code.handlers:
+            stubs.expect_handlers()
         address = codespace.install(self._region, code, stubs.builtin, stubs.switch)
         placed = CodeRange(address, code, source_map)
         self._ranges.append(placed)

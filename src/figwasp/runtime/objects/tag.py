@@ -8,9 +8,10 @@ from itertools import count
 from typing import Final
 
 from figwasp.runtime.code.descriptors import TYPES
+from figwasp.runtime.objects.values import NO_NUMBERS, Numbers
 from figwasp.wasm.syntax.types import TYPE_CODES, FuncType, SubType, Types
 
-__all__ = ["FOREIGN", "Tag", "tag_of"]
+__all__ = ["FOREIGN", "Tag", "host_type", "tag_of"]
 
 FOREIGN: Final = 2
 """The identity of what Python has raised that is no exception of WebAssembly: no tag's."""
@@ -46,7 +47,7 @@ class Tag:
     type: FuncType
     _identity: int  # which no other tag of the process has ever had; exceptions have it, and instances
     _number: int  # canonical number of the type
-    _numbers: object  # canonical numbers of the indices in it
+    _numbers: Numbers  # canonical numbers of the indices in it
     _keeper: object
 
     def __init__(self, params: Iterable[int] = ()) -> None:
@@ -62,13 +63,10 @@ class Tag:
         for type_ in types:
             if type_ not in _TYPES:
                 raise ValueError(f"not a value type that a host can name: {type_!r}")
-        number = _host_types.get(types)
-        if number is None:
-            number = _host_types.setdefault(types, TYPES.intern([SubType(FuncType(types, ()))], [0])[0])
-        self._define(FuncType(types, ()), number, (), None)
+        self._define(FuncType(types, ()), host_type(types), NO_NUMBERS, None)
 
     @classmethod
-    def _of_module(cls, type_: FuncType, number: int, numbers: object, keeper: object) -> Tag:
+    def _of_module(cls, type_: FuncType, number: int, numbers: Numbers, keeper: object) -> Tag:
         """Return the tag that an instance defines.
 
         Args:
@@ -81,7 +79,7 @@ class Tag:
         tag._define(type_, number, numbers, keeper)
         return tag
 
-    def _define(self, type_: FuncType, number: int, numbers: object, keeper: object) -> None:
+    def _define(self, type_: FuncType, number: int, numbers: Numbers, keeper: object) -> None:
         self.type = type_
         self._number = number
         self._numbers = numbers
@@ -91,6 +89,14 @@ class Tag:
 
     def __repr__(self) -> str:
         return f"<figwasp.Tag {self.type!r}>"
+
+
+def host_type(params: Types) -> int:
+    """Return the canonical number of the type of tags that carry such values."""
+    number = _host_types.get(params)
+    if number is None:
+        number = _host_types.setdefault(params, TYPES.intern([SubType(FuncType(params, ()))], [0])[0])
+    return number
 
 
 def tag_of(identity: int) -> Tag | None:

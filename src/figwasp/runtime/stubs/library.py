@@ -395,11 +395,17 @@ class StubLibrary:
         address = self._host.get(key)
         if address is None:
             if direct:
-                body = self.compile(host.body(params, results, self.hooks.refuse_cleared, self._boxes))
+                body = self.compile(host.body(params, results, self.hooks.refuse_cleared, self._boxes, self._statics.offer))
             else:
                 body = self._general_body
             address = self._host[key] = self.compile(host.host(ir_kinds(params), ir_kinds(results), body))
         return address
+
+    def expect_handlers(self) -> None:
+        """Have exceptions of host functions offered to wasm from now on, since some function has a handler."""
+        if not linux.read_u64(self._statics.offer):
+            hook = id(self._callbacks.offer_exception)
+            linux.write_u64(self._statics.offer, self.compile(exceptions.offer(self.find_handler, hook)))
 
     @Lazily
     def find_handler(self) -> int:
@@ -408,7 +414,7 @@ class StubLibrary:
 
     @Lazily
     def _general_body(self) -> int:
-        return self.compile(host.general_body(self.hooks.refuse_cleared))
+        return self.compile(host.general_body(self.hooks.refuse_cleared, self._statics.offer))
 
     def async_host_stub(self, params: bytes, results: bytes) -> int:
         """Return the code of async host functions of a type (IR types)."""
@@ -421,7 +427,7 @@ class StubLibrary:
 
     @Lazily
     def _async_body(self) -> int:
-        return self.compile(suspend.body(self.hooks.refuse_cleared))
+        return self.compile(suspend.body(self.hooks.refuse_cleared, self._statics.offer))
 
     def suspendable(self, params: bytes, results: bytes) -> tuple[Callable[..., int], Callable[..., int]]:
         """Return `stubs.suspend.start` and `.resume` of a function type (IR types)."""
@@ -429,7 +435,7 @@ class StubLibrary:
         both = self._suspendable.get(key)
         if both is None:
             start = _START(self.compile(suspend.start(params, results, self.hooks)))
-            resume = _RESUME(self.compile(suspend.resume(params, results, self.hooks, self._resume)))
+            resume = _RESUME(self.compile(suspend.resume(params, results, self.hooks, self._resume, self._statics.offer)))
             both = self._suspendable[key] = (start, resume)
         return both
 

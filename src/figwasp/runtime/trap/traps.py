@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from figwasp import layout
 from figwasp.codegen.code import IN_FRAME
 from figwasp.errors import (
+    TRAP_EXCEPTION,
     TRAP_INTERRUPTED,
     TRAP_MESSAGES,
     TRAP_OUT_OF_FUEL,
@@ -32,6 +33,8 @@ from figwasp.runtime.platform import linux
 from figwasp.runtime.trap import tracebacks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from figwasp.codegen.target import Target
     from figwasp.runtime.code.ranges import CodeTable, Site
 
@@ -74,11 +77,19 @@ def trap(code: int) -> Trap:
 class TrapReporter:
     """Makes the exceptions with which entries fail."""
 
-    __slots__ = ("_table", "_target")
+    __slots__ = ("_table", "_take", "_target")
 
-    def __init__(self, table: CodeTable, target: Target) -> None:
+    def __init__(self, table: CodeTable, target: Target, take: Callable[[int], BaseException]) -> None:
+        """Begin.
+
+        Args:
+            table: of installed code.
+            target: the machine.
+            take: takes the exception that nothing has caught out of a context.
+        """
         self._table = table
         self._target = target
+        self._take = take
 
     def walk(self, pc: int, sp: int, top: int) -> list[Site]:
         """Return the places in the wasm functions that lead to a pc, innermost first, up to the entry from Python.
@@ -133,7 +144,7 @@ class TrapReporter:
         try:
             sites = self.walk(pc, sp, linux.read_u64(context + layout.CTX_STACK_TOP))
             if raised is None:
-                raised = self._trap(code, pc, sites)
+                raised = self._take(context) if code == TRAP_EXCEPTION else self._trap(code, pc, sites)
             elif isinstance(raised, Trap):
                 raised.take_frames(Backtrace(sites))
             tracebacks.extend(raised, sites)
