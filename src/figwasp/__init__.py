@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Trap,
         Unlinkable,
         Unsupported,
+        WasmException,
     )
     from figwasp.runtime.code.listen import FuncInfo
     from figwasp.runtime.objects.func import Func
@@ -88,6 +89,7 @@ __all__ = [
     "Unlinkable",
     "Unsupported",
     "WASI",
+    "WasmException",
     "load",
     "run",
     "types",
@@ -99,7 +101,7 @@ if not TYPE_CHECKING:  # which are told above, and are to find names that do not
         globals(),
         {
             "figwasp.errors": "Busy Closed Error Exhaustion Exit Frame Incompatible Interrupted Invalid LimitExceeded Malformed "
-            "OutOfFuel ParseError Place Timeout Trap Unlinkable Unsupported",
+            "OutOfFuel ParseError Place Timeout Trap Unlinkable Unsupported WasmException",
             "figwasp.api.allocator": "Allocator",
             "figwasp.api.caller": "Caller",
             "figwasp.api.engine": "Engine",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 __all__ = [
     "Busy",
@@ -27,6 +27,7 @@ __all__ = [
     "Trap",
     "Unlinkable",
     "Unsupported",
+    "WasmException",
 ]
 
 
@@ -321,6 +322,27 @@ class OutOfFuel(Trap):
     """
 
 
+class WasmException(Error):
+    """An exception of WebAssembly: one that nothing has caught before it left a call, or that a host function raises.
+
+    Attributes:
+        tag: the `figwasp.Tag` that it has been thrown with.
+        args: what it carries, a value for each parameter of the tag.
+    """
+
+    def __init__(self, tag: Any, *args: Any) -> None:
+        """Make an exception; the values are converted when WebAssembly gets it."""
+        super().__init__(*args)
+        self.tag = tag
+
+    def __str__(self) -> str:
+        carried = ", ".join(printable(repr(arg)) for arg in self.args)
+        return f"WebAssembly threw ({carried})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.tag, *self.args)
+
+
 class Busy(Error):
     """Another thread is running in the same store: in the same instance, or in one that is linked with it.
 
@@ -390,6 +412,8 @@ TRAP_NULL_STRUCTURE: Final = 24
 TRAP_NULL_ARRAY: Final = 25
 TRAP_OUT_OF_BOUNDS_ARRAY: Final = 26
 TRAP_OUT_OF_HEAP: Final = 27
+TRAP_NULL_EXCEPTION: Final = 28
+TRAP_EXCEPTION: Final = 29
 
 TRAP_MESSAGES: Final[dict[int, str]] = {
     TRAP_UNREACHABLE: "unreachable",
@@ -415,6 +439,8 @@ TRAP_MESSAGES: Final[dict[int, str]] = {
     TRAP_NULL_ARRAY: "null array reference",
     TRAP_OUT_OF_BOUNDS_ARRAY: "out of bounds array access",
     TRAP_OUT_OF_HEAP: "garbage-collected heap exhausted",
+    TRAP_NULL_EXCEPTION: "null exception reference",
 }
 """Trap codes that compiled code records, with the spec's wording. TRAP_HOST means that a Python exception is set,
-TRAP_SUSPENDED that nothing trapped: the chain waits for an async host function."""
+TRAP_SUSPENDED that nothing trapped: the chain waits for an async host function. TRAP_EXCEPTION means that the context
+has an exception which nothing has caught."""

@@ -23,9 +23,9 @@ reference-types         on     yes   externref, table.get and its like, several 
 simd                    on     yes   v128 and its instructions
 relaxed-simd            on     yes   vector instructions whose results may differ between machines
 extended-const          on     yes   i32.add and its like in constant expressions; reading any immutable global before
-tail-calls              on     no    return_call and return_call_indirect
+tail-calls              on     yes   return_call and return_call_indirect
 function-references     on     yes   references to function types and without null, call_ref, tables with an initial value
-exceptions              on     no    tags, try_table, throw, throw_ref, exnref
+exceptions              on     yes   tags, try_table, throw, throw_ref, exnref
 multi-memory            on     yes   several memories
 memory64                on     yes   memories and tables indexed by i64
 gc                      on     part   structures, arrays, i31, casts, recursion groups, subtypes

@@ -96,6 +96,22 @@ FLAG_INTERRUPTED: Final = 0x1000000  # and this: the outermost entry is to end, 
 STACK_ABOVE: Final = 64  # bytes above the first frame
 STACK_HEADROOM: Final = 64 << 10  # bytes between the lowest address and CTX_REAL_LIMIT: for signal frames and stubs
 
+# Record of a function's frames, which stands behind its code (`codegen.unwind`); fields of 4 bytes
+FRAME_SIZE: Final = 0  # bytes between the stack pointer in its body and the return address
+FRAME_INCOMING: Final = 4  # signed; `Code.incoming`
+FRAME_DISTANCE: Final = 8  # from its first byte to the record
+FRAME_COUNT: Final = 12  # number of return addresses about which there is something to say
+FRAME_INSTANCE: Final = 16  # where it has saved its own instance, from the stack pointer in its body; 0 without a handler
+FRAME_SITES: Final = 32  # the rows, by offset
+SITE_OFFSET: Final = 0  # of the return address, from the function's first byte
+SITE_FRAME: Final = 4  # the size of the frame there
+SITE_PUSHED: Final = 8  # `Code.pushed`
+SITE_HANDLER: Final = 12  # offset in the record of what is caught there, 0 for nothing
+SITE_SIZE_BITS: Final = 4
+HANDLER_PAD: Final = 0  # landing pad, from the function's first byte
+HANDLER_COUNT: Final = 4  # number of clauses
+HANDLER_CLAUSES: Final = 8  # `Call.catches`, 4 bytes each
+
 # Memory record
 MEM_BASE: Final = 0  # never moves while the memory lives
 MEM_LENGTH: Final = 8  # bytes; never becomes less
@@ -126,7 +142,7 @@ HOST_INDEX: Final = 0xFFFF_FFFF
 # Object of the heap, after its type
 ARRAY_LENGTH: Final = 4  # 4 bytes
 OBJECT_FIELDS: Final = 8  # fields of a structure, elements of an array
-EXCEPTION_TAG: Final = 8  # of an exception, whose type is that of its tag: address of the tag
+EXCEPTION_TAG: Final = 8  # of an exception, whose type is that of its tag: number of the tag, which is no other's in the process
 EXCEPTION_FIELDS: Final = 16
 
 CELL_SIZES: Final = (
@@ -276,6 +292,7 @@ class InstanceLayout:
         "_imports",
         "_memories",
         "_tables",
+        "_tags",
         "_types",
         "num_imported_funcs",
         "size",
@@ -291,6 +308,7 @@ class InstanceLayout:
         num_globals: int,
         elems: int,
         datas: int,
+        tags: int,
     ) -> None:
         offset = INST_FIXED
         self.num_imported_funcs = imported_funcs
@@ -310,6 +328,8 @@ class InstanceLayout:
         offset += SEGMENT_SIZE * elems
         self._datas = offset
         offset += SEGMENT_SIZE * datas
+        self._tags = offset
+        offset += 8 * tags
         self.size = offset
 
     def memory_record(self, index: int) -> int:
@@ -327,6 +347,10 @@ class InstanceLayout:
     def global_cell(self, index: int) -> int:
         """Return the offset of global `index`: its value if defined here, a pointer to it if imported."""
         return self._globals + GLOBAL_SIZE * index
+
+    def tag(self, index: int) -> int:
+        """Return the offset of the number of tag `index`."""
+        return self._tags + 8 * index
 
     def elem(self, index: int) -> int:
         """Return the offset of element segment `index`."""

@@ -14,6 +14,7 @@ from figwasp.codegen.code import (
     RELOC_BUILTIN,
     RELOC_CELL,
     RELOC_STUB,
+    STUB_RESTORE_INSTANCE,
     STUB_TICK,
     STUB_TO_WASM,
     STUB_TRAP,
@@ -216,6 +217,43 @@ def test_tail_calls_leave_the_frame(kind: int, target: int, address: int, expect
     ]
 
 
+def test_a_tail_call_that_may_leave_the_instance() -> None:
+    """Inside it is a comparison more, and the instance does not come by way of where it was looked up; else a frame may be put between."""
+    site = CallSite([r.RAX, r.R14], [r.RAX, r.R14], [], [], 0, TO_MEMORY, 8, r.RCX)
+    site.leaves = True
+    func = make([[ENTRY_INST, MInst(TAIL, imm=site)]], [[]], CONV_WASM)
+    func.saved = [r.R14]
+    code = finish(func)
+    assert listing(code) == [
+        "sub rsp,0x8",
+        "mov QWORD PTR [rsp],r14",
+        "cmp r14,QWORD PTR [rsp]",
+        "jne 0x19",
+        "mov r14,QWORD PTR [rsp]",
+        "add rsp,0x8",
+        "jmp QWORD PTR [rcx+0x8]",
+        "push QWORD PTR [rcx+0x8]",
+        "push QWORD PTR [rsp+0x10]",
+        "push QWORD PTR [rsp+0x10]",
+        "lea r11,[rip+0x0]",
+        "cmp r11,QWORD PTR [rsp+0x8]",
+        "je 0x50",
+        "pop QWORD PTR [rsp+0x10]",
+        "pop QWORD PTR [rsp+0x10]",
+        "movq xmm15,QWORD PTR [rsp]",
+        "mov QWORD PTR [rsp],r11",
+        "movq r11,xmm15",
+        "lea rsp,[rsp]",
+        "jmp r11",
+        "pop r11",
+        "pop QWORD PTR [rsp+0x10]",
+        "pop r11",
+        "lea rsp,[rsp+0x8]",
+        "jmp r11",
+    ]
+    assert [(kind, target) for _, _, kind, target in code.relocs] == [(RELOC_STUB, STUB_RESTORE_INSTANCE)]
+
+
 # Traps
 
 
@@ -358,8 +396,8 @@ def test_constants_follow_the_code_aligned() -> None:
 
 
 def test_pseudo_operations_nobody_knows_are_refused() -> None:
-    with pytest.raises(ValueError, match="pseudo operation 13"):
-        finish(straight(MInst(13)))
+    with pytest.raises(ValueError, match="pseudo operation 15"):
+        finish(straight(MInst(15)))
 
 
 def test_the_memo_of_heads_is_bounded() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from figwasp.codegen.code import (
-    AS_PUSHED,
     FIELD_ADDRESS,
     FIELD_NEAR,
+    IN_FRAME,
     RELOC_BUILTIN,
     RELOC_CELL,
     RELOC_STUB,
@@ -48,7 +48,7 @@ def filled() -> Code:
     code.incoming = 24
     code.pushed = [(9, 16), (32, 8)]
     code.saved = [(3, 4000), (12, 4088)]
-    code.handlers = [(9, 1, 5, 31), (32, 0, 0, 0)]
+    code.handlers = [(9, 72, 31), (32, 0, 0)]
     return code
 
 
@@ -93,7 +93,7 @@ def test_a_stub() -> None:
     code = Code("enter (i32) -> ()", -1)
     code.data = bytes(16)
     code.text_size = 16
-    code.incoming = AS_PUSHED
+    code.incoming = IN_FRAME
     code.relocs = [(8, FIELD_ADDRESS, RELOC_STUB, target) for target in range(STUB_COUNT)]
     code.relocs += [(0, FIELD_ADDRESS, RELOC_BUILTIN, target) for target in range(builtins.COUNT)]
     same(from_bytes(to_bytes(code)), code)
@@ -125,13 +125,13 @@ def test_the_bytes_are_these() -> None:
 
 
 GOLDEN = """\
-6677636f 01000000 12574b0d 07000000 00100000 18000000 20000000 0c000000 28000000 05000000 02000000 02000000
+6677636f 02000000 f74ba05e 07000000 00100000 18000000 20000000 0c000000 28000000 05000000 02000000 02000000
 01000000 02000000 02000000 02000000 6e61c3af 766520f0 9fa68a00 00010203 04050607 08090a0b 0c0d0e0f 10111213
 14151617 18191a1b 1c1d1e1f 20212223 24252627 01000000 06000000 0c000000 18000000 24000000 00000000 00000000
 01000000 01000000 02000000 00000000 02000000 02000000 01000000 00000000 ffffffff 00000000 05000000 03000000
 00000000 05000000 20000000 02000000 06000000 05000000 09000000 00000000 ffffffff 09000000 00000000 09000000
-20000000 10000000 08000000 03000000 0c000000 a00f0000 f80f0000 09000000 20000000 01000000 00000000 05000000
-00000000 1f000000 00000000
+20000000 10000000 08000000 03000000 0c000000 a00f0000 f80f0000 09000000 20000000 48000000 00000000 1f000000
+00000000
 """
 
 
@@ -165,7 +165,7 @@ def test_sizes_that_lie(place: int, value: int) -> None:
 
 def test_another_version() -> None:
     with pytest.raises(BadCode, match="version"):
-        from_bytes(patched(4, 2))
+        from_bytes(patched(4, 1))
     with pytest.raises(BadCode, match="serial form"):
         from_bytes(patched(0, 0))
 
@@ -184,8 +184,8 @@ INCONSISTENT = [
     ("frame_size_exceptions", [(33, 1)], "outside of the text"),
     ("pushed", [(33, 1)], "outside of the text"),
     ("saved", [(3, 4096)], "outside of the frame"),
-    ("handlers", [(33, 0, 0, 0)], "outside of the text"),
-    ("handlers", [(1, 0, 0, 32)], "outside of the text"),
+    ("handlers", [(33, 0, 0)], "outside of the text"),
+    ("handlers", [(1, 0, 32)], "outside of the text"),
 ]
 
 

@@ -30,7 +30,7 @@ from tests.property.outcomes import from_python, seen
 
 PARTS: Final = 4
 """Into how many tests the modules of a mode are split."""
-_VECTORS: Final = frozenset(("simd", "relaxed-simd", "tail-calls"))
+_VECTORS: Final = frozenset(("simd", "relaxed-simd"))
 _PROFILES: Final = {
     "mvp": frozenset[str](),
     "simd": _VECTORS,

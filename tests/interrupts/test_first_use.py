@@ -23,7 +23,7 @@ def test_lazy_entries_have_one_number_each() -> None:
     between_lines(library.__file__, lambda: outer.append(both()), lambda _: inner.append(both()))
     assert len(inner) > 3 and {*inner} == {*outer}
     for number, address in zip((first, first + library._LAZY_BLOCK), outer[0], strict=True):
-        expected = stubs.sequences.lazy_entries(number, library._LAZY_BLOCK, address, stubs._lazy)
+        expected = stubs.sequences.lazy_entries([(number + k, 0) for k in range(library._LAZY_BLOCK)], address, stubs._lazy)
         assert linux.read(address, library._LAZY_BLOCK * size) == expected
 
 

@@ -1,4 +1,4 @@
-"""Calls with a handler: what they mean, that every pass keeps it, and that nobody makes machine code of them yet."""
+"""Calls with a handler: what they mean, and that every pass keeps it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from figwasp import errors
-from figwasp.codegen.isa import host
-from figwasp.codegen.pipeline import compile
 from figwasp.ir import ops, order, pipeline
 from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, Thrown, Trapped, Undefined
 from figwasp.ir.func import Block, Call, Func, Value
@@ -119,13 +116,6 @@ def test_nothing_is_left_of_an_earlier_call_when_one_throws() -> None:
     func = parse(text)
     with pytest.raises(Undefined, match="v9 is used before it is computed"):
         outcome(func, 3, 0)  # the second call throws
-
-
-def test_selection_refuses_them() -> None:
-    for name in ("results", "both ways meet"):
-        with pytest.raises(errors.Unsupported, match=r"function 0 .* no support for invoke") as caught:
-            compile(read(name), host())
-        assert caught.value.feature == "exceptions"
 
 
 def with_handlers(func: Func) -> None:

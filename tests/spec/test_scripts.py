@@ -18,9 +18,9 @@ from figwasp.wast.script import parse_script
 from tests.environment import SHARED
 
 WAITING: Final = {
-    "core": "exceptions function-references gc tail-calls",
+    "core": "exceptions gc",
     "core/bulk-memory": "gc",
-    "core/exceptions": "exceptions tail-calls",
+    "core/exceptions": "exceptions",
     "core/gc": "gc",
     "core/memory64": "gc",
     "core/multi-memory": "",

@@ -58,7 +58,7 @@ class Assembler:
         targets: label for each block id, after jump threading.
         labels: mark of each label.
         sites: sequences to append at the end.
-        relocs, traps, positions, frame_size_exceptions, pushed: as in `Code`, with marks for offsets.
+        relocs, traps, positions, frame_size_exceptions, pushed, handlers: as in `Code`, with marks for offsets, and labels of pads.
     """
 
     __slots__ = (
@@ -71,6 +71,7 @@ class Assembler:
         "_tables",
         "buf",
         "func",
+        "handlers",
         "labels",
         "next",
         "frame_size_exceptions",
@@ -94,6 +95,7 @@ class Assembler:
         self.positions: list[tuple[int, int]] = []
         self.frame_size_exceptions: list[tuple[int, int]] = []
         self.pushed: list[tuple[int, int]] = []
+        self.handlers: list[tuple[int, tuple[int, ...], int]] = []
         self._cut_offsets: list[int] = []
         self._cut_conditions: list[int] = []
         self._cut_labels: list[int] = []
@@ -169,6 +171,9 @@ class Assembler:
         code.positions = [((mark & OFFSET) + shifts[mark >> 32], pos) for mark, pos in self.positions]
         code.frame_size_exceptions = [((mark & OFFSET) + shifts[mark >> 32], size) for mark, size in self.frame_size_exceptions]
         code.pushed = [((mark & OFFSET) + shifts[mark >> 32], size) for mark, size in self.pushed]
+        for mark, catches, label in self.handlers:
+            offset, pad = self.place(mark), self.place(self.labels[label])
+            code.handlers += [(offset, caught, pad) for caught in catches]
         code.data = bytes(data)
         return code
 

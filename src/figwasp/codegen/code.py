@@ -23,8 +23,8 @@ STUB_RESTORE_INSTANCE: Final = 6  # returned to, where a tail call has left the 
 STUB_ALLOCATE: Final = 7  # called out of line for a cell of the class in the scratch register; preserves all but the result's
 STUB_COUNT: Final = 8
 
-AS_PUSHED: Final = -1
-"""As `Code.incoming`: whatever the caller has pushed."""
+IN_FRAME: Final = -1
+"""As `Code.incoming`: what the word below the return address says."""
 
 
 class Code:
@@ -39,13 +39,15 @@ class Code:
         frame_size: bytes between the stack pointer in the body and the return address.
         frame_size_exceptions: (offset, frame size) of return addresses at which the frame has another size, in the prologue of
             large frames.
-        incoming: bytes of stack arguments, which the function pops when it returns; AS_PUSHED for a stub that stands in for what
-            is called.
+        incoming: bytes of stack arguments, which the function pops when it returns; IN_FRAME for a stub that stands in for any
+            function.
         pushed: (offset, bytes) of the return addresses of calls that pass stack arguments: how many the callee is to pop. When a
             walk over frames goes from a callee to its caller, `incoming` of the one minus `pushed` of the other is to be added
             to the stack pointer: what is called need not be what is running, after a tail call.
         saved: (register, offset) of the callee-saved registers that it saves, from the stack pointer in the body.
-        handlers: (offset, HANDLER_*, tag, offset of the landing pad) of the return addresses of calls that may continue elsewhere.
+        handlers: (offset, what is caught, offset of the landing pad) of the return addresses of calls that may continue elsewhere,
+            several for a call that catches several things, in order. Of a tag it is the offset in the instance block where its
+            address stands, else `ir.func.ANY`. At the pad the stack pointer is that of the body, and no register holds anything.
         text_size: bytes of instructions, without the pool.
     """
 
@@ -78,4 +80,4 @@ class Code:
         self.incoming = 0
         self.pushed: list[tuple[int, int]] = []
         self.saved: list[tuple[int, int]] = []
-        self.handlers: list[tuple[int, int, int, int]] = []
+        self.handlers: list[tuple[int, int, int]] = []

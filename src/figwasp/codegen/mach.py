@@ -46,9 +46,11 @@ TRAP: Final = 9  # [trap code]
 UNWIND: Final = 10
 POLL: Final = 11
 FUEL: Final = 12  # [amount]
+INVOKE: Final = 13  # [CallSite] a call, then to succs[0]; or, if it throws, to succs[1], with nothing left in registers
+ARRIVE: Final = 14  # first in succs[0] of an INVOKE: defines its results [CallSite: results, result_locs]
 FIRST_ROW: Final = 16
 
-TERMINATORS: Final = frozenset({RET, TAIL, JUMP, BRANCH, SWITCH, TRAP, UNWIND})
+TERMINATORS: Final = frozenset({RET, TAIL, JUMP, BRANCH, SWITCH, TRAP, UNWIND, INVOKE})
 
 
 class MInst:
@@ -101,7 +103,7 @@ TO_STUB: Final = 4  # target: STUB_*; CallSite.address, if any, goes in the targ
 
 
 class CallSite:
-    """Operands of ENTRY, CALL, RET and TAIL: a parallel move into fixed places before, one out of fixed places after.
+    """Operands of ENTRY, CALL, INVOKE, ARRIVE, RET, TAIL: a parallel move into fixed places before, one out of fixed places after.
 
     Attributes:
         kind: TO_*.
@@ -114,9 +116,12 @@ class CallSite:
         clobbers: bit set of physical registers destroyed; the results' registers need not be in it.
         stack_bytes: bytes of outgoing stack arguments; the callee pops them.
         leaves: True for a TAIL that may pass another instance than the function has got.
+        catches: of an INVOKE, as `ir.func.Call.catches`.
     """
 
-    __slots__ = ("address", "arg_locs", "args", "clobbers", "kind", "leaves", "result_locs", "results", "stack_bytes", "target")
+    __slots__ = (
+        "address", "arg_locs", "args", "catches", "clobbers", "kind", "leaves", "result_locs", "results", "stack_bytes", "target",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -140,6 +145,7 @@ class CallSite:
         self.clobbers = clobbers
         self.stack_bytes = stack_bytes
         self.leaves = False
+        self.catches: tuple[int, ...] = ()
 
 
 class MBlock:

@@ -23,7 +23,6 @@ from typing import Final
 
 from figwasp.codegen.mach import JUMP, NONE, CallSite, MBlock, MFunc, MInst
 from figwasp.codegen.target import Target
-from figwasp.errors import Unsupported, printable
 from figwasp.ir import ops
 from figwasp.ir.func import Block, Func, Value
 
@@ -60,7 +59,7 @@ class Selector:
         target: the machine. hooks: its part in shared rules.
         func, mfunc: the input and the output.
         rules: by IR operation.
-        entry: emits the first instruction of the function.
+        entry: emits the first instruction of the function. arrive: the first of a block where the results of an `invoke` are.
         uses: number of uses of each value.
         region_of: number of the effect region that each value stands in.
         regs: virtual register of each value, 0 if it has not been used, or FOLDED.
@@ -72,7 +71,8 @@ class Selector:
         current: the machine block that `code` belongs to.
         results: registers of the projections of the call that comes next, by result number.
         hidden: register of the result area's address, or NONE.
-        areas: offset of each IR frame area that has been met, by value id.
+        areas: offset of each IR frame area that has been met, by value id; of an `invoke`, of its result area.
+        invoked: block where an `invoke` goes on, by its id -> the `invoke`.
         result_area: offset of the area for results of calls in the frame area, or -1; and its size.
     """
 
@@ -85,6 +85,7 @@ class Selector:
         "_placed_before",
         "_pool",
         "areas",
+        "arrive",
         "block",
         "block_region",
         "code",
@@ -95,6 +96,7 @@ class Selector:
         "hidden",
         "hooks",
         "index",
+        "invoked",
         "mfunc",
         "region_of",
         "regs",
@@ -108,12 +110,19 @@ class Selector:
     )
 
     def __init__(
-        self, target: Target, rules: list[Rule], entry: Callable[[Selector], None], hooks: SelectionHooks, func: Func
+        self,
+        target: Target,
+        rules: list[Rule],
+        entry: Callable[[Selector], None],
+        arrive: Callable[[Selector, Value], None],
+        hooks: SelectionHooks,
+        func: Func,
     ) -> None:
         self.target = target
         self.hooks = hooks
         self.rules = rules
         self.entry = entry
+        self.arrive = arrive
         self.func = func
         self.mfunc = MFunc(func.name, func.index, func.conv)
         self.types = self.mfunc.types
@@ -129,6 +138,7 @@ class Selector:
         self.results: dict[int, int] = {}
         self.hidden = NONE
         self.areas: dict[int, int] = {}
+        self.invoked: dict[int, Value] = {}
         self.result_area = -1
         self.result_area_size = 0
         self._pool: dict[bytes, int] = {}
@@ -222,6 +232,8 @@ class Selector:
             for args in block.args:
                 for arg in args:
                     uses[arg.id] += 1
+            if block.code[-1].op in ops.INVOKES:
+                self.invoked[block.succs[0].id] = block.code[-1]
             region += 1
         return starts
 
@@ -246,6 +258,8 @@ class Selector:
                 for inst in code[done:]:
                     if not inst.pos:
                         inst.pos = value.pos
+        if block.id in self.invoked:
+            self.arrive(self, self.invoked[block.id])
         if self.index:
             current.params = [self.use(param) for param in block.params]
         else:
@@ -348,13 +362,3 @@ class Selector:
 
 Rule = Callable[[Selector, Value, int], None]
 """(selector, value, its register or 0)."""
-
-
-def _refuse(s: Selector, value: Value, _rd: int) -> None:
-    func = s.func
-    message = f"function {func.index} ({printable(func.name)}): no support for {ops.NAMES[value.op]} yet"
-    raise Unsupported(message, "exceptions")
-
-
-UNSUPPORTED: Final[dict[int, Rule]] = dict.fromkeys(ops.INVOKES, _refuse)
-"""Rules of operations that no machine supports yet: calls with a handler."""

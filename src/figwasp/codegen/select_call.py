@@ -13,9 +13,11 @@ from figwasp.codegen import abi
 from figwasp.codegen.code import STUB_TO_NATIVE, STUB_TO_WASM
 from figwasp.codegen.mach import (
     AREA,
+    ARRIVE,
     CALL,
     ENTRY,
     FUEL,
+    INVOKE,
     MEM_BITS,
     NONE,
     POLL,
@@ -24,7 +26,6 @@ from figwasp.codegen.mach import (
     TAIL,
     TO_BUILTIN,
     TO_CELL,
-    TO_FUNC,
     TO_REGISTER,
     TO_STUB,
     TRAP,
@@ -149,12 +150,19 @@ def _callee(value: Value) -> Call:
 def _wasm_site(s: Selector, value: Value, rd: int, call: Call, instance: Value, args: list[Value]) -> CallSite:
     """Append a call in the wasm convention, with the loads of results that come back in memory."""
     signature = abi.wasm_signature(s.target, call.params, call.results)
-    site = CallSite([], [], [], [], abi.wasm_clobbers(s.target), TO_FUNC, 0, NONE, signature.stack_bytes)
-    s.mfunc.has_calls = s.mfunc.polls = True
-    s.mfunc.outgoing = max(s.mfunc.outgoing, signature.stack_bytes)
+    site = CallSite([], [], [], [], abi.wasm_clobbers(s.target))
     area = _result_area(s, signature.area_bytes)
     _take_results(s, site, rd, call.results, signature.results, area)
     s.code.append(MInst(CALL, NONE, NONE, NONE, NONE, 0, site, value.pos))
+    _pass(s, site, signature, area, instance, args)
+    return site
+
+
+def _pass(s: Selector, site: CallSite, signature: abi.Signature, area: int, instance: Value, args: list[Value]) -> None:
+    """Fill in the arguments of a call in the wasm convention that has been appended; `area` is its result area."""
+    site.stack_bytes = signature.stack_bytes
+    s.mfunc.has_calls = s.mfunc.polls = True
+    s.mfunc.outgoing = max(s.mfunc.outgoing, signature.stack_bytes)
     if signature.hidden != NONE:
         address = s.new_register(I64)
         s.code.append(s.hooks.area_address(address, area))
@@ -167,7 +175,51 @@ def _wasm_site(s: Selector, value: Value, rd: int, call: Call, instance: Value, 
     for arg, loc in zip(args, signature.params):
         site.args.append(s.use(arg))
         site.arg_locs.append(loc)
+
+
+# Calls with a handler. Nothing is left in registers at the landing pad, and nothing but the results where those are: what is live
+# over the call is in memory, where it has been stored when it was defined.
+
+
+def _invoke(s: Selector, value: Value, _rd: int) -> None:
+    site = _invoke_site(s, value, value.args[0], value.args[1:])
+    site.target = _callee(value).target
+
+
+def _invoke_builtin(s: Selector, value: Value, _rd: int) -> None:
+    site = _invoke_site(s, value, value.args[0], value.args[1:])
+    site.kind = TO_BUILTIN
+    site.target = _callee(value).target
+
+
+def _invoke_ptr(s: Selector, value: Value, _rd: int) -> None:
+    site = _invoke_site(s, value, value.args[1], value.args[2:])
+    _address(s, site, value.args[0])
+
+
+def _invoke_site(s: Selector, value: Value, instance: Value, args: list[Value]) -> CallSite:
+    """End the block with a call in the wasm convention that has a handler."""
+    if s.func.conv == CONV_C:
+        raise Unsupported("a handler in a function of the C convention")
+    call = _callee(value)
+    signature = abi.wasm_signature(s.target, call.params, call.results)
+    site = CallSite([], [], [], [], abi.all_clobbers(s.target))
+    site.catches = call.catches
+    s.code.append(MInst(INVOKE, NONE, NONE, NONE, NONE, 0, site, value.pos))
+    s.current.succs = [s.edge(0), s.edge(1)]
+    _pass(s, site, signature, s.areas[value.id], instance, args)
     return site
+
+
+def arrive(s: Selector, value: Value) -> None:
+    """Append what takes the results of an `invoke`, at the head of the block where it goes on."""
+    call = _callee(value)
+    signature = abi.wasm_signature(s.target, call.params, call.results)
+    site = CallSite([], [], [], [])
+    area = s.areas[value.id] = _result_area(s, signature.area_bytes)
+    _take_results(s, site, s.regs[value.id], call.results, signature.results, area)
+    if site.results:
+        s.code.append(MInst(ARRIVE, NONE, NONE, NONE, NONE, 0, site, value.pos))
 
 
 def _take_results(s: Selector, site: CallSite, rd: int, types: bytes, locs: list[int], area: int) -> None:
@@ -231,26 +283,36 @@ def _c_site(s: Selector, value: Value, rd: int) -> CallSite:
     return site
 
 
-def _tail_ptr(s: Selector, value: Value, _rd: int) -> None:
-    """Leave the frame and jump, with a look whether that leaves the instance."""
+def _tail(s: Selector, value: Value, _rd: int) -> None:
     call = _callee(value)
+    site = _tail_site(s, value, call, value.args[0], value.args[1:])
+    site.target = call.target
+
+
+def _tail_ptr(s: Selector, value: Value, _rd: int) -> None:
+    site = _tail_site(s, value, _callee(value), value.args[1], value.args[2:])
+    _address(s, site, value.args[0])
+
+
+def _tail_site(s: Selector, value: Value, call: Call, instance: Value, args: list[Value]) -> CallSite:
+    """Leave the frame and jump, with a look whether that leaves the instance if another one may be passed."""
     signature = abi.wasm_signature(s.target, call.params, call.results)
     if s.func.conv == CONV_C:
         raise Unsupported("a tail call in a function of the C convention")
     site = CallSite([], [], [], [], stack_bytes=signature.stack_bytes)
-    site.leaves = value.args[1] is not s.func.blocks[0].params[0]
+    site.leaves = instance is not s.func.blocks[0].params[0]
     s.mfunc.polls = True  # a loop of tail calls has no other check
     s.mfunc.outgoing = max(s.mfunc.outgoing, signature.stack_bytes)
     s.code.append(MInst(TAIL, NONE, NONE, NONE, NONE, 0, site, value.pos))
     if signature.hidden != NONE:
         site.args.append(_hidden(s))
         site.arg_locs.append(signature.hidden)
-    site.args.append(s.use(value.args[1]))
+    site.args.append(s.use(instance))
     site.arg_locs.append(s.target.instance_reg)
-    for arg, loc in zip(value.args[2:], signature.params):
+    for arg, loc in zip(args, signature.params):
         site.args.append(s.use(arg))
         site.arg_locs.append(loc)
-    _address(s, site, value.args[0])
+    return site
 
 
 def _allocate(s: Selector, value: Value, rd: int) -> None:
@@ -294,6 +356,6 @@ def _jump(s: Selector, _value: Value, _rd: int) -> None:
 RULES: Final[dict[int, Rule]] = {
     ops.CALL: _call, ops.CALL_PTR: _call_ptr, ops.CALL_BUILTIN: _call_builtin, ops.CALL_C: _call_c,
     ops.ENTER_WASM: _enter_wasm, ops.CALL_NATIVE: _call_native, ops.RESULT: _result, ops.TRAP: _trap, ops.UNWIND: _unwind,
-    ops.POLL: _poll, ops.FUEL: _fuel, ops.JUMP: _jump, ops.RETURN: _return, ops.TAIL_PTR: _tail_ptr,
-    ops.ALLOCATE: _allocate,
+    ops.POLL: _poll, ops.FUEL: _fuel, ops.JUMP: _jump, ops.RETURN: _return, ops.TAIL: _tail, ops.TAIL_PTR: _tail_ptr,
+    ops.ALLOCATE: _allocate, ops.INVOKE: _invoke, ops.INVOKE_PTR: _invoke_ptr, ops.INVOKE_BUILTIN: _invoke_builtin,
 }  # fmt: skip

@@ -19,7 +19,7 @@ class Switches:
     Attributes:
         data: their bytes, one block of code.
         to_wasm, to_native, trap, tick, fuel, allocate, unwind, lazy, suspend, resume, restore_instance: offsets of the entries.
-        returned: offset that `to_wasm`'s call returns to: the end of a walk over wasm frames.
+        returned: offset that `to_wasm`'s call returns to: the end of a walk over wasm frames, and where a trap leaves wasm.
     """
 
     __slots__ = (
@@ -41,7 +41,8 @@ class Switches:
     def __init__(self, data: bytes, offsets: dict[str, int]) -> None:
         self.data = data
         self.to_wasm = offsets["to_wasm"]
-        self.returned = self.unwind = offsets["back"]
+        self.returned = offsets["back"]
+        self.unwind = offsets["unwind"]
         self.to_native = offsets["to_native"]
         self.trap = offsets["trap"]
         self.tick = offsets["tick"]
@@ -160,12 +161,11 @@ class Sequences:
         """
         raise NotImplementedError
 
-    def lazy_entries(self, first: int, count: int, address: int, lazy: int) -> bytes:
-        """Make the entries that tell `lazy` which function is wanted, for indexes from `first`.
+    def lazy_entries(self, functions: list[tuple[int, int]], address: int, lazy: int) -> bytes:
+        """Make the entries that tell `lazy` which function is wanted, and walks over frames how many bytes it pops.
 
         Args:
-            first: function index of the first entry.
-            count: number of entries.
+            functions: index of each, and `Code.incoming`, which the entry puts below the return address.
             address: where the entries will stand.
             lazy: address of the common part.
         """

@@ -20,9 +20,9 @@ from struct import Struct
 from typing import Final
 
 from figwasp.codegen.code import (
-    AS_PUSHED,
     FIELD_ADDRESS,
     FIELD_NEAR,
+    IN_FRAME,
     RELOC_BUILTIN,
     RELOC_CELL,
     RELOC_STUB,
@@ -33,7 +33,7 @@ from figwasp.ir import builtins
 
 __all__ = ["VERSION", "BadCode", "from_bytes", "to_bytes"]
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Goes up with every change of the form, and of what its numbers mean: of kinds of relocations, stubs, builtins, trap codes."""
 
 _HEAD: Final = Struct("<4sI").pack(b"fwco", VERSION)
@@ -96,9 +96,9 @@ def from_bytes(data: bytes, machine: int = 0) -> Code:
     relocs, _, _, _, _, _, handlers = counts
     place = _START + name_size
     end = place + size
-    if end + 2 * _CELL_SIZE * (sum(counts) + relocs + handlers) != len(data):
+    if end + _CELL_SIZE * (2 * sum(counts) + 2 * relocs + handlers) != len(data):
         raise BadCode("the sizes are not those of what is there")
-    if text_size > size or incoming < AS_PUSHED:
+    if text_size > size or incoming < IN_FRAME:
         raise BadCode("the text is larger than the data, or less than nothing is popped")
     try:
         name = data[_START:place].decode()
@@ -191,9 +191,9 @@ def _saved(cells: list[int], start: int, count: int, frame_size: int) -> list[tu
     return list(zip(cells[start:middle], offsets))
 
 
-def _handlers(cells: list[int], count: int, text: int) -> list[tuple[int, int, int, int]]:
+def _handlers(cells: list[int], count: int, text: int) -> list[tuple[int, int, int]]:
     offsets = cells[:count]
-    pads = cells[3 * count :]
+    pads = cells[2 * count :]
     if max(offsets) > text or max(pads) >= text:
         raise BadCode("a handler is outside of the text")
-    return list(zip(offsets, cells[count : 2 * count], cells[2 * count : 3 * count], pads))
+    return list(zip(offsets, cells[count : 2 * count], pads))

@@ -16,6 +16,7 @@ from figwasp.codegen.mach import (
     FIRST_ROW,
     FUEL,
     INCOMING,
+    INVOKE,
     JUMP,
     MEM_BITS,
     NONE,
@@ -136,7 +137,8 @@ def pseudo(inst: MInst, block: MBlock, target: Target) -> str:
     imm = inst.imm
     name = target.rows.names[op]
     if isinstance(imm, CallSite):
-        return _site(op, name, imm, target)
+        text = _site(op, name, imm, target)
+        return f"{text} -> b{block.succs[0].id}, b{block.succs[1].id}" if op == INVOKE else text
     if op == JUMP:
         args = ", ".join(register_name(arg, target) for arg in block.args)
         return f"jump b{block.succs[0].id}" + (f"({args})" if args else "")
@@ -154,12 +156,12 @@ def pseudo(inst: MInst, block: MBlock, target: Target) -> str:
 
 
 def _site(op: int, name: str, site: CallSite, target: Target) -> str:
-    """Print an entry, a call, a return or a tail call: results, callee, arguments, each as register:location."""
+    """Print an entry, a call, its results, a return or a tail call: results, callee, arguments, each as register:location."""
     cells = "in" if op == ENTRY else "out"
     args = _moves(site.args, site.arg_locs, cells, target)
     results = _moves(site.results, site.result_locs, cells, target)
     text = f"{results} = {name}" if results else name
-    if op in (CALL, TAIL):
+    if op in (CALL, INVOKE, TAIL):
         text += f" {_callee(site, target)}"
     return f"{text} {args}".rstrip() if op != CALL or args else text
 

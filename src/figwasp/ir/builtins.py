@@ -106,6 +106,7 @@ ARRAY_INIT_ELEM: Final = _builtin(
 KEEP_FUNC: Final = _builtin(
     "keep_func", "l", "", "reference", "have the heap keep the owner of a function, to which one of its objects is to refer"
 )
+THROW: Final = _builtin("throw", "l", "", "exception", "throw an exception: it never returns")
 COUNT: Final = len(NAMES)
 
 

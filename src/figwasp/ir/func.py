@@ -42,6 +42,11 @@ class Value:
         return f"v{self.id}"
 
 
+ANY: Final = 0
+"""In `Call.catches`: an exception with whatever tag."""
+CATCH_ANY: Final = (ANY,)
+
+
 class Call:
     """The callee of a call.
 
@@ -49,14 +54,17 @@ class Call:
         params: IR types of the parameters after the leading code/instance/address operands.
         results: IR types of the results.
         target: function index, builtin number, or -1.
+        catches: of an `invoke`, what the handler catches, in order: of a tag the offset in the instance block where its address
+            stands, or ANY. The number of the one that does is in the context then, beside the exception.
     """
 
-    __slots__ = ("params", "results", "target")
+    __slots__ = ("catches", "params", "results", "target")
 
-    def __init__(self, params: bytes, results: bytes, target: int = -1) -> None:
+    def __init__(self, params: bytes, results: bytes, target: int = -1, catches: tuple[int, ...] = CATCH_ANY) -> None:
         self.params = params
         self.results = results
         self.target = target
+        self.catches = catches
 
 
 class Block:

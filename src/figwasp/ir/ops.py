@@ -283,14 +283,19 @@ BRTABLE: Final = _op("brtable", "i", VOID, "z", "go to the successor with this u
 RETURN: Final = _op("return", "*", VOID, "z", "return these results", "", "results...")
 TRAP: Final = _op("trap", "", VOID, "z", "trap", "trap code")
 UNWIND: Final = _op("unwind", "", VOID, "z", "leave wasm for the innermost entry, the trap code being recorded in the context")
+TAIL: Final = _op("tail", "*", VOID, "z", "leave this frame and jump to a function of the same module, through its cell; the callee returns this function's results", "Call: function index", "instance, params...")
 TAIL_PTR: Final = _op("tail_ptr", "*", VOID, "z", "leave this frame and jump to a code address with an instance; the callee returns this function's results", "Call", "code, instance, params...")
 INVOKE: Final = _op("invoke", "*", VOID, "kz", "`call`, then go to the first successor; to the second, the handler, if the callee throws", "Call: function index", "instance, params...")
 INVOKE_PTR: Final = _op("invoke_ptr", "*", VOID, "kz", "`call_ptr`, then go to the first successor; to the second, the handler, if the callee throws", "Call", "code, instance, params...")
+INVOKE_BUILTIN: Final = _op("invoke_builtin", "*", VOID, "kz", "`call_builtin`, then go to the first successor; to the second, the handler, if it throws", "Call: number of the builtin", "instance, params...")
 _add_vectors()
 COUNT: Final = len(NAMES)
 
-INVOKES: Final = frozenset((INVOKE, INVOKE_PTR))
+INVOKES: Final = frozenset((INVOKE, INVOKE_PTR, INVOKE_BUILTIN))
 """Terminators that have results: they are there where the first successor begins, and at the handler they are not."""
+
+TAILS: Final = frozenset((TAIL, TAIL_PTR))
+"""Terminators that are calls: their callees return for the function."""
 
 I64_ATOMIC_LOAD: Final = BY_NAME["i64_atomic_load"]
 I64_ATOMIC_STORE: Final = BY_NAME["i64_atomic_store"]

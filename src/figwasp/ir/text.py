@@ -26,7 +26,7 @@ from struct import unpack
 from typing import Final
 
 from figwasp.ir import ops
-from figwasp.ir.func import CONV_C, CONV_WASM, PARAM, Block, Call, Func, Value
+from figwasp.ir.func import CATCH_ANY, CONV_C, CONV_WASM, PARAM, Block, Call, Func, Value
 from figwasp.ir.types import BITS, CLASSES, FORMATS, INT, MASKS, SIZES
 
 __all__ = ["parse", "show", "show_block", "show_value"]
@@ -43,7 +43,9 @@ _REGIONS: Final = {
     ops.REGION_INITIAL: "initial",
 }
 _REGION_NUMBERS: Final = {name: number for number, name in _REGIONS.items()}
-_CALL_LETTERS: Final = {ops.CALL: "f", ops.INVOKE: "f", ops.CALL_BUILTIN: "builtin"}
+_CALL_LETTERS: Final = {
+    ops.CALL: "f", ops.INVOKE: "f", ops.TAIL: "f", ops.CALL_BUILTIN: "builtin", ops.INVOKE_BUILTIN: "builtin",
+}  # fmt: skip
 _ACCESS: Final = ops.READS | ops.WRITES
 _HEX: Final = ops.BY_NAME["i8x16_shuffle"]
 _AUX: Final = frozenset((ops.RESULT, ops.TRAPIF, ops.TRAP, ops.FRAME_AREA, ops.THREAD_WORD, ops.FUEL, ops.ALLOCATE, *ops.WITH_AUX))
@@ -87,6 +89,8 @@ def show_value(value: Value, block: Block | None = None) -> str:
         if value.op in _CALL_LETTERS:
             head += f" {_CALL_LETTERS[value.op]}{aux.target}"
         note = f" : {_types(aux.params)} -> {_types(aux.results)}"
+        if aux.catches != CATCH_ANY:
+            note += f" catch {', '.join(map(str, aux.catches))}"
     elif value.op == ops.CONST:
         head += f" {ops.TYPE_NAMES[value.type]}"
         parts.append(_const(value.type, aux))
@@ -125,7 +129,9 @@ def _memory(aux: int) -> str:
 
 _FUNC: Final = re.compile(r'func (-?\d+) "(.*)" \((.*?)\) -> \((.*?)\)( c)? \{')
 _BLOCK: Final = re.compile(r"b(\d+)(?:\((.*)\))?( loop)?(?: depth (\d+))?:")
-_VALUE: Final = re.compile(r"(?:v(\d+) = )?(\w+)(?: ([^@]*?))?(?: : \((.*?)\) -> \((.*?)\))?(?: @([0-9a-f]+))?")
+_VALUE: Final = re.compile(
+    r"(?:v(\d+) = )?(\w+)(?: ([^@]*?))?(?: : \((.*?)\) -> \((.*?)\)(?: catch ([0-9, ]+))?)?(?: @([0-9a-f]+))?"
+)
 _OPERAND: Final = re.compile(r"b\d+(?:\(.*?\))?|[^\s,]+")
 
 
@@ -169,13 +175,15 @@ class _Parser:
         op = ops.BY_NAME[match[2]]
         value = self.value(f"v{match[1]}") if match[1] else Value(-1, op, ops.VOID, [], 0, 0)
         value.op = op
-        value.pos = int(match[6] or "0", 16)
+        value.pos = int(match[7] or "0", 16)
         operands: list[str] = _OPERAND.findall(match[3] or "")
         type = ops.RESULTS[op]
         if match[4] is not None:
             target = int(re.sub("[a-z]+", "", operands.pop(0))) if op in _CALL_LETTERS else -1
             results = _parse_types(match[5])
             value.aux = Call(_parse_types(match[4]), results, target)
+            if match[6]:
+                value.aux.catches = tuple(map(int, match[6].split(", ")))
             type = results[0] if results and match[1] else type
         elif op == ops.CONST:
             type = _TYPES[operands.pop(0)]

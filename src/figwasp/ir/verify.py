@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 from figwasp.errors import TRAP_MESSAGES
 from figwasp.ir import builtins, ops
-from figwasp.ir.func import CONV_C, CONV_WASM, PARAM, Block, Call, Func, Value
+from figwasp.ir.func import CATCH_ANY, CONV_C, CONV_WASM, PARAM, Block, Call, Func, Value
 from figwasp.ir.graph import immediate_dominators, intervals, reverse_postorder
 from figwasp.ir.text import show_value
 from figwasp.ir.types import BITS, BY_LETTER
@@ -27,13 +27,18 @@ _LEAD: Final = {
     ops.CALL_C: 1,
     ops.ENTER_WASM: 2,
     ops.CALL_NATIVE: 1,
+    ops.TAIL: 1,
     ops.TAIL_PTR: 2,
     ops.INVOKE: 1,
     ops.INVOKE_PTR: 2,
+    ops.INVOKE_BUILTIN: 1,
 }
 """Operands of a call before the parameters: code, instance or address."""
 _FUNCTIONS: Final = range(1 << 31)
-_TARGETS: Final = {ops.CALL: _FUNCTIONS, ops.INVOKE: _FUNCTIONS, ops.CALL_BUILTIN: range(builtins.COUNT)}
+_BUILTINS: Final = range(builtins.COUNT)
+_TARGETS: Final = {
+    ops.CALL: _FUNCTIONS, ops.INVOKE: _FUNCTIONS, ops.TAIL: _FUNCTIONS, ops.CALL_BUILTIN: _BUILTINS, ops.INVOKE_BUILTIN: _BUILTINS,
+}  # fmt: skip
 """The ranges of `Call.target`; that of other calls is -1."""
 
 
@@ -179,14 +184,17 @@ class _Checker:
         self._expect_types(call.params + call.results, "operands and results of a call")
         types = [ops.I64] * _LEAD[value.op] + list(call.params)
         self.expect([arg.type for arg in value.args] == types, f"operands must be {_names(types)}")
-        tail = value.op == ops.TAIL_PTR
-        self.expect(not tail or call.results == self.func.results, "a tail call must have the results of the function")
+        tail = value.op in ops.TAILS
+        same = call.results == self.func.results and (value.op != ops.TAIL or value.args[:1] == self.func.blocks[0].params[:1])
+        self.expect(not tail or same, "a tail call must have the results of the function, inside the module its instance")
         self._check_type(value, call.results[0] if call.results and not tail else ops.VOID)
         self._check_callee(value.op, call)
-        if value.op == ops.CALL_BUILTIN:
+        if value.op == ops.CALL_BUILTIN or value.op == ops.INVOKE_BUILTIN:
             self._check_builtin(call)
 
     def _check_callee(self, op: int, call: Call) -> None:
+        caught = call.catches == CATCH_ANY or (op in ops.INVOKES and call.catches != ())
+        self.expect(caught, "an invoke must catch something, and only an invoke")
         self.expect(call.target in _TARGETS.get(op, (-1,)), f"{ops.NAMES[op]} has no target {call.target}")
         if op == ops.CALL_C or op == ops.CALL_NATIVE:
             self.expect(len(call.results) <= 1, "a C function has one result at most")

@@ -14,6 +14,8 @@ from figwasp.runtime.code import collector
 from figwasp.runtime.code.ranges import CodeTable
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.objects.builtins import BUILTINS, compile_on_call
+from figwasp.runtime.objects.exceptions import Bridge
+from figwasp.runtime.objects.func import References
 from figwasp.runtime.store import listened
 from figwasp.runtime.store.contexts import Contexts
 from figwasp.runtime.stubs.hooks import Callbacks
@@ -44,7 +46,9 @@ def _make() -> NativeRuntime:
     table = CodeTable()
     contexts = Contexts()
     callbacks = Callbacks()
-    callbacks.explain_trap = TrapReporter(table, host()).explain
+    bridge = Bridge(contexts, References)
+    callbacks.explain_trap = TrapReporter(table, host(), bridge.take).explain
+    callbacks.offer_exception = bridge.offer
     callbacks.finish_chain = contexts.finish_chain
     callbacks.refuse_cleared = _refuse_cleared
     callbacks.claim_chain = _claim_chain

@@ -100,6 +100,7 @@ class Instance(Protocol):
 
         Raises:
             Trap: the call trapped.
+            WasmException: the call threw.
             ScriptError: there is no such function, or it takes other operands.
         """
 

@@ -14,7 +14,7 @@ from figwasp import errors
 from figwasp.features import ALL, DEFAULT, Features
 from figwasp.ir import constants, pipeline
 from figwasp.ir.evaluate.externs import Extern, FuncRef, Global, Memory, Table, Tag
-from figwasp.ir.evaluate.func import Trapped
+from figwasp.ir.evaluate.func import Thrown, Trapped
 from figwasp.ir.evaluate.instance import EvalInstance, EvalModule
 from figwasp.ir.evaluate.space import AddressSpace
 from figwasp.layout import GUARD, HOST_TAG, OBJECT_TYPE, TYPE_KIND
@@ -159,7 +159,7 @@ class EvaluatedInstance:
 
 @contextmanager
 def _action(space: AddressSpace) -> Iterator[None]:
-    """Fill the steps up, let Python recurse deeply enough, turn traps of the evaluator into errors of the engine proper."""
+    """Fill the steps up, let Python recurse deeply enough, turn what the evaluator raises into errors of the engine proper."""
     space.evaluator.steps = _STEPS
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _RECURSION))
@@ -168,6 +168,8 @@ def _action(space: AddressSpace) -> Iterator[None]:
     except Trapped as trap:
         kind = errors.Exhaustion if trap.code == errors.TRAP_STACK_EXHAUSTED else errors.Trap
         raise kind(errors.TRAP_MESSAGES[trap.code]) from None
+    except Thrown:
+        raise errors.WasmException(None) from None
     finally:
         sys.setrecursionlimit(limit)
 

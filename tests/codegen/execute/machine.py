@@ -71,7 +71,10 @@ class Machine:
 
     def install(self, func: Func) -> int:
         """Compile and install a function; return its address, which its cell holds from then on."""
-        code = compile(func)
+        return self.place(compile(func))
+
+    def place(self, code: Code) -> int:
+        """Install code; return its address."""
         start = self._put(code.data)
         for offset, _, kind, target in code.relocs:
             if kind == RELOC_CELL:
@@ -84,8 +87,8 @@ class Machine:
                 place = self.stubs[target]
             field = start + offset
             self.memory[field : field + 4] = (place - field - 4).to_bytes(4, "little", signed=True)
-        if func.index >= 0:
-            self.set_cell(func.index, self.address + start)
+        if code.index >= 0:
+            self.set_cell(code.index, self.address + start)
         return self.address + start
 
     def _trap(self, code: Code) -> int:

@@ -9,10 +9,12 @@ import random
 
 from figwasp.codegen.mach import (
     AREA,
+    ARRIVE,
     BRANCH,
     CALL,
     COPY,
     ENTRY,
+    INVOKE,
     JUMP,
     NONE,
     RET,
@@ -205,6 +207,11 @@ class Generator:
         self.emit(MInst(self.op["cmp"], NONE, ints[0], ints[1]))
 
     def call(self, values: list[int]) -> None:
+        site = self.site(values)
+        self.emit(MInst(CALL, imm=site))
+        values += site.results
+
+    def site(self, values: list[int]) -> CallSite:
         func = self.func
         target = self.target
         clobbers = sum(1 << r for registers in [*target.regs, target.scratch] for r in registers) & ~target.callee_saved
@@ -223,8 +230,7 @@ class Generator:
         types = [self.random.choice(self.types) for _ in range(self.random.randrange(5))]
         site.result_locs += self.locations(types, False)
         site.results += [self.new(type) for type in types[: len(site.result_locs)]]
-        self.emit(MInst(CALL, imm=site))
-        values += site.results
+        return site
 
     # Control
 
@@ -238,7 +244,9 @@ class Generator:
                 for _ in range(self.random.randrange(1, 6)):
                     self.operation(values)
             elif what < 70:
-                if self.calls:
+                if self.calls and nesting < 4 and not self.straight and self.random.random() < 0.4:
+                    self.invoke(values, nesting)
+                elif self.calls:
                     self.call(values)
             elif what < 80:
                 self.branch(values, nesting)
@@ -278,6 +286,30 @@ class Generator:
             else:
                 args = [self.pick(inner, type) for type in types]
                 ends.append((self.block, args))
+        self.join(ends, types, values)
+
+    def invoke(self, values: list[int], nesting: int) -> None:
+        """Make a call with a handler; its results are there on one of the two ways."""
+        types = self.param_types()
+        site = self.site(values)
+        target = self.target
+        site.clobbers = (1 << target.num_registers) - 1 & ~(1 << target.context_reg | 1 << target.stack_reg)
+        results = CallSite([], [], site.results, site.result_locs)
+        site.results, site.result_locs = [], []
+        self.emit(MInst(INVOKE, imm=site))
+        start = self.block
+        ends: list[tuple[MBlock, list[int]]] = []
+        for way in range(2):
+            self.block = self.new_block()
+            start.succs.append(self.block)
+            inner = values.copy()
+            if not way and results.results:
+                self.emit(MInst(ARRIVE, imm=results))
+                inner += results.results
+            if self.random.random() < 0.6:
+                self.region(inner, nesting + 1)
+            args = [self.pick(inner, type) for type in types]
+            ends.append((self.block, args))
         self.join(ends, types, values)
 
     def join(self, ends: list[tuple[MBlock, list[int]]], types: list[int], values: list[int]) -> None:

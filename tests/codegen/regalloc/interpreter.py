@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.codegen.mach import (
+    ARRIVE,
     BRANCH,
     CALL,
     COPY,
     ENTRY,
     FIRST_ROW,
     INCOMING,
+    INVOKE,
     JUMP,
     MEM_BITS,
     OUTGOING,
@@ -109,6 +111,10 @@ class Interpreter:
                 self.put(inst.rd, self.get(inst.rn), self.type_of(inst.rd))
             elif op == ENTRY or op == CALL:
                 self.call(inst)
+            elif op == ARRIVE:
+                assert not self.allocated or inst is block.code[0]
+            elif op == INVOKE:
+                return block.succs[self.invoke(inst, block.succs[0])]
             elif op == JUMP:
                 if not self.allocated:
                     incoming = [self.get(arg) for arg in block.args]
@@ -250,18 +256,31 @@ class Interpreter:
             values.append(self.get(site.address))
         return values
 
+    def invoke(self, inst: MInst, onward: MBlock) -> int:
+        """INVOKE: what is called returns, with the results that the next block takes, or throws."""
+        arrival = next((other for other in onward.code if other.op == ARRIVE), None)
+        self.call(inst)
+        thrown = mixed(self.seed, len(self.trace)) & 1
+        if arrival is not None and not thrown:
+            assert isinstance(arrival.imm, CallSite)
+            self.take_results(arrival.imm, mixed(len(self.trace), 1))
+        return thrown
+
     def call(self, inst: MInst) -> None:
         """ENTRY and CALL: results are numbers that depend on all arguments; what a call may destroy, it does."""
         site = inst.imm
         assert isinstance(site, CallSite)
         seed = self.seed
-        if inst.op == CALL:
+        if inst.op != ENTRY:
             values = self.read_args(inst)
             self.trace.append(("call", site.target, *values))
             seed = mixed(len(self.trace), *values)
             for r in range(self.target.num_registers):
                 if site.clobbers >> r & 1:
                     self.registers[r] = GARBAGE
+        self.take_results(site, seed)
+
+    def take_results(self, site: CallSite, seed: int) -> None:
         for i, (v, loc) in enumerate(zip(site.results, site.result_locs)):
             type = self.type_of(v)
             value = number_of(type, seed, i)

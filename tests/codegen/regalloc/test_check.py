@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from figwasp.codegen.mach import CALL, FIRST_ROW, RET, SLOT, CallSite, MFunc, MInst
+from figwasp.codegen.mach import ARRIVE, CALL, FIRST_ROW, RET, SLOT, TAIL, CallSite, MFunc, MInst
 from figwasp.codegen.regalloc import allocate as regalloc
 from figwasp.codegen.regalloc.allocate import allocate
 from figwasp.codegen.regalloc.check import CheckError, Snapshot
@@ -196,6 +196,21 @@ def test_inserted_code_must_keep_the_flags() -> None:
         snapshot.verify()
 
 
+def test_results_of_a_call_with_a_handler_come_first() -> None:
+    target = t.make_target()
+    for seed in range(100):
+        func = generate(seed, target, 30)
+        found = [block for block in func.blocks if block.code[0].op == ARRIVE]
+        if found:
+            snapshot = Snapshot(func, target)
+            allocate(func, target)
+            found[0].code.insert(0, MInst(t.MOV64, 11, 14))
+            with pytest.raises(CheckError, match="something comes before the results"):
+                snapshot.verify()
+            return
+    raise AssertionError("no function has such a call")
+
+
 def test_error_names_block_and_instruction() -> None:
     target = t.make_target()
     func = generate(3, target, 20)
@@ -203,7 +218,7 @@ def test_error_names_block_and_instruction() -> None:
     snapshot = Snapshot(func, target)
     allocate(func, target)
     last = func.blocks[-1].code
-    assert last[-1].op == RET
+    assert last[-1].op in (RET, TAIL)
     last.insert(0, MInst(t.ADD64I, 0, 0))
     with pytest.raises(CheckError, match=rf"frob: block {func.blocks[-1].id}: add64i rd=0"):
         snapshot.verify()

@@ -56,7 +56,8 @@ _NO_SHAPE: Final = "-"
 _DIGITS: Final = "0123456789"
 _LETTERS: Final = {"m": MEMORY, "imm": IMMEDIATE, "rel": RELATIVE, "cc": CONDITION}
 _PSEUDO_NAMES: Final = [
-    "entry", "copy", "call", "ret", "tail", "jump", "branch", "switch", "trapif", "trap", "unwind", "poll", "fuel", "", "", "",
+    "entry", "copy", "call", "ret", "tail", "jump", "branch", "switch", "trapif", "trap", "unwind", "poll", "fuel",
+    "invoke", "arrive", "",
 ]  # fmt: skip
 
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from figwasp.codegen.mach import (
     AREA,
+    ARRIVE,
     CALL,
     COPY,
     ENTRY,
     FIRST_ROW,
     INCOMING,
+    INVOKE,
     JUMP,
     MEM_BITS,
     NONE,
@@ -260,7 +262,10 @@ class Snapshot:
             self._write(state, inst.rx, NOTHING)
         elif op == JUMP:
             self._jump(index, state)
-        elif op in (ENTRY, CALL, RET, TAIL):
+        elif op == ARRIVE:
+            self._arrive(inst, index)
+            self._site(original, inst, state)
+        elif op in (ENTRY, CALL, INVOKE, RET, TAIL):
             self._site(original, inst, state)
 
     def _row(self, original: Original, inst: MInst, state: State) -> None:
@@ -344,7 +349,7 @@ class Snapshot:
             kept = self.target.callee_saved | self.target.c_callee_saved
             if inst.op == TAIL and kept >> site.address & 1:
                 self.fail("address is destroyed by the epilogue")
-        if inst.op == CALL:
+        if inst.op in (CALL, INVOKE):
             destroyed = site.clobbers
             for loc in self.target.scratch + site.result_locs:
                 destroyed |= 1 << loc
@@ -359,6 +364,14 @@ class Snapshot:
                 mem = stack_mem(stack_slot(INCOMING, loc - STACK))
                 store(state, INCOMING, mem, SIZES[self._type(v)], frozenset((v,)))
 
+    def _arrive(self, inst: MInst, index: int) -> None:
+        """The results of an INVOKE are where it left them: nothing has come between."""
+        block = self.func.blocks[index]
+        if block.code[0] is not inst:
+            self.fail("something comes before the results")
+        if [pred.code[-1].op for pred in block.preds] != [INVOKE] or block.preds[0].succs[0] is not block:
+            self.fail("results of no call")
+
     def _saved(self) -> None:
         """Every callee-saved register that is written must be in `saved`."""
         func = self.func
@@ -370,7 +383,7 @@ class Snapshot:
                 written = 0
                 if inst.op >= FIRST_ROW:
                     written = rows.implicit_defs[inst.op] | (1 << inst.rd if inst.rd >= 0 else 0)
-                elif inst.op == CALL and isinstance(inst.imm, CallSite):
+                elif inst.op in (CALL, INVOKE) and isinstance(inst.imm, CallSite):
                     written = inst.imm.clobbers
                 elif inst.op == SWITCH:
                     written = 1 << inst.rm | 1 << inst.rx

@@ -17,10 +17,12 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.codegen.mach import (
+    ARRIVE,
     CALL,
     COPY,
     ENTRY,
     FIRST_ROW,
+    INVOKE,
     JUMP,
     NONE,
     PHYSICAL,
@@ -215,7 +217,7 @@ class _Collector:
                 self._copy(inst, point, weight)
             elif op == JUMP:
                 self._jump(block, point, weight)
-            elif op == CALL or op == RET or op == TAIL or op == ENTRY:
+            elif op == CALL or op == RET or op == TAIL or op == ENTRY or op == INVOKE or op == ARRIVE:
                 self._call(inst, point, weight)
             elif op == SWITCH:
                 uses[inst.rn].append(point + 1)
@@ -281,7 +283,7 @@ class _Collector:
                     ranges.copies.append((-weight, param, arg))
 
     def _call(self, inst: MInst, point: int, weight: int) -> None:
-        """ENTRY, CALL, RET, TAIL: arguments are read early, results defined late, everything destroyed in between."""
+        """What has a CallSite: arguments are read early, results defined late, everything destroyed in between."""
         ranges = self.ranges
         site = inst.imm
         assert isinstance(site, CallSite)
@@ -300,7 +302,7 @@ class _Collector:
             ranges.defs[v] = point + 1
             if location < PHYSICAL:
                 self._hint(v, weight, location)
-        if inst.op == CALL:
+        if inst.op == CALL or inst.op == INVOKE:
             self._clobber(site, point)
 
     def _clobber(self, site: CallSite, point: int) -> None:

@@ -11,10 +11,12 @@ Physical registers that selection names are reserved from their definition to th
 from __future__ import annotations
 
 from figwasp.codegen.mach import (
+    ARRIVE,
     CALL,
     COPY,
     ENTRY,
     FIRST_ROW,
+    INVOKE,
     JUMP,
     NONE,
     PHYSICAL,
@@ -70,7 +72,7 @@ class LocalAllocator(LocalRegisters):
                 self._row(inst, k)
             elif op == COPY:
                 self._copy(inst, k)
-            elif op == CALL:
+            elif op == CALL or op == INVOKE:
                 calls.pop()
                 self._call(inst, k)
             elif op == RET or op == TAIL:
@@ -84,6 +86,8 @@ class LocalAllocator(LocalRegisters):
                 self.mover.out.append(inst)
                 if op == ENTRY:
                     self._entry(inst, k)
+                elif op == ARRIVE:
+                    self._take_results(inst, k)
         block.code = self.mover.out
 
     # Instructions
@@ -248,7 +252,7 @@ class LocalAllocator(LocalRegisters):
         self._define(d, r, k)
 
     def _call(self, inst: MInst, k: int) -> None:
-        """CALL: save what it destroys and is wanted later, move the arguments, take the results where they come."""
+        """CALL and INVOKE: save what it destroys and is wanted later, move the arguments, take the results where they come."""
         site = inst.imm
         assert isinstance(site, CallSite)
         destroyed = site.clobbers
@@ -268,6 +272,12 @@ class LocalAllocator(LocalRegisters):
         self._used(address, k)
         for r in bits(destroyed):
             self._forget(r)
+        self._take_results(inst, k)
+
+    def _take_results(self, inst: MInst, k: int) -> None:
+        """CALL and ARRIVE: the results are in their locations."""
+        site = inst.imm
+        assert isinstance(site, CallSite)
         for v, loc in zip(site.results, site.result_locs):
             if v < VIRTUAL or self.slots.used[v]:
                 self._define(v, loc, k)

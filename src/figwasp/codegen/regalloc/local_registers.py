@@ -12,6 +12,7 @@ from figwasp.codegen.mach import (
     CALL,
     COPY,
     FIRST_ROW,
+    INVOKE,
     NONE,
     PHYSICAL,
     RET,
@@ -155,12 +156,12 @@ class LocalRegisters:
                 if 0 <= inst.rd < PHYSICAL:
                     physical.setdefault(inst.rd, []).append(~k)
                 sources.append(inst.rn)
-            elif op == CALL or op == RET or op == TAIL:
+            elif op == CALL or op == INVOKE or op == RET or op == TAIL:
                 site = inst.imm
                 assert isinstance(site, CallSite)
                 sources += site.args
                 sources.append(site.address)
-                if op == CALL:
+                if op == CALL or op == INVOKE:
                     self.calls.append(k)
             for v in sources:
                 if v >= VIRTUAL:

@@ -71,10 +71,9 @@ class Mover:
         constants: what CONSTANT locations refer to.
         held: True while the integer scratch register holds something, so that cycles must do without it.
         temporaries: number of cells -> location of the slot for what must step aside.
-        address_slot: location of the slot for the address of a tail call, whose arguments may use the others; or NONE.
     """
 
-    __slots__ = ("_aside", "address_slot", "constants", "func", "held", "out", "target", "temporaries")
+    __slots__ = ("_aside", "constants", "func", "held", "out", "target", "temporaries")
 
     def __init__(self, func: MFunc, target: Target) -> None:
         self.func = func
@@ -83,7 +82,6 @@ class Mover:
         self.constants: list[MInst] = []
         self.held = False
         self.temporaries: dict[int, int] = {}
-        self.address_slot = NONE
         self._aside = -1
 
     def move(self, type: int, dst: int, src: int) -> None:
@@ -242,17 +240,15 @@ class Mover:
                     written |= 1 << loc
         type = self.type_of(site.address)
         if address != NONE:
-            if address in dsts:
-                if self.address_slot == NONE:
-                    self.address_slot = stack_slot(SLOT, self.func.new_slot(type))
-                types.append(type)
-                dsts.append(self.address_slot)
-                inner.append(address)
-                address = self.address_slot
             site.address = address
-            if address >= PHYSICAL or (self.target.callee_saved | self.target.c_callee_saved) >> address & 1:
+            if address in dsts:
+                site.address = self.target.scratch[INT]
+                self.move(type, site.address, address)
+                self.held = True
+            elif address >= PHYSICAL or (self.target.callee_saved | self.target.c_callee_saved) >> address & 1:
                 site.address = self.target.scratch[INT]
         self.parallel(types, dsts, inner)
-        if address != site.address:
+        if address != site.address and not self.held:
             self.move(type, site.address, address)
+        self.held = False
         return written

@@ -13,11 +13,13 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from figwasp.codegen.mach import (
+    ARRIVE,
     CALL,
     COPY,
     ENTRY,
     FIRST_ROW,
     INCOMING,
+    INVOKE,
     JUMP,
     OUTGOING,
     PHYSICAL,
@@ -115,7 +117,7 @@ class Rewriter:
                 if block.args or edge_loads:
                     self._jump(block, k)
                 out.append(inst)
-            elif op == CALL:
+            elif op == CALL or op == INVOKE:
                 self._call(inst, k)
             elif op == SWITCH:
                 self._switch(inst, k)
@@ -123,7 +125,7 @@ class Rewriter:
                 self._leave(inst, k)
             else:
                 out.append(inst)
-                if op == ENTRY:
+                if op == ENTRY or op == ARRIVE:
                     site = inst.imm
                     assert isinstance(site, CallSite)
                     self._results(site, k, INCOMING)
@@ -212,7 +214,7 @@ class Rewriter:
         self.mover.parallel(types, dsts, srcs)
 
     def _call(self, inst: MInst, k: int) -> None:
-        """CALL: arguments into their locations, results out of theirs."""
+        """CALL and INVOKE: arguments into their locations, results out of theirs; those of an INVOKE arrive elsewhere."""
         site = inst.imm
         assert isinstance(site, CallSite)
         srcs = [self.where(v, 2 * k - 1) for v in site.args]

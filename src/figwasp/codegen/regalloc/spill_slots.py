@@ -14,10 +14,12 @@ from bisect import bisect_right
 from typing import Final
 
 from figwasp.codegen.mach import (
+    ARRIVE,
     CALL,
     COPY,
     ENTRY,
     FIRST_ROW,
+    INVOKE,
     JUMP,
     NONE,
     RET,
@@ -84,7 +86,7 @@ class SpillSlots:
                 d = inst.rd
                 if d >= VIRTUAL:
                     defs[d] = k
-                elif inst.op == CALL or inst.op == ENTRY:
+                elif inst.op == CALL or inst.op == ENTRY or inst.op == ARRIVE:
                     site = inst.imm
                     assert isinstance(site, CallSite)
                     for v in site.results:
@@ -137,11 +139,11 @@ class SpillSlots:
                     uses.append(inst.rx)
             elif op == COPY or op == SWITCH:
                 uses = [inst.rn]
-            elif op == CALL or op == RET or op == TAIL:
+            elif op == CALL or op == INVOKE or op == RET or op == TAIL:
                 site = inst.imm
                 assert isinstance(site, CallSite)
                 uses = [*site.args, site.address]
-                if op == CALL:
+                if op == CALL or op == INVOKE:
                     self._look_at_instance(site)
             elif op == JUMP and block.args:
                 uses = block.args.copy()

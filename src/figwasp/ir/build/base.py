@@ -13,14 +13,14 @@ from typing import Final
 from figwasp.errors import Unsupported, printable
 from figwasp.ir import ops
 from figwasp.ir.build.env import Env, LocalsSnapshot
-from figwasp.ir.func import Block, Call, Func, Value
+from figwasp.ir.func import ANY, Block, Call, Func, Value
 from figwasp.ir.types import BY_WASM, SIZES
 from figwasp.layout import CTX_FUEL, MEM_LENGTH, InstanceLayout
 from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.types import FieldType, Types
 
-__all__ = ["Builder", "Edge", "Label", "Method", "OutOfProportion", "ir_types"]
+__all__ = ["Builder", "Edge", "Label", "Method", "OutOfProportion", "Scope", "ir_types"]
 
 _RESULTS: Final = ops.RESULTS
 
@@ -53,11 +53,31 @@ class Edge:
         self.state = state
 
 
+class Scope:
+    """What is caught between a `try_table` and its end.
+
+    Attributes:
+        outer: that around it, or None.
+        catches: what is caught, as `Call.catches`, all of it; own: how many of these clauses are its own.
+        edges: from where things are caught.
+    """
+
+    __slots__ = ("catches", "edges", "outer", "own")
+
+    def __init__(self, outer: Scope | None, clauses: tuple[int, ...]) -> None:
+        if ANY in clauses:
+            clauses = clauses[: clauses.index(ANY) + 1]
+        self.outer = outer
+        self.own = len(clauses)
+        self.catches: tuple[int, ...] = clauses if ANY in clauses or outer is None else clauses + outer.catches
+        self.edges: list[Edge] = []
+
+
 class Label:
     """An entry of the control stack.
 
     Attributes:
-        kind: one of build.control.FUNC, BLOCK, LOOP, IF.
+        kind: one of build.control.FUNC, BLOCK, LOOP, IF, TRY.
         height: values on the stack below the block's own.
         types: IR types of what a branch to it carries.
         edges: branches to its end so far.
@@ -65,9 +85,10 @@ class Label:
         locals: the locals that are parameters of a loop header, after those for `types`.
         otherwise: for an `if` whose `else` has not come yet, the branch taken when the condition is 0.
         repeats: True when a loop has a back edge.
+        close: of a `try_table`: called where it ends.
     """
 
-    __slots__ = ("edges", "header", "height", "kind", "locals", "otherwise", "repeats", "types")
+    __slots__ = ("close", "edges", "header", "height", "kind", "locals", "otherwise", "repeats", "types")
 
     def __init__(self, kind: int, height: int, types: bytes, header: Block, locals: list[int]) -> None:
         self.kind = kind
@@ -78,6 +99,7 @@ class Label:
         self.locals = locals
         self.otherwise: Edge | None = None
         self.repeats = False
+        self.close: Callable[[], None] | None = None
 
 
 class Builder:
@@ -103,6 +125,7 @@ class Builder:
         base: base address of memory 0, when materialised.
         bare: the same, when accesses to it need no check.
         record: record of memory 0, when materialised.
+        scope: what is caught here, or None.
         spilled: True when locals live in the frame; then `env` stays as it is.
         metered: True when the code counts fuel.
         structures: index of a type -> fields, their offsets, size.
@@ -136,6 +159,7 @@ class Builder:
         "operands",
         "pos",
         "record",
+        "scope",
         "spent",
         "spilled",
         "stack",
@@ -189,6 +213,7 @@ class Builder:
         self.base: Value | None = None
         self.bare: Value | None = None
         self.record: Value | None = None
+        self.scope: Scope | None = None
         self.env = Env([] if spilled else self._initial_locals())
 
     def _initial_locals(self) -> list[Value]:

@@ -18,7 +18,7 @@ from typing import Final
 
 from figwasp.errors import LimitExceeded, Unsupported, printable
 from figwasp.ir import ops, order
-from figwasp.ir.build import atomic, calls, casts, control, locals, memory, numeric, refs, vector
+from figwasp.ir.build import atomic, calls, casts, control, exceptions, locals, memory, numeric, refs, vector
 from figwasp.ir.build.base import Builder, Method, OutOfProportion, ir_types
 from figwasp.ir.build.objects import arrays, structs
 from figwasp.ir.func import Func, Value
@@ -72,7 +72,7 @@ def _unknown(b: Builder, pos: int) -> int:
 def _methods() -> dict[str, Method]:
     """Collect the methods of all modules."""
     methods: dict[str, Method] = {}
-    for part in (control, memory, calls, casts, refs, numeric, vector, atomic, structs, arrays):
+    for part in (control, exceptions, memory, calls, casts, refs, numeric, vector, atomic, structs, arrays):
         methods.update(part.METHODS)
     unknown = methods.keys() - BY_NAME.keys()
     if unknown:
@@ -145,6 +145,7 @@ def layout_of(module: Module) -> InstanceLayout:
         len(module.globals),
         len(module.elems),
         len(module.datas),
+        len(module.tags),
     )
 
 

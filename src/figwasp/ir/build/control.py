@@ -25,12 +25,13 @@ from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, SINGLE, pack
 from figwasp.wasm.syntax.types import EMPTY
 
-__all__ = ["METHODS", "branch_where", "open_body"]
+__all__ = ["METHODS", "TRY", "block_type", "branch", "branch_where", "connect", "leave", "open_body", "unreachable_from"]
 
 FUNC: Final = 0
 BLOCK: Final = 1
 LOOP: Final = 2
 IF: Final = 3
+TRY: Final = 4
 
 _JUMP: Final[list[int]] = []
 _THEN: Final = [0]
@@ -39,6 +40,7 @@ _ELSE: Final = [1]
 _OP_BLOCK: Final = BY_NAME["block"].code
 _OP_LOOP: Final = BY_NAME["loop"].code
 _OP_IF: Final = BY_NAME["if"].code
+_OP_TRY_TABLE: Final = BY_NAME["try_table"].code
 _OP_ELSE: Final = BY_NAME["else"].code
 _OP_END: Final = BY_NAME["end"].code
 _SKIP: Final[list[Skipper | None]] = [SKIPPERS[row.immediates] if row else None for row in SINGLE]
@@ -50,7 +52,7 @@ def open_body(b: Builder, results: bytes) -> None:
     b.open_run()
 
 
-def _block_type(b: Builder, pos: int) -> tuple[bytes, bytes, int]:
+def block_type(b: Builder, pos: int) -> tuple[bytes, bytes, int]:
     """Read a block type; return the IR types of its parameters and results, and the position after it."""
     byte = b.data[pos]
     if byte == EMPTY:
@@ -64,13 +66,13 @@ def _block_type(b: Builder, pos: int) -> tuple[bytes, bytes, int]:
 
 
 def _build_block(b: Builder, pos: int) -> int:
-    params, results, pos = _block_type(b, pos)
+    params, results, pos = block_type(b, pos)
     b.labels.append(Label(BLOCK, len(b.stack) - len(params), results, b.block, []))
     return pos
 
 
 def _build_if(b: Builder, pos: int) -> int:
-    params, results, pos = _block_type(b, pos)
+    params, results, pos = block_type(b, pos)
     condition = b.stack.pop()
     label = Label(IF, len(b.stack) - len(params), results, b.block, [])
     b.charge(len(params))
@@ -94,7 +96,7 @@ def _branch_if(b: Builder, condition: Value) -> None:
 def _build_else(b: Builder, pos: int) -> int:
     label = b.labels[-1]
     if b.live:
-        _leave(b, label)
+        leave(b, label)
     edge = label.otherwise
     assert edge is not None
     label.otherwise = None
@@ -107,7 +109,7 @@ def _build_else(b: Builder, pos: int) -> int:
     return pos
 
 
-def _leave(b: Builder, label: Label) -> None:
+def leave(b: Builder, label: Label) -> None:
     """Jump to the end of a block."""
     b.close_run()
     b.emit(ops.JUMP, [])
@@ -116,7 +118,7 @@ def _leave(b: Builder, label: Label) -> None:
 
 
 def _build_loop(b: Builder, pos: int) -> int:
-    params, _, pos = _block_type(b, pos)
+    params, _, pos = block_type(b, pos)
     before = b.block
     b.close_run()
     b.emit(ops.JUMP, [])
@@ -155,6 +157,8 @@ def _bits(mask: int) -> list[int]:
 
 def _build_end(b: Builder, pos: int) -> int:
     label = b.labels.pop()
+    if label.close is not None:
+        label.close()
     if label.kind == LOOP:
         b.depth -= 1
         if not label.repeats:
@@ -166,7 +170,7 @@ def _build_end(b: Builder, pos: int) -> int:
             b.emit(ops.RETURN, b.peek(len(label.types)))
     elif label.edges or label.otherwise or not b.live:
         if b.live:
-            _leave(b, label)
+            leave(b, label)
         if label.otherwise:
             label.edges.append(label.otherwise)
         del b.stack[label.height :]
@@ -189,7 +193,7 @@ def _join(b: Builder, label: Label) -> None:
     written, rows = b.env.join(states, ancestor, written)
     target = Block(0, b.depth)
     for edge, row in zip(edges, rows):
-        _connect(b, edge, target, [edge.args[number] for number in columns] + row)
+        connect(b, edge, target, [edge.args[number] for number in columns] + row)
     target.id = len(b.func.blocks)
     b.func.blocks.append(target)
     b.stack += results
@@ -201,7 +205,7 @@ def _join(b: Builder, label: Label) -> None:
     b.open_run()
 
 
-def _connect(b: Builder, edge: Edge, target: Block, args: list[Value]) -> None:
+def connect(b: Builder, edge: Edge, target: Block, args: list[Value]) -> None:
     """Give an edge its target."""
     block = edge.block
     if not edge.slots:
@@ -234,7 +238,7 @@ def _skip_unreachable(b: Builder, pos: int) -> int:
                 return pos
             if opcode == _OP_END:
                 nested -= 1
-        elif opcode == _OP_BLOCK or opcode == _OP_LOOP or opcode == _OP_IF:
+        elif opcode == _OP_BLOCK or opcode == _OP_LOOP or opcode == _OP_IF or opcode == _OP_TRY_TABLE:
             nested += 1
         skip = _SKIP[opcode]
         if skip is not None:
@@ -244,7 +248,7 @@ def _skip_unreachable(b: Builder, pos: int) -> int:
             pos = SKIPPERS[BY_CODE[pack(opcode, sub)].immediates](data, pos)
 
 
-def _unreachable_from(b: Builder, pos: int) -> int:
+def unreachable_from(b: Builder, pos: int) -> int:
     """Note that the block has ended; skip what cannot be reached."""
     b.live = False
     return _skip_unreachable(b, pos)
@@ -271,7 +275,12 @@ def _return_block(b: Builder, args: list[Value]) -> Block:
 
 def _build_br(b: Builder, pos: int) -> int:
     depth, pos = b.unsigned(pos)
-    label = b.labels[-1 - depth]
+    branch(b, b.labels[-1 - depth])
+    return unreachable_from(b, pos)
+
+
+def branch(b: Builder, label: Label) -> None:
+    """End the block with a branch to a label."""
     b.close_run()
     if label.kind == FUNC:
         b.emit(ops.RETURN, b.peek(len(label.types)))
@@ -280,20 +289,19 @@ def _build_br(b: Builder, pos: int) -> int:
         b.block.succs = [label.header]
         b.block.args = [_loop_args(b, label)]
     else:
-        _leave(b, label)
-    return _unreachable_from(b, pos)
+        leave(b, label)
 
 
 def _branch(b: Builder, block: Block, slots: list[int], label: Label) -> None:
     """Give some successors of a conditional branch that ends `block` their target."""
     if label.kind == LOOP:
-        _connect(b, Edge(block, slots, [], b.env.state), label.header, _loop_args(b, label))
+        connect(b, Edge(block, slots, [], b.env.state), label.header, _loop_args(b, label))
         return
     args = b.peek(len(label.types))
     b.charge(len(args))
     edge = Edge(block, slots, args, b.env.seal())
     if label.kind == FUNC:
-        _connect(b, edge, _return_block(b, args), [])
+        connect(b, edge, _return_block(b, args), [])
     else:
         label.edges.append(edge)
 
@@ -331,19 +339,19 @@ def _build_br_table(b: Builder, pos: int) -> int:
     block.args = [[] for _ in range(count + 1)]
     for depth, targets in slots.items():
         _branch(b, block, targets, b.labels[-1 - depth])
-    return _unreachable_from(b, pos)
+    return unreachable_from(b, pos)
 
 
 def _build_return(b: Builder, pos: int) -> int:
     b.close_run()
     b.emit(ops.RETURN, b.peek(len(b.labels[0].types)))
-    return _unreachable_from(b, pos)
+    return unreachable_from(b, pos)
 
 
 def _build_unreachable(b: Builder, pos: int) -> int:
     b.close_run()
     b.emit(ops.TRAP, [], errors.TRAP_UNREACHABLE)
-    return _unreachable_from(b, pos)
+    return unreachable_from(b, pos)
 
 
 def _build_nop(b: Builder, pos: int) -> int:

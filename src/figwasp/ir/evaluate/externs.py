@@ -7,7 +7,8 @@ and tables are those that code accesses at `base`; their records (`layout.py`) a
 from __future__ import annotations
 
 import threading
-from typing import ClassVar
+from itertools import count
+from typing import ClassVar, Final
 
 from figwasp import errors, layout
 from figwasp.ir.build.base import ir_types
@@ -188,13 +189,17 @@ class Global:
 
 
 class Tag:
-    """A tag: its type, and the canonical number of that."""
+    """A tag: its type, the canonical number of that, and the number by which exceptions name it."""
 
-    __slots__ = ("number", "type")
+    __slots__ = ("identity", "number", "type")
 
     def __init__(self, type: FuncType, number: int) -> None:
         self.type = type
         self.number = number
+        self.identity = next(_identities)
+
+
+_identities: Final = count(16)
 
 
 Extern = FuncRef | Memory | Table | Global | Tag

@@ -49,7 +49,15 @@ class Unwound(Exception):
 
 
 class Thrown(Exception):
-    """A function has ended by throwing: an `invoke` of it goes to its handler, and any other call of it ends likewise."""
+    """A function has ended by throwing: an `invoke` of it may go to its handler, and any other call of it ends likewise.
+
+    Attributes:
+        exception: the reference to what has been thrown.
+    """
+
+    def __init__(self, exception: int = 0) -> None:
+        super().__init__(exception)
+        self.exception = exception
 
 
 class Undefined(AssertionError):
@@ -147,8 +155,18 @@ class Environment:
         """
         raise Undefined("there is no heap")
 
+    def callee(self, op: int, call: Call, args: list[int], pos: int) -> tuple[Func, list[int]] | None:
+        """Return the function that a `call` or `call_ptr` reaches, and all its arguments; None if it is not in SSA form."""
+        return None
+
+    def catches(self, exception: int, clauses: tuple[int, ...], instance: int) -> bool:
+        """Return whether one of the clauses of an `invoke` catches an exception; leave the two where the handler finds them."""
+        return True
+
     def call(self, op: int, call: Call, args: list[int], pos: int) -> list[int]:
-        """Make a call of whatever kind (an `invoke` is a `call` here) and return the results.
+        """Make a call of whatever kind and return the results.
+
+        An `invoke` is a `call` here, and so is a tail call that has no `callee`.
 
         Raises:
             Thrown: the callee throws.
@@ -212,6 +230,9 @@ class Evaluator:
             if self.steps < 0:
                 raise OutOfSteps(func.name)
             block, args = frame.run_block(block)
+            if frame.successor is not None:  # a tail call: Python's stack does not grow
+                frame = _Frame(self, frame.successor)
+                block = frame.func.blocks[0]
         return args
 
     def new_area(self, size: int) -> int:
@@ -223,11 +244,18 @@ class Evaluator:
 
 
 class _Frame:
-    """The state of one call of a function: the bits of every value, None before it is computed."""
+    """The state of one call of a function: the bits of every value, None before it is computed.
 
-    __slots__ = ("_environment", "_evaluator", "_native", "_results", "_values")
+    Attributes:
+        func: the function.
+        successor: the function that takes its place, when it has ended in a tail call.
+    """
+
+    __slots__ = ("_environment", "_evaluator", "_native", "_results", "_values", "func", "successor")
 
     def __init__(self, evaluator: Evaluator, func: Func) -> None:
+        self.func = func
+        self.successor: Func | None = None
         self._evaluator = evaluator
         self._environment = evaluator.environment
         self._native = evaluator.environment.native
@@ -249,7 +277,10 @@ class _Frame:
         return [self.get(arg) for arg in value.args]
 
     def run_block(self, block: Block) -> tuple[Block | None, list[int]]:
-        """Evaluate a block; return the next block with its arguments, or None and the results of the function."""
+        """Evaluate a block; return the next block with its arguments, or None and the results of the function.
+
+        After a tail call it is None and the arguments of `successor`.
+        """
         for value in block.code:
             op = value.op
             fold = FOLD[op]
@@ -271,8 +302,8 @@ class _Frame:
         args = self.operands(value)
         if op == ops.RETURN:
             return None, args
-        if op == ops.TAIL_PTR:
-            return None, self._call(value)
+        if op in ops.TAILS:
+            return None, self._call_last(value)
         if op == ops.TRAP:
             raise Trapped(_int(value), value.pos)
         if op == ops.UNWIND:
@@ -348,7 +379,11 @@ class _Frame:
         self._values[value.id] = None
         try:
             self.call(value)
-        except Thrown:
+        except Thrown as thrown:
+            call = value.aux
+            assert isinstance(call, Call)
+            if not self._environment.catches(thrown.exception, call.catches, self.get(self.func.blocks[0].params[0])):
+                raise
             return 1
         return 0
 
@@ -366,6 +401,16 @@ class _Frame:
         if len(results) != len(call.results):
             raise Undefined(f"{ops.NAMES[value.op]} at {value.pos:#x} returned {len(results)} results")
         return results
+
+    def _call_last(self, value: Value) -> list[int]:
+        """Evaluate a tail call: return the arguments for `successor`, or the results of what has no SSA form."""
+        call = value.aux
+        assert isinstance(call, Call)
+        found = self._environment.callee(_PLAIN[value.op], call, self.operands(value), value.pos)
+        if found is None:
+            return self._call(value)
+        self.successor, args = found
+        return args
 
     def result(self, value: Value) -> None:
         self.set(value, self._results[value.args[0].id][_int(value)])
@@ -386,8 +431,11 @@ class _Frame:
         """Do nothing."""
 
 
-_PLAIN: Final = {ops.INVOKE: ops.CALL, ops.INVOKE_PTR: ops.CALL_PTR}
-"""Calls that have a handler -> the same without, as an environment sees them."""
+_PLAIN: Final = {
+    ops.INVOKE: ops.CALL, ops.INVOKE_PTR: ops.CALL_PTR, ops.INVOKE_BUILTIN: ops.CALL_BUILTIN,
+    ops.TAIL: ops.CALL, ops.TAIL_PTR: ops.CALL_PTR,
+}  # fmt: skip
+"""Calls that end blocks -> the same in the middle of one, as an environment sees them."""
 
 
 def _int(value: Value) -> int:

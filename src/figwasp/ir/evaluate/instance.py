@@ -13,7 +13,7 @@ from typing import Final
 from figwasp.ir import builtins, constants
 from figwasp.ir.build.builder import build, layout_of
 from figwasp.ir.evaluate.externs import Extern, FuncRef, Global, Memory, Table, Tag
-from figwasp.ir.evaluate.func import Undefined
+from figwasp.ir.evaluate.func import Thrown, Undefined
 from figwasp.ir.evaluate.objects import ObjectBuiltins
 from figwasp.ir.evaluate.space import AddressSpace
 from figwasp.ir.func import Func
@@ -135,6 +135,8 @@ class EvalInstance(ObjectBuiltins):
             self._put(places.memory_base(index), memory.base)
         for index, table in enumerate(self.tables):
             self._put(places.table_record(index), table.record)
+        for index, tag in enumerate(self.tags):
+            self._put(places.tag(index), tag.identity)
         for index, data in enumerate(module.datas):
             self._put(places.data(index) + SEGMENT_LENGTH, data.end - data.start)
         for index, elem in enumerate(module.elems):
@@ -211,6 +213,9 @@ class EvalInstance(ObjectBuiltins):
 
     def memory_wait64(self, memory: int, place: int, expected: int, timeout: int) -> int:
         return self.memories[memory].wait(place, 8, expected, timeout)
+
+    def throw(self, exception: int) -> None:
+        raise Thrown(exception)
 
     def table_set(self, table: int, index: int, reference: int) -> None:
         self.tables[table].fill(index, _element(reference), 1)

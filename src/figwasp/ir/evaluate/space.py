@@ -16,7 +16,7 @@ from figwasp.ir import ops
 from figwasp.ir.build import checks
 from figwasp.ir.evaluate.externs import FuncRef, Memory, Table
 from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, Trapped, Undefined
-from figwasp.ir.func import Call, Func
+from figwasp.ir.func import ANY, Call, Func
 from figwasp.ir.type_descriptors import DescribedTypes
 from figwasp.wasm.syntax.types import CompType, FuncType, MemoryType, TableType
 
@@ -195,14 +195,22 @@ class AddressSpace(Environment):
         code = self.native.read(func.address + layout.FUNCREF_CODE)
         return self.call(ops.CALL_PTR, _ANY, [code, self.native.read(func.address + layout.FUNCREF_INSTANCE), *args], 0)
 
+    def callee(self, op: int, call: Call, args: list[int], pos: int) -> tuple[Func, list[int]] | None:
+        """Return the function that a call reaches, and its arguments, for the evaluator; None for one of the host."""
+        if op == ops.CALL:
+            return self._instance(args[0], pos).func(call.target), args
+        target = self._target(args, pos)
+        if not isinstance(target, tuple):
+            return None
+        instance, index = target
+        return instance.func(index), args[1:]
+
     def call(self, op: int, call: Call, args: list[int], pos: int) -> list[int]:
         """Make a call for the evaluator."""
         if op == ops.CALL:
             return self._run(self._instance(args[0], pos), call.target, args[1:])
         if op == ops.CALL_PTR:
-            target = self._code.get((args[0], args[1]))
-            if target is None:
-                raise Undefined(f"call at {pos:#x} of {args[0]:#x} with {args[1]:#x} for an instance")
+            target = self._target(args, pos)
             if isinstance(target, tuple):
                 instance, index = target  # a starred argument would take of C's stack, for which CPython 3.12 has a limit
                 return self._run(instance, index, args[2:])
@@ -213,6 +221,23 @@ class AddressSpace(Environment):
             except Trapped as trap:
                 raise Trapped(trap.code, pos) from None
         return super().call(op, call, args, pos)
+
+    def _target(self, args: list[int], pos: int) -> tuple[Callee, int] | Host:
+        """Return what a code address and an instance, the first arguments, stand for."""
+        target = self._code.get((args[0], args[1]))
+        if target is None:
+            raise Undefined(f"call at {pos:#x} of {args[0]:#x} with {args[1]:#x} for an instance")
+        return target
+
+    def catches(self, exception: int, clauses: tuple[int, ...], instance: int) -> bool:
+        """Find the clause by the exception's tag."""
+        tag = self.native.read(exception + layout.EXCEPTION_TAG)
+        for number, clause in enumerate(clauses):
+            if clause == ANY or self.native.read(instance + clause) == tag:
+                self.native.write(self.context + layout.CTX_EXCEPTION, exception)
+                self.native.write(self.context + layout.CTX_CLAUSE, number)
+                return True
+        return False
 
     def _instance(self, address: int, pos: int) -> Callee:
         if address not in self._instances:

@@ -6,13 +6,14 @@ import weakref
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from figwasp import layout
 from figwasp.ir import constants
 from figwasp.runtime.code import collector, listen
 from figwasp.runtime.code.datas import DataSegments
 from figwasp.runtime.code.descriptors import TYPES
+from figwasp.runtime.code.entries import LazyEntries
 from figwasp.runtime.code.ranges import CodeRange
 from figwasp.runtime.code.sources import CodeSource, Now
 from figwasp.runtime.code.translate import Translator
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CompiledModule"]
 
-_RUN: Final = 4096
+
 
 class User(Protocol):
     """A user of the code: an instance."""
@@ -55,6 +56,7 @@ class CompiledModule:
         sources: sources of code, in the order in which they are asked.
         owner: keeps the code.
         datas: its passive data segments.
+        entries: the lazy entries of its functions.
         compiled: addresses of the functions compiled so far, by index.
         listeners: the answers of the engine's listener, by function index.
         numbers: canonical numbers of its types, in `TYPES`.
@@ -97,7 +99,7 @@ class CompiledModule:
         self.datas = DataSegments(native.owners, module)
         if self.datas.owner is not None:
             self.owner.hold(self.datas.owner)
-        self._fill_cells()
+        self.entries = LazyEntries(native.stubs, module, self._region)
 
     def _release(self, block: int) -> Release:
         numbers, groups, table, ranges, region = self.numbers, self.module.groups, self.native.table, self._ranges, self._region
@@ -120,16 +122,6 @@ class CompiledModule:
             self._checked = other
         return self._checked
 
-    def _fill_cells(self) -> None:
-        """Lead every cell to the lazy entry of its function."""
-        count = len(self.module.func_types)
-        size = self.native.stubs.sequences.lazy_entry_size
-        for first in range(0, count, _RUN):
-            entry = self.native.stubs.lazy_entry(first)
-            run = min(_RUN, count - first)
-            entries = array("Q", range(entry, entry + size * run, size))
-            linux.write(self._region.cells + 8 * first, entries.tobytes())
-
     def add_user(self, user: User) -> None:
         """Add an instance, whose FuncRefs follow as functions get compiled."""
         self._users[id(user)] = weakref.ref(user)
@@ -140,7 +132,7 @@ class CompiledModule:
 
     def code_of(self, index: int) -> int:
         """Return the address to call for a defined function: its code, or its lazy entry."""
-        return self.compiled.get(index) or self.native.stubs.lazy_entry(index)
+        return self.compiled.get(index) or self.entries.of(index)
 
     def compile(self, index: int) -> int:
         """Compile a defined function, if that has not been done, and return its address.
@@ -202,6 +194,8 @@ class CompiledModule:
     def _install(self, code: Code, source_map: SourceMap | None) -> int:
         """Install code and add it to the code table; backtraces leave out code without a source map."""
         stubs = self.native.stubs
+        if code.handlers:
+            stubs.expect_handlers()
         address = codespace.install(self._region, code, stubs.builtin, stubs.switch)
         placed = CodeRange(address, code, source_map)
         self._ranges.append(placed)

@@ -47,7 +47,7 @@ class FaultHandler:
         p.code_size = codespace.RANGE_SIZE
         p.contexts_start = stacks.contexts
         p.contexts_size = stacks.contexts_size
-        p.back = stubs.unwind
+        p.back = stubs.returned
         p.default_action = statics.default_action
         p.program_counter, p.stack_pointer, p.context_register = linux.SAVED_REGISTERS
         p.fault_address = linux.SIGINFO_ADDRESS

@@ -18,6 +18,7 @@ from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.roots import RootWords
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
+from figwasp.runtime.objects import exceptions
 from figwasp.runtime.objects.values import (
     NO_NUMBERS,
     Numbers,
@@ -322,6 +323,18 @@ class References:
         """Return what the reference at a place refers to, of the hierarchies of any and extern."""
         return self.store.object_at(place)
 
+    def give_exception(self, error: BaseException, place: int) -> None:
+        """Write a reference to a new exception to a place."""
+        exceptions.give_exception(self.store, error, place, self)
+
+    def exception_at(self, place: int) -> BaseException:
+        """Return the exception of Python for the one that a place refers to."""
+        return exceptions.exception_at(linux.read_u64(place), self)
+
+    def numbered(self, numbers: Numbers) -> References:
+        """Return the same conversion for types of another module."""
+        return References(self.store, numbers)
+
 
 class HostFunc:
     """A Python callable as an import: converts operands and results that the emitted code leaves to it.
@@ -429,6 +442,18 @@ class HostFunc:
     def object_at(self, place: int) -> object:
         """Return what the reference at a place refers to, of the hierarchies of any and extern."""
         return self.state_store().object_at(place)
+
+    def give_exception(self, error: BaseException, place: int) -> None:
+        """Write a reference to a new exception to a place."""
+        exceptions.give_exception(self.state_store(), error, place, self)
+
+    def exception_at(self, place: int) -> BaseException:
+        """Return the exception of Python for the one that a place refers to."""
+        return exceptions.exception_at(linux.read_u64(place), self)
+
+    def numbered(self, numbers: Numbers) -> References:
+        """Return the same conversion for types of another module."""
+        return References(self.state_store(), numbers)
 
     def call_directly(self, args: tuple[object, ...]) -> Any:
         """Call the callable from Python as wasm would: operands and results converted to the import's type."""

@@ -381,7 +381,10 @@ class _Block:
 
     def _define_tags(self) -> None:
         for index in self._module.tags[self._module.num_imported_tags :]:
-            self.state.tags.append(Tag(self._module.signature(index), self._code.numbers[index], self._code.owner))
+            code = self._code
+            self.state.tags.append(Tag._of_module(self._module.signature(index), code.numbers[index], code.numbers, code.owner))
+        for number, tag in enumerate(self.state.tags):
+            linux.write_u64(self._block + self._places.tag(number), tag._identity)
 
 
 def _join_stores(native: NativeRuntime, externs: Sequence[Given]) -> Store | None:

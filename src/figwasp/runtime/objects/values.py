@@ -26,6 +26,7 @@ from figwasp.wasm.syntax.types import (
     ANYREF,
     CONCRETE,
     EQREF,
+    EXNREF,
     F32,
     F64,
     FUNCREF,
@@ -82,6 +83,15 @@ class References(Protocol):
     def object_at(self, place: int) -> object:
         """Return what the reference at a place refers to, of the hierarchies of any and extern."""
 
+    def give_exception(self, error: BaseException, place: int) -> None:
+        """Write a reference to a new exception to a place."""
+
+    def exception_at(self, place: int) -> BaseException:
+        """Return the exception of Python for the one that a place refers to."""
+
+    def numbered(self, numbers: Numbers) -> References:
+        """Return the same conversion for types of another module."""
+
 
 def numbers_only(types: Types) -> bool:
     """Return whether there is no reference among the types."""
@@ -134,6 +144,10 @@ def _put_reference(place: int, value: Any, type_: int, references: References, w
         linux.write_u64(place, layout.i31(value))
     elif may_be_host(type_):
         references.give_object(value, place)
+    elif low == EXNREF:
+        if not isinstance(value, Exception):
+            raise TypeError(f"{what} must be an exception ({type_name(type_)}), not {type(value).__name__}")
+        references.give_exception(value, place)
     elif low == I31REF or low == EQREF:
         linux.write_u64(place, layout.i31(_integer(value, type_, 31, what)))
     else:
@@ -206,6 +220,8 @@ def get_value(place: int, type_: int, references: References) -> Any:
         return None
     if TYPES.top(canonical(type_, references.numbers)) == FUNCREF:
         return references.func_from_bits(bits)
+    if type_ & 0xFF == EXNREF:
+        return references.exception_at(place)
     return references.object_at(place)
 
 

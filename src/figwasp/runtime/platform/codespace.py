@@ -5,6 +5,9 @@ ours" is one comparison. It is handed out in chunks. A chunk of code is one memo
 range and writable elsewhere, so that no page is ever both. A chunk of data (cells) is private and never executable. Chunks
 belong to a region (a module, or the stubs); when the module goes, its chunks go to the next one that asks.
 
+A map has a byte for every 16 bytes of the range, by which walks over frames find what they need to know of code
+(`codegen.unwind`). It is written after the code and before the address of that is given to anybody.
+
 After a fork the two processes share the memory objects of the code chunks that existed: both stop writing to them and start
 new chunks, so neither can change the other's code.
 """
@@ -15,6 +18,7 @@ import os as _os
 from collections.abc import Callable
 from typing import Final
 
+from figwasp.codegen import unwind
 from figwasp.codegen.code import RELOC_BUILTIN, RELOC_CELL, Code
 from figwasp.codegen.isa import host
 from figwasp.errors import LimitExceeded, Unsupported
@@ -23,7 +27,7 @@ from figwasp.runtime.platform import linux
 
 RANGE_SIZE: Final = 1 << 30
 _CHUNK: Final = 1 << 16
-_ALIGNMENT: Final = 16
+_ALIGNMENT: Final = unwind.GRANULE
 
 
 class _Chunk:
@@ -56,10 +60,12 @@ class Space:
 
     Attributes:
         start: its lowest address.
+        map: address of the map of the range; only what stands for chunks of code can be accessed.
     """
 
     def __init__(self) -> None:
         self.start = linux.reserve(RANGE_SIZE)
+        self.map = linux.reserve(RANGE_SIZE >> unwind.GRANULE_BITS)
         self._chunks: dict[int, _Chunk] = {}
         self._end = self.start  # where some chunk ends, seldom not the last
         self._free_code: list[_Chunk] = []
@@ -128,9 +134,21 @@ class Space:
                     raise
             else:
                 self._code_chunks.append(chunk)
+                self._commit_map(chunk.start, size)
                 chunk.writable = self._writable_view(chunk.start, size)
         chunk.used = 0
         return chunk
+
+    def _commit_map(self, start: int, size: int) -> None:
+        first = self.map_place(start) & -linux.PAGE
+        try:
+            linux.commit(first, (self.map_place(start + size) + linux.PAGE - 1 & -linux.PAGE) - first)
+        except OSError as error:
+            raise LimitExceeded(f"no memory for the map of code: {error}") from None
+
+    def map_place(self, address: int) -> int:
+        """Return where the map tells of an address in the range."""
+        return self.map + (address - self.start >> unwind.GRANULE_BITS)
 
     def _writable_view(self, start: int, size: int) -> int:
         try:
@@ -224,6 +242,11 @@ class Region:
             linux.map_then_protect(address, data)
         host().synchronize(address, len(data))
 
+    def write_described(self, address: int, data: bytes, places: bytes) -> None:
+        """Put code with records at an address that `place` gave, and write what the map says of it (`unwind.describe`)."""
+        self.write(address, data)
+        linux.write(self._space.map_place(address), places)
+
     def release(self) -> None:
         """Release the region. Nothing may refer to its code or cells any more."""
         self._open.clear()
@@ -242,9 +265,11 @@ def install(region: Region, code: Code, builtin: Callable[[int], int], stub: Cal
     Returns:
         The address of the code.
     """
-    address = region.place(len(code.data))
-    data = bytearray(code.data)
-    apply = host().apply
+    machine = host()
+    described, places = unwind.describe(code.data, [(0, len(code.data), code)], machine.instance_reg)
+    address = region.place(len(described))
+    data = bytearray(described)
+    apply = machine.apply
     for offset, field, kind, target in code.relocs:
         if kind == RELOC_CELL:
             goal = region.cells + 8 * target
@@ -253,5 +278,5 @@ def install(region: Region, code: Code, builtin: Callable[[int], int], stub: Cal
         else:
             goal = stub(target)
         apply(data, offset, field, address, goal)
-    region.write(address, bytes(data))
+    region.write_described(address, bytes(data), places)
     return address

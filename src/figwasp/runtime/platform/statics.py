@@ -21,6 +21,7 @@ class Statics:
         handler: address of the first of our SIGSEGV handlers, the size of all, and what puts one in front.
         tick: address of the code of a tick.
         fuel: address of the code that asks for more fuel; 0 until it is needed.
+        offer: address of the code that offers exceptions of Python to WebAssembly; 0 until a function has a handler.
         allocate: address of the code that finds free cells of the heap; 0 until it is needed.
         default_action, our_action, present_action: struct sigaction: the default, with each of our handlers, and room for another.
     """
@@ -34,6 +35,7 @@ class Statics:
         "handler",
         "interrupts",
         "interval",
+        "offer",
         "our_action",
         "parked",
         "present_action",
@@ -53,6 +55,7 @@ class Statics:
         self.fuel = page + 64
         self.interrupts = page + 72
         self.allocate = page + 248
+        self.offer = page + 240
         self.handler = page + 80
         self.previous_handler = page + 112
         self.default_action = page + 256

@@ -50,27 +50,28 @@ class Contexts:
             linux.write_u64(context + layout.CTX_STORE, store.record)
             return
         linux.write_u64(context + layout.CTX_STORE, 0)
-        last = self._store_of(context)
+        last = self.store_of(context)
         if last is not None:
             last.forget(context)
         self._stores.pop(context, None)
 
-    def _store_of(self, context: int) -> _Store | None:
+    def store_of(self, context: int) -> _Store | None:
+        """Return the store of a context."""
         reference = self._stores.get(context)
         return None if reference is None else reference()
 
     def finish_chain(self, context: int) -> None:
         """Have the store clean up: the outermost entry of a context leaves, and the flag for that was set."""
-        store = self._store_of(context)
+        store = self.store_of(context)
         if store is not None:
             store.clean_up(context)
 
     def refuel(self, context: int) -> bool:
         """Return whether a context whose fuel is used up may go on."""
-        store = self._store_of(context)
+        store = self.store_of(context)
         return store is not None and store.refuel(context)
 
     def grow_heap(self, context: int, size: int) -> int:
         """Find memory for objects of the store of a context (`runtime.heap.heap.Heap.grow`)."""
-        store = self._store_of(context)
+        store = self.store_of(context)
         return 0 if store is None else store.grow_heap(size)

@@ -22,6 +22,8 @@ class Callbacks:
         claim_chain: (call slow path,): binds the chain of its store to the calling thread, or raises.
         refuse_busy: (): raises Busy.
         end_listened_calls: (context address, exception): tells listeners of the calls that an exception ends.
+        offer_exception: (context address, exception): puts an exception that a host function has raised into the context, as one of
+            WebAssembly, if that may catch it.
         trim_traceback: (exception,) -> the exception, without the runtime's own functions in its traceback.
         refuel: (context address,) -> whether a chain that is out of fuel may go on.
         grow_heap: (context address, bytes): gives the heap of the context's store more blocks (`stubs.heap.collect.Parts`).
@@ -39,6 +41,7 @@ class Callbacks:
         "end_listened_calls",
         "explain_trap",
         "finish_chain",
+        "offer_exception",
         "grow_heap",
         "refuel",
         "refuse_busy",
@@ -53,6 +56,7 @@ class Callbacks:
     refuse_busy: Callable[[], None]
     end_listened_calls: Callable[[int, BaseException], None]
     trim_traceback: Callable[[BaseException], BaseException]
+    offer_exception: Callable[[int, BaseException], None]
     refuel: Callable[[int], bool]
     grow_heap: Callable[[int, int], int]
     compile: Callable[[Any, int, int], int]

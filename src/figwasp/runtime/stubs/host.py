@@ -51,10 +51,27 @@ def return_or_unwind(e: Stub, status: Value, results: bytes, buffer: Value) -> N
     e.emit(ops.UNWIND, [])
 
 
-def fail(e: Stub, context: Value) -> None:
-    """End with status 1: a Python exception is set."""
+def fail(e: Stub, context: Value, offers: int = 0) -> None:
+    """End with status 1: a Python exception is set.
+
+    Args:
+        e, context: the function, and the address of the context.
+        offers: of the word that holds the address of `stubs.builtins.exceptions.offer`, if wasm may catch the exception.
+    """
     note_failure(e, context, e.get(context, layout.CTX_WASM_SP))
+    if offers:
+        offer(e, context, offers)
     e.ret([e.word(1)])
+
+
+def offer(e: Stub, context: Value, offers: int) -> None:
+    """Let wasm catch the exception, a failure having been noted; where no function has a handler yet, there is nobody to do so."""
+    none = e.new()
+    code = e.get(e.word(offers), 0)
+    e.unless_zero(code, none)
+    e.c(code, [context])
+    e.jump(none)
+    e.at(none)
 
 
 def note_failure(e: Stub, context: Value, pointer: Value) -> None:
@@ -70,13 +87,14 @@ def note_place(e: Stub, context: Value, pointer: Value) -> None:
     e.put(e.emit(ops.I64_ADD, [pointer, e.word(place + 8)]), context, layout.CTX_TRAP_SP)
 
 
-def body(params: bytes, results: bytes, dead: int, boxes: Boxes) -> Func:
+def body(params: bytes, results: bytes, dead: int, boxes: Boxes, offers: int) -> Func:
     """Build the C side of host functions of a type of numbers, and externref parameters: (pair, buffer, context) -> status.
 
     Args:
         params, results: kinds.
         dead: PyObject* of a callable that raises, called when the collector has cleared the pair.
         boxes: makes Python objects of numbers.
+        offers: as in `fail`.
     """
     e = Stub("host.body", bytes([I64] * 3), bytes([I64]), CONV_C)
     pair, buffer, context = e.params
@@ -102,7 +120,7 @@ def body(params: bytes, results: bytes, dead: int, boxes: Boxes) -> Func:
     e.ret([e.word(0)])
     _convert_slowly(e, pair, buffer, answer, odd, failed, dead)
     e.at(failed)
-    fail(e, context)
+    fail(e, context, offers)
     return e.func
 
 
@@ -129,16 +147,16 @@ def _live(e: Stub, reference: Value, dead: int) -> Value:
     return e.emit(ops.SELECT, [reference, e.word(dead), e.emit(ops.I64_NE, [reference, e.word(0)])], 0, I64)
 
 
-def general_body(dead: int) -> Func:
+def general_body(dead: int, offers: int) -> Func:
     """Build the C side of all other host functions: the record reads the operands' bits, calls, writes the results' bits."""
     e = Stub("host.general", bytes([I64] * 3), bytes([I64]), CONV_C)
     pair, buffer, context = e.params
     e.take_gil(context)
-    serve(e, e.get(pair, HOST_RECORD), [buffer], context, dead)
+    serve(e, e.get(pair, HOST_RECORD), [buffer], context, dead, offers)
     return e.func
 
 
-def serve(e: Stub, record: Value, numbers: list[Value], context: Value, dead: int) -> None:
+def serve(e: Stub, record: Value, numbers: list[Value], context: Value, dead: int, offers: int) -> None:
     """Call a record, which leaves its answer where the numbers say, and return the status."""
     failed = e.new()
     answer = e.call_with_ints(_live(e, record, dead), numbers)
@@ -146,7 +164,7 @@ def serve(e: Stub, record: Value, numbers: list[Value], context: Value, dead: in
     e.c("Py_DecRef", [answer], ops.VOID)
     e.ret([e.word(0)])
     e.at(failed)
-    fail(e, context)
+    fail(e, context, offers)
 
 
 def builtin(number: int, function: int, caller_address: int) -> Func:

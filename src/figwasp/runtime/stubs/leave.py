@@ -14,7 +14,7 @@ from figwasp.runtime.stubs.hooks import Hooks
 _DEAD_ZONE: Final = 256  # bytes kept between the frames of a trap and what runs while they are read
 
 
-class _Error:
+class Pending:
     """The exception that was set, taken away: its type, value and traceback; zeros when there is none."""
 
     __slots__ = ("_area", "_e", "value")
@@ -57,7 +57,7 @@ def fail(hooks: Hooks) -> Func:
     e = Stub("fail", bytes([I64] * 2), bytes([I64]), CONV_C)
     context, trap = e.params
     e.put32(0, context, layout.CTX_TRAP_CODE)
-    pending = _Error(e)
+    pending = Pending(e)
     answer = _ask(e, context, trap, pending.value, hooks)
     broken, fresh, done = e.new(), e.new(), e.new()
     e.split(e.equals(answer, 0), broken)
@@ -71,7 +71,7 @@ def fail(hooks: Hooks) -> Func:
     e.c("Py_DecRef", [answer], ops.VOID)
     e.jump(done)
     e.at(broken)
-    _prefer(e, pending)
+    prefer(e, pending)
     e.jump(done)
     e.at(done)
     _tell_listeners(e, context, hooks)
@@ -98,7 +98,7 @@ def _ask(e: Stub, context: Value, trap: Value, pending: Value, hooks: Hooks) -> 
     return answer
 
 
-def _prefer(e: Stub, pending: _Error) -> None:
+def prefer(e: Stub, pending: Pending) -> None:
     """Choose the exception to raise after the hook has failed, perhaps for want of room: then the one before says more."""
     other, rest = e.new(), e.new()
     e.split(e.equals(pending.value, 0), other)
@@ -117,13 +117,13 @@ def trim(hooks: Hooks) -> Func:
     """Build () -> 0: have the hook trim the traceback of the exception that is set."""
     e = Stub("trim", b"", bytes([I64]), CONV_C)
     broken = e.new()
-    pending = _Error(e)
+    pending = Pending(e)
     answer = e.vectorcall(e.word(hooks.trim_traceback), [pending.value])
     e.split(e.equals(answer, 0), broken)
     pending.replace(answer)
     e.ret([e.word(0)])
     e.at(broken)
-    _prefer(e, pending)
+    prefer(e, pending)
     e.ret([e.word(0)])
     return e.func
 
@@ -133,7 +133,7 @@ def _tell_listeners(e: Stub, context: Value, hooks: Hooks) -> None:
     done, raised = e.new(), e.new()
     flags = e.get32(context, layout.CTX_FLAGS)
     e.when(e.emit(ops.I32_AND, [flags, e.const(I32, layout.FLAG_LISTENED)]), done)
-    pending = _Error(e)
+    pending = Pending(e)
     e.add_depth(context, 1)
     number = e.c("PyLong_FromUnsignedLongLong", [context])
     answer = e.vectorcall(e.word(hooks.end_listened_calls), [number, pending.value])

@@ -13,9 +13,9 @@ import ctypes
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from figwasp.codegen import pipeline
+from figwasp.codegen import pipeline, unwind
 from figwasp.codegen.code import (
-    AS_PUSHED,
+    IN_FRAME,
     STUB_ALLOCATE,
     STUB_COUNT,
     STUB_FUEL,
@@ -48,10 +48,11 @@ from figwasp.runtime.stubs import (
     steps,
     suspend,
     ticks,
+    walk,
 )
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, ir_kinds
-from figwasp.runtime.stubs.builtins import arrays, casts, cells, memories, tables
+from figwasp.runtime.stubs.builtins import arrays, casts, cells, exceptions, memories, tables
 from figwasp.runtime.stubs.builtins import objects as objects_made
 from figwasp.runtime.stubs.heap import roots
 from figwasp.runtime.stubs.heap.library import HeapLibrary
@@ -80,7 +81,7 @@ class StubLibrary:
         hooks: addresses of the callees of stubs.
         sequences: the machine's code written by hand.
         returned: the return address at which a walk over wasm frames ends.
-        unwind: where a trap leaves wasm.
+        code_map: where walks over frames find what they need to know of code (`stubs.walk`).
         interrupted: tells whether calls of a thread are interrupted (`stubs.steps.interrupted`).
         claim, confirm: bind a context to the calling thread (`stubs.claim`).
     """
@@ -91,6 +92,7 @@ class StubLibrary:
         self._target = machine()
         self.sequences = self._target.sequences
         self._table = table
+        self._space = space
         self._statics = statics
         self._callbacks = callbacks
         self._region = codespace.Region(space, 0)
@@ -135,6 +137,16 @@ class StubLibrary:
         self._region.write(address, data)
         return address
 
+    def _put_described(self, data: bytes, parts: list[tuple[int, Code]]) -> int:
+        """Install a sequence of which some parts call what may walk over the stack; return its address."""
+        rows = [(start, start + len(code.data), code) for start, code in parts]
+        described, places = unwind.describe(data, rows, self._target.instance_reg)
+        address = self._region.place(len(described))
+        self._region.write_described(address, described, places)
+        for start, code in parts:
+            self._table.add(CodeRange(address + start, code, None))
+        return address
+
     def _make_switches(self, thread_key: int) -> None:
         s = self._statics
         wake = self.put(self.sequences.wake(s.parked, linux.SYS_FUTEX))
@@ -145,27 +157,26 @@ class StubLibrary:
         linux.write_u64(s.tick, self.compile(ticks.tick(s.parked, wake, front, ends, SUSPEND)))
         compile_ = self.compile(host.compile_on_call(id(self._callbacks.compile), self.hooks.refuse_cleared))
         switches = self.sequences.switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, s.tick, s.fuel, s.allocate, compile_)
-        base = self.put(switches.data)
+        # Walks over the stack pass frames of these: out of line calls that come to Python, and what a tail call returns to.
+        frame = self.sequences.lazy_frame
+        restored = switches.restore_instance
+        parts = [
+            _part("saving", switches.data, switches.tick, switches.lazy, frame),
+            _part("lazy", switches.data, switches.lazy, switches.suspend, frame, IN_FRAME),
+            _part("restore_instance", switches.data, restored, len(switches.data), self.sequences.restore_frame),
+        ]
+        base = self._put_described(switches.data, parts)
         perfmap.add_stub(base, len(switches.data), "switches")
         self._switches[STUB_TRAP] = base + switches.trap
         self._switches[STUB_TICK] = base + switches.tick
         self._switches[STUB_FUEL] = base + switches.fuel
         self._switches[STUB_ALLOCATE] = base + switches.allocate
-        self._switches[STUB_UNWIND] = self.unwind = base + switches.unwind
+        self._switches[STUB_UNWIND] = base + switches.unwind
         self._switches[STUB_TO_WASM] = base + switches.to_wasm
         self._switches[STUB_TO_NATIVE] = base + switches.to_native
-        self._switches[STUB_RESTORE_INSTANCE] = base + switches.restore_instance
+        self._switches[STUB_RESTORE_INSTANCE] = base + restored
         self.returned = base + switches.returned
-        # Out of line calls that come to Python, on top of frames of the same size: walks over the stack pass them.
-        saving = Code("saving", -1)
-        saving.data = switches.data[switches.tick : switches.suspend]
-        saving.frame_size = self.sequences.lazy_frame
-        saving.incoming = AS_PUSHED
-        self._table.add(CodeRange(base + switches.tick, saving, None))
-        restoring = Code("restore_instance", -1)
-        restoring.data = switches.data[switches.restore_instance :]
-        restoring.frame_size = self.sequences.restore_frame
-        self._table.add(CodeRange(base + switches.restore_instance, restoring, None))
+        self.code_map = walk.CodeMap(self._space.start, self._space.map, self.returned)
         self._lazy = base + switches.lazy
         self._suspend = base + switches.suspend
         self._resume = base + switches.resume
@@ -188,6 +199,8 @@ class StubLibrary:
         return cell
 
     def _builtin(self, number: int) -> Func:
+        if number in exceptions.BUILTINS:
+            return exceptions.throw(self.compile(exceptions.search(self.find_handler)))
         native = memories.BUILTINS.get(number) or casts.BUILTINS.get(number) or arrays.BUILTINS.get(number)
         if native is not None:
             return native()
@@ -337,7 +350,7 @@ class StubLibrary:
         return _TWO(self.compile(steps.release_turn()))
 
     def lazy_entry(self, index: int) -> int:
-        """Return the address that a cell of function `index` holds until it is compiled."""
+        """Return the address that a cell of function `index` without stack arguments holds until it is compiled."""
         block, k = divmod(index, _LAZY_BLOCK)
         address = self._lazy_entries.get(block)
         if address is None:
@@ -346,8 +359,12 @@ class StubLibrary:
 
     def _new_lazy_entries(self, first: int) -> int:
         """Write lazy entries of functions from an index on; return their address."""
-        address = self._region.place(_LAZY_BLOCK * self.sequences.lazy_entry_size)
-        self._region.write(address, self.sequences.lazy_entries(first, _LAZY_BLOCK, address, self._lazy))
+        return self.write_lazy_entries(self._region, [(index, 0) for index in range(first, first + _LAZY_BLOCK)])
+
+    def write_lazy_entries(self, region: codespace.Region, functions: list[tuple[int, int]]) -> int:
+        """Write lazy entries of functions, given by index and `Code.incoming`, into a region; return the first one's address."""
+        address = region.place(len(functions) * self.sequences.lazy_entry_size)
+        region.write(address, self.sequences.lazy_entries(functions, address, self._lazy))
         return address
 
     # By function type
@@ -378,15 +395,26 @@ class StubLibrary:
         address = self._host.get(key)
         if address is None:
             if direct:
-                body = self.compile(host.body(params, results, self.hooks.refuse_cleared, self._boxes))
+                body = self.compile(host.body(params, results, self.hooks.refuse_cleared, self._boxes, self._statics.offer))
             else:
                 body = self._general_body
             address = self._host[key] = self.compile(host.host(ir_kinds(params), ir_kinds(results), body))
         return address
 
+    def expect_handlers(self) -> None:
+        """Have exceptions of host functions offered to wasm from now on, since some function has a handler."""
+        if not linux.read_u64(self._statics.offer):
+            hook = id(self._callbacks.offer_exception)
+            linux.write_u64(self._statics.offer, self.compile(exceptions.offer(self.find_handler, hook)))
+
+    @Lazily
+    def find_handler(self) -> int:
+        """Address of the native function that looks for the handler of an exception (`stubs.walk.find_handler`)."""
+        return self.compile(walk.find_handler(self.code_map))
+
     @Lazily
     def _general_body(self) -> int:
-        return self.compile(host.general_body(self.hooks.refuse_cleared))
+        return self.compile(host.general_body(self.hooks.refuse_cleared, self._statics.offer))
 
     def async_host_stub(self, params: bytes, results: bytes) -> int:
         """Return the code of async host functions of a type (IR types)."""
@@ -399,7 +427,7 @@ class StubLibrary:
 
     @Lazily
     def _async_body(self) -> int:
-        return self.compile(suspend.body(self.hooks.refuse_cleared))
+        return self.compile(suspend.body(self.hooks.refuse_cleared, self._statics.offer))
 
     def suspendable(self, params: bytes, results: bytes) -> tuple[Callable[..., int], Callable[..., int]]:
         """Return `stubs.suspend.start` and `.resume` of a function type (IR types)."""
@@ -407,7 +435,7 @@ class StubLibrary:
         both = self._suspendable.get(key)
         if both is None:
             start = _START(self.compile(suspend.start(params, results, self.hooks)))
-            resume = _RESUME(self.compile(suspend.resume(params, results, self.hooks, self._resume)))
+            resume = _RESUME(self.compile(suspend.resume(params, results, self.hooks, self._resume, self._statics.offer)))
             both = self._suspendable[key] = (start, resume)
         return both
 
@@ -426,6 +454,15 @@ class StubLibrary:
     def dealloc(self) -> int:
         """The tp_dealloc of native types with the fields of `objects.HELD`."""
         return self.compile(objects.dealloc(objects.HELD, slots=False))
+
+
+def _part(name: str, data: bytes, start: int, end: int, frame: int, incoming: int = 0) -> tuple[int, Code]:
+    """Return where a part of a sequence begins, and what walks over frames need to know of it."""
+    code = Code(name, -1)
+    code.data = data[start:end]
+    code.frame_size = frame
+    code.incoming = incoming
+    return start, code
 
 
 def _key(params: bytes, results: bytes) -> bytes:

@@ -43,13 +43,14 @@ def start(params: bytes, results: bytes, hooks: Hooks) -> Func:
     return e.func
 
 
-def resume(params: bytes, results: bytes, hooks: Hooks, code: int) -> Func:
+def resume(params: bytes, results: bytes, hooks: Hooks, code: int, offers: int) -> Func:
     """Build (instance, buffer, area, context, error) -> status: go on with a suspended call, raising `error` there unless it is 0.
 
     Args:
         params, results: IR types of the function that was called.
         hooks: Python's half.
         code: address of `sequences.Switches.resume`.
+        offers: as in `stubs.host.fail`.
     """
     e = Stub("resume", bytes([I64] * 5), bytes([I64]), CONV_C)
     instance, buffer, area, context, error = e.params
@@ -60,6 +61,10 @@ def resume(params: bytes, results: bytes, hooks: Hooks, code: int) -> Func:
     e.c("PyErr_SetObject", [kind, error], ops.VOID)
     e.c("Py_DecRef", [kind], ops.VOID)
     stubs_host.note_failure(e, context, e.get(context, layout.CTX_SUSPENDED_SP))
+    e.put(e.get(context, layout.CTX_SUSPENDED_SP), context, layout.CTX_WASM_SP)
+    e.add_depth(context, 1)
+    stubs_host.offer(e, context, offers)
+    e.add_depth(context, -1)
     e.jump(calm)
     e.at(calm)
     e.put(e.get(context, layout.CTX_SUSPENDED_SP), context, layout.CTX_WASM_SP)
@@ -152,10 +157,10 @@ def host(params: bytes, results: bytes, body_address: int, suspend: int) -> Func
     return e.func
 
 
-def body(dead: int) -> Func:
+def body(dead: int, offers: int) -> Func:
     """Build the C side of all async host functions: the record is called with the addresses of the buffer and the context."""
     e = Stub("host.async.body", bytes([I64] * 3), bytes([I64]), CONV_C)
     pair, buffer, context = e.params
     e.take_gil(context)
-    stubs_host.serve(e, e.get(pair, stubs_host.HOST_RECORD), [buffer, context], context, dead)
+    stubs_host.serve(e, e.get(pair, stubs_host.HOST_RECORD), [buffer, context], context, dead, offers)
     return e.func

@@ -10,8 +10,9 @@ from array import array
 from typing import TYPE_CHECKING, Final
 
 from figwasp import layout
-from figwasp.codegen.code import AS_PUSHED
+from figwasp.codegen.code import IN_FRAME
 from figwasp.errors import (
+    TRAP_EXCEPTION,
     TRAP_INTERRUPTED,
     TRAP_MESSAGES,
     TRAP_OUT_OF_FUEL,
@@ -27,10 +28,13 @@ from figwasp.errors import (
     Timeout,
     Trap,
 )
+from figwasp.ir.types import CELL
 from figwasp.runtime.platform import linux
 from figwasp.runtime.trap import tracebacks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from figwasp.codegen.target import Target
     from figwasp.runtime.code.ranges import CodeTable, Site
 
@@ -73,11 +77,19 @@ def trap(code: int) -> Trap:
 class TrapReporter:
     """Makes the exceptions with which entries fail."""
 
-    __slots__ = ("_table", "_target")
+    __slots__ = ("_table", "_take", "_target")
 
-    def __init__(self, table: CodeTable, target: Target) -> None:
+    def __init__(self, table: CodeTable, target: Target, take: Callable[[int], BaseException]) -> None:
+        """Begin.
+
+        Args:
+            table: of installed code.
+            target: the machine.
+            take: takes the exception that nothing has caught out of a context.
+        """
         self._table = table
         self._target = target
+        self._take = take
 
     def walk(self, pc: int, sp: int, top: int) -> list[Site]:
         """Return the places in the wasm functions that lead to a pc, innermost first, up to the entry from Python.
@@ -92,7 +104,7 @@ class TrapReporter:
         words = array("Q")  # a piece of the stack, from `start`
         start = sp
         above, pushes = self._target.return_offset, self._target.return_bytes
-        popped = AS_PUSHED  # bytes of stack arguments that the callee of the frame in hand pops
+        popped = -1  # bytes of stack arguments that the callee of the frame in hand pops; nothing has been called at first
         for _ in range(_MAX_FRAMES):
             found = known.get(pc)
             if found is None:
@@ -104,12 +116,12 @@ class TrapReporter:
             shown, size, incoming, pushed = found
             if shown is not None:
                 sites.append(shown)
-            if popped != pushed and popped != AS_PUSHED:
+            if popped != pushed and popped >= 0:
                 sp += popped - pushed
-            popped = incoming
             sp += size
             if not sp < top:
                 break
+            popped = incoming if incoming != IN_FRAME else linux.read_u64(sp + above - CELL)
             at = sp + above - start >> 3
             if not 0 <= at < len(words):
                 start, at = sp + above, 0
@@ -132,7 +144,7 @@ class TrapReporter:
         try:
             sites = self.walk(pc, sp, linux.read_u64(context + layout.CTX_STACK_TOP))
             if raised is None:
-                raised = self._trap(code, pc, sites)
+                raised = self._take(context) if code == TRAP_EXCEPTION else self._trap(code, pc, sites)
             elif isinstance(raised, Trap):
                 raised.take_frames(Backtrace(sites))
             tracebacks.extend(raised, sites)

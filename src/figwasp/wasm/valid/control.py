@@ -151,6 +151,7 @@ def _call_ref(checker: Checker, value: Immediate, height: int, dead: bool) -> No
 
 
 def _return_call(checker: Checker, value: Immediate, height: int, dead: bool) -> None:
+    checker.facts.callees.append(number(value))
     _leave(checker, checker.context.callees[number(value)], height, dead)
 
 

@@ -54,7 +54,8 @@ class FuncFacts:
         uses_memory: an instruction reads or writes a memory, or asks for its size.
         operands: byte offset of a `ref.test` or `ref.cast` that can be reached -> static type of its operand, where that is not the
             top of its hierarchy.
-        callees: the function of each `call`, in order; empty when all functions of a module have been validated at once.
+        callees: the function of each `call` and `return_call`, in order; empty when all functions of a module have been
+            validated at once.
         missing: the first proposal found that the function needs and that figwasp does not execute, or None.
         size: about how many bytes `locals` and `written` take.
     """

@@ -30,12 +30,14 @@ from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.encode import encode_fields
 from figwasp.codegen.isa.x64.memo import RETURN_BYTES, MemoAssembler
 from figwasp.codegen.mach import (
+    ARRIVE,
     BRANCH,
     CALL,
     COPY,
     ENTRY,
     FIRST_ROW,
     FUEL,
+    INVOKE,
     JUMP,
     POLL,
     RET,
@@ -84,12 +86,27 @@ SITE_TICK: Final = 1
 SITE_TICK_LARGE: Final = 2  # a tick before a large frame is made, or its overflow
 SITE_FUEL: Final = 3
 SITE_ALLOCATE: Final = 4  # its trap code is the class of cells
+SITE_TAIL: Final = 5
 
 _pack: Final = struct.Struct("<i").pack
 _BYTE: Final = [bytes((value,)) for value in range(256)]
 _SHORT_JUMP: Final = b"\xeb"
 _SHORT_BRANCH: Final = [bytes((0x70 | condition,)) for condition in range(16)]
 _LONG_BRANCH: Final = [bytes((0x0F, 0x80 | condition)) for condition in range(16)]
+
+
+class TailSite(Site):
+    """The sequence of a tail call that leaves the instance.
+
+    Attributes:
+        call: its operands.
+    """
+
+    __slots__ = ("call",)
+
+    def __init__(self, label: int, pos: int, call: CallSite) -> None:
+        super().__init__(label, UNBOUND, SITE_TAIL, 0, pos)
+        self.call = call
 
 
 class X64Assembler(MemoAssembler):
@@ -162,13 +179,20 @@ class X64Assembler(MemoAssembler):
             self.inst(x.MOVAPS_RR if inst.rd >= r.XMM0 else x.MOV64_RR, inst.rd, inst.rn)
 
     def _call(self, inst: MInst, block: MBlock) -> None:
-        """Emit a call; a callee of the wasm convention has popped its stack arguments, so the frame is made whole again."""
+        """Emit a call, or what takes a cell of the heap."""
         site = inst.imm
         assert isinstance(site, CallSite)
-        kind = site.kind
-        if kind == TO_CELL:
+        if site.kind == TO_CELL:
             self._allocate(site.target, inst.pos)
-            return
+        else:
+            self._make_call(site, inst.pos)
+
+    def _make_call(self, site: CallSite, pos: int) -> int:
+        """Emit a call; a callee of the wasm convention has popped its stack arguments, so the frame is made whole again.
+
+        Return the mark of its return address.
+        """
+        kind = site.kind
         if kind == TO_FUNC or kind == TO_BUILTIN:
             self.buf += b"\xff\x15"
             self.reloc(RELOC_CELL if kind == TO_FUNC else RELOC_BUILTIN, site.target)
@@ -178,10 +202,23 @@ class X64Assembler(MemoAssembler):
             self.inst(x.CALL_M, rm=site.address, mem=site.target << 2)
         else:
             self._stub(b"\xe8", site.target)
-        self.record(inst.pos)
+        self.record(pos)
+        mark = self.mark()
         if site.stack_bytes and self.func.conv == CONV_WASM and kind <= TO_BUILTIN:
-            self.pushed.append((self.mark(), site.stack_bytes))
+            self.pushed.append((mark, site.stack_bytes))
             self.inst(x.SUB64_RI, r.RSP, r.RSP, imm=site.stack_bytes)
+        return mark
+
+    def _invoke(self, inst: MInst, block: MBlock) -> None:
+        """Emit a call with a handler, which the runtime finds by the return address; then go on."""
+        site = inst.imm
+        assert isinstance(site, CallSite)
+        mark = self._make_call(site, inst.pos)
+        self.handlers.append((mark, site.catches, self.targets[block.succs[1].id]))
+        self.jump(self.targets[block.succs[0].id])
+
+    def _arrive(self, inst: MInst, block: MBlock) -> None:
+        """Emit nothing: the results are there."""
 
     def _allocate(self, number: int, pos: int) -> None:
         """Take the last free cell of a class into the result's register; call out of line when there is none."""
@@ -208,8 +245,12 @@ class X64Assembler(MemoAssembler):
         passed = sum(1 << place for place in site.arg_locs if place < r.XMM0)
         self._restore(passed)
         if site.leaves and r.INSTANCE in func.saved:  # else it passes what it has got
-            self._tail_out(site)
-            return
+            saved = self._saved_instance() << 2
+            self.inst(x.CMP64_RM, rn=r.INSTANCE, rm=r.RSP, mem=saved)
+            out = TailSite(self.new_label(), inst.pos, site)
+            self.sites.append(out)
+            self.branch(r.CC_NE, out.label)
+            self.inst(x.MOV64_RM, r.INSTANCE, rm=r.RSP, mem=saved)  # the same, but known at once: it comes from no table
         if site.stack_bytes or func.incoming:
             size = func.frame_size + func.incoming - site.stack_bytes  # from the stack pointer to the return address, then
             self.inst(x.PUSH_M, rm=r.RSP, mem=func.frame_size << 2)
@@ -229,29 +270,30 @@ class X64Assembler(MemoAssembler):
         else:
             self._stub(b"\xe9", site.target)
 
-    def _tail_out(self, site: CallSite) -> None:
-        """Emit a tail call that may leave the instance (decision 014), all registers but the instance's being restored.
+    def _saved_instance(self) -> int:
+        """Return the place of the instance that the function has to give back."""
+        return next(place for register, place in frame.saved_places(self.func) if register == r.INSTANCE)
 
-        If it does, and nothing below restores the instance yet, what is called returns to a frame of two words, the caller's
-        instance and our return address, with the stub that uses them as its own return address.
+    def _tail_out(self, site: CallSite) -> None:
+        """Emit a tail call that leaves the instance (decision 014), all registers but the instance's being restored.
+
+        If nothing below restores the instance yet, what is called returns to a frame of two words, the caller's instance and our
+        return address, with the stub that uses them as its own return address.
         """
         func = self.func
         size = func.frame_size + func.incoming - site.stack_bytes  # from the stack pointer to the return address, then
-        inside = self.new_label()
-        instance = next(place for register, place in frame.saved_places(func) if register == r.INSTANCE)
+        restored = self.new_label()
         if site.kind == TO_REGISTER:
             self.inst(x.PUSH_R, rn=site.address)
         else:
             self.inst(x.PUSH_M, rm=site.address, mem=site.target << 2)
         self.inst(x.PUSH_M, rm=r.RSP, mem=func.frame_size + 8 << 2)
-        self.inst(x.PUSH_M, rm=r.RSP, mem=instance + 16 << 2)
-        self.inst(x.CMP64_RM, rn=r.INSTANCE, rm=r.RSP, mem=0)
-        self.branch(r.CC_E, inside)
+        self.inst(x.PUSH_M, rm=r.RSP, mem=self._saved_instance() + 16 << 2)
         head = encode_fields(x.LEA64_RM, r.SCRATCH, rm=r.RIP)
         self.buf += head[:-4]
         self.reloc(RELOC_STUB, STUB_RESTORE_INSTANCE)
         self.inst(x.CMP64_RM, rn=r.SCRATCH, rm=r.RSP, mem=8 << 2)
-        self.branch(r.CC_E, inside)
+        self.branch(r.CC_E, restored)
         self._move_arguments(site, 24, size + 16)
         end = func.frame_size + func.incoming
         self.inst(x.POP_M, rm=r.RSP, mem=end + 8 << 2)
@@ -261,7 +303,7 @@ class X64Assembler(MemoAssembler):
         self.inst(x.MOVQ_RX, r.SCRATCH, rn=r.FLOAT_SCRATCH)
         self.inst(x.LEA64_RM, r.RSP, rm=r.RSP, mem=size - 8 << 2)
         self.inst(x.JMP_R, rn=r.SCRATCH)
-        self.bind(inside)
+        self.bind(restored)
         self._move_arguments(site, 24, size + 32)
         self.inst(x.POP_R, r.SCRATCH)
         self.inst(x.POP_M, rm=r.RSP, mem=size + 8 << 2)
@@ -373,6 +415,10 @@ class X64Assembler(MemoAssembler):
             self._stub(b"\xe8", STUB_ALLOCATE)
             self.record(site.pos)
             return
+        if site.kind == SITE_TAIL:
+            assert isinstance(site, TailSite)
+            self._tail_out(site.call)
+            return
         self._stub(b"\xe8", STUB_FUEL if site.kind == SITE_FUEL else STUB_TICK)
         self.record(site.pos)
         if site.kind == SITE_TICK_LARGE:
@@ -424,3 +470,5 @@ _DISPATCH[TRAP] = X64Assembler._trap
 _DISPATCH[UNWIND] = X64Assembler._unwind
 _DISPATCH[POLL] = X64Assembler._poll
 _DISPATCH[FUEL] = X64Assembler._fuel
+_DISPATCH[INVOKE] = X64Assembler._invoke
+_DISPATCH[ARRIVE] = X64Assembler._arrive

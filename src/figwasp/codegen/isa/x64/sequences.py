@@ -11,6 +11,7 @@ where a wasm call returns to: it restores the native stack pointer from the cont
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -89,6 +90,17 @@ def _to_wasm(a: InstBuffer) -> None:
     a.jump("call")
 
 
+def _unwind(a: InstBuffer) -> None:
+    """Jumped to by what does not return: go on where a handler has been found, or leave wasm."""
+    a.label("unwind")
+    a.load(x.MOV64_RM, R11, R15, layout.CTX_LANDING_PC)
+    a.test(R11)
+    a.branch(CC_E, "back")
+    a.store(x.MOV64_MI, R15, layout.CTX_LANDING_PC, imm=0)
+    a.load(x.MOV64_RM, RSP, R15, layout.CTX_LANDING_SP)
+    a.op(x.JMP_R, rn=R11)
+
+
 _KEPT: Final = (RBX, RBP, R12, R13, R14)
 """Registers that native code preserves, and code around a call of it relies on: from the stack pointer in the context upwards."""
 _KEPT_SIZE: Final = 48  # a multiple of 16
@@ -154,7 +166,8 @@ _INTS: Final = (RAX, RCX, RDX, RSI, RDI, R8, R9, R10)
 _SAVED_INTS: Final = 8 * len(_INTS)
 _SAVED: Final = _SAVED_INTS + 16 * 15
 _LAZY_FRAME: Final = _SAVED + 8
-_LAZY_ENTRY_SIZE: Final = 16
+_LAZY_ENTRY: Final = struct.Struct("<BiBBIBi")
+"""push bytes; mov r11d, index; jmp lazy."""
 
 
 def _slow_path(a: InstBuffer, name: str, cell: int) -> None:
@@ -185,10 +198,10 @@ def _slow_path(a: InstBuffer, name: str, cell: int) -> None:
     _leave_slow_path(a, name)
 
 
-def _save(a: InstBuffer, floats: int) -> None:
-    """Save the registers that native code does not preserve, and so many of those for floats, in a frame."""
+def _save(a: InstBuffer, floats: int, pushed: int = 0) -> None:
+    """Save what native code does not preserve, and so many of the registers for floats, in a frame; a part may be there."""
     # One word short of a multiple of 16 beside the return address: calls below find the stack aligned.
-    a.tied(x.SUB64_RI, RSP, _SAVED + 8)
+    a.tied(x.SUB64_RI, RSP, _SAVED + 8 - pushed)
     for i, register in enumerate(_INTS):
         a.store(x.MOV64_MR, RSP, 8 * i, register)
     for i in range(floats):
@@ -238,9 +251,12 @@ def _allocate(a: InstBuffer, cell: int) -> None:
 
 
 def _lazy(a: InstBuffer, function: int) -> None:
-    """The code that the cell of a function not yet compiled leads to: r11 function index, r14 instance, arguments in place."""
+    """The code that the cell of a function not yet compiled leads to: r11 function index, r14 instance, arguments in place.
+
+    The entry has pushed how many bytes of stack arguments the function pops, for walks over frames.
+    """
     a.label("lazy")
-    _save(a, 8)
+    _save(a, 8, pushed=8)
     a.move(RDI, R14)
     a.move(RSI, R11)
     a.move(RDX, R15)
@@ -408,7 +424,7 @@ class X64Sequences(Sequences):
 
     __slots__ = ()
 
-    lazy_entry_size = _LAZY_ENTRY_SIZE
+    lazy_entry_size = _LAZY_ENTRY.size
     lazy_frame = _LAZY_FRAME
     restore_frame = 8
     probe_words = PROBE_WORDS
@@ -428,6 +444,7 @@ class X64Sequences(Sequences):
         a = InstBuffer()
         _to_wasm(a)
         _to_native(a)
+        _unwind(a)
         _trap(a, trap_unreachable)
         _slow_path(a, "tick", tick_cell)
         _slow_path(a, "fuel", fuel_cell)
@@ -438,15 +455,12 @@ class X64Sequences(Sequences):
         _restore_instance(a)
         return Switches(a.finish(), a.labels)
 
-    def lazy_entries(self, first: int, count: int, address: int, lazy: int) -> bytes:
-        """Make lazy entries: the function's index in r11, then a jump."""
-        parts = []
-        for k in range(count):
-            distance = lazy - (address + _LAZY_ENTRY_SIZE * k + 11)
-            move = b"\x41\xbb" + (first + k).to_bytes(4, "little")
-            jump = b"\xe9" + distance.to_bytes(4, "little", signed=True)
-            parts.append((move + jump).ljust(_LAZY_ENTRY_SIZE, b"\xcc"))
-        return b"".join(parts)
+    def lazy_entries(self, functions: list[tuple[int, int]], address: int, lazy: int) -> bytes:
+        """Make lazy entries: bytes of stack arguments pushed, the function's index in r11, then a jump."""
+        ends = range(address + _LAZY_ENTRY.size, address + _LAZY_ENTRY.size * (len(functions) + 1), _LAZY_ENTRY.size)
+        pack = _LAZY_ENTRY.pack
+        parts = zip(functions, ends, strict=True)
+        return b"".join([pack(0x68, incoming, 0x41, 0xBB, index, 0xE9, lazy - end) for (index, incoming), end in parts])
 
     def fault_handler(self, places: FaultPlaces, trap_code: int) -> bytes:
         """Make the SIGSEGV handler."""

@@ -9,7 +9,7 @@ from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64.features import IN_USE
 from figwasp.codegen.isa.x64.select import atomic, branch, floats, ints, memory
 from figwasp.codegen.mach import AREA, NONE, TO_MEMORY, CallSite, MFunc, MInst
-from figwasp.codegen.select import UNSUPPORTED, Rule, SelectionHooks, Selector
+from figwasp.codegen.select import Rule, SelectionHooks, Selector
 from figwasp.codegen.target import Target
 from figwasp.ir import ops
 from figwasp.ir.func import Func, Value
@@ -38,7 +38,7 @@ def _first_vector(s: Selector, value: Value, rd: int) -> None:
 def _table() -> list[Rule]:
     """Join the rules; every operation must have one. Those of vectors come in when the first is met."""
     rules: dict[int, Rule] = {ops.NOP: _nothing}
-    for part in (memory.RULES, atomic.RULES, branch.RULES, ints.RULES, floats.RULES, select_call.RULES, UNSUPPORTED):
+    for part in (memory.RULES, atomic.RULES, branch.RULES, ints.RULES, floats.RULES, select_call.RULES):
         rules.update(part)
     for op in range(_FIRST_VECTOR, ops.COUNT):
         rules.setdefault(op, _first_vector)
@@ -88,7 +88,7 @@ def _use_avx(func: MFunc) -> None:
 
 def select(func: Func, target: Target) -> MFunc:
     """Select instructions for a function in SSA form, which is left as it is."""
-    selected = Selector(target, RULES, select_call.entry, _HOOKS, func).run()
+    selected = Selector(target, RULES, select_call.entry, select_call.arrive, _HOOKS, func).run()
     if IN_USE.avx and not _FLOATS.isdisjoint(selected.types):
         _use_avx(selected)
     return selected

@@ -1,0 +1,78 @@
+"""Floor 4: lazy entries: where the cell and the FuncRefs of a function lead until it has been compiled.
+
+In: a module, the region of its code. Out: an address for each function, which enters the compiler (`lazy` of `codegen.sequences`).
+
+Theory of operation. An entry stands in for a function whose frame is not there yet. A walk over frames that comes through one has
+to know how many bytes of stack arguments the function pops: after a tail call these are not what the frame below has pushed. An
+entry says so itself. Most functions have none, and share their entries, by index, with those of all other modules; the others have
+entries of their own.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from figwasp.codegen import abi
+from figwasp.ir.build.base import ir_types
+from figwasp.runtime.platform import linux
+from figwasp.runtime.platform.processor import machine
+from figwasp.wasm.syntax.types import FuncType
+
+if TYPE_CHECKING:
+    from figwasp.runtime.platform.codespace import Region
+    from figwasp.runtime.stubs.library import StubLibrary
+    from figwasp.wasm.syntax.module import Module
+
+__all__ = ["LazyEntries"]
+
+_RUN: Final = 4096
+
+
+class LazyEntries:
+    """The lazy entries of a module's functions."""
+
+    __slots__ = ("_own", "_stubs")
+
+    def __init__(self, stubs: StubLibrary, module: Module, region: Region) -> None:
+        """Make the entries that the module needs of its own, in the region of its code, and lead its cells to all of them."""
+        self._stubs = stubs
+        functions = _with_stack_arguments(module)
+        size = stubs.sequences.lazy_entry_size
+        first = stubs.write_lazy_entries(region, functions) if functions else 0
+        self._own = {index: first + size * number for number, (index, _) in enumerate(functions)}
+        self._fill(region.cells, len(module.func_types))
+
+    def _fill(self, cells: int, count: int) -> None:
+        size = self._stubs.sequences.lazy_entry_size
+        for first in range(0, count, _RUN):
+            entry = self._stubs.lazy_entry(first)
+            run = min(_RUN, count - first)
+            linux.write(cells + 8 * first, array("Q", range(entry, entry + size * run, size)).tobytes())
+        for index, address in self._own.items():
+            linux.write_u64(cells + 8 * index, address)
+
+    def of(self, index: int) -> int:
+        """Return the address of the entry of a function."""
+        return self._own.get(index) or self._stubs.lazy_entry(index)
+
+    def all_of(self, indices: Iterable[int]) -> array[int]:
+        """Return the addresses of the entries of functions."""
+        return array("Q", map(self.of, indices))
+
+
+def _with_stack_arguments(module: Module) -> list[tuple[int, int]]:
+    """Return the defined functions that pop stack arguments, and how many bytes of them."""
+    few = min(map(len, machine().args))
+    popped: dict[int, int] = {}
+    for number, sub in enumerate(module.types):
+        type = sub.comp
+        if isinstance(type, FuncType) and len(type.params) >= few:
+            size = abi.wasm_signature(machine(), ir_types(type.params), ir_types(type.results)).stack_bytes
+            if size:
+                popped[number] = size
+    if not popped:
+        return []
+    first = module.num_imported_funcs
+    return [(index, popped[type]) for index, type in enumerate(module.func_types) if type in popped and index >= first]
