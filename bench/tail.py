@@ -139,7 +139,8 @@ def main() -> None:
     print(side.machine())
     print(f"\n{f'median ns a call, {options.calls:,} calls':44}{'figwasp':>10}{'wasmtime':>10}{'ratio':>10}")
     for name, figures in table.items():
-        print(f"{name:44}" + "".join(f"{figures[key]:10.2f}" if key in figures else f"{'-':>10}" for key in ("figwasp", "wasmtime", "ratio")))
+        cells = [f"{figures[key]:10.2f}" if key in figures else f"{'-':>10}" for key in ("figwasp", "wasmtime", "ratio")]
+        print(f"{name:44}" + "".join(cells))
 
 
 if __name__ == "__main__":

@@ -340,6 +340,8 @@ class Generator:
         site.arg_locs = self.locations([self.func.types[v] for v in args], tail)
         site.args = args[: len(site.arg_locs)]
         if tail:
+            if all(CELLS[self.func.types[v]] == 1 for v in args) and self.random.random() < 0.7:
+                site.in_place = self.random.randrange(3)
             site.args.append(self.func.instance)
             site.arg_locs.append(self.target.instance_reg)
             site.kind = TO_REGISTER
