@@ -336,7 +336,7 @@ class Generator:
     def leave(self, values: list[int]) -> None:
         site = CallSite([], [], [], [])
         tail = self.random.random() < 0.2
-        args = [self.any(values) for _ in range(self.random.randrange(6))]
+        args = [self.any(values) for _ in range(self.random.randrange(16 if tail else 6))]
         site.arg_locs = self.locations([self.func.types[v] for v in args], tail)
         site.args = args[: len(site.arg_locs)]
         if tail:
