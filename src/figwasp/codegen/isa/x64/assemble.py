@@ -129,7 +129,7 @@ class X64Assembler(TailAssembler):
     def _ret(self, inst: MInst, block: MBlock) -> None:
         """Emit the epilogue."""
         func = self.func
-        self.restore(0)
+        self._restore(0)
         if func.frame_size:
             self.inst(x.ADD64_RI, r.RSP, r.RSP, imm=func.frame_size)
         if func.incoming:
@@ -155,7 +155,7 @@ class X64Assembler(TailAssembler):
         elif kind == TO_MEMORY:
             self.inst(x.CALL_M, rm=site.address, mem=site.target << 2)
         else:
-            self.stub(b"\xe8", site.target)
+            self._stub(b"\xe8", site.target)
         self.record(inst.pos)
         if site.stack_bytes and self.func.conv == CONV_WASM and kind <= TO_BUILTIN:
             self.pushed.append((self.mark(), site.stack_bytes))
@@ -228,11 +228,11 @@ class X64Assembler(TailAssembler):
     def _trap(self, inst: MInst, block: MBlock) -> None:
         trap = inst.imm
         assert isinstance(trap, int)
-        self.stub(b"\xe8", STUB_TRAP)
+        self._stub(b"\xe8", STUB_TRAP)
         self.record(inst.pos, trap)
 
     def _unwind(self, inst: MInst, block: MBlock) -> None:
-        self.stub(b"\xe9", STUB_UNWIND)
+        self._stub(b"\xe9", STUB_UNWIND)
 
     def _poll(self, inst: MInst, block: MBlock) -> None:
         self._check_stack(inst.pos)
@@ -248,14 +248,14 @@ class X64Assembler(TailAssembler):
     def site(self, site: Site) -> None:
         """Emit an out-of-line sequence."""
         if site.kind == SITE_TRAP:
-            self.stub(b"\xe8", STUB_TRAP)
+            self._stub(b"\xe8", STUB_TRAP)
             self.record(site.pos, site.trap)
             return
         if site.kind == SITE_TAIL:
             assert isinstance(site, TailSite)
             self.tail_out(site)
             return
-        self.stub(b"\xe8", STUB_FUEL if site.kind == SITE_FUEL else STUB_TICK)
+        self._stub(b"\xe8", STUB_FUEL if site.kind == SITE_FUEL else STUB_TICK)
         self.record(site.pos)
         if site.kind == SITE_TICK_LARGE:
             # The stub judges by the stack pointer, which is not yet where this frame will put it, and uses the scratch register
@@ -263,7 +263,7 @@ class X64Assembler(TailAssembler):
             self.inst(x.LEA64_RM, r.SCRATCH, rm=r.RSP, mem=-self.func.frame_size << 2)
             self.inst(x.CMP64_RM, rn=r.SCRATCH, rm=r.CONTEXT, mem=CTX_REAL_LIMIT << 2)
             self.branch(r.CC_B ^ 1, site.back)
-            self.stub(b"\xe8", STUB_TRAP)
+            self._stub(b"\xe8", STUB_TRAP)
             self.record(site.pos, TRAP_STACK_EXHAUSTED)
             self.frame_size_exceptions.append((self.mark(), 0))
             site.back = UNBOUND

@@ -20,7 +20,7 @@ from figwasp.ir.types import CELL
 
 __all__ = ["SITE_TAIL", "TailAssembler", "TailSite"]
 
-SITE_TAIL: Final = 4
+SITE_TAIL: Final = 16
 """The kind of a `TailSite`, beside those of `assemble`."""
 
 
@@ -43,13 +43,13 @@ class TailAssembler(MemoAssembler):
 
     __slots__ = ()
 
-    def restore(self, keep: int) -> None:
+    def _restore(self, keep: int) -> None:
         """Restore the saved registers but those in the bit set `keep`."""
         for register, place in frame.saved_places(self.func):
             if not keep >> register & 1:
                 self.inst(x.MOV64_RM, register, rm=r.RSP, mem=place << 2)
 
-    def stub(self, opcode: bytes, stub: int) -> None:
+    def _stub(self, opcode: bytes, stub: int) -> None:
         """Call (E8) or jump to (E9) a stub."""
         self.buf += opcode
         self.reloc(RELOC_STUB, stub)
@@ -60,7 +60,7 @@ class TailAssembler(MemoAssembler):
         assert isinstance(site, CallSite)
         func = self.func
         passed = sum(1 << place for place in site.arg_locs if place < r.XMM0)
-        self.restore(passed)
+        self._restore(passed)
         if site.leaves and r.INSTANCE in func.saved:  # else it passes what it has got
             saved = self._saved_instance() << 2
             self.inst(x.CMP64_RM, rn=r.INSTANCE, rm=r.RSP, mem=saved)
@@ -85,7 +85,7 @@ class TailAssembler(MemoAssembler):
         elif site.kind == TO_MEMORY:
             self.inst(x.JMP_M, rm=site.address, mem=site.target << 2)
         else:
-            self.stub(b"\xe9", site.target)
+            self._stub(b"\xe9", site.target)
 
     def _saved_instance(self) -> int:
         """Return the place of the instance that the function has to give back."""
