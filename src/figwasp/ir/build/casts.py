@@ -42,8 +42,8 @@ __all__ = ["METHODS", "compared", "test"]
 
 _TOPS: Final = frozenset((ANYREF, FUNCREF, EXTERNREF, EXNREF))
 _BOTTOMS: Final = frozenset((NULLREF, NULLFUNCREF, NULLEXTERNREF, NULLEXNREF))
-_TAGGED: Final = frozenset((ANYREF, EQREF, EXTERNREF))
-"""Heap types of references that may be an object of the heap, or something else with a tag."""
+_TAGGED: Final = frozenset((ANYREF, EQREF, I31REF))
+"""Heap types of references that may have tags, and that casts to types of objects start from."""
 _KINDS: Final = {STRUCTREF: layout.KIND_STRUCT, ARRAYREF: layout.KIND_ARRAY}
 
 
