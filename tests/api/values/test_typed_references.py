@@ -195,6 +195,30 @@ def test_objects_of_tables_of_anyref_die_with_the_instance() -> None:
     assert not any(watch() for watch in watches)
 
 
+@pytest.mark.parametrize("converted", ["any.convert_extern", ""])
+def test_a_segment_keeps_objects_until_it_is_dropped(converted: str) -> None:
+    own = "externref" if converted else "anyref"
+    text = f"""(module (import "host" "g" (global $g {own}))
+      (table $t (export "table") 3 anyref)
+      (elem $e anyref (item global.get $g {converted}) (item (ref.i31 (i32.const 4))) (item global.get $g {converted}))
+      (func (export "init") (table.init $t $e (i32.const 0) (i32.const 0) (i32.const 3)))
+      (func (export "drop") (elem.drop $e)))"""
+    thing = Thing()
+    watch = weakref.ref(thing)
+    cell = figwasp.Global(own, thing, mutable=False)
+    inst = load(text, host(g=cell))
+    del thing
+    inst.init()
+    assert list(inst.table) == [watch(), 4, watch()] and watch() is not None
+    for k in range(3):
+        inst.table[k] = None
+    inst.drop()
+    assert watch() is not None  # the global has it
+    del cell, inst
+    gc.collect()
+    assert watch() is None
+
+
 def test_tables_and_globals_made_in_python() -> None:
     table = figwasp.Table("anyref", 2, value=3)
     cell = figwasp.Global("anyref", "text", mutable=True)
