@@ -1,10 +1,9 @@
-"""Floor 4: objects of the host in a store (spec 4.2.1): native cells that hold Python objects, and when they may go.
+"""Floor 4: externref values of a store (spec 4.2.1): native cells that hold Python objects, and when they may go.
 
-Theory of operation. A reference to an object of the host is the address of a cell and `layout.HOST_TAG`, be it an externref or an
-anyref. A cell owns one Python object, the same for every time that object comes in. Whatever wasm keeps beyond a call is in a
-table, a global or an element segment; what writes those counts the holders of each cell (`stubs.builtins.cells`). A cell that came
-in, or whose count fell to zero, is a suspect: when the outermost call has ended no frame can hold it, and it goes unless the count
-says that something keeps it.
+Theory of operation. An externref is the address of a cell, and a cell owns one Python object, the same for every time that object
+comes in. Whatever wasm keeps beyond a call is in a table, a global or an element segment; what writes those counts the holders
+of each cell (`stubs.builtins.cells`). A cell that came in, or whose count fell to zero, is a suspect: when the outermost call has
+ended no frame can hold it, and it goes unless the count says that something keeps it.
 
 Free cells are on a list of the store, from which stubs take those for the objects that calls from Python bring (see `stubs.refs`):
 such a cell is unknown here, and no suspect, until a table, a global or a segment holds it.
