@@ -116,14 +116,7 @@ class CallSite:
         clobbers: bit set of physical registers destroyed; the results' registers need not be in it.
         stack_bytes: bytes of outgoing stack arguments; the callee pops them.
         leaves: True for a TAIL that may pass another instance than the function has got.
-<<<<<<< HEAD
         catches: of an INVOKE, as `ir.func.Call.catches`.
-    """
-
-    __slots__ = (
-        "address", "arg_locs", "args", "catches", "clobbers", "kind", "leaves", "result_locs", "results", "stack_bytes", "target",
-    )  # fmt: skip
-=======
         in_place: of a TAIL that has no more stack arguments than the function has got: the cell of those in which its own begin,
             where they are put together; NONE: in the outgoing cells.
     """
@@ -132,6 +125,7 @@ class CallSite:
         "address",
         "arg_locs",
         "args",
+        "catches",
         "clobbers",
         "in_place",
         "kind",
@@ -141,7 +135,6 @@ class CallSite:
         "stack_bytes",
         "target",
     )
->>>>>>> h-tail
 
     def __init__(
         self,
@@ -165,11 +158,8 @@ class CallSite:
         self.clobbers = clobbers
         self.stack_bytes = stack_bytes
         self.leaves = False
-<<<<<<< HEAD
         self.catches: tuple[int, ...] = ()
-=======
         self.in_place = NONE
->>>>>>> h-tail
 
 
 class MBlock:

@@ -37,11 +37,7 @@ from figwasp.codegen.select import Rule, Selector
 from figwasp.errors import Unsupported
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Call, Value
-<<<<<<< HEAD
-from figwasp.ir.types import CELL, I32, I64, INT
-=======
-from figwasp.ir.types import CELL, CELLS, I32, I64
->>>>>>> h-tail
+from figwasp.ir.types import CELL, CELLS, I32, I64, INT
 
 # Entry and exit
 
@@ -321,7 +317,6 @@ def _tail_site(s: Selector, value: Value, call: Call, instance: Value, args: lis
     return site
 
 
-<<<<<<< HEAD
 def _allocate(s: Selector, value: Value, rd: int) -> None:
     """Take a cell of the heap: as a call that destroys the register of its result only."""
     number = value.aux
@@ -330,7 +325,8 @@ def _allocate(s: Selector, value: Value, rd: int) -> None:
     site = CallSite([], [], [rd] if rd > 0 else [], [result] if rd > 0 else [], 1 << result, TO_CELL, number)
     s.mfunc.polls = True
     s.code.append(MInst(CALL, NONE, NONE, NONE, NONE, 0, site, value.pos))
-=======
+
+
 def _cell_in_place(s: Selector, params: bytes, stack_bytes: int) -> int:
     """Return where among the cells of our own stack arguments those of a tail call begin, as both end at the same place.
 
@@ -340,7 +336,6 @@ def _cell_in_place(s: Selector, params: bytes, stack_bytes: int) -> int:
     if not stack_bytes or room < 0 or any(CELLS[type] > 1 for type in params):
         return NONE
     return room // CELL
->>>>>>> h-tail
 
 
 # Traps and polls

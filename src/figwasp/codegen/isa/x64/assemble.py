@@ -17,11 +17,7 @@ from figwasp.codegen.code import (
     FIELD_NEAR,
     RELOC_BUILTIN,
     RELOC_CELL,
-<<<<<<< HEAD
-    RELOC_STUB,
     STUB_ALLOCATE,
-=======
->>>>>>> h-tail
     STUB_FUEL,
     STUB_TICK,
     STUB_TRAP,
@@ -88,11 +84,7 @@ SITE_TRAP: Final = 0
 SITE_TICK: Final = 1
 SITE_TICK_LARGE: Final = 2  # a tick before a large frame is made, or its overflow
 SITE_FUEL: Final = 3
-<<<<<<< HEAD
 SITE_ALLOCATE: Final = 4  # its trap code is the class of cells
-SITE_TAIL: Final = 5
-=======
->>>>>>> h-tail
 
 _pack: Final = struct.Struct("<i").pack
 _BYTE: Final = [bytes((value,)) for value in range(256)]
