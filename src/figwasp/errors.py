@@ -382,6 +382,10 @@ TRAP_OUT_OF_FUEL: Final = 14
 TRAP_INTERRUPTED: Final = 15
 TRAP_UNALIGNED_ATOMIC: Final = 16
 TRAP_EXPECTED_SHARED: Final = 17
+TRAP_NULL_FUNCTION_REFERENCE: Final = 18
+TRAP_NULL_REFERENCE: Final = 19
+TRAP_NULL_I31: Final = 20
+TRAP_CAST_FAILURE: Final = 21
 TRAP_NULL_STRUCTURE: Final = 24
 TRAP_NULL_ARRAY: Final = 25
 TRAP_OUT_OF_BOUNDS_ARRAY: Final = 26
@@ -403,6 +407,10 @@ TRAP_MESSAGES: Final[dict[int, str]] = {
     TRAP_INTERRUPTED: "interrupted",
     TRAP_UNALIGNED_ATOMIC: "unaligned atomic",
     TRAP_EXPECTED_SHARED: "expected shared memory",
+    TRAP_NULL_FUNCTION_REFERENCE: "null function reference",
+    TRAP_NULL_REFERENCE: "null reference",
+    TRAP_NULL_I31: "null i31 reference",
+    TRAP_CAST_FAILURE: "cast failure",
     TRAP_NULL_STRUCTURE: "null structure reference",
     TRAP_NULL_ARRAY: "null array reference",
     TRAP_OUT_OF_BOUNDS_ARRAY: "out of bounds array access",

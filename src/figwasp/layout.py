@@ -106,7 +106,7 @@ TABLE_BASE: Final = 0  # address of an array of 8-byte references; moves when th
 TABLE_LENGTH: Final = 8  # elements
 TABLE_MOST: Final = 16  # elements that there is room for
 TABLE_FILLED: Final = 24  # elements that may be something else than null: never less than the length
-TABLE_EXTERN: Final = 32  # 1 when the elements are externrefs, which are counted
+TABLE_EXTERN: Final = 32  # 1 when the elements are no functions: objects of the host may be among them, which are counted
 TABLE_KEPT: Final = 40  # what FUNCREF_INSTANCE of functions is whose owner the table is known to keep
 TABLE_ROOM: Final = 48  # address of the number of elements that the tables of the instance may still get; 0: there is no limit
 TABLE_RECORD_SIZE: Final = 64
@@ -118,15 +118,31 @@ GLOBAL_SIZE: Final = 16
 # FuncRef: what a funcref points to
 FUNCREF_CODE: Final = 0
 FUNCREF_INSTANCE: Final = 8
-FUNCREF_TYPE: Final = 16  # 4 bytes: canonical type id
+FUNCREF_TYPE: Final = 16  # 4 bytes: type descriptor
 FUNCREF_INDEX: Final = 20  # 4 bytes: function index in its module; HOST_INDEX for a host function
 FUNCREF_SIZE: Final = 24
 HOST_INDEX: Final = 0xFFFF_FFFF
 
-# References in the hierarchies of any and extern: null is 0
-I31_TAG: Final = 1  # bit of an i31, which stands above it in the low 32 bits
-HOST_TAG: Final = 2  # bit of an object of the host: the address of its externref cell, plus this. Or it is that of an object:
-OBJECT_TYPE: Final = 0  # 4 bytes: offset of its type descriptor, never 0
+# References (spec 4.2.1) are words: 0 is null; a reference to a function is the address of a FuncRef. In the hierarchies of any and
+# extern bit 0 says that it is an i31, else bit 1 that it is an object of the host; else it is the address of one of the heap.
+I31_TAG: Final = 1  # the number, shifted by it, makes up the rest of the low half; the high half is 0
+HOST_TAG: Final = 2  # added to the address of the externref cell
+REFERENCE_TAGS: Final = 3  # the bits that the two may have
+
+
+def i31(number: int) -> int:
+    """Return the reference that is the low 31 bits of a number."""
+    return (number << 1 | I31_TAG) & 0xFFFF_FFFF
+
+
+def i31_number(reference: int) -> int:
+    """Return the number of an i31, with a sign."""
+    number = reference >> 1
+    return number - (1 << 31) if number >> 30 else number
+
+
+# Object of the heap
+OBJECT_TYPE: Final = 0  # 4 bytes: its type descriptor, never 0
 ARRAY_LENGTH: Final = 4  # 4 bytes
 OBJECT_FIELDS: Final = 8  # fields of a structure, elements of an array
 EXCEPTION_TAG: Final = 8  # of an exception, whose type is that of its tag: address of the tag
@@ -144,15 +160,20 @@ def cell_class(size: int) -> int:
     return bisect_left(CELL_SIZES, size)
 
 
-# Type descriptor: 64 bytes of a region that all modules share, named by their offset there
-TYPE_DISPLAY: Final = 0  # 8 words of 4 bytes: the ancestors at depths 0 to 7, its own descriptor among them; 0 where there is none
-TYPE_PARENT: Final = 32  # 4 bytes: descriptor of the declared supertype, or 0
-TYPE_DEPTH: Final = 36  # 4 bytes: number of ancestors
+# Type descriptor: what code knows of a defined type. All are in one region of the process, and are named by their offset in it,
+# which is never 0. Two types are the same when their descriptors are.
+TYPE_DISPLAY: Final = 0  # descriptors of the ancestors by depth, 4 bytes each, the type's own at its depth; 0 where there is none
+DISPLAY_DEPTHS: Final = 8  # so many, from depth 0, which is that of a type without a supertype
+TYPE_PARENT: Final = 32  # 4 bytes: descriptor of the supertype, or 0
+TYPE_DEPTH: Final = 36  # 4 bytes
 TYPE_KIND: Final = 40  # 4 bytes: KIND_*
-TYPE_LAYOUT: Final = 44  # 4 bytes: bytes of a structure, or of an exception with the parameters of a function; log2 of an element's
-TYPE_REFERENCES: Final = 48  # bit i: word i of an object is a reference (the first 63); for an array 1 if the elements are
-TYPE_MORE: Final = 56  # 0, or the address of the number of further such words, and these
+TYPE_LAYOUT: Final = 44  # 4 bytes: of a structure its objects' bytes; of a function those of an exception that carries its
+# parameters; of an array log2 of the bytes of an element
+TYPE_REFERENCES: Final = 48  # bit i: word i of an object is a reference that the collector follows; of an array 1 if elements are
+TYPE_MORE: Final = 56  # address of the bits of the words from REFERENCE_BITS on: how many words they take, then these; or 0
 TYPE_SIZE: Final = 64
+REFERENCE_BITS: Final = 63
+
 KIND_FUNC: Final = 1
 KIND_STRUCT: Final = 2
 KIND_ARRAY: Final = 3
@@ -178,7 +199,7 @@ INST_ROOM: Final = 24  # table elements that the instance may still get, where t
 INST_TABLES: Final = 32  # addresses in this block, for builtins, which serve any module: of the pointers to the records of tables,
 INST_DATAS: Final = 40  # of the data segments,
 INST_ELEMS: Final = 48  # and of the element segments
-INST_DESCRIPTORS: Final = 56  # of the type descriptors
+INST_DESCRIPTORS: Final = 56  # address of the region of type descriptors
 INST_FIXED: Final = 64
 
 # Segment: of a data segment bytes that nobody writes, of an element segment references; both empty when it has been dropped
@@ -268,7 +289,7 @@ class InstanceLayout:
         return self._imports + 8 * index
 
     def type_id(self, index: int) -> int:
-        """Return the offset of the 4-byte canonical id of type `index`."""
+        """Return the offset of the 4 bytes that name the descriptor of type `index`."""
         return self._types + 4 * index
 
     def funcref(self, index: int) -> int:

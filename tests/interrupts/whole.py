@@ -11,7 +11,7 @@ from typing import Any
 
 from figwasp import layout
 from figwasp.runtime import start
-from figwasp.runtime.code.compile import TYPES
+from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.objects import closing, suspend, table
 from figwasp.runtime.platform import linear, linux

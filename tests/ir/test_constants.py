@@ -35,6 +35,12 @@ def module(text: str) -> Module:
         ("v128", "v128.const i64x2 1 2", 1 | 2 << 64),
         ("funcref", "ref.func 0", 2000),
         ("funcref", "ref.null func", 0),
+        ("(ref i31)", "i32.const 5 ref.i31", 0xB),
+        ("i31ref", "i32.const -1 ref.i31", 0xFFFF_FFFF),
+        ("anyref", "i32.const 0x4000_0000 i32.const 2 i32.mul ref.i31", 1),
+        ("externref", "i32.const 1 ref.i31 extern.convert_any", 3),
+        ("(ref any)", "i32.const 2 ref.i31 extern.convert_any any.convert_extern", 5),
+        ("externref", "ref.null any extern.convert_any", 0),
     ],
 )
 def test_values(type_: str, expr: str, bits: int) -> None:

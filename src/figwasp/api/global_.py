@@ -12,7 +12,16 @@ from figwasp.runtime.once import Once
 from figwasp.runtime.platform import cpython
 from figwasp.runtime.start import native_runtime
 from figwasp.runtime.store.store import Store
-from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, NUM_TYPES, TYPE_CODES, V128, GlobalType, is_extern, type_name
+from figwasp.wasm.syntax.types import (
+    EXTERNREF,
+    FUNCREF,
+    NUM_TYPES,
+    TYPE_CODES,
+    V128,
+    GlobalType,
+    may_be_host,
+    type_name,
+)
 
 _CONTENTS: Final = (*NUM_TYPES, V128, FUNCREF, EXTERNREF)
 
@@ -53,7 +62,7 @@ class Global:
     def value(self) -> Any:
         """The present value; assigning to an immutable global is a TypeError."""
         type_ = self._core.type.type
-        if not is_extern(type_):
+        if not may_be_host(type_):
             return from_bits(self._core.get(), type_, References(self._core.store))
         # Another thread must not assign it, and with that release the object, in between.
         return self._core.store.run(lambda: from_bits(self._core.get(), type_, References(self._core.store)))

@@ -17,7 +17,8 @@ from figwasp.api.module import Module, show_import
 from figwasp.api.signature import adapt_host_function
 from figwasp.api.table import Table
 from figwasp.errors import Closed, Incompatible, Trap, Unlinkable, printable
-from figwasp.runtime.code.compile import TYPES, CompiledModule
+from figwasp.runtime.code.compile import CompiledModule
+from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import global_ as runtime
 from figwasp.runtime.objects.func import Func

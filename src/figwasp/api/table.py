@@ -13,7 +13,7 @@ from figwasp.runtime.objects.func import References
 from figwasp.runtime.objects.values import from_bits, to_bits
 from figwasp.runtime.start import native_runtime
 from figwasp.runtime.store.store import Store
-from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, Limits, TableType, is_extern, type_name
+from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, Limits, TableType, may_be_host, type_name
 
 _ELEMENTS: Final = {"funcref": FUNCREF, "externref": EXTERNREF}
 
@@ -101,7 +101,7 @@ class Table:
     def __getitem__(self, index: SupportsIndex) -> Any:
         place = self._index(index)
         elem = self._core.type.elem
-        if not is_extern(elem):
+        if not may_be_host(elem):
             return from_bits(self._core.get(place), elem, References(self._core.store))
         # Another thread must not overwrite the element, and with that release the object, in between.
         return self._core.store.run(lambda: from_bits(self._core.get(place), elem, References(self._core.store)))

@@ -67,7 +67,7 @@ GLOBAL_SET_FUNC: Final = _builtin(
     "global_set_func", "ill", "", "global, its address, reference", "set a global that holds a reference to a function"
 )
 GLOBAL_SET_EXTERN: Final = _builtin(
-    "global_set_extern", "ll", "", "address of the global, reference", "set a global that holds an externref"
+    "global_set_extern", "ll", "", "address of the global, reference", "set a global that may hold an object of the host"
 )
 MEMORY_NOTIFY: Final = _builtin(
     "memory_notify", "ili", "i", "memory, place, count", "wake up so many threads at most that wait at a place; how many were woken"
@@ -78,6 +78,9 @@ MEMORY_WAIT32: Final = _builtin(
 )  # fmt: skip
 MEMORY_WAIT64: Final = _builtin(
     "memory_wait64", "illl", "i", "memory, place, expected, timeout", "the same with 8 bytes"
+)
+SUBTYPE: Final = _builtin(
+    "subtype", "ii", "i", "type, ancestor", "whether a type derives from another or is it, both given by their descriptors"
 )
 
 # Objects of the heap. A type is the word that the instance block has for it. Places and lengths have 32 bits, as those of arrays

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from figwasp import layout
 from figwasp.errors import Unsupported
 from figwasp.ir.object_layout import HEADER, element_shift, field_offsets
 from figwasp.ir.types import MASKS, TYPE_NAMES
@@ -34,6 +35,9 @@ _BINARY: Final = {
 }
 _GLOBAL_GET: Final = BY_NAME["global.get"].code
 _REF_FUNC: Final = BY_NAME["ref.func"].code
+_REF_I31: Final = BY_NAME["ref.i31"].code
+_CONVERSIONS: Final = frozenset((BY_NAME["any.convert_extern"].code, BY_NAME["extern.convert_any"].code))
+"""They exchange hierarchies that have the same values."""
 
 
 class Surroundings(Protocol):
@@ -78,7 +82,9 @@ def evaluate(expr: ConstExpr, module: Module, surroundings: Surroundings) -> int
         elif BY_CODE[code].ir == UNIMPLEMENTED:
             proposal = BY_CODE[code].proposal
             raise Unsupported(f"{BY_CODE[code].text} in a constant expression: no support for {proposal} yet", proposal)
-        else:
+        elif code == _REF_I31:
+            stack.append(layout.i31(stack.pop()))
+        elif code not in _CONVERSIONS:
             assert isinstance(immediate, int)
             stack.append(_simple(code, immediate, surroundings))
     return stack[-1]

@@ -9,7 +9,7 @@ import figwasp
 from figwasp.features import ALL, DEFAULT, Features
 from figwasp.runtime.objects.func import call_raw
 from figwasp.runtime.store.store import Store
-from figwasp.wasm.syntax.types import is_extern, is_ref, type_name
+from figwasp.wasm.syntax.types import is_ref, may_be_host, type_name
 from figwasp.wast.engine import HOST_FUNCS, SPECTEST, Found, ScriptError, argument_bits, number
 from figwasp.wast.script import ScriptValue
 
@@ -102,14 +102,14 @@ class CompiledInstance:
     def _argument(self, bits: int | None, code: int, store: Store) -> int:
         if bits is None:
             return 0
-        if is_extern(code):
+        if may_be_host(code):
             return store.extern_to_bits(self._engine.host_ref(bits))
         if is_ref(code):
             raise ScriptError(f"{type_name(code)} cannot be an operand of a script")
         return bits
 
     def _found(self, code: int, bits: int, store: Store) -> Found:
-        if not is_extern(code):
+        if not may_be_host(code):
             return Found("funcref", 0 if bits else None) if is_ref(code) else number(code, bits)
         if not bits:
             return Found("externref", None)

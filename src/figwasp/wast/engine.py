@@ -64,7 +64,7 @@ class Found(NamedTuple):
     Attributes:
         type: name of its type; of a reference the most special one that is no index, of null the most general one.
         bits: raw bits of a number; None for null; the host's number of an object of the host; an i31's number; 0 for a function;
-            -1 for an object of the heap.
+            -1 for an object of the heap, and for whatever else the host sees in an externref that is not its own.
     """
 
     type: str

@@ -17,19 +17,10 @@ from figwasp.ir.evaluate.externs import Extern, FuncRef, Global, Memory, Table, 
 from figwasp.ir.evaluate.func import Trapped
 from figwasp.ir.evaluate.instance import EvalInstance, EvalModule
 from figwasp.ir.evaluate.space import AddressSpace
-from figwasp.layout import GUARD, I31_TAG
+from figwasp.layout import GUARD, HOST_TAG, I31_TAG, KIND_ARRAY, REFERENCE_TAGS
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import TAG, Import
-from figwasp.wasm.syntax.types import (
-    FUNCREF,
-    NULLFUNCREF,
-    ArrayType,
-    MemoryType,
-    TableType,
-    is_extern,
-    is_ref,
-    type_name,
-)
+from figwasp.wasm.syntax.types import EXNREF, EXTERNREF, FUNCREF, MemoryType, TableType, is_ref, may_be_host, type_name
 from figwasp.wasm.valid.matching import global_matches, memory_matches, table_matches
 from figwasp.wasm.valid.subtyping import canonical_type
 from figwasp.wast.engine import SPECTEST, Found, ScriptError, argument_bits, number
@@ -37,8 +28,8 @@ from figwasp.wast.script import ScriptValue
 
 __all__ = ["EvaluatedEngine", "EvaluatedInstance"]
 
-_HOST_REFS: Final = 1 << 60
-"""The bits of the host's reference 0; those of the next ones follow."""
+_HOST_REFS: Final = 1 << 60 | HOST_TAG
+"""The bits of the host's reference 0; those of the next ones are each 8 more."""
 _STEPS: Final = 100_000_000
 """Values that one action may have evaluated."""
 _DEPTH: Final = 1000
@@ -141,14 +132,15 @@ class EvaluatedInstance:
         bits = [_argument(value, code) for value, code in zip(given, params, strict=True)]
         with _action(self._space):
             results = self._space.enter(func, bits)
-        return [_found(self._space, code, result) for code, result in zip(func.type.results, results, strict=True)]
+        return [_found(self._space, code, result) for code, result in zip(func.results, results, strict=True)]
 
     def get(self, name: str) -> Found:
         """Return the value of an exported global, as `Instance.get`."""
         global_ = self.exports.get(name)
         if not isinstance(global_, Global):
             raise ScriptError(f"no exported global {name!r}")
-        return _found(self._space, global_.type.type, global_.get())
+        content = global_.content
+        return _found(self._space, self._space.types.top(content) if is_ref(content) else content, global_.get())
 
 
 @contextmanager
@@ -174,23 +166,23 @@ def _do_nothing(*_: int) -> list[int]:
 def _argument(bits: int | None, code: int) -> int:
     if bits is None:
         return 0
-    if is_extern(code):
-        return _HOST_REFS + bits
+    if may_be_host(code):
+        return _HOST_REFS + 8 * bits
     if is_ref(code):
         raise ScriptError(f"{type_name(code)} cannot be an operand of a script")
     return bits
 
 
-def _found(space: AddressSpace, code: int, bits: int) -> Found:
-    if not is_ref(code):
-        return number(code, bits)
-    low = code & 0xFF
-    if is_extern(code):
-        return Found("externref", bits - _HOST_REFS if bits else None)
-    if low == FUNCREF or low == NULLFUNCREF or space.is_func(bits):
-        return Found("funcref", 0 if bits else None)
-    if not bits:
-        return Found("anyref", None)
+def _found(space: AddressSpace, top: int, bits: int) -> Found:
+    """Return a result whose type is a number's, or a reference of a hierarchy that has this at its top."""
+    if not is_ref(top):
+        return number(top, bits)
+    if not bits or top == FUNCREF or top == EXNREF:
+        return Found(type_name(top), 0 if bits else None)
+    if bits & REFERENCE_TAGS == HOST_TAG:
+        return Found(type_name(top), (bits - _HOST_REFS) // 8)
+    if top == EXTERNREF:
+        return Found("externref", -1)
     if bits & I31_TAG:
         return Found("i31ref", bits >> 1)
-    return Found("arrayref" if isinstance(space.type_of(bits), ArrayType) else "structref", -1)
+    return Found("arrayref" if space.kind_of(bits) == KIND_ARRAY else "structref", -1)

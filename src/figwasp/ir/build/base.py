@@ -90,6 +90,7 @@ class Builder:
         instance: its instance parameter.
         types: IR type of each local.
         written: opcode position of a block -> bit set of the locals written in it.
+        operands: opcode position of a cast -> static type of its operand, where that tells something.
         pos: position of the current opcode; the `pos` of what is emitted.
         block, code: the current block and its code.
         live: False after an unconditional branch, until the next `else` or `end`.
@@ -132,6 +133,7 @@ class Builder:
         "metered",
         "mode",
         "module",
+        "operands",
         "pos",
         "record",
         "spent",
@@ -151,6 +153,7 @@ class Builder:
         func: Func,
         types: bytes,
         written: dict[int, int],
+        operands: dict[int, int],
         budget: int,
         spilled: bool,
         metered: bool = False,
@@ -162,6 +165,7 @@ class Builder:
         self.func = func
         self.types = types
         self.written = written
+        self.operands = operands
         self.budget = budget
         self.call_values = 0
         self.spilled = spilled

@@ -18,7 +18,7 @@ from typing import Final
 
 from figwasp.errors import LimitExceeded, Unsupported, printable
 from figwasp.ir import ops, order
-from figwasp.ir.build import atomic, calls, control, locals, memory, numeric, refs, vector
+from figwasp.ir.build import atomic, calls, casts, control, locals, memory, numeric, refs, vector
 from figwasp.ir.build.base import Builder, Method, OutOfProportion, ir_types
 from figwasp.ir.build.objects import arrays, structs
 from figwasp.ir.func import Func, Value
@@ -72,7 +72,7 @@ def _unknown(b: Builder, pos: int) -> int:
 def _methods() -> dict[str, Method]:
     """Collect the methods of all modules."""
     methods: dict[str, Method] = {}
-    for part in (control, memory, calls, refs, numeric, vector, atomic, structs, arrays):
+    for part in (control, memory, calls, casts, refs, numeric, vector, atomic, structs, arrays):
         methods.update(part.METHODS)
     unknown = methods.keys() - BY_NAME.keys()
     if unknown:
@@ -187,7 +187,7 @@ def _build(
     results = ir_types(type.results)
     func = Func(module.func_name(index) or "", index, params, results)
     body = module.body(index)
-    b = Builder(module, layout, mode, func, ir_types(facts.locals), facts.written, budget, spilled, metered)
+    b = Builder(module, layout, mode, func, ir_types(facts.locals), facts.written, facts.operands, budget, spilled, metered)
     b.call_values = _FREE_ARGS + _CALL_VALUES_PER_OP * facts.num_ops
     if spilled:
         locals.open_locals(b)

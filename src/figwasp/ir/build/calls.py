@@ -12,6 +12,7 @@ from typing import Final
 from figwasp import errors, layout
 from figwasp.ir import ops
 from figwasp.ir.build.base import Builder, Method, ir_types
+from figwasp.ir.build.casts import derives
 from figwasp.ir.build.refs import element
 from figwasp.ir.func import Call, Value
 from figwasp.wasm.syntax.types import FuncType
@@ -59,14 +60,19 @@ def _build_call(b: Builder, pos: int) -> int:
 
 def _build_call_indirect(b: Builder, pos: int) -> int:
     index, pos = b.unsigned(pos)
-    if not b.module.types[index].final:
-        raise b.unsupported("gc")  # a subtype would do as well
     table, pos = b.unsigned(pos)
     reference = element(b, table, b.stack.pop(), errors.TRAP_UNDEFINED_ELEMENT)
     b.trap_if(b.emit(ops.I64_EQZ, [reference]), errors.TRAP_UNINITIALIZED_ELEMENT)
     actual = b.emit(ops.I32_LOAD, [reference], ops.memory_aux(layout.FUNCREF_TYPE, ops.REGION_CONST))
-    wanted = b.emit(ops.I32_LOAD, [b.instance], ops.memory_aux(b.layout.type_id(index), ops.REGION_CONST))
-    b.trap_if(b.emit(ops.I32_NE, [actual, wanted]), errors.TRAP_INDIRECT_CALL_TYPE_MISMATCH)
+    b.trap_if(b.emit(ops.I32_EQZ, [derives(b, actual, index)]), errors.TRAP_INDIRECT_CALL_TYPE_MISMATCH)
+    _call_reference(b, reference, b.module.signature(index))
+    return pos
+
+
+def _build_call_ref(b: Builder, pos: int) -> int:
+    index, pos = b.unsigned(pos)
+    reference = b.stack.pop()
+    b.trap_if(b.emit(ops.I64_EQZ, [reference]), errors.TRAP_NULL_FUNCTION_REFERENCE)
     _call_reference(b, reference, b.module.signature(index))
     return pos
 
@@ -74,4 +80,5 @@ def _build_call_indirect(b: Builder, pos: int) -> int:
 METHODS: Final[dict[str, Method]] = {
     "call": _build_call,
     "call_indirect": _build_call_indirect,
+    "call_ref": _build_call_ref,
 }

@@ -25,7 +25,7 @@ from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, SINGLE, pack
 from figwasp.wasm.syntax.types import EMPTY
 
-__all__ = ["METHODS", "open_body"]
+__all__ = ["METHODS", "branch_where", "open_body"]
 
 FUNC: Final = 0
 BLOCK: Final = 1
@@ -298,14 +298,19 @@ def _branch(b: Builder, block: Block, slots: list[int], label: Label) -> None:
         label.edges.append(edge)
 
 
-def _build_br_if(b: Builder, pos: int) -> int:
-    depth, pos = b.unsigned(pos)
-    _branch_if(b, b.stack.pop())
+def branch_where(b: Builder, condition: Value, depth: int) -> None:
+    """Branch to a label on a condition, with what is on the stack now; go on otherwise."""
+    _branch_if(b, condition)
     block = b.block
     _branch(b, block, _THEN, b.labels[-1 - depth])
     block.succs[1] = b.func.new_block(b.depth)
     b.start(block.succs[1])
     b.open_run()
+
+
+def _build_br_if(b: Builder, pos: int) -> int:
+    depth, pos = b.unsigned(pos)
+    branch_where(b, b.stack.pop(), depth)
     return pos
 
 

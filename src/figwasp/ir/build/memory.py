@@ -18,6 +18,7 @@ from figwasp.wasm.binary.immediates import MEMORY_INDEX_FLAG
 from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.immediates import MEMARG
 from figwasp.wasm.syntax.opcodes import BY_NAME, SINGLE
+from figwasp.wasm.valid.subtyping import top_of
 
 __all__ = ["METHODS", "address", "call_builtin", "open_memory", "read_memarg"]
 
@@ -215,11 +216,12 @@ def _build_global_set(b: Builder, pos: int) -> int:
     type = b.module.globals[index].type
     if wasm.is_ref(type):
         address = b.emit(ops.I64_ADD, [base, b.const(ops.I64, offset)])
-        if wasm.is_extern(type):
+        if wasm.may_be_host(type):
             call_builtin(b, builtins.GLOBAL_SET_EXTERN, [address, value])
-        else:
+            return pos
+        if top_of(type, b.module.types) == wasm.FUNCREF:
             call_builtin(b, builtins.GLOBAL_SET_FUNC, [b.const(_I32, index), address, value])
-        return pos
+            return pos
     b.emit(ops.STORE_OF[value.type], [value, base], ops.memory_aux(offset, ops.REGION_GLOBAL))
     return pos
 

@@ -110,6 +110,37 @@ def _build_ref_func(b: Builder, pos: int) -> int:
     return pos
 
 
+def _build_ref_as_non_null(b: Builder, pos: int) -> int:
+    b.trap_if(b.emit(ops.I64_EQZ, [b.stack[-1]]), errors.TRAP_NULL_REFERENCE)
+    return pos
+
+
+def _build_ref_i31(b: Builder, pos: int) -> int:
+    shifted = b.emit(ops.I32_SHL, [b.stack.pop(), b.const(_I32, 1)])
+    b.stack.append(b.widen(b.emit(ops.I32_OR, [shifted, b.const(_I32, layout.I31_TAG)])))
+    return pos
+
+
+def _build_i31_get_s(b: Builder, pos: int) -> int:
+    return _build_i31_get(b, pos, ops.I32_SHR_S)
+
+
+def _build_i31_get_u(b: Builder, pos: int) -> int:
+    return _build_i31_get(b, pos, ops.I32_SHR_U)
+
+
+def _build_i31_get(b: Builder, pos: int, shift: int) -> int:
+    reference = b.stack.pop()
+    b.trap_if(b.emit(ops.I64_EQZ, [reference]), errors.TRAP_NULL_I31)
+    b.stack.append(b.emit(shift, [b.emit(ops.I32_WRAP_I64, [reference]), b.const(_I32, 1)]))
+    return pos
+
+
+def _build_conversion(b: Builder, pos: int) -> int:
+    """Build the exchange of any and extern, which have the same values."""
+    return pos
+
+
 def _build_drop(b: Builder, pos: int) -> int:
     b.stack.pop()
     return pos
@@ -132,6 +163,12 @@ METHODS: Final[dict[str, Method]] = {
     "ref.null": _build_ref_null,
     "ref.is_null": _build_ref_is_null,
     "ref.func": _build_ref_func,
+    "ref.as_non_null": _build_ref_as_non_null,
+    "ref.i31": _build_ref_i31,
+    "i31.get_s": _build_i31_get_s,
+    "i31.get_u": _build_i31_get_u,
+    "any.convert_extern": _build_conversion,
+    "extern.convert_any": _build_conversion,
     "table.get": _build_table_get,
     "table.set": _build_table_set,
     "table.size": _build_table_size,

@@ -17,11 +17,11 @@ from figwasp.ir.evaluate.func import Undefined
 from figwasp.ir.evaluate.objects import ObjectBuiltins
 from figwasp.ir.evaluate.space import AddressSpace
 from figwasp.ir.func import Func
-from figwasp.layout import SEGMENT_LENGTH
+from figwasp.layout import INST_DESCRIPTORS, SEGMENT_LENGTH, TYPE_PARENT
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, ConstExpr, Import, Module
 from figwasp.wasm.syntax.types import is_ref
 from figwasp.wasm.valid.module import validate
-from figwasp.wasm.valid.subtyping import canonical_type
+from figwasp.wasm.valid.subtyping import canonical_type, top_of
 
 __all__ = ["EvalInstance", "EvalModule"]
 
@@ -103,24 +103,26 @@ class EvalInstance(ObjectBuiltins):
         numbers = self.module.numbers
         for index in range(module.num_imported_funcs, len(module.func_types)):
             number = numbers[module.func_types[index]]
-            address = self.block + places.funcref(index)
-            self.funcs.append(space.add_func(address, module.func_type(index), number, self, index))
+            type_ = module.func_type(index)
+            results = tuple([top_of(code, module.types) if is_ref(code) else code for code in type_.results])
+            func = FuncRef(self.block + places.funcref(index), type_, number, results)
+            self.funcs.append(space.add_func(func, self, index))
         self.memories += map(space.new_memory, module.memories[module.num_imported_memories :])
         for table in module.tables[module.num_imported_tables :]:
             self.tables.append(space.new_table(table, canonical_type(table.elem, numbers)))
         for index, init in enumerate(module.global_inits, module.num_imported_globals):
-            type_ = module.globals[index]
+            kind = module.globals[index]
             address = self.block + places.global_cell(index)
-            global_ = Global(space.native, address, type_, canonical_type(type_.type, numbers))
+            global_ = Global(space.native, address, kind, canonical_type(kind.type, numbers))
             global_.set(self._constant(init))
             self.globals.append(global_)
         self.tags += [Tag(module.signature(index), numbers[index]) for index in module.tags[module.num_imported_tags :]]
 
     def _lay_out_types(self) -> None:
         """Write the words for types into the block, which objects made by constant expressions have."""
-        for index, number in enumerate(self.module.numbers):
-            self.space.comps[number] = self.module.decoded.types[index].comp
-            self._put(self.module.layout.type_id(index), number, 4)
+        self._put(INST_DESCRIPTORS, self.space.types.region.base)
+        for index, descriptor in enumerate(self.space.types.descriptors(self.module.numbers)):
+            self._put(self.module.layout.type_id(index), descriptor, 4)
 
     def _lay_out(self) -> None:
         """Write into the block where everything is."""
@@ -237,6 +239,11 @@ class EvalInstance(ObjectBuiltins):
 
     def global_set_extern(self, address: int, reference: int) -> None:
         self.space.native.write(address, reference)
+
+    def subtype(self, type: int, ancestor: int) -> int:
+        while type not in (0, ancestor):
+            type = self.space.native.read(self.space.types.region.base + type + TYPE_PARENT, 4)
+        return int(type == ancestor)
 
 
 def _element(reference: int) -> bytes:

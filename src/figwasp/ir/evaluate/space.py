@@ -17,14 +17,15 @@ from figwasp.ir.build import checks
 from figwasp.ir.evaluate.externs import FuncRef, Memory, Table
 from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, Trapped, Undefined
 from figwasp.ir.func import Call, Func
-from figwasp.wasm.syntax.types import CompType, FuncType, MemoryType, TableType
-from figwasp.wasm.valid.subtyping import TypeWorld
+from figwasp.ir.type_descriptors import DescribedTypes
+from figwasp.wasm.syntax.types import FuncType, MemoryType, TableType
 
 __all__ = ["AddressSpace", "Callee", "Host"]
 
 Host = Callable[..., list[int]]
 """A function of the host: parameters -> results."""
 
+_DESCRIPTORS: Final = 0x100_0000
 _BLOCKS: Final = 0x1000_0000
 _CODE: Final = 0x10_0000_0000
 _TABLES: Final = 1 << 40
@@ -46,6 +47,31 @@ class Callee(Protocol):
     def serve(self, builtin: int, args: list[int]) -> list[int]: ...
 
 
+class _EvaluatedRegion:
+    """The type descriptors of a space (`type_descriptors.Region`)."""
+
+    __slots__ = ("_data", "_space", "base")
+
+    def __init__(self, space: AddressSpace) -> None:
+        self.base = _DESCRIPTORS
+        self._data = bytearray()
+        self._space = space
+        space.native.map(self.base, self._data)
+
+    def write(self, offset: int, data: bytes) -> None:
+        self._data.extend(bytes(max(offset + len(data) - len(self._data), 0)))
+        self._data[offset : offset + len(data)] = data
+
+    def keep(self, data: bytes) -> int:
+        address = self._space.allocate(len(data))
+        for at in range(0, len(data), 8):
+            self._space.native.write(address + at, int.from_bytes(data[at : at + 8], "little"))
+        return address
+
+    def release(self, address: int) -> None:
+        pass  # nothing ever goes
+
+
 class AddressSpace(Environment):
     """The environment of any number of instances.
 
@@ -58,7 +84,6 @@ class AddressSpace(Environment):
     Attributes:
         mode, passes: as given.
         types: the canonical numbers of the types of all instances.
-        comps: what the words stand for that instance blocks have for types.
         evaluator: runs the code; its `steps` can be filled up.
     """
 
@@ -72,8 +97,7 @@ class AddressSpace(Environment):
         super().__init__(NativeMemory())
         self.mode = mode
         self.passes = passes
-        self.types = TypeWorld()
-        self.comps: dict[int, CompType] = {}
+        self.types = DescribedTypes(_EvaluatedRegion(self))
         self.evaluator = Evaluator(self, steps)
         self._depth_left = depth
         self._next_block = _BLOCKS
@@ -105,13 +129,13 @@ class AddressSpace(Environment):
         """Make an instance known by the address of its block."""
         self._instances[instance.block] = instance
 
-    def add_func(self, address: int, type: FuncType, number: int, instance: Callee, index: int) -> FuncRef:
-        """Fill the FuncRef at an address, of a function that an instance defines; `number` is the canonical one of its type."""
-        return self._fill(FuncRef(address, type, number), instance.block, index, (instance, index))
+    def add_func(self, func: FuncRef, instance: Callee, index: int) -> FuncRef:
+        """Fill the FuncRef of a function that an instance defines."""
+        return self._fill(func, instance.block, index, (instance, index))
 
     def add_host(self, type: FuncType, number: int, host: Host) -> FuncRef:
         """Make a FuncRef of a function of the host."""
-        func = FuncRef(self.allocate(layout.FUNCREF_SIZE), type, number)
+        func = FuncRef(self.allocate(layout.FUNCREF_SIZE), type, number, type.results)
         return self._fill(func, self.context, layout.HOST_INDEX, host)
 
     def _fill(self, func: FuncRef, instance: int, index: int, target: tuple[Callee, int] | Host) -> FuncRef:
@@ -119,7 +143,7 @@ class AddressSpace(Environment):
         code = next(self._code_addresses)
         self.native.write(func.address + layout.FUNCREF_CODE, code)
         self.native.write(func.address + layout.FUNCREF_INSTANCE, instance)
-        self.native.write(func.address + layout.FUNCREF_TYPE, func.number, 4)
+        self.native.write(func.address + layout.FUNCREF_TYPE, self.types.descriptors([func.number])[0], 4)
         self.native.write(func.address + layout.FUNCREF_INDEX, index, 4)
         self._code[code, instance] = target
         return func
@@ -128,9 +152,13 @@ class AddressSpace(Environment):
         """Return whether a reference is to a function."""
         return reference in self._funcs
 
-    def type_of(self, reference: int) -> CompType:
-        """Return the type of an object of the heap."""
-        return self.comps[self.native.read(reference + layout.OBJECT_TYPE, 4)]
+    def kind_of(self, reference: int) -> int:
+        """Return layout.KIND_* of an object of the heap."""
+        return self.described(self.native.read(reference + layout.OBJECT_TYPE, 4), layout.TYPE_KIND)
+
+    def described(self, descriptor: int, field: int) -> int:
+        """Return a number of 4 bytes from the descriptor of a type."""
+        return self.native.read(self.types.region.base + descriptor + field, 4)
 
     def new_memory(self, type: MemoryType) -> Memory:
         """Make a memory.

@@ -12,6 +12,7 @@ from figwasp import layout
 from figwasp.ir import constants
 from figwasp.runtime.code import collector, listen
 from figwasp.runtime.code.datas import DataSegments
+from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.code.ranges import CodeRange
 from figwasp.runtime.code.sources import CodeSource, Now
 from figwasp.runtime.code.translate import Translator
@@ -20,20 +21,15 @@ from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import codespace, cpython, linux, modes, perfmap
 from figwasp.wasm.debug.source import SourceMap
-from figwasp.wasm.valid.subtyping import TypeWorld
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
     from figwasp.wasm.syntax.module import Module
     from figwasp.wasm.valid.module import FactsOf
 
-__all__ = ["TYPES", "CompiledModule"]
+__all__ = ["CompiledModule"]
 
 _RUN: Final = 4096
-
-TYPES: Final = TypeWorld()
-"""The canonical numbers of types, shared by all modules, since any two instances may meet."""
-
 
 class User(Protocol):
     """A user of the code: an instance."""
@@ -62,7 +58,8 @@ class CompiledModule:
         compiled: addresses of the functions compiled so far, by index.
         listeners: the answers of the engine's listener, by function index.
         numbers: canonical numbers of its types, in `TYPES`.
-        number_words: the same, as they stand in an instance block.
+        type_ids: their descriptors.
+        type_words: the same, as they stand in an instance block.
         missing: the proposal without which it cannot be instantiated, or None.
     """
 
@@ -84,7 +81,8 @@ class CompiledModule:
         self.layout = self._translator.layout
         self.sources: list[CodeSource] = [Now(self._translator)]
         self.numbers = TYPES.intern(module.types, module.groups)
-        self.number_words = array("I", self.numbers).tobytes()
+        self.type_ids = TYPES.descriptors(self.numbers)
+        self.type_words = array("I", self.type_ids).tobytes()
         self.missing = constants.missing_feature(module)
         self.compiled: dict[int, int] = {}
         self.listeners: listen.Listeners = {}

@@ -14,7 +14,7 @@ from figwasp.ir.builtins import implementations
 from figwasp.runtime.objects import closing, segments
 from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs.builtins import arrays, memories, tables
+from figwasp.runtime.stubs.builtins import arrays, casts, memories, tables
 from figwasp.runtime.trap import parking
 from figwasp.runtime.trap.traps import trap
 
@@ -130,5 +130,6 @@ def keep_func(state: InstanceState, bits: int) -> None:
     raise Unsupported("no support for gc yet", "gc")
 
 
-BUILTINS: Final = implementations(globals(), elsewhere={*memories.BUILTINS, *arrays.BUILTINS, *tables.PURE})
+_NATIVE: Final = {*memories.BUILTINS, *arrays.BUILTINS, *casts.BUILTINS, *tables.PURE}
+BUILTINS: Final = implementations(globals(), elsewhere=_NATIVE)
 """Builtin number -> the function that implements it."""

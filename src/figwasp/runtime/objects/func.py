@@ -14,6 +14,7 @@ from figwasp import layout
 from figwasp.errors import printable
 from figwasp.ir.build.base import ir_types
 from figwasp.runtime import arguments
+from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.objects.values import (
@@ -108,7 +109,7 @@ class Func:
     @property
     def _type_number(self) -> int:
         """The canonical number of the function's type."""
-        return linux.read_u32(self._address + layout.FUNCREF_TYPE)
+        return TYPES.number_at(linux.read_u32(self._address + layout.FUNCREF_TYPE))
 
     @property
     def _store(self) -> Store:

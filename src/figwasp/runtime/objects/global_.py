@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 from figwasp import layout
 from figwasp.ir.types import CELL
+from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.keeping import Holding, keep
 from figwasp.runtime.platform import linux
 from figwasp.runtime.store.store import Store
-from figwasp.wasm.syntax.types import V128, GlobalType, is_extern, is_ref
+from figwasp.wasm.syntax.types import FUNCREF, V128, GlobalType, is_ref, may_be_host
 
 __all__ = ["Global"]
 
@@ -42,7 +43,7 @@ class Global:
     def releaser(self) -> Callable[[], None]:
         """Return the release of the cell's reference, to be called before the cell goes: once, or more often."""
         address = self.address
-        holding = Holding(self.store_ref) if is_extern(self.content) else None
+        holding = Holding(self.store_ref) if may_be_host(self.content) else None
 
         def release() -> None:
             if holding is not None:
@@ -61,10 +62,10 @@ class Global:
 
     def set(self, bits: int) -> None:
         """Set the raw bits of the value, and keep alive what they refer to."""
-        if is_extern(self.content):
+        if may_be_host(self.content):
             self.store.set_externs(self.address, [bits])
             return
-        if is_ref(self.content):
+        if is_ref(self.content) and TYPES.top(self.content) == FUNCREF:
             keep(self.keeper, (bits,), self.address + layout.GLOBAL_KEPT)
         linux.write(self.address, bits.to_bytes(self._size, "little"))
 

@@ -17,6 +17,7 @@ from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_BOUNDS_TABLE, 
 from figwasp.ir import constants
 from figwasp.ir.build.base import ir_types
 from figwasp.runtime.code.compile import CompiledModule
+from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.limits import budget
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
@@ -35,7 +36,7 @@ from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.builder import kinds, simple
 from figwasp.runtime.trap.traps import trap
 from figwasp.wasm.syntax.module import ACTIVE, FUNC, PASSIVE, ConstExpr, Elem
-from figwasp.wasm.syntax.types import NUM_TYPES, is_extern
+from figwasp.wasm.syntax.types import NUM_TYPES, may_be_host
 from figwasp.wasm.valid.subtyping import canonical_type
 
 __all__ = ["Extern", "Given", "instantiate"]
@@ -225,6 +226,7 @@ class _Block:
         self._states.append(weakref.ref(state))
         places = self._places
         room = code.config.max_table or 0
+        linux.write_u64(block + layout.INST_DESCRIPTORS, TYPES.region.base)
         arrays = (block + places.table_record(0), block + places.data(0), block + places.elem(0))
         linux.write(block + layout.INST_STATE, _HEAD.pack(self._slots, id(self.owner), room, *arrays))
         if any(elem.mode == PASSIVE for elem in self._module.elems):
@@ -236,7 +238,7 @@ class _Block:
         self._keeper = code.native.owners.make(0)
         externs = {id(owner): owner for _, owner in self._externs if owner is not None}
         self.owner.hold(code.owner, state.store.owner, self._keeper, *externs.values())
-        linux.write(block + self._places.type_id(0), code.number_words)
+        linux.write(block + self._places.type_id(0), code.type_words)
         self._take_imports()
         self._define_funcs()
         self._define_tables()
@@ -304,13 +306,13 @@ class _Block:
             record = HostFunc(stubs, function, type_, name, self._block, store, reference if direct else 0)
         cpython.set_reference(pair, function)
         cpython.set_reference(pair + 8, record)
-        linux.write(reference, _FUNCREF.pack(code, pair, self._code.numbers[type_index], layout.HOST_INDEX))
+        linux.write(reference, _FUNCREF.pack(code, pair, self._code.type_ids[type_index], layout.HOST_INDEX))
         return reference
 
     def _define_funcs(self) -> None:
         module, code, block = self._module, self._code, self._block
         first = module.num_imported_funcs
-        ids = code.numbers
+        ids = code.type_ids
         pack = _FUNCREF.pack
         references = [
             pack(code.code_of(first + i), block, ids[module.func_types[first + i]], first + i) for i in range(len(module.bodies))
@@ -360,7 +362,7 @@ class _Block:
             type_ = module.globals[first + i]
             address = self._block + self._places.global_cell(first + i)
             global_ = Global(type_, canonical_type(type_.type, self._code.numbers), address, state.store, self._keeper)
-            if is_extern(type_.type):
+            if may_be_host(type_.type):
                 self.releases.append(global_.releaser())
             bits = _evaluate(state, init)
             if type_.type in NUM_TYPES:

@@ -12,7 +12,7 @@ from figwasp.runtime.objects.keeping import Holding
 from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import cpython, linux
 from figwasp.wasm.syntax.module import PASSIVE, Elem
-from figwasp.wasm.syntax.types import is_extern
+from figwasp.wasm.syntax.types import may_be_host
 
 __all__ = ["drop", "fill", "make", "references"]
 
@@ -32,7 +32,7 @@ def make(state: InstanceState) -> Release:
     for number, elem in kept:
         linux.write_u64(block + places.elem(number) + layout.SEGMENT_BASE, base)
         linux.write_u64(block + places.elem(number) + layout.SEGMENT_LENGTH, len(elem.inits))
-        if is_extern(elem.type):
+        if may_be_host(elem.type):
             held.append((base, len(elem.inits)))
         base += 8 * len(elem.inits)
     holding = Holding(state.store_ref) if held else None
@@ -61,7 +61,7 @@ def references(state: InstanceState, number: int) -> list[int]:
 def fill(state: InstanceState, number: int, values: list[int]) -> None:
     """Fill in a passive segment's references."""
     base, _ = _place(state, number)
-    if is_extern(_elem(state, number).type):
+    if may_be_host(_elem(state, number).type):
         state.store.set_externs(base, values)
     else:
         linux.write_words(base, values)
@@ -71,7 +71,7 @@ def drop(state: InstanceState, number: int) -> None:
     """Drop a segment."""
     base, count = _place(state, number)
     empty = linux.writing(state.block + state.code.layout.elem(number) + layout.SEGMENT_LENGTH, bytes(8))
-    if count and is_extern(_elem(state, number).type):
+    if count and may_be_host(_elem(state, number).type):
         state.store.clear_externs(base, count, empty)
     else:
         empty()

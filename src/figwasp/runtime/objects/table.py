@@ -13,13 +13,14 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
+from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.keeping import Holding, chunks, keep
 from figwasp.runtime.once import Once, Release, together
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store
 from figwasp.runtime.trap import deadline
-from figwasp.wasm.syntax.types import TableType, is_extern
+from figwasp.wasm.syntax.types import FUNCREF, TableType, may_be_host
 
 __all__ = ["Table"]
 
@@ -45,7 +46,7 @@ class Table:
         owner: keeps the record, for a table made by the host; None for one that its instance owns.
     """
 
-    __slots__ = ("__weakref__", "elem", "store_ref", "keeper", "owner", "record", "store", "type")
+    __slots__ = ("__weakref__", "_functions", "elem", "store_ref", "keeper", "owner", "record", "store", "type")
 
     def __init__(self, type_: TableType, elem: int, store: Store, keeper: Owner, room: int = 0) -> None:
         """Make a table of null references.
@@ -64,6 +65,7 @@ class Table:
         self.store_ref = [weakref.ref(store)]  # for what outlives this object
         self.keeper = keeper
         self.owner: Owner | None = None
+        self._functions = TYPES.top(elem) == FUNCREF
         size = type_.limits.min
         if size > _TABLE_LIMIT:
             raise LimitExceeded(f"a table of {size} elements (at most {_TABLE_LIMIT})")
@@ -78,14 +80,14 @@ class Table:
         except OSError as error:
             raise LimitExceeded(f"no memory for a table that may have {most} elements: {error}") from None
         self.record: int = cpython.raw_calloc(1, layout.TABLE_RECORD_SIZE)
-        linux.write(self.record, _RECORD.pack(base, size, most, size, is_extern(elem), 0, room))
+        linux.write(self.record, _RECORD.pack(base, size, most, size, not self._functions, 0, room))
 
     def releaser(self) -> Release:
         """Return the release of the record and the array, for when they are no longer referred to."""
         record = self.record
         base = linux.read_u64(record + layout.TABLE_BASE)
         size = 8 * linux.read_u64(record + layout.TABLE_MOST) or 8
-        holding = Holding(self.store_ref) if is_extern(self.elem) else None
+        holding = Holding(self.store_ref) if may_be_host(self.elem) else None
 
         def release() -> tuple[Once, Once]:
             filled = linux.read_u64(record + layout.TABLE_FILLED)
@@ -131,10 +133,11 @@ class Table:
         """Set a chunk: functions are kept as long as the table lives, objects until they are overwritten."""
         deadline.check()
         place = linux.read_u64(self.record + layout.TABLE_BASE) + 8 * start
-        if is_extern(self.elem):
+        if may_be_host(self.elem):
             self.store.set_externs(place, references)
             return
-        keep(self.keeper, references, self.record + layout.TABLE_KEPT)
+        if self._functions:
+            keep(self.keeper, references, self.record + layout.TABLE_KEPT)
         linux.write_words(place, references)
 
     def read(self, start: int, count: int) -> list[int]:

@@ -18,7 +18,7 @@ from figwasp.errors import Unsupported
 from figwasp.ir.build.base import ir_types
 from figwasp.ir.types import SIZES
 from figwasp.runtime.platform import linux
-from figwasp.wasm.syntax.types import F32, F64, FUNCREF, I32, I64, NON_NULL, V128, Types, is_extern, is_ref, type_name
+from figwasp.wasm.syntax.types import F32, F64, FUNCREF, I32, I64, NON_NULL, V128, Types, is_ref, may_be_host, type_name
 
 _f32: Final = struct.Struct("<f")
 _f64: Final = struct.Struct("<d")
@@ -77,7 +77,7 @@ def to_bits(value: Any, type_: int, references: References, what: str) -> int:
         return _vector_bits(value, what)
     if value is None and not type_ & NON_NULL:
         return 0
-    if is_extern(type_) and value is not None:
+    if may_be_host(type_) and value is not None:
         return references.extern_to_bits(value)
     if type_ & 0xFF != FUNCREF and value is not None:
         raise Unsupported(f"{what}: no support for passing {type_name(type_)} yet", "function-references")
@@ -128,7 +128,7 @@ def from_bits(bits: int, type_: int, references: References) -> Any:
         return bits.to_bytes(16, "little")
     if not bits:
         return None
-    return references.extern_from_bits(bits) if is_extern(type_) else references.func_from_bits(bits)
+    return references.extern_from_bits(bits) if may_be_host(type_) else references.func_from_bits(bits)
 
 
 def arguments_to_bits(args: Sequence[object], types: Types, references: References, function: str) -> list[int]:

@@ -20,10 +20,6 @@ _keep: Final[list[object]] = []  # specs, names and member tables that types ref
 
 VECTORCALL_OFFSET_FLAG: Final = 1 << 63
 
-_none: Final = ctypes.c_uint64(id(None))
-NONE_CELL: Final = ctypes.addressof(_none)
-"""Address of a word that holds the address of None."""
-
 _SLOT_GETBUFFER: Final = 1
 _SLOT_CALL: Final = 50
 _SLOT_CLEAR: Final = 51

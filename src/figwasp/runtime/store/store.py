@@ -260,7 +260,7 @@ class Store(Linked):
             self._pass_suspects_on()
 
     def extern_to_bits(self, value: object) -> int:
-        """Return the address of a cell that holds an object."""
+        """Return a reference to an object: that to a cell which holds it."""
         first = store = self.current
         cell = store._externs.put(value, store.owner, store.record)
         store.ask_for_cleanup()
@@ -269,11 +269,13 @@ class Store(Linked):
             store._externs.share(last._externs, store.owner)
         if store is not first:
             first._pass_suspects_on()
-        return cell
+        return cell + layout.HOST_TAG
 
     def extern_from_bits(self, bits: int) -> object:
-        """Return the object in a cell."""
-        return cpython.object_at(bits)
+        """Return what a reference that is not null refers to: an object of the host, or an i31."""
+        if bits & layout.I31_TAG:
+            return layout.i31_number(bits)
+        return cpython.object_at(bits - layout.HOST_TAG)
 
     def set_externs(self, place: int, cells: list[int]) -> None:
         """Set externrefs that follow each other in a table, a global or a segment, in one step.

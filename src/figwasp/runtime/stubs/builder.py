@@ -400,9 +400,28 @@ class Stub(Emitter):
         """Turn a value of a kind into a Python object: a new reference, or 0."""
         if kind != REF:
             return self.box(value)
-        cell = self.emit(ops.SELECT, [value, self.word(cpython.NONE_CELL), self.emit(ops.I64_NE, [value, self.word(0)])], 0, I64)
-        found = self.get(cell, 0)
+        other, null, number, boxed = self.new(), self.new(), self.new(), self.new()
+        self.unless_host(value, other)
+        found = self.get(self.cell_of(value), 0)
         # Finalizers may call what the collector has half cleared: an object that is gone is None.
         thing = self.emit(ops.SELECT, [found, self.word(id(None)), self.emit(ops.I64_NE, [found, self.word(0)])], 0, I64)
         self.incref(thing)
-        return thing
+        self.jump(boxed, [thing])
+        self.at(other)
+        self.brif(self.equals(value, 0), null, number)
+        self.at(null)
+        self.jump(boxed, [self.none()])
+        self.at(number)
+        signed = self.emit(ops.I32_SHR_S, [self.wrap(value), self.const(I32, 1)])
+        self.jump(boxed, [self.c("PyLong_FromLongLong", [self.emit(ops.I64_EXTEND_I32_S, [signed])])])
+        self.at(boxed)
+        return self.func.new_param(boxed, I64)
+
+    def unless_host(self, reference: Value, other: Block) -> None:
+        """Go on in a new block when a reference is to an object of the host, else at `other`."""
+        tags = self.emit(ops.I64_AND, [reference, self.word(layout.REFERENCE_TAGS)])
+        self.when(self.equals(tags, layout.HOST_TAG), other)
+
+    def cell_of(self, reference: Value) -> Value:
+        """The cell of a reference to an object of the host."""
+        return self.emit(ops.I64_SUB, [reference, self.word(layout.HOST_TAG)])

@@ -50,11 +50,13 @@ from figwasp.runtime.stubs import (
 )
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import REF, ir_kinds
-from figwasp.runtime.stubs.builtins import arrays, cells, memories, tables
+from figwasp.runtime.stubs.builtins import arrays, casts, cells, memories, tables
 from figwasp.runtime.stubs.hooks import Callbacks, Hooks
 
 __all__ = ["StubLibrary"]
 
+_NATIVE: Final = {**memories.BUILTINS, **arrays.BUILTINS, **casts.BUILTINS}
+"""Builtins that need nothing of Python -> what builds them."""
 _LAZY_BLOCK: Final = 4096  # lazy entries made at a time
 
 _RAW: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
@@ -182,7 +184,7 @@ class StubLibrary:
         return cell
 
     def _builtin(self, number: int) -> Func:
-        native = memories.BUILTINS.get(number) or arrays.BUILTINS.get(number)
+        native = _NATIVE.get(number)
         if native is not None:
             return native()
         if number in tables.PURE:

@@ -101,7 +101,7 @@ class _LentCells:
         return e.get(e.get(self._callable, FUNC_STORE), 0)
 
     def take(self, thing: Value, empty: Block) -> Value:
-        """Put an object into a cell and return the cell; 0 for None; go to `empty` when there is no free cell."""
+        """Put an object into a cell and return the reference; null for None; go to `empty` when there is no free cell."""
         e = self._emitter
         done = e.new()
         some = e.new()
@@ -119,7 +119,7 @@ class _LentCells:
         e.put(cell, self._area, 8 * self._taken)
         self._taken += 1
         e.incref(thing)
-        e.jump(done, [cell])
+        e.jump(done, [e.emit(ops.I64_ADD, [cell, e.word(layout.HOST_TAG)])])
         e.at(done)
         return e.func.new_param(done, I64)
 

@@ -49,15 +49,15 @@ call                    10      func            *                   mvp         
 call_indirect           11      type_table      *                   mvp                     -
 return_call             12      func            *                     tail-calls            later
 return_call_indirect    13      type_table      *                     tail-calls            later
-call_ref                14      type            *                     function-references   later
+call_ref                14      type            *                   function-references     -
 return_call_ref         15      type            *                     function-references   later
 throw                   08      tag             *                     exceptions            later
 throw_ref               0a      none            *                     exceptions            later
 try_table               1f      try_table       *                     exceptions            later
-br_on_null              d5      label           *                     function-references   later
-br_on_non_null          d6      label           *                     function-references   later
-br_on_cast              fb:18   cast            *                     gc                    later
-br_on_cast_fail         fb:19   cast            *                     gc                    later
+br_on_null              d5      label           *                   function-references     -
+br_on_non_null          d6      label           *                   function-references     -
+br_on_cast              fb:18   cast            *                   gc                      -
+br_on_cast_fail         fb:19   cast            *                   gc                      -
 # legacy exception handling, of before Wasm 3.0
 try                     06      block           *                     legacy-exceptions     later
 catch                   07      tag             *                     legacy-exceptions     later
@@ -68,17 +68,17 @@ catch_all               19      none            *                     legacy-exc
 ref.null                d0      heaptype        *                   reference-types         -
 ref.is_null             d1      none            *                   reference-types         -
 ref.func                d2      func            *                   reference-types         -
-ref.eq                  d3      none            eqref eqref -> i32    gc                    later
-ref.as_non_null         d4      none            *                     function-references   later
-ref.test                fb:14   heaptype        *                     gc                    later
-ref.test_null           fb:15   heaptype        *                     gc                    later
-ref.cast                fb:16   heaptype        *                     gc                    later
-ref.cast_null           fb:17   heaptype        *                     gc                    later
-any.convert_extern      fb:1a   none            *                     gc                    later
-extern.convert_any      fb:1b   none            *                     gc                    later
-ref.i31                 fb:1c   none            *                     gc                    later
-i31.get_s               fb:1d   none            i31ref -> i32         gc                    later
-i31.get_u               fb:1e   none            i31ref -> i32         gc                    later
+ref.eq                  d3      none            eqref eqref -> i32  gc                      i64_eq
+ref.as_non_null         d4      none            *                   function-references     -
+ref.test                fb:14   heaptype        *                   gc                      -
+ref.test_null           fb:15   heaptype        *                   gc                      -
+ref.cast                fb:16   heaptype        *                   gc                      -
+ref.cast_null           fb:17   heaptype        *                   gc                      -
+any.convert_extern      fb:1a   none            *                   gc                      -
+extern.convert_any      fb:1b   none            *                   gc                      -
+ref.i31                 fb:1c   none            *                   gc                      -
+i31.get_s               fb:1d   none            i31ref -> i32       gc                      -
+i31.get_u               fb:1e   none            i31ref -> i32       gc                      -
 # aggregates (5.4.2)
 struct.new              fb:00   type            *                     gc                    -
 struct.new_default      fb:01   type            *                     gc                    -

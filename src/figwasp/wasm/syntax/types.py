@@ -63,8 +63,8 @@ __all__ = [
     "Types",
     "concrete",
     "heap_name",
-    "is_extern",
     "is_ref",
+    "may_be_host",
     "known_codes",
     "missing_proposal",
     "storage_name",
@@ -149,9 +149,10 @@ def is_ref(code: int) -> bool:
     return CONCRETE <= code & 0xFF <= NULLEXNREF
 
 
-def is_extern(code: int) -> bool:
-    """Return whether a value type is a reference to objects of the host."""
-    return code & 0xFF == EXTERNREF
+def may_be_host(code: int) -> bool:
+    """Return whether a value of a type may be a reference to an object of the host."""
+    low = code & 0xFF
+    return low == EXTERNREF or low == ANYREF
 
 
 @lru_cache(maxsize=64)

@@ -71,18 +71,27 @@ def _convert(checker: Checker, source: int, target: int, height: int, dead: bool
     checker.stack.append(target | (NON_NULL if code == ANY else code & NON_NULL))
 
 
+def _pop_operand(checker: Checker, value: Immediate, height: int, dead: bool) -> None:
+    """Take the operand of a cast or a test, and note its type, where that leaves something out."""
+    top = top_of(number(value), checker.module.types)
+    code = checker.stack[-1]
+    checker.pop((top,), height, dead)
+    if not dead and code != top:
+        checker.facts.operands[checker.base + checker.at] = code
+
+
 def _test(checker: Checker, value: Immediate, height: int, dead: bool) -> None:
-    checker.pop((top_of(number(value), checker.module.types),), height, dead)
+    _pop_operand(checker, value, height, dead)
     checker.stack.append(I32)
 
 
 def _cast(checker: Checker, value: Immediate, height: int, dead: bool) -> None:
-    checker.pop((top_of(number(value), checker.module.types),), height, dead)
+    _pop_operand(checker, value, height, dead)
     checker.stack.append(number(value) | NON_NULL)
 
 
 def _cast_null(checker: Checker, value: Immediate, height: int, dead: bool) -> None:
-    checker.pop((top_of(number(value), checker.module.types),), height, dead)
+    _pop_operand(checker, value, height, dead)
     checker.stack.append(number(value))
 
 

@@ -52,16 +52,19 @@ class FuncFacts:
             anywhere in it, nested blocks included; -1 stands for the whole body.
         num_ops: number of instructions, the final `end` included.
         uses_memory: an instruction reads or writes a memory, or asks for its size.
+        operands: byte offset of a `ref.test` or `ref.cast` that can be reached -> static type of its operand, where that is not the
+            top of its hierarchy.
         callees: the function of each `call`, in order; empty when all functions of a module have been validated at once.
         missing: the first proposal found that the function needs and that figwasp does not execute, or None.
         size: about how many bytes `locals` and `written` take.
     """
 
-    __slots__ = ("callees", "locals", "missing", "num_ops", "size", "uses_memory", "written")
+    __slots__ = ("callees", "locals", "missing", "num_ops", "operands", "size", "uses_memory", "written")
 
     def __init__(self, locals: Types) -> None:
         self.locals = locals
         self.written: dict[int, int] = {}
+        self.operands: dict[int, int] = {}
         self.num_ops = 0
         self.uses_memory = False
         self.callees: list[int] = []
@@ -79,6 +82,7 @@ class Checker:
     Attributes:
         context: the facts about the module.
         index: the function, or -1 for a constant expression.
+        at: position of the present instruction, where that is checked by its plan.
         base: byte offset of the body; positions count from there.
         end: byte offset after it.
         code: its bytes.
@@ -95,6 +99,7 @@ class Checker:
     """
 
     __slots__ = (
+        "at",
         "base",
         "block_op",
         "code",
@@ -121,6 +126,7 @@ class Checker:
         self.types = context.types
         self.data = context.module.data
         self.index = -1
+        self.at = 0
         self.base = 0
         self.end = 0
         self.code = b""

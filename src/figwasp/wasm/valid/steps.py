@@ -26,7 +26,7 @@ _TRY_TABLE: Final = 0x1F
 
 def other(checker: Checker, tables: Tables, op: int, pos: int, height: int, dead: bool) -> int:
     """Check an instruction by its plan and return the position after it; all operands are on the stack."""
-    at = pos - 1
+    at = checker.at = pos - 1
     code = op
     if op in opcodes.BY_PREFIX:
         sub = checker.code[pos] if pos < len(checker.code) else 0x80

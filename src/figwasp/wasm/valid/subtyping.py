@@ -154,6 +154,7 @@ class TypeWorld:
         if first < 0:
             first = self._next
             self._next += end - start
+            self.enter(first, types, start, end, numbers)
             for index in range(start, end):
                 supers = types[index].supers
                 self.kinds[first + index - start] = kind_of(types[index].comp)
@@ -162,6 +163,22 @@ class TypeWorld:
             self._keys[first] = key
             self._groups[key] = first
         return first
+
+    def enter(self, first: int, types: list[SubType], start: int, end: int, numbers: list[int]) -> None:
+        """Prepare for a group of types that is new, before it can be found; what is derived from this class does something.
+
+        Args:
+            first: the number of its first type.
+            types: the type section that it is in.
+            start, end: where the group is in that.
+            numbers: those of the types before it.
+
+        Raises:
+            LimitExceeded: there are too many types.
+        """
+
+    def leave(self, number: int) -> None:
+        """Forget a type that cannot be found any more."""
 
     def releasing(self, numbers: list[int], groups: list[int]) -> Callable[[], None]:
         """Return what takes back what `intern` did for a module: given its answer, and the index of the first type of every group.
@@ -187,7 +204,13 @@ class TypeWorld:
                     del self._keys[first], self._holders[first]
                     for number in range(first, first + self._sizes.pop(first)):
                         del self.kinds[number], self.supers[number]
+                        self.leave(number)
             self._released.remove(released)
+
+    def top(self, code: int) -> int:
+        """Return the nullable reference to the topmost type of a reference's hierarchy; an index is a canonical number."""
+        low = code & 0xFF
+        return _TOPS[self.kinds[code >> INDEX_SHIFT] if low == CONCRETE else low]
 
     def derives(self, number: int, ancestor: int) -> bool:
         """Return whether a defined type is another, or declares itself a subtype of it through any number of steps."""

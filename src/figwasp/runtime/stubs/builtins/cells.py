@@ -21,20 +21,22 @@ MANAGED: Final = 1
 _LAST: Final = 1  # the link of the last suspect; 0: the cell is on no list
 
 
-def hold(e: Stub, cell: Value) -> None:
-    """Count one more holder of a cell; nothing for null."""
-    null = e.new()
-    e.unless_zero(cell, null)
+def hold(e: Stub, reference: Value) -> None:
+    """Count one more holder of the cell of a reference; nothing for one without a cell."""
+    none = e.new()
+    e.unless_host(reference, none)
+    cell = e.cell_of(reference)
     e.put(e.word(MANAGED), cell, layout.EXTERN_STATE)
     e.put(e.emit(ops.I64_ADD, [e.get(cell, layout.EXTERN_HOLDERS), e.word(1)]), cell, layout.EXTERN_HOLDERS)
-    e.jump(null)
-    e.at(null)
+    e.jump(none)
+    e.at(none)
 
 
-def drop(e: Stub, cell: Value, record: Value) -> None:
-    """Count one holder less, and make the cell a suspect if that was the last; nothing for null."""
+def drop(e: Stub, reference: Value, record: Value) -> None:
+    """Count one holder less, and make the cell a suspect if that was the last; nothing for a reference without a cell."""
     done = e.new()
-    e.unless_zero(cell, done)
+    e.unless_host(reference, done)
+    cell = e.cell_of(reference)
     left = e.emit(ops.I64_SUB, [e.get(cell, layout.EXTERN_HOLDERS), e.word(1)])
     e.put(left, cell, layout.EXTERN_HOLDERS)
     e.when(e.equals(left, 0), done)
@@ -65,7 +67,7 @@ def suspect() -> Func:
 
 
 def exchange() -> Func:
-    """Build (place, new, count, store record) -> 0: cells that follow each other hold what stands at `new`; at 0, null."""
+    """Build (place, new, count, store record) -> 0: places that follow each other hold what stands at `new`; at 0, null."""
     e = Stub("cells.exchange", bytes([I64] * 4), bytes([I64]), CONV_C)
     place, new, count, record = e.params
     loop, body, done = e.new(), e.new(), e.new()
@@ -91,7 +93,7 @@ def exchange() -> Func:
 
 
 def replace(e: Stub, place: Value, new: Value, record: Value) -> None:
-    """Put a cell, or null, where another one, or null, is."""
+    """Put a reference where another one is."""
     hold(e, new)
     old = e.get(place, 0)
     e.put(new, place, 0)

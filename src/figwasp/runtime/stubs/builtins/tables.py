@@ -88,7 +88,7 @@ class _Builtin(Stub):
         self.put8(layout.FLAG_CLEANUP >> 8, self.emit(ops.CONTEXT, []), layout.CTX_FLAGS + 1)
 
     def is_extern(self, record: Value) -> Value:
-        """Whether the elements of a table are externrefs."""
+        """Whether the elements of a table are no functions."""
         return self.emit(ops.I64_NE, [self.get(record, layout.TABLE_EXTERN), self.word(0)])
 
 

@@ -1,0 +1,47 @@
+"""Floor 4: the types of all modules, with descriptors in native memory.
+
+In: type sections, through `TYPES.intern`. Out: canonical numbers, on which any two modules agree since their instances may meet,
+and descriptors (`ir.type_descriptors`) in one region of the process, which is mapped when the first type comes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from figwasp import layout
+from figwasp.errors import LimitExceeded
+from figwasp.ir.type_descriptors import MOST_TYPES, DescribedTypes
+from figwasp.runtime.platform import cpython, linux
+
+__all__ = ["TYPES"]
+
+
+class _NativeRegion:
+    """The region: pages are committed when a descriptor is written there."""
+
+    __slots__ = ("base",)
+
+    def __init__(self) -> None:
+        self.base = 0
+
+    def write(self, offset: int, data: bytes) -> None:
+        if not self.base:
+            try:
+                self.base = linux.allocate(layout.TYPE_SIZE * (MOST_TYPES + 1))
+            except OSError as error:
+                raise LimitExceeded(f"no memory for type descriptors: {error}") from None
+        linux.write(self.base + offset, data)
+
+    def keep(self, data: bytes) -> int:
+        address: int = cpython.raw_calloc(1, len(data))
+        if not address:
+            raise MemoryError
+        linux.write(address, data)
+        return address
+
+    def release(self, address: int) -> None:
+        cpython.raw_free(address)
+
+
+TYPES: Final = DescribedTypes(_NativeRegion())
+"""The canonical numbers of types, shared by all modules, since any two instances may meet."""
