@@ -34,7 +34,7 @@ def evaluated(
 def _extern(space: AddressSpace, module: EvalModule, item: Import, hosts: Iterator[Host]) -> Extern:
     desc = item.desc
     if isinstance(desc, int):
-        return space.add_host(module.decoded.signature(desc), module.numbers[desc], next(hosts, _absent))
+        return space.add_host(module.decoded.signature(desc), module.numbers[desc], module.numbers, next(hosts, _absent))
     if isinstance(desc, MemoryType):
         return space.new_memory(desc)
     if isinstance(desc, TableType):

@@ -19,9 +19,9 @@ from tests.environment import SHARED
 
 WAITING: Final = {
     "core": "exceptions function-references gc tail-calls",
-    "core/bulk-memory": "function-references gc",
-    "core/exceptions": "exceptions function-references tail-calls",
-    "core/gc": "function-references gc",
+    "core/bulk-memory": "gc",
+    "core/exceptions": "exceptions tail-calls",
+    "core/gc": "gc",
     "core/memory64": "gc",
     "core/multi-memory": "",
     "core/relaxed-simd": "",
@@ -45,6 +45,7 @@ EVALUATED: Final = (
     "core",
     "core/bulk-memory",
     "core/exceptions",
+    "core/gc",
     "core/memory64",
     "core/multi-memory",
     "core/relaxed-simd",

@@ -202,11 +202,8 @@ def calling(body: str, *fields: str) -> str:
     ("command", "feature"),
     [
         (calling("(return_call $f)"), "tail-calls"),
-        (calling("(local (ref null 0))"), "function-references"),
-        (calling("(call_ref 0 (ref.null 0))"), "function-references"),
         (calling("(drop (struct.new 0))", "(type (struct))"), "gc"),
-        (calling("(drop (ref.null any))"), "gc"),
-        (calling("(call_indirect (type $t) (i32.const 0))", "(table 1 funcref)", "(type $t (sub (func)))"), "gc"),
+        (calling("(drop (array.new_fixed 0 0))", "(type (array i8))"), "gc"),
         (calling("(try_table)"), "exceptions"),
         (calling("(throw 0)", "(tag)"), "exceptions"),
         ("(module (type $s (struct)) (global (ref $s) (struct.new $s)))", "gc"),

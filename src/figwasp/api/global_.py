@@ -13,8 +13,11 @@ from figwasp.runtime.platform import cpython
 from figwasp.runtime.start import native_runtime
 from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.types import (
+    ANYREF,
+    EQREF,
     EXTERNREF,
     FUNCREF,
+    I31REF,
     NUM_TYPES,
     TYPE_CODES,
     V128,
@@ -23,7 +26,7 @@ from figwasp.wasm.syntax.types import (
     type_name,
 )
 
-_CONTENTS: Final = (*NUM_TYPES, V128, FUNCREF, EXTERNREF)
+_CONTENTS: Final = (*NUM_TYPES, V128, FUNCREF, EXTERNREF, ANYREF, EQREF, I31REF)
 
 
 class Global:
@@ -37,7 +40,7 @@ class Global:
     (0, <figwasp.Global mut i32 0>)
 
     Args:
-        type: "i32", "i64", "f32", "f64", "v128", "funcref" or "externref".
+        type: "i32", "i64", "f32", "f64", "v128", "funcref", "externref", "anyref", "eqref" or "i31ref".
         value: the initial value.
         mutable: whether wasm and Python may assign it.
     """
@@ -59,13 +62,17 @@ class Global:
         return self._core.type
 
     @property
+    def _references(self) -> References:
+        return References(self._core.store, self._core.numbers)
+
+    @property
     def value(self) -> Any:
         """The present value; assigning to an immutable global is a TypeError."""
         type_ = self._core.type.type
         if not may_be_host(type_):
-            return from_bits(self._core.get(), type_, References(self._core.store))
+            return from_bits(self._core.get(), type_, self._references)
         # Another thread must not assign it, and with that release the object, in between.
-        return self._core.store.run(lambda: from_bits(self._core.get(), type_, References(self._core.store)))
+        return self._core.store.run(lambda: from_bits(self._core.get(), type_, self._references))
 
     @value.setter
     def value(self, value: Any) -> None:
@@ -73,7 +80,7 @@ class Global:
         if not type_.mutable:
             raise TypeError("the global is immutable")
         what = "the value of a global"
-        self._core.store.run(lambda: self._core.set(to_bits(value, type_.type, References(self._core.store), what)))
+        self._core.store.run(lambda: self._core.set(to_bits(value, type_.type, self._references, what)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Global) and self._core is other._core
@@ -116,7 +123,7 @@ def make(type_: GlobalType, content: int, value: Any) -> Global:
     owner = native.owners.make(block, release)
     owner.hold(keeper, store.owner)
     core.owner = owner
-    core.set(to_bits(value, type_.type, References(store), "the value of a global"))
+    core.set(to_bits(value, type_.type, References(store, core.numbers), "the value of a global"))
     return view(core, owner)
 
 

@@ -13,9 +13,19 @@ from figwasp.runtime.objects.func import References
 from figwasp.runtime.objects.values import from_bits, to_bits
 from figwasp.runtime.start import native_runtime
 from figwasp.runtime.store.store import Store
-from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, Limits, TableType, may_be_host, type_name
+from figwasp.wasm.syntax.types import (
+    ANYREF,
+    EQREF,
+    EXTERNREF,
+    FUNCREF,
+    I31REF,
+    Limits,
+    TableType,
+    may_be_host,
+    type_name,
+)
 
-_ELEMENTS: Final = {"funcref": FUNCREF, "externref": EXTERNREF}
+_ELEMENTS: Final = {type_name(code): code for code in (FUNCREF, EXTERNREF, ANYREF, EQREF, I31REF)}
 
 
 class Table:
@@ -32,7 +42,7 @@ class Table:
     [{'any': 'object'}, 'nothing', None]
 
     Args:
-        element: "funcref" or "externref".
+        element: "funcref", "externref", "anyref", "eqref" or "i31ref".
         minimum: size.
         maximum: most elements that the table may grow to.
         value: the initial value of every element.
@@ -45,7 +55,7 @@ class Table:
         self, element: str, minimum: int, maximum: int | None = None, value: object = None, *, address: str = "i32"
     ) -> None:
         if element not in _ELEMENTS:
-            raise ValueError(f"a table holds funcref or externref, not {element}")
+            raise ValueError(f"a table holds {', '.join(_ELEMENTS)}, not {element}")
         minimum, maximum = operator.index(minimum), None if maximum is None else operator.index(maximum)
         if minimum < 0 or (maximum is not None and maximum < minimum):
             raise ValueError("the maximum of a table must not be below the minimum, nor that below 0")
@@ -82,8 +92,12 @@ class Table:
             raise MemoryError(f"cannot grow a table of {len(self)} elements by {delta}")
         return old
 
+    @property
+    def _references(self) -> References:
+        return References(self._core.store, self._core.numbers)
+
     def _bits(self, value: object) -> int:
-        return to_bits(value, self._core.type.elem, References(self._core.store), "a table element")
+        return to_bits(value, self._core.type.elem, self._references, "a table element")
 
     def _index(self, index: SupportsIndex) -> int:
         if isinstance(index, slice):
@@ -102,9 +116,9 @@ class Table:
         place = self._index(index)
         elem = self._core.type.elem
         if not may_be_host(elem):
-            return from_bits(self._core.get(place), elem, References(self._core.store))
+            return from_bits(self._core.get(place), elem, self._references)
         # Another thread must not overwrite the element, and with that release the object, in between.
-        return self._core.store.run(lambda: from_bits(self._core.get(place), elem, References(self._core.store)))
+        return self._core.store.run(lambda: from_bits(self._core.get(place), elem, self._references))
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))

@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import figwasp
+from figwasp import layout
 from figwasp.features import ALL, DEFAULT, Features
+from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.objects.func import call_raw
+from figwasp.runtime.objects.values import Numbers, canonical
+from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.types import is_ref, may_be_host, type_name
-from figwasp.wast.engine import HOST_FUNCS, SPECTEST, Found, ScriptError, argument_bits, number
+from figwasp.wast.engine import HOST_FUNCS, SPECTEST, Found, ScriptError, argument_bits, number, reference
 from figwasp.wast.script import ScriptValue
 
 __all__ = ["CompiledEngine", "CompiledInstance"]
@@ -76,13 +80,14 @@ class CompiledInstance:
         if not isinstance(func, figwasp.Func):
             raise ScriptError(f"{name} is not a function")
         type_ = func.type
-        given = argument_bits(args, type_.params)
-        store = func._store
+        numbers, store = func._numbers, func._store
+        tops = [_top(code, numbers) for code in type_.results]
+        given = argument_bits(args, type_.params, lambda code: _top(code, numbers))
         store.claim()
         try:
             arguments = [self._argument(*one, store) for one in zip(given, type_.params, strict=True)]
             results = call_raw(type_, func._address, arguments, store)
-            return [self._found(*one, store) for one in zip(type_.results, results, strict=True)]
+            return [self._found(*one) for one in zip(type_.results, tops, results, strict=True)]
         finally:
             store.clean_up_if_asked()
 
@@ -92,7 +97,7 @@ class CompiledInstance:
         if not isinstance(export, figwasp.Global):
             raise ScriptError(f"{name} is not a global")
         core = export._core
-        return self._found(core.type.type, core.get(), core.store)
+        return self._found(core.type.type, _top(core.type.type, core.numbers), core.get())
 
     def _export(self, name: str) -> Any:
         if name not in self.exports:
@@ -108,13 +113,24 @@ class CompiledInstance:
             raise ScriptError(f"{type_name(code)} cannot be an operand of a script")
         return bits
 
-    def _found(self, code: int, bits: int, store: Store) -> Found:
-        if not may_be_host(code):
-            return Found("funcref", 0 if bits else None) if is_ref(code) else number(code, bits)
-        if not bits:
-            return Found("externref", None)
-        value = store.extern_from_bits(bits)
-        return Found("externref", value.number if isinstance(value, HostRef) else -1)
+    def _found(self, code: int, top: int, bits: int) -> Found:
+        return reference(top, bits, _kind, _host_number) if is_ref(code) else number(code, bits)
+
+
+def _top(code: int, numbers: Numbers) -> int:
+    """Return the topmost type of a reference's hierarchy; anything for other types."""
+    return TYPES.top(canonical(code, numbers)) if is_ref(code) else code
+
+
+def _kind(reference: int) -> int:
+    """Return the kind of an object of the heap."""
+    return linux.read_u32(TYPES.region.base + linux.read_u32(reference + layout.OBJECT_TYPE) + layout.TYPE_KIND)
+
+
+def _host_number(reference: int) -> int:
+    """Return the number of an object of the host."""
+    value: object = cpython.object_at(reference - layout.HOST_TAG)
+    return value.number if isinstance(value, HostRef) else -1
 
 
 def _do_nothing(*_: object) -> None:

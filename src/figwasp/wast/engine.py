@@ -6,10 +6,11 @@ float cannot carry every NaN. An engine lives as long as one script.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from figwasp.wasm.syntax.types import CONCRETE, F32, I32, Types, is_ref, type_name
+from figwasp import layout
+from figwasp.wasm.syntax.types import EXNREF, EXTERNREF, F32, FUNCREF, I32, Types, is_ref, type_name
 from figwasp.wasm.text.parse.module import wat
 from figwasp.wast.script import ScriptValue
 
@@ -23,6 +24,7 @@ __all__ = [
     "ScriptError",
     "argument_bits",
     "number",
+    "reference",
 ]
 
 HOST_FUNCS: Final = {
@@ -54,6 +56,10 @@ SPECTEST: Final[bytes] = _spectest()
 """The module that scripts import from as "spectest", in binary; its own imports are `HOST_FUNCS` of "host"."""
 
 
+_UNNUMBERED: Final = -1
+"""The number of references that are not to objects of the host, which have numbers from 0 on."""
+
+
 class ScriptError(Exception):
     """A script asks for something that does not exist: no such export, operands of other types."""
 
@@ -62,9 +68,8 @@ class Found(NamedTuple):
     """A result.
 
     Attributes:
-        type: name of its type; of a reference the most special one that is no index, of null the most general one.
-        bits: raw bits of a number; None for null; the host's number of an object of the host; an i31's number; 0 for a function;
-            -1 for an object of the heap, and for whatever else the host sees in an externref that is not its own.
+        type: name of its type; of a reference the one that the value tells, of null the topmost of its hierarchy.
+        bits: raw bits of a number; None for null; the host's number of its object; anything for other references.
     """
 
     type: str
@@ -129,13 +134,18 @@ class Engine(Protocol):
         """Return a new instance of the host module."""
 
 
-def argument_bits(args: Sequence[ScriptValue], params: Types) -> list[int | None]:
+def argument_bits(args: Sequence[ScriptValue], params: Types, top: Callable[[int], int]) -> list[int | None]:
     """Check operands against the parameters and return their bits, None for a null.
+
+    Args:
+        args: the operands.
+        params: the types of the parameters.
+        top: reference type -> the topmost one of its hierarchy.
 
     Raises:
         ScriptError: the operands do not fit.
     """
-    wanted = [type_name(code & 0xFF if is_ref(code) and code & 0xFF != CONCRETE else code) for code in params]
+    wanted = [type_name(top(code) if is_ref(code) else code) for code in params]
     if len(args) != len(wanted) or any(arg.type not in ("", name) for arg, name in zip(args, wanted)):
         raise ScriptError(f"operands {[arg.type for arg in args]} for parameters {wanted}")
     return [arg.bits for arg in args]
@@ -144,3 +154,26 @@ def argument_bits(args: Sequence[ScriptValue], params: Types) -> list[int | None
 def number(code: int, bits: int) -> Found:
     """Return a result that is no reference from a cell of 64 bits."""
     return Found(type_name(code), bits & 0xFFFF_FFFF if code in (I32, F32) else bits)
+
+
+def reference(top: int, bits: int, kind: Callable[[int], int], host: Callable[[int], int]) -> Found:
+    """Return a result that is a reference.
+
+    Args:
+        top: the topmost type of its hierarchy.
+        bits: the reference.
+        kind: object of the heap -> its kind (`layout.KIND_STRUCT` or KIND_ARRAY).
+        host: reference to an object of the host -> its number.
+    """
+    name = type_name(top)
+    if not bits:
+        return Found(name, None)
+    if top == FUNCREF or top == EXNREF:
+        return Found(name, 0)
+    if bits & layout.REFERENCE_TAGS == layout.HOST_TAG:
+        return Found(name, host(bits))
+    if top == EXTERNREF:
+        return Found(name, _UNNUMBERED)
+    if bits & layout.I31_TAG:
+        return Found("i31ref", _UNNUMBERED)
+    return Found("structref" if kind(bits) == layout.KIND_STRUCT else "arrayref", _UNNUMBERED)

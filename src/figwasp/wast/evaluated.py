@@ -17,13 +17,13 @@ from figwasp.ir.evaluate.externs import Extern, FuncRef, Global, Memory, Table, 
 from figwasp.ir.evaluate.func import Trapped
 from figwasp.ir.evaluate.instance import EvalInstance, EvalModule
 from figwasp.ir.evaluate.space import AddressSpace
-from figwasp.layout import GUARD, HOST_TAG, I31_TAG, KIND_ARRAY, REFERENCE_TAGS
+from figwasp.layout import GUARD, HOST_TAG, OBJECT_TYPE, TYPE_KIND
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import TAG, Import
-from figwasp.wasm.syntax.types import EXNREF, EXTERNREF, FUNCREF, MemoryType, TableType, is_ref, may_be_host, type_name
+from figwasp.wasm.syntax.types import MemoryType, TableType, is_ref, may_be_host, type_name
 from figwasp.wasm.valid.matching import global_matches, memory_matches, table_matches
 from figwasp.wasm.valid.subtyping import canonical_type
-from figwasp.wast.engine import SPECTEST, Found, ScriptError, argument_bits, number
+from figwasp.wast.engine import SPECTEST, Found, ScriptError, argument_bits, number, reference
 from figwasp.wast.script import ScriptValue
 
 __all__ = ["EvaluatedEngine", "EvaluatedInstance"]
@@ -66,8 +66,9 @@ class EvaluatedEngine:
         """Return a new instance of the host module."""
         definition = EvalModule(self._space, decode(SPECTEST, ALL))
         module = definition.decoded
+        numbers = definition.numbers
         types = module.func_types[: module.num_imported_funcs]
-        funcs = [self._space.add_host(module.signature(type_), definition.numbers[type_], _do_nothing) for type_ in types]
+        funcs = [self._space.add_host(module.signature(type_), numbers[type_], numbers, _do_nothing) for type_ in types]
         return self._start(definition, funcs)
 
     def _start(self, definition: EvalModule, externs: Iterable[Extern]) -> EvaluatedInstance:
@@ -127,20 +128,33 @@ class EvaluatedInstance:
         func = self.exports.get(name)
         if not isinstance(func, FuncRef):
             raise ScriptError(f"no exported function {name!r}")
-        params = func.type.params
-        given = argument_bits(args, params)
+        params, results = func.type.params, func.type.results
+        given = argument_bits(args, params, lambda code: self._top(code, func.numbers))
         bits = [_argument(value, code) for value, code in zip(given, params, strict=True)]
         with _action(self._space):
-            results = self._space.enter(func, bits)
-        return [_found(self._space, code, result) for code, result in zip(func.results, results, strict=True)]
+            answers = self._space.enter(func, bits)
+        return [self._found(canonical_type(code, func.numbers), bits) for code, bits in zip(results, answers, strict=True)]
 
     def get(self, name: str) -> Found:
         """Return the value of an exported global, as `Instance.get`."""
         global_ = self.exports.get(name)
         if not isinstance(global_, Global):
             raise ScriptError(f"no exported global {name!r}")
-        content = global_.content
-        return _found(self._space, self._space.types.top(content) if is_ref(content) else content, global_.get())
+        return self._found(global_.content, global_.get())
+
+    def _top(self, code: int, numbers: list[int]) -> int:
+        """Return the topmost type of a reference's hierarchy."""
+        return self._space.types.top(canonical_type(code, numbers))
+
+    def _found(self, code: int, bits: int) -> Found:
+        if not is_ref(code):
+            return number(code, bits)
+        return reference(self._space.types.top(code), bits, self._kind, lambda bits: (bits - _HOST_REFS) // 8)
+
+    def _kind(self, bits: int) -> int:
+        """Return the kind of an object of the heap."""
+        read = self._space.native.read
+        return read(self._space.types.region.base + read(bits + OBJECT_TYPE, 4) + TYPE_KIND, 4)
 
 
 @contextmanager
@@ -152,7 +166,8 @@ def _action(space: AddressSpace) -> Iterator[None]:
     try:
         yield
     except Trapped as trap:
-        kind = errors.Exhaustion if trap.code == errors.TRAP_STACK_EXHAUSTED else errors.Trap
+        exhausted = trap.code in (errors.TRAP_STACK_EXHAUSTED, errors.TRAP_OUT_OF_HEAP)
+        kind = errors.Exhaustion if exhausted else errors.Trap
         raise kind(errors.TRAP_MESSAGES[trap.code]) from None
     finally:
         sys.setrecursionlimit(limit)
@@ -171,18 +186,3 @@ def _argument(bits: int | None, code: int) -> int:
     if is_ref(code):
         raise ScriptError(f"{type_name(code)} cannot be an operand of a script")
     return bits
-
-
-def _found(space: AddressSpace, top: int, bits: int) -> Found:
-    """Return a result whose type is a number's, or a reference of a hierarchy that has this at its top."""
-    if not is_ref(top):
-        return number(top, bits)
-    if not bits or top == FUNCREF or top == EXNREF:
-        return Found(type_name(top), 0 if bits else None)
-    if bits & REFERENCE_TAGS == HOST_TAG:
-        return Found(type_name(top), (bits - _HOST_REFS) // 8)
-    if top == EXTERNREF:
-        return Found("externref", -1)
-    if bits & I31_TAG:
-        return Found("i31ref", bits >> 1)
-    return Found("arrayref" if space.kind_of(bits) == KIND_ARRAY else "structref", -1)

@@ -11,23 +11,19 @@ from figwasp.wast.script import ScriptValue
 
 __all__ = ["matches", "show", "show_patterns"]
 
-_MATCHED: Final = {
-    "structref": ("structref", "eqref", "anyref"),
-    "arrayref": ("arrayref", "eqref", "anyref"),
-    "i31ref": ("i31ref", "eqref", "anyref"),
-}
-"""Type of a result -> the types of the patterns that it matches, where it is not only its own."""
-_WITHOUT_BITS: Final = frozenset(("funcref", "structref", "arrayref"))
+
+_ABOVE: Final = dict.fromkeys(("i31ref", "structref", "arrayref"), ("eqref", "anyref"))
+"""Type of a result -> patterns for other types that it matches."""
 
 
 def matches(pattern: ScriptValue, found: Found) -> bool:
     """Return whether a result matches a pattern."""
     if pattern.either:
         return any(matches(one, found) for one in pattern.either)
-    if pattern.bits is None or found.bits is None:
-        return pattern.bits is found.bits and pattern.type in ("", found.type)
-    if pattern.type and pattern.type not in _MATCHED.get(found.type, (found.type,)):
+    if pattern.type not in ("", found.type, *_ABOVE.get(found.type, ())):
         return False
+    if pattern.bits is None or found.bits is None:
+        return pattern.bits is found.bits
     return found.bits & pattern.mask == pattern.bits
 
 
@@ -38,7 +34,7 @@ def show(found: Found) -> str:
     if found.type in ("f32", "f64"):
         width = int(found.type[1:])
         return f"{found.type} {float_text(found.bits, width)} ({found.bits:#x})"
-    return found.type if found.type in _WITHOUT_BITS else f"{found.type} {found.bits:#x}"
+    return f"{found.type} {found.bits:#x}" if found.bits >= 0 else found.type
 
 
 def _show_pattern(pattern: ScriptValue) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from figwasp.errors import Invalid, Malformed
-from figwasp.features import ALL, DEFAULT, EXECUTED, PROPOSALS
+from figwasp.features import ALL, BEGUN, DEFAULT, PROPOSALS
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.valid.module import FuncFacts, validate
@@ -391,7 +391,7 @@ NEEDS = [
 @pytest.mark.parametrize(("body", "head", "proposal"), NEEDS)
 def test_what_is_missing(body: str, head: str, proposal: str) -> None:
     missing = facts_of(body, head).missing
-    assert missing == next((name for name in proposal.split() if name not in EXECUTED), None)
+    assert missing == next((name for name in proposal.split() if name not in BEGUN), None)
 
 
 @pytest.mark.parametrize(("memory", "proposal"), [("i64 1", "memory64"), ("1 1 shared", "threads"), ("1 (pagesize 1)", "custom-page-sizes")])
@@ -399,7 +399,7 @@ def test_a_memory_that_is_missing(memory: str, proposal: str) -> None:
     address = "i64" if memory.startswith("i64") else "i32"
     module = decode(wat(f"(module (memory {memory}) (func (drop (i32.load ({address}.const 0)))) (func))"), ALL)
     facts = validate(module)
-    assert [facts[0].missing, facts[1].missing] == [None if proposal in EXECUTED else proposal, None]
+    assert [facts[0].missing, facts[1].missing] == [None if proposal in BEGUN else proposal, None]
 
 
 # Proposals that are off: text, proposal

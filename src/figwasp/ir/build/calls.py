@@ -12,7 +12,7 @@ from typing import Final
 from figwasp import errors, layout
 from figwasp.ir import ops
 from figwasp.ir.build.base import Builder, Method, ir_types
-from figwasp.ir.build.casts import derives
+from figwasp.ir.build.casts import compared
 from figwasp.ir.build.refs import element
 from figwasp.ir.func import Call, Value
 from figwasp.wasm.syntax.types import FuncType
@@ -64,7 +64,7 @@ def _build_call_indirect(b: Builder, pos: int) -> int:
     reference = element(b, table, b.stack.pop(), errors.TRAP_UNDEFINED_ELEMENT)
     b.trap_if(b.emit(ops.I64_EQZ, [reference]), errors.TRAP_UNINITIALIZED_ELEMENT)
     actual = b.emit(ops.I32_LOAD, [reference], ops.memory_aux(layout.FUNCREF_TYPE, ops.REGION_CONST))
-    b.trap_if(b.emit(ops.I32_EQZ, [derives(b, actual, index)]), errors.TRAP_INDIRECT_CALL_TYPE_MISMATCH)
+    b.trap_if(b.emit(ops.I32_NE, compared(b, actual, index)), errors.TRAP_INDIRECT_CALL_TYPE_MISMATCH)
     _call_reference(b, reference, b.module.signature(index))
     return pos
 

@@ -2,8 +2,8 @@
 
 Theory of operation. The type of an object is two loads and a comparison away: its type descriptor, and the entry of that for the
 depth of the wanted type, where the wanted type stands if the object's derives from it. A final type has no others below it, so the
-first load will do. Nothing of that branches: a reference without an object has the region of descriptors in its place, whose start is the
-descriptor of no type (all zeros). What the static type of the operand rules out is not asked for.
+first load will do. Nothing of that branches: a reference without an object has the region of descriptors in its place, whose start
+is the descriptor of no type (all zeros). What the static type of the operand rules out is not asked for.
 """
 
 from __future__ import annotations
@@ -38,25 +38,34 @@ from figwasp.wasm.syntax.types import (
 )
 from figwasp.wasm.valid.subtyping import kind_of, top_of
 
-__all__ = ["METHODS", "derives", "test"]
+__all__ = ["METHODS", "compared", "test"]
 
 _TOPS: Final = frozenset((ANYREF, FUNCREF, EXTERNREF, EXNREF))
 _BOTTOMS: Final = frozenset((NULLREF, NULLFUNCREF, NULLEXTERNREF, NULLEXNREF))
-_TAGGED: Final = frozenset((ANYREF, EQREF, EXTERNREF))
-"""Heap types of references that may be an object of the heap, or something else with a tag."""
+_TAGGED: Final = frozenset((ANYREF, EQREF, I31REF))
+"""Heap types of references that may have tags, and that casts to types of objects start from."""
 _KINDS: Final = {STRUCTREF: layout.KIND_STRUCT, ARRAYREF: layout.KIND_ARRAY}
 
 
-def derives(b: Builder, actual: Value, index: int) -> Value:
-    """Append the question whether a type, given by its descriptor, is type `index` of the module or derives from it: an i32."""
+def compared(b: Builder, actual: Value, index: int) -> list[Value]:
+    """Append what finds out whether a type is type `index` of the module or derives from it.
+
+    Args:
+        b: the builder.
+        actual: the descriptor of the type, an i32; 0 for no type.
+        index: of a type in the module.
+
+    Returns:
+        Two i32 that are equal if it is.
+    """
     wanted = b.emit(ops.I32_LOAD, [b.instance], ops.memory_aux(b.layout.type_id(index), ops.REGION_CONST))
     types = b.module.types
     if types[index].final:
-        return b.emit(ops.I32_EQ, [actual, wanted])
+        return [actual, wanted]
     depth = depth_of(index, types)
     if depth >= layout.DISPLAY_DEPTHS:
-        return call_builtin(b, builtins.SUBTYPE, [actual, wanted])
-    return b.emit(ops.I32_EQ, [_field(b, actual, layout.TYPE_DISPLAY + 4 * depth), wanted])
+        return [call_builtin(b, builtins.SUBTYPE, [actual, wanted]), b.const(ops.I32, 1)]
+    return [_field(b, actual, layout.TYPE_DISPLAY + 4 * depth), wanted]
 
 
 def _field(b: Builder, descriptor: Value, offset: int) -> Value:
@@ -130,7 +139,8 @@ def _of_heap_type(b: Builder, reference: Value, source: int, target: int) -> Val
         return b.emit(ops.I32_EQ, [_field(b, actual, layout.TYPE_KIND), b.const(ops.I32, _KINDS[low])])
     index = target >> INDEX_SHIFT
     function = kind_of(b.module.types[index].comp) == FUNCREF
-    return derives(b, _descriptor(b, reference, source, layout.FUNCREF_TYPE if function else layout.OBJECT_TYPE), index)
+    actual = _descriptor(b, reference, source, layout.FUNCREF_TYPE if function else layout.OBJECT_TYPE)
+    return b.emit(ops.I32_EQ, compared(b, actual, index))
 
 
 # Instructions

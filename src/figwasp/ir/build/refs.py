@@ -100,6 +100,11 @@ def _build_ref_is_null(b: Builder, pos: int) -> int:
     return pos
 
 
+def _build_ref_eq(b: Builder, pos: int) -> int:
+    b.stack.append(b.emit(ops.I64_EQ, b.pop(2)))
+    return pos
+
+
 def _build_ref_func(b: Builder, pos: int) -> int:
     index, pos = b.unsigned(pos)
     if index < b.module.num_imported_funcs:
@@ -162,6 +167,7 @@ METHODS: Final[dict[str, Method]] = {
     "select_t": _build_select_typed,
     "ref.null": _build_ref_null,
     "ref.is_null": _build_ref_is_null,
+    "ref.eq": _build_ref_eq,
     "ref.func": _build_ref_func,
     "ref.as_non_null": _build_ref_as_non_null,
     "ref.i31": _build_ref_i31,

@@ -13,7 +13,7 @@ from figwasp import errors, layout
 from figwasp.ir.build.base import ir_types
 from figwasp.ir.evaluate.func import NativeMemory, Trapped
 from figwasp.ir.types import CELL, CELLS
-from figwasp.wasm.syntax.types import FuncType, GlobalType, Limits, MemoryType, TableType, Types
+from figwasp.wasm.syntax.types import FuncType, GlobalType, Limits, MemoryType, TableType
 
 __all__ = ["Extern", "FuncRef", "Global", "Memory", "Table", "Tag"]
 
@@ -152,19 +152,15 @@ class Table(_Array):
 
 
 class FuncRef:
-    """A function: the address of its FuncRef, its type, and the canonical number of that.
+    """A function: the address of its FuncRef, its type, and the canonical numbers of that and of the indices in it."""
 
-    Attributes:
-        results: the types of its results, a reference as that to the top of its hierarchy.
-    """
+    __slots__ = ("address", "number", "numbers", "type")
 
-    __slots__ = ("address", "number", "results", "type")
-
-    def __init__(self, address: int, type: FuncType, number: int, results: Types) -> None:
+    def __init__(self, address: int, type: FuncType, number: int, numbers: list[int]) -> None:
         self.address = address
-        self.results = results
         self.type = type
         self.number = number
+        self.numbers = numbers
 
 
 class Global:

@@ -21,7 +21,7 @@ from figwasp.layout import INST_DESCRIPTORS, SEGMENT_LENGTH, TYPE_PARENT
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, ConstExpr, Import, Module
 from figwasp.wasm.syntax.types import is_ref
 from figwasp.wasm.valid.module import validate
-from figwasp.wasm.valid.subtyping import canonical_type, top_of
+from figwasp.wasm.valid.subtyping import canonical_type
 
 __all__ = ["EvalInstance", "EvalModule"]
 
@@ -103,9 +103,7 @@ class EvalInstance(ObjectBuiltins):
         numbers = self.module.numbers
         for index in range(module.num_imported_funcs, len(module.func_types)):
             number = numbers[module.func_types[index]]
-            type_ = module.func_type(index)
-            results = tuple([top_of(code, module.types) if is_ref(code) else code for code in type_.results])
-            func = FuncRef(self.block + places.funcref(index), type_, number, results)
+            func = FuncRef(self.block + places.funcref(index), module.func_type(index), number, numbers)
             self.funcs.append(space.add_func(func, self, index))
         self.memories += map(space.new_memory, module.memories[module.num_imported_memories :])
         for table in module.tables[module.num_imported_tables :]:

@@ -105,7 +105,6 @@ class AddressSpace(Environment):
         self._table_bases = count(_TABLES, _TABLE_STEP)
         self._memory_bases = count(_MEMORIES, _MEMORY_STEP)
         self._instances: dict[int, Callee] = {}
-        self._funcs: set[int] = set()
         self._code: dict[tuple[int, int], tuple[Callee, int] | Host] = {}
         self.context = self.allocate(layout.CTX_SIZE)
 
@@ -133,13 +132,12 @@ class AddressSpace(Environment):
         """Fill the FuncRef of a function that an instance defines."""
         return self._fill(func, instance.block, index, (instance, index))
 
-    def add_host(self, type: FuncType, number: int, host: Host) -> FuncRef:
-        """Make a FuncRef of a function of the host."""
-        func = FuncRef(self.allocate(layout.FUNCREF_SIZE), type, number, type.results)
+    def add_host(self, type: FuncType, number: int, numbers: list[int], host: Host) -> FuncRef:
+        """Make a FuncRef of a function of the host; the other arguments are the attributes of `FuncRef`."""
+        func = FuncRef(self.allocate(layout.FUNCREF_SIZE), type, number, numbers)
         return self._fill(func, self.context, layout.HOST_INDEX, host)
 
     def _fill(self, func: FuncRef, instance: int, index: int, target: tuple[Callee, int] | Host) -> FuncRef:
-        self._funcs.add(func.address)
         code = next(self._code_addresses)
         self.native.write(func.address + layout.FUNCREF_CODE, code)
         self.native.write(func.address + layout.FUNCREF_INSTANCE, instance)
@@ -147,14 +145,6 @@ class AddressSpace(Environment):
         self.native.write(func.address + layout.FUNCREF_INDEX, index, 4)
         self._code[code, instance] = target
         return func
-
-    def is_func(self, reference: int) -> bool:
-        """Return whether a reference is to a function."""
-        return reference in self._funcs
-
-    def kind_of(self, reference: int) -> int:
-        """Return layout.KIND_* of an object of the heap."""
-        return self.described(self.native.read(reference + layout.OBJECT_TYPE, 4), layout.TYPE_KIND)
 
     def described(self, descriptor: int, field: int) -> int:
         """Return a number of 4 bytes from the descriptor of a type."""

@@ -18,6 +18,8 @@ from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.objects.values import (
+    NO_NUMBERS,
+    Numbers,
     arguments_to_bits,
     cells_of,
     from_bits,
@@ -117,6 +119,11 @@ class Func:
         return self._slow_path.store
 
     @property
+    def _numbers(self) -> Numbers:
+        """The canonical numbers of the indices in its type."""
+        return self._slow_path.numbers
+
+    @property
     def _host(self) -> HostFunc | None:
         """The conversions of a host function, None for a function of an instance."""
         return self._slow_path.host
@@ -179,6 +186,14 @@ class CallSlowPath:
         assert self.host is not None
         return self.host.state_store()
 
+    @property
+    def numbers(self) -> Numbers:
+        """The canonical numbers of the indices in its type."""
+        if self.state is not None:
+            return self.state.code.numbers
+        assert self.host is not None
+        return self.host.numbers
+
     def signature(self) -> inspect.Signature:
         """Return the signature that `inspect` shows."""
         import inspect  # takes longer than all the rest, and few ask
@@ -215,7 +230,7 @@ class CallSlowPath:
         if self.host is not None:
             return self.host.call_directly(args)
         buffer = new_buffer(max(cells_of(params), cells_of(self.type.results)))
-        references = References(store)
+        references = References(store, self.numbers)
         write_values(ctypes.addressof(buffer), params, arguments_to_bits(args, params, references, self.shown))
         enter_raw(self.type, self.address, buffer, store, deadline.after(timeout))
         results = read_values(ctypes.addressof(buffer), self.type.results, references)
@@ -267,12 +282,14 @@ class References:
 
     Attributes:
         store: the store.
+        numbers: the canonical numbers of the indices in value types.
     """
 
-    __slots__ = ("store",)
+    __slots__ = ("numbers", "store")
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, numbers: Numbers = NO_NUMBERS) -> None:
         self.store = store
+        self.numbers = numbers
 
     def func_to_bits(self, value: object) -> int | None:
         """Return the address of a callable's FuncRef, kept for the running chain; None when it is no wasm function."""
@@ -287,11 +304,11 @@ class References:
         return func_at(self.store.native, bits)
 
     def extern_to_bits(self, value: object) -> int:
-        """Return the address of a cell that holds an object."""
+        """Return a reference to an object of the host."""
         return self.store.extern_to_bits(value)
 
     def extern_from_bits(self, bits: int) -> object:
-        """Return the object in a cell."""
+        """Return what a reference of the hierarchies of any and extern refers to."""
         return self.store.extern_from_bits(bits)
 
 
@@ -303,9 +320,10 @@ class HostFunc:
         type: the import's type.
         name: "module.name".
         block: address of the importing instance's block.
+        numbers: the canonical numbers of the indices in the type.
     """
 
-    __slots__ = ("_calls", "_reference", "_state_store", "_stubs", "block", "function", "name", "type")
+    __slots__ = ("_calls", "_reference", "_state_store", "_stubs", "block", "function", "name", "numbers", "type")
 
     def __init__(
         self,
@@ -315,13 +333,14 @@ class HostFunc:
         name: str,
         block: int,
         state_store: Callable[[], Store],
+        numbers: Numbers,
         reference: int = 0,
     ) -> None:
         """Serve an import.
 
         Args:
             stubs: the library that its code comes from.
-            function, type_, name, block: the attributes.
+            function, type_, name, block, numbers: the attributes.
             state_store: gives the store of the importing instance.
             reference: address of the FuncRef, if the import is to get code of its own that converts numbers, after some calls.
         """
@@ -330,6 +349,7 @@ class HostFunc:
         self.type = type_
         self.name = name
         self.block = block
+        self.numbers = numbers
         self._state_store = state_store
         self._reference = reference
         self._calls = 0
@@ -391,11 +411,11 @@ class HostFunc:
         return References(self.state_store()).func_from_bits(bits)
 
     def extern_to_bits(self, value: object) -> int:
-        """Return a cell for an object."""
+        """Return a reference to an object of the host."""
         return self.state_store().extern_to_bits(value)
 
     def extern_from_bits(self, bits: int) -> object:
-        """Return the object of a cell."""
+        """Return what a reference of the hierarchies of any and extern refers to."""
         return self.state_store().extern_from_bits(bits)
 
     def call_directly(self, args: tuple[object, ...]) -> Any:

@@ -12,7 +12,7 @@ from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.keeping import Holding, keep
 from figwasp.runtime.platform import linux
 from figwasp.runtime.store.store import Store
-from figwasp.wasm.syntax.types import FUNCREF, V128, GlobalType, is_ref, may_be_host
+from figwasp.wasm.syntax.types import FUNCREF, INDEX_SHIFT, V128, GlobalType, is_ref, may_be_host
 
 __all__ = ["Global"]
 
@@ -55,6 +55,11 @@ class Global:
         """Move to another store."""
         self.store = store
         self.store_ref[0] = weakref.ref(store)
+
+    @property
+    def numbers(self) -> dict[int, int]:
+        """The canonical number of the index in its value type, if that has one."""
+        return {self.type.type >> INDEX_SHIFT: self.content >> INDEX_SHIFT}
 
     def get(self) -> int:
         """Return the raw bits of the value."""

@@ -297,13 +297,14 @@ class _Block:
         type_ = self._module.signature(type_index)
         stubs = self._code.native.stubs
         store = _store_of(weakref.ref(self.state))
+        numbers = self._code.numbers
         if is_async(function):
             code = stubs.async_host_stub(ir_types(type_.params), ir_types(type_.results))
-            record: HostFunc = AsyncHostFunc(stubs, function, type_, name, self._block, store)
+            record: HostFunc = AsyncHostFunc(stubs, function, type_, name, self._block, store, numbers)
         else:
             code = stubs.host_stub(kinds(type_.params), kinds(type_.results), direct=False)
             direct = simple(type_.params + type_.results)
-            record = HostFunc(stubs, function, type_, name, self._block, store, reference if direct else 0)
+            record = HostFunc(stubs, function, type_, name, self._block, store, numbers, reference if direct else 0)
         cpython.set_reference(pair, function)
         cpython.set_reference(pair + 8, record)
         linux.write(reference, _FUNCREF.pack(code, pair, self._code.type_ids[type_index], layout.HOST_INDEX))

@@ -348,7 +348,7 @@ async def call(func: Func, args: tuple[object, ...], timeout: float | None, most
         params, results = cells_of(type_.params), cells_of(type_.results)
         buffer = new_buffer(max(params, results) + results)
         place = ctypes.addressof(buffer)
-        references = References(store)
+        references = References(store, func._numbers)
         convert = functools.partial(arguments_to_bits, args, type_.params, references, printable(func.name))
         chain = _chains[context] = _Chain(store, func._address, type_, place, context, end, loop)
         if loop is not None and (turns.of_loop(loop).wanted or store.current.turn):

@@ -20,7 +20,7 @@ from figwasp.runtime.once import Once, Release, together
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store
 from figwasp.runtime.trap import deadline
-from figwasp.wasm.syntax.types import FUNCREF, TableType, may_be_host
+from figwasp.wasm.syntax.types import FUNCREF, INDEX_SHIFT, TableType, may_be_host
 
 __all__ = ["Table"]
 
@@ -96,6 +96,11 @@ class Table:
             return cpython.freeing(record), _giving_back_array(base, size, 8 * filled)
 
         return release
+
+    @property
+    def numbers(self) -> dict[int, int]:
+        """The canonical number of the index in its element type, if that has one."""
+        return {self.type.elem >> INDEX_SHIFT: self.elem >> INDEX_SHIFT}
 
     def __len__(self) -> int:
         return linux.read_u64(self.record + layout.TABLE_LENGTH)

@@ -2,7 +2,10 @@
 
 In: a value type and a Python object, or the bits of a value; or the address of a buffer of bits. Integers accept the signed and the
 unsigned range of their type and come back signed. A vector is 16 bytes, lane 0 first and each lane in little-endian order.
-References need the store they travel in.
+
+References need the store they travel in, and what the indices in their types stand for. None is null. An i31 is an int. For anyref
+any object will do: as in WebAssembly's JavaScript API, an int from -2**30 to 2**30 - 1 is an i31 then, and everything else an
+object of the host. For externref, ints are objects of the host as well, so that what comes back is the very object.
 """
 
 from __future__ import annotations
@@ -13,12 +16,35 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
+from figwasp import layout
 from figwasp.codegen.abi import buffer_layout
-from figwasp.errors import Unsupported
 from figwasp.ir.build.base import ir_types
 from figwasp.ir.types import SIZES
+from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.platform import linux
-from figwasp.wasm.syntax.types import F32, F64, FUNCREF, I32, I64, NON_NULL, V128, Types, is_ref, may_be_host, type_name
+from figwasp.wasm.syntax.types import (
+    ANYREF,
+    CONCRETE,
+    EQREF,
+    F32,
+    F64,
+    FUNCREF,
+    I31REF,
+    I32,
+    I64,
+    INDEX_SHIFT,
+    NON_NULL,
+    V128,
+    Types,
+    concrete,
+    is_ref,
+    may_be_host,
+    type_name,
+)
+
+_FIRST_I31: Final = -(1 << 30)
+_LAST_I31: Final = (1 << 30) - 1
+"""The ints that are an i31 where any object will do."""
 
 _f32: Final = struct.Struct("<f")
 _f64: Final = struct.Struct("<d")
@@ -26,8 +52,23 @@ _u32: Final = struct.Struct("<I")
 _u64: Final = struct.Struct("<Q")
 
 
+class Numbers(Protocol):
+    """What the type indices of a module stand for: canonical numbers by index."""
+
+    def __getitem__(self, index: int, /) -> int:
+        """Return the canonical number."""
+
+
+NO_NUMBERS: Final[Numbers] = ()
+"""For types without indices."""
+
+
 class References(Protocol):
     """The conversion of references to bits and back, which a store has."""
+
+    @property
+    def numbers(self) -> Numbers:
+        """The canonical numbers of the indices in value types."""
 
     def func_to_bits(self, value: object) -> int | None:
         """Return the address of a callable's FuncRef and keep it for this chain; None when it is no wasm function."""
@@ -36,10 +77,10 @@ class References(Protocol):
         """Return the callable of a FuncRef."""
 
     def extern_to_bits(self, value: object) -> int:
-        """Return a cell for an object."""
+        """Return a reference to an object of the host."""
 
     def extern_from_bits(self, bits: int) -> object:
-        """Return the object of a cell."""
+        """Return what a reference of the hierarchies of any and extern refers to."""
 
 
 def numbers_only(types: Types) -> bool:
@@ -60,32 +101,57 @@ def to_bits(value: Any, type_: int, references: References, what: str) -> int:
         TypeError: the object is not of that type.
         OverflowError: an integer out of range.
         ValueError: a vector that has not 16 bytes.
-        Unsupported: a reference of a kind that cannot be made yet.
     """
     if type_ == I32 or type_ == I64:
-        bits = 32 if type_ == I32 else 64
-        try:
-            number = operator.index(value)
-        except TypeError:
-            raise TypeError(f"{what} must be an int ({type_name(type_)}), not {type(value).__name__}") from None
-        if not -(1 << (bits - 1)) <= number < 1 << bits:
-            raise OverflowError(f"{what} is out of range for {type_name(type_)}: {number}")
-        return number & ((1 << bits) - 1)
+        return _integer(value, type_, 32 if type_ == I32 else 64, what)
     if type_ == F32 or type_ == F64:
         return _float_bits(value, type_, what)
     if type_ == V128:
         return _vector_bits(value, what)
-    if value is None and not type_ & NON_NULL:
+    if value is None:
+        if type_ & NON_NULL:
+            raise TypeError(f"{what} must not be None ({type_name(type_)})")
         return 0
-    if may_be_host(type_) and value is not None:
+    return _reference_bits(value, type_, references, what)
+
+
+def _integer(value: Any, type_: int, bits: int, what: str) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} must be an int ({type_name(type_)}), not {type(value).__name__}") from None
+    if not -(1 << (bits - 1)) <= number < 1 << bits:
+        raise OverflowError(f"{what} is out of range for {type_name(type_)}: {number}")
+    return number & ((1 << bits) - 1)
+
+
+def _reference_bits(value: Any, type_: int, references: References, what: str) -> int:
+    """Return the reference for an object that is not None."""
+    low = type_ & 0xFF
+    if low == ANYREF and type(value) is int and _FIRST_I31 <= value <= _LAST_I31:
+        return layout.i31(value)
+    if may_be_host(type_):
         return references.extern_to_bits(value)
-    if type_ & 0xFF != FUNCREF and value is not None:
-        raise Unsupported(f"{what}: no support for passing {type_name(type_)} yet", "function-references")
+    if low == I31REF or low == EQREF:
+        return layout.i31(_integer(value, type_, 31, what))
+    wanted = canonical(type_, references.numbers)
+    if TYPES.top(wanted) != FUNCREF:
+        raise TypeError(f"{what} cannot be a {type(value).__name__}: nothing from Python is of type {type_name(type_)}")
     address = references.func_to_bits(value)
     if address is None:
-        wanted = "a WebAssembly function" if type_ & NON_NULL else "a WebAssembly function or None"
-        raise TypeError(f"{what} must be {wanted} ({type_name(type_)}), not {type(value).__name__}")
+        or_none = "" if type_ & NON_NULL else " or None"
+        raise TypeError(f"{what} must be a WebAssembly function{or_none} ({type_name(type_)}), not {type(value).__name__}")
+    number = TYPES.number_at(linux.read_u32(address + layout.FUNCREF_TYPE))
+    if low != FUNCREF and not TYPES.matches(concrete(number, nullable=False), wanted):
+        raise TypeError(f"{what} must be a WebAssembly function of another type ({type_name(type_)}), not {value!r}")
     return address
+
+
+def canonical(type_: int, numbers: Numbers) -> int:
+    """Return a value type with the canonical number in place of its index, if it has one."""
+    if type_ & 0xFF != CONCRETE:
+        return type_
+    return concrete(numbers[type_ >> INDEX_SHIFT], not type_ & NON_NULL)
 
 
 def _float_bits(value: Any, type_: int, what: str) -> int:
@@ -128,7 +194,9 @@ def from_bits(bits: int, type_: int, references: References) -> Any:
         return bits.to_bytes(16, "little")
     if not bits:
         return None
-    return references.extern_from_bits(bits) if may_be_host(type_) else references.func_from_bits(bits)
+    if TYPES.top(canonical(type_, references.numbers)) == FUNCREF:
+        return references.func_from_bits(bits)
+    return references.extern_from_bits(bits)
 
 
 def arguments_to_bits(args: Sequence[object], types: Types, references: References, function: str) -> list[int]:

@@ -61,7 +61,7 @@ def after(state: InstanceState, index: int, address: int, context: int) -> None:
 
 def _read(address: int, types: Types, state: InstanceState) -> tuple[Any, ...]:
     """Return the Python objects for raw bits in a buffer."""
-    return tuple(read_values(address, types, References(state.store)))
+    return tuple(read_values(address, types, References(state.store, state.code.numbers)))
 
 
 def _cut(context: int, chain: _Chain, depth: int) -> None:

@@ -68,7 +68,7 @@ catch_all               19      none            *                     legacy-exc
 ref.null                d0      heaptype        *                   reference-types         -
 ref.is_null             d1      none            *                   reference-types         -
 ref.func                d2      func            *                   reference-types         -
-ref.eq                  d3      none            eqref eqref -> i32  gc                      i64_eq
+ref.eq                  d3      none            eqref eqref -> i32  gc                      -
 ref.as_non_null         d4      none            *                   function-references     -
 ref.test                fb:14   heaptype        *                   gc                      -
 ref.test_null           fb:15   heaptype        *                   gc                      -

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Final
 
 from figwasp.errors import Invalid, LimitExceeded, Malformed
-from figwasp.features import EXECUTED
+from figwasp.features import BEGUN
 from figwasp.wasm.binary.immediates import READERS
 from figwasp.wasm.binary.leb128 import unsigned
 from figwasp.wasm.binary.types import read_value_type
@@ -317,7 +317,7 @@ class Checker:
 
     def note_proposal(self, name: str | None) -> None:
         """Note a proposal that the function needs, if figwasp does not execute it."""
-        if name is not None and self.facts.missing is None and name not in EXECUTED:
+        if name is not None and self.facts.missing is None and name not in BEGUN:
             self.facts.missing = name
 
     def note_callee(self, type_index: int) -> None:
