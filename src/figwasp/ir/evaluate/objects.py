@@ -111,8 +111,6 @@ class ObjectBuiltins:
 
     def keep_func(self, reference: int) -> None:
         """Do nothing: nothing goes away."""
-        if not reference:
-            raise Undefined("the owner of null is to be kept")
 
     @staticmethod
     def _copy(data: bytearray, place: int, source: bytes, from_: int, size: int, trap: int) -> None:
