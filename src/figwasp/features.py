@@ -28,7 +28,7 @@ function-references     on     yes   references to function types and without nu
 exceptions              on     yes   tags, try_table, throw, throw_ref, exnref
 multi-memory            on     yes   several memories
 memory64                on     yes   memories and tables indexed by i64
-gc                      on     part   structures, arrays, i31, casts, recursion groups, subtypes
+gc                      on     yes   structures, arrays, i31, casts, recursion groups, subtypes
 threads                 off    yes   shared memories, atomic instructions
 wide-arithmetic         off    yes   i64.add128, i64.mul_wide_s and their like
 custom-page-sizes       off    yes   memories with pages of one byte
