@@ -118,7 +118,8 @@ def global_set_func(state: InstanceState, index: int, address: int, bits: int) -
 
 def keep_func(state: InstanceState, bits: int) -> None:
     """Have the heap of the instance's store keep the owner of a function of another instance."""
-    state.store.keep(owner_of(bits))
+    if bits:
+        state.store.keep(owner_of(bits))
 
 
 _NATIVE: Final = {
