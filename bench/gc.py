@@ -249,7 +249,8 @@ class Node:
 
     def __call__(self) -> tuple[float, int]:
         """Run once; return the seconds and the answer."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         milliseconds, answer = json.loads(self._process.stdout.readline())
