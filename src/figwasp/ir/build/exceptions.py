@@ -23,7 +23,7 @@ from figwasp.ir.func import ANY, Block, Call, Value
 from figwasp.ir.object_layout import field_offsets
 from figwasp.wasm.syntax.immediates import CATCH, CATCH_ALL
 
-__all__ = ["METHODS", "allocate", "throw"]
+__all__ = ["METHODS", "carried", "dispatch", "land", "take", "throw"]
 
 _EXCEPTION: Final = ops.memory_aux(layout.CTX_EXCEPTION, ops.REGION_NATIVE)
 _CLAUSE: Final = ops.memory_aux(layout.CTX_CLAUSE, ops.REGION_NATIVE)
@@ -44,11 +44,11 @@ def _build_try_table(b: Builder, pos: int) -> int:
         clauses.append((kind, tag, b.labels[-1 - depth]))
     caught = tuple(ANY if kind >= CATCH_ALL else b.layout.tag(tag) for kind, tag, _ in clauses)
     label = Label(TRY, len(b.stack) - len(params), results, b.block, [])
-    b.labels.append(label)
     if caught:
-        b.scope = scope = Scope(b.scope, caught)
+        b.scope = scope = Scope(b.scope, len(b.labels), caught)
         b.charge(len(scope.catches))
         label.close = partial(_close, b, label, scope, clauses)
+    b.labels.append(label)
     return pos
 
 
