@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["ALL", "DEFAULT", "EXECUTED", "MVP", "PROPOSALS", "Features"]
+__all__ = ["ALL", "BEGUN", "DEFAULT", "EXECUTED", "MVP", "PROPOSALS", "Features"]
 
 _TABLE: Final = """
 # name                  state  runs  what it adds
@@ -28,7 +28,7 @@ function-references     on     yes   references to function types and without nu
 exceptions              on     yes   tags, try_table, throw, throw_ref, exnref
 multi-memory            on     yes   several memories
 memory64                on     yes   memories and tables indexed by i64
-gc                      on     part   structures, arrays, i31, casts, recursion groups, subtypes
+gc                      on     yes   structures, arrays, i31, casts, recursion groups, subtypes
 threads                 off    yes   shared memories, atomic instructions
 wide-arithmetic         off    yes   i64.add128, i64.mul_wide_s and their like
 custom-page-sizes       off    yes   memories with pages of one byte
@@ -36,17 +36,20 @@ legacy-exceptions       off    yes   try, catch, delegate and rethrow, of before
 """
 
 
-def _parse(table: str) -> dict[str, tuple[bool, bool, str]]:
+def _parse(table: str, begun: list[str]) -> dict[str, tuple[bool, bool, str]]:
     rows: dict[str, tuple[bool, bool, str]] = {}
     for line in table.split("\n"):
         if line and not line.startswith("#"):
             name, state, runs, meaning = line.split(None, 3)
-            rows[name] = (state == "on", runs != "no", meaning)
+            rows[name] = (state == "on", runs == "yes", meaning)
+            if runs != "no":
+                begun.append(name)
     return rows
 
 
-PROPOSALS: Final[dict[str, tuple[bool, bool, str]]] = _parse(_TABLE)
-"""Name of a proposal -> (on by default, executed at least in part, what it adds)."""
+_BEGUN: Final[list[str]] = []
+PROPOSALS: Final[dict[str, tuple[bool, bool, str]]] = _parse(_TABLE, _BEGUN)
+"""Name of a proposal -> (on by default, executed, what it adds)."""
 
 
 class Features:
@@ -91,6 +94,7 @@ class Features:
 ALL: Final = Features(PROPOSALS)
 DEFAULT: Final = Features(name for name, row in PROPOSALS.items() if row[0])
 EXECUTED: Final = Features(name for name, row in PROPOSALS.items() if row[1])
-"""The proposals that figwasp executes, fewer than it can decode and validate; of those that it executes in part the rest of the
-instructions say so themselves (`opcodes.UNIMPLEMENTED`)."""
+"""The proposals that figwasp executes, fewer than it can decode and validate."""
+BEGUN: Final = Features(_BEGUN)
+"""These, and those whose types it executes with a part of their instructions; the others are `opcodes.UNIMPLEMENTED`."""
 MVP: Final = Features(())

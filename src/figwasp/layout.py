@@ -139,7 +139,26 @@ FUNCREF_INDEX: Final = 20  # 4 bytes: function index in its module; HOST_INDEX f
 FUNCREF_SIZE: Final = 24
 HOST_INDEX: Final = 0xFFFF_FFFF
 
-# Object of the heap, after its type
+# References (spec 4.2.1) are words: 0 is null; a reference to a function is the address of a FuncRef. In the hierarchies of any and
+# extern bit 0 says that it is an i31, else bit 1 that it is an object of the host; else it is the address of one of the heap.
+I31_TAG: Final = 1  # the number, shifted by it, makes up the rest of the low half; the high half is 0
+HOST_TAG: Final = 2  # added to the address of the externref cell
+REFERENCE_TAGS: Final = 3  # the bits that the two may have
+
+
+def i31(number: int) -> int:
+    """Return the reference that is the low 31 bits of a number."""
+    return (number << 1 | I31_TAG) & 0xFFFF_FFFF
+
+
+def i31_number(reference: int) -> int:
+    """Return the number of an i31, with a sign."""
+    number = reference >> 1
+    return number - (1 << 31) if number >> 30 else number
+
+
+# Object of the heap
+OBJECT_TYPE: Final = 0  # 4 bytes: its type descriptor, never 0
 ARRAY_LENGTH: Final = 4  # 4 bytes
 OBJECT_FIELDS: Final = 8  # fields of a structure, elements of an array
 EXCEPTION_TAG: Final = 8  # of an exception, whose type is that of its tag: number of the tag, which is no other's in the process
@@ -213,25 +232,6 @@ BLOCK_CURSOR: Final = 36  # 4 bytes: of them those that have been swept
 BLOCK_CLEAN: Final = 40  # 1: all of its bytes are 0
 BLOCK_LENGTH: Final = 48  # of the first block of a large object: bytes of its blocks
 BLOCK_SIZE: Final = 64
-
-# References (spec 4.2.1) are words: 0 is null; a reference to a function is the address of a FuncRef. In the hierarchies of any and
-# extern bit 0 says that it is an i31, else bit 1 that it is an object of the host; else it is the address of one of the heap.
-I31_TAG: Final = 1  # the number, shifted by it, makes up the rest of the low half; the high half is 0
-HOST_TAG: Final = 2  # added to the address of the externref cell
-REFERENCE_TAGS: Final = 3  # the bits that the two may have
-OBJECT_TYPE: Final = 0  # of an object of the heap, 4 bytes: its type descriptor
-
-
-def i31(number: int) -> int:
-    """Return the reference that is the low 31 bits of a number."""
-    return (number << 1 | I31_TAG) & 0xFFFF_FFFF
-
-
-def i31_number(reference: int) -> int:
-    """Return the number of an i31, with a sign."""
-    number = reference >> 1
-    return number - (1 << 31) if number >> 30 else number
-
 
 # Type descriptor: what code knows of a defined type. All are in one region of the process, and are named by their offset in it,
 # which is never 0. Two types are the same when their descriptors are.

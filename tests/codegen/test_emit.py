@@ -232,12 +232,13 @@ def test_a_tail_call_that_may_leave_the_instance() -> None:
         "mov r14,QWORD PTR [rsp]",
         "add rsp,0x8",
         "jmp QWORD PTR [rcx+0x8]",
+        "lea r11,[rip+0x0]",
+        "cmp r11,QWORD PTR [rsp+0x8]",
+        "je 0x12",
         "push QWORD PTR [rcx+0x8]",
         "push QWORD PTR [rsp+0x10]",
         "push QWORD PTR [rsp+0x10]",
         "lea r11,[rip+0x0]",
-        "cmp r11,QWORD PTR [rsp+0x8]",
-        "je 0x50",
         "pop QWORD PTR [rsp+0x10]",
         "pop QWORD PTR [rsp+0x10]",
         "movq xmm15,QWORD PTR [rsp]",
@@ -245,13 +246,36 @@ def test_a_tail_call_that_may_leave_the_instance() -> None:
         "movq r11,xmm15",
         "lea rsp,[rsp]",
         "jmp r11",
-        "pop r11",
-        "pop QWORD PTR [rsp+0x10]",
-        "pop r11",
-        "lea rsp,[rsp+0x8]",
-        "jmp r11",
     ]
-    assert [(kind, target) for _, _, kind, target in code.relocs] == [(RELOC_STUB, STUB_RESTORE_INSTANCE)]
+    assert [(kind, target) for _, _, kind, target in code.relocs] == [(RELOC_STUB, STUB_RESTORE_INSTANCE)] * 2
+
+
+@pytest.mark.parametrize(
+    ("in_place", "passed", "got", "expected"),
+    [
+        # as many as there were, at their places: nothing moves
+        (0, 32, 32, ["add rsp,0x28"]),
+        # fewer: the return address goes up to them
+        (2, 16, 32, ["push QWORD PTR [rsp+0x28]", "pop QWORD PTR [rsp+0x38]", "add rsp,0x38"]),
+        # from the outgoing cells, the last first
+        (NONE, 16, 32, [
+            "push QWORD PTR [rsp+0x28]", "movq xmm15,QWORD PTR [rsp+0x10]", "movsd QWORD PTR [rsp+0x50],xmm15",
+            "movq xmm15,QWORD PTR [rsp+0x8]", "movsd QWORD PTR [rsp+0x48],xmm15", "pop QWORD PTR [rsp+0x38]", "add rsp,0x38",
+        ]),
+        (NONE, 32, 0, [
+            "push QWORD PTR [rsp+0x28]", "movq xmm15,QWORD PTR [rsp+0x20]", "movsd QWORD PTR [rsp+0x30],xmm15",
+            "movq xmm15,QWORD PTR [rsp+0x18]", "movsd QWORD PTR [rsp+0x28],xmm15", "movq xmm15,QWORD PTR [rsp+0x10]",
+            "movsd QWORD PTR [rsp+0x20],xmm15", "movq xmm15,QWORD PTR [rsp+0x8]", "movsd QWORD PTR [rsp+0x18],xmm15",
+            "pop QWORD PTR [rsp+0x8]", "add rsp,0x8",
+        ]),
+    ],
+)  # fmt: skip
+def test_stack_arguments_of_a_tail_call(in_place: int, passed: int, got: int, expected: list[str]) -> None:
+    site = CallSite([r.R14], [r.R14], [], [], 0, TO_FUNC, 5, stack_bytes=passed)
+    site.in_place = in_place
+    func = make([[ENTRY_INST, MInst(TAIL, imm=site)]], [[]], CONV_WASM)
+    func.incoming, func.outgoing = got, 32
+    assert listing(finish(func)) == ["sub rsp,0x28", *expected, "jmp QWORD PTR [rip+0x0]"]
 
 
 # Traps

@@ -24,6 +24,7 @@ KINDS: Final = {
     "modules": "tests.property.differential",
     "vectors": "tests.property.vectored",
     "latest": "tests.property.latest_modules",
+    "objects": "tests.property.object_modules",
     "mutations": "tests.hostile.mutants",
     "greedy": "tests.hostile.greedy",
     "formats": "tests.wasm.hostile",

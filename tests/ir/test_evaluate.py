@@ -234,6 +234,34 @@ def test_linked_instances() -> None:
     assert _trap(second, "call", 3) == errors.TRAP_UNDEFINED_ELEMENT
 
 
+@pytest.mark.parametrize("way", ["return_call $g", "return_call_indirect $t (type $f)", "return_call $m"])
+def test_tail_calls_take_nothing_of_the_stack_of_python(way: str) -> None:
+    """In an instance, by a table, and from one instance to another and back."""
+    index = "(i32.const 0)" if "indirect" in way else ""
+    other = _instance(
+        """(module (type $f (func (param i64 i64) (result i64 i64))) (table (export "t") 1 funcref)
+        (func (export "m") (param i64 i64) (result i64 i64)
+          (return_call_indirect (type $f) (local.get 0) (i64.add (local.get 1) (i64.const 1)) (i32.const 0))))"""
+    )
+    body = f"""(if (i64.eqz (local.get 0)) (then (return (local.get 1) (i64.const 7))))
+      ({way} (i64.sub (local.get 0) (i64.const 1)) (i64.add (local.get 1) (i64.const 1)) {index})"""
+    module = EvalModule(other.space, module_of(f"""(module (type $f (func (param i64 i64) (result i64 i64)))
+      (import "o" "m" (func $m (type $f))) (import "o" "t" (table $t 1 funcref))
+      (func $f (export "f") (type $f) {body})
+      (func $g (export "g") (type $f) {body.replace("$g", "$f")})
+      (elem (table $t) (i32.const 0) func $f))"""))
+    instance = EvalInstance(other.space, module, [other.exports["m"], other.exports["t"]])
+    instance.start()
+    other.space.evaluator.steps = 10**9
+    assert invoke(instance, "f", 100_000, 0) == [200_000 if way == "return_call $m" else 100_000, 7]
+
+
+def test_a_tail_call_of_the_host_is_an_ordinary_one() -> None:
+    source = """(module (import "h" "h" (func $h (param i64) (result i64 i64)))
+      (func (export "f") (param i64) (result i64 i64) (return_call $h (i64.add (local.get 0) (i64.const 1)))))"""
+    assert invoke(_instance(source, GUARD, lambda number: [number, 5]), "f", 40) == [41, 5]
+
+
 def test_calls_that_lead_nowhere_are_undefined() -> None:
     first, second = _linked()
     space = first.space

@@ -46,6 +46,8 @@ _SKELETON: Final = "tests/codegen/regalloc/test_skeleton.py"
 _RULES: Final = "tests/ir/simplify/test_simplify_rules.py"
 _SIMPLIFY: Final = "tests/ir/simplify/test_simplify.py"
 _TRAPS: Final = "tests/runtime/trap/test_traps.py"
+_TAILS: Final = "tests/runtime/test_tail_calls.py"
+_TAIL_FRAMES: Final = "tests/runtime/trap/test_tail_frames.py"
 _CHECKS: Final = "tests/ir/simplify/test_checks.py"
 _SMALL_PAGES: Final = "tests/api/addresses/test_small_pages.py"
 _SMALL_BULK: Final = "tests/ir/build/test_small_bulk.py"
@@ -155,6 +157,18 @@ _ROWS: Final[list[tuple[str, ...]]] = [
      "a register is overwritten that is still to be read"),
     ("moves: tail call", "codegen/regalloc/moves.py", "if address in dsts:", "if address in ():", f"{_REGALLOC} {_SKELETON}",
      "an argument overwrites the address of a tail call"),
+    ("moves: address beside cells", "codegen/regalloc/moves.py", "if site.in_place == NONE:\n            copy", "if site:\n            copy",
+     f"{_REGALLOC} {_SKELETON}", "a move between cells overwrites the address of a tail call"),
+    # Tail calls
+    ("tails: the same instance", "codegen/isa/x64/tails.py", "self.branch(r.CC_NE, out.label)", "self.branch(r.CC_A, out.label)",
+     "tests/codegen/execute/test_tail_calls.py", "a caller goes on with the instance of what its callee called last"),
+    ("tails: left already", "codegen/isa/x64/tails.py", "self.branch(r.CC_E, site.back)", "self.branch(r.CC_O, site.back)", _TAILS,
+     "tail calls between instances take of the stack"),
+    ("tails: room", "codegen/select_call.py", "room < 0 or any(", "any(", _TAILS, "arguments overwrite the return address"),
+    ("tails: wide values", "codegen/select_call.py", "if not stack_bytes or room < 0 or any(CELLS[type] > 1 for type in params):",
+     "if not stack_bytes or room < 0:", _TAILS, "a vector is moved over half of another"),
+    ("tails: bytes to pop", "runtime/code/entries.py", "popped[number] = size", "popped[number] = 0",
+     _TAIL_FRAMES, "a backtrace from a function that is being compiled is wrong"),
     # The SSA form
     ("ir: load after a call", "ir/simplify/walk.py", "self.loads.forget()", "self.loads.enter", _SIMPLIFY,
      "a global has the value it had before a call"),

@@ -35,8 +35,12 @@ from tests.property.world import World
 _NAMES: Final = {"i32": I32, "i64": I64, "f32": F32, "f64": F64, "v128": V128}
 
 
-EXECUTED: Final = [row for row in ROWS if row.ir != UNIMPLEMENTED and row.proposal in DEFAULT]
+_TYPED: Final = ("function-references", "gc")
+"""Proposals whose instructions modules with objects have."""
+EXECUTED: Final = [row for row in ROWS if row.ir != UNIMPLEMENTED and row.proposal in DEFAULT and row.proposal not in _TYPED]
 """Instructions that any module may have."""
+TYPED: Final = [row for row in ROWS if row.ir != UNIMPLEMENTED and row.proposal in _TYPED]
+"""Instructions that only modules with objects have."""
 LATER: Final = [row for row in ROWS if row.ir != UNIMPLEMENTED and row.proposal in EXECUTED_PROPOSALS and row.proposal not in DEFAULT]
 """Instructions that a module may have if it is asked for."""
 

@@ -125,9 +125,12 @@ class Maker:
         if random.random() < 0.1:
             starts = [k for k in range(first, first + defined) if not self.world.func_type(k).params + self.world.func_type(k).results]
             self.module.start = random.choice(starts) if starts else None
-        self.module.types = [SubType(type_) for type_ in self.world.types]
-        self.module.groups = list(range(len(self.module.types)))
+        self.module.types, self.module.groups = self._types()
         return encode(self.module, bodies, self.datas)
+
+    def _types(self) -> tuple[list[SubType], list[int]]:
+        """Return the type section, and where its recursion groups begin."""
+        return [SubType(type_) for type_ in self.world.types], list(range(len(self.world.types)))
 
     def _body(self, type_: FuncType) -> bytes:
         """Return the code entry of a function."""
@@ -167,7 +170,7 @@ class Maker:
             self.module.add_import(Import("host", f"f{index}", FUNC, self._type_index(FuncType(params, results))))
 
     def _const(self, type_: int, value: int) -> ConstExpr:
-        if type_ in (FUNCREF, EXTERNREF):
+        if is_ref(type_):
             return ConstExpr([(CODES["ref.null"], type_)])
         return ConstExpr([(CODES[f"{type_name(type_)}.const"], value)])
 

@@ -75,6 +75,7 @@ class Statements(Vectors):
         for _ in range(self.random.randint(0, self.style.locals)):
             type_ = self.world.value_type() if self.chance(0.97) else self.random.choice((FUNCREF, FUNCREF, EXTERNREF))
             self.pool.setdefault(type_, []).append(self.new_local(type_))
+        self._prepare()
         if self.style.keep or self.chance(0.1):
             self._fill_locals()
         while self.budget > 0:
@@ -83,6 +84,9 @@ class Statements(Vectors):
             self._mix_locals()
         self._finish(self.type.results)
         return self.entry()
+
+    def _prepare(self) -> None:
+        """Do what all functions begin with."""
 
     def _fill_locals(self) -> None:
         """Give every local a value of its own."""

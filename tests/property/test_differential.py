@@ -1,7 +1,7 @@
 """Random modules answer the same compiled in both memory modes, under the evaluator, and on wasmtime where it is installed.
 
 The run with bounds checks allocates registers under difficulties: few of them, or block by block, by turns. `bench/fuzz.py modules`,
-`bench/fuzz.py vectors` and `bench/fuzz.py latest` do many more.
+`bench/fuzz.py vectors`, `bench/fuzz.py latest` and `bench/fuzz.py objects` do many more.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from figwasp.features import BEGUN
 from figwasp.features import EXECUTED as EXECUTED_PROPOSALS
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
@@ -22,14 +23,16 @@ from tests.hostile.mutations import instructions
 from tests.hostile.workers import Watch
 from tests.property import differential, engines, outcomes
 from tests.property.differential import compare
-from tests.property.expressions import EXECUTED, LATER
+from tests.property.expressions import EXECUTED, LATER, TYPED
 from tests.property.latest_modules import generate_latest, latest_style_of
 from tests.property.modules import Call, calls, generate, generate_vectors, style_of, vector_style_of
+from tests.property.object_modules import OBJECT_STYLES, generate_objects, object_style_of
 from tests.property.world import LATEST_STYLES, STYLES, VECTOR_STYLES
 
 FIRST = 100_000
 COUNT = 100
 LATEST = 40
+OBJECTS = 60
 
 
 def test_random_modules_answer_the_same_everywhere() -> None:
@@ -57,11 +60,19 @@ def test_random_modules_of_the_latest_kind_answer_the_same_everywhere(monkeypatc
     assert watch.counts["same"] >= LATEST - 3, watch.counts
 
 
+def test_random_modules_with_objects_answer_the_same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIGWASP_FUZZ", "wasmtime")  # until machine code has a heap
+    watch = Watch("objects", verify=True)
+    watch.run(FIRST, OBJECTS)
+    assert not watch.bad, "\n".join(f"seed {number}: {what}" for number, what in watch.bad)
+    assert watch.counts["same"] >= OBJECTS - 3, watch.counts
+
+
 def _used(make: Callable[[int], bytes]) -> set[str]:
     """Return the instructions in the valid modules of a generator."""
     used: set[str] = set()
     for seed in range(160):
-        module = decode(make(seed), EXECUTED_PROPOSALS)
+        module = decode(make(seed), BEGUN)
         validate(module)
         for body in module.bodies:
             used.update(row.name for _, _, row in instructions(module.data, body))
@@ -81,6 +92,8 @@ def test_the_generators_use_every_instruction() -> None:
     later = {row.name for row in LATER}
     assert not later & (numbers | vectors)
     assert later - _used(generate_latest) == set()
+    typed = {row.name for row in TYPED if not row.name.startswith(("return_call", "call_ref"))}
+    assert typed - _used(generate_objects) == set()
 
 
 def test_the_latest_kind_has_memories_and_tables_of_all_types() -> None:
@@ -96,6 +109,7 @@ def test_the_generators_use_every_style() -> None:
     assert {style_of(seed) for seed in range(160)} == STYLES.keys()
     assert {vector_style_of(seed) for seed in range(160)} == VECTOR_STYLES.keys()
     assert {latest_style_of(seed) for seed in range(160)} == LATEST_STYLES.keys()
+    assert {object_style_of(seed) for seed in range(160)} == OBJECT_STYLES.keys()
 
 
 def _result_of_min(monkeypatch: pytest.MonkeyPatch, operands: tuple[int, int], result: int) -> list[str]:

@@ -12,6 +12,7 @@ from figwasp.wasm.syntax.types import (
     I64,
     NUM_TYPES,
     V128,
+    CompType,
     FuncType,
     GlobalType,
     MemoryType,
@@ -94,7 +95,7 @@ class World:
     Attributes:
         random: source of chance.
         style: taste.
-        types: the type section, all of it function types.
+        types: the type section, all of it function types unless objects come first.
         funcs: type index of every function, imports first.
         globals: type of every global.
         fuel: index of the global that counts down.
@@ -110,7 +111,7 @@ class World:
     def __init__(self, random: Random, style: Style) -> None:
         self.random = random
         self.style = style
-        self.types: list[FuncType] = []
+        self.types: list[CompType] = []
         self.funcs: list[int] = []
         self.globals: list[GlobalType] = []
         self.fuel = 0
@@ -124,7 +125,9 @@ class World:
 
     def func_type(self, func: int) -> FuncType:
         """Return the type of a function."""
-        return self.types[self.funcs[func]]
+        type_ = self.types[self.funcs[func]]
+        assert isinstance(type_, FuncType)
+        return type_
 
     def value_type(self) -> int:
         """Return a type to the module's taste."""

@@ -156,6 +156,58 @@ def test_results_in_memory_pass_on(way: str) -> None:
     assert instance.h() == wanted
 
 
+@pytest.mark.parametrize("types", [["i64"] * 12, ["i64"] * 9, ["f64"] * 12, ["i64", "f64"] * 12, ["v128"] * 12, ["i64", "v128", "f64"] * 8])
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_arguments_that_change_places(types: list[str], step: int) -> None:
+    """A call of itself with its parameters turned round: those of a type, so that each comes by the places of all."""
+    places = {type: [k for k, other in enumerate(types) if other == type] for type in types}
+    turned = [places[type][(places[type].index(k) - step) % len(places[type])] for k, type in enumerate(types)]
+    kinds = " ".join(types)
+    args = " ".join(f"(local.get {k + 1})" for k in turned)
+    everything = " ".join(f"(local.get {k + 1})" for k in range(len(types)))
+    instance = load(
+        f"""(module (func $f (export "f") (param i32 {kinds}) (result {kinds})
+          (if (i32.eqz (local.get 0)) (then (return {everything})))
+          (return_call $f (i32.sub (local.get 0) (i32.const 1)) {args})))"""
+    )
+    makers: dict[str, Callable[[int], Any]] = {"i64": int, "f64": float, "v128": bits}
+    values = [makers[type](k) for k, type in enumerate(types, 1)]
+    for times in (0, 1, 2, 5, 1000):
+        now = values
+        for _ in range(times):
+            now = [now[k] for k in turned]
+        assert list(instance.f(times, *values)) == now
+
+
+def bits(number: int) -> bytes:
+    return number.to_bytes(8, "little") + (number + 100).to_bytes(8, "little")
+
+
+def turner(name: str, kinds: list[str], other: str, others: list[str]) -> str:
+    """Return a function that calls another with its parameters, those of each type turned by one, and returns them at last, by type."""
+    places = {type: [k for k, kind in enumerate(kinds, 1) if kind == type] for type in ("f64", "v128")}
+    result = " ".join(f"(local.get {k})" for k in [*places["f64"], *places["v128"]])
+    turned = {type: iter([*found[1:], found[0]]) for type, found in places.items()}
+    args = " ".join(f"(local.get {next(turned[type])})" for type in others)
+    return f"""(func ${name} (export "{name}") (param i32 {" ".join(kinds)}) (result {" ".join(sorted(kinds))})
+      (if (i32.eqz (local.get 0)) (then (return {result})))
+      (return_call ${other} (i32.sub (local.get 0) (i32.const 1)) {args}))"""
+
+
+def test_vectors_and_numbers_that_stand_otherwise_in_the_callee() -> None:
+    """Values of one and of two cells, whose places overlap."""
+    f = ["v128"] * 16 + ["f64"] * 8
+    g = ["v128"] * 8 + ["f64", "f64", "v128"] * 4 + ["v128"] * 4
+    instance = load(f"(module {turner('f', f, 'g', g)} {turner('g', g, 'f', f)})")
+    for name, kinds in (("f", f), ("g", g)):
+        values = [float(k) if kind == "f64" else bits(k) for k, kind in enumerate(kinds)]
+        for times in range(6):
+            floats = [value for value in values if isinstance(value, float)]
+            vectors = [value for value in values if isinstance(value, bytes)]
+            expected = [*floats[times:], *floats[:times], *vectors[times:], *vectors[:times]]
+            assert list(instance.exports[name](times, *values)) == expected
+
+
 def test_locals_of_a_frame_that_goes_are_passed_by_value(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where they live in the frame, as in functions whose SSA form would be out of proportion."""
     monkeypatch.setattr("figwasp.ir.build.builder._ARGS_PER_OP", -(1 << 30))

@@ -37,7 +37,7 @@ ENTRY: Final = 0  # first instruction of the function: defines the parameters [C
 COPY: Final = 1  # rd = rn, same class; the allocator makes it a move or nothing
 CALL: Final = 2  # [CallSite]
 RET: Final = 3  # [CallSite: args, arg_locs] epilogue and return
-TAIL: Final = 4  # [CallSite] epilogue and jump; stack arguments are put together in the outgoing cells first
+TAIL: Final = 4  # [CallSite] epilogue and jump; stack arguments are put together first
 JUMP: Final = 5  # to block.succs[0], with block.args
 BRANCH: Final = 6  # [condition code] on the flags: to succs[0] if it holds, else succs[1]; no arguments on either edge
 SWITCH: Final = 7  # to succs[rn], rn already in range; rm and rx: scratch registers it defines (early); no arguments
@@ -117,11 +117,24 @@ class CallSite:
         stack_bytes: bytes of outgoing stack arguments; the callee pops them.
         leaves: True for a TAIL that may pass another instance than the function has got.
         catches: of an INVOKE, as `ir.func.Call.catches`.
+        in_place: of a TAIL that has no more stack arguments than the function has got: the cell of those in which its own begin,
+            where they are put together; NONE: in the outgoing cells.
     """
 
     __slots__ = (
-        "address", "arg_locs", "args", "catches", "clobbers", "kind", "leaves", "result_locs", "results", "stack_bytes", "target",
-    )  # fmt: skip
+        "address",
+        "arg_locs",
+        "args",
+        "catches",
+        "clobbers",
+        "in_place",
+        "kind",
+        "leaves",
+        "result_locs",
+        "results",
+        "stack_bytes",
+        "target",
+    )
 
     def __init__(
         self,
@@ -146,6 +159,7 @@ class CallSite:
         self.stack_bytes = stack_bytes
         self.leaves = False
         self.catches: tuple[int, ...] = ()
+        self.in_place = NONE
 
 
 class MBlock:

@@ -37,7 +37,7 @@ from figwasp.codegen.select import Rule, Selector
 from figwasp.errors import Unsupported
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Call, Value
-from figwasp.ir.types import CELL, I32, I64, INT
+from figwasp.ir.types import CELL, CELLS, I32, I64, INT
 
 # Entry and exit
 
@@ -302,7 +302,9 @@ def _tail_site(s: Selector, value: Value, call: Call, instance: Value, args: lis
     site = CallSite([], [], [], [], stack_bytes=signature.stack_bytes)
     site.leaves = instance is not s.func.blocks[0].params[0]
     s.mfunc.polls = True  # a loop of tail calls has no other check
-    s.mfunc.outgoing = max(s.mfunc.outgoing, signature.stack_bytes)
+    site.in_place = _cell_in_place(s, call.params, signature.stack_bytes)
+    if site.in_place == NONE:
+        s.mfunc.outgoing = max(s.mfunc.outgoing, signature.stack_bytes)
     s.code.append(MInst(TAIL, NONE, NONE, NONE, NONE, 0, site, value.pos))
     if signature.hidden != NONE:
         site.args.append(_hidden(s))
@@ -323,6 +325,17 @@ def _allocate(s: Selector, value: Value, rd: int) -> None:
     site = CallSite([], [], [rd] if rd > 0 else [], [result] if rd > 0 else [], 1 << result, TO_CELL, number)
     s.mfunc.polls = True
     s.code.append(MInst(CALL, NONE, NONE, NONE, NONE, 0, site, value.pos))
+
+
+def _cell_in_place(s: Selector, params: bytes, stack_bytes: int) -> int:
+    """Return where among the cells of our own stack arguments those of a tail call begin, as both end at the same place.
+
+    NONE if there are none, or no room for them, or if a value takes several cells: it might be moved over half of another.
+    """
+    room = abi.wasm_signature(s.target, s.func.params[1:], s.func.results).stack_bytes - stack_bytes
+    if not stack_bytes or room < 0 or any(CELLS[type] > 1 for type in params):
+        return NONE
+    return room // CELL
 
 
 # Traps and polls

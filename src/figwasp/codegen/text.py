@@ -158,7 +158,10 @@ def pseudo(inst: MInst, block: MBlock, target: Target) -> str:
 def _site(op: int, name: str, site: CallSite, target: Target) -> str:
     """Print an entry, a call, its results, a return or a tail call: results, callee, arguments, each as register:location."""
     cells = "in" if op == ENTRY else "out"
-    args = _moves(site.args, site.arg_locs, cells, target)
+    locs = site.arg_locs
+    if site.in_place != NONE:
+        locs = [loc + site.in_place if loc >= STACK else loc for loc in locs]
+    args = _moves(site.args, locs, "in" if site.in_place != NONE else cells, target)
     results = _moves(site.results, site.result_locs, cells, target)
     text = f"{results} = {name}" if results else name
     if op in (CALL, INVOKE, TAIL):

@@ -104,7 +104,7 @@ ARRAY_INIT_ELEM: Final = _builtin(
     "array_init_elem", "liiii", "", "array, segment, target, source, length", "copy from an element segment"
 )
 KEEP_FUNC: Final = _builtin(
-    "keep_func", "l", "", "reference", "have the heap keep the owner of a function, to which one of its objects is to refer"
+    "keep_func", "l", "", "reference", "have the heap keep the owner of a function that an object will refer to; nothing for null"
 )
 THROW: Final = _builtin("throw", "l", "", "exception", "throw an exception: it never returns")
 COUNT: Final = len(NAMES)

@@ -84,9 +84,7 @@ def evaluate(expr: ConstExpr, module: Module, surroundings: Surroundings) -> int
             raise Unsupported(f"{BY_CODE[code].text} in a constant expression: no support for {proposal} yet", proposal)
         elif code == _REF_I31:
             stack.append(layout.i31(stack.pop()))
-        elif code in _CONVERSIONS:
-            pass
-        else:
+        elif code not in _CONVERSIONS:
             assert isinstance(immediate, int)
             stack.append(_simple(code, immediate, surroundings))
     return stack[-1]

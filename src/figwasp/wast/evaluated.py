@@ -166,7 +166,8 @@ def _action(space: AddressSpace) -> Iterator[None]:
     try:
         yield
     except Trapped as trap:
-        kind = errors.Exhaustion if trap.code == errors.TRAP_STACK_EXHAUSTED else errors.Trap
+        exhausted = trap.code in (errors.TRAP_STACK_EXHAUSTED, errors.TRAP_OUT_OF_HEAP)
+        kind = errors.Exhaustion if exhausted else errors.Trap
         raise kind(errors.TRAP_MESSAGES[trap.code]) from None
     except Thrown:
         raise errors.WasmException(None) from None

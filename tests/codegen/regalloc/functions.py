@@ -368,10 +368,12 @@ class Generator:
     def leave(self, values: list[int]) -> None:
         site = CallSite([], [], [], [])
         tail = self.random.random() < 0.2
-        args = [self.any(values) for _ in range(self.random.randrange(6))]
+        args = [self.any(values) for _ in range(self.random.randrange(16 if tail else 6))]
         site.arg_locs = self.locations([self.func.types[v] for v in args], tail)
         site.args = args[: len(site.arg_locs)]
         if tail:
+            if all(CELLS[self.func.types[v]] == 1 for v in args) and self.random.random() < 0.7:
+                site.in_place = self.random.randrange(3)
             site.args.append(self.func.instance)
             site.arg_locs.append(self.target.instance_reg)
             site.kind = TO_REGISTER

@@ -18,6 +18,7 @@ from figwasp.codegen.mach import (
     INVOKE,
     JUMP,
     MEM_BITS,
+    NONE,
     OUTGOING,
     PHYSICAL,
     RET,
@@ -250,7 +251,8 @@ class Interpreter:
             elif loc < STACK:
                 value = self.get(loc)
             else:
-                value = self.read_cells((OUTGOING, loc - STACK), SIZES[type]) & MASKS[type]
+                cell = (OUTGOING, loc - STACK) if site.in_place == NONE else (INCOMING, loc - STACK + site.in_place)
+                value = self.read_cells(cell, SIZES[type]) & MASKS[type]
             values.append(value if CLASSES[type] == INT else value & MASKS[type])  # above a float a register may hold anything
         if site.address >= 0:
             values.append(self.get(site.address))

@@ -88,6 +88,32 @@ def test_calls_through_tables_other_modules_and_start_functions_are_reported() -
     assert starting.events == [("before", "s", (), 0), ("after", "s", (), 0)]
 
 
+TAILS = """(module (type $t (func (param i32) (result i32))) (table funcref (elem $last))
+  (func $last (type $t) (i32.add (local.get 0) (i32.const 1)))
+  (func $first (export "first") (type $t) (return_call_indirect (type $t) (local.get 0) (i32.const 0)))
+  (func $loop (export "loop") (type $t)
+    (if (i32.eqz (local.get 0)) (then (return_call $first (i32.const 40))))
+    (return_call $loop (i32.sub (local.get 0) (i32.const 1)))))"""
+
+
+def test_a_tail_call_ends_before_its_caller_does() -> None:
+    log = Log()
+    assert load(TAILS, log).first(6) == 7
+    assert log.take() == [
+        ("before", "first", (6,), 0), ("before", "last", (6,), 1), ("after", "last", (7,), 1), ("after", "first", (7,), 0),
+    ]  # fmt: skip
+
+
+def test_tail_calls_of_listened_functions_take_of_the_stack() -> None:
+    """Those of other functions do not, whatever they come to in the end."""
+    log = Log({"first", "last"})
+    assert load(TAILS, log).loop(1_000_000) == 41
+    assert [event[:2] for event in log.take()] == [("before", "first"), ("before", "last"), ("after", "last"), ("after", "first")]
+    with pytest.raises(figwasp.Exhaustion) as caught:
+        load(TAILS, lambda func: object() if func.name == "loop" else None).loop(1_000_000)
+    assert {frame.name for frame in caught.value.frames} <= {"loop"}
+
+
 def test_references_are_reported_as_the_objects_they_are() -> None:
     log = Log()
     text = """(module (func (export "id") (param externref funcref) (result externref funcref) (local.get 0) (local.get 1))

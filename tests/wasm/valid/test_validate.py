@@ -82,6 +82,7 @@ def test_facts() -> None:
     ("instrs", "calls", "memory"),
     [
         ((("call", 0), ("call", 0)), [0, 0], False),
+        ((("call", 0), ("return_call", 0)), [0, 0], False),
         ((ONE, ("call_indirect", (2, 0)), "drop", "drop"), [], False),
         ((("memory.size", 0), "drop"), [], True),
         ((ONE, ("i32.load8_u", (0, 0, 0)), "drop"), [], True),

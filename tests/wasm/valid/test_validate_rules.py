@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from figwasp.errors import Invalid, Malformed
-from figwasp.features import ALL, DEFAULT, EXECUTED, PROPOSALS
+from figwasp.features import ALL, BEGUN, DEFAULT, PROPOSALS
 from figwasp.wasm.binary.decode import decode
+from figwasp.wasm.syntax.types import type_name
 from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.valid.module import FuncFacts, validate
 from tests.wasm.handmade import one_func
@@ -360,6 +361,26 @@ def test_modules(text: str, message: str | None) -> None:
     assert message in str(caught.value)
 
 
+# What is known of references
+
+
+@pytest.mark.parametrize(
+    ("body", "head", "types"),
+    [
+        ("(drop (ref.test (ref eq) (local.get 0)))", "(param anyref)", []),
+        ("(drop (ref.test (ref i31) (local.get 0)))", "(param eqref)", ["eqref"]),
+        ("(drop (ref.cast nullref (local.get 0)))", "(param (ref any))", ["(ref any)"]),
+        ("(drop (ref.cast (ref $v) (local.get 0))) (drop (ref.test nullfuncref (local.get 1)))", "(param funcref (ref func))", ["(ref func)"]),
+        ("(call_ref $v (local.get 0))", "(param (ref null $v))", []),
+        ("(call_ref $v (ref.as_non_null (local.get 0)))", "(param (ref null $v))", ["(ref 0)"]),
+        ("(return_call_ref $v (ref.func $void))", "", ["(ref 0)"]),
+        ("(return) (drop (ref.test (ref i31) (ref.null eq))) (call_ref $v (ref.func $void))", "", []),
+    ],
+)
+def test_static_types_of_operands(body: str, head: str, types: list[str]) -> None:
+    assert [type_name(code) for code in facts_of(body, head).operands.values()] == types
+
+
 # What a function needs that is not executed
 
 NEEDS = [
@@ -391,7 +412,7 @@ NEEDS = [
 @pytest.mark.parametrize(("body", "head", "proposal"), NEEDS)
 def test_what_is_missing(body: str, head: str, proposal: str) -> None:
     missing = facts_of(body, head).missing
-    assert missing == next((name for name in proposal.split() if name not in EXECUTED), None)
+    assert missing == next((name for name in proposal.split() if name not in BEGUN), None)
 
 
 @pytest.mark.parametrize(("memory", "proposal"), [("i64 1", "memory64"), ("1 1 shared", "threads"), ("1 (pagesize 1)", "custom-page-sizes")])
@@ -399,7 +420,7 @@ def test_a_memory_that_is_missing(memory: str, proposal: str) -> None:
     address = "i64" if memory.startswith("i64") else "i32"
     module = decode(wat(f"(module (memory {memory}) (func (drop (i32.load ({address}.const 0)))) (func))"), ALL)
     facts = validate(module)
-    assert [facts[0].missing, facts[1].missing] == [None if proposal in EXECUTED else proposal, None]
+    assert [facts[0].missing, facts[1].missing] == [None if proposal in BEGUN else proposal, None]
 
 
 # Proposals that are off: text, proposal

@@ -340,7 +340,7 @@ class Snapshot:
         site = inst.imm
         assert isinstance(site, CallSite)
         for v, loc in zip(original.args, site.arg_locs):
-            location = loc if loc < PHYSICAL else memory_location(OUTGOING, stack_mem(stack_slot(OUTGOING, loc - STACK)))
+            location = loc if loc < PHYSICAL else _argument_cell(site, loc)
             self._expect(state, v, location, f"argument {v}")
         if original.address != NONE:
             self._expect(state, original.address, site.address, "address")
@@ -403,3 +403,9 @@ class Snapshot:
         name = names[inst.op] if inst.op < len(names) else str(inst.op)
         fields = f"rd={inst.rd} rn={inst.rn} rm={inst.rm} rx={inst.rx} mem={inst.mem}"
         return f"{name} {fields} at {inst.pos:#x}"
+
+
+def _argument_cell(site: CallSite, loc: int) -> int:
+    """Return where an argument that travels in memory is expected."""
+    base, cell = (OUTGOING, loc - STACK) if site.in_place == NONE else (INCOMING, loc - STACK + site.in_place)
+    return memory_location(base, stack_mem(stack_slot(base, cell)))

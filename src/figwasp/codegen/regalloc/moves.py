@@ -3,7 +3,7 @@
 A *location* is an int: a physical register, or memory, `index << BASE_BITS | base`, whose base is one of the pseudo registers SLOT,
 INCOMING and OUTGOING and whose index is that of the value's first cell. A source may also be a constant,
 `index << BASE_BITS | CONSTANT`: an instruction without operands whose result is wanted again. Two locations are the same or have no
-cell in common, but for INCOMING when a tail call passes values that take several.
+cell in common.
 
 The moves of an edge or a call read every source before any destination is written; only cycles and copies from memory to
 memory need the scratch registers. Moves have the type of the value, so the upper half of a cell that holds 4 bytes is
@@ -71,9 +71,10 @@ class Mover:
         constants: what CONSTANT locations refer to.
         held: True while the integer scratch register holds something, so that cycles must do without it.
         temporaries: number of cells -> location of the slot for what must step aside.
+        address_slot: location of the slot for the address of a tail call that an argument would overwrite; NONE: there is none yet.
     """
 
-    __slots__ = ("_aside", "constants", "func", "held", "out", "target", "temporaries")
+    __slots__ = ("_aside", "address_slot", "constants", "func", "held", "out", "target", "temporaries")
 
     def __init__(self, func: MFunc, target: Target) -> None:
         self.func = func
@@ -82,6 +83,7 @@ class Mover:
         self.constants: list[MInst] = []
         self.held = False
         self.temporaries: dict[int, int] = {}
+        self.address_slot = NONE
         self._aside = -1
 
     def move(self, type: int, dst: int, src: int) -> None:
@@ -230,25 +232,37 @@ class Mover:
         inner: list[int] = []
         written = 0
         for v, loc, src in zip(site.args, site.arg_locs, srcs):
-            if loc >= PHYSICAL:  # nothing reads outgoing cells, so these can go first and one by one
+            if loc >= PHYSICAL and site.in_place == NONE:  # nothing reads outgoing cells, so these can go first and one by one
                 self.move(self.type_of(v), stack_slot(OUTGOING, loc - STACK), src)
-            else:
-                types.append(self.type_of(v))
-                dsts.append(loc)
-                inner.append(src)
-                if loc != src:
-                    written |= 1 << loc
+                continue
+            if loc >= PHYSICAL:
+                loc = stack_slot(INCOMING, loc - STACK + site.in_place)
+            elif loc != src:
+                written |= 1 << loc
+            types.append(self.type_of(v))
+            dsts.append(loc)
+            inner.append(src)
         type = self.type_of(site.address)
         if address != NONE:
-            site.address = address
             if address in dsts:
-                site.address = self.target.scratch[INT]
-                self.move(type, site.address, address)
-                self.held = True
-            elif address >= PHYSICAL or (self.target.callee_saved | self.target.c_callee_saved) >> address & 1:
+                address = self._save_address(site, type, address)
+            site.address = address
+            if address >= PHYSICAL or (self.target.callee_saved | self.target.c_callee_saved) >> address & 1:
                 site.address = self.target.scratch[INT]
         self.parallel(types, dsts, inner)
-        if address != site.address and not self.held:
+        if address != site.address:
             self.move(type, site.address, address)
         self.held = False
         return written
+
+    def _save_address(self, site: CallSite, type: int, address: int) -> int:
+        """Append a copy of the address of a tail call that an argument overwrites, and return its location."""
+        if site.in_place == NONE:
+            copy = self.target.scratch[INT]
+            self.held = True
+        else:
+            if self.address_slot == NONE:
+                self.address_slot = stack_slot(SLOT, self.func.new_slot(type))
+            copy = self.address_slot
+        self.move(type, copy, address)
+        return copy

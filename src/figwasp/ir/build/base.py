@@ -117,7 +117,7 @@ class Builder:
         types: IR type of each local.
         written: opcode position of a block -> bit set of the locals written in it.
         clauses: opcode position of a legacy `try` -> what it catches (`FuncFacts.clauses`).
-        operands: opcode position of a cast -> static type of its operand, where that tells something.
+        operands: opcode position -> static type of a reference that the instruction takes, where that tells something.
         pos: position of the current opcode; the `pos` of what is emitted.
         block, code: the current block and its code.
         live: False after an unconditional branch, until the next `else` or `end`.

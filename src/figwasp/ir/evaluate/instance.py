@@ -109,23 +109,22 @@ class EvalInstance(ObjectBuiltins):
         for table in module.tables[module.num_imported_tables :]:
             self.tables.append(space.new_table(table, canonical_type(table.elem, numbers)))
         for index, init in enumerate(module.global_inits, module.num_imported_globals):
-            type_ = module.globals[index]
+            kind = module.globals[index]
             address = self.block + places.global_cell(index)
-            global_ = Global(space.native, address, type_, canonical_type(type_.type, numbers))
+            global_ = Global(space.native, address, kind, canonical_type(kind.type, numbers))
             global_.set(self._constant(init))
             self.globals.append(global_)
         self.tags += [Tag(module.signature(index), numbers[index]) for index in module.tags[module.num_imported_tags :]]
 
     def _lay_out_types(self) -> None:
         """Write the words for types into the block, which objects made by constant expressions have."""
+        self._put(INST_DESCRIPTORS, self.space.types.region.base)
         for index, descriptor in enumerate(self.space.types.descriptors(self.module.numbers)):
-            self.space.comps[descriptor] = self.module.decoded.types[index].comp
             self._put(self.module.layout.type_id(index), descriptor, 4)
 
     def _lay_out(self) -> None:
         """Write into the block where everything is."""
         module, places = self.module.decoded, self.module.layout
-        self._put(INST_DESCRIPTORS, self.space.types.region.base)
         for index in range(module.num_imported_funcs):
             self._put(places.imported_func(index), self.funcs[index].address)
         for index in range(module.num_imported_globals):

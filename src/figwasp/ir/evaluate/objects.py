@@ -11,9 +11,17 @@ from typing import Final
 from figwasp import errors
 from figwasp.ir.evaluate.func import NativeMemory, Trapped, Undefined
 from figwasp.ir.evaluate.space import AddressSpace
-from figwasp.ir.object_layout import HEADER, element_shift, field_offsets
-from figwasp.layout import ARRAY_LENGTH, OBJECT_TYPE, SEGMENT_LENGTH, InstanceLayout
-from figwasp.wasm.syntax.types import ArrayType, StructType
+from figwasp.ir.object_layout import HEADER
+from figwasp.layout import (
+    ARRAY_LENGTH,
+    KIND_ARRAY,
+    KIND_STRUCT,
+    OBJECT_TYPE,
+    SEGMENT_LENGTH,
+    TYPE_KIND,
+    TYPE_LAYOUT,
+    InstanceLayout,
+)
 
 __all__ = ["MOST", "ObjectBuiltins"]
 
@@ -55,10 +63,9 @@ class ObjectBuiltins:
 
     def _size(self, type_: int, length: int) -> int:
         """Return the bytes that the elements of an array take."""
-        comp = self.space.comps[type_]
-        if not isinstance(comp, ArrayType):
-            raise Undefined(f"an array of type {comp}")
-        return self._limited(length << element_shift(comp.field.storage))
+        if self.space.described(type_, TYPE_KIND) != KIND_ARRAY:
+            raise Undefined(f"type {type_:#x} is not that of an array")
+        return self._limited(length << self.space.described(type_, TYPE_LAYOUT))
 
     def _limited(self, size: int) -> int:
         if size > MOST:
@@ -76,9 +83,8 @@ class ObjectBuiltins:
     # Builtins, as `builtins` describes them
 
     def object_new(self, type_: int, size: int) -> int:
-        comp = self.space.comps[type_]
-        if not isinstance(comp, StructType) or field_offsets([field.storage for field in comp.fields])[1] != size:
-            raise Undefined(f"a structure of {size} bytes of type {comp}")
+        if self.space.described(type_, TYPE_KIND) != KIND_STRUCT or self.space.described(type_, TYPE_LAYOUT) != size:
+            raise Undefined(f"type {type_:#x} is not that of a structure of {size} bytes")
         return self._make(type_, 0, bytes(self._limited(size - HEADER)))
 
     def array_new(self, type_: int, length: int) -> int:
@@ -105,8 +111,6 @@ class ObjectBuiltins:
 
     def keep_func(self, reference: int) -> None:
         """Do nothing: nothing goes away."""
-        if not reference:
-            raise Undefined("the owner of null is to be kept")
 
     @staticmethod
     def _copy(data: bytearray, place: int, source: bytes, from_: int, size: int, trap: int) -> None:

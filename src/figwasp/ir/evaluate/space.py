@@ -18,7 +18,7 @@ from figwasp.ir.evaluate.externs import FuncRef, Memory, Table
 from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, Trapped, Undefined
 from figwasp.ir.func import ANY, Call, Func
 from figwasp.ir.type_descriptors import DescribedTypes
-from figwasp.wasm.syntax.types import CompType, FuncType, MemoryType, TableType
+from figwasp.wasm.syntax.types import FuncType, MemoryType, TableType
 
 __all__ = ["AddressSpace", "Callee", "Host"]
 
@@ -84,7 +84,6 @@ class AddressSpace(Environment):
     Attributes:
         mode, passes: as given.
         types: the canonical numbers of the types of all instances.
-        comps: what the words stand for that instance blocks have for types.
         evaluator: runs the code; its `steps` can be filled up.
     """
 
@@ -99,7 +98,6 @@ class AddressSpace(Environment):
         self.mode = mode
         self.passes = passes
         self.types = DescribedTypes(_EvaluatedRegion(self))
-        self.comps: dict[int, CompType] = {}
         self.evaluator = Evaluator(self, steps)
         self._depth_left = depth
         self._next_block = _BLOCKS
@@ -107,7 +105,6 @@ class AddressSpace(Environment):
         self._table_bases = count(_TABLES, _TABLE_STEP)
         self._memory_bases = count(_MEMORIES, _MEMORY_STEP)
         self._instances: dict[int, Callee] = {}
-        self._funcs: set[int] = set()
         self._code: dict[tuple[int, int], tuple[Callee, int] | Host] = {}
         self.context = self.allocate(layout.CTX_SIZE)
 
@@ -141,7 +138,6 @@ class AddressSpace(Environment):
         return self._fill(func, self.context, layout.HOST_INDEX, host)
 
     def _fill(self, func: FuncRef, instance: int, index: int, target: tuple[Callee, int] | Host) -> FuncRef:
-        self._funcs.add(func.address)
         code = next(self._code_addresses)
         self.native.write(func.address + layout.FUNCREF_CODE, code)
         self.native.write(func.address + layout.FUNCREF_INSTANCE, instance)
@@ -150,13 +146,9 @@ class AddressSpace(Environment):
         self._code[code, instance] = target
         return func
 
-    def is_func(self, reference: int) -> bool:
-        """Return whether a reference is to a function."""
-        return reference in self._funcs
-
-    def type_of(self, reference: int) -> CompType:
-        """Return the type of an object of the heap."""
-        return self.comps[self.native.read(reference + layout.OBJECT_TYPE, 4)]
+    def described(self, descriptor: int, field: int) -> int:
+        """Return a number of 4 bytes from the descriptor of a type."""
+        return self.native.read(self.types.region.base + descriptor + field, 4)
 
     def new_memory(self, type: MemoryType) -> Memory:
         """Make a memory.

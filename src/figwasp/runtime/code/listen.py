@@ -5,7 +5,8 @@ address of a wrapper that goes into the function's cell and FuncRefs in place of
 without a listener.
 
 The wrapper (wasm convention) stores its operands in a buffer in its own frame, has the call reported
-(`store.listened`), calls the code, stores the results, and has them reported.
+(`store.listened`), calls the code, stores the results, and has them reported. So a tail call of a listened function needs stack, as
+the wrapper is there until it returns.
 """
 
 from __future__ import annotations

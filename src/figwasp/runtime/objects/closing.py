@@ -49,6 +49,8 @@ def close(state: InstanceState) -> None:
 def check(state: InstanceState, context: int) -> None:
     """Make sure that a function of a closed instance may be entered: by wasm, in the chain that was running when it was closed.
 
+    A tail call of the function that Python has called looks as if Python had made it, unless it comes from another instance.
+
     Args:
         state: the instance.
         context: of the chain, suspended in the lazy entry.

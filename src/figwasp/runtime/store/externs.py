@@ -2,9 +2,9 @@
 
 Theory of operation. An externref is the address of a cell, tagged, and a cell owns one Python object, the same every time that
 object comes in. What tables, globals and element segments hold is counted (`stubs.builtins.cells`). A cell that was given to code,
-or whose count fell to zero, is a suspect: frames may have it, and objects on the heap. When the outermost call has ended there is no
-frame, and suspects go unless there is a heap. Else the store looks at the frames and the heap now and then: when there are twice as
-many cells as were left the last time.
+or whose count fell to zero, is a suspect: frames may have it, and objects on the heap. When the outermost call has ended there is
+no frame, and suspects go unless there is a heap. Else the store looks at the frames and the heap now and then: when there are
+twice as many cells as were left the last time.
 
 A cell is given to code by writing its address where the collector sees it, in one step: into a frame, or into a root.
 

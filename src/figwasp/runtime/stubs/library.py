@@ -60,6 +60,8 @@ from figwasp.runtime.stubs.hooks import Callbacks, Hooks
 
 __all__ = ["StubLibrary"]
 
+_NATIVE: Final = {**memories.BUILTINS, **arrays.BUILTINS, **casts.BUILTINS}
+"""Builtins that need nothing of Python -> what builds them."""
 _LAZY_BLOCK: Final = 4096  # lazy entries made at a time
 
 _RAW: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
@@ -201,7 +203,7 @@ class StubLibrary:
     def _builtin(self, number: int) -> Func:
         if number in exceptions.BUILTINS:
             return exceptions.throw(self.compile(exceptions.search(self.find_handler)))
-        native = memories.BUILTINS.get(number) or casts.BUILTINS.get(number) or arrays.BUILTINS.get(number)
+        native = _NATIVE.get(number)
         if native is not None:
             return native()
         if number in objects_made.BUILTINS:

@@ -61,6 +61,14 @@ def _packed(field: FieldType, wanted: bool) -> None:
         raise Mismatch(f"type mismatch: field is {'un' if wanted else ''}packed, {storage_name(field.storage)}: {how}")
 
 
+def _note_operand(checker: Checker, number: int, dead: bool) -> None:
+    """Note that the object of an access, which is that many operands from the top, is never null."""
+    if not dead:
+        code = checker.stack[-number]
+        if code & NON_NULL:
+            checker.facts.operands[checker.base + checker.at] = code
+
+
 # Structures
 
 
@@ -99,6 +107,7 @@ def _struct_get(checker: Checker, value: Immediate, height: int, dead: bool) -> 
     type_, index = pair(value)
     field = _field(checker, type_, index)
     _packed(field, wanted=False)
+    _note_operand(checker, 1, dead)
     checker.pop((concrete(type_, nullable=True),), height, dead)
     checker.stack.append(field.storage)
 
@@ -106,6 +115,7 @@ def _struct_get(checker: Checker, value: Immediate, height: int, dead: bool) -> 
 def _struct_get_packed(checker: Checker, value: Immediate, height: int, dead: bool) -> None:
     type_, index = pair(value)
     _packed(_field(checker, type_, index), wanted=True)
+    _note_operand(checker, 1, dead)
     checker.pop((concrete(type_, nullable=True),), height, dead)
     checker.stack.append(I32)
 
@@ -115,6 +125,7 @@ def _struct_set(checker: Checker, value: Immediate, height: int, dead: bool) -> 
     field = _field(checker, type_, index)
     if not field.mutable:
         raise Mismatch(f"immutable field {index} of type {type_}")
+    _note_operand(checker, 2, dead)
     checker.pop((concrete(type_, nullable=True), field.value), height, dead)
 
 
@@ -177,12 +188,14 @@ def _array_get_packed(checker: Checker, value: Immediate, height: int, dead: boo
 def _get_element(checker: Checker, value: Immediate, height: int, dead: bool, *, packed: bool) -> None:
     field = _array(checker, number(value))
     _packed(field, packed)
+    _note_operand(checker, 2, dead)
     checker.pop((concrete(number(value), nullable=True), I32), height, dead)
     checker.stack.append(field.value)
 
 
 def _array_set(checker: Checker, value: Immediate, height: int, dead: bool) -> None:
     field = _assignable_array(checker, number(value))
+    _note_operand(checker, 3, dead)
     checker.pop((concrete(number(value), nullable=True), I32, field.value), height, dead)
 
 

@@ -377,7 +377,8 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
         raise checker.invalid(str(problem), at) from None
     if pos != len(code):
         raise Malformed("section size mismatch: function body goes on after its end", base + pos)
-    facts.size = 8 * len(local_types) + (written_size >> 3) + _BYTES_PER_BLOCK * (len(written_in) + len(facts.operands) + len(facts.clauses))
+    numbers = len(written_in) + len(facts.operands) + len(facts.clauses)
+    facts.size = 8 * len(local_types) + (written_size >> 3) + _BYTES_PER_BLOCK * numbers
     if uses_first:
         facts.uses_memory = True
         if not plain:

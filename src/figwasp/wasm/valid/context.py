@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.features import EXECUTED
+from figwasp.features import BEGUN
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.types import (
@@ -26,7 +26,7 @@ from figwasp.wasm.valid.subtyping import ModuleTypes
 
 __all__ = ["Context", "memory_needs", "needed", "table_needs"]
 
-_RUNS: Final = known_codes(EXECUTED)
+_RUNS: Final = known_codes(BEGUN)
 
 
 class Context:
@@ -93,8 +93,8 @@ def needed(codes: Types, types: list[SubType]) -> str | None:
     if _RUNS.issuperset(codes):
         return None
     for code in codes:
-        missing = missing_proposal(code, EXECUTED)
-        if code & 0xFF == CONCRETE and "gc" not in EXECUTED:
+        missing = missing_proposal(code, BEGUN)
+        if code & 0xFF == CONCRETE and "gc" not in BEGUN:
             missing = missing if isinstance(types[code >> INDEX_SHIFT].comp, FuncType) else "gc"
         if missing is not None:
             return missing
@@ -103,7 +103,7 @@ def needed(codes: Types, types: list[SubType]) -> str | None:
 
 def memory_needs(type_: MemoryType) -> str | None:
     """Return the proposal that a memory needs and that figwasp does not execute."""
-    return "threads" if type_.shared and "threads" not in EXECUTED else None
+    return "threads" if type_.shared and "threads" not in BEGUN else None
 
 
 def table_needs(type_: TableType, types: list[SubType]) -> str | None:

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Final
 
 from figwasp.errors import Invalid, LimitExceeded, Malformed
-from figwasp.features import EXECUTED
+from figwasp.features import BEGUN
 from figwasp.wasm.binary.immediates import READERS
 from figwasp.wasm.binary.leb128 import unsigned
 from figwasp.wasm.binary.types import read_value_type
@@ -56,10 +56,11 @@ class FuncFacts:
             anywhere in it, nested blocks included; -1 stands for the whole body.
         num_ops: number of instructions, the final `end` included.
         uses_memory: an instruction reads or writes a memory, or asks for its size.
-        operands: byte offset of a `ref.test` or `ref.cast` that can be reached -> static type of its operand, where that is not the
-            top of its hierarchy.
-        clauses: byte offset of a legacy `try` -> the tags of its clauses, -1 for one without; of one that delegates, DELEGATES minus
-            the label.
+        operands: byte offset of an instruction that can be reached -> static type of a reference that it takes, where that helps:
+            for `ref.test` and `ref.cast` one below the top of its hierarchy, for `call_ref`, `return_call_ref` and accesses to
+            fields and elements one without null.
+        clauses: byte offset of a legacy `try` -> the tags of its clauses, -1 for one without; of one that delegates, DELEGATES
+            minus the label.
         callees: the function of each `call` and `return_call`, in order; empty when all functions of a module have been
             validated at once.
         missing: the first proposal found that the function needs and that figwasp does not execute, or None.
@@ -325,7 +326,7 @@ class Checker:
 
     def note_proposal(self, name: str | None) -> None:
         """Note a proposal that the function needs, if figwasp does not execute it."""
-        if name is not None and self.facts.missing is None and name not in EXECUTED:
+        if name is not None and self.facts.missing is None and name not in BEGUN:
             self.facts.missing = name
 
     def note_callee(self, type_index: int) -> None:

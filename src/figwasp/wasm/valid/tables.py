@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.features import EXECUTED, Features
+from figwasp.features import BEGUN, Features
 from figwasp.wasm.syntax import immediates, opcodes
 from figwasp.wasm.syntax.opcodes import UNIMPLEMENTED, Opcode
 from figwasp.wasm.syntax.types import EMPTY, TYPE_CODES, Types, missing_proposal
@@ -92,7 +92,7 @@ class Tables:
         self.blocks: list[Types | None] = [None] * 256
         self.blocks[EMPTY] = ()
         for code in TYPE_CODES.values():
-            if missing_proposal(code, features) is None and missing_proposal(code, EXECUTED) is None:
+            if missing_proposal(code, features) is None and missing_proposal(code, BEGUN) is None:
                 self.blocks[code] = (code,)
         self.plans: dict[int, Plan] = {}
         for row in opcodes.ROWS:

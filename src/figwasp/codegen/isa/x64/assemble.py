@@ -17,10 +17,8 @@ from figwasp.codegen.code import (
     FIELD_NEAR,
     RELOC_BUILTIN,
     RELOC_CELL,
-    RELOC_STUB,
     STUB_ALLOCATE,
     STUB_FUEL,
-    STUB_RESTORE_INSTANCE,
     STUB_TICK,
     STUB_TRAP,
     STUB_UNWIND,
@@ -28,7 +26,8 @@ from figwasp.codegen.code import (
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.encode import encode_fields
-from figwasp.codegen.isa.x64.memo import RETURN_BYTES, MemoAssembler
+from figwasp.codegen.isa.x64.memo import RETURN_BYTES
+from figwasp.codegen.isa.x64.tails import SITE_TAIL, TailAssembler, TailSite
 from figwasp.codegen.mach import (
     ARRIVE,
     BRANCH,
@@ -86,7 +85,6 @@ SITE_TICK: Final = 1
 SITE_TICK_LARGE: Final = 2  # a tick before a large frame is made, or its overflow
 SITE_FUEL: Final = 3
 SITE_ALLOCATE: Final = 4  # its trap code is the class of cells
-SITE_TAIL: Final = 5
 
 _pack: Final = struct.Struct("<i").pack
 _BYTE: Final = [bytes((value,)) for value in range(256)]
@@ -95,21 +93,7 @@ _SHORT_BRANCH: Final = [bytes((0x70 | condition,)) for condition in range(16)]
 _LONG_BRANCH: Final = [bytes((0x0F, 0x80 | condition)) for condition in range(16)]
 
 
-class TailSite(Site):
-    """The sequence of a tail call that leaves the instance.
-
-    Attributes:
-        call: its operands.
-    """
-
-    __slots__ = ("call",)
-
-    def __init__(self, label: int, pos: int, call: CallSite) -> None:
-        super().__init__(label, UNBOUND, SITE_TAIL, 0, pos)
-        self.call = call
-
-
-class X64Assembler(MemoAssembler):
+class X64Assembler(TailAssembler):
     """The state of one function's emission; `codegen.emit.emit` runs it."""
 
     __slots__ = ()
@@ -155,12 +139,6 @@ class X64Assembler(MemoAssembler):
         self.branch(condition, label)
         self.bind(back)
         self.sites.append(Site(label, back, kind, 0, pos))
-
-    def _restore(self, keep: int) -> None:
-        """Restore the saved registers but those in the bit set `keep`."""
-        for register, place in frame.saved_places(self.func):
-            if not keep >> register & 1:
-                self.inst(x.MOV64_RM, register, rm=r.RSP, mem=place << 2)
 
     def _ret(self, inst: MInst, block: MBlock) -> None:
         """Emit the epilogue."""
@@ -231,94 +209,6 @@ class X64Assembler(MemoAssembler):
         self.inst(x.MOV64_MR, rn=r.RAX, rm=r.CONTEXT, mem=cells + CELLS_END << 2)
         self.bind(done)
         self.sites.append(Site(label, done, SITE_ALLOCATE, number, pos))
-
-    def _stub(self, opcode: bytes, stub: int) -> None:
-        """Call (E8) or jump to (E9) a stub."""
-        self.buf += opcode
-        self.reloc(RELOC_STUB, stub)
-
-    def _tail(self, inst: MInst, block: MBlock) -> None:
-        """Emit the epilogue and jump. Stack arguments move to where they end as ours do: the callee pops its own."""
-        site = inst.imm
-        assert isinstance(site, CallSite)
-        func = self.func
-        passed = sum(1 << place for place in site.arg_locs if place < r.XMM0)
-        self._restore(passed)
-        if site.leaves and r.INSTANCE in func.saved:  # else it passes what it has got
-            saved = self._saved_instance() << 2
-            self.inst(x.CMP64_RM, rn=r.INSTANCE, rm=r.RSP, mem=saved)
-            out = TailSite(self.new_label(), inst.pos, site)
-            self.sites.append(out)
-            self.branch(r.CC_NE, out.label)
-            self.inst(x.MOV64_RM, r.INSTANCE, rm=r.RSP, mem=saved)  # the same, but known at once: it comes from no table
-        if site.stack_bytes or func.incoming:
-            size = func.frame_size + func.incoming - site.stack_bytes  # from the stack pointer to the return address, then
-            self.inst(x.PUSH_M, rm=r.RSP, mem=func.frame_size << 2)
-            self._move_arguments(site, 8, size + 16)
-            self.inst(x.POP_M, rm=r.RSP, mem=size << 2)
-        else:
-            size = func.frame_size
-        if size:
-            self.inst(x.ADD64_RI, r.RSP, r.RSP, imm=size)
-        if site.kind == TO_FUNC or site.kind == TO_BUILTIN:
-            self.buf += b"\xff\x25"
-            self.reloc(RELOC_CELL if site.kind == TO_FUNC else RELOC_BUILTIN, site.target)
-        elif site.kind == TO_REGISTER:
-            self.inst(x.JMP_R, rn=site.address)
-        elif site.kind == TO_MEMORY:
-            self.inst(x.JMP_M, rm=site.address, mem=site.target << 2)
-        else:
-            self._stub(b"\xe9", site.target)
-
-    def _saved_instance(self) -> int:
-        """Return the place of the instance that the function has to give back."""
-        return next(place for register, place in frame.saved_places(self.func) if register == r.INSTANCE)
-
-    def _tail_out(self, site: CallSite) -> None:
-        """Emit a tail call that leaves the instance (decision 014), all registers but the instance's being restored.
-
-        If nothing below restores the instance yet, what is called returns to a frame of two words, the caller's instance and our
-        return address, with the stub that uses them as its own return address.
-        """
-        func = self.func
-        size = func.frame_size + func.incoming - site.stack_bytes  # from the stack pointer to the return address, then
-        restored = self.new_label()
-        if site.kind == TO_REGISTER:
-            self.inst(x.PUSH_R, rn=site.address)
-        else:
-            self.inst(x.PUSH_M, rm=site.address, mem=site.target << 2)
-        self.inst(x.PUSH_M, rm=r.RSP, mem=func.frame_size + 8 << 2)
-        self.inst(x.PUSH_M, rm=r.RSP, mem=self._saved_instance() + 16 << 2)
-        head = encode_fields(x.LEA64_RM, r.SCRATCH, rm=r.RIP)
-        self.buf += head[:-4]
-        self.reloc(RELOC_STUB, STUB_RESTORE_INSTANCE)
-        self.inst(x.CMP64_RM, rn=r.SCRATCH, rm=r.RSP, mem=8 << 2)
-        self.branch(r.CC_E, restored)
-        self._move_arguments(site, 24, size + 16)
-        end = func.frame_size + func.incoming
-        self.inst(x.POP_M, rm=r.RSP, mem=end + 8 << 2)
-        self.inst(x.POP_M, rm=r.RSP, mem=end + 8 << 2)
-        self.inst(x.MOVQ_XM, r.FLOAT_SCRATCH, rm=r.RSP, mem=0)  # the place below may be that of the code's address
-        self.inst(x.MOV64_MR, rn=r.SCRATCH, rm=r.RSP, mem=size - 8 << 2)
-        self.inst(x.MOVQ_RX, r.SCRATCH, rn=r.FLOAT_SCRATCH)
-        self.inst(x.LEA64_RM, r.RSP, rm=r.RSP, mem=size - 8 << 2)
-        self.inst(x.JMP_R, rn=r.SCRATCH)
-        self.bind(restored)
-        self._move_arguments(site, 24, size + 32)
-        self.inst(x.POP_R, r.SCRATCH)
-        self.inst(x.POP_M, rm=r.RSP, mem=size + 8 << 2)
-        self.inst(x.POP_R, r.SCRATCH)
-        if size:
-            self.inst(x.LEA64_RM, r.RSP, rm=r.RSP, mem=size << 2)
-        self.inst(x.JMP_R, rn=r.SCRATCH)
-
-    def _move_arguments(self, site: CallSite, source: int, target: int) -> None:
-        """Move the stack arguments of a tail call, the last first as they go up; the offsets are from the stack pointer."""
-        if source == target:
-            return
-        for offset in range(site.stack_bytes - 16, -16, -16):
-            self.inst(x.MOVUPS_RM, r.FLOAT_SCRATCH, rm=r.RSP, mem=source + offset << 2)
-            self.inst(x.MOVUPS_MR, rn=r.FLOAT_SCRATCH, rm=r.RSP, mem=target + offset << 2)
 
     def _jump(self, inst: MInst, block: MBlock) -> None:
         label = self.targets[block.succs[0].id]
@@ -417,7 +307,7 @@ class X64Assembler(MemoAssembler):
             return
         if site.kind == SITE_TAIL:
             assert isinstance(site, TailSite)
-            self._tail_out(site.call)
+            self.tail_out(site)
             return
         self._stub(b"\xe8", STUB_FUEL if site.kind == SITE_FUEL else STUB_TICK)
         self.record(site.pos)
@@ -461,7 +351,7 @@ _DISPATCH[ENTRY] = X64Assembler._entry
 _DISPATCH[COPY] = X64Assembler._copy
 _DISPATCH[CALL] = X64Assembler._call
 _DISPATCH[RET] = X64Assembler._ret
-_DISPATCH[TAIL] = X64Assembler._tail
+_DISPATCH[TAIL] = X64Assembler.tail
 _DISPATCH[JUMP] = X64Assembler._jump
 _DISPATCH[BRANCH] = X64Assembler._branch
 _DISPATCH[SWITCH] = X64Assembler._switch

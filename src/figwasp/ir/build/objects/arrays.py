@@ -158,7 +158,7 @@ def _build_new_elem(b: Builder, pos: int) -> int:
 
 def _length(b: Builder, reference: Value) -> Value:
     """Append the load of an array's length, after a check for null."""
-    b.trap_if(b.emit(ops.I64_EQZ, [reference]), errors.TRAP_NULL_ARRAY)
+    cells.check(b, reference, errors.TRAP_NULL_ARRAY)
     return b.emit(ops.I32_LOAD, [reference], _LENGTH)
 
 

@@ -15,9 +15,9 @@ from figwasp.ir import builtins, ops
 from figwasp.ir.build.base import Builder
 from figwasp.ir.build.memory import call_builtin
 from figwasp.ir.func import Value
-from figwasp.wasm.syntax.types import CONCRETE, FUNCREF, I8, I16, INDEX_SHIFT, FuncType
+from figwasp.wasm.syntax.types import CONCRETE, FUNCREF, I8, I16, INDEX_SHIFT, NON_NULL, FuncType
 
-__all__ = ["LOADS", "header", "keep", "load_op", "new_cell", "small", "store_first", "store_op", "type_word"]
+__all__ = ["LOADS", "check", "header", "keep", "load_op", "new_cell", "small", "store_first", "store_op", "type_word"]
 
 LOADS: Final = {
     (I8, True): ops.I32_LOAD8_S,
@@ -63,6 +63,12 @@ def new_cell(b: Builder, size: int) -> Value:
 def header(b: Builder, reference: Value, index: int) -> None:
     """Append the store of the type into a new cell."""
     b.emit(ops.I32_STORE, [type_word(b, index), reference], ops.memory_aux(layout.OBJECT_TYPE, ops.REGION_INITIAL))
+
+
+def check(b: Builder, reference: Value, trap: int) -> None:
+    """Append what traps for null, unless validation has found that the operand of the instruction is never null."""
+    if not b.operands.get(b.pos, 0) & NON_NULL:
+        b.trap_if(b.emit(ops.I64_EQZ, [reference]), trap)
 
 
 def keep(b: Builder, storage: int, value: Value) -> None:

@@ -81,14 +81,10 @@ def _field(b: Builder, pos: int) -> tuple[FieldType, int, int]:
     return field, ops.memory_aux(offsets[number], region), pos
 
 
-def _check(b: Builder, reference: Value) -> None:
-    b.trap_if(b.emit(ops.I64_EQZ, [reference]), errors.TRAP_NULL_STRUCTURE)
-
-
 def _get(b: Builder, pos: int, signed: bool) -> int:
     field, aux, pos = _field(b, pos)
     reference = b.stack.pop()
-    _check(b, reference)
+    cells.check(b, reference, errors.TRAP_NULL_STRUCTURE)
     op = cells.load_op(field.storage, ir_types((field.value,))[0], signed)
     b.stack.append(b.emit(op, [reference], aux))
     return pos
@@ -106,7 +102,7 @@ def _build_set(b: Builder, pos: int) -> int:
     field, aux, pos = _field(b, pos)
     reference, value = b.pop(2)
     cells.keep(b, field.storage, value)
-    _check(b, reference)
+    cells.check(b, reference, errors.TRAP_NULL_STRUCTURE)
     b.emit(cells.store_op(field.storage, value), [value, reference], aux)
     return pos
 
