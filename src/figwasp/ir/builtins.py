@@ -104,8 +104,9 @@ ARRAY_INIT_ELEM: Final = _builtin(
     "array_init_elem", "liiii", "", "array, segment, target, source, length", "copy from an element segment"
 )
 KEEP_FUNC: Final = _builtin(
-    "keep_func", "l", "", "reference", "have the heap keep the owner of a function, to which one of its objects is to refer; nothing for null"
-)
+    "keep_func", "l", "", "reference",
+    "have the heap keep the owner of a function, to which one of its objects is to refer; nothing for null",
+)  # fmt: skip
 COUNT: Final = len(NAMES)
 
 
