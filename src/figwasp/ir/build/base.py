@@ -18,7 +18,7 @@ from figwasp.ir.types import BY_WASM, SIZES
 from figwasp.layout import CTX_FUEL, MEM_LENGTH, InstanceLayout
 from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.module import Module
-from figwasp.wasm.syntax.types import FieldType, Types
+from figwasp.wasm.syntax.types import Types
 
 __all__ = ["Builder", "Edge", "Label", "Method", "OutOfProportion", "ir_types"]
 
@@ -105,7 +105,6 @@ class Builder:
         record: record of memory 0, when materialised.
         spilled: True when locals live in the frame; then `env` stays as it is.
         metered: True when the code counts fuel.
-        structures: index of a type -> fields, their offsets, size.
         spent: cost of the instructions of the current run so far.
         budget: block arguments that may still be made.
         call_values: operands and results that calls may still have.
@@ -139,7 +138,6 @@ class Builder:
         "spent",
         "spilled",
         "stack",
-        "structures",
         "tail",
         "types",
         "written",
@@ -170,7 +168,6 @@ class Builder:
         self.call_values = 0
         self.spilled = spilled
         self.metered = metered
-        self.structures: dict[int, tuple[tuple[FieldType, ...], list[int], int]] = {}
         self.spent = 0
         self._run: Value | None = None
         self.pos = 0
