@@ -61,6 +61,7 @@ def is_whole() -> None:
     _memories_have_one_user()
     _arrays_are_empty()
     _code_has_one_address(native)
+    _types_have_one_place()
     assert not native.owners._due
     assert gc.isenabled()
     _locks_are_free()
@@ -114,6 +115,13 @@ def _code_has_one_address(native: NativeRuntime) -> None:
     for piece in native.table._pieces.values():
         for one, two in itertools.pairwise(piece):
             assert one is two or one.end <= two.start
+
+
+def _types_have_one_place() -> None:
+    places = [TYPES._places[number] for number in TYPES.kinds]
+    free = copy(TYPES._free)
+    assert len({*free, *places}) == len(free) + len(places)
+    assert {*places} <= {*TYPES._numbers}
 
 
 def _locks_are_free() -> None:

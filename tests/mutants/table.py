@@ -51,6 +51,9 @@ _SMALL_PAGES: Final = "tests/api/addresses/test_small_pages.py"
 _SMALL_BULK: Final = "tests/ir/build/test_small_bulk.py"
 _TABLES: Final = "tests/runtime/store/test_tables.py"
 _STORES: Final = "tests/runtime/store/test_stores.py"
+_CASTS: Final = "tests/ir/build/test_casts.py"
+_DESCRIPTORS: Final = "tests/ir/test_type_descriptors.py"
+_REFERENCES: Final = "tests/api/values/test_typed_references.py"
 _PATHS: Final = "tests/wasi/test_paths.py"
 
 _X64: Final = "codegen/isa/x64/select"
@@ -181,7 +184,7 @@ _ROWS: Final[list[tuple[str, ...]]] = [
      "-2**31 by -1 kills the process"),
     ("traps: truncation", "ir/build/numeric.py", '"i32_trunc_f64_s": ("le",', '"i32_trunc_f64_s": ("lt",', _TRAPS,
      "-2**31 - 1 is converted"),
-    ("traps: type of a callee", "ir/build/calls.py", "b.emit(ops.I32_NE, [actual, wanted])", "b.emit(ops.I32_LT_U, [actual, wanted])",
+    ("traps: type of a callee", "ir/build/calls.py", "b.emit(ops.I32_NE, compared(b, ", "b.emit(ops.I32_LT_U, compared(b, ",
      f"{_TRAPS}::test_call_indirect", "a function of another type is called"),
     ("bounds: size of an access", "ir/build/memory.py", "ops.aux_offset(aux) + size)", "ops.aux_offset(aux))",
      "tests/runtime/trap/test_bounds_checks.py",
@@ -213,6 +216,24 @@ _ROWS: Final[list[tuple[str, ...]]] = [
      _SMALL_BULK, "a copy that traps has written something"),
     ("bounds: table.copy", "runtime/objects/builtins.py", "if source + count > len(from_) or target", "if target", _TRAPS,
      "table.copy reads beyond a table"),
+    # Types
+    ("types: i31 as a source", "ir/build/casts.py", "frozenset((ANYREF, EQREF, I31REF))", "frozenset((ANYREF, EQREF))", _CASTS,
+     "a cast reads where an i31 points to"),
+    ("types: null as a source", "ir/build/casts.py", "if not source & NON_NULL:\n        null", "if source & NON_NULL:\n        null",
+     _CASTS, "a cast reads at 0"),
+    ("types: final", "ir/build/casts.py", "    if types[index].final:\n", "    if True:\n", _CASTS, "a subtype is not what it is"),
+    ("types: beyond the display", "ir/build/casts.py", "if depth >= layout.DISPLAY_DEPTHS:", "if depth > layout.DISPLAY_DEPTHS:", _CASTS,
+     "the parent of a type is taken for an ancestor"),
+    ("types: hosts are not eq", "ir/build/casts.py", "_tags(b, reference), layout.HOST_TAG)", "_tags(b, reference), layout.I31_TAG)",
+     _CASTS, "ref.eq compares objects of the host"),
+    ("types: a place for one", "ir/type_descriptors.py", "places.append(self._free.pop())", "places.append(self._free[-1])",
+     _DESCRIPTORS, "two types have one descriptor"),
+    ("types: places come back", "ir/type_descriptors.py", "        self._free.append(place)\n", "        self._free\n", _DESCRIPTORS,
+     "a server that loads modules for years runs out of descriptors"),
+    ("types: of functions", "runtime/objects/values.py", "if low != FUNCREF and not TYPES", "if low == FUNCREF and not TYPES", _REFERENCES,
+     "a function of another type is called"),
+    ("types: what is counted", "wasm/syntax/types.py", "return low == EXTERNREF or low == ANYREF", "return low == EXTERNREF", _REFERENCES,
+     "an object goes while a table of anyref has it"),
     # Limits
     ("limits: growth", "runtime/platform/linear.py", "if new > limit or new", "if new > limit + 1 or new", "tests/api/test_memory.py",
      "a memory is larger than its type says"),

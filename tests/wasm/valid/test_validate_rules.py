@@ -7,6 +7,7 @@ import pytest
 from figwasp.errors import Invalid, Malformed
 from figwasp.features import ALL, BEGUN, DEFAULT, PROPOSALS
 from figwasp.wasm.binary.decode import decode
+from figwasp.wasm.syntax.types import type_name
 from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.valid.module import FuncFacts, validate
 from tests.wasm.handmade import one_func
@@ -358,6 +359,26 @@ def test_modules(text: str, message: str | None) -> None:
     with pytest.raises(Invalid) as caught:
         validate(module)
     assert message in str(caught.value)
+
+
+# What is known of references
+
+
+@pytest.mark.parametrize(
+    ("body", "head", "types"),
+    [
+        ("(drop (ref.test (ref eq) (local.get 0)))", "(param anyref)", []),
+        ("(drop (ref.test (ref i31) (local.get 0)))", "(param eqref)", ["eqref"]),
+        ("(drop (ref.cast nullref (local.get 0)))", "(param (ref any))", ["(ref any)"]),
+        ("(drop (ref.cast (ref $v) (local.get 0))) (drop (ref.test nullfuncref (local.get 1)))", "(param funcref (ref func))", ["(ref func)"]),
+        ("(call_ref $v (local.get 0))", "(param (ref null $v))", []),
+        ("(call_ref $v (ref.as_non_null (local.get 0)))", "(param (ref null $v))", ["(ref 0)"]),
+        ("(return_call_ref $v (ref.func $void))", "", ["(ref 0)"]),
+        ("(return) (drop (ref.test (ref i31) (ref.null eq))) (call_ref $v (ref.func $void))", "", []),
+    ],
+)
+def test_static_types_of_operands(body: str, head: str, types: list[str]) -> None:
+    assert [type_name(code) for code in facts_of(body, head).operands.values()] == types
 
 
 # What a function needs that is not executed

@@ -90,7 +90,7 @@ class Builder:
         instance: its instance parameter.
         types: IR type of each local.
         written: opcode position of a block -> bit set of the locals written in it.
-        operands: opcode position -> static type of a reference that the instruction takes, where that tells something.
+        operands: opcode position -> static type of a reference that the instruction takes, as far as validation noted it.
         pos: position of the current opcode; the `pos` of what is emitted.
         block, code: the current block and its code.
         live: False after an unconditional branch, until the next `else` or `end`.

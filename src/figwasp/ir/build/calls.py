@@ -72,7 +72,8 @@ def _build_call_indirect(b: Builder, pos: int) -> int:
 def _build_call_ref(b: Builder, pos: int) -> int:
     index, pos = b.unsigned(pos)
     reference = b.stack.pop()
-    b.trap_if(b.emit(ops.I64_EQZ, [reference]), errors.TRAP_NULL_FUNCTION_REFERENCE)
+    if b.pos not in b.operands:  # which are those that are not null
+        b.trap_if(b.emit(ops.I64_EQZ, [reference]), errors.TRAP_NULL_FUNCTION_REFERENCE)
     _call_reference(b, reference, b.module.signature(index))
     return pos
 

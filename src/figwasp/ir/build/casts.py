@@ -3,7 +3,8 @@
 Theory of operation. The type of an object is two loads and a comparison away: its type descriptor, and the entry of that for the
 depth of the wanted type, where the wanted type stands if the object's derives from it. A final type has no others below it, so the
 first load will do. Nothing of that branches: a reference without an object has the region of descriptors in its place, whose start
-is the descriptor of no type (all zeros). What the static type of the operand rules out is not asked for.
+is the descriptor of no type (all zeros); or, where null passes, null has the word of the instance that names the wanted type in
+its place. What the static type of the operand rules out is not asked for.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def _region(b: Builder) -> Value:
     return b.load_const(b.instance, layout.INST_DESCRIPTORS)
 
 
-def _descriptor(b: Builder, reference: Value, source: int, offset: int) -> Value:
+def _descriptor(b: Builder, reference: Value, source: int, offset: int, null_type: int = -1) -> Value:
     """Append the load of the descriptor of the object that a reference refers to, if any; else that of no type.
 
     Args:
@@ -85,13 +86,20 @@ def _descriptor(b: Builder, reference: Value, source: int, offset: int) -> Value
         reference: the reference.
         source: its static type.
         offset: where objects of its hierarchy have their descriptor.
+        null_type: index of the type that null passes for, or -1.
     """
     place = reference
     if source & 0xFF in _TAGGED:
         place = b.emit_typed(ops.SELECT, ops.I64, [_region(b), place, _is(b, ops.I64_NE, _tags(b, reference), 0)])
     if not source & NON_NULL:
-        place = b.emit_typed(ops.SELECT, ops.I64, [place, _region(b), _is(b, ops.I64_NE, reference, 0)])
+        null = _region(b) if null_type < 0 else _inside(b, b.layout.type_id(null_type) - offset)
+        place = b.emit_typed(ops.SELECT, ops.I64, [place, null, _is(b, ops.I64_NE, reference, 0)])
     return b.emit(ops.I32_LOAD, [place], ops.memory_aux(offset, ops.REGION_CONST))
+
+
+def _inside(b: Builder, offset: int) -> Value:
+    """Append the address of a place in the instance block."""
+    return b.emit(ops.I64_ADD, [b.instance, b.const(ops.I64, offset)])
 
 
 def _tags(b: Builder, reference: Value) -> Value:
@@ -125,22 +133,21 @@ def test(b: Builder, reference: Value, source: int, target: int) -> Value:
         if null_passes or source & NON_NULL:
             return passes
         return b.emit(ops.I32_AND, [passes, _is(b, ops.I64_NE, reference, 0)])
-    passes = _of_heap_type(b, reference, source, target)
+    if low == CONCRETE:
+        return _is_defined(b, reference, source, target >> INDEX_SHIFT, null_passes)
+    if low == I31REF:
+        passes = _is(b, ops.I64_NE, b.emit(ops.I64_AND, [reference, b.const(ops.I64, layout.I31_TAG)]), 0)
+    else:
+        actual = _descriptor(b, reference, source, layout.OBJECT_TYPE)
+        passes = b.emit(ops.I32_EQ, [_field(b, actual, layout.TYPE_KIND), b.const(ops.I32, _KINDS[low])])
     return b.emit(ops.I32_OR, [passes, b.emit(ops.I64_EQZ, [reference])]) if null_passes else passes
 
 
-def _of_heap_type(b: Builder, reference: Value, source: int, target: int) -> Value:
-    """Do what `test` does for types that null is not of, below the top and eq."""
-    low = target & 0xFF
-    if low == I31REF:
-        return _is(b, ops.I64_NE, b.emit(ops.I64_AND, [reference, b.const(ops.I64, layout.I31_TAG)]), 0)
-    if low != CONCRETE:
-        actual = _descriptor(b, reference, source, layout.OBJECT_TYPE)
-        return b.emit(ops.I32_EQ, [_field(b, actual, layout.TYPE_KIND), b.const(ops.I32, _KINDS[low])])
-    index = target >> INDEX_SHIFT
+def _is_defined(b: Builder, reference: Value, source: int, index: int, null_passes: bool) -> Value:
+    """Do what `test` does for a defined type. Where null is of it, it has for a descriptor what the instance has for the type."""
     function = kind_of(b.module.types[index].comp) == FUNCREF
-    actual = _descriptor(b, reference, source, layout.FUNCREF_TYPE if function else layout.OBJECT_TYPE)
-    return b.emit(ops.I32_EQ, compared(b, actual, index))
+    offset = layout.FUNCREF_TYPE if function else layout.OBJECT_TYPE
+    return b.emit(ops.I32_EQ, compared(b, _descriptor(b, reference, source, offset, index if null_passes else -1), index))
 
 
 # Instructions

@@ -47,8 +47,8 @@ Given = tuple[Extern, Owner | None]
 """The extern for an import, and the owner that keeps it; None for a Python callable or a tag."""
 
 _FUNCREF: Final = struct.Struct("<QQII")
-_HEAD: Final = struct.Struct("<6Q")
-"""The words of a block from INST_STATE to INST_ELEMS."""
+_HEAD: Final = struct.Struct("<7Q")
+"""The words of a block from INST_STATE to INST_DESCRIPTORS."""
 
 
 def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[InstanceState, Owner]:
@@ -226,9 +226,8 @@ class _Block:
         self._states.append(weakref.ref(state))
         places = self._places
         room = code.config.max_table or 0
-        linux.write_u64(block + layout.INST_DESCRIPTORS, TYPES.region.base)
         arrays = (block + places.table_record(0), block + places.data(0), block + places.elem(0))
-        linux.write(block + layout.INST_STATE, _HEAD.pack(self._slots, id(self.owner), room, *arrays))
+        linux.write(block + layout.INST_STATE, _HEAD.pack(self._slots, id(self.owner), room, *arrays, TYPES.region.base))
         if any(elem.mode == PASSIVE for elem in self._module.elems):
             self._parts.append(segments.make(state))
         if code.datas.owner is not None:

@@ -138,7 +138,10 @@ def _table_callee(checker: Checker, value: Immediate, height: int, dead: bool) -
 
 def _ref_callee(checker: Checker, value: Immediate, height: int, dead: bool) -> FuncType:
     signature = checker.signature(number(value))
+    code = checker.stack[-1]
     checker.pop((concrete(number(value), nullable=True),), height, dead)
+    if not dead and code & NON_NULL:
+        checker.facts.operands[checker.base + checker.at] = code
     return signature
 
 

@@ -52,8 +52,9 @@ class FuncFacts:
             anywhere in it, nested blocks included; -1 stands for the whole body.
         num_ops: number of instructions, the final `end` included.
         uses_memory: an instruction reads or writes a memory, or asks for its size.
-        operands: byte offset of an instruction that can be reached -> static type of a reference that it takes: of a `ref.test` or
-            `ref.cast` where that is not the top of its hierarchy, of an access to a field or element where it is never null.
+        operands: byte offset of an instruction that can be reached -> static type of a reference that it takes, where that
+            helps: for `ref.test` and `ref.cast` one below the top of its hierarchy, for `call_ref` and `return_call_ref`, and for
+            accesses to fields and elements, one without null.
         callees: the function of each `call`, in order; empty when all functions of a module have been validated at once.
         missing: the first proposal found that the function needs and that figwasp does not execute, or None.
         size: about how many bytes `locals` and `written` take.
