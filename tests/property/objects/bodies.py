@@ -31,7 +31,7 @@ from figwasp.wasm.syntax.types import (
 )
 from tests.property.constants import constant
 from tests.property.expressions import block_type
-from tests.property.object_types import NODE, ObjectTypes
+from tests.property.objects.types import NODE, ObjectTypes
 from tests.property.waiting import Waiting
 from tests.property.world import World
 

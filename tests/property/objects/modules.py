@@ -12,8 +12,8 @@ from figwasp.wasm.syntax.module import FUNC, GLOBAL, Export
 from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, V128, FuncType, GlobalType, SubType, is_ref
 from tests.property.differential import answer
 from tests.property.modules import Maker
-from tests.property.object_types import ObjectTypes
-from tests.property.objects import Objects, ObjectWorld
+from tests.property.objects.bodies import Objects, ObjectWorld
+from tests.property.objects.types import ObjectTypes
 from tests.property.world import STYLES, VECTOR_STYLES, Style
 
 OBJECT_STYLES: Final[dict[str, Style]] = {
