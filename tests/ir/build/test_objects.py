@@ -173,7 +173,9 @@ def test_ranges_pay_for_every_64_bytes(body: str, units: int) -> None:
 def test_functions_of_others_are_kept_first() -> None:
     """In every store of a function that may be another instance's, and in no other."""
     text = """(module (type $s (struct (field (mut funcref)))) (type $a (array (mut funcref))) (type $r (array (mut anyref)))
-      (func (param $f funcref) (param $s (ref $s)) (param $a (ref $a)) (param $r (ref $r)) (param $x anyref) (param $i i32)
+      (type $t (func)) (type $c (struct (field (ref null $t))))
+      (func (param $f funcref) (param $s (ref $s)) (param $a (ref $a)) (param $r (ref $r)) (param $x anyref) (param $i i32) (param $g (ref null $t))
+        (drop (struct.new $c (local.get $g)))
         (drop (struct.new $s (local.get $f))) (struct.set $s 0 (local.get $s) (local.get $f))
         (drop (array.new $a (local.get $f) (local.get $i))) (drop (array.new $a (local.get $f) (i32.const 2)))
         (drop (array.new_fixed $a 2 (ref.func 0) (local.get $f))) (array.set $a (local.get $a) (local.get $i) (local.get $f))
@@ -185,7 +187,7 @@ def test_functions_of_others_are_kept_first() -> None:
     (facts,) = validate(module)
     (block,) = build(module, 0, facts, layout_of(module), 0).blocks
     kept_at = [number for number, one in enumerate(block.code) if builtin_of(one) == builtins.KEEP_FUNC]
-    assert len(kept_at) == 7
+    assert len(kept_at) == 8
     allocations = [number for number, one in enumerate(block.code) if one.op == ops.ALLOCATE]
     for number in allocations:  # nothing that may run other code stands between a cell and its last first store
         rest = block.code[number + 1 :]
