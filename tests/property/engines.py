@@ -23,7 +23,7 @@ from figwasp.ir.types import FLOAT, INT
 from figwasp.runtime.code.compile import CompiledModule
 from figwasp.runtime.native import ticker
 from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.objects.func import Func, call_raw, func_at
+from figwasp.runtime.objects.func import Func, func_at
 from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.objects.instantiate import Extern, instantiate
 from figwasp.runtime.objects.memory import new_memory
@@ -35,6 +35,7 @@ from figwasp.wasm.valid.module import facts_at_once
 from tests.ir.evaluating import evaluated, invoke
 from tests.property.modules import Call
 from tests.property.outcomes import Outcome, OutOfTime, from_python, imported, imported_python, seen, to_python
+from tests.raw import call_raw
 
 REFUEL: Final = "refuel"
 _MEMORY: Final = {modes.GUARD: "guard", modes.CHECKED: "checked"}

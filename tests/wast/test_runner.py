@@ -197,27 +197,6 @@ def calling(body: str, *fields: str) -> str:
     return f"(module {' '.join(fields)} (func $f {body}) (start $f))"
 
 
-@ANY_MODE
-@pytest.mark.parametrize(
-    ("command", "feature"),
-    [
-        (calling("(drop (struct.new 0))", "(type (struct))"), "gc"),
-        (calling("(drop (array.new_fixed 0 0))", "(type (array i8))"), "gc"),
-        (calling("(try_table)"), "exceptions"),
-        (calling("(throw 0)", "(tag)"), "exceptions"),
-        ("(module (type $s (struct)) (global (ref $s) (struct.new $s)))", "gc"),
-        ('(module quote "(func $f (drop (ref.null any))) (start $f)")', "gc"),
-        ('(assert_trap (module (func $f (drop (ref.null any))) (start $f)) "x")', "gc"),
-        ('(assert_unlinkable (module (func $f (drop (ref.null any))) (start $f)) "x")', "gc"),
-    ],
-)
-def test_what_waits(mode: str, command: str, feature: str) -> None:
-    report = run(command, mode)
-    assert report.failures == []
-    assert (report.passed, report.not_yet) == (1, 1)
-    assert report.missing == {feature: 1}
-
-
 @pytest.mark.parametrize(
     "command",
     [
@@ -411,7 +390,7 @@ def test_an_internal_error_is_a_failure_of_its_command(monkeypatch: pytest.Monke
     def broken(*_: object) -> None:
         raise ZeroDivisionError("inside")
 
-    monkeypatch.setattr("figwasp.wast.compiled.call_raw", broken)
+    monkeypatch.setattr("figwasp.wast.compiled.enter_raw", broken)
     report = run('(invoke "two") (get "g")')
     assert (report.passed, report.failed) == (2, 1)
     assert report.failures[0].found == "ZeroDivisionError: inside"
