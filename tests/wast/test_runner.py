@@ -1,4 +1,4 @@
-"""The runner's own judgement: what must fail fails, what must wait waits, on machine code and on the evaluator."""
+"""The runner's own judgement: what must fail fails, on machine code and on the evaluator."""
 
 from __future__ import annotations
 
@@ -192,11 +192,6 @@ def test_what_fails(mode: str, command: str, expected: str, found: str) -> None:
     assert found in failure.found
 
 
-def calling(body: str, *fields: str) -> str:
-    """Return a module whose start function has a body."""
-    return f"(module {' '.join(fields)} (func $f {body}) (start $f))"
-
-
 @pytest.mark.parametrize(
     "command",
     [
@@ -212,50 +207,8 @@ def test_what_no_proposal_allows_is_invalid(command: str) -> None:
 
 @ANY_MODE
 class TestState:
-    def test_what_depends_on_a_module_that_waits_waits(self, mode: str) -> None:
-        commands = """
-            (module $A (func (export "f")) (func $g (drop (ref.null any))) (start $g))
-            (invoke "f")
-            (assert_return (invoke $A "f"))
-            (assert_trap (invoke "f") "unreachable")
-            (register "A")
-            (module $B (import "A" "f" (func)) (func (export "g")))
-            (assert_unlinkable (module (import "A" "absent" (func))) "unknown import")
-            (invoke $B "g")
-            (module definition $D (func (export "f")) (func $g (drop (ref.null any))) (start $g))
-            (module instance $I $D)
-            (invoke $I "f")"""
-        report = run(commands, mode)
-        assert report.failures == []
-        assert (report.passed, report.missing) == (2, {"gc": 10})
-
     def test_what_depends_on_a_module_that_failed_fails(self, mode: str) -> None:
         assert outcome('(module (func (result i32))) (invoke "f") (register "A")', mode) == (0, 3, 0)
-
-    def test_an_instance_that_a_waiting_module_would_have_written_to(self, mode: str) -> None:
-        commands = """
-            (module $M (memory (export "m") 1) (func (export "f") (result i32) i32.const 0 i32.load))
-            (register "M")
-            (module $N (func (export "f") (result i32) i32.const 0))
-            (register "N")
-            (module (import "M" "m" (memory 1)) (func $g (drop (ref.null any))) (start $g))
-            (assert_return (invoke $M "f") (i32.const 97))
-            (assert_return (invoke $N "f") (i32.const 97))"""
-        report = run(commands, mode)
-        assert [failure.line for failure in report.failures] == [MODULE.count("\n") + 8]
-        assert report.missing == {"gc": 2}
-
-    def test_an_instance_that_a_waiting_call_would_have_written_to(self, mode: str) -> None:
-        commands = """
-            (module $M (global $g (export "g") (mut i32) (i32.const 0)) (func (export "f") (global.set $g (i32.const 1)) (drop (ref.null any)))
-              (func (export "h") (result i32) (i32.const 1)))
-            (assert_return (get "g") (i32.const 1))
-            (invoke "f")
-            (assert_return (get "g") (i32.const 1))
-            (assert_return (invoke "h") (i32.const 1))"""
-        report = run(commands, mode)
-        assert [failure.line for failure in report.failures] == [MODULE.count("\n") + 4]
-        assert (report.passed, report.missing) == (3, {"gc": 2})
 
     def test_threads_have_instances_of_their_own(self, mode: str) -> None:
         commands = """
