@@ -354,3 +354,26 @@ def test_values_that_do_not_fit_imported_globals(given: dict[str, Any], message:
     values = {"i": 1, "a": 1, "f": right, "g": None} | {name: void if value == "void" else value for name, value in given.items()}
     with pytest.raises(figwasp.Incompatible, match=message):
         load(IMPORTS, host(**values))
+
+
+def test_i31s_in_externrefs_through_emitted_code() -> None:
+    """Functions of numbers and externrefs have code made for their type, which meets null, i31s and objects alike."""
+    seen: list[Any] = []
+    inst = load(
+        """(module (import "host" "f" (func $f (param externref)))
+        (func (export "out") (param i32) (result externref) (extern.convert_any (ref.i31 (local.get 0))))
+        (func (export "same") (param externref) (result externref) (local.get 0))
+        (func (export "both") (param externref i32)
+          (call $f (local.get 0)) (call $f (extern.convert_any (ref.i31 (local.get 1)))) (call $f (ref.null extern))))""",
+        host(f=seen.append),
+    )
+    thing = Thing()
+    for number in (0, 5, -5, 2**30 - 1, -(2**30), 10**9):
+        assert inst.out(number) == number and inst.same(number) is number and inst.same(None) is None
+        for _ in range(20):  # the first calls of a host function are the record's
+            inst.both(thing, number)
+            assert seen == [thing, number, None]
+            seen.clear()
+    watch = weakref.ref(thing)
+    del thing
+    assert watch() is None
