@@ -14,8 +14,6 @@ from figwasp.wasi import CAPTURE
 QUICK = """blake3-scalar/benchmark pulldown-cmark/benchmark shootout-ackermann shootout-base64 shootout-gimli shootout-keccak
     shootout-memmove shootout-nestedloop shootout-ratelimit shootout-xblabla20 shootout-xchacha20""".split()
 """Programs that take about a second; the others run with FIGWASP_PROGRAMS=all, which takes a minute more."""
-LACKING = {"splay": "gc"}
-"""Programs that need a proposal that is not executed."""
 ALL = os.environ.get("FIGWASP_PROGRAMS") == "all"
 
 

@@ -62,7 +62,7 @@ class HeapLibrary:
         parts = collect.Parts()
         memset = linux.symbol("memset")
         parts.grow = id(self._grow)
-        parts.sweep_run = compile(sweep.sweep_run(places))
+        parts.sweep_run = compile(sweep.sweep_run(places, memset))
         parts.open_block = compile(sweep.open_block(places, memset))
         parts.finish_sweep = compile(sweep.finish_sweep(places, parts.sweep_run, memset))
         parts.sort_blocks = compile(sweep.sort_blocks(places))
