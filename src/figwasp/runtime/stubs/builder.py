@@ -397,7 +397,7 @@ class Stub(Emitter):
         return self.func.new_param(done, I64)
 
     def box_kind(self, kind: int, value: Value) -> Value:
-        """Turn a value of a kind into a Python object: a new reference, or 0."""
+        """Turn a value of a kind, which is no reference to an object of the heap, into a Python object: a new reference, or 0."""
         if kind != REF:
             return self.box(value)
         other, null, number, boxed = self.new(), self.new(), self.new(), self.new()
@@ -421,6 +421,11 @@ class Stub(Emitter):
         """Go on in a new block when a reference is to an object of the host, else at `other`."""
         tags = self.emit(ops.I64_AND, [reference, self.word(layout.REFERENCE_TAGS)])
         self.when(self.equals(tags, layout.HOST_TAG), other)
+
+    def is_heap_object(self, reference: Value) -> Value:
+        """Whether a reference of the hierarchies of any and extern is to an object of the heap."""
+        plain = self.equals(self.emit(ops.I64_AND, [reference, self.word(layout.REFERENCE_TAGS)]), 0)
+        return self.emit(ops.I32_AND, [plain, self.emit(ops.I64_NE, [reference, self.word(0)])])
 
     def cell_of(self, reference: Value) -> Value:
         """The cell of a reference to an object of the host."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from figwasp.runtime.platform.statics import Statics
+
 __all__ = ["Callbacks", "Hooks"]
 
 
@@ -29,6 +31,7 @@ class Callbacks:
         grow_heap: (context address, bytes): gives the heap of the context's store more blocks (`stubs.heap.collect.Parts`).
         compile: (instance, function index, context address) -> address of the function's code.
         before_call, after_call: (instance, function index, address of operands or results, context address): tell a listener.
+        read_results: (call slow path, address of results) -> what the call returns, references to objects of the heap included.
         builtins: builtin number -> (instance, operands) -> result or None.
     """
 
@@ -43,6 +46,7 @@ class Callbacks:
         "finish_chain",
         "offer_exception",
         "grow_heap",
+        "read_results",
         "refuel",
         "refuse_busy",
         "refuse_cleared",
@@ -62,6 +66,7 @@ class Callbacks:
     compile: Callable[[Any, int, int], int]
     before_call: Callable[[Any, int, int, int], None]
     after_call: Callable[[Any, int, int, int], None]
+    read_results: Callable[[Any, int], Any]
     builtins: Mapping[int, Callable[..., int | None]]
 
 
@@ -69,14 +74,16 @@ class Hooks:
     """Constants of the stubs between Python and WebAssembly.
 
     Attributes:
-        explain_trap, finish_chain, refuse_cleared, claim_chain, refuse_busy, end_listened_calls, trim_traceback: PyObject* of the
-            callbacks of these names.
+        explain_trap, finish_chain, refuse_cleared, claim_chain, refuse_busy, end_listened_calls, trim_traceback, read_results:
+            PyObject* of the callbacks of these names.
         leave, fail, trim: addresses of the code of `stubs.leave.leave`, `fail` and `trim`.
         interrupts: of the word that counts interrupted contexts.
+        struct_type, array_type: of the words with the native types of handles (`Statics`).
         settle, slow: of `stubs.enter.settle` and `slow`.
     """
 
     __slots__ = (
+        "array_type",
         "claim_chain",
         "end_listened_calls",
         "explain_trap",
@@ -84,16 +91,21 @@ class Hooks:
         "finish_chain",
         "interrupts",
         "leave",
+        "read_results",
         "refuse_busy",
         "refuse_cleared",
         "settle",
         "slow",
+        "struct_type",
         "trim",
         "trim_traceback",
     )
 
-    def __init__(self, callbacks: Callbacks, interrupts: int) -> None:
-        self.interrupts = interrupts
+    def __init__(self, callbacks: Callbacks, statics: Statics) -> None:
+        self.interrupts = statics.interrupts
+        self.struct_type = statics.struct_type
+        self.array_type = statics.array_type
+        self.read_results = id(callbacks.read_results)
         self.explain_trap = id(callbacks.explain_trap)
         self.finish_chain = id(callbacks.finish_chain)
         self.refuse_cleared = id(callbacks.refuse_cleared)

@@ -9,9 +9,12 @@ the GIL held and nothing in between, so neither another thread nor a finalizer f
 from __future__ import annotations
 
 from figwasp import layout
+from figwasp.codegen.abi import buffer_layout
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.ops import I64
+from figwasp.ir.types import CELL
+from figwasp.runtime.platform import interpreter
 from figwasp.runtime.stubs.builder import REF, Stub, ir_kinds
 from figwasp.runtime.stubs.builtins.cells import suspect
 from figwasp.runtime.stubs.enter import (
@@ -24,7 +27,7 @@ from figwasp.runtime.stubs.enter import (
     set_exception,
 )
 from figwasp.runtime.stubs.hooks import Hooks
-from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_STORE
+from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
 
 
 def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
@@ -48,12 +51,15 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
     check_native_stack(e, context, unusual)
     cells = _LentCells(e, callable_, params.count(REF))
     empty = e.new()
+    for i, kind in enumerate(params):
+        if kind == REF:
+            _unless_handle(e, e.get(args, 8 * i), unusual, hooks)
     values = [unboxed[i] if i in unboxed else cells.take(e.get(args, 8 * i), empty) for i in range(len(params))]
     outcome = cross(e, ir_kinds(params), ir_kinds(results), e.get(callable_, FUNC_FUNCREF), context, values)
     odd = e.new()
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_STATUS), e.word(0)]), odd)
     e.add_depth(context, -1)
-    result = box_results(e, results, outcome)
+    result = _box(e, context, results, outcome, hooks)
     cells.give_back()
     e.ret([result])
     e.at(odd)
@@ -65,6 +71,13 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
     return e.func
 
 
+def _unless_handle(e: Stub, thing: Value, handle: Block, hooks: Hooks) -> None:
+    """Go on in a new block unless an object is a handle to one of the heap, which is no object of the host."""
+    type_ = e.get(thing, interpreter.OB_TYPE)
+    same = [e.emit(ops.I64_EQ, [type_, e.get(e.word(place), 0)]) for place in (hooks.struct_type, hooks.array_type)]
+    e.split(e.emit(ops.I32_OR, same), handle)
+
+
 def _end_oddly(e: Stub, context: Value, results: bytes, outcome: list[Value], cells: _LentCells, hooks: Hooks) -> None:
     """End a call that needs more than its results: take the GIL back, raise the trap, clean up."""
     e.take_gil(context)
@@ -72,7 +85,7 @@ def _end_oddly(e: Stub, context: Value, results: bytes, outcome: list[Value], ce
     trap = e.get32(context, layout.CTX_TRAP_CODE)
     trapped = e.new()
     e.split(trap, trapped)
-    result = box_results(e, results, outcome)  # before the cells of its references are swept
+    result = _box(e, context, results, outcome, hooks)  # before the cells of its references are swept
     cells.give_back()
     e.ret([e.c(hooks.leave, [context, result])])
     e.at(trapped)
@@ -80,6 +93,39 @@ def _end_oddly(e: Stub, context: Value, results: bytes, outcome: list[Value], ce
     set_exception(e, context, trap, hooks)
     cells.give_back_in_error()
     e.ret([e.word(0)])
+
+
+def _box(e: Stub, context: Value, results: bytes, outcome: list[Value], hooks: Hooks) -> Value:
+    """The results as one Python object: a new reference, or 0 with an exception set. With handles Python makes it."""
+    objects, done = e.new(), e.new()
+    if REF not in results:
+        return box_results(e, results, outcome)
+    for kind, value in zip(results, outcome, strict=True):
+        if kind == REF:
+            e.split(e.is_heap_object(value), objects)
+    e.jump(done, [box_results(e, results, outcome)])
+    e.at(objects)
+    e.jump(done, [_ask_for_handles(e, context, outcome, hooks)])
+    e.at(done)
+    return e.func.new_param(done, I64)
+
+
+def _ask_for_handles(e: Stub, context: Value, outcome: list[Value], hooks: Hooks) -> Value:
+    """Have Python make an object of the results, which are on the wasm stack meanwhile, where the collector sees them."""
+    callable_ = e.params[0]
+    size = CELL * buffer_layout(bytes(value.type for value in outcome))[1]
+    top = e.get(context, layout.CTX_WASM_SP)
+    lowered = e.emit(ops.I64_SUB, [top, e.word(size + 15 & -16)])
+    e.store_values(outcome, lowered)
+    e.put(lowered, context, layout.CTX_WASM_SP)
+    e.add_depth(context, 1)
+    record = e.get(callable_, FUNC_RECORD)
+    alive = e.emit(ops.I64_NE, [record, e.word(0)])
+    function = e.emit(ops.SELECT, [e.word(hooks.read_results), e.word(hooks.refuse_cleared), alive], 0, I64)
+    answer = e.call_with_ints(function, [lowered], e.emit(ops.SELECT, [record, e.word(id(None)), alive], 0, I64))
+    e.add_depth(context, -1)
+    e.put(top, context, layout.CTX_WASM_SP)
+    return answer
 
 
 class _LentCells:
