@@ -28,7 +28,7 @@ from figwasp.codegen.code import (
     Code,
 )
 from figwasp.codegen.sequences import SUSPEND
-from figwasp.errors import TRAP_SUSPENDED, TRAP_UNREACHABLE, Unsupported
+from figwasp.errors import TRAP_SUSPENDED, TRAP_UNREACHABLE
 from figwasp.ir import builtins, order
 from figwasp.ir.func import Func
 from figwasp.runtime.code.descriptors import REGION
@@ -186,13 +186,7 @@ class StubLibrary:
     # What not every program needs is compiled when it is asked for.
 
     def switch(self, number: int) -> int:
-        """Return the address of one of `code.STUB_*`.
-
-        Raises:
-            Unsupported: there is no heap yet.
-        """
-        if number == STUB_ALLOCATE and not linux.read_u64(self._statics.allocate):
-            raise Unsupported("no support for gc yet", "gc")
+        """Return the address of one of `code.STUB_*`."""
         if number == STUB_FUEL and not linux.read_u64(self._statics.fuel):
             linux.write_u64(self._statics.fuel, self.compile(ticks.fuel(id(self._callbacks.refuel))))
         if number == STUB_ALLOCATE and not linux.read_u64(self._statics.allocate):
