@@ -45,6 +45,7 @@ EVALUATED: Final = (
     "core/multi-memory",
     "core/relaxed-simd",
     "core/simd",
+    "legacy/exceptions",
     "proposals/custom-page-sizes",
     "proposals/threads",
     "proposals/wide-arithmetic",

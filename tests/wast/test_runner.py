@@ -1,4 +1,4 @@
-"""The runner's own judgement: what must fail fails, what must wait waits, on machine code and on the evaluator."""
+"""The runner's own judgement: what must fail fails, on machine code and on the evaluator."""
 
 from __future__ import annotations
 
