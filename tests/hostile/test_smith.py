@@ -37,6 +37,8 @@ _ESCAPE: Final = re.compile(r"\\u\{([0-9a-f]+)\}")
 _TRAPS: Final = {
     "wasm `unreachable` instruction executed": ("unreachable",),
     "undefined element: out of bounds table access": ("undefined element", "out of bounds table access"),
+    "null reference": ("null reference", *(f"null {kind} reference" for kind in ("structure", "array", "i31", "function"))),
+    "allocation size too large": ("garbage-collected heap exhausted",),
 }
 """What the recorded outcome says where it is not the spec's wording -> what it may be."""
 
@@ -74,6 +76,8 @@ def _call(module: figwasp.Module, name: str, args: list[int | float]) -> tuple[F
         answer = figwasp.load(module).exports[name](*args)
     except figwasp.Trap as trap:
         return type_, trap.code
+    except figwasp.WasmException:
+        return type_, "thrown Wasm exception"
     values = () if not type_.results else (answer,) if len(type_.results) == 1 else answer
     return type_, [seen(result, from_python(result, value)) for result, value in zip(type_.results, values, strict=True)]
 
