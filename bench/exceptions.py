@@ -4,8 +4,8 @@
 
 A loop in WebAssembly calls a function that throws; it is caught in the loop. Between the two are so many frames. The exception
 carries an i32. Beside it the same loop whose innermost function returns, which is what a program pays that never throws, and the
-same without a `try_table`. Figures are medians of the rounds, in nanoseconds for each turn of the loop; a ratio is the median of the
-rounds' ratios.
+same without a `try_table`. Figures are medians of the rounds, in nanoseconds for each turn of the loop; a ratio is the median of
+the rounds' ratios.
 """
 
 from __future__ import annotations

@@ -229,7 +229,36 @@ def printable(text: str, longest: int = 300) -> str:
     return text if len(text) <= longest else text[:longest] + "..."
 
 
-class Trap(Error):
+class _Framed(Error):
+    """An error of WebAssembly code, with the frames that led to it."""
+
+    _frames: Frames = ()
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """The wasm frames, innermost first; empty when it happened outside of wasm."""
+        if not isinstance(self._frames, tuple):
+            self._frames = self._frames()
+        return self._frames
+
+    def take_frames(self, frames: Frames) -> None:
+        """Set the frames unless there are some already."""
+        if self._frames == ():
+            self._frames = frames
+
+    @property
+    def backtrace(self) -> str:
+        """The frames, one a line, innermost first; the innermost and the outermost ones when there are many."""
+        frames = self.frames
+        lines = [str(frame) for frame in frames] if len(frames) <= _INNER + _OUTER + 1 else [
+            *map(str, frames[:_INNER]),
+            f"... {len(frames) - _INNER - _OUTER} more",
+            *map(str, frames[-_OUTER:]),
+        ]
+        return "\n".join(lines)
+
+
+class Trap(_Framed):
     """WebAssembly code trapped (spec 4.4).
 
     The message is the code and the place of the innermost frame. `backtrace` and Python's own traceback show all frames.
@@ -249,18 +278,6 @@ class Trap(Error):
         self.code = code
         self._frames = frames
 
-    @property
-    def frames(self) -> tuple[Frame, ...]:
-        """The wasm frames, innermost first; empty when the trap happened outside of wasm."""
-        if not isinstance(self._frames, tuple):
-            self._frames = self._frames()
-        return self._frames
-
-    def take_frames(self, frames: Frames) -> None:
-        """Set the frames unless there are some already."""
-        if self._frames == ():
-            self._frames = frames
-
     def __str__(self) -> str:
         try:
             # One frame, not all: there may be millions.
@@ -268,17 +285,6 @@ class Trap(Error):
             return f"{self.code}, at {first[0]}" if first else self.code
         except (RecursionError, MemoryError):
             return self.code  # there is no room for more
-
-    @property
-    def backtrace(self) -> str:
-        """The frames, one a line, innermost first; the innermost and the outermost ones when there are many."""
-        frames = self.frames
-        lines = [str(frame) for frame in frames] if len(frames) <= _INNER + _OUTER + 1 else [
-            *map(str, frames[:_INNER]),
-            f"... {len(frames) - _INNER - _OUTER} more",
-            *map(str, frames[-_OUTER:]),
-        ]
-        return "\n".join(lines)
 
     def __reduce__(self) -> tuple[object, ...]:
         state = {name: value for name, value in self.__dict__.items() if name not in ("code", "_frames")}
@@ -322,12 +328,14 @@ class OutOfFuel(Trap):
     """
 
 
-class WasmException(Error):
+class WasmException(_Framed):
     """An exception of WebAssembly: one that nothing has caught before it left a call, or that a host function raises.
 
     Attributes:
         tag: the `figwasp.Tag` that it has been thrown with.
         args: what it carries, a value for each parameter of the tag.
+
+    `frames` and `backtrace` are those of the throw, as of a `Trap`.
     """
 
     def __init__(self, tag: Any, *args: Any) -> None:
@@ -340,7 +348,7 @@ class WasmException(Error):
         return f"WebAssembly threw ({carried})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.tag, *self.args)
+        return type(self), (self.tag, *self.args), {"_frames": self.frames}
 
 
 class Busy(Error):
@@ -378,7 +386,7 @@ def prefix_errors(file: str | None) -> Iterator[None]:
     try:
         yield
     except Error as error:
-        if file is not None and not isinstance(error, (Trap, Exit)):
+        if file is not None and not isinstance(error, (Trap, WasmException, Exit)):
             space = "" if isinstance(error, ParseError) else " "  # FILE:LINE:COLUMN is what editors can follow
             error.args = (f"{printable(file)}:{space}{str(error) or type(error).__name__}", *error.args[1:])
         raise

@@ -32,7 +32,7 @@ gc                      on     yes   structures, arrays, i31, casts, recursion g
 threads                 off    yes   shared memories, atomic instructions
 wide-arithmetic         off    yes   i64.add128, i64.mul_wide_s and their like
 custom-page-sizes       off    yes   memories with pages of one byte
-legacy-exceptions       off    no    try, catch, delegate and rethrow, of before Wasm 3.0
+legacy-exceptions       off    yes   try, catch, delegate and rethrow, of before Wasm 3.0
 """
 
 

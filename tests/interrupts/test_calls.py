@@ -54,6 +54,47 @@ def test_installing_code() -> None:
     assert stop_everywhere(prepare, operation, check, 0.001) > 1000
 
 
+# Exceptions
+
+THROWING = """(module (import "" "host" (func $host (param i32))) (import "" "t" (tag $t (param i32 externref)))
+  (func $deep (param i32) (if (local.get 0) (then (call $deep (i32.sub (local.get 0) (i32.const 1)))) (else (call $host (i32.const 1)))))
+  (func (export "caught") (result i32 externref)
+    (block $h (result i32 externref) (try_table (catch $t $h) (call $deep (i32.const 3))) unreachable))
+  (func (export "passed") (block $h (result exnref) (try_table (catch_all_ref $h) (call $deep (i32.const 3))) unreachable) (throw_ref)))"""
+
+
+@pytest.mark.parametrize("name", ["caught", "passed"])
+def test_exceptions_of_host_functions(name: str) -> None:
+    """What Python throws is caught, or passes; stopped anywhere on its way, the next one is."""
+    tag = figwasp.Tag([figwasp.types.I32, figwasp.types.EXTERNREF])
+    module = figwasp.Module(figwasp.wat(THROWING))
+    thing = object()
+
+    def host(_number: int) -> None:
+        raise figwasp.WasmException(tag, 5, thing)
+
+    def prepare() -> figwasp.Instance:
+        return figwasp.load(module, {"": {"host": host, "t": tag}})
+
+    def operation(instance: figwasp.Instance) -> None:
+        if name == "caught":
+            assert instance.caught() == (5, thing)
+        else:
+            with pytest.raises(figwasp.WasmException):
+                instance.passed()
+
+    def check(instance: figwasp.Instance) -> None:
+        for _ in range(2):
+            assert instance.caught() == (5, thing)
+        with pytest.raises(figwasp.WasmException) as caught:
+            instance.passed()
+        assert caught.value.args == (5, thing)
+        is_whole()
+
+    operation(prepare())
+    assert stop_everywhere(prepare, operation, check, 0.2) > 50
+
+
 # Listeners
 
 

@@ -8,13 +8,14 @@ from figwasp.ir import builtins, ops
 from figwasp.ir.evaluate.instance import EvalInstance
 from figwasp.ir.func import Call
 from figwasp.runtime.objects import builtins as implemented
-from figwasp.runtime.stubs.builtins import arrays, casts, memories, tables
+from figwasp.runtime.stubs.builtins import arrays, casts, exceptions, memories, objects, tables
 from tests.ir.compiling import build_one
 
 SUBTYPES = " ".join(f"(type $t{k} (sub $t{k - 1} (func)))" for k in range(1, 9))
-NATIVE = {*memories.BUILTINS, *arrays.BUILTINS, *casts.BUILTINS, *tables.PURE}
+NATIVE = {*exceptions.BUILTINS, *memories.BUILTINS, *objects.BUILTINS, *arrays.BUILTINS, *casts.BUILTINS, *tables.PURE}
 """The builtins that are code of their own altogether."""
 MODULE = f"""(module (memory 1) (table $t 1 externref) (data $d "a") (elem $e externref) (global $g (mut externref) (ref.null extern))
+  (tag $x)
   (global $f (mut funcref) (ref.null func))
   (type $t0 (sub (func))) {SUBTYPES}
   (type $a (array (mut i8))) (type $fs (array (mut funcref))) (type $large (struct {"(field i64) " * 20})) (elem $fe funcref)
@@ -34,7 +35,7 @@ MODULE = f"""(module (memory 1) (table $t 1 externref) (data $d "a") (elem $e ex
     (drop (memory.atomic.wait32 (local.get $i) (local.get $i) (i64.const -1)))
     (drop (memory.atomic.wait64 (local.get $i) (i64.const 0) (i64.const -1)))
     (drop (ref.test (ref $t8) (ref.null func)))
-    (table.grow $t (local.get $r) (local.get $i)) (memory.grow (local.get $i))))"""
+    (drop (table.grow $t (local.get $r) (local.get $i))) (drop (memory.grow (local.get $i))) (throw $x)))"""
 
 
 def test_every_builtin_is_emitted_with_its_signature() -> None:

@@ -18,9 +18,9 @@ from figwasp.wast.script import parse_script
 from tests.environment import SHARED
 
 WAITING: Final = {
-    "core": "exceptions gc",
+    "core": "gc",
     "core/bulk-memory": "gc",
-    "core/exceptions": "exceptions",
+    "core/exceptions": "",
     "core/gc": "gc",
     "core/memory64": "gc",
     "core/multi-memory": "",
@@ -29,7 +29,7 @@ WAITING: Final = {
     "custom/custom": "",
     "custom/metadata.code.branch_hint": "",
     "custom/name": "",
-    "legacy/exceptions": "exceptions legacy-exceptions",
+    "legacy/exceptions": "",
     "proposals/custom-page-sizes": "",
     "proposals/threads": "",
     "proposals/wide-arithmetic": "",
@@ -50,6 +50,7 @@ EVALUATED: Final = (
     "core/multi-memory",
     "core/relaxed-simd",
     "core/simd",
+    "legacy/exceptions",
     "proposals/custom-page-sizes",
     "proposals/threads",
     "proposals/wide-arithmetic",

@@ -25,7 +25,7 @@ from figwasp.runtime.objects.func import Func
 from figwasp.runtime.objects.instantiate import Extern
 from figwasp.runtime.objects.tag import Tag
 from figwasp.wasm.syntax.module import FUNC, KIND_NAMES, TAG, Import
-from figwasp.wasm.syntax.types import GlobalType, MemoryType, TableType
+from figwasp.wasm.syntax.types import FUNCREF, GlobalType, MemoryType, TableType, is_ref
 from figwasp.wasm.valid.matching import global_matches, memory_matches, table_matches
 from figwasp.wasm.valid.subtyping import canonical_type
 
@@ -228,7 +228,8 @@ def _check_global(item: Import, value: Any, type_: GlobalType, content: int) -> 
         if not global_matches(TYPES, core.type, core.content, type_, content):
             raise _incompatible(item, repr(type_), repr(core.type))
         return core, value._owner
-    if type_.mutable or isinstance(value, (Func, Memory, Table, Tag)):
+    of_functions = is_ref(content) and TYPES.top(content) == FUNCREF
+    if type_.mutable or isinstance(value, (Memory, Table, Tag)) or (isinstance(value, Func) and not of_functions):
         raise _incompatible(item, repr(type_), _described(value))
     try:
         made = globals_.make(type_, content, value)

@@ -124,7 +124,7 @@ def _guarded(words: list[str]) -> int:
 
     try:
         return _dispatched(words)
-    except errors.Trap as trap:
+    except (errors.Trap, errors.WasmException) as trap:
         from figwasp.wasi.program import report
 
         complain(report(trap))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from figwasp.api.linker import load
 from figwasp.api.module import KINDS, Module
-from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Error, Exit, Timeout, Trap
+from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Error, Exit, Timeout, Trap, WasmException
 from figwasp.types import MemoryType
 
 if TYPE_CHECKING:
@@ -95,9 +95,9 @@ def status_of(exit_: Exit) -> int:
     return exit_.code & 0xFF
 
 
-def report(trap: Trap) -> str:
-    """Return a message about a trap: what happened, and where."""
-    lines = [f"figwasp: trap: {trap.code}\n"]
+def report(trap: Trap | WasmException) -> str:
+    """Return a message about a trap, or an exception that nothing has caught: what happened, and where."""
+    lines = [f"figwasp: trap: {trap.code}\n" if isinstance(trap, Trap) else f"figwasp: exception: {trap}\n"]
     if trap.frames:
         lines.append("  wasm backtrace:\n")
         lines += [f"    {line}\n" for line in trap.backtrace.splitlines()]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypedDict, Unpa
 
 from figwasp.api.engine import Engine, default_engine
 from figwasp.api.module import Module, as_binary
-from figwasp.errors import Timeout, Trap, prefix_errors
+from figwasp.errors import Timeout, Trap, WasmException, prefix_errors
 from figwasp.wasi.descriptors.streams import MAX_OUTPUT
 from figwasp.wasi.preview1 import WASI
 from figwasp.wasi.program import report, start
@@ -191,7 +191,7 @@ def run(
                 with module.compile_ahead() if compile_ahead else nullcontext():
                     left = None if timeout is None else timeout - (time.monotonic() - began)
                     code = start(module, world.imports(), left, max_threads)
-            except Trap as trap:
+            except (Trap, WasmException) as trap:
                 if isinstance(trap, Timeout) and timeout is not None:
                     _expire(command, timeout, streams)
                 code = ABORTED

@@ -114,8 +114,8 @@ def test_no_i31(value: object) -> None:
 def test_what_cannot_come_from_python() -> None:
     inst = start()
     assert inst.none(None) is None
-    for name in ("none", "struct"):
-        with pytest.raises(TypeError, match="nothing from Python is of type (nullref|structref)"):
+    for name, wanted in (("none", r"None \(nullref\)"), ("struct", r"an object of WebAssembly \(structref\)")):
+        with pytest.raises(TypeError, match=f"must be {wanted}, not int"):
             inst.exports[name](1)
 
 
@@ -316,3 +316,64 @@ def test_tables_and_globals_of_functions_of_a_type() -> None:
         inst.full[0] = None
     with pytest.raises(TypeError, match="the value of a global must be a WebAssembly function of another type"):
         inst.exports["global"].value = inst.c
+
+
+IMPORTS = """(module (type $x (func (param i64))) (type $f (func (result i32)))
+  (import "host" "i" (global $i i31ref)) (import "host" "a" (global $a (ref any))) (import "host" "f" (global $f (ref $f)))
+  (import "host" "g" (global $g funcref))
+  (func (export "all") (result i32 anyref i32 i32)
+    (i31.get_s (global.get $i)) (global.get $a) (call_ref $f (global.get $f)) (ref.is_null (global.get $g))))"""
+
+
+def test_values_for_imported_globals() -> None:
+    func = load('(module (memory 1) (func (export "f") (result i32) (i32.load8_u (i32.const 65535))))').exports.f
+    thing = Thing()
+    inst = load(IMPORTS, host(i=-5, a=thing, f=func, g=func))
+    watch = weakref.ref(thing)
+    del thing, func
+    gc.collect()
+    for _ in range(20):
+        load("(module (memory 1))")
+    assert inst.all() == (-5, watch(), 0, 0) and watch() is not None
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"i": "text"}, r"host.i must be global i31ref: the value of a global must be an int \(i31ref\), not str"),
+        ({"i": 2**31}, "out of range for i31ref"),
+        ({"a": None}, r"host.a must be global \(ref any\): the value of a global must not be None"),
+        ({"f": None}, r"host.f must be global \(ref 1\): the value of a global must not be None"),
+        ({"f": print}, r"host.f must be global \(ref 1\): the value of a global must be a WebAssembly function \(\(ref 1\)\), not"),
+        ({"f": "void"}, r"host.f must be global \(ref 1\): the value of a global must be a WebAssembly function of another type"),
+    ],
+)
+def test_values_that_do_not_fit_imported_globals(given: dict[str, Any], message: str) -> None:
+    right = load('(module (func (export "f") (result i32) (i32.const 1)))').exports.f
+    void = load('(module (func (export "f")))').exports.f
+    values = {"i": 1, "a": 1, "f": right, "g": None} | {name: void if value == "void" else value for name, value in given.items()}
+    with pytest.raises(figwasp.Incompatible, match=message):
+        load(IMPORTS, host(**values))
+
+
+def test_i31s_in_externrefs_through_emitted_code() -> None:
+    """Functions of numbers and externrefs have code made for their type, which meets null, i31s and objects alike."""
+    seen: list[Any] = []
+    inst = load(
+        """(module (import "host" "f" (func $f (param externref)))
+        (func (export "out") (param i32) (result externref) (extern.convert_any (ref.i31 (local.get 0))))
+        (func (export "same") (param externref) (result externref) (local.get 0))
+        (func (export "both") (param externref i32)
+          (call $f (local.get 0)) (call $f (extern.convert_any (ref.i31 (local.get 1)))) (call $f (ref.null extern))))""",
+        host(f=seen.append),
+    )
+    thing = Thing()
+    for number in (0, 5, -5, 2**30 - 1, -(2**30), 10**9):
+        assert inst.out(number) == number and inst.same(number) is number and inst.same(None) is None
+        for _ in range(20):  # the first calls of a host function are the record's
+            inst.both(thing, number)
+            assert seen == [thing, number, None]
+            seen.clear()
+    watch = weakref.ref(thing)
+    del thing
+    assert watch() is None

@@ -26,6 +26,10 @@ from figwasp.runtime.trap.traps import TrapReporter
 MOST = 4096
 
 
+def nothing(_context: int) -> BaseException:
+    raise AssertionError
+
+
 @pytest.fixture(scope="module")
 def trace() -> Callable[[int, int], list[tuple[int, int]]]:
     """Return the frames that emitted code finds from a frame on: return addresses and stack pointers."""
@@ -65,7 +69,7 @@ class Prober:
         pointer = linux.read_u64(self.context + layout.CTX_WASM_SP)
         place = machine().sequences.native_return
         pc, sp = linux.read_u64(pointer + place), pointer + place + 8
-        expected = TrapReporter(native.table, machine()).walk(pc, sp, linux.read_u64(self.context + layout.CTX_STACK_TOP))
+        expected = TrapReporter(native.table, machine(), nothing).walk(pc, sp, linux.read_u64(self.context + layout.CTX_STACK_TOP))
         found = self.trace(pc, sp)
         sites = [(native.table.find(pc), pc) for pc, _ in found]
         assert [(placed, pc) for placed, pc in sites if placed is not None and placed.source_map is not None] == expected

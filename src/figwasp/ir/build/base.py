@@ -18,7 +18,7 @@ from figwasp.ir.types import BY_WASM, SIZES
 from figwasp.layout import CTX_FUEL, MEM_LENGTH, InstanceLayout
 from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.module import Module
-from figwasp.wasm.syntax.types import FieldType, Types
+from figwasp.wasm.syntax.types import Types
 
 __all__ = ["Builder", "Edge", "Label", "Method", "OutOfProportion", "Scope", "ir_types"]
 
@@ -60,14 +60,16 @@ class Scope:
         outer: that around it, or None.
         catches: what is caught, as `Call.catches`, all of it; own: how many of these clauses are its own.
         edges: from where things are caught.
+        level: how many labels are around the `try_table` or `try`.
     """
 
-    __slots__ = ("catches", "edges", "outer", "own")
+    __slots__ = ("catches", "edges", "level", "outer", "own")
 
-    def __init__(self, outer: Scope | None, clauses: tuple[int, ...]) -> None:
+    def __init__(self, outer: Scope | None, level: int, clauses: tuple[int, ...]) -> None:
         if ANY in clauses:
             clauses = clauses[: clauses.index(ANY) + 1]
         self.outer = outer
+        self.level = level
         self.own = len(clauses)
         self.catches: tuple[int, ...] = clauses if ANY in clauses or outer is None else clauses + outer.catches
         self.edges: list[Edge] = []
@@ -85,10 +87,11 @@ class Label:
         locals: the locals that are parameters of a loop header, after those for `types`.
         otherwise: for an `if` whose `else` has not come yet, the branch taken when the condition is 0.
         repeats: True when a loop has a back edge.
-        close: of a `try_table`: called where it ends.
+        close: of a `try_table` or `try`: called where it ends.
+        clauses: of a legacy `try`: `build.legacy.Clauses`.
     """
 
-    __slots__ = ("close", "edges", "header", "height", "kind", "locals", "otherwise", "repeats", "types")
+    __slots__ = ("clauses", "close", "edges", "header", "height", "kind", "locals", "otherwise", "repeats", "types")
 
     def __init__(self, kind: int, height: int, types: bytes, header: Block, locals: list[int]) -> None:
         self.kind = kind
@@ -100,6 +103,7 @@ class Label:
         self.otherwise: Edge | None = None
         self.repeats = False
         self.close: Callable[[], None] | None = None
+        self.clauses: object = None
 
 
 class Builder:
@@ -112,7 +116,8 @@ class Builder:
         instance: its instance parameter.
         types: IR type of each local.
         written: opcode position of a block -> bit set of the locals written in it.
-        operands: opcode position -> static type of a reference that the instruction takes, where that tells something.
+        clauses: opcode position of a legacy `try` -> what it catches (`FuncFacts.clauses`).
+        operands: opcode position -> static type of a reference that the instruction takes, as far as validation noted it.
         pos: position of the current opcode; the `pos` of what is emitted.
         block, code: the current block and its code.
         live: False after an unconditional branch, until the next `else` or `end`.
@@ -128,7 +133,6 @@ class Builder:
         scope: what is caught here, or None.
         spilled: True when locals live in the frame; then `env` stays as it is.
         metered: True when the code counts fuel.
-        structures: index of a type -> fields, their offsets, size.
         spent: cost of the instructions of the current run so far.
         budget: block arguments that may still be made.
         call_values: operands and results that calls may still have.
@@ -143,6 +147,7 @@ class Builder:
         "block",
         "budget",
         "call_values",
+        "clauses",
         "code",
         "data",
         "depth",
@@ -163,7 +168,6 @@ class Builder:
         "spent",
         "spilled",
         "stack",
-        "structures",
         "tail",
         "types",
         "written",
@@ -192,9 +196,9 @@ class Builder:
         self.operands = operands
         self.budget = budget
         self.call_values = 0
+        self.clauses: dict[int, list[int]] = {}
         self.spilled = spilled
         self.metered = metered
-        self.structures: dict[int, tuple[tuple[FieldType, ...], list[int], int]] = {}
         self.spent = 0
         self._run: Value | None = None
         self.pos = 0

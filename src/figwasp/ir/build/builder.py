@@ -18,7 +18,7 @@ from typing import Final
 
 from figwasp.errors import LimitExceeded, Unsupported, printable
 from figwasp.ir import ops, order
-from figwasp.ir.build import atomic, calls, casts, control, exceptions, locals, memory, numeric, refs, vector
+from figwasp.ir.build import atomic, calls, casts, control, exceptions, legacy, locals, memory, numeric, refs, vector
 from figwasp.ir.build.base import Builder, Method, OutOfProportion, ir_types
 from figwasp.ir.build.objects import arrays, structs
 from figwasp.ir.func import Func, Value
@@ -54,7 +54,7 @@ _INLINE: Final = {
 }
 
 
-_FREE: Final = frozenset({"block", "loop", "else", "end", "nop"})
+_FREE: Final = frozenset(("block", "loop", "else", "end", "nop", "try_table", "try", "catch", "catch_all", "delegate"))
 """Instructions that cost no fuel: where they are, nothing is executed."""
 
 _FREE_ARGS: Final = 50_000
@@ -72,7 +72,7 @@ def _unknown(b: Builder, pos: int) -> int:
 def _methods() -> dict[str, Method]:
     """Collect the methods of all modules."""
     methods: dict[str, Method] = {}
-    for part in (control, exceptions, memory, calls, casts, refs, numeric, vector, atomic, structs, arrays):
+    for part in (control, exceptions, legacy, memory, calls, casts, refs, numeric, vector, atomic, structs, arrays):
         methods.update(part.METHODS)
     unknown = methods.keys() - BY_NAME.keys()
     if unknown:
@@ -189,6 +189,7 @@ def _build(
     func = Func(module.func_name(index) or "", index, params, results)
     body = module.body(index)
     b = Builder(module, layout, mode, func, ir_types(facts.locals), facts.written, facts.operands, budget, spilled, metered)
+    b.clauses = facts.clauses
     b.call_values = _FREE_ARGS + _CALL_VALUES_PER_OP * facts.num_ops
     if spilled:
         locals.open_locals(b)

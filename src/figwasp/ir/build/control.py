@@ -8,8 +8,9 @@ Only a `jump` carries block arguments: a conditional branch that needs some gets
 never sees unreachable code: a method that ends the block skips to the `else` or `end` from which things go on.
 
 Metered code pays by the run: what is executed one after the other, from where control comes in up to where it goes elsewhere or
-a call, is paid for at its start. Every instruction costs 1, but `block`, `loop`, `else`, `end` and `nop` cost nothing; the branch
-that repeats a loop and the call that recurs always pay. What is paid follows from the body alone, so no optimisation changes it.
+a call, is paid for at its start. Every instruction costs 1, but `block`, `loop`, `else`, `end`, `nop`, and those like them of
+exceptions, cost nothing; the branch that repeats a loop and the call that recurs always pay. What is paid follows from the body
+alone, so no optimisation changes it.
 """
 
 from __future__ import annotations
@@ -37,12 +38,9 @@ _JUMP: Final[list[int]] = []
 _THEN: Final = [0]
 _ELSE: Final = [1]
 
-_OP_BLOCK: Final = BY_NAME["block"].code
-_OP_LOOP: Final = BY_NAME["loop"].code
-_OP_IF: Final = BY_NAME["if"].code
-_OP_TRY_TABLE: Final = BY_NAME["try_table"].code
-_OP_ELSE: Final = BY_NAME["else"].code
-_OP_END: Final = BY_NAME["end"].code
+_OPENS: Final = frozenset(BY_NAME[name].code for name in ("block", "loop", "if", "try_table", "try"))
+_DIVIDES: Final = frozenset(BY_NAME[name].code for name in ("else", "catch", "catch_all"))
+_ENDS: Final = frozenset(BY_NAME[name].code for name in ("end", "delegate"))
 _SKIP: Final[list[Skipper | None]] = [SKIPPERS[row.immediates] if row else None for row in SINGLE]
 
 
@@ -228,17 +226,19 @@ def _edge_block(b: Builder, target: Block, args: list[Value]) -> Block:
 
 
 def _skip_unreachable(b: Builder, pos: int) -> int:
-    """Return the position of the `else` or `end` that belongs to the innermost open block."""
+    """Return the position of the `else`, `catch` or `end` that belongs to the innermost open block."""
     data = b.data
     nested = 0
     while True:
         opcode = data[pos]
-        if opcode == _OP_END or opcode == _OP_ELSE:
+        if opcode in _ENDS:
             if nested == 0:
                 return pos
-            if opcode == _OP_END:
-                nested -= 1
-        elif opcode == _OP_BLOCK or opcode == _OP_LOOP or opcode == _OP_IF or opcode == _OP_TRY_TABLE:
+            nested -= 1
+        elif opcode in _DIVIDES:
+            if nested == 0:
+                return pos
+        elif opcode in _OPENS:
             nested += 1
         skip = _SKIP[opcode]
         if skip is not None:

@@ -19,11 +19,12 @@ from figwasp.ir import builtins, ops
 from figwasp.ir.build.base import Builder, Edge, Label, Method, Scope, ir_types
 from figwasp.ir.build.calls import call_in_scope
 from figwasp.ir.build.control import TRY, block_type, branch, connect, leave, unreachable_from
+from figwasp.ir.build.objects import cells
 from figwasp.ir.func import ANY, Block, Call, Value
 from figwasp.ir.object_layout import field_offsets
 from figwasp.wasm.syntax.immediates import CATCH, CATCH_ALL
 
-__all__ = ["METHODS", "allocate", "throw"]
+__all__ = ["METHODS", "carried", "dispatch", "land", "take", "throw"]
 
 _EXCEPTION: Final = ops.memory_aux(layout.CTX_EXCEPTION, ops.REGION_NATIVE)
 _CLAUSE: Final = ops.memory_aux(layout.CTX_CLAUSE, ops.REGION_NATIVE)
@@ -44,11 +45,11 @@ def _build_try_table(b: Builder, pos: int) -> int:
         clauses.append((kind, tag, b.labels[-1 - depth]))
     caught = tuple(ANY if kind >= CATCH_ALL else b.layout.tag(tag) for kind, tag, _ in clauses)
     label = Label(TRY, len(b.stack) - len(params), results, b.block, [])
-    b.labels.append(label)
     if caught:
-        b.scope = scope = Scope(b.scope, caught)
+        b.scope = scope = Scope(b.scope, len(b.labels), caught)
         b.charge(len(scope.catches))
         label.close = partial(_close, b, label, scope, clauses)
+    b.labels.append(label)
     return pos
 
 
@@ -143,13 +144,14 @@ def allocate(b: Builder, tag: int) -> Value:
     params = b.module.signature(index).params
     offsets, size = field_offsets(params, layout.EXCEPTION_FIELDS)
     carried = b.pop(len(params))
-    exception = b.emit(ops.ALLOCATE, [], layout.cell_class(size))
-    type = b.emit(ops.I32_LOAD, [b.instance], ops.memory_aux(b.layout.type_id(index), ops.REGION_CONST))
-    b.emit(ops.I32_STORE, [type, exception], ops.memory_aux(layout.OBJECT_TYPE, ops.REGION_NATIVE))
+    for type, value in zip(params, carried):
+        cells.keep(b, type, value)
+    exception = cells.new_cell(b, size)
+    cells.header(b, exception, index)
     number = b.load_const(b.instance, b.layout.tag(tag))
-    b.emit(ops.I64_STORE, [number, exception], ops.memory_aux(layout.EXCEPTION_TAG, ops.REGION_NATIVE))
-    for value, offset in zip(carried, offsets):
-        b.emit(ops.STORE_OF[value.type], [value, exception], ops.memory_aux(offset, ops.REGION_NATIVE))
+    b.emit(ops.I64_STORE, [number, exception], ops.memory_aux(layout.EXCEPTION_TAG, ops.REGION_INITIAL))
+    for type, value, offset in zip(params, carried, offsets):
+        cells.store_first(b, type, value, exception, offset)
     return exception
 
 

@@ -19,11 +19,12 @@ from figwasp.ir.types import SIZES
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.making import new_object
 from figwasp.runtime.heap.roots import RootWords
+from figwasp.runtime.objects.keeping import owner_of
 from figwasp.runtime.objects.tag import FOREIGN, Tag, host_type, tag_of
-from figwasp.runtime.objects.values import References, cells_of, get_value, places_of, put_value
+from figwasp.runtime.objects.values import References, canonical, cells_of, get_value, places_of, put_value
 from figwasp.runtime.platform import linux
 from figwasp.runtime.store.store import Store
-from figwasp.wasm.syntax.types import EXTERNREF, Types
+from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, Types, is_ref
 
 __all__ = ["Bridge", "exception_at", "give_exception", "is_caught"]
 
@@ -78,6 +79,8 @@ def _make(
     sources = places_of(staged.address, types)
     for index, (source, value, type_) in enumerate(zip(sources, values, types), 1):
         put_value(source, value, type_, references, f"value {index} of {what}")
+        if is_ref(type_) and value is not None and TYPES.top(canonical(type_, references.numbers)) == FUNCREF:
+            store.keep(owner_of(linux.read_u64(source)))
     offsets, size = field_offsets(types, layout.EXCEPTION_FIELDS)
     (descriptor,) = TYPES.descriptors([number])
     exception = new_object(store, place, size, descriptor)

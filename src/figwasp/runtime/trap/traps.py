@@ -27,6 +27,7 @@ from figwasp.errors import (
     OutOfFuel,
     Timeout,
     Trap,
+    WasmException,
 )
 from figwasp.ir.types import CELL
 from figwasp.runtime.platform import linux
@@ -145,7 +146,7 @@ class TrapReporter:
             sites = self.walk(pc, sp, linux.read_u64(context + layout.CTX_STACK_TOP))
             if raised is None:
                 raised = self._take(context) if code == TRAP_EXCEPTION else self._trap(code, pc, sites)
-            elif isinstance(raised, Trap):
+            if isinstance(raised, (Trap, WasmException)):
                 raised.take_frames(Backtrace(sites))
             tracebacks.extend(raised, sites)
         except (RecursionError, MemoryError):

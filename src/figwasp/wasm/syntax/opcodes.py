@@ -59,11 +59,11 @@ br_on_non_null          d6      label           *                   function-ref
 br_on_cast              fb:18   cast            *                   gc                      -
 br_on_cast_fail         fb:19   cast            *                   gc                      -
 # legacy exception handling, of before Wasm 3.0
-try                     06      block           *                     legacy-exceptions     later
-catch                   07      tag             *                     legacy-exceptions     later
-rethrow                 09      label           *                     legacy-exceptions     later
-delegate                18      label           *                     legacy-exceptions     later
-catch_all               19      none            *                     legacy-exceptions     later
+try                     06      block           *                     legacy-exceptions     -
+catch                   07      tag             *                     legacy-exceptions     -
+rethrow                 09      label           *                     legacy-exceptions     -
+delegate                18      label           *                     legacy-exceptions     -
+catch_all               19      none            *                     legacy-exceptions     -
 # references (5.4.2)
 ref.null                d0      heaptype        *                   reference-types         -
 ref.is_null             d1      none            *                   reference-types         -

@@ -28,7 +28,7 @@ from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.types import I32, Types
 from figwasp.wasm.valid.context import Context, memory_needs
 from figwasp.wasm.valid.control import close_with_delegate, read_catch
-from figwasp.wasm.valid.state import BARRIER, Checker, FuncFacts, Mismatch, show
+from figwasp.wasm.valid.state import BARRIER, DELEGATES, Checker, FuncFacts, Mismatch, show
 from figwasp.wasm.valid.steps import UNSET, enter_try, explain, memarg, other, take_back
 from figwasp.wasm.valid.tables import (
     BINARY,
@@ -230,6 +230,7 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                 if op == _DELEGATE:
                     checker.block_op = block_op
                     pos = close_with_delegate(checker, pos)
+                    facts.clauses[block_at] = [DELEGATES - checker.read_u32(at + 1)[0]]
                 if guarded:
                     take_back(readable, inits, marks.pop())
                 # Never a new number where an old one will do: each may be as long as there are locals.
@@ -349,6 +350,7 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
             elif act == CATCH_CLAUSE:
                 checker.block_op = block_op
                 carried, pos = read_catch(checker, op, pos)
+                facts.clauses.setdefault(block_at, []).append(checker.read_u32(at + 1)[0] if op == 0x07 else -1)
                 push(top)
                 checker.pop_all(results, height, dead)
                 stack += carried
@@ -375,7 +377,8 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
         raise checker.invalid(str(problem), at) from None
     if pos != len(code):
         raise Malformed("section size mismatch: function body goes on after its end", base + pos)
-    facts.size = 8 * len(local_types) + (written_size >> 3) + _BYTES_PER_BLOCK * (len(written_in) + len(facts.operands))
+    numbers = len(written_in) + len(facts.operands) + len(facts.clauses)
+    facts.size = 8 * len(local_types) + (written_size >> 3) + _BYTES_PER_BLOCK * numbers
     if uses_first:
         facts.uses_memory = True
         if not plain:

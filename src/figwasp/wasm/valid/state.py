@@ -43,6 +43,10 @@ _FREE: Final = 32
 """Operands that cost nothing to take off the stack at once."""
 
 
+DELEGATES: Final = -2
+"""In `FuncFacts.clauses`: minus a label."""
+
+
 class FuncFacts:
     """The facts that validation learns about a function.
 
@@ -55,18 +59,21 @@ class FuncFacts:
         operands: byte offset of an instruction that can be reached -> static type of a reference that it takes, where that helps:
             for `ref.test` and `ref.cast` one below the top of its hierarchy, for `call_ref`, `return_call_ref` and accesses to
             fields and elements one without null.
+        clauses: byte offset of a legacy `try` -> the tags of its clauses, -1 for one without; of one that delegates, DELEGATES
+            minus the label.
         callees: the function of each `call` and `return_call`, in order; empty when all functions of a module have been
             validated at once.
         missing: the first proposal found that the function needs and that figwasp does not execute, or None.
         size: about how many bytes `locals` and `written` take.
     """
 
-    __slots__ = ("callees", "locals", "missing", "num_ops", "operands", "size", "uses_memory", "written")
+    __slots__ = ("callees", "clauses", "locals", "missing", "num_ops", "operands", "size", "uses_memory", "written")
 
     def __init__(self, locals: Types) -> None:
         self.locals = locals
         self.written: dict[int, int] = {}
         self.operands: dict[int, int] = {}
+        self.clauses: dict[int, list[int]] = {}
         self.num_ops = 0
         self.uses_memory = False
         self.callees: list[int] = []

@@ -134,6 +134,7 @@ def test_an_exception_that_leaves_has_tag_arguments_and_frames() -> None:
         instance.throw_own(2.5)
     error = caught.value
     assert error.tag is instance.exports.own and error.args == (2.5,)
+    assert [frame.name for frame in error.frames] == ["throw_own"] and "throw_own" in error.backtrace
     assert isinstance(error, figwasp.Error)
     shown = "".join(traceback.format_exception(error))
     assert "throw_own" in shown and "<wasm>" in shown
