@@ -58,7 +58,6 @@ def _make() -> NativeRuntime:
     callbacks.refuel = contexts.refuel
     callbacks.grow_heap = contexts.grow_heap
     callbacks.compile = compile_on_call
-    callbacks.read_results = _read_results
     callbacks.before_call = listened.before
     callbacks.after_call = listened.after
     callbacks.builtins = BUILTINS
@@ -73,11 +72,6 @@ def _refuse_cleared(*_args: object) -> None:
 def _claim_chain(slow_path: Any) -> None:
     """Bind the chain of a function's store to the calling thread."""
     slow_path.store.claim()
-
-
-def _read_results(slow_path: Any, address: int) -> Any:
-    """Return the results of a call, which are at an address."""
-    return slow_path.read_results(address)
 
 
 def _refuse_busy() -> None:

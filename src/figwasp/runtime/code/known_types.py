@@ -1,7 +1,7 @@
 """Floor 4: what is known of defined types beside their descriptors: the types themselves, and the names of their fields.
 
-In: the types of modules, as they get canonical numbers. Out: a `KnownType` for each that somebody holds, whose indices are
-canonical numbers. Python looks at objects of the heap by it (`runtime.heap`).
+In: the types of modules, as they get numbers. Out: a `KnownType` for each that somebody holds, whose indices are canonical
+numbers. Python looks at objects of the heap by it (`runtime.heap`).
 """
 
 from __future__ import annotations
