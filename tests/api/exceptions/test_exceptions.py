@@ -290,3 +290,16 @@ def test_async_host_functions() -> None:
         await asyncio.sleep(1000)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(("scopes", "calls"), [(2000, 4000), (20_000, 1), (40, 500)])
+def test_what_is_caught_is_in_proportion_to_the_code(scopes: int, calls: int) -> None:
+    """Every call of the innermost of many scopes is caught by all of them: such code is refused before it takes the memory."""
+    text = "(module (tag $t) (func $f)\n(func (export \"run\") " + "(block (try_table (catch $t 0)\n" * scopes
+    module = figwasp.Module(wat(text + "(call $f)\n" * calls + "))" * scopes + "))"))
+    try:
+        load(module).run()
+    except figwasp.LimitExceeded:
+        assert scopes > 40
+    else:
+        assert scopes == 40
