@@ -3,10 +3,10 @@
     python bench/gc.py [--rounds N] [--node PATH] [PROGRAM...]
 
 Each program is one module. The sides take turns; figures are medians of the rounds, a ratio is the median of the rounds' ratios.
-wasmtime runs with the collector that it has by default. Node runs the same module in a process of its own, which times each round
-itself (`performance.now`), after one round that it does not count, as the others have it too. `--node` names the program, which must
-be able to run the final encoding of the proposal (22 or later). With `--memory` the peak memory of each program is shown as well, in
-a process of its own, beside the bytes that are alive when it ends.
+wasmtime runs with the collector that it has by default. Node runs the same module in a process of its own, which times each
+round itself (`performance.now`), after one round that it does not count, as the others have it too. `--node` names the program,
+which must be able to run the final encoding of the proposal (22 or later). With `--memory` the peak memory of each program is shown
+as well, in a process of its own, beside the bytes that are alive at once at most.
 """
 
 from __future__ import annotations

@@ -282,6 +282,7 @@ class InstanceLayout:
     Attributes:
         size: bytes of the whole block.
         num_imported_funcs: functions below this index are reached by pointer.
+        structures: index of a type -> offsets of the fields and bytes of its objects, as far as somebody has asked for them.
     """
 
     __slots__ = (
@@ -296,6 +297,7 @@ class InstanceLayout:
         "_types",
         "num_imported_funcs",
         "size",
+        "structures",
     )
 
     def __init__(
@@ -312,6 +314,7 @@ class InstanceLayout:
     ) -> None:
         offset = INST_FIXED
         self.num_imported_funcs = imported_funcs
+        self.structures: dict[int, tuple[list[int], int]] = {}
         self._memories = offset
         offset += 16 * memories
         self._tables = offset

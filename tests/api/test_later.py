@@ -1,4 +1,4 @@
-"""Modules of proposals that are judged but not executed yet: what works of them works, and the rest says what it needs."""
+"""Modules of proposals that came after the first WebAssembly: several of them at once."""
 
 from __future__ import annotations
 
@@ -10,24 +10,6 @@ from figwasp import errors
 
 def load(text: str, imports: dict[str, object] | None = None) -> figwasp.Instance:
     return figwasp.load(figwasp.wat(f"(module {text})"), imports)
-
-
-def test_a_function_says_what_it_needs_when_it_is_called() -> None:
-    instance = load(
-        """(func $f (export "f") (param i32) (result i32) (drop (ref.i31 (local.get 0))) (local.get 0))
-        (func (export "g") (param i32) (result i32) (call $f (local.get 0)))
-        (func (export "h") (result i32) (i32.const 7))"""
-    )
-    for name in ("f", "g"):
-        with pytest.raises(errors.Unsupported, match="no support for gc yet") as caught:
-            instance.exports[name](1)
-        assert caught.value.feature == "gc"
-    assert instance.exports.h() == 7
-
-
-def test_an_instance_that_cannot_be_made() -> None:
-    with pytest.raises(errors.Unsupported, match="no support for gc yet"):
-        load("(type $s (struct)) (global (ref $s) (struct.new $s))")
 
 
 def test_constants_are_computed_and_read_earlier_globals() -> None:

@@ -14,19 +14,14 @@ import pytest
 
 import figwasp
 from figwasp.codegen.regalloc import allocate
-from figwasp.features import PROPOSALS
 from tests.cli.process import run_figwasp
 from tests.environment import HANG_GUARD
 
 PROGRAMS = [
     "quickjs-eval", "quickjs-script", "mandel", "mandel_dd", "smallpt-ex", "smallpt-ex-mv", "mal", "hello-wasi-rs", "brotli",
     "c-ray", "icepll", "cpython312-exit3", "cpython312-script", "greet-wasi-rs", "hello-world-swift", "main-go", "raymarcher",
-    "resvg-render", "self-hosting-fib", "stream", "javy-convertors",
+    "resvg-render", "self-hosting-fib", "stream", "javy-convertors", "hello-world-kt", "icepack", "iceunpack", "micropython-script",
 ]  # fmt: skip
-LACKING = {
-    "hello-world-kt": "gc", "icepack": "exceptions", "iceunpack": "exceptions", "micropython-script": "exceptions",
-}  # fmt: skip
-"""Programs that need a proposal that cannot be executed yet."""
 FROM_PYTHON = ["quickjs-script", "brotli", "icepll", "greet-wasi-rs", "hello-world-swift"]
 """Programs that are run by `figwasp.run` too."""
 LARGE = ["cpython312-exit3", "cpython312-script", "main-go", "resvg-render", "javy-convertors"]
@@ -42,9 +37,8 @@ TALKATIVE = {"mandel", "mandel_dd", "smallpt-ex", "smallpt-ex-mv", "c-ray"}
 
 
 def test_every_program_is_run(whole: Path) -> None:
-    """None is left out but for want of a proposal."""
-    assert sorted([*PROGRAMS, *LACKING]) == sorted(path.parent.name for path in whole.glob("programs/*/case.json"))
-    assert not [name for name, proposal in LACKING.items() if PROPOSALS[proposal][1]], "runs by now"
+    """None is left out."""
+    assert sorted(PROGRAMS) == sorted(path.parent.name for path in whole.glob("programs/*/case.json"))
 
 
 def command_words(case: dict[str, Any], folder: Path, work: Path) -> list[str]:

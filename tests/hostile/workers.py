@@ -24,7 +24,7 @@ KINDS: Final = {
     "modules": "tests.property.differential",
     "vectors": "tests.property.vectored",
     "latest": "tests.property.latest_modules",
-    "objects": "tests.property.object_modules",
+    "objects": "tests.property.objects.modules",
     "mutations": "tests.hostile.mutants",
     "greedy": "tests.hostile.greedy",
     "formats": "tests.wasm.hostile",

@@ -82,6 +82,10 @@ class Surroundings:
             "(ref $refs)", "struct.new_default $p ref.null any array.new_fixed $refs 2",
             [(0, -1, "00" * 24), (2, 2, "0800000000000000 0000000000000000")],
         ),
+        (
+            "(ref $refs)", "struct.new_default $p struct.new $empty array.new_fixed $refs 2",
+            [(0, -1, "00" * 24), (3, -1, ""), (2, 2, "0800000000000000 1000000000000000")],
+        ),
     ],
 )  # fmt: skip
 def test_objects(type_: str, expr: str, made: list[tuple[int, int, str]]) -> None:

@@ -11,6 +11,7 @@ from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, Throw
 from figwasp.ir.func import Block, Call, Func, Value
 from figwasp.ir.text import parse, show
 from figwasp.ir.verify import verify
+from figwasp.layout import EXCEPTION_FIELDS
 from tests.ir.compiling import build_all, module_of
 from tests.ir.evaluating import evaluated, invoke
 from tests.ir.invokes import FUNCTIONS
@@ -196,7 +197,7 @@ def test_a_program_whose_calls_have_handlers(every: int) -> None:
         def hosted(number: int) -> list[int]:
             calls.append(number)
             if len(calls) % every == 0:
-                raise Thrown
+                raise Thrown(instance.space.allocate(EXCEPTION_FIELDS))
             return [number + 1]
 
         def prepare(func: Func) -> None:

@@ -53,6 +53,9 @@ _SMALL_PAGES: Final = "tests/api/addresses/test_small_pages.py"
 _SMALL_BULK: Final = "tests/ir/build/test_small_bulk.py"
 _TABLES: Final = "tests/runtime/store/test_tables.py"
 _STORES: Final = "tests/runtime/store/test_stores.py"
+_ALIASES: Final = "tests/ir/simplify/test_simplify.py"
+_OBJECTS: Final = "tests/ir/build/test_objects.py"
+_FUNCTIONS: Final = "tests/ir/build/test_objects.py::test_functions_of_others_are_kept_first"
 _CASTS: Final = "tests/ir/build/test_casts.py"
 _DESCRIPTORS: Final = "tests/ir/test_type_descriptors.py"
 _REFERENCES: Final = "tests/api/values/test_typed_references.py"
@@ -230,6 +233,27 @@ _ROWS: Final[list[tuple[str, ...]]] = [
      _SMALL_BULK, "a copy that traps has written something"),
     ("bounds: table.copy", "runtime/objects/builtins.py", "if source + count > len(from_) or target", "if target", _TRAPS,
      "table.copy reads beyond a table"),
+    # Objects
+    ("objects: a new one overwrites nothing", "ir/simplify/memory.py", "if region == ops.REGION_INITIAL:", "if region > ops.REGION_INITIAL:",
+     _ALIASES, "nothing is known of an object that has just been made"),
+    ("objects: fields of two", "ir/simplify/memory.py", "            elif other != aux:\n", "            elif True:\n", _ALIASES,
+     "a field that another reference assigns keeps its value"),
+    ("objects: elements at any index", "ir/simplify/memory.py", "apart = address >= 0 and key & index == 0", "apart = True", _ALIASES,
+     "an element that is assigned by an index keeps its value"),
+    ("objects: what a branch found", "ir/simplify/walk.py", "or before.succs[0] is before.succs[1]:", "or before.succs[0] is block:", _ALIASES,
+     "a check that a branch has made is made again"),
+    ("objects: length", "ir/build/objects/arrays.py", "b.emit(ops.I32_GE_U, [index, _length(b, reference)])",
+     "b.emit(ops.I32_GT_U, [index, _length(b, reference)])", _OBJECTS, "an access beyond the last element"),
+    ("objects: words of elements", "ir/build/objects/cells.py", "for offset in range(layout.OBJECT_FIELDS, size, 8):",
+     "for offset in range(layout.OBJECT_FIELDS, size - 7, 8):", _OBJECTS, "the last elements of a new array are what was there before"),
+    ("objects: functions are kept", "ir/build/objects/cells.py", "low == CONCRETE and isinstance", "low == FUNCREF and isinstance", _FUNCTIONS,
+     "a function goes while an object has it"),
+    ("objects: a segment's end", "ir/build/objects/arrays.py", "b.trap_if(b.emit(ops.I64_GT_U, [b.emit(ops.I64_ADD",
+     "b.trap_if(b.emit(ops.I64_GT_S, [b.emit(ops.I64_SUB", _OBJECTS, "an array is made that a segment cannot fill"),
+    ("objects: alignment", "ir/object_layout.py", "mask = min(size, _WORD) - 1", "mask = min(size, 4) - 1", "tests/ir/test_object_layout.py",
+     "a reference is where the collector does not look"),
+    ("objects: constants", "ir/constants.py", "stack.append(_OBJECTS[code](module, immediate, stack, surroundings))",
+     "stack.insert(0, _OBJECTS[code](module, immediate, stack, surroundings))", "tests/ir/test_constants.py", "objects of objects are mixed up"),
     # Types
     ("types: i31 as a source", "ir/build/casts.py", "frozenset((ANYREF, EQREF, I31REF))", "frozenset((ANYREF, EQREF))", _CASTS,
      "a cast reads where an i31 points to"),

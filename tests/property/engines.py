@@ -23,7 +23,7 @@ from figwasp.ir.types import FLOAT, INT
 from figwasp.runtime.code.compile import CompiledModule
 from figwasp.runtime.native import ticker
 from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.objects.func import Func, call_raw, func_at
+from figwasp.runtime.objects.func import Func, func_at
 from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.objects.instantiate import Extern, instantiate
 from figwasp.runtime.objects.memory import new_memory
@@ -35,6 +35,7 @@ from figwasp.wasm.valid.module import facts_at_once
 from tests.ir.evaluating import evaluated, invoke
 from tests.property.modules import Call
 from tests.property.outcomes import Outcome, OutOfTime, from_python, imported, imported_python, seen, to_python
+from tests.raw import call_raw
 
 REFUEL: Final = "refuel"
 _MEMORY: Final = {modes.GUARD: "guard", modes.CHECKED: "checked"}
@@ -119,7 +120,7 @@ def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Out
             outcome.results.append((name, trap.code, ()))
     outcome.memories = [figwasp.Memory.read(view(one, owner), 0, one.pages << one.type.page) for one in state.memories]
     outcome.globals = [seen(one.type.type, one.get()) for one in state.globals]
-    outcome.tables = [[not table.get(k) for k in range(len(table))] for table in state.tables]
+    outcome.tables = [[not seen(table.type.elem, table.get(k)) for k in range(len(table))] for table in state.tables]
     return outcome
 
 
@@ -181,7 +182,10 @@ def run_evaluator(module: Module, calls: list[Call], mode: int, passes: bool) ->
         raise OutOfTime("the evaluator has taken too many steps") from None
     outcome.memories = [bytes(one.data) for one in instance.memories]
     outcome.globals = [seen(one.type.type, one.get()) for one in instance.globals]
-    outcome.tables = [[not any(table.data[8 * k : 8 * k + 8]) for k in range(len(table))] for table in instance.tables]
+    outcome.tables = [
+        [not seen(table.type.elem, int.from_bytes(table.data[8 * k : 8 * k + 8], "little")) for k in range(len(table))]
+        for table in instance.tables
+    ]
     return outcome
 
 

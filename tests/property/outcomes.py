@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from figwasp.wasm.syntax.types import EXTERNREF, F32, F64, FUNCREF, I32, V128, FuncType, is_ref
+from figwasp.wasm.syntax.types import F32, F64, FUNCREF, I32, V128, FuncType, is_ref
 from tests.property.constants import CANONICAL_NAN, bits_float, float_bits, is_nan
 
 Result = tuple[str, str, tuple[int, ...]]
@@ -65,10 +65,9 @@ def _unlike(what: str, ours: Sequence[object], theirs: Sequence[object]) -> list
 
 
 def seen(type_: int, bits: int) -> int:
-    """Return bits as they are compared: any NaN as the canonical one, references as whether they are null, others than those to
-    functions and the host's objects not at all."""
+    """Return bits as they are compared: any NaN as the canonical one, a function as whether it is null, other references not at all."""
     if is_ref(type_):
-        return int(bits != 0 and type_ in (FUNCREF, EXTERNREF))
+        return int(bits != 0 and type_ == FUNCREF)
     if type_ == I32:
         return bits & 0xFFFF_FFFF
     if type_ == V128:

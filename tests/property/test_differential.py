@@ -26,7 +26,7 @@ from tests.property.differential import compare
 from tests.property.expressions import EXECUTED, LATER, TYPED
 from tests.property.latest_modules import generate_latest, latest_style_of
 from tests.property.modules import Call, calls, generate, generate_vectors, style_of, vector_style_of
-from tests.property.object_modules import OBJECT_STYLES, generate_objects, object_style_of
+from tests.property.objects.modules import OBJECT_STYLES, generate_objects, object_style_of
 from tests.property.world import LATEST_STYLES, STYLES, VECTOR_STYLES
 
 FIRST = 100_000

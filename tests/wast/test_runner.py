@@ -1,4 +1,4 @@
-"""The runner's own judgement: what must fail fails, what must wait waits, on machine code and on the evaluator."""
+"""The runner's own judgement: what must fail fails, on machine code and on the evaluator."""
 
 from __future__ import annotations
 
@@ -192,32 +192,6 @@ def test_what_fails(mode: str, command: str, expected: str, found: str) -> None:
     assert found in failure.found
 
 
-def calling(body: str, *fields: str) -> str:
-    """Return a module whose start function has a body."""
-    return f"(module {' '.join(fields)} (func $f {body}) (start $f))"
-
-
-@ANY_MODE
-@pytest.mark.parametrize(
-    ("command", "feature"),
-    [
-        (calling("(drop (struct.new 0))", "(type (struct))"), "gc"),
-        (calling("(drop (array.new_fixed 0 0))", "(type (array i8))"), "gc"),
-        (calling("(try_table)"), "exceptions"),
-        (calling("(throw 0)", "(tag)"), "exceptions"),
-        ("(module (type $s (struct)) (global (ref $s) (struct.new $s)))", "gc"),
-        ('(module quote "(func $f (drop (ref.null any))) (start $f)")', "gc"),
-        ('(assert_trap (module (func $f (drop (ref.null any))) (start $f)) "x")', "gc"),
-        ('(assert_unlinkable (module (func $f (drop (ref.null any))) (start $f)) "x")', "gc"),
-    ],
-)
-def test_what_waits(mode: str, command: str, feature: str) -> None:
-    report = run(command, mode)
-    assert report.failures == []
-    assert (report.passed, report.not_yet) == (1, 1)
-    assert report.missing == {feature: 1}
-
-
 @pytest.mark.parametrize(
     "command",
     [
@@ -233,50 +207,8 @@ def test_what_no_proposal_allows_is_invalid(command: str) -> None:
 
 @ANY_MODE
 class TestState:
-    def test_what_depends_on_a_module_that_waits_waits(self, mode: str) -> None:
-        commands = """
-            (module $A (func (export "f")) (func $g (drop (ref.null any))) (start $g))
-            (invoke "f")
-            (assert_return (invoke $A "f"))
-            (assert_trap (invoke "f") "unreachable")
-            (register "A")
-            (module $B (import "A" "f" (func)) (func (export "g")))
-            (assert_unlinkable (module (import "A" "absent" (func))) "unknown import")
-            (invoke $B "g")
-            (module definition $D (func (export "f")) (func $g (drop (ref.null any))) (start $g))
-            (module instance $I $D)
-            (invoke $I "f")"""
-        report = run(commands, mode)
-        assert report.failures == []
-        assert (report.passed, report.missing) == (2, {"gc": 10})
-
     def test_what_depends_on_a_module_that_failed_fails(self, mode: str) -> None:
         assert outcome('(module (func (result i32))) (invoke "f") (register "A")', mode) == (0, 3, 0)
-
-    def test_an_instance_that_a_waiting_module_would_have_written_to(self, mode: str) -> None:
-        commands = """
-            (module $M (memory (export "m") 1) (func (export "f") (result i32) i32.const 0 i32.load))
-            (register "M")
-            (module $N (func (export "f") (result i32) i32.const 0))
-            (register "N")
-            (module (import "M" "m" (memory 1)) (func $g (drop (ref.null any))) (start $g))
-            (assert_return (invoke $M "f") (i32.const 97))
-            (assert_return (invoke $N "f") (i32.const 97))"""
-        report = run(commands, mode)
-        assert [failure.line for failure in report.failures] == [MODULE.count("\n") + 8]
-        assert report.missing == {"gc": 2}
-
-    def test_an_instance_that_a_waiting_call_would_have_written_to(self, mode: str) -> None:
-        commands = """
-            (module $M (global $g (export "g") (mut i32) (i32.const 0)) (func (export "f") (global.set $g (i32.const 1)) (drop (ref.null any)))
-              (func (export "h") (result i32) (i32.const 1)))
-            (assert_return (get "g") (i32.const 1))
-            (invoke "f")
-            (assert_return (get "g") (i32.const 1))
-            (assert_return (invoke "h") (i32.const 1))"""
-        report = run(commands, mode)
-        assert [failure.line for failure in report.failures] == [MODULE.count("\n") + 4]
-        assert (report.passed, report.missing) == (3, {"gc": 2})
 
     def test_threads_have_instances_of_their_own(self, mode: str) -> None:
         commands = """
@@ -411,7 +343,7 @@ def test_an_internal_error_is_a_failure_of_its_command(monkeypatch: pytest.Monke
     def broken(*_: object) -> None:
         raise ZeroDivisionError("inside")
 
-    monkeypatch.setattr("figwasp.wast.compiled.call_raw", broken)
+    monkeypatch.setattr("figwasp.wast.compiled.enter_raw", broken)
     report = run('(invoke "two") (get "g")')
     assert (report.passed, report.failed) == (2, 1)
     assert report.failures[0].found == "ZeroDivisionError: inside"

@@ -120,11 +120,11 @@ def make(type_: GlobalType, content: int, value: Any) -> Global:
     block: int = cpython.raw_calloc(1, 32)
     core = runtime.Global(type_, content, block + 16, store, keeper)
     store.add(core)
-    forget = core.releaser()
+    forget, roots = core.releaser(), core.roots
 
     def release() -> tuple[Once, ...]:
         forget()
-        return *core.roots.releasing(), cpython.freeing(block)
+        return *roots.releasing(), cpython.freeing(block)
 
     owner = native.owners.make(block, release)
     owner.hold(keeper, store.owner)

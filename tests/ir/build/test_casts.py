@@ -17,7 +17,6 @@ from figwasp.ir.evaluate.externs import FuncRef
 from figwasp.ir.evaluate.func import Trapped
 from figwasp.ir.evaluate.instance import EvalInstance, EvalModule
 from figwasp.ir.evaluate.space import AddressSpace
-from figwasp.runtime.objects.func import call_raw
 from figwasp.runtime.platform import cpython, linux
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
@@ -39,6 +38,7 @@ from figwasp.wasm.syntax.types import (
 )
 from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.valid.subtyping import ModuleTypes, top_of
+from tests.raw import call_raw
 
 DEPTH: Final = 11
 TYPES: Final = "".join(

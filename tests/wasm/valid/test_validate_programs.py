@@ -89,7 +89,7 @@ def test_facts_agree_with_a_plain_walk(shared: Path, program: str) -> None:
     ("program", "proposals"),
     [
         ("mal", set()),
-        ("hello-world-kt", {"exceptions", "gc"}),
+        ("hello-world-kt", {"exceptions"}),
         ("icepack", {"exceptions"}),
         ("javy-convertors", {"simd"}),
     ],

@@ -18,7 +18,7 @@ from figwasp.ir.types import BY_WASM, SIZES
 from figwasp.layout import CTX_FUEL, MEM_LENGTH, InstanceLayout
 from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.module import Module
-from figwasp.wasm.syntax.types import FieldType, Types
+from figwasp.wasm.syntax.types import Types
 
 __all__ = ["Builder", "Edge", "Label", "Method", "OutOfProportion", "Scope", "ir_types"]
 
@@ -117,7 +117,7 @@ class Builder:
         types: IR type of each local.
         written: opcode position of a block -> bit set of the locals written in it.
         clauses: opcode position of a legacy `try` -> what it catches (`FuncFacts.clauses`).
-        operands: opcode position -> static type of a reference that the instruction takes, where that tells something.
+        operands: opcode position -> static type of a reference that the instruction takes, as far as validation noted it.
         pos: position of the current opcode; the `pos` of what is emitted.
         block, code: the current block and its code.
         live: False after an unconditional branch, until the next `else` or `end`.
@@ -133,7 +133,6 @@ class Builder:
         scope: what is caught here, or None.
         spilled: True when locals live in the frame; then `env` stays as it is.
         metered: True when the code counts fuel.
-        structures: index of a type -> fields, their offsets, size.
         spent: cost of the instructions of the current run so far.
         budget: block arguments that may still be made.
         call_values: operands and results that calls may still have.
@@ -169,7 +168,6 @@ class Builder:
         "spent",
         "spilled",
         "stack",
-        "structures",
         "tail",
         "types",
         "written",
@@ -201,7 +199,6 @@ class Builder:
         self.clauses: dict[int, list[int]] = {}
         self.spilled = spilled
         self.metered = metered
-        self.structures: dict[int, tuple[tuple[FieldType, ...], list[int], int]] = {}
         self.spent = 0
         self._run: Value | None = None
         self.pos = 0

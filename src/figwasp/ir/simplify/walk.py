@@ -6,8 +6,8 @@ Goes in: a function in order (`order.run`). Comes out: the same function, in ord
     * the rules of `simplify.compare` and `simplify.numeric` applied;
     * pure operations, and loads of what never changes, computed once where a place that computes them dominates;
     * loads of globals, table and memory records computed once per block, as long as no call and no store comes between;
-    * branches and traps on constants decided, traps on a condition that has been tested before dropped, and checks of memory
-      accesses that follow from others (`simplify.checks`).
+    * branches and traps on constants decided, and those on a condition that a trap before has tested, or the branch that leads
+      there; checks of memory accesses that follow from others (`simplify.checks`) dropped.
 
 Theory of operation: an operand is defined before its user in the layout, except for those of back edges. So when a value is
 visited its operands are final. A value that turns out to be another one becomes a NOP with that one as operand; a user of it
@@ -29,7 +29,17 @@ from figwasp.ir.simplify import compare, numeric
 from figwasp.ir.simplify.checks import Checks
 from figwasp.ir.simplify.compare import select, truth
 from figwasp.ir.simplify.memory import Loads
-from figwasp.ir.simplify.rules import IS_TEST, SWAPPED, UNARY, WITH_ANY, WITH_CONST, WITH_ITSELF, Constants, int_aux
+from figwasp.ir.simplify.rules import (
+    INVERSE,
+    IS_TEST,
+    SWAPPED,
+    UNARY,
+    WITH_ANY,
+    WITH_CONST,
+    WITH_ITSELF,
+    Constants,
+    int_aux,
+)
 
 __all__ = ["simplify"]
 
@@ -144,6 +154,8 @@ class _Walk:
         table = self.table
         tests: dict[int, Value] = {}
         self.loads.enter(here)
+        if len(block.preds) == 1:
+            self._assume(block, block.preds[0])
         code: list[Value] = []
         for value in block.code:
             op = value.op
@@ -333,14 +345,28 @@ class _Walk:
     def _condition_key(self, condition: Value) -> int:
         """Return the number of a comparison, or one that stands for this value only."""
         op = condition.op
-        if op < 0 or not IS_TEST[op]:
-            return condition.id
-        args = condition.args
+        return condition.id if op < 0 or not IS_TEST[op] else self._test_key(op, condition.args)
+
+    def _test_key(self, op: int, args: list[Value]) -> int:
+        """Return the number of a comparison."""
         left = args[0].id
         right = args[-1].id
         if left < right and _COMMUTES[op]:
             left, right = right, left
         return (op << self.shift | left) << self.shift | right
+
+    def _assume(self, block: Block, before: Block) -> None:
+        """Note what is 0 in a block since the branch in front, of which only one way leads there, has gone this way."""
+        end = before.code[-1]
+        if end.op != ops.BRIF or before.succs[0] is before.succs[1]:
+            return
+        condition = end.args[0]
+        if block is before.succs[1]:
+            self.trapped[self._condition_key(condition)] = self.here
+        elif condition.op < 0 or not IS_TEST[condition.op]:
+            self.trapped[(ops.I32_EQZ << self.shift | condition.id) << self.shift | condition.id] = self.here
+        elif INVERSE[condition.op] >= 0:
+            self.trapped[self._test_key(INVERSE[condition.op], condition.args)] = self.here
 
     def _branch(self, block: Block, value: Value) -> None:
         """Simplify the condition of a branch, or make it a jump."""

@@ -81,7 +81,9 @@ class Heap:
             for cells; 0 when there is no memory, or the limit does not allow it.
         """
         self._take_dead_back()
-        room = self._get(layout.HEAP_LIMIT) - self._get(layout.HEAP_BYTES)
+        if size > self._room:
+            self._take_free_back()
+        room = self._room
         if size:
             count = -(-size // layout.BLOCK_BYTES)
         else:
@@ -96,6 +98,11 @@ class Heap:
             return 0
         self._runs[start] = count
         return self._begin_large(start, count) if size else self._begin_cells(start, count)
+
+    @property
+    def _room(self) -> int:
+        """Bytes of blocks that the heap may still get."""
+        return self._get(layout.HEAP_LIMIT) - self._get(layout.HEAP_BYTES)
 
     def _begin_large(self, start: int, count: int) -> int:
         """Describe the blocks of a large object; they are nobody's yet."""
@@ -128,6 +135,15 @@ class Heap:
             count = self._runs.get(start)
             if count is not None:
                 cpython.check_recursion()
+                together(partial(self._runs.pop, start, None), *space.giving_back(start, count))
+
+    def _take_free_back(self) -> None:
+        """Give back the runs of blocks for cells that are all free: what follows each other in one run does not do so in many."""
+        space = self._native.space
+        for start, count in list(self._runs.items()):
+            entry = space.entry(start)
+            cpython.check_recursion()
+            if self._native.take_free(self.record, entry, entry + count * layout.BLOCK_SIZE):
                 together(partial(self._runs.pop, start, None), *space.giving_back(start, count))
 
     def prepare(self, size: int) -> None:

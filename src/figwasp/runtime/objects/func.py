@@ -233,8 +233,16 @@ class CallSlowPath:
         references = References(store, self.numbers)
         put_arguments(buffer.address, args, params, references, self.shown)
         enter_raw(self.type, self.address, buffer.address, store, deadline.after(timeout))
-        results = get_values(buffer.address, self.type.results, references)
+        return self.results_at(buffer.address)
+
+    def results_at(self, address: int) -> Any:
+        """Return the results of a call, which stand at an address."""
+        results = get_values(address, self.type.results, References(self.store, self.numbers))
         return None if not results else results[0] if len(results) == 1 else tuple(results)
+
+
+box_results: Final = CallSlowPath.results_at
+"""Returns the results of a call, which emitted code has left where the collector sees them."""
 
 
 class Buffer:

@@ -19,6 +19,7 @@ class Callbacks:
         explain_trap: (context address, trap code, pc, stack pointer, exception or None) -> the exception with which an entry fails.
         finish_chain: (context address,): releases the references pinned by the chain whose outermost entry leaves.
         refuse_cleared: (): raises: the collector has cleared an object that the call needs.
+        box_results: (call slow path, address): the results of a call, from where they stand.
         claim_chain: (call slow path,): binds the chain of its store to the calling thread, or raises.
         refuse_busy: (): raises Busy.
         end_listened_calls: (context address, exception): tells listeners of the calls that an exception ends.
@@ -35,6 +36,7 @@ class Callbacks:
     __slots__ = (
         "after_call",
         "before_call",
+        "box_results",
         "builtins",
         "claim_chain",
         "compile",
@@ -52,6 +54,7 @@ class Callbacks:
     explain_trap: Callable[[int, int, int, int, BaseException | None], BaseException]
     finish_chain: Callable[[int], None]
     refuse_cleared: Callable[..., None]
+    box_results: Callable[[Any, int], Any]
     claim_chain: Callable[[Any], None]
     refuse_busy: Callable[[], None]
     end_listened_calls: Callable[[int, BaseException], None]
@@ -69,14 +72,15 @@ class Hooks:
     """Constants of the stubs between Python and WebAssembly.
 
     Attributes:
-        explain_trap, finish_chain, refuse_cleared, claim_chain, refuse_busy, end_listened_calls, trim_traceback: PyObject* of the
-            callbacks of these names.
+        box_results, explain_trap, finish_chain, refuse_cleared, claim_chain, refuse_busy, end_listened_calls, trim_traceback:
+            PyObject* of the callbacks of these names.
         leave, fail, trim: addresses of the code of `stubs.leave.leave`, `fail` and `trim`.
         interrupts: of the word that counts interrupted contexts.
         settle, slow: of `stubs.enter.settle` and `slow`.
     """
 
     __slots__ = (
+        "box_results",
         "claim_chain",
         "end_listened_calls",
         "explain_trap",
@@ -94,6 +98,7 @@ class Hooks:
 
     def __init__(self, callbacks: Callbacks, interrupts: int) -> None:
         self.interrupts = interrupts
+        self.box_results = id(callbacks.box_results)
         self.explain_trap = id(callbacks.explain_trap)
         self.finish_chain = id(callbacks.finish_chain)
         self.refuse_cleared = id(callbacks.refuse_cleared)

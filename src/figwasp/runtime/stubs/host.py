@@ -102,6 +102,8 @@ def body(params: bytes, results: bytes, dead: int, boxes: Boxes, offers: int) ->
     e.take_gil(context)
     callable_ = _live(e, e.get(pair, HOST_CALLABLE), dead)
     loads = e.load_values(ir_kinds(params), buffer)
+    objects = e.new()
+    e.split_objects(params, loads, objects)
     boxed = [boxes.box(e, kind, value, k) for k, (kind, value) in enumerate(zip(params, loads, strict=True))]
     for kind, value in zip(params, boxed, strict=True):
         if kind != REF:
@@ -119,6 +121,9 @@ def body(params: bytes, results: bytes, dead: int, boxes: Boxes, offers: int) ->
     e.decref(answer)
     e.ret([e.word(0)])
     _convert_slowly(e, pair, buffer, answer, odd, failed, dead)
+    if REF in params:
+        e.at(objects)
+        serve(e, e.get(pair, HOST_RECORD), [buffer], context, dead, offers)
     e.at(failed)
     fail(e, context, offers)
     return e.func

@@ -9,6 +9,7 @@ the GIL held and nothing in between, so neither another thread nor a finalizer f
 from __future__ import annotations
 
 from figwasp import layout
+from figwasp.codegen.abi import buffer_layout, stack_size
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.ops import I64
@@ -24,7 +25,7 @@ from figwasp.runtime.stubs.enter import (
     set_exception,
 )
 from figwasp.runtime.stubs.hooks import Hooks
-from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_STORE
+from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
 
 
 def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
@@ -52,8 +53,8 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
     outcome = cross(e, ir_kinds(params), ir_kinds(results), e.get(callable_, FUNC_FUNCREF), context, values)
     odd = e.new()
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_STATUS), e.word(0)]), odd)
+    result = _box(e, context, results, outcome, hooks)
     e.add_depth(context, -1)
-    result = box_results(e, results, outcome)
     cells.give_back()
     e.ret([result])
     e.at(odd)
@@ -68,18 +69,45 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
 def _end_oddly(e: Stub, context: Value, results: bytes, outcome: list[Value], cells: _LentCells, hooks: Hooks) -> None:
     """End a call that needs more than its results: take the GIL back, raise the trap, clean up."""
     e.take_gil(context)
-    e.add_depth(context, -1)
     trap = e.get32(context, layout.CTX_TRAP_CODE)
     trapped = e.new()
     e.split(trap, trapped)
-    result = box_results(e, results, outcome)  # before the cells of its references are swept
+    result = _box(e, context, results, outcome, hooks)  # before the cells of its references are swept
+    e.add_depth(context, -1)
     cells.give_back()
     e.ret([e.c(hooks.leave, [context, result])])
     e.at(trapped)
+    e.add_depth(context, -1)
     # The objects stay until the frames have been read: dropping them may run Python code.
     set_exception(e, context, trap, hooks)
     cells.give_back_in_error()
     e.ret([e.word(0)])
+
+
+def _box(e: Stub, context: Value, kinds: bytes, outcome: list[Value], hooks: Hooks) -> Value:
+    """Turn results into what the call returns: by the record when there is an object of the heap, which stays on the wasm stack.
+
+    The call still counts as running: no other one uses that stack.
+    """
+    if REF not in kinds:
+        return box_results(e, kinds, outcome)
+    objects, done = e.new(), e.new()
+    e.split_objects(kinds, outcome, objects)
+    e.jump(done, [box_results(e, kinds, outcome)])
+    e.at(objects)
+    size = stack_size(buffer_layout(ir_kinds(kinds))[1])
+    top = e.get(context, layout.CTX_WASM_SP)
+    place = e.emit(ops.I64_SUB, [top, e.word(size)])
+    e.store_values(outcome, place)
+    e.put(place, context, layout.CTX_WASM_SP)
+    record = e.get(e.params[0], FUNC_RECORD)
+    alive = e.emit(ops.I64_NE, [record, e.word(0)])
+    hook = e.emit(ops.SELECT, [e.word(hooks.box_results), e.word(hooks.refuse_cleared), alive], 0, I64)
+    answer = e.call_with_ints(hook, [place], e.emit(ops.SELECT, [record, e.word(id(None)), alive], 0, I64))
+    e.put(top, context, layout.CTX_WASM_SP)
+    e.jump(done, [answer])
+    e.at(done)
+    return e.func.new_param(done, I64)
 
 
 class _LentCells:

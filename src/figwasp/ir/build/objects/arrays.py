@@ -16,15 +16,17 @@ from figwasp.ir.build.objects import cells
 from figwasp.ir.func import Value
 from figwasp.ir.object_layout import element_shift
 from figwasp.ir.ops import F32, F64, I32, I64, V128
+from figwasp.ir.types import MASKS
 from figwasp.wasm.syntax.types import ArrayType, FieldType
 
 __all__ = ["METHODS"]
 
 _MOST_INLINE: Final = 64
-"""The most bytes of elements that are written one by one, or in words of zeros, when an array of known length is made."""
+"""The most bytes of elements that are written in place when an array of known length is made."""
 _MOST_OFFSET: Final = 1 << 24
 """Elements with indexes below this that are known have their place in the offset."""
 _BYTES_SHIFT: Final = 6
+_WORD_SHIFT: Final = 3
 _LANE: Final = ops.BY_NAME["i64x2_extract_lane"]
 _LENGTH: Final = ops.memory_aux(layout.ARRAY_LENGTH, ops.REGION_CONST)
 
@@ -71,14 +73,27 @@ def _build_new(b: Builder, pos: int) -> int:
     value, length = b.pop(2)
     cells.keep(b, field.storage, value)
     if _is_short(length, shift):
+        word = _repeated(b, value, shift)
         reference = _new_cell(b, index, length, shift)
-        _write_all(b, field, reference, [value] * _known(length))
+        if shift > _WORD_SHIFT:
+            _write_all(b, field, reference, [value] * _known(length))
+        else:
+            cells.words(b, reference, layout.OBJECT_FIELDS + (_known(length) << shift), word)
     else:
         reference = _new_zeros(b, index, length)
         if _known(value) != 0:
             _fill(b, field, reference, b.const(I32, 0), value, length)
     b.stack.append(reference)
     return pos
+
+
+def _repeated(b: Builder, value: Value, shift: int) -> Value:
+    """Return a word full of an element, or of its first half if it is longer."""
+    word, _ = _words(b, value)
+    if shift >= _WORD_SHIFT:
+        return word
+    mask = (1 << (8 << shift)) - 1
+    return b.emit(ops.I64_MUL, [b.emit(ops.I64_AND, [word, b.const(I64, mask)]), b.const(I64, MASKS[I64] // mask)])
 
 
 def _write_all(b: Builder, field: FieldType, reference: Value, values: list[Value]) -> None:
@@ -94,10 +109,8 @@ def _build_new_default(b: Builder, pos: int) -> int:
     b.charge_bulk(b.stack[-1], _BYTES_SHIFT - shift)
     length = b.stack.pop()
     if _is_short(length, shift):
-        zero = b.const(I64, 0)
         reference = _new_cell(b, index, length, shift)
-        for offset in range(0, _known(length) << shift, 8):
-            b.emit(ops.I64_STORE, [zero, reference], ops.memory_aux(layout.OBJECT_FIELDS + offset, ops.REGION_INITIAL))
+        cells.zeros(b, reference, layout.OBJECT_FIELDS + (_known(length) << shift))
     else:
         reference = _new_zeros(b, index, length)
     b.stack.append(reference)

@@ -17,9 +17,21 @@ from figwasp.ir.build.memory import call_builtin
 from figwasp.ir.func import Value
 from figwasp.wasm.syntax.types import CONCRETE, FUNCREF, I8, I16, INDEX_SHIFT, NON_NULL, FuncType
 
-__all__ = ["LOADS", "check", "header", "keep", "load_op", "new_cell", "small", "store_first", "store_op", "type_word"]
+__all__ = [
+    "check",
+    "header",
+    "keep",
+    "load_op",
+    "new_cell",
+    "small",
+    "store_first",
+    "store_op",
+    "type_word",
+    "words",
+    "zeros",
+]
 
-LOADS: Final = {
+_LOADS: Final = {
     (I8, True): ops.I32_LOAD8_S,
     (I8, False): ops.I32_LOAD8_U,
     (I16, True): ops.I32_LOAD16_S,
@@ -32,7 +44,7 @@ _CLASSES: Final = len(layout.CELL_SIZES)
 
 def load_op(storage: int, type: int, signed: bool) -> int:
     """Return the operation that loads a field of a storage type, as an IR type."""
-    return LOADS.get((storage, signed), ops.LOAD_OF[type])
+    return _LOADS.get((storage, signed), ops.LOAD_OF[type])
 
 
 def store_op(storage: int, value: Value) -> int:
@@ -63,6 +75,17 @@ def new_cell(b: Builder, size: int) -> Value:
 def header(b: Builder, reference: Value, index: int) -> None:
     """Append the store of the type into a new cell."""
     b.emit(ops.I32_STORE, [type_word(b, index), reference], ops.memory_aux(layout.OBJECT_TYPE, ops.REGION_INITIAL))
+
+
+def zeros(b: Builder, reference: Value, size: int) -> None:
+    """Append the stores of zeros over all of a new object but its header."""
+    words(b, reference, size, b.const(ops.I64, 0))
+
+
+def words(b: Builder, reference: Value, size: int, word: Value) -> None:
+    """Append the stores of a word over all of a new object of so many bytes but its header, to the end of the last word."""
+    for offset in range(layout.OBJECT_FIELDS, size, 8):
+        b.emit(ops.I64_STORE, [word, reference], ops.memory_aux(offset, ops.REGION_INITIAL))
 
 
 def check(b: Builder, reference: Value, trap: int) -> None:

@@ -10,28 +10,23 @@ from figwasp.ir.build.base import Builder, Method, ir_types
 from figwasp.ir.build.memory import call_builtin
 from figwasp.ir.build.objects import cells
 from figwasp.ir.func import Value
-from figwasp.ir.object_layout import field_offsets
-from figwasp.wasm.syntax.types import FieldType, StructType, Types
+from figwasp.ir.object_layout import HEADER, field_offsets
+from figwasp.wasm.syntax.types import FieldType, StructType
 
 __all__ = ["METHODS"]
 
 _MOST_ZEROS: Final = 128
-"""The largest structure, in bytes, whose fields are made zero one by one."""
+"""The largest structure, in bytes, that is made zero in place: its fields one by one, or where that is less in words."""
 
 
 def _fields(b: Builder, index: int) -> tuple[tuple[FieldType, ...], list[int], int]:
     """Return the fields of a structure, their offsets, and its size."""
-    known = b.structures.get(index)
+    comp = b.module.types[index].comp
+    assert isinstance(comp, StructType)
+    known = b.layout.structures.get(index)
     if known is None:
-        comp = b.module.types[index].comp
-        assert isinstance(comp, StructType)
-        known = b.structures[index] = comp.fields, *field_offsets([field.storage for field in comp.fields])
-    return known
-
-
-def _values(fields: tuple[FieldType, ...]) -> Types:
-    """Return the types of the values that fields are made from."""
-    return tuple([field.value for field in fields])
+        known = b.layout.structures[index] = field_offsets([field.storage for field in comp.fields])
+    return comp.fields, *known
 
 
 def _new(b: Builder, index: int, values: list[Value]) -> Value:
@@ -63,11 +58,16 @@ def _build_new_default(b: Builder, pos: int) -> int:
     index, pos = b.unsigned(pos)
     fields, _, size = _fields(b, index)
     if size > _MOST_ZEROS:
-        b.stack.append(_new_zeros(b, index, size))
+        reference = _new_zeros(b, index, size)
+    elif len(fields) > (size - HEADER) // 4:
+        reference = cells.new_cell(b, size)
+        cells.header(b, reference, index)
+        cells.zeros(b, reference, size)
     else:
-        types = ir_types(_values(fields))
+        types = ir_types(tuple([field.value for field in fields]))
         zeros = {type: b.const(type, 0) for type in sorted(set(types))}
-        b.stack.append(_new(b, index, [zeros[type] for type in types]))
+        reference = _new(b, index, [zeros[type] for type in types])
+    b.stack.append(reference)
     return pos
 
 

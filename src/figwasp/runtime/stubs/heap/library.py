@@ -23,6 +23,7 @@ __all__ = ["HeapLibrary"]
 
 _ONE: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64)
 _TWO: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 2)
+_THREE: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 3)
 _FOUR: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
 
 
@@ -62,7 +63,7 @@ class HeapLibrary:
         parts = collect.Parts()
         memset = linux.symbol("memset")
         parts.grow = id(self._grow)
-        parts.sweep_run = compile(sweep.sweep_run(places))
+        parts.sweep_run = compile(sweep.sweep_run(places, memset))
         parts.open_block = compile(sweep.open_block(places, memset))
         parts.finish_sweep = compile(sweep.finish_sweep(places, parts.sweep_run, memset))
         parts.sort_blocks = compile(sweep.sort_blocks(places))
@@ -110,6 +111,11 @@ class HeapLibrary:
     def take_dead(self) -> Callable[[int], int]:
         """The native function that takes a dead large object from a heap (`stubs.heap.steps.take_dead`)."""
         return _ONE(self._compile(steps.take_dead()))
+
+    @Lazily
+    def take_free(self) -> Callable[[int, int, int], int]:
+        """The native function that takes free blocks from a heap (`stubs.heap.steps.take_free`)."""
+        return _THREE(self._compile(steps.take_free()))
 
     @Lazily
     def merge(self) -> Callable[[int, int], int]:

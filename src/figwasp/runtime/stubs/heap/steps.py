@@ -41,6 +41,44 @@ def take_dead() -> Func:
     return e.func
 
 
+def take_free() -> Func:
+    """Build (heap, entry of the first, behind that of the last) -> 1: blocks that follow each other, all of them free, are no longer
+    the heap's; 0: some of them is not free.
+    """
+    e = HeapStub("heap.take_free", 3, Places())
+    heap, first, end = e.params
+    wanted = e.right(e.sub(end, first), layout.BLOCK_SIZE.bit_length() - 1)
+    counting = Loop(e, e.get(heap, layout.HEAP_FREE), e.word(0))
+    entry, found = counting.values
+    counted, used = e.new(), e.new()
+    e.if_zero(entry, counted)
+    counting.again(e.get(entry, layout.BLOCK_NEXT), e.add(found, _lies_between(e, entry, first, end)))
+    e.at(counted)
+    e.split(e.emit(ops.I64_NE, [found, wanted]), used)
+    loop = Loop(e, e.add(heap, layout.HEAP_FREE))
+    link = loop.values[0]
+    one = e.get(link, 0)
+    done, outside = e.new(), e.new()
+    e.if_zero(one, done)
+    e.split(e.equals(_lies_between(e, one, first, end), 0), outside)
+    e.put(e.get(one, layout.BLOCK_NEXT), link, 0)
+    loop.again(link)
+    e.at(outside)
+    loop.again(e.add(one, layout.BLOCK_NEXT))
+    e.at(done)
+    size = e.left(wanted, layout.BLOCK_BYTES.bit_length() - 1)
+    e.put(e.sub(e.get(heap, layout.HEAP_BYTES), size), heap, layout.HEAP_BYTES)
+    e.ret([e.word(1)])
+    e.at(used)
+    e.done()
+    return e.func
+
+
+def _lies_between(e: HeapStub, entry: Value, first: Value, end: Value) -> Value:
+    """1 when an entry is among some that follow each other, else 0."""
+    return e.flag(e.below(e.sub(entry, first), e.sub(end, first)))
+
+
 # Stores that are merged
 
 

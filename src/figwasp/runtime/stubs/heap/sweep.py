@@ -10,13 +10,18 @@ something else by then.
 
 from __future__ import annotations
 
+from typing import Final
+
 from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import Func, Value
 from figwasp.runtime.stubs.heap.heapstub import HeapStub, Loop, Places
 
+POISON: Final = 0xDD
+"""Byte that free cells are filled with when collections are tested: what code still finds there is no valid reference."""
 
-def sweep_run(places: Places) -> Func:
+
+def sweep_run(places: Places, memset: int) -> Func:
     """Build (entry, place) -> 1: the next run of free cells of a block is noted at a place as CELLS_*; 0: there is none."""
     e = HeapStub("heap.sweep_run", 2, places)
     entry, place = e.params
@@ -25,6 +30,7 @@ def sweep_run(places: Places) -> Func:
     offset = e.offset(start)
     end = e.half(entry, layout.BLOCK_END)
     full, found, open_ = e.new(), e.new(), e.new()
+    stress = e.get(e.get(entry, layout.BLOCK_HEAP), layout.HEAP_STRESS)
     loop = Loop(e, e.half(entry, layout.BLOCK_CURSOR))
     at = loop.values[0]
     e.split(e.emit(ops.I64_GE_U, [at, end]), full)
@@ -35,6 +41,11 @@ def sweep_run(places: Places) -> Func:
     run = Loop(e, at)
     behind = run.values[0]
     e.put(e.word(0), e.add(start, behind), 0)
+    swept = e.new()
+    e.unless_zero(stress, swept)
+    e.c(memset, [e.add(e.add(start, behind), 8), e.word(POISON), e.sub(size, 8)])
+    e.jump(swept)
+    e.at(swept)
     following = e.add(behind, size)
     e.split(e.emit(ops.I64_GE_U, [following, end]), found)
     e.split(e.is_marked(e.add(offset, following)), open_)

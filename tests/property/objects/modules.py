@@ -9,11 +9,11 @@ from random import Random
 from typing import Final
 
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, Export
-from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, V128, FuncType, GlobalType, SubType, is_ref
+from figwasp.wasm.syntax.types import FUNCREF, V128, FuncType, GlobalType, SubType, is_ref
 from tests.property.differential import answer
 from tests.property.modules import Maker
-from tests.property.object_types import ObjectTypes
-from tests.property.objects import Objects, ObjectWorld
+from tests.property.objects.bodies import Objects, ObjectWorld
+from tests.property.objects.types import ObjectTypes
 from tests.property.world import STYLES, VECTOR_STYLES, Style
 
 OBJECT_STYLES: Final[dict[str, Style]] = {
@@ -56,7 +56,7 @@ class _ObjectMaker(Maker):
         return Objects(self.world, type_).function()
 
     def _type(self) -> int:
-        return self.world.value_type() if self.random.random() < 0.98 else self.random.choice((FUNCREF, EXTERNREF))
+        return self.world.value_type() if self.random.random() < 0.98 else FUNCREF
 
     def _globals(self) -> None:
         super()._globals()
@@ -73,4 +73,5 @@ class _ObjectMaker(Maker):
         if export.kind == FUNC:
             type_ = self.world.func_type(export.index)
             return not any(is_ref(code) for code in type_.params + type_.results)
-        return export.kind != GLOBAL or not is_ref(self.module.globals[export.index].type)
+        content = self.module.globals[export.index].type if export.kind == GLOBAL else FUNCREF
+        return content == FUNCREF or not is_ref(content)

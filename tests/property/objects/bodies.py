@@ -26,12 +26,13 @@ from figwasp.wasm.syntax.types import (
     V128,
     FieldType,
     FuncType,
+    Types,
     concrete,
     is_ref,
 )
 from tests.property.constants import constant
-from tests.property.expressions import block_type
-from tests.property.object_types import NODE, ObjectTypes
+from tests.property.expressions import Frame, block_type
+from tests.property.objects.types import NODE, ObjectTypes
 from tests.property.waiting import Waiting
 from tests.property.world import World
 
@@ -84,6 +85,15 @@ class Objects(Waiting):
                 if is_ref(type_) and place >= len(self.type.params):
                     self.value(type_, 2)
                     self.op("local.set", place)
+
+    def _open(self, name: str, results: Types) -> None:
+        """Begin a block that no other branch goes to than those that are written with it."""
+        self.op(name, block_type(self.world, (), results))
+        self.frames.append(Frame(results, open=False))
+
+    def _end(self) -> None:
+        self.frames.pop()
+        self.op("end")
 
     # References
 
@@ -226,7 +236,7 @@ class Objects(Waiting):
         self.value(ANYREF, depth)
         self.op("local.tee", place)
         self.op("ref.test_null", type_)
-        self.op("if", block_type(self.world, (), (type_,)))
+        self._open("if", (type_,))
         self.op("local.get", place)
         self.op("ref.cast_null", type_)
         self.op("else")
@@ -235,7 +245,7 @@ class Objects(Waiting):
             self.op("ref.cast", type_)
         else:
             self._new_for(type_, 0)
-        self.op("end")
+        self._end()
 
     def _converted(self, type_: int, depth: int) -> None:
         """Leave a reference that has been in the other hierarchy."""
@@ -247,11 +257,11 @@ class Objects(Waiting):
 
     def _unless_null(self, type_: int, depth: int) -> None:
         """Leave a reference, something new in the place of null."""
-        self.op("block", block_type(self.world, (), (type_ | NON_NULL,)))
+        self._open("block", (type_ | NON_NULL,))
         self.value(type_, depth)
         self.op("br_on_non_null", 0)
         self._new_for(type_ | NON_NULL, 0) if type_ not in _ANY else self._new_i31()
-        self.op("end")
+        self._end()
 
     def _new_i31(self) -> None:
         self.const(I32, constant(self.random, I32))
@@ -319,16 +329,16 @@ class Objects(Waiting):
 
     def _i31(self, depth: int) -> None:
         """Leave the number of a reference that may be an i31, else another."""
-        self.op("block", block_type(self.world, (), (I32,)))
-        self.op("block", block_type(self.world, (), (I31REF | NON_NULL,)))
+        self._open("block", (I32,))
+        self._open("block", (I31REF | NON_NULL,))
         self.value(ANYREF, depth)
         self.op("br_on_cast", (0, ANYREF, I31REF | NON_NULL))
         self.op("drop")
         self.const(I32, 77)
         self.op("br", 1)
-        self.op("end")
+        self._end()
         self.op(self.random.choice(("i31.get_s", "i31.get_u")))
-        self.op("end")
+        self._end()
 
     # Statements
 
@@ -385,7 +395,7 @@ class Objects(Waiting):
             return
         self.const(I32, turns)
         self.op("local.set", counter)
-        self.op("loop", ~EMPTY)
+        self._open("loop", ())
         self.op("local.get", counter)
         self.op("i64.extend_i32_u")
         if self.chance(0.5):
@@ -399,7 +409,7 @@ class Objects(Waiting):
         self.op("i32.sub")
         self.op("local.tee", counter)
         self.op("br_if", 0)
-        self.op("end")
+        self._end()
         self._add_up(first, total)
         self.op("local.get", total)
         self.op("local.set", self._place(I64))
@@ -461,12 +471,12 @@ class Objects(Waiting):
         rest = source if target & NON_NULL else ANYREF | NON_NULL
         taken = rest if fail else target
         left = target if fail else rest
-        self.op("block", block_type(self.world, (), (taken,)))
+        self._open("block", (taken,))
         self.value(ANYREF, 1)
         self.op("br_on_cast_fail" if fail else "br_on_cast", (0, source, target))
         self.op("local.set", self._place(left & ~NON_NULL))
         self._new_for(taken, 0) if not taken & NON_NULL else self._non_null_for(taken)
-        self.op("end")
+        self._end()
         self.op("local.set", self._place(taken & ~NON_NULL))
 
     def _non_null_for(self, type_: int) -> None:
