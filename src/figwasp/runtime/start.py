@@ -15,7 +15,7 @@ from figwasp.runtime.code.ranges import CodeTable
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.objects.builtins import BUILTINS, compile_on_call
 from figwasp.runtime.objects.exceptions import Bridge
-from figwasp.runtime.objects.func import References, box_results
+from figwasp.runtime.objects.func import References
 from figwasp.runtime.store import listened
 from figwasp.runtime.store.contexts import Contexts
 from figwasp.runtime.stubs.hooks import Callbacks
@@ -51,7 +51,6 @@ def _make() -> NativeRuntime:
     callbacks.offer_exception = bridge.offer
     callbacks.finish_chain = contexts.finish_chain
     callbacks.refuse_cleared = _refuse_cleared
-    callbacks.box_results = box_results
     callbacks.claim_chain = _claim_chain
     callbacks.refuse_busy = _refuse_busy
     callbacks.end_listened_calls = listened.abandon
@@ -59,10 +58,11 @@ def _make() -> NativeRuntime:
     callbacks.refuel = contexts.refuel
     callbacks.grow_heap = contexts.grow_heap
     callbacks.compile = compile_on_call
+    callbacks.read_results = _read_results
     callbacks.before_call = listened.before
     callbacks.after_call = listened.after
     callbacks.builtins = BUILTINS
-    return NativeRuntime(table, contexts, callbacks, listened.forget)
+    return NativeRuntime(table, contexts, callbacks, listened.forget, References)
 
 
 def _refuse_cleared(*_args: object) -> None:
@@ -73,6 +73,11 @@ def _refuse_cleared(*_args: object) -> None:
 def _claim_chain(slow_path: Any) -> None:
     """Bind the chain of a function's store to the calling thread."""
     slow_path.store.claim()
+
+
+def _read_results(slow_path: Any, address: int) -> Any:
+    """Return the results of a call, which are at an address."""
+    return slow_path.read_results(address)
 
 
 def _refuse_busy() -> None:

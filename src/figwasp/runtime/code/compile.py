@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from figwasp import layout
-from figwasp.ir import constants
 from figwasp.runtime.code import collector, listen
 from figwasp.runtime.code.datas import DataSegments
 from figwasp.runtime.code.descriptors import TYPES
@@ -22,6 +21,7 @@ from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import codespace, cpython, linux, modes, perfmap
 from figwasp.wasm.debug.source import SourceMap
+from figwasp.wasm.syntax.types import StructType
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
@@ -62,7 +62,6 @@ class CompiledModule:
         numbers: canonical numbers of its types, in `TYPES`.
         type_ids: their descriptors.
         type_words: the same, as they stand in an instance block.
-        missing: the proposal without which it cannot be instantiated, or None.
     """
 
     def __init__(self, native: NativeRuntime, module: Module, facts: FactsOf, config: Config) -> None:
@@ -83,9 +82,10 @@ class CompiledModule:
         self.layout = self._translator.layout
         self.sources: list[CodeSource] = [Now(self._translator)]
         self.numbers = TYPES.intern(module.types, module.groups)
+        if any(isinstance(type_.comp, StructType) for type_ in module.types):
+            TYPES.name_fields(self.numbers, module.field_names)
         self.type_ids = TYPES.descriptors(self.numbers)
         self.type_words = array("I", self.type_ids).tobytes()
-        self.missing = constants.missing_feature(module)
         self.compiled: dict[int, int] = {}
         self.listeners: listen.Listeners = {}
         self._users: dict[int, weakref.ref[User]] = {}

@@ -63,6 +63,7 @@ class Linked:
         fuel: the fuel of metered code, which asks there for more when it has run out.
         stack_size: bytes of its wasm stacks, the most that an instance asks for; 0 when there is no instance yet.
         heap_limit: bytes that its heap may have, likewise.
+        kept_types: numbers of the types of objects made from Python which it keeps, beside those of modules.
     """
 
     def __init__(self, native: NativeRuntime) -> None:
@@ -99,6 +100,7 @@ class Linked:
         self.fuel = Fuel(native.stubs)
         self.stack_size = 0
         self.heap_limit = 0
+        self.kept_types: set[int] = set()
         self._members: set[weakref.ref[Member]] = set()
         self._joined = 0  # how many members there have been
         self._externs = Externs(native.owners, native.stubs)

@@ -397,7 +397,7 @@ class Stub(Emitter):
         return self.func.new_param(done, I64)
 
     def box_kind(self, kind: int, value: Value) -> Value:
-        """Turn a value of a kind, which is no object of the heap, into a Python object: a new reference, or 0."""
+        """Turn a value of a kind, which is no reference to an object of the heap, into a Python object: a new reference, or 0."""
         if kind != REF:
             return self.box(value)
         other, null, number, boxed = self.new(), self.new(), self.new(), self.new()
@@ -417,18 +417,15 @@ class Stub(Emitter):
         self.at(boxed)
         return self.func.new_param(boxed, I64)
 
-    def split_objects(self, kinds: bytes, values: list[Value], then: Block) -> None:
-        """Go to `then` when one of the values of kinds is a reference to an object of the heap."""
-        for kind, value in zip(kinds, values, strict=True):
-            if kind == REF:
-                untagged = self.equals(self.emit(ops.I64_AND, [value, self.word(layout.REFERENCE_TAGS)]), 0)
-                some = self.emit(ops.I64_NE, [value, self.word(0)])
-                self.split(self.emit(ops.I32_AND, [untagged, some]), then)
-
     def unless_host(self, reference: Value, other: Block) -> None:
         """Go on in a new block when a reference is to an object of the host, else at `other`."""
         tags = self.emit(ops.I64_AND, [reference, self.word(layout.REFERENCE_TAGS)])
         self.when(self.equals(tags, layout.HOST_TAG), other)
+
+    def is_heap_object(self, reference: Value) -> Value:
+        """Whether a reference of the hierarchies of any and extern is to an object of the heap."""
+        plain = self.equals(self.emit(ops.I64_AND, [reference, self.word(layout.REFERENCE_TAGS)]), 0)
+        return self.emit(ops.I32_AND, [plain, self.emit(ops.I64_NE, [reference, self.word(0)])])
 
     def cell_of(self, reference: Value) -> Value:
         """The cell of a reference to an object of the host."""

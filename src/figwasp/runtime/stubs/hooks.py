@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from figwasp.runtime.platform.statics import Statics
+
 __all__ = ["Callbacks", "Hooks"]
 
 
@@ -19,7 +21,6 @@ class Callbacks:
         explain_trap: (context address, trap code, pc, stack pointer, exception or None) -> the exception with which an entry fails.
         finish_chain: (context address,): releases the references pinned by the chain whose outermost entry leaves.
         refuse_cleared: (): raises: the collector has cleared an object that the call needs.
-        box_results: (call slow path, address): the results of a call, from where they stand.
         claim_chain: (call slow path,): binds the chain of its store to the calling thread, or raises.
         refuse_busy: (): raises Busy.
         end_listened_calls: (context address, exception): tells listeners of the calls that an exception ends.
@@ -30,13 +31,13 @@ class Callbacks:
         grow_heap: (context address, bytes): gives the heap of the context's store more blocks (`stubs.heap.collect.Parts`).
         compile: (instance, function index, context address) -> address of the function's code.
         before_call, after_call: (instance, function index, address of operands or results, context address): tell a listener.
+        read_results: (call slow path, address of results) -> what the call returns, references to objects of the heap included.
         builtins: builtin number -> (instance, operands) -> result or None.
     """
 
     __slots__ = (
         "after_call",
         "before_call",
-        "box_results",
         "builtins",
         "claim_chain",
         "compile",
@@ -45,6 +46,7 @@ class Callbacks:
         "finish_chain",
         "offer_exception",
         "grow_heap",
+        "read_results",
         "refuel",
         "refuse_busy",
         "refuse_cleared",
@@ -54,7 +56,6 @@ class Callbacks:
     explain_trap: Callable[[int, int, int, int, BaseException | None], BaseException]
     finish_chain: Callable[[int], None]
     refuse_cleared: Callable[..., None]
-    box_results: Callable[[Any, int], Any]
     claim_chain: Callable[[Any], None]
     refuse_busy: Callable[[], None]
     end_listened_calls: Callable[[int, BaseException], None]
@@ -65,6 +66,7 @@ class Callbacks:
     compile: Callable[[Any, int, int], int]
     before_call: Callable[[Any, int, int, int], None]
     after_call: Callable[[Any, int, int, int], None]
+    read_results: Callable[[Any, int], Any]
     builtins: Mapping[int, Callable[..., int | None]]
 
 
@@ -72,15 +74,16 @@ class Hooks:
     """Constants of the stubs between Python and WebAssembly.
 
     Attributes:
-        box_results, explain_trap, finish_chain, refuse_cleared, claim_chain, refuse_busy, end_listened_calls, trim_traceback:
+        explain_trap, finish_chain, refuse_cleared, claim_chain, refuse_busy, end_listened_calls, trim_traceback, read_results:
             PyObject* of the callbacks of these names.
         leave, fail, trim: addresses of the code of `stubs.leave.leave`, `fail` and `trim`.
         interrupts: of the word that counts interrupted contexts.
+        struct_type, array_type: of the words with the native types of handles (`Statics`).
         settle, slow: of `stubs.enter.settle` and `slow`.
     """
 
     __slots__ = (
-        "box_results",
+        "array_type",
         "claim_chain",
         "end_listened_calls",
         "explain_trap",
@@ -88,17 +91,21 @@ class Hooks:
         "finish_chain",
         "interrupts",
         "leave",
+        "read_results",
         "refuse_busy",
         "refuse_cleared",
         "settle",
         "slow",
+        "struct_type",
         "trim",
         "trim_traceback",
     )
 
-    def __init__(self, callbacks: Callbacks, interrupts: int) -> None:
-        self.interrupts = interrupts
-        self.box_results = id(callbacks.box_results)
+    def __init__(self, callbacks: Callbacks, statics: Statics) -> None:
+        self.interrupts = statics.interrupts
+        self.struct_type = statics.struct_type
+        self.array_type = statics.array_type
+        self.read_results = id(callbacks.read_results)
         self.explain_trap = id(callbacks.explain_trap)
         self.finish_chain = id(callbacks.finish_chain)
         self.refuse_cleared = id(callbacks.refuse_cleared)

@@ -103,7 +103,9 @@ def body(params: bytes, results: bytes, dead: int, boxes: Boxes, offers: int) ->
     callable_ = _live(e, e.get(pair, HOST_CALLABLE), dead)
     loads = e.load_values(ir_kinds(params), buffer)
     objects = e.new()
-    e.split_objects(params, loads, objects)
+    for kind, value in zip(params, loads, strict=True):
+        if kind == REF:
+            e.split(e.is_heap_object(value), objects)
     boxed = [boxes.box(e, kind, value, k) for k, (kind, value) in enumerate(zip(params, loads, strict=True))]
     for kind, value in zip(params, boxed, strict=True):
         if kind != REF:
@@ -121,11 +123,11 @@ def body(params: bytes, results: bytes, dead: int, boxes: Boxes, offers: int) ->
     e.decref(answer)
     e.ret([e.word(0)])
     _convert_slowly(e, pair, buffer, answer, odd, failed, dead)
+    e.at(failed)
+    fail(e, context, offers)
     if REF in params:
         e.at(objects)
         serve(e, e.get(pair, HOST_RECORD), [buffer], context, dead, offers)
-    e.at(failed)
-    fail(e, context, offers)
     return e.func
 
 

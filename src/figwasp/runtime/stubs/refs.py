@@ -9,10 +9,12 @@ the GIL held and nothing in between, so neither another thread nor a finalizer f
 from __future__ import annotations
 
 from figwasp import layout
-from figwasp.codegen.abi import buffer_layout, stack_size
+from figwasp.codegen.abi import buffer_layout
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.ops import I64
+from figwasp.ir.types import CELL
+from figwasp.runtime.platform import interpreter
 from figwasp.runtime.stubs.builder import REF, Stub, ir_kinds
 from figwasp.runtime.stubs.builtins.cells import suspect
 from figwasp.runtime.stubs.enter import (
@@ -49,12 +51,15 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
     check_native_stack(e, context, unusual)
     cells = _LentCells(e, callable_, params.count(REF))
     empty = e.new()
+    for i, kind in enumerate(params):
+        if kind == REF:
+            _unless_handle(e, e.get(args, 8 * i), unusual, hooks)
     values = [unboxed[i] if i in unboxed else cells.take(e.get(args, 8 * i), empty) for i in range(len(params))]
     outcome = cross(e, ir_kinds(params), ir_kinds(results), e.get(callable_, FUNC_FUNCREF), context, values)
     odd = e.new()
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_STATUS), e.word(0)]), odd)
-    result = _box(e, context, results, outcome, hooks)
     e.add_depth(context, -1)
+    result = _box(e, context, results, outcome, hooks)
     cells.give_back()
     e.ret([result])
     e.at(odd)
@@ -66,48 +71,61 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
     return e.func
 
 
+def _unless_handle(e: Stub, thing: Value, handle: Block, hooks: Hooks) -> None:
+    """Go on in a new block unless an object is a handle to one of the heap, which is no object of the host."""
+    type_ = e.get(thing, interpreter.OB_TYPE)
+    same = [e.emit(ops.I64_EQ, [type_, e.get(e.word(place), 0)]) for place in (hooks.struct_type, hooks.array_type)]
+    e.split(e.emit(ops.I32_OR, same), handle)
+
+
 def _end_oddly(e: Stub, context: Value, results: bytes, outcome: list[Value], cells: _LentCells, hooks: Hooks) -> None:
     """End a call that needs more than its results: take the GIL back, raise the trap, clean up."""
     e.take_gil(context)
+    e.add_depth(context, -1)
     trap = e.get32(context, layout.CTX_TRAP_CODE)
     trapped = e.new()
     e.split(trap, trapped)
     result = _box(e, context, results, outcome, hooks)  # before the cells of its references are swept
-    e.add_depth(context, -1)
     cells.give_back()
     e.ret([e.c(hooks.leave, [context, result])])
     e.at(trapped)
-    e.add_depth(context, -1)
     # The objects stay until the frames have been read: dropping them may run Python code.
     set_exception(e, context, trap, hooks)
     cells.give_back_in_error()
     e.ret([e.word(0)])
 
 
-def _box(e: Stub, context: Value, kinds: bytes, outcome: list[Value], hooks: Hooks) -> Value:
-    """Turn results into what the call returns: by the record when there is an object of the heap, which stays on the wasm stack.
-
-    The call still counts as running: no other one uses that stack.
-    """
-    if REF not in kinds:
-        return box_results(e, kinds, outcome)
+def _box(e: Stub, context: Value, results: bytes, outcome: list[Value], hooks: Hooks) -> Value:
+    """The results as one Python object: a new reference, or 0 with an exception set. With handles Python makes it."""
     objects, done = e.new(), e.new()
-    e.split_objects(kinds, outcome, objects)
-    e.jump(done, [box_results(e, kinds, outcome)])
+    if REF not in results:
+        return box_results(e, results, outcome)
+    for kind, value in zip(results, outcome, strict=True):
+        if kind == REF:
+            e.split(e.is_heap_object(value), objects)
+    e.jump(done, [box_results(e, results, outcome)])
     e.at(objects)
-    size = stack_size(buffer_layout(ir_kinds(kinds))[1])
-    top = e.get(context, layout.CTX_WASM_SP)
-    place = e.emit(ops.I64_SUB, [top, e.word(size)])
-    e.store_values(outcome, place)
-    e.put(place, context, layout.CTX_WASM_SP)
-    record = e.get(e.params[0], FUNC_RECORD)
-    alive = e.emit(ops.I64_NE, [record, e.word(0)])
-    hook = e.emit(ops.SELECT, [e.word(hooks.box_results), e.word(hooks.refuse_cleared), alive], 0, I64)
-    answer = e.call_with_ints(hook, [place], e.emit(ops.SELECT, [record, e.word(id(None)), alive], 0, I64))
-    e.put(top, context, layout.CTX_WASM_SP)
-    e.jump(done, [answer])
+    e.jump(done, [_ask_for_handles(e, context, outcome, hooks)])
     e.at(done)
     return e.func.new_param(done, I64)
+
+
+def _ask_for_handles(e: Stub, context: Value, outcome: list[Value], hooks: Hooks) -> Value:
+    """Have Python make an object of the results, which are on the wasm stack meanwhile, where the collector sees them."""
+    callable_ = e.params[0]
+    size = CELL * buffer_layout(bytes(value.type for value in outcome))[1]
+    top = e.get(context, layout.CTX_WASM_SP)
+    lowered = e.emit(ops.I64_SUB, [top, e.word(size + 15 & -16)])
+    e.store_values(outcome, lowered)
+    e.put(lowered, context, layout.CTX_WASM_SP)
+    e.add_depth(context, 1)
+    record = e.get(callable_, FUNC_RECORD)
+    alive = e.emit(ops.I64_NE, [record, e.word(0)])
+    function = e.emit(ops.SELECT, [e.word(hooks.read_results), e.word(hooks.refuse_cleared), alive], 0, I64)
+    answer = e.call_with_ints(function, [lowered], e.emit(ops.SELECT, [record, e.word(id(None)), alive], 0, I64))
+    e.add_depth(context, -1)
+    e.put(top, context, layout.CTX_WASM_SP)
+    return answer
 
 
 class _LentCells:
