@@ -15,7 +15,7 @@ from figwasp.runtime.code.ranges import CodeTable
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.objects.builtins import BUILTINS, compile_on_call
 from figwasp.runtime.objects.exceptions import Bridge
-from figwasp.runtime.objects.func import References
+from figwasp.runtime.objects.func import References, box_results
 from figwasp.runtime.store import listened
 from figwasp.runtime.store.contexts import Contexts
 from figwasp.runtime.stubs.hooks import Callbacks
@@ -51,6 +51,7 @@ def _make() -> NativeRuntime:
     callbacks.offer_exception = bridge.offer
     callbacks.finish_chain = contexts.finish_chain
     callbacks.refuse_cleared = _refuse_cleared
+    callbacks.box_results = box_results
     callbacks.claim_chain = _claim_chain
     callbacks.refuse_busy = _refuse_busy
     callbacks.end_listened_calls = listened.abandon
