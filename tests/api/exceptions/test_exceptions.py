@@ -7,6 +7,7 @@ import gc
 import math
 import pickle
 import traceback
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -375,3 +376,32 @@ def test_listened_calls_that_an_exception_ends() -> None:
     instance = load(wat(text), engine=figwasp.Engine(listener=Diary))
     instance.f()
     assert events == ["f 0", "outer 1", "inner 2", "inner is aborted", "outer is aborted", "f ends"]
+
+
+def test_what_has_been_thrown_goes_with_the_instance() -> None:
+    """Neither the exceptions nor the stores are kept, although something of these is used again for the next exception."""
+    thrown: list[weakref.ref[BaseException]] = []
+    stores: list[weakref.ref[object]] = []
+
+    def host(_number: int) -> None:
+        error = Thrown()
+        thrown.append(weakref.ref(error))
+        raise error
+
+    def use() -> None:
+        for _ in range(20):
+            instance = instance_of(host)
+            for _ in range(3):
+                assert instance.all(1) == 1
+                assert isinstance(instance.reference(2), Thrown)
+            stores.append(weakref.ref(instance._state.store))
+
+    use()
+    gc.collect()
+    gc.collect()
+    assert len(thrown) == 120
+    assert not [reference for reference in thrown + stores if reference() is not None]
+
+
+class Thrown(Exception):
+    """Can be referred to weakly."""
