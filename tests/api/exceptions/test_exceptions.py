@@ -405,3 +405,18 @@ def test_what_has_been_thrown_goes_with_the_instance() -> None:
 
 class Thrown(Exception):
     """Can be referred to weakly."""
+
+
+def test_a_program_that_ends_by_an_exception() -> None:
+    text = '(module $m (tag $t (param i32)) (func $thrower (throw $t (i32.const 3))) (func (export "_start") (call $thrower)))'
+    done = figwasp.run(wat(text), capture_output=True, text=True)
+    assert done.returncode == 134
+    assert done.stderr.startswith("figwasp: exception: WebAssembly threw (3)\n  wasm backtrace:\n    m!thrower")
+
+
+def test_linkers_know_tags() -> None:
+    linker = figwasp.Linker()
+    linker.define("", "t", TAG)
+    linker.define("", "host", raising(WasmException(TAG, 1, 2)))
+    instance: Any = linker.instantiate(wat(CATCHER))
+    assert instance.tagged(3) == (1, 2)
