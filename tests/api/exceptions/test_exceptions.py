@@ -7,6 +7,7 @@ import gc
 import math
 import pickle
 import traceback
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -375,3 +376,47 @@ def test_listened_calls_that_an_exception_ends() -> None:
     instance = load(wat(text), engine=figwasp.Engine(listener=Diary))
     instance.f()
     assert events == ["f 0", "outer 1", "inner 2", "inner is aborted", "outer is aborted", "f ends"]
+
+
+def test_what_has_been_thrown_goes_with_the_instance() -> None:
+    """Neither the exceptions nor the stores are kept, although something of these is used again for the next exception."""
+    thrown: list[weakref.ref[BaseException]] = []
+    stores: list[weakref.ref[object]] = []
+
+    def host(_number: int) -> None:
+        error = Thrown()
+        thrown.append(weakref.ref(error))
+        raise error
+
+    def use() -> None:
+        for _ in range(20):
+            instance = instance_of(host)
+            for _ in range(3):
+                assert instance.all(1) == 1
+                assert isinstance(instance.reference(2), Thrown)
+            stores.append(weakref.ref(instance._state.store))
+
+    use()
+    gc.collect()
+    gc.collect()
+    assert len(thrown) == 120
+    assert not [reference for reference in thrown + stores if reference() is not None]
+
+
+class Thrown(Exception):
+    """Can be referred to weakly."""
+
+
+def test_a_program_that_ends_by_an_exception() -> None:
+    text = '(module $m (tag $t (param i32)) (func $thrower (throw $t (i32.const 3))) (func (export "_start") (call $thrower)))'
+    done = figwasp.run(wat(text), capture_output=True, text=True)
+    assert done.returncode == 134
+    assert done.stderr.startswith("figwasp: exception: WebAssembly threw (3)\n  wasm backtrace:\n    m!thrower")
+
+
+def test_linkers_know_tags() -> None:
+    linker = figwasp.Linker()
+    linker.define("", "t", TAG)
+    linker.define("", "host", raising(WasmException(TAG, 1, 2)))
+    instance: Any = linker.instantiate(wat(CATCHER))
+    assert instance.tagged(3) == (1, 2)

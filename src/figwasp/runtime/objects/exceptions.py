@@ -9,7 +9,6 @@ again is the same object. Some cannot be caught at all (`is_caught`): wasm is le
 
 from __future__ import annotations
 
-import weakref
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
@@ -41,8 +40,6 @@ _OBJECT: Final = (EXTERNREF,)
 _WORD: Final = 8
 _WORDS: Final = 16
 _MOST_SPARE: Final = 4
-_spare: Final[weakref.WeakKeyDictionary[Store, list[RootWords]]] = weakref.WeakKeyDictionary()
-"""Words that the next exceptions of a store are made in, which takes less than to make the words."""
 
 
 def is_caught(error: BaseException) -> bool:
@@ -127,17 +124,18 @@ def _take_words(store: Store, count: int) -> RootWords:
     if count > _WORDS:
         return RootWords(store, count)
     try:
-        return _spare[store].pop()
-    except (KeyError, IndexError):
+        words = store.spare_words.pop()
+    except IndexError:
         return RootWords(store, _WORDS)
+    assert isinstance(words, RootWords)
+    return words
 
 
 def _give_back(store: Store, words: RootWords) -> None:
-    """Keep words for the next exception, unless there are enough of them."""
+    """Keep words for the next exception, unless there are enough of them: it takes less than to make others."""
     linux.zero(words.address, _WORD * _WORDS)  # larger ones have as many at least
-    spare = _spare.setdefault(store, [])
-    if len(spare) < _MOST_SPARE:
-        spare.append(words)
+    if len(store.spare_words) < _MOST_SPARE:
+        store.spare_words.append(words)
 
 
 def exception_at(exception: int, references: References) -> BaseException:
