@@ -90,15 +90,7 @@ class Invalid(Error):
 
 
 class Unsupported(Error):
-    """The module is fine but uses something that this build of figwasp or this machine cannot run.
-
-    Attributes:
-        feature: name of the proposal in `features.py` that the module needs, or "".
-    """
-
-    def __init__(self, message: str, feature: str = "") -> None:
-        super().__init__(message)
-        self.feature = feature
+    """The module is fine, but this machine, system or interpreter cannot run compiled code."""
 
 
 class LimitExceeded(Error):

@@ -1,4 +1,4 @@
-"""Floor 0: which WebAssembly proposals are on, and which of them figwasp can execute.
+"""Floor 0: which WebAssembly proposals are on.
 
 One row per proposal that the instruction table, the type table or a section reader mentions. Only decoding and validation
 consult which are on; from there on a module is taken as it is. Names are those of https://github.com/WebAssembly/proposals,
@@ -10,46 +10,43 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["ALL", "BEGUN", "DEFAULT", "EXECUTED", "MVP", "PROPOSALS", "Features"]
+__all__ = ["ALL", "DEFAULT", "MVP", "PROPOSALS", "Features"]
 
 _TABLE: Final = """
-# name                  state  runs  what it adds
-mutable-globals         on     yes   imported and exported globals may be mutable
-sign-extension          on     yes   i32.extend8_s and its like
-saturating-truncation   on     yes   i32.trunc_sat_f32_s and its like
-multi-value             on     yes   several results; blocks with parameters
-bulk-memory             on     yes   memory.copy, table.init, passive segments, the data count section
-reference-types         on     yes   externref, table.get and its like, several tables, ref.func
-simd                    on     yes   v128 and its instructions
-relaxed-simd            on     yes   vector instructions whose results may differ between machines
-extended-const          on     yes   i32.add and its like in constant expressions; reading any immutable global before
-tail-calls              on     yes   return_call and return_call_indirect
-function-references     on     yes   references to function types and without null, call_ref, tables with an initial value
-exceptions              on     yes   tags, try_table, throw, throw_ref, exnref
-multi-memory            on     yes   several memories
-memory64                on     yes   memories and tables indexed by i64
-gc                      on     yes   structures, arrays, i31, casts, recursion groups, subtypes
-threads                 off    yes   shared memories, atomic instructions
-wide-arithmetic         off    yes   i64.add128, i64.mul_wide_s and their like
-custom-page-sizes       off    yes   memories with pages of one byte
-legacy-exceptions       off    yes   try, catch, delegate and rethrow, of before Wasm 3.0
+# name                  state  what it adds
+mutable-globals         on     imported and exported globals may be mutable
+sign-extension          on     i32.extend8_s and its like
+saturating-truncation   on     i32.trunc_sat_f32_s and its like
+multi-value             on     several results; blocks with parameters
+bulk-memory             on     memory.copy, table.init, passive segments, the data count section
+reference-types         on     externref, table.get and its like, several tables, ref.func
+simd                    on     v128 and its instructions
+relaxed-simd            on     vector instructions whose results may differ between machines
+extended-const          on     i32.add and its like in constant expressions; reading any immutable global before
+tail-calls              on     return_call and return_call_indirect
+function-references     on     references to function types and without null, call_ref, tables with an initial value
+exceptions              on     tags, try_table, throw, throw_ref, exnref
+multi-memory            on     several memories
+memory64                on     memories and tables indexed by i64
+gc                      on     structures, arrays, i31, casts, recursion groups, subtypes
+threads                 off    shared memories, atomic instructions
+wide-arithmetic         off    i64.add128, i64.mul_wide_s and their like
+custom-page-sizes       off    memories with pages of one byte
+legacy-exceptions       off    try, catch, delegate and rethrow, of before Wasm 3.0
 """
 
 
-def _parse(table: str, begun: list[str]) -> dict[str, tuple[bool, bool, str]]:
-    rows: dict[str, tuple[bool, bool, str]] = {}
+def _parse(table: str) -> dict[str, tuple[bool, str]]:
+    rows: dict[str, tuple[bool, str]] = {}
     for line in table.split("\n"):
         if line and not line.startswith("#"):
-            name, state, runs, meaning = line.split(None, 3)
-            rows[name] = (state == "on", runs == "yes", meaning)
-            if runs != "no":
-                begun.append(name)
+            name, state, meaning = line.split(None, 2)
+            rows[name] = (state == "on", meaning)
     return rows
 
 
-_BEGUN: Final[list[str]] = []
-PROPOSALS: Final[dict[str, tuple[bool, bool, str]]] = _parse(_TABLE, _BEGUN)
-"""Name of a proposal -> (on by default, executed, what it adds)."""
+PROPOSALS: Final[dict[str, tuple[bool, str]]] = _parse(_TABLE)
+"""Name of a proposal -> (on by default, what it adds)."""
 
 
 class Features:
@@ -93,8 +90,4 @@ class Features:
 
 ALL: Final = Features(PROPOSALS)
 DEFAULT: Final = Features(name for name, row in PROPOSALS.items() if row[0])
-EXECUTED: Final = Features(name for name, row in PROPOSALS.items() if row[1])
-"""The proposals that figwasp executes, fewer than it can decode and validate."""
-BEGUN: Final = Features(_BEGUN)
-"""These, and those whose types it executes with a part of their instructions; the others are `opcodes.UNIMPLEMENTED`."""
 MVP: Final = Features(())

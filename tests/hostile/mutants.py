@@ -129,16 +129,9 @@ def _call(instance: figwasp.Instance, index: int, random: Random) -> str:
             func_at(instance._state.code.native, instance._state.func_reference(index))(*args)
     except KeyboardInterrupt:
         return "interrupted"
-    except figwasp.Unsupported as error:
-        return _unsupported(error)
     except (figwasp.Error, Stopped):
         return "stopped"
     return "ran"
-
-
-def _unsupported(error: figwasp.Unsupported) -> str:
-    """Answer for something that is valid and does not run yet, which is to say what it waits for."""
-    return "Unsupported" if error.feature in ALL else f"bad: Unsupported without a feature: {error}"
 
 
 def load(data: bytes, features: Features, lazy: bool = False, memory: str | None = None) -> figwasp.Module:
@@ -166,13 +159,11 @@ def run(data: bytes, number: int) -> str:
             instance = figwasp.load(module, _imports(module, random))
     except KeyboardInterrupt:
         return "interrupted"
-    except figwasp.Unsupported as error:
-        return _unsupported(error)
     except (figwasp.Error, Stopped):
         return "not instantiated"
     answers = {_call(instance, index, random) for index in _funcs(instance, random)}
     wrong = [answer for answer in answers if answer.startswith("bad")]
-    return next((word for word in (*wrong, "interrupted", "Unsupported", "ran", "stopped") if word in answers), "ran")
+    return next((word for word in (*wrong, "interrupted", "ran", "stopped") if word in answers), "ran")
 
 
 def bounded(run: Callable[[], str]) -> str:

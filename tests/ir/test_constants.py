@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from figwasp.features import ALL
-from figwasp.ir.constants import evaluate, missing_feature
+from figwasp.ir.constants import evaluate
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.text.parse.module import wat
@@ -94,11 +94,3 @@ def test_objects(type_: str, expr: str, made: list[tuple[int, int, str]]) -> Non
     surroundings = Surroundings()
     assert evaluate(decoded.global_inits[0], decoded, surroundings) == 8 * len(made)
     assert surroundings.made == [(index, length, bytes.fromhex(content)) for index, length, content in made]
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["(memory i64 1 2 shared)", "(tag) (func (throw 0))", "(table 3 (ref null any))", "(global (ref null 0) (ref.null 0)) (type (func))"],
-)
-def test_what_can_wait_until_a_function_is_called(text: str) -> None:
-    assert missing_feature(module(text)) is None

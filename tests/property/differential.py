@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from figwasp.features import BEGUN
+from figwasp.features import ALL
 from figwasp.ir import ops
 from figwasp.wasm.binary.decode import decode
 from tests.ir.fold import vector_model
@@ -32,7 +32,7 @@ def compare(binary: bytes, seed: int) -> list[str]:
     Raises:
         OutOfTime: it runs for too long.
     """
-    module = decode(binary, BEGUN)
+    module = decode(binary, ALL)
     made = calls(module, seed)
     made = [call for call in made if call[0] != engines.REFUEL]
     oracle = _settled(engines.evaluator(module, made))

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.features import DEFAULT
-from figwasp.features import EXECUTED as EXECUTED_PROPOSALS
 from figwasp.wasm.binary.encode import locals_vector, write_instr
 from figwasp.wasm.syntax.immediates import MEMARG, Immediate
-from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, UNIMPLEMENTED, Opcode
+from figwasp.wasm.syntax.opcodes import BY_NAME, ROWS, Opcode
 from figwasp.wasm.syntax.types import (
     EMPTY,
     EXTERNREF,
@@ -37,11 +36,11 @@ _NAMES: Final = {"i32": I32, "i64": I64, "f32": F32, "f64": F64, "v128": V128}
 
 _TYPED: Final = ("function-references", "gc")
 """Proposals whose instructions modules with objects have."""
-EXECUTED: Final = [row for row in ROWS if row.ir != UNIMPLEMENTED and row.proposal in DEFAULT and row.proposal not in _TYPED]
+EXECUTED: Final = [row for row in ROWS if row.proposal in DEFAULT and row.proposal not in _TYPED]
 """Instructions that any module may have."""
-TYPED: Final = [row for row in ROWS if row.ir != UNIMPLEMENTED and row.proposal in _TYPED]
+TYPED: Final = [row for row in ROWS if row.proposal in _TYPED]
 """Instructions that only modules with objects have."""
-LATER: Final = [row for row in ROWS if row.ir != UNIMPLEMENTED and row.proposal in EXECUTED_PROPOSALS and row.proposal not in DEFAULT]
+LATER: Final = [row for row in ROWS if row.proposal not in DEFAULT]
 """Instructions that a module may have if it is asked for."""
 
 

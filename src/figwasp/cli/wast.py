@@ -1,7 +1,6 @@
 """Floor 7: `figwasp wast`.
 
-In: the words after `wast`. Out: the exit status, 1 when a command of a script failed; a table has been printed. A command that
-needs a proposal without support yet is counted on its own, under the name of the proposal, and does not change the status.
+In: the words after `wast`. Out: the exit status, 1 when a command of a script failed; a table has been printed.
 """
 
 from __future__ import annotations

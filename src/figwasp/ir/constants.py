@@ -11,15 +11,14 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from figwasp import layout
-from figwasp.errors import Unsupported
 from figwasp.ir.object_layout import HEADER, element_shift, field_offsets
 from figwasp.ir.types import MASKS, TYPE_NAMES
 from figwasp.wasm.syntax.immediates import Immediate, number, pair
 from figwasp.wasm.syntax.module import ConstExpr, Module
-from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, UNIMPLEMENTED
+from figwasp.wasm.syntax.opcodes import BY_NAME
 from figwasp.wasm.syntax.types import ArrayType, StructType
 
-__all__ = ["Surroundings", "evaluate", "missing_feature"]
+__all__ = ["Surroundings", "evaluate"]
 
 _MASKS: Final = {TYPE_NAMES[type]: mask for type, mask in enumerate(MASKS)}
 _CONSTS: Final = {BY_NAME[f"{type_}.const"].code: mask for type_, mask in _MASKS.items()}
@@ -63,9 +62,6 @@ def evaluate(expr: ConstExpr, module: Module, surroundings: Surroundings) -> int
         expr: the expression.
         module: the module that it is of, which has been validated.
         surroundings: give and make what it refers to.
-
-    Raises:
-        Unsupported: it has an instruction that only validation knows.
     """
     code, immediate = expr.instrs[0]
     if len(expr.instrs) == 1 and code in _CONSTS:  # as nearly all are
@@ -79,9 +75,6 @@ def evaluate(expr: ConstExpr, module: Module, surroundings: Surroundings) -> int
             stack.append(operation(stack.pop(), right) & mask)
         elif code in _OBJECTS:
             stack.append(_OBJECTS[code](module, immediate, stack, surroundings))
-        elif BY_CODE[code].ir == UNIMPLEMENTED:
-            proposal = BY_CODE[code].proposal
-            raise Unsupported(f"{BY_CODE[code].text} in a constant expression: no support for {proposal} yet", proposal)
         elif code == _REF_I31:
             stack.append(layout.i31(stack.pop()))
         elif code not in _CONVERSIONS:
@@ -168,19 +161,3 @@ _OBJECTS: Final[dict[int, _Maker]] = {
     BY_NAME["array.new_default"].code: _array_new_default,
     BY_NAME["array.new_fixed"].code: _array_new_fixed,
 }
-
-
-def missing_feature(module: Module) -> str | None:
-    """Return the proposal without which no instance of a module can be made, or None.
-
-    What only its functions need is another matter: they say so when they are called.
-    """
-    exprs = [*module.global_inits, *(init for init in module.table_inits if init is not None)]
-    exprs += [elem.offset for elem in module.elems if elem.offset is not None]
-    exprs += [data.offset for data in module.datas if data.offset is not None]
-    exprs += [init for elem in module.elems for init in {id(init): init for init in elem.inits}.values()]
-    for expr in exprs:
-        for code, _ in expr.instrs:
-            if BY_CODE[code].ir == UNIMPLEMENTED:
-                return BY_CODE[code].proposal
-    return None

@@ -127,7 +127,6 @@ class Engine(Protocol):
 
         Raises:
             Unlinkable: an import is missing or has another type.
-            Unsupported: the module declares something that is not executed, or its start function does.
             Trap: a segment does not fit or the start function trapped.
         """
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from figwasp import errors
 from figwasp.features import ALL, DEFAULT, Features
-from figwasp.ir import constants, pipeline
+from figwasp.ir import pipeline
 from figwasp.ir.evaluate.externs import Extern, FuncRef, Global, Memory, Table, Tag
 from figwasp.ir.evaluate.func import Thrown, Trapped
 from figwasp.ir.evaluate.instance import EvalInstance, EvalModule
@@ -56,9 +56,6 @@ class EvaluatedEngine:
 
     def instantiate(self, definition: EvalModule, registered: Mapping[str, EvaluatedInstance]) -> EvaluatedInstance:
         """Instantiate a module, as `Engine.instantiate`."""
-        missing = constants.missing_feature(definition.decoded)
-        if missing is not None:
-            raise errors.Unsupported(f"no support for {missing} yet", missing)
         imports = definition.decoded.imports
         return self._start(definition, [self._resolve(item, registered, definition) for item in imports])
 

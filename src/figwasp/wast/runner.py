@@ -1,10 +1,7 @@
-"""Floor 6: runs the commands of a script and tells which passed, which failed, and which must wait for a feature.
+"""Floor 6: runs the commands of a script and tells which passed and which failed.
 
-In: the commands and an engine. Out: a `Report`. A command that needs a proposal which figwasp does not execute, itself or
-through a module it depends on, is "not yet", under the name of that proposal; it is never counted as passed. A command that
-fails is "not yet" as well where something that could not be executed would have had the chance to write to the instance that
-it is about. Messages of traps are compared with what the script expects; of other outcomes only the kind is: the wording of
-what is malformed, invalid or unlinkable is not normative.
+In: the commands and an engine. Out: a `Report`. Messages of traps are compared with what the script expects; of other outcomes
+only the kind is: the wording of what is malformed, invalid or unlinkable is not normative.
 """
 
 from __future__ import annotations
@@ -57,38 +54,17 @@ def _run(script: _Script, command: Command, report: Report) -> None:
         else:
             _COMMANDS[command.kind](script, command)
         tally.passed += 1
-    except _NotYet as waiting:
-        tally.not_yet += 1
-        report.missing[waiting.feature] += 1
-    except errors.Unsupported as missing:
-        if not missing.feature:
-            raise
-        script.taint_action(command.action, missing.feature)
-        tally.not_yet += 1
-        report.missing[missing.feature] += 1
+    except errors.Unsupported:  # nothing runs here
+        raise
     except _Wrong as wrong:
-        _fail(script, command, report, wrong)
+        _fail(command, report, wrong)
     except Exception as error:  # whatever goes wrong inside is a failure of this command, and the next one is run
-        _fail(script, command, report, _Wrong("to be run", _outcome(error)))
+        _fail(command, report, _Wrong("to be run", _outcome(error)))
 
 
-def _fail(script: _Script, command: Command, report: Report, wrong: _Wrong) -> None:
-    feature = script.taint_of(command.action)
-    tally = report.tally(command.kind)
-    if feature is not None:
-        tally.not_yet += 1
-        report.missing[feature] += 1
-        return
-    tally.failed += 1
+def _fail(command: Command, report: Report, wrong: _Wrong) -> None:
+    report.tally(command.kind).failed += 1
     report.failures.append(Failure(command.line, command.shown, wrong.expected, wrong.found))
-
-
-class _NotYet(Exception):
-    """The command needs a feature that has no support."""
-
-    def __init__(self, feature: str) -> None:
-        super().__init__(feature)
-        self.feature = feature
 
 
 class _Wrong(Exception):
@@ -101,14 +77,16 @@ class _Wrong(Exception):
 
 
 class _Absent:
-    """Stands for an instance or a module that could not be made: the reason why commands that depend on it cannot pass."""
+    """Stands for an instance or a module that could not be made; commands that depend on it cannot pass."""
 
-    __slots__ = ("reason",)
+    __slots__ = ()
 
-    def __init__(self, reason: Exception) -> None:
-        if isinstance(reason, errors.Unsupported) and reason.feature:
-            reason = _NotYet(reason.feature)
-        self.reason = reason if isinstance(reason, _NotYet) else _Wrong("an instance", "it could not be made")
+    def wrong(self) -> _Wrong:
+        """Return the failure of such a command."""
+        return _Wrong("an instance", "it could not be made")
+
+
+_ABSENT: Final = _Absent()
 
 
 class _Thread:
@@ -140,11 +118,7 @@ class _Script:
         self.definitions: dict[str | None, Definition | _Absent] = {}
         self.instances: dict[str | None, Instance | _Absent] = {}
         self.registered = registered
-        self.absent: dict[str, _Absent] = {}
-        # Instances that something which could not be executed might have changed, and the feature that it lacks.
-        self.tainted: dict[int, str] = {}
-        # What each instance imports from.
-        self.sources: dict[int, set[str]] = {}
+        self.absent: set[str] = set()
 
     # What commands are made of
 
@@ -153,34 +127,11 @@ class _Script:
         assert source is not None
         return self.engine.define(source.encode())
 
-    def taint_action(self, action: Action | None, feature: str) -> None:
-        """Taint the instance of an action that was not done, and those that it imports from: the action may have changed them."""
-        if action is None:
-            return
-        key = id(self.instances.get(action.module))
-        self.tainted.setdefault(key, feature)
-        self._taint(self.sources.get(key, set()), feature)
-
-    def _taint(self, names: set[str], feature: str) -> None:
-        for name in names:
-            if name in self.registered:
-                self.tainted.setdefault(id(self.registered[name]), feature)
-
     def instantiate(self, definition: Definition) -> Instance:
         """Make an instance."""
-        names = {item.module for item in definition.imports}
-        for name in names & self.absent.keys():
-            reason = self.absent[name].reason
-            if isinstance(reason, _NotYet):
-                self._taint(names, reason.feature)
-            raise reason
-        try:
-            instance = self.engine.instantiate(definition, self.registered)
-        except errors.Unsupported as error:
-            self._taint(names, error.feature)
-            raise
-        self.sources[id(instance)] = names
-        return instance
+        if not self.absent.isdisjoint(item.module for item in definition.imports):
+            raise _ABSENT.wrong()
+        return self.engine.instantiate(definition, self.registered)
 
     def instance(self, id_: str | None) -> Instance:
         """Return an instance by identifier, or the last one."""
@@ -188,12 +139,8 @@ class _Script:
         if found is None:
             raise _Wrong("an instance", f"none is called {id_}" if id_ else "there is none yet")
         if isinstance(found, _Absent):
-            raise found.reason
+            raise found.wrong()
         return found
-
-    def taint_of(self, action: Action | None) -> str | None:
-        """Return the missing feature that taints the instance of an action, or None."""
-        return self.tainted.get(id(self.instances.get(action.module))) if action is not None else None
 
     def perform(self, action: Action | None) -> list[Found]:
         """Do an action and return its results."""
@@ -209,10 +156,10 @@ class _Script:
         assert source is not None
         try:
             definition = self.define(source)
-        except Exception as error:
-            self._keep(self.definitions, source.id, _Absent(error))
+        except Exception:
+            self._keep(self.definitions, source.id, _ABSENT)
             if not source.definition:
-                self._keep(self.instances, source.id, _Absent(error))
+                self._keep(self.instances, source.id, _ABSENT)
             raise
         self._keep(self.definitions, source.id, definition)
         if not source.definition:
@@ -223,7 +170,7 @@ class _Script:
         definition = self.definition(command.definition)
         if isinstance(definition, _Absent):
             self._keep(self.instances, command.id, definition)
-            raise definition.reason
+            raise definition.wrong()
         self._make(command.id, definition)
 
     def definition(self, id_: str | None) -> Definition | _Absent:
@@ -240,14 +187,14 @@ class _Script:
             return made
         found = self.definition(command.definition)
         if isinstance(found, _Absent):
-            raise found.reason
+            raise found.wrong()
         return found
 
     def _make(self, id_: str | None, definition: Definition) -> None:
         try:
             instance = self.instantiate(definition)
-        except Exception as error:
-            self._keep(self.instances, id_, _Absent(error))
+        except Exception:
+            self._keep(self.instances, id_, _ABSENT)
             raise
         self._keep(self.instances, id_, instance)
 
@@ -259,10 +206,9 @@ class _Script:
     def register(self, command: Command) -> None:
         """Let other modules import from an instance."""
         self.registered.pop(command.name, None)
-        self.absent.pop(command.name, None)
-        found = self.instances.get(command.id)
-        if isinstance(found, _Absent):
-            self.absent[command.name] = found
+        self.absent.discard(command.name)
+        if isinstance(self.instances.get(command.id), _Absent):
+            self.absent.add(command.name)
         self.registered[command.name] = self.instance(command.id)
 
     def action(self, command: Command) -> None:

@@ -1,12 +1,10 @@
 """Floor 6: the outcome of scripts, as a table.
 
-In: `Report`s. Out: lines of text: a row for each file, its failures below it if they are asked for, and the totals by command
-and by missing feature.
+In: `Report`s. Out: lines of text: a row for each file, its failures below it if they are asked for, and the totals by command.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Final
 
 from figwasp.wast.report import Report, Tally
@@ -14,8 +12,8 @@ from figwasp.wast.report import Report, Tally
 __all__ = ["Table"]
 
 _COUNT: Final = 9
-_HEAD: Final = ("passed", "failed", "not yet")
-_TITLE: Final = "not yet, for want of"
+_NARROWEST: Final = 20
+_HEAD: Final = ("passed", "failed")
 
 
 class Table:
@@ -29,9 +27,8 @@ class Table:
     """
 
     def __init__(self, names: list[str]) -> None:
-        self._width = max([len(name) for name in names] + [len(_TITLE)])
+        self._width = max([len(name) for name in names] + [_NARROWEST])
         self._kinds: dict[str, Tally] = {}
-        self._missing: Counter[str] = Counter()
         self._sum = Tally()
         self._files = 0
         self.failed = 0
@@ -47,7 +44,6 @@ class Table:
             total.add(tally)
             self._kinds.setdefault(kind, Tally()).add(tally)
         self._sum.add(total)
-        self._missing += report.missing
         self._files += 1
         self.failed += total.failed
         return self._counts(name, total)
@@ -66,12 +62,8 @@ class Table:
         """Return the lines below all others."""
         lines = [self._counts(f"{self._files} {'file' if self._files == 1 else 'files'}", self._sum), ""]
         lines += [self._counts(kind, self._kinds[kind]) for kind in sorted(self._kinds)]
-        if self._missing:
-            lines += ["", _TITLE]
-            width = self._width + 3 * _COUNT
-            lines += [f"  {name:{width - 11}}{count:>{_COUNT}}" for name, count in self._missing.most_common()]
         return lines
 
     def _counts(self, name: str, tally: Tally) -> str:
-        counts = (tally.passed, tally.failed, tally.not_yet)
+        counts = (tally.passed, tally.failed)
         return f"{name:{self._width}}" + "".join(f"{count:>{_COUNT}}" for count in counts)

@@ -166,9 +166,6 @@ class TestFrames:
         instance = chain(mine, passed, way, "(i64.const 40)", listener=listener)
         assert instance.outer() == 42
 
-    def test_of_what_is_not_supported(self, mine: int, passed: int, way: str) -> None:
-        expect(chain(mine, passed, way, "(drop (ref.null any)) (i64.const 0)"), figwasp.Unsupported)
-
     def test_of_an_end_without_fuel(self, mine: int, passed: int, way: str) -> None:
         """It is missed where C begins, whose frame has just been made."""
         instance = chain(mine, passed, way, f"{'(drop (i64.const 0))' * 100} (i64.const 0)", fuel=True)

@@ -13,7 +13,7 @@ import pytest
 
 from figwasp.features import DEFAULT, PROPOSALS
 from figwasp.wasm.syntax.immediates import KIND_NAMES
-from figwasp.wasm.syntax.opcodes import ADDRESS, ROWS, UNIMPLEMENTED, Opcode, show
+from figwasp.wasm.syntax.opcodes import ADDRESS, ROWS, Opcode, show
 from figwasp.wasm.syntax.types import Types, type_name
 from tests.environment import ROOT
 
@@ -24,13 +24,12 @@ INTRODUCTION = """\
 
 <!-- Written by tests/wasm/syntax/test_instructions.py from the rows of figwasp.wasm.syntax.opcodes: run it with FIGWASP_GOLDEN=update. -->
 
-The {rows} instructions that figwasp decodes, validates, prints and writes; it executes {executed} of them so far. Proposals are
-switched by name in `figwasp.features`, and with `--enable` and `--disable` on the command line.
+The {rows} instructions that figwasp decodes, validates, prints, writes and executes. Proposals are switched by name in
+`figwasp.features`, and with `--enable` and `--disable` on the command line.
 
 * *opcode*: in hex; after a prefix byte comes the sub-opcode, which the binary writes as a LEB128.
 * *immediates*: of which kind they are; the kinds are described in `src/figwasp/wasm/binary/immediates.py`.
 * *type*: operands -> results, `addr` being the address type of the memory or table; `*` where they depend on the context.
-* *runs*: whether figwasp executes it, or only judges it.
 """
 
 UNUSED: frozenset[str] = frozenset()
@@ -50,8 +49,7 @@ SPECIAL = {
 
 
 def document() -> str:
-    executed = sum(row.ir != UNIMPLEMENTED for row in ROWS)
-    parts = [INTRODUCTION.format(rows=len(ROWS), executed=executed)]
+    parts = [INTRODUCTION.format(rows=len(ROWS))]
     for proposal in ("mvp", *PROPOSALS):
         rows = [row for row in ROWS if row.proposal == proposal]
         if rows:
@@ -62,12 +60,11 @@ def document() -> str:
 def section(proposal: str, rows: list[Opcode]) -> str:
     lines = [f"## {'WebAssembly 1.0' if proposal == 'mvp' else proposal}", ""]
     if proposal in PROPOSALS:
-        on, _, meaning = PROPOSALS[proposal]
+        on, meaning = PROPOSALS[proposal]
         lines += [f"{meaning[0].upper()}{meaning[1:]}.{'' if on else ' Off by default.'}", ""]
-    lines += ["| name | opcode | immediates | type | runs |", "|---|---|---|---|---|"]
+    lines += ["| name | opcode | immediates | type |", "|---|---|---|---|"]
     for row in rows:
-        runs = "not yet" if row.ir == UNIMPLEMENTED else "yes"
-        lines.append(f"| `{row.text}` | `{show(row.code)}` | {immediates(row)} | {signature(row)} | {runs} |")
+        lines.append(f"| `{row.text}` | `{show(row.code)}` | {immediates(row)} | {signature(row)} |")
     return "\n".join(lines) + "\n"
 
 

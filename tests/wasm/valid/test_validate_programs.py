@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from figwasp.features import EXECUTED
 from figwasp.wasm.binary import leb128
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.binary.immediates import READERS
 from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.module import Module
-from figwasp.wasm.syntax.opcodes import BY_CODE, BY_PREFIX, ROWS, UNIMPLEMENTED, pack
+from figwasp.wasm.syntax.opcodes import BY_CODE, BY_PREFIX, pack
 from figwasp.wasm.valid.module import validate
 
 KERNELS = (
@@ -83,18 +82,3 @@ def test_facts_agree_with_a_plain_walk(shared: Path, program: str) -> None:
         num_ops, written = plain_walk(module, index)
         assert facts.num_ops == num_ops
         assert facts.written == {block: sum(1 << index for index in indices) for block, indices in written.items()}
-
-
-@pytest.mark.parametrize(
-    ("program", "proposals"),
-    [
-        ("mal", set()),
-        ("hello-world-kt", {"exceptions"}),
-        ("icepack", {"exceptions"}),
-        ("javy-convertors", {"simd"}),
-    ],
-)
-def test_what_programs_need(shared: Path, program: str, proposals: set[str]) -> None:
-    needed = {facts.missing for facts in validate(decode((shared / f"programs/modules/{program}.wasm").read_bytes()))}
-    waiting = {row.proposal for row in ROWS if row.ir == UNIMPLEMENTED} | {name for name in proposals if name not in EXECUTED}
-    assert needed - {None} == proposals & waiting

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from figwasp.errors import Invalid, Malformed
-from figwasp.features import ALL, BEGUN, DEFAULT, PROPOSALS
+from figwasp.features import ALL, DEFAULT, PROPOSALS
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.types import type_name
 from figwasp.wasm.text.parse.module import wat
@@ -379,48 +379,6 @@ def test_modules(text: str, message: str | None) -> None:
 )
 def test_static_types_of_operands(body: str, head: str, types: list[str]) -> None:
     assert [type_name(code) for code in facts_of(body, head).operands.values()] == types
-
-
-# What a function needs that is not executed
-
-NEEDS = [
-    ("", "", ""),
-    ("(drop (v128.const i64x2 0 0))", "", "simd"),
-    ("", "(param v128)", "simd"),
-    ("(local v128)", "", "simd"),
-    ("(block (result v128) unreachable) drop", "", "simd"),
-    ("(drop (i8x16.relaxed_swizzle (unreachable)))", "", "relaxed-simd"),
-    ("(return_call $void)", "", "tail-calls"),
-    ("(call_ref $v (ref.func $void))", "", "function-references"),
-    ("(drop (call $other))", "", "gc"),
-    ("(drop (global.get $gs))", "", "gc"),
-    ("(drop (ref.null any))", "", "gc"),
-    ("(try_table)", "", "exceptions"),
-    ("(throw $e)", "", "exceptions"),
-    ("try end", "", "legacy-exceptions"),
-    ("(drop (memory.size $m64))", "", "multi-memory memory64"),
-    ("(drop (memory.size $m))", "", ""),
-    ("(drop (i32.load (i32.const 0)))", "", ""),
-    ("(drop (table.size $t64))", "", "memory64"),
-    ("(drop (table.get $tv (i32.const 0)))", "", "function-references"),
-    ("(drop (table.size $t))", "", ""),
-    ("atomic.fence", "", "threads"),
-    ("(i64.mul_wide_s (unreachable)) drop drop", "", "wide-arithmetic"),
-]
-
-
-@pytest.mark.parametrize(("body", "head", "proposal"), NEEDS)
-def test_what_is_missing(body: str, head: str, proposal: str) -> None:
-    missing = facts_of(body, head).missing
-    assert missing == next((name for name in proposal.split() if name not in BEGUN), None)
-
-
-@pytest.mark.parametrize(("memory", "proposal"), [("i64 1", "memory64"), ("1 1 shared", "threads"), ("1 (pagesize 1)", "custom-page-sizes")])
-def test_a_memory_that_is_missing(memory: str, proposal: str) -> None:
-    address = "i64" if memory.startswith("i64") else "i32"
-    module = decode(wat(f"(module (memory {memory}) (func (drop (i32.load ({address}.const 0)))) (func))"), ALL)
-    facts = validate(module)
-    assert [facts[0].missing, facts[1].missing] == [None if proposal in BEGUN else proposal, None]
 
 
 # Proposals that are off: text, proposal

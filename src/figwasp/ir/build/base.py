@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.errors import Unsupported, printable
 from figwasp.ir import ops
 from figwasp.ir.build.env import Env, LocalsSnapshot
 from figwasp.ir.func import ANY, Block, Call, Func, Value
@@ -230,11 +229,6 @@ class Builder:
                 zero = zeros[type] = self.const(type, 0)
             values.append(zero)
         return values
-
-    def unsupported(self, feature: str) -> Unsupported:
-        """Return the error for something that only validation knows."""
-        func = self.func
-        return Unsupported(f"function {func.index} ({printable(func.name)}): no support for {feature} yet", feature)
 
     def emit(self, op: int, args: list[Value], aux: int | Call = 0) -> Value:
         """Append an operation whose row gives the type of its result."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.errors import LimitExceeded, Unsupported, printable
+from figwasp.errors import LimitExceeded
 from figwasp.ir import ops, order
 from figwasp.ir.build import atomic, calls, casts, control, exceptions, legacy, locals, memory, numeric, refs, vector
 from figwasp.ir.build.base import Builder, Method, OutOfProportion, ir_types
@@ -27,7 +27,7 @@ from figwasp.layout import InstanceLayout
 from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.immediates import NONE
 from figwasp.wasm.syntax.module import Module
-from figwasp.wasm.syntax.opcodes import BY_NAME, BY_PREFIX, SINGLE, UNIMPLEMENTED, Opcode
+from figwasp.wasm.syntax.opcodes import BY_NAME, BY_PREFIX, SINGLE, Opcode
 from figwasp.wasm.valid.module import FuncFacts
 
 __all__ = ["build", "layout_of"]
@@ -66,7 +66,7 @@ _CALL_VALUES_PER_OP: Final = 4
 
 
 def _unknown(b: Builder, pos: int) -> int:
-    raise AssertionError(f"opcode {b.data[b.pos]:#x} at {b.pos:#x} has passed validation, or has no support")
+    raise AssertionError(f"opcode {b.data[b.pos]:#x} at {b.pos:#x} has passed validation")
 
 
 def _methods() -> dict[str, Method]:
@@ -82,7 +82,7 @@ def _methods() -> dict[str, Method]:
 
 def _kind(row: Opcode | None) -> int:
     """Say how a row is built; a row that nothing builds is an error, so that none is supported by half."""
-    if row is None or row.name in _METHODS or row.ir == UNIMPLEMENTED:
+    if row is None or row.name in _METHODS:
         return METHOD
     if row.name in _INLINE:
         return _INLINE[row.name]
@@ -162,11 +162,7 @@ def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, 
 
     Raises:
         LimitExceeded: for a body whose SSA form would be out of all proportion to it.
-        Unsupported: it has an instruction or a type that only validation knows.
     """
-    if facts.missing is not None:
-        name = printable(module.func_name(index) or "")
-        raise Unsupported(f"function {index} ({name}): no support for {facts.missing} yet", facts.missing)
     try:
         budget = _FREE_ARGS + _ARGS_PER_OP * facts.num_ops
         func = _build(module, index, facts, layout, mode, metered, budget, spilled=False)

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from figwasp import layout
-from figwasp.ir import constants
 from figwasp.runtime.code import collector, listen
 from figwasp.runtime.code.datas import DataSegments
 from figwasp.runtime.code.descriptors import TYPES
@@ -63,7 +62,6 @@ class CompiledModule:
         numbers: canonical numbers of its types, in `TYPES`.
         type_ids: their descriptors.
         type_words: the same, as they stand in an instance block.
-        missing: the proposal without which it cannot be instantiated, or None.
     """
 
     def __init__(self, native: NativeRuntime, module: Module, facts: FactsOf, config: Config) -> None:
@@ -88,7 +86,6 @@ class CompiledModule:
             TYPES.name_fields(self.numbers, module.field_names)
         self.type_ids = TYPES.descriptors(self.numbers)
         self.type_words = array("I", self.type_ids).tobytes()
-        self.missing = constants.missing_feature(module)
         self.compiled: dict[int, int] = {}
         self.listeners: listen.Listeners = {}
         self._users: dict[int, weakref.ref[User]] = {}

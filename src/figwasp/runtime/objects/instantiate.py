@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from figwasp import layout
-from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_BOUNDS_TABLE, LimitExceeded, Unsupported
+from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_BOUNDS_TABLE, LimitExceeded
 from figwasp.ir import constants
 from figwasp.ir.build.base import ir_types
 from figwasp.runtime.code.compile import CompiledModule
@@ -66,10 +66,7 @@ def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[Instanc
         Busy: another thread runs in the store of something imported.
         Trap: an active segment does not fit, or the start function trapped.
         LimitExceeded: the memories or tables that the module declares do not fit, or are larger than its engine allows.
-        Unsupported: the module declares something that only validation knows.
     """
-    if code.missing is not None:
-        raise Unsupported(f"the module cannot be instantiated: no support for {code.missing} yet", code.missing)
     if code.mode == modes.GUARD and any(isinstance(extern, Memory) and extern.mode != modes.GUARD for extern, _ in externs):
         code = code.checked()
     joined = _join_stores(code.native, externs)

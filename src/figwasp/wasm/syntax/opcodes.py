@@ -8,7 +8,7 @@ Decoder, encoder, validator, text parser and printer, and the SSA builder are dr
     type        operands -> results when they are fixed ("addr" is the address type of the memory or table), "*" when they
                 depend on context
     proposal    the name in `features.py`, or mvp
-    ir          the IR operation that does it, "-" where the builder has a method of its own, "later" where nothing runs it yet
+    ir          the IR operation that does it, "-" where the builder has a method of its own
 
 The rows of vectors and of atomic accesses stand in `opcodes_vector.py` and `opcodes_atomic.py`.
 
@@ -24,12 +24,10 @@ from figwasp.wasm.syntax import opcodes_atomic, opcodes_vector
 from figwasp.wasm.syntax.immediates import KIND_NAMES, KINDS
 from figwasp.wasm.syntax.types import TYPE_CODES, Types
 
-__all__ = ["ADDRESS", "BY_CODE", "BY_NAME", "BY_PREFIX", "UNIMPLEMENTED", "ROWS", "SINGLE", "Opcode", "illegal", "pack", "show", "subcode"]
+__all__ = ["ADDRESS", "BY_CODE", "BY_NAME", "BY_PREFIX", "ROWS", "SINGLE", "Opcode", "illegal", "pack", "show", "subcode"]
 
 ADDRESS: Final = 0
 """Among the operand and result types of a row: the address type of the memory or table that the immediates name."""
-UNIMPLEMENTED: Final = "later"
-"""In the column `ir`: no stage after validation knows the instruction."""
 
 _TABLE: Final = """
 # name                  code    immediates      type                proposal                ir
@@ -313,7 +311,7 @@ class Opcode:
         params: value types popped, ADDRESS among them, or None when they depend on context.
         results: value types pushed, or None likewise.
         proposal: name of the proposal that brought it, or "mvp".
-        ir: name of the IR operation, "-" or UNIMPLEMENTED.
+        ir: name of the IR operation, or "-".
     """
 
     __slots__ = ("align", "code", "immediates", "ir", "name", "params", "proposal", "results", "text")

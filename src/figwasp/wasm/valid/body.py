@@ -26,7 +26,7 @@ from figwasp.errors import LimitExceeded, Malformed
 from figwasp.wasm.binary.leb128 import signed, unsigned
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.types import I32, Types
-from figwasp.wasm.valid.context import Context, memory_needs
+from figwasp.wasm.valid.context import Context
 from figwasp.wasm.valid.control import close_with_delegate, read_catch
 from figwasp.wasm.valid.state import BARRIER, DELEGATES, Checker, FuncFacts, Mismatch, show
 from figwasp.wasm.valid.steps import UNSET, enter_try, explain, memarg, other, take_back
@@ -78,10 +78,8 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
     written_in = facts.written
     module = checker.module
     context = checker.context
-    plain = context.plain
     callees = context.callees
     called = facts.callees
-    func_types = module.func_types
     globals_ = module.globals
     action = tables.action
     operand = tables.operand
@@ -316,8 +314,6 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                     pos -= base
                 callee = callees[index]
                 called.append(index)
-                if not plain:
-                    checker.note_callee(func_types[index])
                 push(top)
                 checker.pop(callee.params, height, dead)
                 stack += callee.results
@@ -334,8 +330,6 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
                     pos -= base
                 push(top)
                 top = globals_[index].type
-                if not plain:
-                    checker.note((top,))
             elif op == 0x05:  # else
                 if block_op != 0x04:
                     raise Malformed("unexpected else", base + at)
@@ -381,7 +375,5 @@ def _check(checker: Checker, tables: Tables) -> FuncFacts:
     facts.size = 8 * len(local_types) + (written_size >> 3) + _BYTES_PER_BLOCK * numbers
     if uses_first:
         facts.uses_memory = True
-        if not plain:
-            checker.note_proposal(memory_needs(module.memories[0]))
     facts.num_ops = num_ops
     return facts

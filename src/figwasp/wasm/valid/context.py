@@ -5,28 +5,12 @@ Goes in: a module whose type section and index spaces of functions have been che
 
 from __future__ import annotations
 
-from typing import Final
-
-from figwasp.features import BEGUN
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.module import Module
-from figwasp.wasm.syntax.types import (
-    CONCRETE,
-    INDEX_SHIFT,
-    CompType,
-    FuncType,
-    MemoryType,
-    SubType,
-    TableType,
-    Types,
-    known_codes,
-    missing_proposal,
-)
+from figwasp.wasm.syntax.types import CompType, FuncType, Types
 from figwasp.wasm.valid.subtyping import ModuleTypes
 
-__all__ = ["Context", "memory_needs", "needed", "table_needs"]
-
-_RUNS: Final = known_codes(BEGUN)
+__all__ = ["Context"]
 
 
 class Context:
@@ -37,8 +21,6 @@ class Context:
         types: its defined types.
         callees: type of every function, by its index.
         signatures: per type the function type, or None for structures and arrays.
-        plain: whether all types and items of the module are of proposals that figwasp executes.
-        needs: per type the first proposal of a function type that figwasp does not execute.
         tag_params: per tag the types of what its exceptions carry.
         field_values: index of a structure -> the types its fields are made from, as far as anyone has asked.
         defaultable: indices of structures that are known to be made of fields with default values.
@@ -53,8 +35,6 @@ class Context:
         "defaultable",
         "field_values",
         "module",
-        "needs",
-        "plain",
         "signatures",
         "tag_params",
         "types",
@@ -70,42 +50,7 @@ class Context:
         self.defaultable: set[int] = set()
         self.budget = limits.FREE_COMPARISONS + limits.COMPARISONS_PER_BYTE * len(module.data)
         self.declared: set[int] = set()
-        self.needs = [None if type_ is None else needed(type_.params + type_.results, module.types) for type_ in self.signatures]
-        self.plain = (
-            not any(self.needs)
-            and not any(map(memory_needs, module.memories))
-            and not any(table_needs(type_, module.types) for type_ in module.tables)
-            and needed(tuple([type_.type for type_ in module.globals]), module.types) is None
-        )
 
 
 def _function(comp: CompType) -> FuncType | None:
     return comp if isinstance(comp, FuncType) else None
-
-
-def needed(codes: Types, types: list[SubType]) -> str | None:
-    """Return the first proposal that value types need and that figwasp does not execute.
-
-    Args:
-        codes: the value types.
-        types: the type section that their indices are of.
-    """
-    if _RUNS.issuperset(codes):
-        return None
-    for code in codes:
-        missing = missing_proposal(code, BEGUN)
-        if code & 0xFF == CONCRETE and "gc" not in BEGUN:
-            missing = missing if isinstance(types[code >> INDEX_SHIFT].comp, FuncType) else "gc"
-        if missing is not None:
-            return missing
-    return None
-
-
-def memory_needs(type_: MemoryType) -> str | None:
-    """Return the proposal that a memory needs and that figwasp does not execute."""
-    return "threads" if type_.shared and "threads" not in BEGUN else None
-
-
-def table_needs(type_: TableType, types: list[SubType]) -> str | None:
-    """Return the proposal that a table needs and that figwasp does not execute."""
-    return needed((type_.elem,), types)

@@ -1,7 +1,7 @@
 """Checks of immediates: that what they name exists, and that alignments, offsets and lanes are in range (spec 3.4). Floor 1.
 
-A check gets the checker, the row of the instruction and the decoded immediates; it raises `Mismatch` and notes what the
-function needs. Rules and the loop rely on indices that have been checked here.
+A check gets the checker, the row of the instruction and the decoded immediates; it raises `Mismatch` and notes that a
+memory is used. Rules and the loop rely on indices that have been checked here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from figwasp.wasm.syntax import immediates
 from figwasp.wasm.syntax.immediates import CATCH_REF, Immediate, block_and_clauses, number, numbers, pair
 from figwasp.wasm.syntax.opcodes import Opcode
 from figwasp.wasm.syntax.types import I32, I64, Types
-from figwasp.wasm.valid.context import memory_needs, table_needs
 from figwasp.wasm.valid.state import Checker, Mismatch
 
 __all__ = ["ADDRESSES", "CHECKS", "Address", "Check", "check_memarg", "smaller"]
@@ -41,9 +40,7 @@ def _labels(checker: Checker, row: Opcode, value: Immediate) -> None:
 
 
 def _func(checker: Checker, row: Opcode, value: Immediate) -> None:
-    index = _exists("function", value, len(checker.module.func_types))
-    if not checker.context.plain and row.proposal != "reference-types":
-        checker.note_callee(checker.module.func_types[index])
+    _exists("function", value, len(checker.module.func_types))
 
 
 def _type(checker: Checker, row: Opcode, value: Immediate) -> None:
@@ -63,7 +60,6 @@ def _type_table(checker: Checker, row: Opcode, value: Immediate) -> None:
     type_, table = pair(value)
     _exists("type", type_, len(checker.module.types))
     _table(checker, row, table)
-    checker.note_callee(type_)
 
 
 def _type_data(checker: Checker, row: Opcode, value: Immediate) -> None:
@@ -83,15 +79,11 @@ def _local(checker: Checker, row: Opcode, value: Immediate) -> None:
 
 
 def _global(checker: Checker, row: Opcode, value: Immediate) -> None:
-    index = _exists("global", value, len(checker.module.globals))
-    if not checker.context.plain:
-        checker.note((checker.module.globals[index].type,))
+    _exists("global", value, len(checker.module.globals))
 
 
 def _table(checker: Checker, row: Opcode, value: Immediate) -> None:
-    index = _exists("table", value, len(checker.module.tables))
-    if not checker.context.plain:
-        checker.note_proposal(table_needs(checker.module.tables[index], checker.module.types))
+    _exists("table", value, len(checker.module.tables))
 
 
 def _table_table(checker: Checker, row: Opcode, value: Immediate) -> None:
@@ -110,12 +102,8 @@ def _elem(checker: Checker, row: Opcode, value: Immediate) -> None:
 
 
 def _memory(checker: Checker, row: Opcode, value: Immediate) -> None:
-    index = _exists("memory", value, len(checker.module.memories))
+    _exists("memory", value, len(checker.module.memories))
     checker.facts.uses_memory = True
-    if index:
-        checker.note_proposal("multi-memory")
-    if not checker.context.plain:
-        checker.note_proposal(memory_needs(checker.module.memories[index]))
 
 
 def _memory_memory(checker: Checker, row: Opcode, value: Immediate) -> None:
@@ -158,9 +146,8 @@ def _cast(checker: Checker, row: Opcode, value: Immediate) -> None:
 
 def _codes(checker: Checker, codes: Types) -> None:
     for code in codes:
-        checker.known_type(code, checker.base)
+        checker.known_type(code, checker.base + checker.at)
         checker.known_index(code)
-        checker.note((code,))
 
 
 # Accesses and lanes

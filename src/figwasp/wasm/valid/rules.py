@@ -13,7 +13,7 @@ from typing import Final
 from figwasp.wasm.binary.immediates import READERS, Reader
 from figwasp.wasm.syntax import opcodes
 from figwasp.wasm.syntax.immediates import Immediate
-from figwasp.wasm.syntax.opcodes import ADDRESS, UNIMPLEMENTED, Opcode
+from figwasp.wasm.syntax.opcodes import ADDRESS, Opcode
 from figwasp.wasm.syntax.types import I32, I64, Types
 from figwasp.wasm.valid.aggregates import AGGREGATES
 from figwasp.wasm.valid.control import CONTROL
@@ -41,10 +41,9 @@ class Plan:
         params_64, results_64: the same, an address being an i64.
         rule: the rest, or None.
         reader: reads the immediates, or None where there are none.
-        missing: the proposal that brought it, if no stage after validation knows it.
     """
 
-    __slots__ = ("address", "check", "missing", "params", "params_64", "reader", "results", "results_64", "row", "rule")
+    __slots__ = ("address", "check", "params", "params_64", "reader", "results", "results_64", "row", "rule")
 
     def __init__(self, row: Opcode) -> None:
         params = row.params
@@ -64,7 +63,6 @@ class Plan:
             self.results_64 = _addressed(results, I64)
         self.rule = _RULES.get(row.name)
         self.reader: Reader | None = READERS[row.immediates] if row.immediates else None
-        self.missing = row.proposal if row.ir == UNIMPLEMENTED else None
         if params is None and self.rule is None and row.name not in _IN_LOOP:
             raise ValueError(f"no rule for {row.name}")
 
@@ -77,8 +75,6 @@ def apply(checker: Checker, plan: Plan, value: Immediate, height: int, dead: boo
     """Check the immediates of an instruction, take its operands and put its results in their place."""
     if plan.check is not None:
         plan.check(checker, plan.row, value)
-    if plan.missing is not None and checker.facts.missing is None:
-        checker.facts.missing = plan.missing
     params = plan.params
     if params is not None:
         results = plan.results

@@ -10,7 +10,6 @@ from itertools import chain
 from typing import Final
 
 from figwasp.errors import Invalid, LimitExceeded, Malformed
-from figwasp.features import BEGUN
 from figwasp.wasm.binary.immediates import READERS
 from figwasp.wasm.binary.leb128 import unsigned
 from figwasp.wasm.binary.types import read_value_type
@@ -28,7 +27,7 @@ from figwasp.wasm.syntax.types import (
     missing_proposal,
     type_name,
 )
-from figwasp.wasm.valid.context import Context, needed
+from figwasp.wasm.valid.context import Context
 
 __all__ = ["ANY", "ANY_REF", "BARRIER", "Checker", "FuncFacts", "Mismatch", "show"]
 
@@ -63,11 +62,10 @@ class FuncFacts:
             minus the label.
         callees: the function of each `call` and `return_call`, in order; empty when all functions of a module have been
             validated at once.
-        missing: the first proposal found that the function needs and that figwasp does not execute, or None.
         size: about how many bytes `locals` and `written` take.
     """
 
-    __slots__ = ("callees", "clauses", "locals", "missing", "num_ops", "operands", "size", "uses_memory", "written")
+    __slots__ = ("callees", "clauses", "locals", "num_ops", "operands", "size", "uses_memory", "written")
 
     def __init__(self, locals: Types) -> None:
         self.locals = locals
@@ -77,7 +75,6 @@ class FuncFacts:
         self.num_ops = 0
         self.uses_memory = False
         self.callees: list[int] = []
-        self.missing: str | None = None
         self.size = 0
 
 
@@ -191,10 +188,6 @@ class Checker:
         if total > limits.MAX_LOCALS:
             raise LimitExceeded(f"function {self.index} has {total} locals; the limit is {limits.MAX_LOCALS}")
         self.facts.locals = tuple(chain.from_iterable(runs)) if len(runs) > 1 else type_.params
-        if not self.context.plain:
-            self.note(type_.params + type_.results)
-        for run in runs[1:]:
-            self.note(run[:1])
         if pos > end:
             raise self.truncated(0)
         return pos - base
@@ -317,22 +310,6 @@ class Checker:
         self.charge(len(codes))
         return len(codes) == len(wanted) and all(map(self.types.matches, codes, wanted))
 
-    # What the function needs
-
-    def note(self, codes: Types) -> None:
-        """Note the first proposal that value types need and that figwasp does not execute."""
-        if self.facts.missing is None:
-            self.facts.missing = needed(codes, self.module.types)
-
-    def note_proposal(self, name: str | None) -> None:
-        """Note a proposal that the function needs, if figwasp does not execute it."""
-        if name is not None and self.facts.missing is None and name not in BEGUN:
-            self.facts.missing = name
-
-    def note_callee(self, type_index: int) -> None:
-        """Note what the type of a function that is called needs."""
-        self.note_proposal(self.context.needs[type_index])
-
     # Reading
 
     def read(self, kind: int, pos: int) -> tuple[Immediate, int]:
@@ -362,12 +339,10 @@ class Checker:
                 return (), (), after
             self.known_type(~value, self.base + pos)
             self.known_index(~value)
-            self.note((~value,))
             return (), (~value,), after
         if "multi-value" not in self.module.features:
             raise Malformed(f"malformed block type {value}: it needs multi-value, which is off", self.base + pos)
         type_ = self.signature(value)
-        self.note_callee(value)
         return type_.params, type_.results, after
 
     def known_index(self, code: int) -> None:

@@ -68,12 +68,10 @@ def memarg(checker: Checker, op: int, pos: int) -> tuple[int, int]:
 
 def enter_try(checker: Checker, op: int, at: int, pos: int) -> int:
     """Check what follows the block type of the `try_table` or legacy `try` at `at`; return the position after it."""
-    row = opcodes.BY_CODE[op]
-    checker.note_proposal(row.proposal)
     if op != _TRY_TABLE:
         return pos
     value, pos = checker.read(immediates.TRY_TABLE, at + 1)
-    CHECKS[immediates.TRY_TABLE](checker, row, value)
+    CHECKS[immediates.TRY_TABLE](checker, opcodes.BY_CODE[op], value)
     enter_try_table(checker, value)
     return pos
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.features import BEGUN, Features
+from figwasp.features import Features
 from figwasp.wasm.syntax import immediates, opcodes
-from figwasp.wasm.syntax.opcodes import UNIMPLEMENTED, Opcode
+from figwasp.wasm.syntax.opcodes import Opcode
 from figwasp.wasm.syntax.types import EMPTY, TYPE_CODES, Types, missing_proposal
 from figwasp.wasm.valid.rules import PLANS, Plan
 
@@ -92,7 +92,7 @@ class Tables:
         self.blocks: list[Types | None] = [None] * 256
         self.blocks[EMPTY] = ()
         for code in TYPE_CODES.values():
-            if missing_proposal(code, features) is None and missing_proposal(code, BEGUN) is None:
+            if missing_proposal(code, features) is None:
                 self.blocks[code] = (code,)
         self.plans: dict[int, Plan] = {}
         for row in opcodes.ROWS:
@@ -116,8 +116,6 @@ def _action(row: Opcode) -> int:
     """Choose the fast path for a row."""
     if row.name in _NAMED:
         return _NAMED[row.name]
-    if row.ir == UNIMPLEMENTED:
-        return OTHER
     kind = row.immediates
     params = row.params or ()
     results = row.results or ()
