@@ -106,7 +106,7 @@ def _exported(module: Module, item: Export) -> str:
 
 
 def _features(module: Module) -> Iterator[str]:
-    """Describe every proposal that the module uses: the first place, how many functions need it, what it is and what uses it there."""
+    """Describe every proposal that the module uses: the first place, how many functions need it, and what does so first."""
     try:
         found = uses(module.data, module.features.enabled)
     except Error as error:

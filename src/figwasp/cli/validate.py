@@ -36,8 +36,8 @@ COMMAND: Final = Command(
             Option(
                 ("--runnable",),
                 "",
-                "say as well what keeps `figwasp run` from running them: all proposals that they need and that are off, where and in "
-                "how many functions; imports that are not WASI's; a start function that is not there; this machine",
+                "say as well what keeps `figwasp run` from running them: every proposal that they need and that is off, with its "
+                "first place and the number of functions; imports that are not WASI's; a start function that is not there; this machine",
             ),
             *switches(DEFAULT),
         ]
@@ -98,7 +98,7 @@ def _hindrances(module: Module) -> list[str]:
     for item in module.imports:
         given = item.name in MODULES.get(item.module, ()) and item.kind == FUNC
         if not given and not (threads and (item.kind == MEMORY or (item.module, item.name) == _SPAWN)):
-            found.append(f"imports the {KIND_NAMES[item.kind]} {show_import(item)}, which `figwasp run` does not have")
+            found.append(f"imports the {KIND_NAMES[item.kind]} {show_import(item)}, which `figwasp run` does not give")
     if not any(item.name in _STARTS and item.kind == FUNC for item in module.exports):
         found.append(f"exports neither {' nor '.join(_STARTS)}; only --invoke FUNC can call something")
     try:
