@@ -175,7 +175,7 @@ class Module:
         >>> import figwasp
         >>> module = figwasp.Module(figwasp.wat("(func (result i32) (i32.extend8_s (i32.const 255)))"))
         >>> module.features
-        {'sign-extension': <use of sign-extension: i32.extend8_s in function 0 at 0x1a>}
+        {'sign-extension': <use of sign-extension: i32.extend8_s in function 0 at 0x1b>}
         """
         from figwasp.wasm.valid.uses import uses  # few ask
 

@@ -37,7 +37,7 @@ COMMAND: Final = Command(
                 ("--runnable",),
                 "",
                 "say as well what keeps `figwasp run` from running them: every proposal that they need and that is off, with its "
-                "first place and the number of functions; imports that are not WASI's; a start function that is not there; this machine",
+                "first place and the number of functions; imports that are not WASI's; no function to start with; this machine",
             ),
             *switches(DEFAULT),
         ]
