@@ -48,6 +48,8 @@ if TYPE_CHECKING:
         WasmException,
     )
     from figwasp.runtime.code.listen import FuncInfo
+    from figwasp.runtime.heap.arrays import Array
+    from figwasp.runtime.heap.structs import Struct
     from figwasp.runtime.objects.func import Func
     from figwasp.runtime.objects.tag import Tag
     from figwasp.wasi.preview1 import WASI
@@ -59,6 +61,7 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "Allocator",
+    "Array",
     "Busy",
     "Caller",
     "Closed",
@@ -83,6 +86,7 @@ __all__ = [
     "OutOfFuel",
     "ParseError",
     "Place",
+    "Struct",
     "Table",
     "Tag",
     "Timeout",
@@ -115,6 +119,8 @@ if not TYPE_CHECKING:  # which are told above, and are to find names that do not
             "figwasp.api.module": "Module",
             "figwasp.api.table": "Table",
             "figwasp.runtime.code.listen": "FuncInfo",
+            "figwasp.runtime.heap.arrays": "Array",
+            "figwasp.runtime.heap.structs": "Struct",
             "figwasp.runtime.objects.func": "Func",
             "figwasp.runtime.objects.tag": "Tag",
             "figwasp.wasi.preview1": "WASI",

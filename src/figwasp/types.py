@@ -9,43 +9,67 @@
 >>> [figwasp.types.type_name(param) for param in func.params], memory.limits.max
 (['i32', 'f64'], 2)
 
-A value type is an int, `I32` for example; `type_name` says how the text format writes it.
+A value type is an int, `I32` for example; `type_name` says how the text format writes it. Structures and arrays have fields, which
+may also be `I8` and `I16`, and which are named more easily:
+
+>>> figwasp.types.StructType([figwasp.types.FieldType("i32", mutable=True), figwasp.types.FieldType("externref")])
+(struct (field (mut i32)) (field externref))
 """
 
 from __future__ import annotations
 
 from figwasp.api.module import ExportType, ExternType, ImportType
 from figwasp.wasm.syntax.types import (
+    ANYREF,
+    ARRAYREF,
+    EQREF,
     EXTERNREF,
     F32,
     F64,
     FUNCREF,
+    I8,
+    I16,
+    I31REF,
     I32,
     I64,
+    STRUCTREF,
     V128,
+    ArrayType,
+    FieldType,
     FuncType,
     GlobalType,
     Limits,
     MemoryType,
+    StructType,
     TableType,
     type_name,
 )
 
 __all__ = [
+    "ANYREF",
+    "ARRAYREF",
+    "EQREF",
     "EXTERNREF",
     "F32",
     "F64",
     "FUNCREF",
+    "I8",
+    "I16",
+    "I31REF",
     "I32",
     "I64",
+    "STRUCTREF",
     "V128",
+    "ArrayType",
     "ExportType",
     "ExternType",
+    "FieldType",
     "FuncType",
     "GlobalType",
     "ImportType",
     "Limits",
     "MemoryType",
+    "StructType",
     "TableType",
     "type_name",
 ]

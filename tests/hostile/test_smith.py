@@ -18,7 +18,7 @@ import pytest
 import figwasp
 from figwasp.features import DEFAULT, Features
 from figwasp.wasm.syntax.module import FUNC
-from figwasp.wasm.syntax.types import F32, F64, NUM_TYPES, FuncType
+from figwasp.wasm.syntax.types import F32, F64, NUM_TYPES, FuncType, is_ref
 from tests.hostile.mutants import load
 from tests.property.constants import float_bits
 from tests.property.outcomes import from_python, seen
@@ -37,6 +37,8 @@ _ESCAPE: Final = re.compile(r"\\u\{([0-9a-f]+)\}")
 _TRAPS: Final = {
     "wasm `unreachable` instruction executed": ("unreachable",),
     "undefined element: out of bounds table access": ("undefined element", "out of bounds table access"),
+    "null reference": ("null reference", *(f"null {kind} reference" for kind in ("structure", "array", "i31", "function"))),
+    "allocation size too large": ("garbage-collected heap exhausted",),
 }
 """What the recorded outcome says where it is not the spec's wording -> what it may be."""
 
@@ -74,8 +76,15 @@ def _call(module: figwasp.Module, name: str, args: list[int | float]) -> tuple[F
         answer = figwasp.load(module).exports[name](*args)
     except figwasp.Trap as trap:
         return type_, trap.code
+    except figwasp.WasmException:
+        return type_, "thrown Wasm exception"
     values = () if not type_.results else (answer,) if len(type_.results) == 1 else answer
-    return type_, [seen(result, from_python(result, value)) for result, value in zip(type_.results, values, strict=True)]
+    return type_, [_seen(result, value) for result, value in zip(type_.results, values, strict=True)]
+
+
+def _seen(type_: int, value: Any) -> int:
+    """Return the bits of a result as they are compared; of a reference whether it is one at all."""
+    return int(value is not None) if is_ref(type_) else seen(type_, from_python(type_, value))
 
 
 def _wrong(module: figwasp.Module, calls: list[Any]) -> Iterator[str]:

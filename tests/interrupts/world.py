@@ -225,7 +225,7 @@ def idle(native: NativeRuntime, instance: figwasp.Instance) -> None:
     assert store is store.current and not store.under_way
     assert linux.read_u64(instance._state.block + layout.INST_STORE) == store.record
     assert linux.read_u64(store.record + layout.STORE_CONTEXT) == store.context
-    assert native.contexts._store_of(store.context) is store
+    assert native.contexts.store_of(store.context) is store
 
 
 # Operations. Each asserts that what it got is right.

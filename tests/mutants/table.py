@@ -178,7 +178,7 @@ _ROWS: Final[list[tuple[str, ...]]] = [
     # The SSA form
     ("ir: load after a call", "ir/simplify/walk.py", "self.loads.forget()", "self.loads.enter", _SIMPLIFY,
      "a global has the value it had before a call"),
-    ("ir: other base", "ir/simplify/memory.py", "and other != aux and key & mask == address", "and other != aux", _SIMPLIFY,
+    ("ir: other base", "ir/simplify/memory.py", "apart = key & operands == address", "apart = True", _SIMPLIFY,
      "an imported global may be another one's cell"),
     ("ir: dominance", "ir/simplify/walk.py", "if def_block <= here < self.ends[def_block]:", "if def_block <= here:", _SIMPLIFY,
      "a value is used that only the other branch computes"),

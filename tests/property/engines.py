@@ -120,7 +120,7 @@ def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Out
             outcome.results.append((name, trap.code, ()))
     outcome.memories = [figwasp.Memory.read(view(one, owner), 0, one.pages << one.type.page) for one in state.memories]
     outcome.globals = [seen(one.type.type, one.get()) for one in state.globals]
-    outcome.tables = [[not seen(table.type.elem, table.get(k)) for k in range(len(table))] for table in state.tables]
+    outcome.tables = [[not seen(table.type.elem, linux.read_u64(table.place(k))) for k in range(len(table))] for table in state.tables]
     return outcome
 
 

@@ -37,6 +37,11 @@ _TEXT: Final = """(module $doctor
       (local.set 1 (i32.add (local.get 1) (i32.const 2)))
       (br_if $more (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
     (local.get 1)))"""
+_THROWING: Final = """(module
+  (import "env" "tag" (tag $tag (param i32))) (import "env" "throw" (func $other))
+  (func $own (export "throw") (throw $tag (i32.const 42)))
+  (func (export "catch_other") (result i32) (block $h (result i32) (try_table (catch $tag $h) (call $other)) (i32.const 0)))
+  (func (export "catch_own") (result i32) (block $h (result i32) (try_table (catch $tag $h) (call $own)) (i32.const 0))))"""
 _HELLO: Final = """(module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)
@@ -144,6 +149,18 @@ def _traps() -> str:
     return ""
 
 
+def _exceptions() -> str:
+    tag = figwasp.Tag([figwasp.types.I32])
+
+    def throw() -> None:
+        raise figwasp.WasmException(tag, 21)
+
+    instance = figwasp.load(figwasp.wat(_THROWING), {"env": {"tag": tag, "throw": throw}})
+    _same((instance.catch_other(), instance.catch_own()), (21, 42))
+    _same(_raises(figwasp.WasmException, instance.throw).args, (42,))
+    return ""
+
+
 def _stack() -> str:
     instance = _load()
     _raises(figwasp.Exhaustion, instance.deep)
@@ -239,6 +256,7 @@ TESTS: Final[dict[str, Callable[[], str]]] = {
     "compiled code": _compiled_code,
     "host functions": _host_functions,
     "traps": _traps,
+    "exceptions": _exceptions,
     "memory with guard pages": _guarded_memory,
     "memory with checks": _checked_memory,
     "end of the stack": _stack,

@@ -62,7 +62,7 @@ def _make() -> NativeRuntime:
     callbacks.before_call = listened.before
     callbacks.after_call = listened.after
     callbacks.builtins = BUILTINS
-    return NativeRuntime(table, contexts, callbacks, listened.forget)
+    return NativeRuntime(table, contexts, callbacks, listened.forget, References)
 
 
 def _refuse_cleared(*_args: object) -> None:

@@ -7,6 +7,7 @@ import gc
 import math
 import pickle
 import traceback
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -290,3 +291,132 @@ def test_async_host_functions() -> None:
         await asyncio.sleep(1000)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(("scopes", "calls"), [(2000, 4000), (20_000, 1), (40, 500)])
+def test_what_is_caught_is_in_proportion_to_the_code(scopes: int, calls: int) -> None:
+    """Every call of the innermost of many scopes is caught by all of them: such code is refused before it takes the memory."""
+    text = "(module (tag $t) (func $f)\n(func (export \"run\") " + "(block (try_table (catch $t 0)\n" * scopes
+    module = figwasp.Module(wat(text + "(call $f)\n" * calls + "))" * scopes + "))"))
+    try:
+        load(module).run()
+    except figwasp.LimitExceeded:
+        assert scopes > 40
+    else:
+        assert scopes == 40
+
+
+@pytest.mark.parametrize("count", [0, 2, 12], ids=lambda count: f"{count} arguments")
+def test_through_tail_calls_that_leave_the_instance(count: int) -> None:
+    """A calls B, which is left by a tail call to C, which throws: A finds its own instance again, whatever the arguments."""
+    params, args = "i64 " * count, "(i64.const 5) " * count
+    last = load(wat(f"""(module (tag $t (export "t") (param i32)) (global $g (mut i32) (i32.const 300))
+      (func (export "c") (param i64 {params}) (if (i64.eqz (local.get 0)) (then (throw $t (global.get $g))))))"""))
+    middle = load(wat(f"""(module (import "" "c" (func $c (param i64 {params}))) (global $g (mut i32) (i32.const 20))
+      (func (export "b") (param i64) (return_call $c (local.get 0) {args})))"""), {"": last.exports})
+    first = load(wat("""(module (import "" "b" (func $b (param i64))) (import "" "t" (tag $t (param i32))) (global $g (mut i32) (i32.const 1))
+      (func (export "a") (param i64) (result i32)
+        (block $h (result i32) (try_table (catch $t $h) (call $b (local.get 0))) (i32.const 0)) (i32.add (global.get $g))))"""),
+      {"": {"b": middle.exports.b, "t": last.exports.t}})  # fmt: skip
+    for _ in range(3):
+        assert [first.a(0), first.a(1)] == [301, 1]
+        with pytest.raises(WasmException) as caught:
+            middle.b(0)
+        assert caught.value.args == (300,)
+
+
+def test_threads_go_on_while_one_throws() -> None:
+    """Exceptions in a loop that takes ticks: the GIL is given up and taken back, and signals are handled."""
+    import threading
+
+    text = """(module (import "" "h" (func $h)) (import "" "t" (tag $t (param i32)))
+      (func (export "run") (param $n i32) (result i32) (local $sum i32)
+        (loop $again
+          (block $h (result i32) (try_table (catch $t $h) (call $h)) (i32.const 0))
+          (local.set $sum (i32.add (local.get $sum)))
+          (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+        (local.get $sum)))"""
+    tag = figwasp.Tag([I32])
+
+    def host() -> None:
+        raise WasmException(tag, 2)
+
+    results: list[int] = []
+
+    def work() -> None:
+        results.append(load(wat(text), {"": {"h": host, "t": tag}}).run(3000))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [6000] * 3
+
+
+def test_listened_calls_that_an_exception_ends() -> None:
+    """They are aborted at the next event of their chain, or when the call that has caught it ends."""
+    events: list[str] = []
+
+    class Diary:
+        def __init__(self, info: figwasp.FuncInfo) -> None:
+            self.name = info.name
+
+        def before(self, _func: object, _args: object, depth: int) -> None:
+            events.append(f"{self.name} {depth}")
+
+        def after(self, _func: object, _results: object, _depth: int) -> None:
+            events.append(f"{self.name} ends")
+
+        def abort(self, _func: object, _error: object, _depth: int) -> None:
+            events.append(f"{self.name} is aborted")
+
+    text = """(module (tag $t) (func $inner (throw $t)) (func $outer (call $inner))
+      (func $f (export "f") (block $h (try_table (catch $t $h) (call $outer)))))"""
+    instance = load(wat(text), engine=figwasp.Engine(listener=Diary))
+    instance.f()
+    assert events == ["f 0", "outer 1", "inner 2", "inner is aborted", "outer is aborted", "f ends"]
+
+
+def test_what_has_been_thrown_goes_with_the_instance() -> None:
+    """Neither the exceptions nor the stores are kept, although something of these is used again for the next exception."""
+    thrown: list[weakref.ref[BaseException]] = []
+    stores: list[weakref.ref[object]] = []
+
+    def host(_number: int) -> None:
+        error = Thrown()
+        thrown.append(weakref.ref(error))
+        raise error
+
+    def use() -> None:
+        for _ in range(20):
+            instance = instance_of(host)
+            for _ in range(3):
+                assert instance.all(1) == 1
+                assert isinstance(instance.reference(2), Thrown)
+            stores.append(weakref.ref(instance._state.store))
+
+    use()
+    gc.collect()
+    gc.collect()
+    assert len(thrown) == 120
+    assert not [reference for reference in thrown + stores if reference() is not None]
+
+
+class Thrown(Exception):
+    """Can be referred to weakly."""
+
+
+def test_a_program_that_ends_by_an_exception() -> None:
+    text = '(module $m (tag $t (param i32)) (func $thrower (throw $t (i32.const 3))) (func (export "_start") (call $thrower)))'
+    done = figwasp.run(wat(text), capture_output=True, text=True)
+    assert done.returncode == 134
+    assert done.stderr.startswith("figwasp: exception: WebAssembly threw (3)\n  wasm backtrace:\n    m!thrower")
+
+
+def test_linkers_know_tags() -> None:
+    linker = figwasp.Linker()
+    linker.define("", "t", TAG)
+    linker.define("", "host", raising(WasmException(TAG, 1, 2)))
+    instance: Any = linker.instantiate(wat(CATCHER))
+    assert instance.tagged(3) == (1, 2)

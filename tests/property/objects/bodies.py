@@ -379,6 +379,7 @@ class Objects(Waiting):
         else:
             source = self.random.choice(sources)
             self._object(source)
+            self.op("ref.as_non_null")  # before the target's bounds, which wasmtime looks at first
             self.small(2)
             self.small(2 if self.chance(0.97) else 40)
             self.op("array.copy", (index, source))

@@ -154,7 +154,7 @@ class TestWhatIsKept:
             tasks = [asyncio.ensure_future(instance.acall.run(k)) for k in range(6)]
             for _ in range(4):
                 await instance.acall.churn()
-            return await asyncio.gather(*tasks)
+            return [await task for task in tasks]
 
         assert asyncio.run(main()) == [3 * k + k + 1 for k in range(6)]
 
@@ -299,6 +299,11 @@ def test_a_heap_has_a_limit(size: int, what: str) -> None:
         instance.large(size // 4)
         instance.churn()
         assert heap(instance, layout.HEAP_BYTES) <= size
+
+
+def test_an_object_of_a_constant_expression_may_be_too_large() -> None:
+    with pytest.raises(figwasp.Exhaustion, match="garbage-collected heap exhausted"):
+        load("(type $a (array i64)) (global (ref $a) (array.new_default $a (i32.const -1)))")
 
 
 def test_a_heap_goes_with_its_store() -> None:

@@ -23,6 +23,9 @@ from figwasp.wasm.syntax.types import FuncType
 
 __all__ = ["METHODS", "call_in_scope"]
 
+_FEW_CLAUSES: Final = 8
+_MANY_COST: Final = 8
+"""What is caught around calls counts as arguments of their edges do; more than a few clauses, which only malice has, count more."""
 _WITH_HANDLER: Final = {ops.CALL: ops.INVOKE, ops.CALL_PTR: ops.INVOKE_PTR, ops.CALL_BUILTIN: ops.INVOKE_BUILTIN}
 
 
@@ -45,6 +48,8 @@ def call_in_scope(b: Builder, op: int, type: int, args: list[Value], call: Call)
     scope = b.scope
     if scope is None or not scope.catches:
         return b.emit_typed(op, type, args, call)
+    caught = len(scope.catches)
+    b.charge(caught if caught <= _FEW_CLAUSES else _MANY_COST * caught)
     call.catches = scope.catches
     value = b.emit_typed(_WITH_HANDLER[op], type, args, call)
     block, rest = b.block, b.func.new_block(b.depth)

@@ -96,6 +96,8 @@ class ObjectBuiltins:
         data[place : place + (length << width)] = item * length
 
     def array_copy(self, target: int, source: int, width: int, to: int, from_: int, length: int) -> None:
+        if not target or not source:  # whatever else there is
+            raise Trapped(errors.TRAP_NULL_ARRAY, 0)
         data, place = self._elements(target, width, to, length)
         source_data, source_place = self._elements(source, width, from_, length)
         data[place : place + (length << width)] = source_data[source_place : source_place + (length << width)]

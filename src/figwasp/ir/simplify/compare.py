@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.ir import builtins, ops
+from figwasp.ir import ops
 from figwasp.ir.fold import FOLD
-from figwasp.ir.func import Call, Value
+from figwasp.ir.func import Value
 from figwasp.ir.simplify.rules import (
     INVERSE,
     NARROW,
@@ -19,6 +19,7 @@ from figwasp.ir.simplify.rules import (
     int_aux,
     is_bool,
     is_const,
+    is_new,
     turn,
     unsigned_bits,
 )
@@ -65,8 +66,6 @@ def select(s: Constants, value: Value) -> Value:
     return value
 
 
-_MAKERS: Final = frozenset((builtins.OBJECT_NEW, builtins.ARRAY_NEW))
-"""Builtins whose result is a new object, never null."""
 _EQUALITIES: Final = (ops.I32_EQ, ops.I32_NE, ops.I64_EQ, ops.I64_NE)
 
 
@@ -75,7 +74,7 @@ def eqz(s: Constants, value: Value, a: Value) -> Value:
     op = a.op
     if op == ops.CONST:
         return s.get(I32, int(a.aux == 0))
-    if op == ops.ALLOCATE or (op == ops.CALL_BUILTIN and _target(a) in _MAKERS):
+    if is_new(a):
         return s.get(I32, 0)
     if op == ops.I64_EXTEND_I32_S or op == ops.I64_EXTEND_I32_U:
         return eqz(s, turn(value, ops.I32_EQZ, a.args[:]), a.args[0])
@@ -89,12 +88,6 @@ def eqz(s: Constants, value: Value, a: Value) -> Value:
     return value
 
 
-def _target(call: Value) -> int:
-    aux = call.aux
-    assert isinstance(aux, Call)
-    return aux.target
-
-
 # Comparisons
 
 
@@ -104,7 +97,7 @@ def _equal(s: Constants, value: Value, a: Value, b: Value) -> Value:
     equal = value.op == ops.I32_EQ or value.op == ops.I64_EQ
     if c == 0 and equal:
         return eqz(s, turn(value, ops.I32_EQZ if a.type == I32 else ops.I64_EQZ, [a]), a)
-    if c >> unsigned_bits(a):
+    if c >> unsigned_bits(a) or (c == 0 and is_new(a)):
         return s.get(I32, int(not equal))
     if c <= 1 and is_bool(a):
         # 1 is what is left for ==

@@ -16,7 +16,7 @@ from typing import Final
 from figwasp.ir import builtins, ops
 from figwasp.ir.func import Call, Value
 from figwasp.ir.simplify.rules import int_aux
-from figwasp.layout import ARRAY_LENGTH
+from figwasp.layout import ARRAY_LENGTH, OBJECT_TYPE
 
 __all__ = ["Loads"]
 
@@ -28,9 +28,12 @@ _LOAD_OF: Final = {
     ops.V128_STORE: ops.V128_LOAD,
 }
 """Store -> the load that gives the value back."""
-_LENGTH_OPERAND: Final = 2
-"""Of a call that makes an array: instance, type, length."""
-_LENGTH: Final = ops.memory_aux(ARRAY_LENGTH, ops.REGION_CONST)
+_HEADERS: Final = {
+    (builtins.OBJECT_NEW, ops.memory_aux(OBJECT_TYPE, ops.REGION_CONST)): 1,
+    (builtins.ARRAY_NEW, ops.memory_aux(OBJECT_TYPE, ops.REGION_CONST)): 1,
+    (builtins.ARRAY_NEW, ops.memory_aux(ARRAY_LENGTH, ops.REGION_CONST)): 2,
+}
+"""Builtin that makes an object, and aux of a load from its header -> the operand of the call that is there."""
 _OP: Final = 8  # bits of an operation
 _MAX_OFFSET: Final = 1 << 31
 _MAX_KNOWN: Final = 64
@@ -81,11 +84,12 @@ class Loads:
         if region != ops.REGION_CONST:
             return self._known.setdefault(key, value)
         base = value.args[0]
-        if base.op == ops.CALL_BUILTIN and value.aux == _LENGTH and value.op == ops.I32_LOAD:
+        if base.op == ops.CALL_BUILTIN and value.op == ops.I32_LOAD:
             call = base.aux
             assert isinstance(call, Call)
-            if call.target == builtins.ARRAY_NEW:
-                return base.args[_LENGTH_OPERAND]
+            operand = _HEADERS.get((call.target, int_aux(value)))
+            if operand is not None:
+                return base.args[operand]
         known = self._consts.get(key)
         if known is not None:
             def_block = self._def_blocks[key]

@@ -20,6 +20,7 @@ from figwasp.ir.simplify.rules import (
     Constants,
     int_aux,
     is_bool,
+    is_new,
     signed_bits,
     turn,
     unsigned_bits,
@@ -30,6 +31,8 @@ __all__ = ["add_rules"]
 
 I32: Final = ops.I32
 I64: Final = ops.I64
+_ALIGNMENT: Final = 8
+"""Of the address of an object."""
 
 
 # Arithmetic
@@ -74,10 +77,12 @@ def _mul(s: Constants, value: Value, a: Value, b: Value) -> Value:
 
 
 def _and(s: Constants, value: Value, a: Value, b: Value) -> Value:
-    """Drop a mask that clears nothing; the lower half of an extended i32 is that i32."""
+    """Drop a mask that clears nothing, or all of an address; the lower half of an extended i32 is that i32."""
     c = int_aux(b)
     if c == 0:
         return b
+    if c < _ALIGNMENT and is_new(a):
+        return s.get(value.type, 0)
     bits = unsigned_bits(a)
     if c & (1 << bits) - 1 == (1 << bits) - 1:
         return a

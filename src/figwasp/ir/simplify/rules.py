@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from figwasp.ir import ops
+from figwasp.ir import builtins, ops
 from figwasp.ir.func import Call, Func, Value
 from figwasp.ir.types import BITS, CLASSES, INT, SIZES, VOID
 
@@ -31,6 +31,7 @@ __all__ = [
     "int_aux",
     "is_bool",
     "is_const",
+    "is_new",
     "signed_bits",
     "turn",
     "unsigned_bits",
@@ -93,6 +94,7 @@ _SIGNED_BITS: Final = [64] * ops.COUNT
 """The result is the sign extension of this many of its bits."""
 
 
+_MAKERS: Final = frozenset((builtins.OBJECT_NEW, builtins.ARRAY_NEW))
 _COMPARISONS: Final = "eq ne lt gt le ge lt_s gt_s le_s ge_s lt_u gt_u le_u ge_u eqz".split()
 
 
@@ -175,3 +177,12 @@ def is_const(value: Value) -> bool:
 def is_bool(value: Value) -> bool:
     """Return whether a value is a comparison: an i32 that is always 0 or 1."""
     return value.op >= 0 and IS_TEST[value.op]
+
+
+def is_new(value: Value) -> bool:
+    """Return whether a value is the address of a new object, which is not null and a multiple of 8."""
+    if value.op != ops.CALL_BUILTIN:
+        return value.op == ops.ALLOCATE
+    call = value.aux
+    assert isinstance(call, Call)
+    return call.target in _MAKERS

@@ -21,6 +21,7 @@ from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import codespace, cpython, linux, modes, perfmap
 from figwasp.wasm.debug.source import SourceMap
+from figwasp.wasm.syntax.types import StructType
 
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
@@ -81,6 +82,8 @@ class CompiledModule:
         self.layout = self._translator.layout
         self.sources: list[CodeSource] = [Now(self._translator)]
         self.numbers = TYPES.intern(module.types, module.groups)
+        if any(isinstance(type_.comp, StructType) for type_ in module.types):
+            TYPES.name_fields(self.numbers, module.field_names)
         self.type_ids = TYPES.descriptors(self.numbers)
         self.type_words = array("I", self.type_ids).tobytes()
         self.compiled: dict[int, int] = {}

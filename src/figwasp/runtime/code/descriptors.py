@@ -10,7 +10,8 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.ir.type_descriptors import MOST_TYPES, DescribedTypes
+from figwasp.ir.type_descriptors import MOST_TYPES
+from figwasp.runtime.code.known_types import KnownTypes
 from figwasp.runtime.platform import cpython, linux
 
 __all__ = ["REGION", "TYPES"]
@@ -48,5 +49,5 @@ class _NativeRegion:
 
 
 REGION: Final = _NativeRegion()
-TYPES: Final = DescribedTypes(REGION)
+TYPES: Final = KnownTypes(REGION)
 """The canonical numbers of types, shared by all modules, since any two instances may meet."""

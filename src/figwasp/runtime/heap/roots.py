@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from figwasp import layout
+from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.once import Once
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store
@@ -87,15 +88,16 @@ class RootWords:
 
     __slots__ = ("_owner", "_roots", "address")
 
-    def __init__(self, store: Store, count: int) -> None:
+    def __init__(self, store: Store, count: int, more: int = 0) -> None:
         """Make words of 0.
 
         Args:
             store: whose objects they refer to.
             count: their number.
+            more: number of words behind them that are no references, and live as long.
         """
         native = store.native
-        area: int = cpython.raw_calloc(count + 1, 8)  # the first word is the owner's
+        area: int = cpython.raw_calloc(1 + count + more, 8)  # the first word is the owner's
         if not area:
             raise MemoryError
         self.address = area + 8
@@ -103,6 +105,11 @@ class RootWords:
         self._owner = native.owners.make(area, lambda: [*roots.releasing(), cpython.freeing(area)])
         self._owner.hold(store.owner)
         roots.link(store)
+
+    @property
+    def owner(self) -> Owner:
+        """Keeps the words, and the store."""
+        return self._owner
 
     def copy(self, place: int) -> int:
         """Let the first word be what stands at a place, in one step, and return that."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 from figwasp.runtime.code.ranges import CodeTable
 from figwasp.runtime.native.handler import FaultHandler
@@ -37,6 +38,7 @@ class NativeRuntime:
         stubs: the code between Python and WebAssembly.
         types: native types.
         owners: makes owners and releases native blocks.
+        references: makes the conversion of references that travel in a store (`objects.func.References`).
         handler: takes faults at guard pages.
         ticker: interrupts compiled code.
     """
@@ -46,6 +48,7 @@ class NativeRuntime:
         "contexts",
         "handler",
         "owners",
+        "references",
         "space",
         "stacks",
         "stubs",
@@ -56,7 +59,12 @@ class NativeRuntime:
     )
 
     def __init__(
-        self, table: CodeTable, contexts: Contexts, callbacks: Callbacks, forget_calls: Callable[[int], None]
+        self,
+        table: CodeTable,
+        contexts: Contexts,
+        callbacks: Callbacks,
+        forget_calls: Callable[[int], None],
+        references: Callable[[Any], Any],
     ) -> None:
         """Make the native runtime.
 
@@ -65,6 +73,7 @@ class NativeRuntime:
             contexts: in which they find stores; empty.
             callbacks: the Python callables that emitted code calls.
             forget_calls: called with a context whose calls will not go on.
+            references: the attribute.
 
         Raises:
             Unsupported: this platform cannot run compiled code.
@@ -73,6 +82,7 @@ class NativeRuntime:
         self._callbacks = callbacks  # which emitted code refers to
         self.table = table
         self.contexts = contexts
+        self.references = references
         statics = Statics()
         self.space = codespace.Space()
         self.thread_key = linux.thread_key()

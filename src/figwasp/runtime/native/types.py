@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from figwasp.ir.func import Func
-from figwasp.runtime.platform import cpython
+from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.stubs.library import StubLibrary
 from figwasp.runtime.stubs.objects import FUNC_SIZE, FUNC_VECTORCALL
 
@@ -36,6 +36,7 @@ class NativeTypes:
         callable_: bool = False,
         getbuffer: Callable[[], Func] | None = None,
         doc: Callable[[Any], str] | None = None,
+        place: int = 0,
     ) -> type:
         """Return the type with the methods of a class.
 
@@ -46,6 +47,7 @@ class NativeTypes:
             callable_: whether objects hold the address of their vectorcall code.
             getbuffer: builds bf_getbuffer, for objects that are buffers.
             doc: returns the docstring of an object that has one of its own.
+            place: address of the word by which stubs know the type, before there is an object of it; 0 for none.
         """
         made = self._made.get(base)
         if made is not None:
@@ -66,5 +68,7 @@ class NativeTypes:
                 )
                 if doc is not None:
                     setattr(made, "__doc__", property(doc))  # noqa: B010  which mypy takes for a str
+                if place:
+                    linux.write_u64(place, id(made))
                 self._made[base] = made
             return made

@@ -9,9 +9,11 @@ again is the same object. Some cannot be caught at all (`is_caught`): wasm is le
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from figwasp import layout
+from figwasp.codegen.abi import buffer_layout
 from figwasp.errors import Error, WasmException
 from figwasp.ir.build.base import ir_types
 from figwasp.ir.object_layout import field_offsets
@@ -21,14 +23,23 @@ from figwasp.runtime.heap.making import new_object
 from figwasp.runtime.heap.roots import RootWords
 from figwasp.runtime.objects.keeping import owner_of
 from figwasp.runtime.objects.tag import FOREIGN, Tag, host_type, tag_of
-from figwasp.runtime.objects.values import References, canonical, cells_of, get_value, places_of, put_value
+from figwasp.runtime.objects.values import (
+    References,
+    canonical,
+    get_value,
+    put_value,
+)
 from figwasp.runtime.platform import linux
 from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, Types, is_ref
 
 __all__ = ["Bridge", "exception_at", "give_exception", "is_caught"]
 
+_OBJECT: Final = (EXTERNREF,)
+"""What a foreign exception carries."""
 _WORD: Final = 8
+_WORDS: Final = 16
+_MOST_SPARE: Final = 4
 
 
 def is_caught(error: BaseException) -> bool:
@@ -56,8 +67,7 @@ def give_exception(store: Store, error: BaseException, place: int, references: R
         Exhaustion: there is no memory.
     """
     if not isinstance(error, WasmException):
-        number = host_type((EXTERNREF,))
-        _make(store, place, number, FOREIGN, (EXTERNREF,), (error,), references, "an exception")
+        _make(store, place, (FOREIGN, host_type(_OBJECT), _OBJECT), (error,), references)
         return
     tag = error.tag
     if not isinstance(tag, Tag):
@@ -65,28 +75,67 @@ def give_exception(store: Store, error: BaseException, place: int, references: R
     types = tag.type.params
     if len(error.args) != len(types):
         raise TypeError(f"an exception with {tag!r} carries {len(types)} values, got {len(error.args)}")
-    _make(store, place, tag._number, tag._identity, types, error.args, references.numbered(tag._numbers), "an exception")
+    _make(store, place, (tag._identity, tag._number, types), error.args, references.numbered(tag._numbers))
 
 
 def _make(
-    store: Store, place: int, number: int, identity: int, types: Types, values: tuple[Any, ...], references: References, what: str
+    store: Store, place: int, tag: tuple[int, int, Types], values: tuple[Any, ...], references: References
 ) -> None:
-    """Make an exception of a type, by its canonical number, with what it carries.
+    """Make an exception.
 
-    The values are converted first, which may run any code; from the object's making on there is nothing but writing.
+    Whatever is on its way is in words of its own that the collector sees: any line may run finalizers, which may call WebAssembly,
+    and what that throws is in the context meanwhile.
+
+    Args:
+        store, place, references: as of `give_exception`.
+        tag: identity, canonical number of the type, types of what is carried.
+        values: these.
     """
-    staged = RootWords(store, max(cells_of(types), 1))
-    sources = places_of(staged.address, types)
-    for index, (source, value, type_) in enumerate(zip(sources, values, types), 1):
-        put_value(source, value, type_, references, f"value {index} of {what}")
+    identity, number, types = tag
+    count, size, places = _shape(types)
+    words = _take_words(store, 1 + count)
+    cells = words.address + _WORD
+    for index, ((cell, _, _), value, type_) in enumerate(zip(places, values, types), 1):
+        put_value(cells + cell, value, type_, references, f"value {index} of an exception")
         if is_ref(type_) and value is not None and TYPES.top(canonical(type_, references.numbers)) == FUNCREF:
-            store.keep(owner_of(linux.read_u64(source)))
-    offsets, size = field_offsets(types, layout.EXCEPTION_FIELDS)
-    (descriptor,) = TYPES.descriptors([number])
-    exception = new_object(store, place, size, descriptor)
-    for source, offset, type_ in zip(sources, offsets, ir_types(types)):
-        linux.write(exception + offset, linux.read(source, SIZES[type_]))
+            store.keep(owner_of(linux.read_u64(cells + cell)))
+    exception = new_object(store, words.address, size, TYPES.descriptors([number])[0])
+    for cell, offset, width in places:
+        linux.write(exception + offset, linux.read(cells + cell, width))
     linux.write_u64(exception + layout.EXCEPTION_TAG, identity)
+    linux.write_u64(place, exception)
+    _give_back(store, words)
+
+
+@lru_cache(256)
+def _shape(types: Types) -> tuple[int, int, list[tuple[int, int, int]]]:
+    """Return how many cells values take in a buffer, how many bytes an exception that carries them, and where each is in both.
+
+    That is its offset in the buffer and in the exception, and how many bytes it has.
+    """
+    ir = ir_types(types)
+    starts, count = buffer_layout(ir)
+    offsets, size = field_offsets(types, layout.EXCEPTION_FIELDS)
+    return count, size, list(zip(starts, offsets, [SIZES[type_] for type_ in ir]))
+
+
+def _take_words(store: Store, count: int) -> RootWords:
+    """Return so many words of 0 at least, which the collector sees as roots of a store."""
+    if count > _WORDS:
+        return RootWords(store, count)
+    try:
+        words = store.spare_words.pop()
+    except IndexError:
+        return RootWords(store, _WORDS)
+    assert isinstance(words, RootWords)
+    return words
+
+
+def _give_back(store: Store, words: RootWords) -> None:
+    """Keep words for the next exception, unless there are enough of them: it takes less than to make others."""
+    linux.zero(words.address, _WORD * _WORDS)  # larger ones have as many at least
+    if len(store.spare_words) < _MOST_SPARE:
+        store.spare_words.append(words)
 
 
 def exception_at(exception: int, references: References) -> BaseException:
@@ -100,9 +149,9 @@ def exception_at(exception: int, references: References) -> BaseException:
     if tag is None:
         return WasmException(None)  # the instances that had the tag have gone
     types = tag.type.params
-    offsets, _ = field_offsets(types, layout.EXCEPTION_FIELDS)
     inner = references.numbered(tag._numbers)
-    return WasmException(tag, *[get_value(exception + offset, type_, inner) for offset, type_ in zip(offsets, types)])
+    places = _shape(types)[2]
+    return WasmException(tag, *[get_value(exception + offset, type_, inner) for (_, offset, _), type_ in zip(places, types)])
 
 
 class _References(Protocol):

@@ -15,7 +15,9 @@ from figwasp.errors import printable
 from figwasp.ir.build.base import ir_types
 from figwasp.runtime import arguments
 from figwasp.runtime.code.descriptors import TYPES
+from figwasp.runtime.heap.handles import Handle
 from figwasp.runtime.heap.roots import RootWords
+from figwasp.runtime.heap.shown import handle_at, is_object
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.objects import exceptions
@@ -329,7 +331,13 @@ class References:
 
     def object_at(self, place: int) -> object:
         """Return what the reference at a place refers to, of the hierarchies of any and extern."""
+        if is_object(linux.read_u64(place)):
+            return handle_at(self.store, place)
         return self.store.object_at(place)
+
+    def owns(self, handle: Handle) -> bool:
+        """Return whether a handle is for an object on the heap of the store."""
+        return handle._core.store.current is self.store.current
 
     def give_exception(self, error: BaseException, place: int) -> None:
         """Write a reference to a new exception to a place."""
@@ -449,7 +457,11 @@ class HostFunc:
 
     def object_at(self, place: int) -> object:
         """Return what the reference at a place refers to, of the hierarchies of any and extern."""
-        return self.state_store().object_at(place)
+        return References(self.state_store()).object_at(place)
+
+    def owns(self, handle: Handle) -> bool:
+        """Return whether a handle is for an object on the heap of the store."""
+        return References(self.state_store()).owns(handle)
 
     def give_exception(self, error: BaseException, place: int) -> None:
         """Write a reference to a new exception to a place."""

@@ -4,9 +4,10 @@ In: value types, Python objects, and places. A place for a reference is one that
 be in the signed or the unsigned range of their type and come back signed. A vector is 16 bytes, lane 0 first and each lane in
 little-endian order.
 
-References need the store they travel in, and what the indices in their types stand for. None is null. An i31 is an int. For anyref
-any object will do: as in WebAssembly's JavaScript API, an int from -2**30 to 2**30 - 1 is an i31 then, and everything else an
-object of the host. For externref, ints are objects of the host as well, so that what comes back is the very object.
+References need the store they travel in, and what the indices in their types stand for. None is null. An i31 is an int. Objects
+of the store's heap are handles (`runtime.heap.handles`). For anyref any object will do: as in WebAssembly's JavaScript API, an int
+from -2**30 to 2**30 - 1 is an i31 then, a handle the object that it is for, and everything else an object of the host. For
+externref, ints are objects of the host as well, so that what comes back is the very object.
 """
 
 from __future__ import annotations
@@ -21,28 +22,36 @@ from figwasp import layout
 from figwasp.codegen.abi import buffer_layout
 from figwasp.ir.build.base import ir_types
 from figwasp.runtime.code.descriptors import TYPES
+from figwasp.runtime.heap.handles import Handle
 from figwasp.runtime.platform import linux
 from figwasp.wasm.syntax.types import (
     ANYREF,
     CONCRETE,
     EQREF,
     EXNREF,
+    EXTERNREF,
     F32,
     F64,
     FUNCREF,
+    I8,
+    I16,
     I31REF,
     I32,
     I64,
     INDEX_SHIFT,
     NON_NULL,
+    NULLREF,
     V128,
     Types,
     concrete,
     is_ref,
     may_be_host,
+    storage_name,
     type_name,
 )
 
+INT_BITS: Final = {I8: 8, I16: 16, I32: 32, I64: 64}
+"""Integer type -> its bits."""
 _FIRST_I31: Final = -(1 << 30)
 _LAST_I31: Final = (1 << 30) - 1
 """The ints that are an i31 where any object will do."""
@@ -83,6 +92,9 @@ class References(Protocol):
     def object_at(self, place: int) -> object:
         """Return what the reference at a place refers to, of the hierarchies of any and extern."""
 
+    def owns(self, handle: Handle) -> bool:
+        """Return whether a handle is for an object on the heap of the store."""
+
     def give_exception(self, error: BaseException, place: int) -> None:
         """Write a reference to a new exception to a place."""
 
@@ -111,10 +123,10 @@ def put_value(place: int, value: Any, type_: int, references: References, what: 
     Raises:
         TypeError: the object is not of that type.
         OverflowError: an integer out of range.
-        ValueError: a vector that has not 16 bytes.
+        ValueError: a vector that has not 16 bytes, or an object of another store.
     """
     if type_ == I32 or type_ == I64:
-        linux.write_u64(place, _integer(value, type_, 32 if type_ == I32 else 64, what))
+        linux.write_u64(place, _integer(value, type_, INT_BITS[type_], what))
     elif type_ == F32 or type_ == F64:
         linux.write_u64(place, _float_bits(value, type_, what))
     elif type_ == V128:
@@ -127,20 +139,32 @@ def put_value(place: int, value: Any, type_: int, references: References, what: 
         _put_reference(place, value, type_, references, what)
 
 
+def number_bytes(value: Any, storage: int, what: str) -> bytes:
+    """Return the bytes of a number or a vector as a field has them; the exceptions are those of `put_value`."""
+    if storage == V128:
+        return _vector(value, what)
+    bits = INT_BITS.get(storage)
+    if bits is not None:
+        return _integer(value, storage, bits, what).to_bytes(bits >> 3, "little")
+    return _float_bits(value, storage, what).to_bytes(4 if storage == F32 else 8, "little")
+
+
 def _integer(value: Any, type_: int, bits: int, what: str) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{what} must be an int ({type_name(type_)}), not {type(value).__name__}") from None
+        raise TypeError(f"{what} must be an int ({storage_name(type_)}), not {type(value).__name__}") from None
     if not -(1 << (bits - 1)) <= number < 1 << bits:
-        raise OverflowError(f"{what} is out of range for {type_name(type_)}: {number}")
+        raise OverflowError(f"{what} is out of range for {storage_name(type_)}: {number}")
     return number & ((1 << bits) - 1)
 
 
 def _put_reference(place: int, value: Any, type_: int, references: References, what: str) -> None:
     """Write the reference for an object that is not None."""
     low = type_ & 0xFF
-    if low == ANYREF and type(value) is int and _FIRST_I31 <= value <= _LAST_I31:
+    if isinstance(value, Handle):
+        _put_handle(place, value, type_, references, what)
+    elif low == ANYREF and type(value) is int and _FIRST_I31 <= value <= _LAST_I31:
         linux.write_u64(place, layout.i31(value))
     elif may_be_host(type_):
         references.give_object(value, place)
@@ -154,12 +178,25 @@ def _put_reference(place: int, value: Any, type_: int, references: References, w
         linux.write_u64(place, _func_bits(value, type_, references, what))
 
 
+def _put_handle(place: int, handle: Handle, type_: int, references: References, what: str) -> None:
+    """Write the reference to an object of the heap, which is the same as an externref."""
+    wanted = canonical(type_, references.numbers)
+    core = handle._core
+    if wanted & 0xFF != EXTERNREF and not TYPES.matches(concrete(core.number, nullable=False), wanted):
+        raise TypeError(f"{what} must be of type {type_name(type_)}, which {handle!r} is not")
+    if not references.owns(handle):
+        raise ValueError(f"{what} is {handle!r}, which belongs to another store: to instances that are not linked with these")
+    linux.write_u64(place, core.address)
+
+
 def _func_bits(value: Any, type_: int, references: References, what: str) -> int:
     """Return the reference to a function."""
     low = type_ & 0xFF
     wanted = canonical(type_, references.numbers)
-    if TYPES.top(wanted) != FUNCREF:
-        raise TypeError(f"{what} cannot be a {type(value).__name__}: nothing from Python is of type {type_name(type_)}")
+    top = TYPES.top(wanted)
+    if top != FUNCREF:
+        wants = "an object of WebAssembly" if top == ANYREF and wanted & 0xFF != NULLREF else "None"
+        raise TypeError(f"{what} must be {wants} ({type_name(type_)}), not {type(value).__name__}")
     address = references.func_to_bits(value)
     if address is None:
         or_none = "" if type_ & NON_NULL else " or None"

@@ -181,12 +181,13 @@ def new_object(type_: type) -> Any:
 
 
 def check_type(thing: object, base: type) -> None:
-    """Make sure that an object has the fields of the type made for a class: its methods can be called with anything.
+    """Make sure that an object has the fields of the type made for a class, or one derived from it: methods take anything.
 
     Raises:
         TypeError: it has not.
     """
-    if _bases.get(type(thing)) is not base:
+    found = _bases.get(type(thing))
+    if found is not base and (found is None or not issubclass(found, base)):
         raise TypeError(f"this is no {base.__name__} but {type(thing).__name__}")
 
 

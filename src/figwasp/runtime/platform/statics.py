@@ -23,11 +23,13 @@ class Statics:
         fuel: address of the code that asks for more fuel; 0 until it is needed.
         offer: address of the code that offers exceptions of Python to WebAssembly; 0 until a function has a handler.
         allocate: address of the code that finds free cells of the heap; 0 until it is needed.
+        struct_type, array_type: PyTypeObject* of handles; 0 until there is one.
         default_action, our_action, present_action: struct sigaction: the default, with each of our handlers, and room for another.
     """
 
     __slots__ = (
         "allocate",
+        "array_type",
         "contexts",
         "contexts_used",
         "default_action",
@@ -41,6 +43,7 @@ class Statics:
         "present_action",
         "previous_handler",
         "reap_list",
+        "struct_type",
         "tick",
     )
 
@@ -54,8 +57,10 @@ class Statics:
         self.tick = page + 56
         self.fuel = page + 64
         self.interrupts = page + 72
-        self.allocate = page + 248
+        self.struct_type = page + 224
+        self.array_type = page + 232
         self.offer = page + 240
+        self.allocate = page + 248
         self.handler = page + 80
         self.previous_handler = page + 112
         self.default_action = page + 256

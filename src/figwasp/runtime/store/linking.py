@@ -63,6 +63,8 @@ class Linked:
         fuel: the fuel of metered code, which asks there for more when it has run out.
         stack_size: bytes of its wasm stacks, the most that an instance asks for; 0 when there is no instance yet.
         heap_limit: bytes that its heap may have, likewise.
+        spare_words: roots that the next exceptions from Python are made in (`objects.exceptions`).
+        kept_types: numbers of the types of objects made from Python which it keeps, beside those of modules.
     """
 
     def __init__(self, native: NativeRuntime) -> None:
@@ -91,6 +93,7 @@ class Linked:
         context = self.context = native.stacks.take_context(own)
         linux.write_u64(record + layout.STORE_CONTEXT, context)
         native.contexts.assign(context, self)
+        self.spare_words: list[object] = []
         self._successor: Self | None = None  # the store this one was merged into, for whoever still has this one in hand
         # What is in dicts comes and goes in one step, twice if need be.
         self._chains: dict[weakref.ref[Chain], list[int]] = {}  # calls that may be suspended, and the context of each
@@ -99,6 +102,7 @@ class Linked:
         self.fuel = Fuel(native.stubs)
         self.stack_size = 0
         self.heap_limit = 0
+        self.kept_types: set[int] = set()
         self._members: set[weakref.ref[Member]] = set()
         self._joined = 0  # how many members there have been
         self._externs = Externs(native.owners, native.stubs)

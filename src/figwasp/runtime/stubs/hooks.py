@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from figwasp.runtime.platform.statics import Statics
+
 __all__ = ["Callbacks", "Hooks"]
 
 
@@ -76,10 +78,12 @@ class Hooks:
             PyObject* of the callbacks of these names.
         leave, fail, trim: addresses of the code of `stubs.leave.leave`, `fail` and `trim`.
         interrupts: of the word that counts interrupted contexts.
+        struct_type, array_type: of the words with the native types of handles (`Statics`).
         settle, slow: of `stubs.enter.settle` and `slow`.
     """
 
     __slots__ = (
+        "array_type",
         "box_results",
         "claim_chain",
         "end_listened_calls",
@@ -92,12 +96,15 @@ class Hooks:
         "refuse_cleared",
         "settle",
         "slow",
+        "struct_type",
         "trim",
         "trim_traceback",
     )
 
-    def __init__(self, callbacks: Callbacks, interrupts: int) -> None:
-        self.interrupts = interrupts
+    def __init__(self, callbacks: Callbacks, statics: Statics) -> None:
+        self.interrupts = statics.interrupts
+        self.struct_type = statics.struct_type
+        self.array_type = statics.array_type
         self.box_results = id(callbacks.box_results)
         self.explain_trap = id(callbacks.explain_trap)
         self.finish_chain = id(callbacks.finish_chain)

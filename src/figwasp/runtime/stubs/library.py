@@ -108,7 +108,7 @@ class StubLibrary:
         self._switches = [0] * STUB_COUNT
         self._builtin_cells = space.data_chunk(8 * builtins.COUNT).start
         self._boxes = Boxes(self.compile)
-        hooks = self.hooks = Hooks(callbacks, statics.interrupts)
+        hooks = self.hooks = Hooks(callbacks, statics)
         hooks.leave = self.compile(leave.leave(hooks))
         hooks.trim = self.compile(leave.trim(hooks))
         hooks.fail = self.compile(leave.fail(hooks))

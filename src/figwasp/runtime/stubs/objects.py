@@ -24,10 +24,25 @@ FUNC_OWNER: Final = 40  # PyObject*: keeps the native blocks; stays until the ca
 FUNC_RECORD: Final = 48  # PyObject*: the Python side; the collector may clear it
 FUNC_SIZE: Final = 56
 
-# Fields of a memory
-VIEW_RECORD: Final = 16  # address of the memory record
+# Fields of a memory, and of a handle to an object of the heap
+VIEW_RECORD: Final = 16  # address of the memory record, or of the handle's root, behind which an array has the next block
 VIEW_OWNER: Final = FUNC_OWNER
 VIEW_SIDE: Final = FUNC_RECORD  # PyObject*: the Python side
+
+# What the buffer of an array of numbers is like
+VIEW_LENGTH: Final = 8  # elements
+VIEW_ITEM: Final = 16  # bytes of an element
+VIEW_READONLY: Final = 24  # 1: they cannot be assigned
+VIEW_FORMAT: Final = 32  # 2 bytes: what they are, for `struct`, and a NUL; 0 when there is no buffer
+
+# Py_buffer, which belongs to the stable ABI
+BUFFER_OWNER: Final = 8
+BUFFER_ITEM: Final = 24
+BUFFER_FORMAT: Final = 40
+BUFFER_SHAPE: Final = 48
+BUFFER_STRIDES: Final = 56
+
+_NO_BUFFER: Final = "only arrays of integers and floats have a buffer"
 
 HELD: Final = (FUNC_OWNER, FUNC_RECORD)
 """The fields with references of both kinds of objects."""
@@ -256,3 +271,37 @@ def getbuffer() -> Func:
     length = e.get(record, layout.MEM_LENGTH)
     e.ret([e.c("PyBuffer_FillInfo", [view, self, base, length, e.const(I32, 0), flags])])
     return e.func
+
+
+def getbuffer_of_array() -> Func:
+    """Build bf_getbuffer of an array of the heap: its elements, if they are numbers."""
+    e = Stub("array.getbuffer", bytes([I64, I64, I32]), bytes([I64]), CONV_C)
+    self, view, flags = e.params
+    block = e.get(self, VIEW_RECORD)
+    none, failed = e.new(), e.new()
+    e.split(e.equals(e.get(block, VIEW_FORMAT), 0), none)
+    data = e.emit(ops.I64_ADD, [e.get(block, 0), e.word(layout.OBJECT_FIELDS)])
+    size = e.emit(ops.I64_MUL, [e.get(block, VIEW_LENGTH), e.get(block, VIEW_ITEM)])
+    readonly = e.get32(block, VIEW_READONLY)
+    status = e.c("PyBuffer_FillInfo", [view, self, data, size, readonly, flags])
+    e.split(e.wrap(status), failed)
+    e.put(e.get(block, VIEW_ITEM), view, BUFFER_ITEM)
+    for field, place in ((BUFFER_FORMAT, VIEW_FORMAT), (BUFFER_SHAPE, VIEW_LENGTH), (BUFFER_STRIDES, VIEW_ITEM)):
+        _replace(e, view, field, e.emit(ops.I64_ADD, [block, e.word(place)]))
+    e.jump(failed)
+    e.at(none)
+    e.c("PyErr_SetObject", [e.word(id(BufferError)), e.word(id(_NO_BUFFER))], ops.VOID)
+    e.put(e.word(0), view, BUFFER_OWNER)
+    e.ret([e.word(-1)])
+    e.at(failed)
+    e.ret([status])
+    return e.func
+
+
+def _replace(e: Stub, base: Value, offset: int, value: Value) -> None:
+    """Set a field that is not 0."""
+    rest = e.new()
+    e.unless_zero(e.get(base, offset), rest)
+    e.put(value, base, offset)
+    e.jump(rest)
+    e.at(rest)

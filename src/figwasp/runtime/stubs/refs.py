@@ -13,6 +13,7 @@ from figwasp.codegen.abi import buffer_layout, stack_size
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.ops import I64
+from figwasp.runtime.platform import interpreter
 from figwasp.runtime.stubs.builder import REF, Stub, ir_kinds
 from figwasp.runtime.stubs.builtins.cells import suspect
 from figwasp.runtime.stubs.enter import (
@@ -47,6 +48,9 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
     thread = e.thread_state()
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), unusual)
     check_native_stack(e, context, unusual)
+    for i, kind in enumerate(params):
+        if kind == REF:
+            _unless_handle(e, e.get(args, 8 * i), unusual, hooks)
     cells = _LentCells(e, callable_, params.count(REF))
     empty = e.new()
     values = [unboxed[i] if i in unboxed else cells.take(e.get(args, 8 * i), empty) for i in range(len(params))]
@@ -64,6 +68,13 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
     e.jump(unusual)
     leave_to_record(e, len(params), failed, unusual, hooks)
     return e.func
+
+
+def _unless_handle(e: Stub, thing: Value, handle: Block, hooks: Hooks) -> None:
+    """Go on in a new block unless an object is a handle to one of the heap, which is no object of the host."""
+    type_ = e.get(thing, interpreter.OB_TYPE)
+    same = [e.emit(ops.I64_EQ, [type_, e.get(e.word(place), 0)]) for place in (hooks.struct_type, hooks.array_type)]
+    e.split(e.emit(ops.I32_OR, same), handle)
 
 
 def _end_oddly(e: Stub, context: Value, results: bytes, outcome: list[Value], cells: _LentCells, hooks: Hooks) -> None:

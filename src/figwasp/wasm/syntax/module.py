@@ -11,7 +11,7 @@ from typing import Final
 
 from figwasp.features import DEFAULT, Features
 from figwasp.wasm.syntax.immediates import Immediate
-from figwasp.wasm.syntax.names import Names, read_names
+from figwasp.wasm.syntax.names import NameMap, Names, read_field_names, read_names
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, SubType, TableType
 
 __all__ = [
@@ -245,9 +245,19 @@ class Module:
     def names(self) -> Names:
         """The name section, read on first use; empty where there is none or it is malformed."""
         if self._names is None:
-            section = next((custom for custom in self.customs if custom.name == "name"), None)
+            section = self._name_section
             self._names = read_names(self.data, section.start, section.end) if section else Names()
         return self._names
+
+    @property
+    def field_names(self) -> dict[int, NameMap]:
+        """The names of fields in the name section, of which the rest is not read for that."""
+        section = self._name_section
+        return read_field_names(self.data, section.start, section.end) if section else {}
+
+    @property
+    def _name_section(self) -> Custom | None:
+        return next((custom for custom in self.customs if custom.name == "name"), None)
 
     @property
     def name(self) -> str | None:

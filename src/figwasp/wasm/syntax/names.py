@@ -6,12 +6,13 @@ subsection, and what was read before it stays.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from figwasp.errors import Malformed
 from figwasp.wasm.binary.leb128 import read_u32, write_unsigned
 
-__all__ = ["NameMap", "Names", "read_names", "write_names"]
+__all__ = ["NameMap", "Names", "read_field_names", "read_names", "write_names"]
 
 NameMap = dict[int, str]
 """Index -> name."""
@@ -94,19 +95,32 @@ def _nested_maps(names: Names) -> dict[int, dict[int, NameMap]]:
 def read_names(data: bytes, start: int, end: int) -> Names:
     """Read the content of a name section, the bytes from `start` to `end`."""
     names = Names()
-    pos = start
-    data = data[:end]
+    for kind, content in _subsections(data[:end], start):
+        _read_subsection(names, kind, content)
+    return names
+
+
+def read_field_names(data: bytes, start: int, end: int) -> dict[int, NameMap]:
+    """Read `Names.fields` only, without looking into the rest."""
+    names = Names()
+    for kind, content in _subsections(data[:end], start):
+        if kind == FIELDS:
+            _read_subsection(names, kind, content)
+    return names.fields
+
+
+def _subsections(data: bytes, pos: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the id and the content of every subsection, up to one that is malformed."""
     try:
-        while pos < end:
+        while pos < len(data):
             kind = data[pos]
             size, pos = read_u32(data, pos + 1)
-            if size > end - pos:
-                break
-            _read_subsection(names, kind, data[pos : pos + size])
+            if size > len(data) - pos:
+                return
+            yield kind, data[pos : pos + size]
             pos += size
     except Malformed:
-        pass
-    return names
+        return
 
 
 def _read_subsection(names: Names, kind: int, data: bytes) -> None:

@@ -18,6 +18,7 @@ A heap type that stands alone, as in `ref.null func`, is written as the nullable
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NoReturn
 
@@ -68,6 +69,7 @@ __all__ = [
     "known_codes",
     "missing_proposal",
     "proposals_of",
+    "storage_code",
     "storage_name",
     "type_name",
     "type_names",
@@ -199,6 +201,18 @@ def storage_name(code: int) -> str:
     return "i8" if code == I8 else "i16" if code == I16 else type_name(code)
 
 
+def storage_code(name: str) -> int:
+    """Return the type of a field from its name.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    code = I8 if name == "i8" else I16 if name == "i16" else TYPE_CODES.get(name)
+    if code is None:
+        raise ValueError(f"there is no type {name!r}")
+    return code
+
+
 class _Type:
     """A type is a value: compared by its fields, which cannot be assigned."""
 
@@ -264,8 +278,17 @@ class FieldType(_Type):
     storage: int
     mutable: bool
 
-    def __init__(self, storage: int, mutable: bool) -> None:
-        _set(self, "storage", storage)
+    def __init__(self, storage: int | str, mutable: bool = False) -> None:
+        """Make the type.
+
+        Args:
+            storage: the attribute, or its name in the text format.
+            mutable: the attribute.
+
+        Raises:
+            ValueError: there is no type of that name.
+        """
+        _set(self, "storage", storage_code(storage) if isinstance(storage, str) else storage)
         _set(self, "mutable", mutable)
 
     def __repr__(self) -> str:
@@ -285,8 +308,8 @@ class StructType(_Type):
 
     fields: tuple[FieldType, ...]
 
-    def __init__(self, fields: tuple[FieldType, ...]) -> None:
-        _set(self, "fields", fields)
+    def __init__(self, fields: Iterable[FieldType]) -> None:
+        _set(self, "fields", tuple(fields))
 
     def __repr__(self) -> str:
         return f"(struct{''.join(f' (field {field!r})' for field in self.fields)})"

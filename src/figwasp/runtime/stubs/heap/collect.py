@@ -200,8 +200,13 @@ class _SlowPath(HeapStub):
         self._leave()
 
     def _leave(self) -> None:
-        """Return 0, with the place where wasm is."""
-        note_place(self, self.context, self.get(self.context, layout.CTX_WASM_SP))
+        """Return 0, with the place where wasm is: nowhere when Python asks for an object before the context has a stack."""
+        nowhere = self.new()
+        pointer = self.get(self.context, layout.CTX_WASM_SP)
+        self.unless_zero(pointer, nowhere)
+        note_place(self, self.context, pointer)
+        self.jump(nowhere)
+        self.at(nowhere)
         self.ret([self.word(0)])
 
     def ask_python(self, size: Value, collect: Block) -> Value:

@@ -42,9 +42,7 @@ def take_dead() -> Func:
 
 
 def take_free() -> Func:
-    """Build (heap, entry of the first, behind that of the last) -> 1: blocks that follow each other, all of them free, are no longer
-    the heap's; 0: some of them is not free.
-    """
+    """Build (heap, entry of the first, end) -> 1: blocks in a row are the heap's no more; 0: not all of them are free."""
     e = HeapStub("heap.take_free", 3, Places())
     heap, first, end = e.params
     wanted = e.right(e.sub(end, first), layout.BLOCK_SIZE.bit_length() - 1)

@@ -1,0 +1,23 @@
+"""Floor 4: objects of the heap as they come to Python: a place that refers to one, to its handle."""
+
+from __future__ import annotations
+
+from figwasp import layout
+from figwasp.runtime.heap.arrays import show_array
+from figwasp.runtime.heap.handles import Core, Handle, root_of
+from figwasp.runtime.heap.structs import show_struct
+from figwasp.runtime.store.store import Store
+from figwasp.wasm.syntax.types import StructType
+
+__all__ = ["handle_at", "is_object"]
+
+
+def is_object(bits: int) -> bool:
+    """Return whether a reference of the hierarchies of any and extern refers to an object of the heap."""
+    return bits != 0 and not bits & layout.REFERENCE_TAGS
+
+
+def handle_at(store: Store, place: int) -> Handle:
+    """Return a handle to the object that a place refers to, which the collector sees there."""
+    core = Core(store, root_of(store, place))
+    return show_struct(core) if isinstance(core.known.comp, StructType) else show_array(core)
