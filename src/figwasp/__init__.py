@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from figwasp.wasi.preview1 import WASI
     from figwasp.wasi.run import run
     from figwasp.wasm.text.parse.module import wat
+    from figwasp.wasm.valid.uses import Use
 
 __version__ = "0.1.0.dev0"
 
@@ -92,6 +93,7 @@ __all__ = [
     "Trap",
     "Unlinkable",
     "Unsupported",
+    "Use",
     "WASI",
     "WasmException",
     "load",
@@ -124,6 +126,7 @@ if not TYPE_CHECKING:  # which are told above, and are to find names that do not
             "figwasp.wasi.preview1": "WASI",
             "figwasp.wasi.run": "run",
             "figwasp.wasm.text.parse.module": "wat",
+            "figwasp.wasm.valid.uses": "Use",
         },
         modules="errors types wasi",
     )

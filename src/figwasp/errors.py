@@ -40,11 +40,14 @@ class Malformed(Error):
 
     Attributes:
         offset: byte offset in the binary where decoding failed, or None.
+        func: index of the function in which it failed, where the message says it, or None.
     """
 
-    def __init__(self, message: str, offset: int | None = None) -> None:
+    def __init__(self, message: str, offset: int | None = None, func: int | None = None, name: str | None = None) -> None:
+        message += _in_function(func, name)
         super().__init__(message if offset is None else f"{message} (at byte offset {offset:#x})")
         self.offset = offset
+        self.func = func
 
 
 class ParseError(Malformed):
@@ -79,14 +82,18 @@ class Invalid(Error):
     """
 
     def __init__(self, message: str, offset: int | None = None, func: int | None = None, name: str | None = None) -> None:
-        where = ""
-        if func is not None:
-            where = f" in function {func}" + (f" ({printable(name)})" if name else "")
+        where = _in_function(func, name)
         if offset is not None:
             where += f" at byte offset {offset:#x}"
         super().__init__(message + where)
         self.offset = offset
         self.func = func
+
+
+def _in_function(func: int | None, name: str | None) -> str:
+    if func is None:
+        return ""
+    return f" in function {func}" + (f" ({printable(name)})" if name else "")
 
 
 class Unsupported(Error):

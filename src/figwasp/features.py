@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["ALL", "DEFAULT", "MVP", "PROPOSALS", "Features"]
+__all__ = ["ALL", "DEFAULT", "MVP", "PROPOSALS", "Features", "off"]
 
 _TABLE: Final = """
 # name                  state  what it adds
@@ -91,3 +91,8 @@ class Features:
 ALL: Final = Features(PROPOSALS)
 DEFAULT: Final = Features(name for name, row in PROPOSALS.items() if row[0])
 MVP: Final = Features(())
+
+
+def off(what: str, proposal: str) -> str:
+    """Return what is said of something that a module has and that needs a proposal which is off."""
+    return f"{what} needs {proposal}, which is off (on with DEFAULT.including({proposal!r}) or --enable {proposal})"

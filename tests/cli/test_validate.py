@@ -74,3 +74,54 @@ def test_help() -> None:
     assert status == 0
     assert b"--enable PROPOSAL" in out
     assert b"threads" in out
+
+
+PROGRAM = """(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
+  (func (export "_start") (call 0 (i32.const 0))) (memory (export "memory") 1) %s)"""
+
+
+def runnable(source: str, *words: str) -> tuple[int, list[str]]:
+    """Return the status and the reasons of `validate --runnable`."""
+    status, out, err = outcome("validate", "--runnable", *words, stdin=source.encode())
+    assert out == b""
+    assert all(line.startswith("figwasp: error: <stdin>: ") for line in err.splitlines())
+    return status, [line.removeprefix("figwasp: error: <stdin>: ") for line in err.splitlines()]
+
+
+def test_programs_that_can_be_run() -> None:
+    assert runnable(PROGRAM % "") == (0, [])
+    assert runnable(PROGRAM % "(func atomic.fence)", "--enable", "threads") == (0, [])
+
+
+def test_everything_that_is_off_is_told() -> None:
+    source = PROGRAM % "(func atomic.fence) (func) (func atomic.fence) (func (i64.mul_wide_u (i64.const 0) (i64.const 0)) drop drop)"
+    data = figwasp.wat(source)
+    fence, wide = data.index(b"\xfe\x03"), data.index(b"\xfc\x16")
+    how = "which is off (on with DEFAULT.including({0!r}) or --enable {0})"
+    assert runnable(source) == (1, [
+        f"atomic.fence needs threads, {how.format('threads')} in function 2 at byte offset {fence:#x}; 2 functions need it",
+        f"i64.mul_wide_u needs wide-arithmetic, {how.format('wide-arithmetic')} in function 5 at byte offset {wide:#x}",
+    ])  # fmt: skip
+    status, reasons = runnable(source, "--enable", "threads", "--disable", "bulk-memory")
+    assert status == 1 and len(reasons) == 1 and "wide-arithmetic" in reasons[0]
+    status, reasons = runnable(PROGRAM % "(memory 1 1 shared)")
+    assert status == 1 and len(reasons) == 1 and reasons[0].startswith("memory section needs threads")
+
+
+def test_what_else_keeps_a_program_from_running() -> None:
+    status, reasons = runnable('(module (import "env" "f" (func)) (import "env" "m" (memory 1)) (import "wasi_unstable" "sock_accept" (func)))')
+    assert status == 1
+    assert [reason.split(",")[0] for reason in reasons] == [
+        "imports the function env.f", "imports the memory env.m", "imports the function wasi_unstable.sock_accept",
+        "exports neither _start nor _initialize; only --invoke FUNC can call something",
+    ]  # fmt: skip
+    status, reasons = runnable(INVALID)
+    assert status == 1 and reasons[0].startswith("type mismatch")
+
+
+def test_programs_with_threads() -> None:
+    threads = '(import "wasi" "thread-spawn" (func (param i32) (result i32)))'
+    memory = '(import "env" "memory" (memory 1 1 shared))'
+    source = f'(module %s {memory} (func (export "_start")) (func (export "wasi_thread_start") (param i32 i32)))'
+    assert runnable(source % threads, "--enable", "threads") == (0, [])
+    assert runnable(source % "", "--enable", "threads")[0] == 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from figwasp.api.engine import Engine, chosen, default_engine
 from figwasp.errors import Malformed, prefix_errors, printable
-from figwasp.features import Features
+from figwasp.features import ALL, Features
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import
 from figwasp.wasm.syntax.module import Module as Decoded
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from figwasp.api.instance import Instance
     from figwasp.api.linker import Imports
     from figwasp.runtime.code.compile import CompiledModule
+    from figwasp.wasm.valid.uses import Use
 
 ExternType = FuncType | TableType | MemoryType | GlobalType
 """The type of an import or export; that of a tag is a function type without results."""
@@ -164,6 +165,46 @@ class Module:
         if self._by_name is None:
             self._by_name = {export.name: export for export in self._decoded.exports}
         return self._by_name
+
+    @property
+    def features(self) -> dict[str, Use]:
+        """The proposals that the module uses, by name: the first place that needs each, and the functions that do.
+
+        They are found anew at each access, which takes a tenth of a second for 5 MB of code.
+
+        >>> import figwasp
+        >>> module = figwasp.Module(figwasp.wat("(func (result i32) (i32.extend8_s (i32.const 255)))"))
+        >>> module.features
+        {'sign-extension': <use of sign-extension: i32.extend8_s in function 0 at 0x1b>}
+        """
+        from figwasp.wasm.valid.uses import uses  # few ask
+
+        return uses(self._decoded.data)
+
+    @staticmethod
+    def unsupported(source: Source, *, engine: Engine | None = None) -> dict[str, Use]:
+        """Return the proposals that a module uses and that an engine has off; `Module` would refuse it, unless there are none.
+
+        >>> import figwasp
+        >>> found = figwasp.Module.unsupported(figwasp.wat("(func (atomic.fence)) (memory 1 1 shared)"))
+        >>> found["threads"].what, found["threads"].funcs
+        ('memory section', [0])
+        >>> engine = figwasp.Engine(features=figwasp.Engine().features.including(*found))
+
+        Args:
+            source: a path, or the bytes of a binary. Function bodies are not validated.
+            engine: None means the default.
+
+        Raises:
+            Malformed: the source is not a module, whatever is on.
+            Invalid: it does not validate outside of function bodies, whatever is on.
+            OSError: the file cannot be read.
+        """
+        from figwasp.wasm.valid.uses import uses
+
+        data = _read(source)
+        with prefix_errors(None if isinstance(source, (bytes, bytearray, memoryview)) else os.fspath(source)):
+            return uses(data, ALL.enabled - chosen(engine).features.enabled)
 
     def instantiate(self, imports: Imports | None = None, *, unknown_imports: str = "error") -> Instance:
         """Make an instance, as `figwasp.load` does.

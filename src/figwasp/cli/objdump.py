@@ -1,7 +1,7 @@
 """Floor 7: `figwasp objdump`.
 
 In: the words after `objdump`. Out: the exit status; tables of what a module consists of have been printed: sections with their
-places and sizes, imports, exports, functions with the sizes of their bodies, and totals.
+places and sizes, imports, exports, the proposals that are used, functions with the sizes of their bodies, and totals.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from typing import Final
 from figwasp.cli.features import chosen, switches
 from figwasp.cli.options import Argument, Command
 from figwasp.cli.streams import STREAM, binary_of, print_text, read, shown
-from figwasp.errors import prefix_errors
+from figwasp.errors import Error, prefix_errors
 from figwasp.features import ALL
-from figwasp.wasm.binary.decode import SECTIONS, decode
+from figwasp.wasm.binary.decode import SECTIONS, decode, sections
 from figwasp.wasm.binary.leb128 import read_u32
 from figwasp.wasm.syntax.module import FUNC, KIND_NAMES, TAG, Export, Import, Module
 from figwasp.wasm.text.print.code import as_identifier, as_string
+from figwasp.wasm.valid.uses import uses
 
 __all__ = ["COMMAND", "main"]
 
 COMMAND: Final = Command(
     "objdump",
-    "Show what a module, binary or text, consists of: sections with offsets and sizes, imports, exports, "
+    "Show what a module, binary or text, consists of: sections with offsets and sizes, imports, exports, features used, "
     "functions with the sizes of their bodies, totals. All proposals are on.",
     [Argument("FILE", "the module; - or none for standard input", least=0)],
     {"options": switches(ALL)},
@@ -49,6 +50,7 @@ def _lines(name: str, module: Module) -> Iterator[str]:
     yield from _titled("Sections", "offset      size   items  name", _sections(module))
     yield from _titled("Imports", "kind      index  name", _imports(module))
     yield from _titled("Exports", "kind      index  name", _exports(module))
+    yield from _titled("Features used", "offset    functions  name", _features(module))
     yield from _titled("Functions", "index  offset      size  name", _functions(module))
     yield from ["", "Totals", *_totals(module)]
 
@@ -65,18 +67,14 @@ def _sections(module: Module) -> Iterator[str]:
     """Describe every section: where its content begins, its size, how many items, what it is."""
     data = module.data
     customs = iter(module.customs)
-    pos = 8
-    while pos < len(data):
-        section = data[pos]
-        size, pos = read_u32(data, pos + 1)
+    for _, section, pos, end in sections(data):
         items = ""
         title = SECTIONS[section]
         if not section:
             title = f"custom {as_string(next(customs).name)}"
         elif title != "start":
             items = str(read_u32(data, pos)[0])
-        yield f"{pos:#08x}  {size:8}  {items:>6}  {title}"
-        pos += size
+        yield f"{pos:#08x}  {end - pos:8}  {items:>6}  {title}"
 
 
 def _imports(module: Module) -> Iterator[str]:
@@ -105,6 +103,18 @@ def _exported(module: Module, item: Export) -> str:
     types = module.func_types if item.kind == FUNC else module.tags if item.kind == TAG else []
     index = types[item.index] if item.index < len(types) else len(module.types)
     return f" {module.types[index].comp!r}" if index < len(module.types) else ""
+
+
+def _features(module: Module) -> Iterator[str]:
+    """Describe every proposal that the module uses: the first place, how many functions need it, and what does so first."""
+    try:
+        found = uses(module.data, module.features.enabled)
+    except Error as error:
+        yield f"not known, since the module is not valid: {error}"
+        return
+    for use in found.values():
+        where = "" if use.func is None else f" in function {use.func}"
+        yield f"{use.offset:#08x}  {len(use.funcs):9}  {use.proposal}: {use.what}{where}"
 
 
 def _functions(module: Module) -> Iterator[str]:

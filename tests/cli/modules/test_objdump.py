@@ -41,6 +41,13 @@ Exports
   function      2  "\\u{a}" () -> ()
   memory        1  "memory"
 
+Features used
+  offset    functions  name
+  {4:#08x}          0  mutable-globals: import section
+  {5:#08x}          0  exceptions: import section
+  {6:#08x}          0  multi-memory: memory section
+  0x00000b          0  gc: type section
+
 Functions
   index  offset      size  name
       1  {0:#08x}       4  $main
@@ -72,8 +79,10 @@ def test_tables(tmp_path: Path) -> None:
     bodies += [bodies[0] + 5, bodies[0] + 8]
     custom = len(data) - data.index(b"\x04name") - 5 + 3
     expected = TABLES.replace('"\\u{a}" ()', '"\\u{{a}}" ()')
-    assert "\nImports" + tables == expected.format(*bodies, custom)
     lines = head.splitlines()
+    starts = [int(next(line for line in lines if line.endswith(name)).split()[0], 16) for name in ("import", "memory")]
+    tag = data.index(b"\1e\4") + 2
+    assert "\nImports" + tables == expected.format(*bodies, custom, starts[0], tag, starts[1])
     assert lines[0] == f"m.wasm: {len(data)} bytes"
     assert lines[2:4] == ["Sections", "  offset      size   items  name"]
     names = [line[30:] for line in lines[4:]]
@@ -117,3 +126,17 @@ def test_bad_input(source: bytes) -> None:
     assert (status, out) == (1, b"")
     assert err.startswith("figwasp: error: <stdin>:")
     assert err.count("figwasp: error: ") == 1
+
+
+def test_features_of_functions() -> None:
+    source = b"(func) (func (drop (i32.extend8_s (i32.const 1)))) (func (drop (i32.extend8_s (i32.const 1))))"
+    status, out, _ = outcome("objdump", stdin=source)
+    offset = figwasp.wat(source.decode()).index(0xC0)
+    assert status == 0
+    assert f"{offset:#08x}          2  sign-extension: i32.extend8_s in function 1" in out.decode()
+
+
+def test_features_of_what_is_not_valid() -> None:
+    status, out, _ = outcome("objdump", stdin=b"(func) (start 7)")
+    assert status == 0
+    assert "not known, since the module is not valid: unknown function 7" in out.decode()

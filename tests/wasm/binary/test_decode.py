@@ -209,9 +209,9 @@ def test_counts_beyond_the_data_end_quickly() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (binary(section(12, u(0))), "bulk-memory is off"),
-        (binary(section(9, b"\1\1\0\0")), "malformed element segment flags 1"),
-        (binary(section(11, b"\1\1\0")), "malformed data segment kind 1"),
+        (binary(section(12, u(0))), "malformed section id 12: a data count section needs bulk-memory, which is off"),
+        (binary(section(9, b"\1\1\0\0")), "malformed element segment flags 1: it needs bulk-memory, which is off"),
+        (binary(section(11, b"\1\1\0")), "malformed data segment kind 1: it needs bulk-memory, which is off"),
         (binary(section(4, b"\1\x6f\0\0")), "malformed type externref: it needs reference-types, which is off"),
         (binary(section(1, vec([func_type(bytes((FUNCREF,)))]))), "malformed type funcref: it needs reference-types, which is off"),
         (binary(section(6, b"\1\x7f\0\xd0\x70\x0b")), "ref.null needs reference-types, which is off"),

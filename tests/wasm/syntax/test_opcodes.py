@@ -145,8 +145,9 @@ def test_pack() -> None:
 
 
 def test_illegal_says_what_is_missing() -> None:
-    assert opcodes.illegal(pack(0xFD, 12)) == "illegal opcode fd 0c: v128.const needs simd, which is off"
-    assert opcodes.illegal(pack(0xFB, 21)) == "illegal opcode fb 15: ref.test needs gc, which is off"
+    on = "(on with DEFAULT.including('simd') or --enable simd)"
+    assert opcodes.illegal(pack(0xFD, 12)) == f"illegal opcode fd 0c: v128.const needs simd, which is off {on}"
+    assert opcodes.illegal(pack(0xFB, 21)).startswith("illegal opcode fb 15: ref.test needs gc, which is off")
     assert opcodes.illegal(0x27) == "illegal opcode 27"
     assert "i32.extend8_s needs sign-extension" in opcodes.illegal(0xC0)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from figwasp.errors import Invalid, LimitExceeded, Malformed
-from figwasp.features import DEFAULT, MVP
+from figwasp.features import ALL, DEFAULT, MVP
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.immediates import Immediate
 from figwasp.wasm.syntax.types import EXTERNREF, F32, FUNCREF, I32, I64
+from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.valid.module import FuncFacts, validate, validate_func, validate_module
 from tests.wasm.handmade import binary, code, entry, func_type, one_func, section, u, vec
 
@@ -409,6 +410,24 @@ def test_the_data_count_is_needed() -> None:
 def test_a_proposal_that_is_off_is_malformed(instrs: tuple[Instr, ...], message: str) -> None:
     with pytest.raises(Malformed, match=message):
         validate(decode(one_func(code(*instrs)), MVP))
+
+
+@pytest.mark.parametrize(
+    ("body", "proposal", "byte"),
+    [
+        ("(drop (i32.extend8_s (i32.const 0)))", "sign-extension", 0xC0),
+        ("(block (result v128) unreachable) drop", "simd", 0x7B),
+        ("(local v128)", "simd", 0x7B),
+        ("(drop (ref.null any))", "gc", 0xD0),
+        ("(i32.const 0) (block (param i32) drop)", "multi-value", 0x01),
+    ],
+)
+def test_what_is_off_in_a_body_names_the_function(body: str, proposal: str, byte: int) -> None:
+    data = wat(f"(module (func) (func $f {body}))")
+    with pytest.raises(Malformed, match=f"needs {proposal}, which is off .*--enable {proposal}.* in function 1 .f. ") as caught:
+        validate(decode(data, ALL.excluding(proposal)))
+    assert caught.value.func == 1
+    assert caught.value.offset is not None and data[caught.value.offset] == byte
 
 
 @pytest.mark.parametrize("memarg", [b"\x28\x42\0\0", b"\x28\x42\1\0", b"\x36\x42\0\0", b"\xfd\0\x42\0\0", b"\xfd\x54\x40\0\0\0"])

@@ -8,12 +8,13 @@ validator, which reads it anyway. Counts and sizes are held to the limits that t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
-from figwasp.features import DEFAULT, Features
+from figwasp.features import DEFAULT, Features, off
 from figwasp.wasm.binary.immediates import READERS
+from figwasp.wasm.binary.leb128 import read_u32
 from figwasp.wasm.binary.reader import Reader
 from figwasp.wasm.syntax import limits, opcodes
 from figwasp.wasm.syntax.immediates import BLOCK, TRY_TABLE, Immediate
@@ -51,7 +52,7 @@ from figwasp.wasm.syntax.types import (
     TableType,
 )
 
-__all__ = ["decode"]
+__all__ = ["SECTIONS", "decode", "sections"]
 
 CUSTOM: Final = 0
 SECTIONS: Final = (
@@ -90,6 +91,16 @@ def decode(data: bytes | bytearray | memoryview, features: Features = DEFAULT) -
     decoder = _Decoder(raw, features)
     decoder.sections()
     return decoder.module
+
+
+def sections(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Give the sections of a binary that has been decoded: where each begins, its id, where its content begins and ends."""
+    pos = 8
+    while pos < len(data):
+        start = pos
+        size, pos = read_u32(data, pos + 1)
+        yield start, data[start], pos, pos + size
+        pos += size
 
 
 def _check_header(data: bytes) -> None:
@@ -142,7 +153,7 @@ class _Decoder(Reader):
         if section >= len(SECTIONS):
             raise Malformed(f"malformed section id {section}", start)
         if NEEDS.get(section, "mvp") not in self.features:
-            raise Malformed(f"malformed section id {section}: {NEEDS[section]} is off", start)
+            raise Malformed(off(f"malformed section id {section}: a {SECTIONS[section]} section", NEEDS[section]), start)
         if section != CUSTOM:
             if ORDER[section] <= last:
                 raise Malformed(f"unexpected content after last section: {SECTIONS[section]} section", start)
@@ -190,7 +201,7 @@ class _Decoder(Reader):
             elif kind == GLOBAL:
                 desc = self.global_type()
             else:
-                raise Malformed(f"malformed import kind {kind:#04x}", start)
+                raise Malformed(f"malformed import kind {kind:#04x}{self.without(kind == TAG, ': a tag', 'exceptions')}", start)
             self.module.add_import(Import(module, name, kind, desc))
         if len(self.module.memories) > limits.MAX_MEMORIES or len(self.module.tables) > limits.MAX_TABLES:
             raise LimitExceeded(f"more than {limits.MAX_MEMORIES} memories or {limits.MAX_TABLES} tables")
@@ -205,10 +216,12 @@ class _Decoder(Reader):
             self.table()
 
     def table(self) -> None:
-        if self.data[self.pos : self.pos + 1] != b"\x40" or "function-references" not in self.features:
+        if self.data[self.pos : self.pos + 1] != b"\x40":
             self.module.tables.append(self.table_type())
             self.module.table_inits.append(None)
             return
+        if "function-references" not in self.features:
+            raise Malformed(off("malformed reference type 0x40: a table with an initial value", "function-references"), self.pos)
         self.pos += 1
         start = self.pos
         if self.byte():
@@ -241,7 +254,7 @@ class _Decoder(Reader):
             start = self.pos
             kind = self.byte()
             if kind > (TAG if "exceptions" in self.features else GLOBAL):
-                raise Malformed(f"malformed export kind {kind:#04x}", start)
+                raise Malformed(f"malformed export kind {kind:#04x}{self.without(kind == TAG, ': a tag', 'exceptions')}", start)
             self.module.exports.append(Export(name, kind, self.u32()))
 
     def start_section(self) -> None:
@@ -291,6 +304,10 @@ class _Decoder(Reader):
         """Return the next byte without stepping over it; 0 while the proposal that gives it a meaning is off."""
         return self.data[self.pos] if self.pos < self.end and proposal in self.features else 0
 
+    def without(self, known: bool, what: str, proposal: str) -> str:
+        """Return the end of a message about something that a proposal gives a meaning, if that is the reason."""
+        return off(what, proposal) if known and proposal not in self.features else ""
+
     def sub_type(self) -> SubType:
         form = self.form("gc")
         if form != SUB and form != SUB_FINAL:
@@ -309,8 +326,8 @@ class _Decoder(Reader):
             return StructType(tuple([self.field() for _ in range(self.count("fields", limits.MAX_FIELDS))]))
         if form == ARRAY and "gc" in self.features:
             return ArrayType(self.field())
-        off = "gc" not in self.features and form in (REC, SUB, SUB_FINAL, STRUCT, ARRAY)
-        raise Malformed(f"malformed type {form:#04x}{': it needs gc, which is off' if off else ''}", start)
+        gc = self.without(form in (REC, SUB, SUB_FINAL, STRUCT, ARRAY), ": it", "gc")
+        raise Malformed(f"malformed type {form:#04x}{gc}", start)
 
     def field(self) -> FieldType:
         """Read the type of a field; those that are alike and two bytes long are one object."""
@@ -342,7 +359,8 @@ class _Decoder(Reader):
         start = self.pos
         flags = self.u32()
         if flags > 7 or (flags and "bulk-memory" not in self.features):
-            raise Malformed(f"malformed element segment flags {flags}", start)
+            bulk = self.without(flags <= 7, ": it", "bulk-memory")
+            raise Malformed(f"malformed element segment flags {flags}{bulk}", start)
         mode = ACTIVE
         table = 0
         offset: ConstExpr | None = None
@@ -390,7 +408,8 @@ class _Decoder(Reader):
         start = self.pos
         flags = self.u32()
         if flags > 2 or (flags and "bulk-memory" not in self.features):
-            raise Malformed(f"malformed data segment kind {flags}", start)
+            bulk = self.without(flags <= 2, ": it", "bulk-memory")
+            raise Malformed(f"malformed data segment kind {flags}{bulk}", start)
         memory = self.u32() if flags == 2 else 0
         offset = None if flags == 1 else self.const_expr()
         size = self.u32()

@@ -30,9 +30,10 @@ from figwasp.wasm.syntax.immediates import (
     number,
     numbers,
 )
+from figwasp.wasm.syntax.opcodes import BY_CODE, BY_PREFIX, Opcode, illegal, pack
 from figwasp.wasm.syntax.types import EMPTY, NON_NULL
 
-__all__ = ["MEMORY_INDEX_FLAG", "READERS", "SKIPPERS", "WRITERS", "Reader", "Skipper", "Writer"]
+__all__ = ["MEMORY_INDEX_FLAG", "READERS", "SKIPPERS", "WRITERS", "Reader", "Skipper", "Writer", "read_opcode"]
 
 Reader = Callable[[bytes, int], tuple[Immediate, int]]
 Skipper = Callable[[bytes, int], int]
@@ -43,6 +44,22 @@ MEMORY_INDEX_FLAG: Final = 0x40
 _NULL_SOURCE: Final = 1
 _NULL_TARGET: Final = 2
 """Flags of `br_on_cast`."""
+
+
+def read_opcode(data: bytes, pos: int) -> tuple[Opcode, int]:
+    """Read the opcode before the immediates; return its row and the position after it."""
+    if pos >= len(data):
+        raise Malformed("unexpected end", pos)
+    start = pos
+    code = data[pos]
+    pos += 1
+    if code in BY_PREFIX:
+        sub, pos = read_u32(data, pos)
+        code = pack(code, sub)
+    row = BY_CODE.get(code)
+    if row is None:
+        raise Malformed(illegal(code), start)
+    return row, pos
 
 
 def _read_none(data: bytes, pos: int) -> tuple[Immediate, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
-from figwasp.features import Features
+from figwasp.features import Features, off
 from figwasp.wasm.binary.leb128 import unsigned
 from figwasp.wasm.binary.types import read_ref_type, read_value_type
 from figwasp.wasm.syntax import limits
@@ -35,7 +35,11 @@ __all__ = ["Reader"]
 _SHARED: Final = 2
 _ADDRESS_64: Final = 4
 _PAGE_SIZE: Final = 8
-_MEMORY_FLAGS: Final = {_SHARED: "threads", _ADDRESS_64: "memory64", _PAGE_SIZE: "custom-page-sizes"}
+_MEMORY_FLAGS: Final = {
+    _SHARED: ("threads", "a shared memory"),
+    _ADDRESS_64: ("memory64", "a memory with 64-bit addresses"),
+    _PAGE_SIZE: ("custom-page-sizes", "a memory with pages of its own size"),
+}
 
 
 class Reader:
@@ -86,7 +90,7 @@ class Reader:
             raise Malformed("unexpected end", start)
         missing = missing_proposal(code, self.features)
         if missing is not None:
-            raise Malformed(f"malformed type {type_name(code)}: it needs {missing}, which is off", start)
+            raise Malformed(off(f"malformed type {type_name(code)}: it", missing), start)
         return code
 
     def table_type(self) -> TableType:
@@ -96,15 +100,15 @@ class Reader:
         if flags & ~_ADDRESS_64 > 1:
             raise Malformed(f"malformed limits flags {flags:#04x}", start)
         if flags & _ADDRESS_64 and "memory64" not in self.features:
-            raise Malformed(f"malformed limits flags {flags:#04x}: memory64 is off", start)
+            raise Malformed(off(f"malformed limits flags {flags:#04x}: a table with 64-bit addresses", "memory64"), start)
         return TableType(elem, self.bounds(flags), I64 if flags & _ADDRESS_64 else I32)
 
     def memory_type(self) -> MemoryType:
         start = self.pos
         flags = self.byte()
-        for flag, proposal in _MEMORY_FLAGS.items():
+        for flag, (proposal, what) in _MEMORY_FLAGS.items():
             if flags & flag and proposal not in self.features:
-                raise Malformed(f"malformed limits flags {flags:#04x}: {proposal} is off", start)
+                raise Malformed(off(f"malformed limits flags {flags:#04x}: {what}", proposal), start)
         if flags >= 2 * _PAGE_SIZE:
             raise Malformed(f"malformed limits flags {flags:#04x}", start)
         bounds = self.bounds(flags)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.features import PROPOSALS
+from figwasp.features import PROPOSALS, off
 from figwasp.wasm.syntax import opcodes_atomic, opcodes_vector
 from figwasp.wasm.syntax.immediates import KIND_NAMES, KINDS
 from figwasp.wasm.syntax.types import TYPE_CODES, Types
@@ -352,7 +352,7 @@ def illegal(code: int) -> str:
     """Return the message for an opcode that has no row, or whose proposal is off."""
     row = BY_CODE.get(code)
     if row is not None:
-        return f"illegal opcode {show(code)}: {row.text} needs {row.proposal}, which is off"
+        return f"illegal opcode {show(code)}: {off(row.text, row.proposal)}"
     return f"illegal opcode {show(code)}"
 
 

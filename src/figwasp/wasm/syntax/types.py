@@ -68,6 +68,7 @@ __all__ = [
     "may_be_host",
     "known_codes",
     "missing_proposal",
+    "proposals_of",
     "storage_code",
     "storage_name",
     "type_name",
@@ -170,6 +171,12 @@ def missing_proposal(code: int, features: Features) -> str | None:
     if needs not in features:
         return needs
     return "function-references" if code & NON_NULL and "function-references" not in features else None
+
+
+def proposals_of(code: int) -> frozenset[str]:
+    """Return the proposals that a value type needs."""
+    name = _PROPOSALS[code & 0xFF]
+    return frozenset(({name} if name != "mvp" else set()) | ({"function-references"} if code & NON_NULL else set()))
 
 
 def heap_name(code: int) -> str:

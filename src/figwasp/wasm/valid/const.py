@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.errors import Invalid, LimitExceeded
+from figwasp.features import off
 from figwasp.wasm.syntax.immediates import number
 from figwasp.wasm.syntax.module import ConstExpr
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME
@@ -80,7 +81,7 @@ def _names_function(context: Context, expr: ConstExpr, expected: int) -> bool:
 
 def _not_constant(code: int) -> str:
     proposal = _CONSTANT.get(code)
-    return "constant expression required" + (f": it needs {proposal}, which is off" if proposal else "")
+    return off("constant expression required: it", proposal) if proposal else "constant expression required"
 
 
 def _readable(context: Context, index: int, visible: int) -> None:
@@ -89,6 +90,6 @@ def _readable(context: Context, index: int, visible: int) -> None:
     if index >= visible:
         raise Mismatch(f"unknown global {index}" + (", which has no value yet" if index < len(module.globals) else ""))
     if index >= module.num_imported_globals and not ("extended-const" in module.features or "gc" in module.features):
-        raise Mismatch(f"unknown global {index}: reading one that is not imported needs extended-const, which is off")
+        raise Mismatch(off(f"unknown global {index}: reading one that is not imported", "extended-const"))
     if module.globals[index].mutable:
         raise Mismatch(f"constant expression required: global {index} is mutable")

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from figwasp.errors import Invalid, LimitExceeded
+from figwasp.features import off
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.module import ACTIVE, FUNC, GLOBAL, KIND_NAMES, MEMORY, TABLE, Module
 from figwasp.wasm.syntax.types import NON_NULL, FuncType, is_ref, type_name
@@ -95,11 +96,11 @@ def validate_module(module: Module) -> Context:
     for place, table in enumerate(module.tables):
         check_table(module, place, table)
     if len(module.tables) > 1 and "reference-types" not in module.features:
-        raise Invalid("multiple tables: they need reference-types, which is off")
+        raise Invalid(off("multiple tables: a second table", "reference-types"))
     for place, memory in enumerate(module.memories):
         check_memory(module, place, memory)
     if len(module.memories) > 1 and "multi-memory" not in module.features:
-        raise Invalid("multiple memories: they need multi-memory, which is off")
+        raise Invalid(off("multiple memories: a second memory", "multi-memory"))
     for place, type_ in enumerate(module.globals):
         known_type(module, type_.type, f"global {place}")
     context = Context(module, types)
@@ -116,7 +117,7 @@ def _check_imports(module: Module) -> None:
     if "mutable-globals" not in module.features:
         for type_ in module.globals[: module.num_imported_globals]:
             if type_.mutable:
-                raise Invalid("mutable globals cannot be imported: it needs mutable-globals, which is off")
+                raise Invalid(off("mutable globals cannot be imported: importing one", "mutable-globals"))
 
 
 def _check_globals(context: Context) -> None:
@@ -151,7 +152,7 @@ def _check_exports(context: Context) -> None:
             context.declared.add(export.index)
         elif export.kind == GLOBAL and "mutable-globals" not in module.features:
             if module.globals[export.index].mutable:
-                raise Invalid(f"mutable globals cannot be exported: {export.name!r} needs mutable-globals, which is off")
+                raise Invalid(off(f"mutable globals cannot be exported: {export.name!r}", "mutable-globals"))
 
 
 def _check_start(module: Module) -> None:

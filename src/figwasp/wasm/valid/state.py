@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Final
 
 from figwasp.errors import Invalid, LimitExceeded, Malformed
+from figwasp.features import off
 from figwasp.wasm.binary.immediates import READERS
 from figwasp.wasm.binary.leb128 import unsigned
 from figwasp.wasm.binary.types import read_value_type
@@ -204,7 +205,7 @@ class Checker:
         """Insist that the proposal of a value type at a byte offset is on."""
         missing = missing_proposal(code, self.module.features)
         if missing is not None:
-            raise Malformed(f"malformed type {type_name(code)}: it needs {missing}, which is off", at)
+            raise self.off(f"malformed type {type_name(code)}: it", missing, at)
 
     # The operand stack
 
@@ -341,7 +342,7 @@ class Checker:
             self.known_index(~value)
             return (), (~value,), after
         if "multi-value" not in self.module.features:
-            raise Malformed(f"malformed block type {value}: it needs multi-value, which is off", self.base + pos)
+            raise self.off(f"malformed block type {value}: it", "multi-value", self.base + pos)
         type_ = self.signature(value)
         return type_.params, type_.results, after
 
@@ -360,6 +361,15 @@ class Checker:
         return type_
 
     # Errors
+
+    def off(self, what: str, proposal: str, at: int) -> Malformed:
+        """Return the error for what needs a proposal that is off, at a byte offset of the binary."""
+        return self.malformed(off(what, proposal), at)
+
+    def malformed(self, problem: str, at: int) -> Malformed:
+        """Return the error for something at a byte offset of the binary that this module may not have."""
+        func = self.index if self.index >= 0 else None
+        return Malformed(problem, at, func, None if func is None else self.module.func_name(func))
 
     def invalid(self, problem: str, at: int) -> Invalid:
         """Return the error for the instruction at `at`."""

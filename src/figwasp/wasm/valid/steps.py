@@ -37,7 +37,7 @@ def other(checker: Checker, tables: Tables, op: int, pos: int, height: int, dead
         code = opcodes.pack(op, sub)
     plan = tables.plans.get(code)
     if plan is None:
-        raise Malformed(opcodes.illegal(code), checker.base + at)
+        raise checker.malformed(opcodes.illegal(code), checker.base + at)
     if plan.reader is None:
         apply(checker, plan, None, height, dead)
         return pos
@@ -54,7 +54,7 @@ def no_memory_index(checker: Checker, pos: int) -> None:
     """Insist that a memory access does not say which memory."""
     at = checker.base + pos
     if at < len(checker.data) and checker.data[at] & MEMORY_INDEX_FLAG:
-        raise Malformed("malformed memop flags: a memory index needs multi-memory, which is off", at)
+        raise checker.off("malformed memop flags: a memory index", "multi-memory", at)
 
 
 def memarg(checker: Checker, op: int, pos: int) -> tuple[int, int]:

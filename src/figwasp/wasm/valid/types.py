@@ -6,6 +6,7 @@ Goes in: a decoded module. Comes out: its `ModuleTypes`, or the error.
 from __future__ import annotations
 
 from figwasp.errors import Invalid, LimitExceeded
+from figwasp.features import off
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.types import (
@@ -57,7 +58,7 @@ def _check_depths(types: list[SubType]) -> None:
 def _check_arity(module: Module) -> None:
     for index, type_ in enumerate(module.types):
         if isinstance(type_.comp, FuncType) and len(type_.comp.results) > 1:
-            raise Invalid(f"invalid result arity: type {index}, {type_}: several results need multi-value, which is off")
+            raise Invalid(off(f"invalid result arity: type {index}, {type_}, of several results", "multi-value"))
 
 
 def _check_indices(type_: SubType, index: int, end: int) -> None:
@@ -151,7 +152,7 @@ def check_memory(module: Module, place: int, type_: MemoryType) -> None:
 
 def _need(module: Module, proposal: str, what: str) -> None:
     if proposal not in module.features:
-        raise Invalid(f"{what} needs {proposal}, which is off")
+        raise Invalid(off(what, proposal))
 
 
 def _largest(size: Limits) -> int:

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
-from figwasp.wasm.binary.immediates import READERS
+from figwasp.wasm.binary.immediates import READERS, read_opcode
 from figwasp.wasm.binary.leb128 import read_u32
 from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.immediates import Immediate
 from figwasp.wasm.syntax.limits import MAX_LOCALS
 from figwasp.wasm.syntax.module import ConstExpr, Module
 from figwasp.wasm.syntax.names import Names
-from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, BY_PREFIX, Opcode, illegal, pack
+from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, Opcode
 from figwasp.wasm.syntax.stack_effect import CLOSERS, OPENERS, SEPARATORS
 from figwasp.wasm.syntax.types import Types
 from figwasp.wasm.text.print.folded import MAX_INDENT, Folder, folded_lines, on_one_line
@@ -144,7 +144,7 @@ def instructions(data: bytes, pos: int, end: int) -> Iterator[tuple[int, Opcode,
     opened: list[int] = []
     while True:
         start = pos
-        row, pos = _opcode(data, pos)
+        row, pos = read_opcode(data, pos)
         immediate, pos = READERS[row.immediates](data, pos)
         code = row.code
         if pos > end:
@@ -179,22 +179,6 @@ def _nest(opened: list[int], row: Opcode, start: int) -> None:
         opened.pop()
     else:
         opened[-1] = code
-
-
-def _opcode(data: bytes, pos: int) -> tuple[Opcode, int]:
-    """Read an opcode."""
-    if pos >= len(data):
-        raise Malformed("unexpected end", pos)
-    start = pos
-    code = data[pos]
-    pos += 1
-    if code in BY_PREFIX:
-        sub, pos = read_u32(data, pos)
-        code = pack(code, sub)
-    row = BY_CODE.get(code)
-    if row is None:
-        raise Malformed(illegal(code), start)
-    return row, pos
 
 
 def read_locals(data: bytes, pos: int) -> tuple[Types, int]:
