@@ -8,13 +8,30 @@ import pickle
 import pytest
 
 import figwasp
-from figwasp.types import F64, FUNCREF, I32, I64, FuncType, GlobalType, Limits, MemoryType, TableType
+from figwasp.types import (
+    F64,
+    FUNCREF,
+    I32,
+    I64,
+    ArrayType,
+    FieldType,
+    FuncType,
+    GlobalType,
+    Limits,
+    MemoryType,
+    StructType,
+    TableType,
+)
 
-TYPES = [FuncType((I32, F64), (I64,)), GlobalType(I64, True), Limits(1, 2), MemoryType(Limits(1)), TableType(FUNCREF, Limits(0, 9))]
+FIELD = FieldType("i8", mutable=True)
+TYPES = [
+    FuncType((I32, F64), (I64,)), GlobalType(I64, True), Limits(1, 2), MemoryType(Limits(1)), TableType(FUNCREF, Limits(0, 9)),
+    FIELD, StructType([FIELD, FieldType(I32)]), ArrayType(FIELD),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("type_", TYPES, ids=lambda type_: type(type_).__name__)
-def test_fields_cannot_be_assigned(type_: FuncType | GlobalType | Limits | MemoryType | TableType) -> None:
+def test_fields_cannot_be_assigned(type_: FuncType | GlobalType | StructType | ArrayType | Limits) -> None:
     shown, hashed = repr(type_), hash(type_)
     for name in type_.__slots__:
         with pytest.raises(AttributeError, match=f"cannot assign '{name}': a {type(type_).__name__} cannot be changed"):

@@ -6,7 +6,7 @@ import pytest
 
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.binary.leb128 import read_u32
-from figwasp.wasm.syntax.names import Names, read_names, write_names
+from figwasp.wasm.syntax.names import Names, read_field_names, read_names, write_names
 from tests.wasm.handmade import binary, func_type, one_func, section, u, vec
 
 
@@ -47,6 +47,13 @@ def test_round_trip() -> None:
     assert write_names(Names()) == b""
     names.locals[3] = {}
     assert write_names(names) == write_names(example())
+
+
+def test_names_of_fields_alone() -> None:
+    data = write_names(example())
+    for end in range(len(data) + 1):
+        assert read_field_names(b"\xff" + data, 1, 1 + end) == read_names(data, 0, end).fields
+    assert read_field_names(data, 0, len(data)) == example().fields
 
 
 def test_subsections_are_written_in_the_order_of_their_ids() -> None:
