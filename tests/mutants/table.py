@@ -38,6 +38,7 @@ def applied(mutant: Mutant, text: str) -> str:
 
 _SELECT: Final = "tests/codegen/test_select.py"
 _EXECUTE: Final = "tests/codegen/execute/test_execute.py"
+_HANDLES: Final = "tests/api/heap/"
 _MEMORY: Final = "tests/codegen/execute/test_execute_memory.py"
 _RANDOM: Final = "tests/property/test_differential.py::test_random_modules_answer_the_same_everywhere"
 _REGALLOC: Final = "tests/codegen/regalloc/test_regalloc.py"
@@ -340,6 +341,19 @@ _ROWS: Final[list[tuple[str, ...]]] = [
      "tests/wasm/valid/test_validate_modules.py", "a start function takes parameters"),
     ("valid: later globals", "wasm/valid/module.py", 'f"global {place}", place)', 'f"global {place}", len(module.globals))',
      "tests/wasm/valid/test_validate_modules.py", "a global is initialised from one that comes after it"),
+    # Objects of the heap in Python
+    ("objects: another store", "runtime/objects/values.py", "    if not references.owns(handle):", "    if not handle:",
+     f"{_HANDLES}test_lives.py", "an object of one store is referred to from another, whose collector does not know it"),
+    ("objects: views of constants", "runtime/stubs/objects.py", "= e.get32(block, VIEW_READONLY)", "= e.const(I32, 0)",
+     f"{_HANDLES}test_arrays.py", "an array whose elements are constant is written through a view"),
+    ("objects: functions", "runtime/heap/fields.py", "store.keep(owner_of(linux.read_u64(place)))", "owner_of(linux.read_u64(place))",
+     f"{_HANDLES}test_lives.py::test_functions_in_objects_stay", "an object refers to a function that has gone"),
+    ("objects: handles", "runtime/stubs/refs.py", "e.emit(ops.I32_OR, same), handle", "e.emit(ops.I32_AND, same), handle",
+     f"{_HANDLES}test_lives.py", "a handle comes in as an object of the host"),
+    ("objects: types of other stores", "runtime/code/known_types.py", "_holders[first] += 1", "_holders[first] += 0",
+     f"{_HANDLES}test_making.py", "a type goes while a store has objects of it"),
+    ("objects: types of the host", "runtime/heap/chosen.py", "    return FieldType(storage, bool(field.mutable))", "    return field",
+     f"{_HANDLES}test_making.py", "a type of the host says something else after it has been checked"),
     # Decoder
     ("decoder: order of sections", "wasm/binary/decode.py", "if ORDER[section] <= last:", "if ORDER[section] < last:",
      "tests/wasm/binary/test_decode.py", "a section may be there twice"),
