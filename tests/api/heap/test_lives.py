@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import figwasp
-from figwasp import Array, Struct, WasmException, load, types, wat
+from figwasp import Array, Struct, WasmException, layout, load, types, wat
+from figwasp.runtime.platform import linux
 from tests.api.heap.guests import SHAPES, point_of
 from tests.runtime.support import check_script, settle
 
@@ -327,6 +328,30 @@ def test_handles_of_several_threads() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_handles_that_go_while_another_thread_collects() -> None:
+    """The call has given the GIL up; its collections look at roots that this thread is taking away."""
+    instance: Any = load(wat(SHAPES))
+    kept = [instance.point(k, k) for k in range(20_000)]
+    heap = instance._state.store.current._heaps[0]
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.is_set():
+            instance.garbage(100_000)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        while len(kept) > 100:
+            del kept[-20:]
+            over.wait(0.0005)
+    finally:
+        over.set()
+        thread.join()
+    assert linux.read_u64(heap.record + layout.HEAP_COLLECTIONS) > 0
+    assert [one.y for one in kept] == [*range(len(kept))]
 
 
 # Collections at every allocation

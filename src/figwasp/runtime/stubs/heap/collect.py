@@ -100,6 +100,7 @@ def collect(places: Places, parts: Parts) -> Func:
     record = e.get(context, layout.CTX_STORE)
     heap = e.get(record, layout.STORE_HEAP)
     stopped = e.new()
+    e.take_gil(context)  # roots and cells go with objects of Python, which any thread may let go of
     e.c(parts.finish_sweep, [record])
     e.c(parts.forget_marks, [record])
     marks = e.get(heap, layout.HEAP_MARKS)
