@@ -194,6 +194,16 @@ _ROWS: Final[list[tuple[str, ...]]] = [
      "tests/ir/test_params.py tests/runtime/trap/test_traps.py::test_dropped_loads_still_trap", "a load beyond the end does not trap"),
     ("ir: parameters", "ir/params.py", "if value is not only and value is not param:", "if value is not only:", "tests/ir/test_params.py",
      "a loop's parameter that never changes is kept"),
+    # Exceptions
+    ("exceptions: registers", "codegen/select_call.py", "site = CallSite([], [], [], [], abi.all_clobbers(s.target))",
+     "site = CallSite([], [], [], [], abi.wasm_clobbers(s.target))", "tests/codegen/execute/test_handlers.py",
+     "a landing pad relies on registers that a throw does not restore"),
+    ("exceptions: clauses", "ir/build/exceptions.py", "rest = b.emit(ops.I64_SUB, [number, b.const(ops.I64, scope.own)])",
+     "rest = number", "tests/api/exceptions/test_exceptions.py", "a clause of the next try_table is taken for another"),
+    ("exceptions: resources", "runtime/objects/exceptions.py", "(Error, RecursionError, MemoryError)", "Error",
+     "tests/api/exceptions/test_exceptions.py", "a guest goes on without a stack"),
+    ("exceptions: stack arguments", "runtime/stubs/walk.py", "e.emit(ops.I64_SUB, [popped, pushed])", "e.word(0)",
+     "tests/api/exceptions/test_exceptions.py", "frames below a tail call are taken for what they are not"),
     # Traps and bounds
     ("traps: divisor 0", "ir/build/numeric.py", "return value.op != ops.CONST or value.aux == bits", "return value.op != ops.CONST",
      _TRAPS, "a constant divisor of 0 kills the process"),

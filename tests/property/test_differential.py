@@ -59,8 +59,7 @@ def test_random_modules_of_the_latest_kind_answer_the_same_everywhere(monkeypatc
     assert watch.counts["same"] >= LATEST - 3, watch.counts
 
 
-def test_random_modules_with_objects_answer_the_same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FIGWASP_FUZZ", "wasmtime")  # until machine code has a heap
+def test_random_modules_with_objects_answer_the_same_everywhere() -> None:
     watch = Watch("objects", verify=True)
     watch.run(FIRST, OBJECTS)
     assert not watch.bad, "\n".join(f"seed {number}: {what}" for number, what in watch.bad)

@@ -420,3 +420,20 @@ def test_linkers_know_tags() -> None:
     linker.define("", "host", raising(WasmException(TAG, 1, 2)))
     instance: Any = linker.instantiate(wat(CATCHER))
     assert instance.tagged(3) == (1, 2)
+
+
+def test_every_clause_of_several_scopes() -> None:
+    """The number of a clause counts the clauses of the inner scopes too, and tells each scope which of its own it is."""
+    text = """(module (tag $0) (tag $1) (tag $2) (tag $3) (tag $4)
+      (func $throw (param i32)
+        (block $d (block $c (block $b (block $a (block $z (br_table $z $a $b $c $d (local.get 0)))
+          (throw $0)) (throw $1)) (throw $2)) (throw $3)) (throw $4))
+      (func (export "run") (param i32) (result i32)
+        (block $h4 (block $h3 (block $h2 (block $h1 (block $h0
+          (try_table (catch $3 $h3) (catch_all $h4)
+            (try_table (catch $1 $h1) (catch $2 $h2)
+              (try_table (catch $0 $h0) (call $throw (local.get 0))))))
+          (return (i32.const 100))) (return (i32.const 101))) (return (i32.const 102))) (return (i32.const 103)))
+        (i32.const 104)))"""
+    run = load(wat(text)).run
+    assert [run(number) for number in range(5)] == [100, 101, 102, 103, 104]
