@@ -241,7 +241,7 @@ class Node:
     """A process of node that runs a program when it is asked to, and says how long that took."""
 
     def __init__(self, path: str, program: Program) -> None:
-        self._file = tempfile.NamedTemporaryFile(suffix=".wasm")
+        self._file = tempfile.NamedTemporaryFile(suffix=".wasm")  # noqa: SIM115 (`close` closes it)
         self._file.write(figwasp.wat(program.text))
         self._file.flush()
         command = [path, "-e", _NODE, self._file.name, str(program.argument)]
@@ -261,6 +261,7 @@ class Node:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+        self._file.close()
 
 
 def measure(name: str, program: Program, rounds: int, node_path: str | None) -> tuple[float | None, float | None]:

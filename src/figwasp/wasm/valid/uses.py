@@ -59,6 +59,11 @@ _SECTIONS_OF: Final = {"multi-value": "type", "reference-types": "table", "multi
 class Use:
     """That a module uses a proposal.
 
+    >>> import figwasp
+    >>> use = figwasp.Module(figwasp.wat("(func) (func (drop (ref.i31 (i32.const 1))))")).features["gc"]
+    >>> use.what, use.func, use.funcs, hex(use.offset)
+    ('ref.i31', 1, [1], '0x1d')
+
     Attributes:
         proposal: its name.
         what: what needs it at the first place: an instruction, a type, a section.
