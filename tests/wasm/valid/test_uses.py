@@ -147,3 +147,22 @@ def test_bodies_that_are_malformed(body: bytes) -> None:
     data = b"\0asm\1\0\0\0" + b"\1\4\1\x60\0\0" + b"\3\2\1\0" + bytes((10, len(body) + 2, 1, len(body))) + body
     with pytest.raises(Malformed):
         uses(data)
+
+
+def test_functions_of_many_combinations() -> None:
+    """More than there are patterns for: what each needs is found all the same, and in no more time than there are bytes for."""
+    needs = {
+        "sign-extension": "(drop (i32.extend8_s (i32.const 0)))",
+        "saturating-truncation": "(drop (i32.trunc_sat_f32_s (f32.const 0)))",
+        "bulk-memory": "(memory.fill (i32.const 0) (i32.const 0) (i32.const 0))",
+        "reference-types": "(drop (ref.null extern))",
+        "simd": "(drop (v128.const i64x2 0 0))",
+        "threads": "(atomic.fence)",
+        "wide-arithmetic": "(i64.mul_wide_s (i64.const 0) (i64.const 0)) drop drop",
+    }
+    chosen = [[name for bit, name in enumerate(needs) if number >> bit & 1] for number in range(128)]
+    bodies = ["".join(f"{needs[name]} {needs[name]}" for name in names) for names in chosen]
+    found = uses(wat(f"(module (memory 1) {' '.join(f'(func {body})' for body in bodies)})"))
+    assert {name: use.funcs for name, use in found.items()} == {
+        name: [index for index, names in enumerate(chosen) if name in names] for name in PROPOSALS if name in needs
+    }

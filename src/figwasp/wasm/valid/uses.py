@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Final
 
 from figwasp.errors import Invalid, Malformed
@@ -50,6 +49,10 @@ _FORMS: Final = {
     ),
 }
 """Kind of immediates -> a pattern of those that need nothing beyond what their instruction does. Others are read."""
+Patterns = dict[frozenset[str], re.Pattern[bytes]]
+"""Known proposals -> a pattern of what needs no other."""
+_FIRST: Final = frozenset(("mvp",))
+_MOST_PATTERNS: Final = 64  # making one takes milliseconds, and a module may have functions of any number of combinations
 _IMPORT: Final = SECTIONS.index("import")
 _EXPORT: Final = SECTIONS.index("export")
 _SECTIONS_OF: Final = {"multi-value": "type", "reference-types": "table", "multi-memory": "memory"}
@@ -95,8 +98,9 @@ def uses(data: bytes, proposals: frozenset[str] = ALL.enabled) -> dict[str, Use]
     module = decode(data, ALL)
     validate_module(module)
     found = {use.proposal: use for use in _outside(data, module, sorted(proposals))}
+    patterns: Patterns = {}
     for place, body in enumerate(module.bodies, module.num_imported_funcs):
-        for name, what, offset in _inside(module.data, body.start, body.end):
+        for name, what, offset in _inside(module.data, body.start, body.end, patterns):
             if name in proposals:
                 found.setdefault(name, Use(name, what, offset, place)).funcs.append(place)
     return {name: found[name] for name in PROPOSALS if name in found}
@@ -136,9 +140,9 @@ def _blamed(data: bytes, module: Module, name: str) -> int:
 # Bodies
 
 
-def _inside(data: bytes, pos: int, end: int) -> Iterator[tuple[str, str, int]]:
+def _inside(data: bytes, pos: int, end: int, patterns: Patterns) -> Iterator[tuple[str, str, int]]:
     """Give each proposal that a body needs, once: its name, what needs it, and at which byte offset."""
-    known = frozenset(("mvp",))
+    known = _FIRST
     start = pos
     groups, pos = read_u32(data, pos)
     for _ in range(groups):
@@ -147,7 +151,7 @@ def _inside(data: bytes, pos: int, end: int) -> Iterator[tuple[str, str, int]]:
         for name in proposals_of(code) - known:
             known |= {name}
             yield name, f"a local of type {type_name(code)}", at
-    while (pos := _skipped(data, pos, end, known)) < end:
+    while (pos := _skipped(data, pos, end, known, patterns)) < end:
         row, after = read_opcode(data, pos)
         flags = data[after] if after < end else 0
         value, after = READERS[row.immediates](data, after)
@@ -160,14 +164,16 @@ def _inside(data: bytes, pos: int, end: int) -> Iterator[tuple[str, str, int]]:
         raise Malformed("unexpected end of function body", start)
 
 
-def _skipped(data: bytes, pos: int, end: int, known: frozenset[str]) -> int:
-    """Return the position after all that needs nothing but known proposals."""
-    found = _plain(known).match(data, pos, end)
+def _skipped(data: bytes, pos: int, end: int, known: frozenset[str], patterns: Patterns) -> int:
+    """Return the position after what needs nothing but known proposals."""
+    pattern = patterns.get(known)
+    if pattern is None:
+        pattern = patterns[known] = _plain(known) if len(patterns) < _MOST_PATTERNS else patterns[_FIRST]
+    found = pattern.match(data, pos, end)
     assert found is not None  # it may be empty
     return found.end()
 
 
-@lru_cache(maxsize=256)
 def _plain(known: frozenset[str]) -> re.Pattern[bytes]:
     """Return the pattern of a run of instructions of known proposals whose immediates need nothing further."""
     forms: dict[bytes, list[bytes]] = {}
