@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 import weakref
@@ -227,15 +228,59 @@ def test_cycle_through_a_table_is_collected() -> None:
     assert watch() is None
 
 
-def test_many_references_in_one_call() -> None:
-    """A long call may hand many objects in, one after another."""
+class Counted:
+    """An object of which it is known how many there are."""
+
+    live = most = 0
+
+    def __init__(self) -> None:
+        Counted.live += 1
+        Counted.most = max(Counted.most, Counted.live)
+
+    def __del__(self) -> None:
+        Counted.live -= 1
+
+
+def test_objects_go_during_a_long_call() -> None:
+    """Of many objects that a host hands in during one call few are alive at once, though each stands in a table."""
     inst = load(
-        """(module (import "host" "make" (func $make (result externref)))
-        (func (export "loop") (param i32) (loop $l (drop (call $make)) (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))""",
-        host(make=Thing),
+        """(module (import "host" "make" (func $make (result externref))) (table 1 externref)
+        (func (export "loop") (param i32) (loop $l (table.set (i32.const 0) (call $make))
+          (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))""",
+        host(make=Counted),
     )
-    inst.loop(30_000)
-    inst.loop(30_000)
+    Counted.most = Counted.live
+    inst.loop(50_000)
+    assert Counted.most < Counted.live + 1_000
+
+
+def test_objects_go_while_a_call_is_suspended() -> None:
+    """A suspended call keeps what it holds, and nothing of other calls."""
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        arrived.set()
+        await go_on.wait()
+
+    inst = load(
+        """(module (import "host" "wait" (func $wait)) (import "host" "make" (func $make (result externref)))
+        (func (export "serve") (result externref) (local externref) (local.set 0 (call $make)) (call $wait) (local.get 0))
+        (func (export "one") (drop (call $make))))""",
+        host(wait=wait, make=Counted),
+    )
+    before = Counted.live
+
+    async def main() -> None:
+        task = asyncio.ensure_future(inst.acall.serve())
+        waited = asyncio.ensure_future(arrived.wait())
+        await asyncio.wait([task, waited], return_when=asyncio.FIRST_COMPLETED)
+        for _ in range(5_000):
+            inst.one()
+        assert before < Counted.live < before + 1_000
+        go_on.set()
+        assert type(await task) is Counted
+
+    asyncio.run(main())
 
 
 FUNCS = """(module
