@@ -9,7 +9,7 @@ from typing import Any, Final
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, Import, Module
 from figwasp.wasm.syntax.types import F32, F64, FUNCREF, I32, I64, V128, FuncType, GlobalType, MemoryType, TableType
 from tests.property.modules import Call
-from tests.property.outcomes import Outcome, OutOfTime, from_python, imported_python, seen, to_python
+from tests.property.outcomes import AGAIN, UNCAUGHT, Outcome, OutOfTime, from_python, imported_python, seen, to_python
 
 wasmtime: Any
 try:
@@ -56,7 +56,10 @@ def _get_engine() -> Any:
         config.parallel_compilation = False
         config.memory_guard_size = 1 << 20
         config.memory_reservation = 1 << 24
-        for name in ("wasm_memory64", "wasm_threads", "shared_memory", "wasm_wide_arithmetic", "wasm_custom_page_sizes", "wasm_function_references", "wasm_gc"):
+        for name in (
+            "wasm_memory64", "wasm_threads", "shared_memory", "wasm_wide_arithmetic", "wasm_custom_page_sizes", "wasm_function_references", "wasm_gc",
+            "wasm_tail_call", "wasm_exceptions",
+        ):  # fmt: skip
             setattr(config, name, True)
         _engine = wasmtime.Engine(config)
     return _engine
@@ -92,11 +95,18 @@ def _extern(store: Any, item: Import, number: int, module: Module) -> Any:
 def _message(trap: Any) -> str:
     """Return the spec's wording for a trap."""
     if trap.trap_code is None:
+        if "thrown Wasm exception" in str(trap):
+            return UNCAUGHT
         raise trap
     name = trap.trap_code.name
     if name == "OUT_OF_FUEL":
         raise OutOfTime("wasmtime has run out of fuel")
     return _TRAPS[name]
+
+
+def takes(module: Module) -> bool:
+    """Say whether the bindings can do what a module needs: exceptions do not go through frames of Python."""
+    return INSTALLED and all(item.name != AGAIN for item in module.imports)
 
 
 def run(module: Module, calls: list[Call]) -> Outcome:
