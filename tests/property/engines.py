@@ -119,7 +119,7 @@ def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Out
     indices = {export.name: export.index for export in module.exports if export.kind == FUNC}
 
     def again(number: int) -> int:
-        name, args = calls[number % len(calls)]
+        name, args = calls[(number & 0xFFFF_FFFF) % len(calls)]
         type_ = module.func_type(indices[name])
         return folded(type_, enter(state, indices[name], type_, args))
 
@@ -159,14 +159,19 @@ def checked(module: Module, calls: list[Call]) -> Outcome:
     return run_compiled(module, calls, modes.CHECKED, raw=True)
 
 
-def stress(module: Module, calls: list[Call]) -> Outcome:
-    """Run with guard pages, collecting at every allocation."""
+def stressed(run: Callable[[], Outcome]) -> Outcome:
+    """Run with a collection at every allocation."""
     before = os.environ.get("FIGWASP_GC", "")
     os.environ["FIGWASP_GC"] = "stress"
     try:
-        return run_compiled(module, calls, modes.GUARD, raw=True)
+        return run()
     finally:
         os.environ["FIGWASP_GC"] = before
+
+
+def stress(module: Module, calls: list[Call]) -> Outcome:
+    """Run with guard pages, called with bits, collecting at every allocation."""
+    return stressed(lambda: run_compiled(module, calls, modes.GUARD, raw=True))
 
 
 FEW: Final = [x64.RAX, x64.RCX, x64.RDX, x64.RSI, x64.RBX, x64.R14]
@@ -206,7 +211,7 @@ def run_evaluator(module: Module, calls: list[Call], mode: int, passes: bool) ->
     outcome = Outcome()
 
     def again(number: int) -> list[int]:
-        name, args = calls[number % len(calls)]
+        name, args = calls[(number & 0xFFFF_FFFF) % len(calls)]
         func = instance.exports[name]
         assert isinstance(func, FuncRef)
         return [folded(func.type, tuple(instance.space.enter(func, args)))]

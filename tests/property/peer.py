@@ -92,7 +92,7 @@ def _extern(store: Any, item: Import, number: int, module: Module) -> Any:
     return wasmtime.Global(store, wasmtime.GlobalType(_type(desc.type), desc.mutable), zero)
 
 
-def _message(trap: Any) -> str:
+def message(trap: Any) -> str:
     """Return the spec's wording for a trap."""
     if trap.trap_code is None:
         if "thrown Wasm exception" in str(trap):
@@ -102,6 +102,13 @@ def _message(trap: Any) -> str:
     if name == "OUT_OF_FUEL":
         raise OutOfTime("wasmtime has run out of fuel")
     return _TRAPS[name]
+
+
+def new_store() -> Any:
+    """Return a store in which so many instructions may run."""
+    store = wasmtime.Store(_get_engine())
+    store.set_fuel(STEPS)
+    return store
 
 
 def takes(module: Module) -> bool:
@@ -115,15 +122,14 @@ def run(module: Module, calls: list[Call]) -> Outcome:
     Raises:
         OutOfTime: it takes more than STEPS.
     """
-    store = wasmtime.Store(_get_engine())
-    store.set_fuel(STEPS)
+    store = new_store()
     compiled = wasmtime.Module(_get_engine(), module.data)
     outcome = Outcome()
     externs = [_extern(store, item, number, module) for number, item in enumerate(module.imports)]
     try:
         exports = wasmtime.Instance(store, compiled, externs).exports(store)
     except wasmtime.Trap as trap:
-        outcome.results.append(("start", _message(trap), ()))
+        outcome.results.append(("start", message(trap), ()))
         return outcome
     refuel = exports.get("refuel")
     for name, args in calls:
@@ -179,7 +185,7 @@ def _call(store: Any, func: Any, name: str, module: Module, args: list[int], out
     try:
         answer = _call_with_vectors(store, func, type_, given) if V128 in type_.params + type_.results else func(store, *given)
     except wasmtime.Trap as trap:
-        outcome.results.append((name, _message(trap), ()))
+        outcome.results.append((name, message(trap), ()))
         return
     values = () if not type_.results else (answer,) if len(type_.results) == 1 else answer
     bits = [seen(result, _bits(result, value)) for result, value in zip(type_.results, values, strict=True)]
