@@ -8,8 +8,8 @@
     python bench/fuzz.py binaryen --count 5000      modules of Binaryen's fuzzer
     python bench/fuzz.py mutations --count 20000    damaged modules, which must end in an error of figwasp or run
 
-Modules are compared on `--engines`: guard, checked, stress (a collection at every allocation), wasmtime; and all but Binaryen's with
-the evaluator. For Binaryen's `npm install binaryen`, and tell where its `wasm-opt` is, with a node that is not too old for it:
+Modules are compared on `--engines`: guard, checked, stress (a collection at every allocation), wasmtime; and all but Binaryen's
+with the evaluator. For Binaryen's `npm install binaryen`, and tell where its `wasm-opt` is, with a node that is not too old for it:
 
     FIGWASP_WASM_OPT="node node_modules/binaryen/bin/wasm-opt" python bench/fuzz.py binaryen --count 5000
 
@@ -39,7 +39,8 @@ def main() -> None:
     parser.add_argument("kind", choices=["modules", "vectors", "latest", "objects", "control", "binaryen", "mutations"])
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--count", type=int, default=1000, help="how many")
-    parser.add_argument("--engines", default="guard checked stress wasmtime", help="what modules are compared on (default: %(default)s)")
+    engines = "guard checked stress wasmtime"
+    parser.add_argument("--engines", default=engines, help="what modules are compared on (default: %(default)s)")
     options = parser.parse_args()
     os.environ["FIGWASP_FUZZ"] = options.engines
     start = time.perf_counter()
