@@ -25,6 +25,8 @@ KINDS: Final = {
     "vectors": "tests.property.vectored",
     "latest": "tests.property.latest_modules",
     "objects": "tests.property.objects.modules",
+    "control": "tests.property.objects.control_modules",
+    "binaryen": "tests.property.binaryen",
     "mutations": "tests.hostile.mutants",
     "greedy": "tests.hostile.greedy",
     "formats": "tests.wasm.hostile",

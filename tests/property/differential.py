@@ -43,7 +43,9 @@ def compare(binary: bytes, seed: int) -> list[str]:
         few, local = HARD[seed % len(HARD)]
         with engines.allocation(few, local):
             found += _against(oracle, f"checked, few={few} local={local}", lambda: engines.checked(module, made))
-    if "wasmtime" in ENGINES and peer.INSTALLED:
+    if "stress" in ENGINES:
+        found += _against(oracle, "stress", lambda: engines.stress(module, made))
+    if "wasmtime" in ENGINES and peer.takes(module):
         oracle.results = [(name, peer.SAME.get(how, how), bits) for name, how, bits in oracle.results]
         found += _against(oracle, "wasmtime", lambda: peer.run(module, made))
     return found

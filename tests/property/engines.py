@@ -5,6 +5,7 @@ Each takes the decoded module and calls, and gives an `Outcome`. Before each cal
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -17,7 +18,7 @@ from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.codegen.regalloc import allocate as regalloc
 from figwasp.ir import pipeline
 from figwasp.ir.evaluate.externs import FuncRef
-from figwasp.ir.evaluate.func import OutOfSteps, Trapped
+from figwasp.ir.evaluate.func import OutOfSteps, Thrown, Trapped
 from figwasp.ir.evaluate.instance import EvalInstance
 from figwasp.ir.types import FLOAT, INT
 from figwasp.runtime.code.compile import CompiledModule
@@ -34,7 +35,18 @@ from figwasp.wasm.syntax.types import EXTERNREF, FuncType, GlobalType, MemoryTyp
 from figwasp.wasm.valid.module import facts_at_once
 from tests.ir.evaluating import evaluated, invoke
 from tests.property.modules import Call
-from tests.property.outcomes import Outcome, OutOfTime, from_python, imported, imported_python, seen, to_python
+from tests.property.outcomes import (
+    AGAIN,
+    UNCAUGHT,
+    Outcome,
+    OutOfTime,
+    folded,
+    from_python,
+    imported,
+    imported_python,
+    seen,
+    to_python,
+)
 from tests.raw import call_raw
 
 REFUEL: Final = "refuel"
@@ -48,9 +60,11 @@ Engine = Callable[[Module, list[Call]], Outcome]
 # Our machine code
 
 
-def _extern(item: Import, number: int, module: Module, mode: int) -> tuple[Extern, Owner | None]:
-    """Make what satisfies an import: zeros and nulls, or a function of `outcomes`."""
+def _extern(item: Import, number: int, module: Module, mode: int, again: Callable[[int], int]) -> tuple[Extern, Owner | None]:
+    """Make what satisfies an import: zeros and nulls, or a function of `outcomes`, or the one that calls the module."""
     desc = item.desc
+    if item.name == AGAIN:
+        return again, None
     if isinstance(desc, int):
         return imported_python(number, module.signature(desc)), None
     if isinstance(desc, MemoryType):
@@ -101,14 +115,23 @@ def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Out
     config = figwasp.Engine(memory=_MEMORY[mode]).config
     code = CompiledModule(native_runtime(), module, facts_at_once(module), config)
     outcome = Outcome()
-    externs = [_extern(item, number, module, mode) for number, item in enumerate(module.imports)]
+    enter = _call_raw if raw else _call_boxed
+    indices = {export.name: export.index for export in module.exports if export.kind == FUNC}
+
+    def again(number: int) -> int:
+        name, args = calls[(number & 0xFFFF_FFFF) % len(calls)]
+        type_ = module.func_type(indices[name])
+        return folded(type_, enter(state, indices[name], type_, args))
+
+    externs = [_extern(item, number, module, mode, again) for number, item in enumerate(module.imports)]
     try:
         state, owner = instantiate(code, externs)
     except figwasp.Trap as trap:
         outcome.results.append(("start", trap.code, ()))
         return outcome
-    enter = _call_raw if raw else _call_boxed
-    indices = {export.name: export.index for export in module.exports if export.kind == FUNC}
+    except figwasp.WasmException:
+        outcome.results.append(("start", UNCAUGHT, ()))
+        return outcome
     for name, args in calls:
         if REFUEL in indices:
             enter(state, indices[REFUEL], FuncType((), ()), [])
@@ -118,6 +141,8 @@ def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Out
             outcome.results.append((name, "ok", tuple(map(seen, type_.results, results))))
         except figwasp.Trap as trap:
             outcome.results.append((name, trap.code, ()))
+        except figwasp.WasmException:
+            outcome.results.append((name, UNCAUGHT, ()))
     outcome.memories = [figwasp.Memory.read(view(one, owner), 0, one.pages << one.type.page) for one in state.memories]
     outcome.globals = [seen(one.type.type, one.get()) for one in state.globals]
     outcome.tables = [[not seen(table.type.elem, linux.read_u64(table.place(k))) for k in range(len(table))] for table in state.tables]
@@ -132,6 +157,21 @@ def guard(module: Module, calls: list[Call]) -> Outcome:
 def checked(module: Module, calls: list[Call]) -> Outcome:
     """Run with bounds checks, called with bits."""
     return run_compiled(module, calls, modes.CHECKED, raw=True)
+
+
+def stressed(run: Callable[[], Outcome]) -> Outcome:
+    """Run with a collection at every allocation."""
+    before = os.environ.get("FIGWASP_GC", "")
+    os.environ["FIGWASP_GC"] = "stress"
+    try:
+        return run()
+    finally:
+        os.environ["FIGWASP_GC"] = before
+
+
+def stress(module: Module, calls: list[Call]) -> Outcome:
+    """Run with guard pages, called with bits, collecting at every allocation."""
+    return stressed(lambda: run_compiled(module, calls, modes.GUARD, raw=True))
 
 
 FEW: Final = [x64.RAX, x64.RCX, x64.RDX, x64.RSI, x64.RBX, x64.R14]
@@ -168,13 +208,26 @@ def run_evaluator(module: Module, calls: list[Call], mode: int, passes: bool) ->
     Raises:
         OutOfTime: it takes more than STEPS.
     """
-    hosts = [imported(k, module.signature(item.desc)) for k, item in enumerate(module.imports) if isinstance(item.desc, int)]
     outcome = Outcome()
+
+    def again(number: int) -> list[int]:
+        name, args = calls[(number & 0xFFFF_FFFF) % len(calls)]
+        func = instance.exports[name]
+        assert isinstance(func, FuncRef)
+        return [folded(func.type, tuple(instance.space.enter(func, args)))]
+
+    hosts = [
+        again if item.name == AGAIN else imported(k, module.signature(item.desc))
+        for k, item in enumerate(module.imports) if isinstance(item.desc, int)
+    ]  # fmt: skip
     try:
         try:
             instance = evaluated(module, mode, pipeline.run if passes else None, hosts, STEPS)
         except Trapped as trap:
             outcome.results.append(("start", errors.TRAP_MESSAGES[trap.code], ()))
+            return outcome
+        except Thrown:
+            outcome.results.append(("start", UNCAUGHT, ()))
             return outcome
         for name, args in calls:
             _evaluate(instance, name, args, outcome)
@@ -198,6 +251,8 @@ def _evaluate(instance: EvalInstance, name: str, args: list[int], outcome: Outco
         results = instance.space.enter(func, args)
     except Trapped as trap:
         outcome.results.append((name, errors.TRAP_MESSAGES[trap.code], ()))
+    except Thrown:
+        outcome.results.append((name, UNCAUGHT, ()))
     else:
         outcome.results.append((name, "ok", tuple(map(seen, func.type.results, results))))
 

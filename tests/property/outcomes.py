@@ -10,8 +10,14 @@ from tests.property.constants import CANONICAL_NAN, bits_float, float_bits, is_n
 
 Result = tuple[str, str, tuple[int, ...]]
 """Name of an export, "ok" or what the trap says, and results as bits."""
+UNCAUGHT: Final = "uncaught exception"
+"""How a call ends that an exception of WebAssembly leaves."""
 _MASK: Final = (1 << 64) - 1
 _VECTOR_MASK: Final = (1 << 128) - 1
+
+
+AGAIN: Final = "again"
+"""The import that calls one of the module's exports: frames of the host are between those of the module."""
 
 
 class OutOfTime(Exception):
@@ -77,6 +83,14 @@ def seen(type_: int, bits: int) -> int:
     if type_ in (F32, F64) and is_nan(type_, bits):
         return CANONICAL_NAN[type_]
     return bits & _MASK
+
+
+def folded(type_: FuncType, results: Sequence[int]) -> int:
+    """Return one number of the results of a call, as a positive i64."""
+    mixed = 1
+    for result, bits in zip(type_.results, results, strict=True):
+        mixed = (mixed * 31 + seen(result, bits)) & _MASK >> 1
+    return mixed
 
 
 def from_python(type_: int, value: object) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, Import, Module
 from figwasp.wasm.syntax.types import F32, F64, FUNCREF, I32, I64, V128, FuncType, GlobalType, MemoryType, TableType
 from tests.property.modules import Call
-from tests.property.outcomes import Outcome, OutOfTime, from_python, imported_python, seen, to_python
+from tests.property.outcomes import AGAIN, UNCAUGHT, Outcome, OutOfTime, from_python, imported_python, seen, to_python
 
 wasmtime: Any
 try:
@@ -56,7 +56,10 @@ def _get_engine() -> Any:
         config.parallel_compilation = False
         config.memory_guard_size = 1 << 20
         config.memory_reservation = 1 << 24
-        for name in ("wasm_memory64", "wasm_threads", "shared_memory", "wasm_wide_arithmetic", "wasm_custom_page_sizes", "wasm_function_references", "wasm_gc"):
+        for name in (
+            "wasm_memory64", "wasm_threads", "shared_memory", "wasm_wide_arithmetic", "wasm_custom_page_sizes", "wasm_function_references", "wasm_gc",
+            "wasm_tail_call", "wasm_exceptions",
+        ):  # fmt: skip
             setattr(config, name, True)
         _engine = wasmtime.Engine(config)
     return _engine
@@ -89,14 +92,28 @@ def _extern(store: Any, item: Import, number: int, module: Module) -> Any:
     return wasmtime.Global(store, wasmtime.GlobalType(_type(desc.type), desc.mutable), zero)
 
 
-def _message(trap: Any) -> str:
+def message(trap: Any) -> str:
     """Return the spec's wording for a trap."""
     if trap.trap_code is None:
+        if "thrown Wasm exception" in str(trap):
+            return UNCAUGHT
         raise trap
     name = trap.trap_code.name
     if name == "OUT_OF_FUEL":
         raise OutOfTime("wasmtime has run out of fuel")
     return _TRAPS[name]
+
+
+def new_store() -> Any:
+    """Return a store in which so many instructions may run."""
+    store = wasmtime.Store(_get_engine())
+    store.set_fuel(STEPS)
+    return store
+
+
+def takes(module: Module) -> bool:
+    """Say whether the bindings can do what a module needs: exceptions do not go through frames of Python."""
+    return INSTALLED and all(item.name != AGAIN for item in module.imports)
 
 
 def run(module: Module, calls: list[Call]) -> Outcome:
@@ -105,15 +122,14 @@ def run(module: Module, calls: list[Call]) -> Outcome:
     Raises:
         OutOfTime: it takes more than STEPS.
     """
-    store = wasmtime.Store(_get_engine())
-    store.set_fuel(STEPS)
+    store = new_store()
     compiled = wasmtime.Module(_get_engine(), module.data)
     outcome = Outcome()
     externs = [_extern(store, item, number, module) for number, item in enumerate(module.imports)]
     try:
         exports = wasmtime.Instance(store, compiled, externs).exports(store)
     except wasmtime.Trap as trap:
-        outcome.results.append(("start", _message(trap), ()))
+        outcome.results.append(("start", message(trap), ()))
         return outcome
     refuel = exports.get("refuel")
     for name, args in calls:
@@ -169,7 +185,7 @@ def _call(store: Any, func: Any, name: str, module: Module, args: list[int], out
     try:
         answer = _call_with_vectors(store, func, type_, given) if V128 in type_.params + type_.results else func(store, *given)
     except wasmtime.Trap as trap:
-        outcome.results.append((name, _message(trap), ()))
+        outcome.results.append((name, message(trap), ()))
         return
     values = () if not type_.results else (answer,) if len(type_.results) == 1 else answer
     bits = [seen(result, _bits(result, value)) for result, value in zip(type_.results, values, strict=True)]

@@ -28,7 +28,7 @@ def object_style_of(seed: int) -> str:
 
 def generate_objects(seed: int) -> bytes:
     """Return the module with objects of a seed."""
-    return _ObjectMaker(Random(seed), OBJECT_STYLES[object_style_of(seed)]).make()
+    return ObjectMaker(Random(seed), OBJECT_STYLES[object_style_of(seed)]).make()
 
 
 def run_case(seed: int) -> str:
@@ -36,16 +36,20 @@ def run_case(seed: int) -> str:
     return answer(generate_objects(seed), seed)
 
 
-class _ObjectMaker(Maker):
+class ObjectMaker(Maker):
     """Makes one module."""
 
     world: ObjectWorld
 
     def __init__(self, random: Random, style: Style) -> None:
         super().__init__(random, style)
-        self.world = ObjectWorld(random, style)
+        self.world = self._new_world(random, style)
         self.world.objects = ObjectTypes(random, V128 in style.types)
         self.world.types = [sub.comp for sub in self.world.objects.subs]
+
+    def _new_world(self, random: Random, style: Style) -> ObjectWorld:
+        """Return what bodies will use, nothing yet."""
+        return ObjectWorld(random, style)
 
     def _types(self) -> tuple[list[SubType], list[int]]:
         own = self.world.objects.subs
