@@ -11,7 +11,15 @@ from figwasp import layout
 from figwasp.ir.object_layout import element_shift
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.chosen import Chosen
-from figwasp.runtime.heap.fields import CODES, Staged, default_missing, read_field, read_references, write_field
+from figwasp.runtime.heap.fields import (
+    CODES,
+    Staged,
+    default_missing,
+    read_field,
+    read_references,
+    write_field,
+    write_pieces,
+)
 from figwasp.runtime.heap.handles import Core, Handle, describe_view, new_root, show
 from figwasp.runtime.heap.making import new_object
 from figwasp.runtime.platform import linux
@@ -178,30 +186,27 @@ def _index(core: Core, key: SupportsIndex) -> int:
 class _Content:
     """Elements on their way into an array, in a store in which this thread runs: bytes if they can be, else values one by one."""
 
-    __slots__ = ("_bytes", "_shift", "_staged", "_storage")
+    __slots__ = ("_bytes", "_staged", "_storage")
 
     def __init__(self, store: Any, storage: int, values: Any) -> None:
         self._storage = storage
-        self._shift = element_shift(storage)
         self._staged: Staged | None = None
         self._bytes = _packed(storage, values)
         if self._bytes is None:
             self._staged = Staged(store, [(storage, value) for value in values], lambda index: f"element {index}")
 
     def write(self, address: int, places: range) -> None:
-        """Write them to the places in an array, to which something refers."""
+        """Write them to the places in an array, to which something refers: all of them or none."""
+        if self._bytes is not None and places.step == 1:  # one run, which is not taken to pieces
+            write_pieces(address, [_offset(self._storage, places.start)], [self._bytes])
+            return
+        offsets = [_offset(self._storage, index) for index in places]
         if self._staged is not None:
-            self._staged.write(address, [_offset(self._storage, index) for index in places])
+            self._staged.write(address, offsets)
             return
-        data = self._bytes
-        assert data is not None
-        if places.step == 1 or len(places) < 2:
-            if places:
-                linux.write(address + _offset(self._storage, places[0]), data)
-            return
-        size = 1 << self._shift
-        for number, index in enumerate(places):
-            linux.write(address + _offset(self._storage, index), data[number * size : (number + 1) * size])
+        assert self._bytes is not None
+        size = 1 << element_shift(self._storage)
+        write_pieces(address, offsets, [self._bytes[at : at + size] for at in range(0, len(self._bytes), size)])
 
 
 def _packed(storage: int, values: Any) -> bytes | None:

@@ -6,6 +6,7 @@ signed, as `memoryview` has them, and may be given in the signed or the unsigned
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
@@ -16,11 +17,22 @@ from figwasp.runtime.heap.handles import Core
 from figwasp.runtime.heap.roots import RootWords
 from figwasp.runtime.objects.keeping import owner_of
 from figwasp.runtime.objects.values import References, get_value, number_bytes, put_value
+from figwasp.runtime.once import together
 from figwasp.runtime.platform import linux
 from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.types import F32, F64, FUNCREF, I8, I16, I32, I64, NON_NULL, V128, is_ref, type_name
 
-__all__ = ["CANONICAL", "CODES", "Staged", "default_missing", "glance", "read_field", "read_references", "write_field"]
+__all__ = [
+    "CANONICAL",
+    "CODES",
+    "Staged",
+    "default_missing",
+    "glance",
+    "read_field",
+    "read_references",
+    "write_field",
+    "write_pieces",
+]
 
 _T = TypeVar("_T")
 
@@ -131,13 +143,21 @@ class Staged:
             place += _WORD
 
     def write(self, address: int, offsets: Sequence[int]) -> None:
-        """Write the values into an object, to which something refers."""
-        place = self._words.address
-        for offset, data in zip(offsets, self._numbers):
-            if data is None:
-                data = linux.read(place, _WORD)
-                place += _WORD
-            linux.write(address + offset, data)
+        """Write the values into an object, to which something refers: all of them or none."""
+        references = itertools.count(self._words.address, _WORD)
+        pieces = [linux.read(next(references), _WORD) if data is None else data for data in self._numbers]
+        write_pieces(address, offsets, pieces)
+
+
+def write_pieces(address: int, offsets: Sequence[int], pieces: Sequence[bytes]) -> None:
+    """Write bytes to offsets from an address, all of them or none."""
+    runs: list[tuple[int, bytearray]] = []
+    for offset, data in zip(offsets, pieces):
+        if runs and offset == runs[-1][0] + len(runs[-1][1]):
+            runs[-1][1].extend(data)
+        else:
+            runs.append((offset, bytearray(data)))
+    together(*[linux.writing(address + offset, bytes(data)) for offset, data in runs])
 
 
 def default_missing(storages: Sequence[int]) -> str | None:
