@@ -131,7 +131,7 @@ def _ended(outcome: Outcome, name: str, how: str) -> Outcome:
 
 def _checked(binaries: list[bytes], names: list[str], seed: int) -> Outcome:
     """Run with bounds checks, and registers allocated under difficulties."""
-    with engines.allocation(bool(seed & 1), bool(seed & 2)):
+    with engines.allocation(bool(seed & 1), bool(seed & 2)), engines.in_frames(seed % 3 == 0):
         return _ours(binaries, names, "checked")
 
 
@@ -144,7 +144,7 @@ def _theirs(binaries: list[bytes], names: list[str], module: Module) -> Outcome:
     exported = wasmtime.Instance(store, helper, []).exports(store)
     try:
         made = wasmtime.Instance(store, middle, [exported[item.name] for item in module.imports]).exports(store)
-    except wasmtime.Trap as trap:
+    except (wasmtime.Trap, wasmtime.WasmtimeError) as trap:
         return _ended(outcome, "start", peer.message(trap))
     sources = {"m": made, "s": exported}
     exports = wasmtime.Instance(store, calling, [sources[item.module][item.name] for item in calling.imports]).exports(store)

@@ -19,7 +19,8 @@ from tests.property.vectors import RELAXED
 ENGINES = os.environ.get("FIGWASP_FUZZ", "guard checked wasmtime").split()
 """What is compared with the evaluator, beside the evaluator of what the passes make."""
 HARD = [(True, False), (False, True), (True, True), (False, False)]
-"""Whether there are few registers, and whether allocation goes block by block: by the seed, for the run with bounds checks."""
+"""Whether there are few registers, and whether allocation goes block by block: by the seed, for the run with bounds checks. There and
+under stress one in three has its locals in frames."""
 
 
 def compare(binary: bytes, seed: int) -> list[str]:
@@ -41,10 +42,12 @@ def compare(binary: bytes, seed: int) -> list[str]:
         found += _against(oracle, "guard", lambda: engines.guard(module, made))
     if "checked" in ENGINES:
         few, local = HARD[seed % len(HARD)]
-        with engines.allocation(few, local):
-            found += _against(oracle, f"checked, few={few} local={local}", lambda: engines.checked(module, made))
+        spilled = seed % 3 == 0
+        with engines.allocation(few, local), engines.in_frames(spilled):
+            found += _against(oracle, f"checked, few={few} local={local} spilled={spilled}", lambda: engines.checked(module, made))
     if "stress" in ENGINES:
-        found += _against(oracle, "stress", lambda: engines.stress(module, made))
+        with engines.in_frames(seed % 3 == 1):
+            found += _against(oracle, "stress", lambda: engines.stress(module, made))
     if "wasmtime" in ENGINES and peer.takes(module):
         oracle.results = [(name, peer.SAME.get(how, how), bits) for name, how, bits in oracle.results]
         found += _against(oracle, "wasmtime", lambda: peer.run(module, made))

@@ -17,6 +17,7 @@ from figwasp.codegen.isa.x64 import registers as x64
 from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.codegen.regalloc import allocate as regalloc
 from figwasp.ir import pipeline
+from figwasp.ir.build import builder
 from figwasp.ir.evaluate.externs import FuncRef
 from figwasp.ir.evaluate.func import OutOfSteps, Thrown, Trapped
 from figwasp.ir.evaluate.instance import EvalInstance
@@ -118,14 +119,19 @@ def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Out
     enter = _call_raw if raw else _call_boxed
     indices = {export.name: export.index for export in module.exports if export.kind == FUNC}
 
+    made: list[InstanceState] = []
+
     def again(number: int) -> int:
+        if not made:
+            return 1  # called by the start function
         name, args = calls[(number & 0xFFFF_FFFF) % len(calls)]
         type_ = module.func_type(indices[name])
-        return folded(type_, enter(state, indices[name], type_, args))
+        return folded(type_, enter(made[0], indices[name], type_, args))
 
     externs = [_extern(item, number, module, mode, again) for number, item in enumerate(module.imports)]
     try:
         state, owner = instantiate(code, externs)
+        made.append(state)
     except figwasp.Trap as trap:
         outcome.results.append(("start", trap.code, ()))
         return outcome
@@ -199,6 +205,18 @@ def allocation(few: bool, local: bool) -> Iterator[None]:
         vars(regalloc)["MAX_POINTS"] = points
 
 
+@contextmanager
+def in_frames(spilled: bool) -> Iterator[None]:
+    """Have functions keep their locals in their frames, as it is done for those whose SSA form would be out of proportion."""
+    free = vars(builder)["_FREE_ARGS"]
+    try:
+        if spilled:
+            vars(builder)["_FREE_ARGS"] = -(1 << 30)
+        yield
+    finally:
+        vars(builder)["_FREE_ARGS"] = free
+
+
 # The evaluator
 
 
@@ -210,11 +228,15 @@ def run_evaluator(module: Module, calls: list[Call], mode: int, passes: bool) ->
     """
     outcome = Outcome()
 
+    made: list[EvalInstance] = []
+
     def again(number: int) -> list[int]:
+        if not made:
+            return [1]
         name, args = calls[(number & 0xFFFF_FFFF) % len(calls)]
-        func = instance.exports[name]
+        func = made[0].exports[name]
         assert isinstance(func, FuncRef)
-        return [folded(func.type, tuple(instance.space.enter(func, args)))]
+        return [folded(func.type, tuple(made[0].space.enter(func, args)))]
 
     hosts = [
         again if item.name == AGAIN else imported(k, module.signature(item.desc))
@@ -223,6 +245,7 @@ def run_evaluator(module: Module, calls: list[Call], mode: int, passes: bool) ->
     try:
         try:
             instance = evaluated(module, mode, pipeline.run if passes else None, hosts, STEPS)
+            made.append(instance)
         except Trapped as trap:
             outcome.results.append(("start", errors.TRAP_MESSAGES[trap.code], ()))
             return outcome

@@ -93,10 +93,10 @@ def _extern(store: Any, item: Import, number: int, module: Module) -> Any:
 
 
 def message(trap: Any) -> str:
-    """Return the spec's wording for a trap."""
-    if trap.trap_code is None:
-        if "thrown Wasm exception" in str(trap):
-            return UNCAUGHT
+    """Return the spec's wording for a trap, or for an exception, which leaves instantiation as an error."""
+    if "thrown Wasm exception" in str(trap):
+        return UNCAUGHT
+    if isinstance(trap, wasmtime.WasmtimeError) or trap.trap_code is None:
         raise trap
     name = trap.trap_code.name
     if name == "OUT_OF_FUEL":
@@ -128,7 +128,7 @@ def run(module: Module, calls: list[Call]) -> Outcome:
     externs = [_extern(store, item, number, module) for number, item in enumerate(module.imports)]
     try:
         exports = wasmtime.Instance(store, compiled, externs).exports(store)
-    except wasmtime.Trap as trap:
+    except (wasmtime.Trap, wasmtime.WasmtimeError) as trap:
         outcome.results.append(("start", message(trap), ()))
         return outcome
     refuel = exports.get("refuel")

@@ -238,6 +238,19 @@ def test_loop_whose_back_edge_is_never_taken_is_no_loop() -> None:
     assert not any(block.loop for block in func.blocks)
 
 
+def test_lanes_are_told_apart_in_functions_of_few_values() -> None:
+    """Where a value's number has few bits, that of an operation has more."""
+    extracting = [op for op in sorted(ops.WITH_AUX) if "_extract_lane" in ops.NAMES[op]]
+    assert len(extracting) == 8
+    for op in extracting:
+        func = Func("", 0, bytes((ops.V128,)), bytes((ops.RESULTS[op],) * 2), CONV_C)
+        emitter = Emitter(func)
+        emitter.ret([emitter.emit(op, [func.blocks[0].params[0]], aux) for aux in (0, 1)])
+        order.run(func)
+        simplify(func)
+        assert _ops(func) == [ops.NAMES[op]] * 2 + ["return"], ops.NAMES[op]
+
+
 def _loads_and_stores(count: int) -> Callable[[], object]:
     func = Func("", 0, bytes((ops.I64, ops.I64)), b"", CONV_C)
     emitter = Emitter(func)

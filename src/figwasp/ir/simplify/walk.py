@@ -297,9 +297,9 @@ class _Walk:
             bits = _FOLD[op](*[arg.aux for arg in args], *([aux] if op in ops.WITH_AUX else []))
             if bits >= 0:
                 return self.constants.get(value.type, bits)
-        key = int_aux(value)
-        for number in (op, *[arg.id for arg in args]):
-            key = key << self.shift | number
+        key = int_aux(value) * ops.COUNT + op
+        for arg in args:
+            key = key << self.shift | arg.id
         key = -1 - key  # apart from the keys of what has two operands and no aux
         known = self.table.setdefault(key, value)
         def_block = self.def_blocks[known.id] if known is not value else self.here
