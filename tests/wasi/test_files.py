@@ -300,6 +300,13 @@ def test_renumber(guest: Guest) -> None:
     assert guest.call("fd_close", ROOT) == "badf"
 
 
+def test_a_file_does_not_become_standard_output_unless_all_other_numbers_are_taken(guest: Guest) -> None:
+    first, second = guest.fd("file", 0, READ), guest.fd("dir/inner", 0, READ)
+    for fd in (1, first):
+        assert guest.call("fd_close", fd) == "success"
+    assert [guest.fd("file"), guest.fd("file"), guest.fd("file")] == [first, 1, second + 1]
+
+
 @pytest.mark.parametrize("fd", [99, -1, 0x7FFF_FFFF, -0x8000_0000])
 def test_numbers_that_are_not_open(guest: Guest, fd: int) -> None:
     out = guest.room(64)

@@ -1,6 +1,7 @@
 """Floor 6: the table of a guest's descriptors.
 
-In: descriptors. Out: numbers for them, the lowest free one first, as POSIX has it.
+In: descriptors. Out: numbers for them. Of those that have become free the highest is given first, as wasmtime does: a program that
+has closed its standard output, and does not look for errors when it writes there, should not write into the next file that it opens.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ LISTINGS: Final = 64 << 20
 
 
 class Table:
-    """The guest's descriptors by number; the lowest free number is given first.
+    """The guest's descriptors by number.
 
     Attributes:
         items: the descriptors; None is one that is not open.
@@ -66,7 +67,7 @@ class Table:
         if None not in self.items:
             self.items.append(descriptor)
             return len(self.items) - 1
-        fd = self.items.index(None)
+        fd = len(self.items) - 1 - self.items[::-1].index(None)
         self.items[fd] = descriptor
         return fd
 
