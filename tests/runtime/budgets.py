@@ -104,10 +104,20 @@ def stack_with_python_between() -> str:
 
 
 def objects() -> str:
-    """What a guest gets from a host function stays until its call ends, whether it is kept or not."""
+    """A guest keeps whatever it gets from a host function."""
     externs._MAX_CELLS = 1 << 16  # type: ignore[misc]
-    text = '(module (import "m" "f" (func $f (result externref))) (func (export "g") (loop $l (drop (call $f)) (br $l))))'
+    text = """(module (import "m" "f" (func $f (result externref))) (table $t 70000 externref)
+      (func (export "g") (local $i i32) (loop $l (table.set $t (local.get $i) (call $f))
+        (local.set $i (i32.add (local.get $i) (i32.const 1))) (br $l))))"""
     inst = load(text, {"m": {"f": object}})
+    return ended(lambda: inst.g())
+
+
+def heap() -> str:
+    """A list that grows on the garbage-collected heap."""
+    text = """(module (type $l (struct (field (ref null $l)) (field i64))) (global $all (mut (ref null $l)) (ref.null $l))
+      (func (export "g") (loop $l (global.set $all (struct.new $l (global.get $all) (i64.const 1))) (br $l))))"""
+    inst = load(text, max_gc_heap=16 * MIB)
     return ended(lambda: inst.g())
 
 
@@ -275,6 +285,7 @@ TABLE: Final[dict[str, tuple[float, str, Callable[[], str]]]] = {
     "frames": (2, "Exhaustion True", frames),
     "stack with Python between": (32, "RecursionError", stack_with_python_between),
     "objects": (16, "LimitExceeded", objects),
+    "objects of the heap": (16, "Exhaustion", heap),
     "fuel": (4, "OutOfFuel", fuel),
     "timeout": (0, "Timeout", timeout),
     "calls that wait": (24, "LimitExceeded", acalls),
