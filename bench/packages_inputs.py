@@ -78,8 +78,11 @@ def is_version(output: bytes) -> bool:
 
 def is_counter(output: bytes) -> bool:
     """Tell whether this is a netlist with as many flip-flops as the counter has bits."""
-    cells = json.loads(output)["modules"]["counter"]["cells"].values() if output else ()
-    return sum(cell["type"].startswith("$_SDFF_") for cell in cells) == BITS
+    try:
+        cells = json.loads(output)["modules"]["counter"]["cells"]
+    except (ValueError, KeyError):
+        return False
+    return [cell["type"].startswith("$_SDFF_") for cell in cells.values()].count(True) == BITS
 
 
 def is_routed(output: bytes) -> bool:
