@@ -208,13 +208,13 @@ def allocation(few: bool, local: bool) -> Iterator[None]:
 @contextmanager
 def in_frames(spilled: bool) -> Iterator[None]:
     """Have functions keep their locals in their frames, as it is done for those whose SSA form would be out of proportion."""
-    free = vars(builder)["_FREE_ARGS"]
+    allowed = vars(builder)["_ARGS_PER_OP"]
     try:
         if spilled:
-            vars(builder)["_FREE_ARGS"] = -(1 << 30)
+            vars(builder)["_ARGS_PER_OP"] = -(1 << 30)
         yield
     finally:
-        vars(builder)["_FREE_ARGS"] = free
+        vars(builder)["_ARGS_PER_OP"] = allowed
 
 
 # The evaluator

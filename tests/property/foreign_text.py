@@ -154,12 +154,13 @@ def driver(module: Module, seed: int) -> tuple[str, list[str]]:
     for number, export in enumerate(module.exports):
         if export.kind != FUNC or not _is_plain(module, module.func_types[export.index]):
             continue
+        type_ = module.func_type(export.index)
         try:
-            random = Random(f"{seed} {export.name}")
-            bodies.append(_call(f"run{number}", module.func_type(export.index), f"$f{number}", random))
+            body = _call(f"run{number}", type_, f"$f{number}", Random(f"{seed} {export.name}"))
+            fields.append(f'(import "m" "{export.name}" (func $f{number} {_signature(type_)}))')
         except Unlike:
             continue
-        fields.append(f'(import "m" "{export.name}" (func $f{number} {_signature(module.func_type(export.index))}))')
+        bodies.append(body)
         names.append(f"run{number}")
     declared = " ".join(f"$f{name[3:]}" for name in names)
     return f"(module {' '.join(fields)} (elem declare func $mix {declared}) {' '.join(bodies)})", names
