@@ -1,7 +1,7 @@
 """Floor 6: the table of a guest's descriptors.
 
 In: descriptors. Out: numbers for them. Of those that have become free the highest is given first, as wasmtime does: a program that
-has closed its standard output, and does not look for errors when it writes there, should not write into the next file that it opens.
+has closed its standard output and does not look for errors when it writes there should not write into the next file that it opens.
 """
 
 from __future__ import annotations
