@@ -8,7 +8,7 @@ they write, has to be wasmtime's byte for byte, and what is known of it without 
 anything is not as it should be.
 
 What is downloaded is told before, once: three packages without those they require, by `pip install --target`, each into a folder
-of its own in the cache; Python imports none of their code. The cache, of 0.6 GB, is --cache, or figwasp/packages where the system
+of its own in the cache; Python imports none of their code. The cache, of 0.5 GB, is --cache, or figwasp/packages where the system
 has caches; it may be deleted at any time.
 
 Seconds are of whole processes. figwasp, under `figwasp run`, has nothing cached and compiles what is called. wasmtime finds the
