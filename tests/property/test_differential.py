@@ -33,7 +33,7 @@ FIRST = 100_000
 COUNT = 100
 LATEST = 40
 OBJECTS = 40
-CONTROL = 90
+CONTROL = 93
 CONTROL_ONLY = {"call_ref", "return_call", "return_call_indirect", "return_call_ref", "throw", "throw_ref", "try_table"}
 """Instructions that modules with exceptions have, and no others."""
 

@@ -33,8 +33,8 @@ def test_a_module_of_binaryens_answers_the_same_everywhere(path: Path) -> None:
 
 def test_they_do_something() -> None:
     called = [len(driver(decode(path.read_bytes(), ALL), int(path.stem))[1]) for path in FILES]
-    assert len(FILES) == 20 and sum(called) > 80 and min(called) > 0
-    assert sum(_legacy(path) != path for path in FILES) >= 5
+    assert len(FILES) == 17 and sum(called) > 80 and min(called) > 0
+    assert sum(_legacy(path) != path for path in FILES) >= 10
 
 
 def test_a_difference_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
