@@ -26,7 +26,7 @@ KINDS: Final = {
     "latest": "tests.property.latest_modules",
     "objects": "tests.property.objects.modules",
     "control": "tests.property.objects.control_modules",
-    "binaryen": "tests.property.binaryen",
+    "binaryen": "tests.property.foreign.binaryen",
     "mutations": "tests.hostile.mutants",
     "greedy": "tests.hostile.greedy",
     "formats": "tests.wasm.hostile",

@@ -26,6 +26,7 @@ SAME: Final = {
     "null array reference": "null reference",
     "null i31 reference": "null reference",
     "null function reference": "null reference",
+    "null exception reference": "null reference",
 }
 """What the specification says -> what it says, where it makes no difference between the two."""
 _TRAPS: Final = {

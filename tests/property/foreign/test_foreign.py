@@ -12,12 +12,12 @@ import pytest
 
 from figwasp.features import ALL
 from figwasp.wasm.binary.decode import decode
-from tests.property import binaryen
-from tests.property.binaryen import compare
-from tests.property.foreign_text import driver
+from tests.property.foreign import binaryen
+from tests.property.foreign.around import driver
+from tests.property.foreign.binaryen import compare
 from tests.property.outcomes import Outcome
 
-FOLDER = Path(__file__).parent / "foreign"
+FOLDER = Path(__file__).parent / "modules"
 FILES = sorted(FOLDER.glob("*[0-9].wasm"))
 
 

@@ -21,7 +21,7 @@ from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
 from tests.hostile.mutations import instructions
 from tests.property import engines, peer
-from tests.property.foreign_text import Unlike, driver, support
+from tests.property.foreign.around import Unlike, driver, support
 from tests.property.outcomes import UNCAUGHT, Outcome, OutOfTime
 
 COMMAND: Final = os.environ.get("FIGWASP_WASM_OPT", "")
