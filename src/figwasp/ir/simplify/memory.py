@@ -34,7 +34,7 @@ _HEADERS: Final = {
     (builtins.ARRAY_NEW, ops.memory_aux(ARRAY_LENGTH, ops.REGION_CONST)): 2,
 }
 """Builtin that makes an object, and aux of a load from its header -> the operand of the call that is there."""
-_OP: Final = 8  # bits of an operation
+_OP: Final = ops.COUNT.bit_length()  # bits of an operation
 _MAX_OFFSET: Final = 1 << 31
 _MAX_KNOWN: Final = 64
 """When more loads are known than this, a store makes all of them unknown rather than look at each."""
