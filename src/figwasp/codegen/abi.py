@@ -12,6 +12,7 @@ same registers. C convention (System V psABI 3.2.3, for integers and floats only
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from figwasp.codegen.mach import NONE, STACK
@@ -41,10 +42,10 @@ class Signature:
         self.area_bytes = area_bytes
 
 
-_WASM: Final[dict[str, dict[bytes, Signature]]] = {}
-_C: Final[dict[str, dict[bytes, Signature]]] = {}
+_KEPT: Final = 256  # signatures: modules may have types without end
 
 
+@lru_cache(_KEPT)
 def wasm_signature(target: Target, params: bytes, results: bytes) -> Signature:
     """Return the locations of a type in the wasm convention.
 
@@ -53,15 +54,6 @@ def wasm_signature(target: Target, params: bytes, results: bytes) -> Signature:
         params: IR types of the parameters after the instance.
         results: IR types of the results.
     """
-    known = _WASM.setdefault(target.name, {})
-    key = params + b"\xff" + results
-    signature = known.get(key)
-    if signature is None:
-        signature = known[key] = _wasm(target, params, results)
-    return signature
-
-
-def _wasm(target: Target, params: bytes, results: bytes) -> Signature:
     result_locs, area = assign(results, target.args)
     types = params + bytes([I64]) if area else params
     param_locs, cells = assign(types, target.args)
@@ -69,22 +61,18 @@ def _wasm(target: Target, params: bytes, results: bytes) -> Signature:
     return Signature(param_locs, result_locs, hidden, stack_size(cells), CELL * area)
 
 
+@lru_cache(_KEPT)
 def c_signature(target: Target, params: bytes, results: bytes) -> Signature:
     """Return the locations of a type in the C convention.
 
     Raises:
         Unsupported: if there is more than one result.
     """
-    known = _C.setdefault(target.name, {})
-    key = params + b"\xff" + results
-    signature = known.get(key)
-    if signature is None:
-        if len(results) > 1:
-            raise Unsupported("a C function has one result at most")
-        locs, cells = assign(params, target.c_args)
-        result_locs, _ = assign(results, [[register] for register in target.c_results])
-        signature = known[key] = Signature(locs, result_locs, NONE, stack_size(cells), 0)
-    return signature
+    if len(results) > 1:
+        raise Unsupported("a C function has one result at most")
+    locs, cells = assign(params, target.c_args)
+    result_locs, _ = assign(results, [[register] for register in target.c_results])
+    return Signature(locs, result_locs, NONE, stack_size(cells), 0)
 
 
 def assign(types: bytes, registers: list[list[int]]) -> tuple[list[int], int]:
