@@ -61,6 +61,12 @@ def wasm_signature(target: Target, params: bytes, results: bytes) -> Signature:
     return Signature(param_locs, result_locs, hidden, stack_size(cells), CELL * area)
 
 
+def popped_bytes(target: Target, params: bytes, results: bytes) -> int:
+    """Return `stack_bytes` of a type in the wasm convention; its signature is not kept for that."""
+    _, area = assign(results, target.args)
+    return stack_size(assign(params + bytes([I64]) if area else params, target.args)[1])
+
+
 @lru_cache(_KEPT)
 def c_signature(target: Target, params: bytes, results: bytes) -> Signature:
     """Return the locations of a type in the C convention.

@@ -69,7 +69,7 @@ def _with_stack_arguments(module: Module) -> list[tuple[int, int]]:
     for number, sub in enumerate(module.types):
         type = sub.comp
         if isinstance(type, FuncType) and len(type.params) >= few:
-            size = abi.wasm_signature(machine(), ir_types(type.params), ir_types(type.results)).stack_bytes
+            size = abi.popped_bytes(machine(), ir_types(type.params), ir_types(type.results))
             if size:
                 popped[number] = size
     if not popped:
