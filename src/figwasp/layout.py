@@ -322,7 +322,7 @@ class InstanceLayout:
         self._globals = offset
         offset += GLOBAL_SIZE * num_globals
         self._imports = offset
-        offset += 8 * imported_funcs
+        offset += 16 * imported_funcs
         self._types = offset
         offset += (4 * types + 7) & ~7
         self._funcrefs = offset
@@ -365,7 +365,11 @@ class InstanceLayout:
 
     def imported_func(self, index: int) -> int:
         """Return the offset of the pointer to the FuncRef of imported function `index`."""
-        return self._imports + 8 * index
+        return self._imports + 16 * index
+
+    def imported_instance(self, index: int) -> int:
+        """Return the offset of the copy of FUNCREF_INSTANCE of imported function `index` (it never changes)."""
+        return self._imports + 16 * index + 8
 
     def type_id(self, index: int) -> int:
         """Return the offset of the 4 bytes that name the descriptor of type `index`."""

@@ -78,6 +78,13 @@ def _callee(b: Builder, reference: Value) -> list[Value]:
     return [code, b.load_const(reference, layout.FUNCREF_INSTANCE)]
 
 
+def _imported(b: Builder, index: int) -> list[Value]:
+    """Append the loads of what the FuncRef of an imported function tells, its instance being in the block as well."""
+    reference = b.load_const(b.instance, b.layout.imported_func(index))
+    code = b.load(reference, layout.FUNCREF_CODE, ops.REGION_TABLE)
+    return [code, b.load_const(b.instance, b.layout.imported_instance(index))]
+
+
 def _call_reference(b: Builder, reference: Value, type: FuncType) -> None:
     """Append a call through a FuncRef."""
     _call(b, ops.CALL_PTR, _callee(b, reference), type)
@@ -87,7 +94,7 @@ def _build_call(b: Builder, pos: int) -> int:
     index, pos = b.unsigned(pos)
     type = b.module.func_type(index)
     if index < b.module.num_imported_funcs:
-        _call_reference(b, b.load_const(b.instance, b.layout.imported_func(index)), type)
+        _call(b, ops.CALL_PTR, _imported(b, index), type)
     else:
         _call(b, ops.CALL, [b.instance], type, index)
     return pos
@@ -138,7 +145,7 @@ def _build_return_call(b: Builder, pos: int) -> int:
     index, pos = b.unsigned(pos)
     type = b.module.func_type(index)
     if index < b.module.num_imported_funcs:
-        _tail_reference(b, b.load_const(b.instance, b.layout.imported_func(index)), type)
+        _tail(b, ops.TAIL_PTR, _imported(b, index), type)
     else:
         _tail(b, ops.TAIL, [b.instance], type, index)
     return unreachable_from(b, pos)

@@ -17,7 +17,7 @@ from figwasp.ir.evaluate.func import Thrown, Undefined
 from figwasp.ir.evaluate.objects import ObjectBuiltins
 from figwasp.ir.evaluate.space import AddressSpace
 from figwasp.ir.func import Func
-from figwasp.layout import INST_DESCRIPTORS, SEGMENT_LENGTH, TYPE_PARENT
+from figwasp.layout import FUNCREF_INSTANCE, INST_DESCRIPTORS, SEGMENT_LENGTH, TYPE_PARENT
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, ConstExpr, Import, Module
 from figwasp.wasm.syntax.types import is_ref
 from figwasp.wasm.valid.module import validate
@@ -127,6 +127,7 @@ class EvalInstance(ObjectBuiltins):
         module, places = self.module.decoded, self.module.layout
         for index in range(module.num_imported_funcs):
             self._put(places.imported_func(index), self.funcs[index].address)
+            self._put(places.imported_instance(index), self.space.native.read(self.funcs[index].address + FUNCREF_INSTANCE))
         for index in range(module.num_imported_globals):
             self._put(places.global_cell(index), self.globals[index].address)
         for index, memory in enumerate(self.memories):

@@ -281,6 +281,8 @@ class _Block:
                     reference = self._host_func(host, extern, item.desc, f"{item.module}.{item.name}")
                     host += 1
                 linux.write_u64(self._block + self._places.imported_func(func), reference)
+                instance = linux.read(reference + layout.FUNCREF_INSTANCE, 8)
+                linux.write(self._block + self._places.imported_instance(func), instance)
                 func += 1
             elif isinstance(extern, Table):
                 self._add_table(extern)
