@@ -40,6 +40,9 @@ def margin(mode: int, is_64: bool, page: int) -> int:
     return EVERYWHERE if mode == GUARD and not is_64 else _MARGINS[mode]
 
 
+FAULT_OFFSET: Final = 1
+"""How far behind its start an instruction is said to be that may fault: inside of it, where no call returns to."""
+
 # Context: one per chain of calls. Its address is the pinned register. The ticker thread writes CTX_STACK_LIMIT.
 CTX_STACK_LIMIT: Final = 0  # compared with the stack pointer at function entries and loop headers
 CTX_REAL_LIMIT: Final = 8  # what CTX_STACK_LIMIT is when no tick is pending
@@ -48,7 +51,7 @@ CTX_WASM_SP: Final = 24  # wasm stack pointer to go on from, valid while native 
 CTX_STATUS: Final = 32  # the next two as one word: 0 when nothing is to be done on the way out
 CTX_TRAP_CODE: Final = 32  # 4 bytes: 0, or one of errors.TRAP_*; for an explicit trap TRAP_UNREACHABLE, the site knows better
 CTX_FLAGS: Final = 36  # 4 bytes: FLAG_*
-CTX_TRAP_PC: Final = 40  # where it trapped: a return address (explicit trap) or the faulting instruction
+CTX_TRAP_PC: Final = 40  # where it trapped: a return address (explicit trap), or FAULT_OFFSET behind where an instruction starts
 CTX_TRAP_SP: Final = 48  # stack pointer at that pc
 CTX_FAULT_ADDRESS: Final = 56  # address whose access faulted, 0 for an explicit trap
 CTX_THREAD_STATE: Final = 64  # PyThreadState of the thread that owns this chain, 0 when it has never run

@@ -52,6 +52,7 @@ from figwasp.codegen.mach import (
 )
 from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_STACK_EXHAUSTED
 from figwasp.ir.func import CONV_C, CONV_WASM
+from figwasp.layout import FAULT_OFFSET
 from tests.codegen.arena import CELLS, Arena
 from tests.codegen.handmade import ENTRY_INST, RET_INST, call, ends_with, finish, listing, make, straight
 
@@ -322,8 +323,8 @@ def test_accesses_that_may_fault_are_trap_sites() -> None:
     )
     code = finish(func)
     starts = [offset for offset, _, _ in disassemble(code, TARGET)]
-    assert code.traps == [(starts[i], TRAP_OUT_OF_BOUNDS_MEMORY) for i in (0, 2, 3)]
-    assert code.positions == [(starts[0], 50), (starts[2], 52), (starts[3], 53)]
+    assert code.traps == [(starts[i] + FAULT_OFFSET, TRAP_OUT_OF_BOUNDS_MEMORY) for i in (0, 2, 3)]
+    assert code.positions == [(starts[i] + FAULT_OFFSET, pos) for i, pos in ((0, 50), (2, 52), (3, 53))]
 
 
 # Layout of blocks and data

@@ -34,8 +34,9 @@ class Code:
         name, index: as of the function.
         data: instructions followed by the constant pool; the pool's loads are already relative.
         relocs: (offset, FIELD_*, RELOC_*, target) of each.
-        traps: (offset, trap code): offset of the return address of an explicit trap, or start of an instruction that may fault.
-        positions: (offset, wasm byte offset) of return addresses of calls and of trap sites, ascending.
+        traps: (offset, trap code): offset of the return address of an explicit trap, or `layout.FAULT_OFFSET` behind the start
+            of an instruction that may fault.
+        positions: (offset, wasm byte offset) of return addresses of calls and of trap sites as in `traps`, ascending.
         frame_size: bytes between the stack pointer in the body and the return address.
         frame_size_exceptions: (offset, frame size) of return addresses at which the frame has another size, in the prologue of
             large frames.

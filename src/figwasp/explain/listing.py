@@ -18,6 +18,7 @@ from figwasp.codegen.text import STUB_NAMES
 from figwasp.errors import TRAP_MESSAGES
 from figwasp.explain.symbols import HIDDEN, Symbols
 from figwasp.ir import builtins
+from figwasp.layout import FAULT_OFFSET
 
 CELL: Final = 8  # bytes of the constants on a line
 MAX_BYTES_WIDTH: Final = 29
@@ -76,8 +77,8 @@ def code_instructions(code: Code, target: Target, origins: list[Origin], symbols
             instruction.text = _resolved(instruction.text, kind, index)
             if kind == RELOC_STUB and index == STUB_TRAP and end in traps:
                 instruction.note = _trap_name(traps[end])
-        elif origin.inst is not None and origin.inst.fault and offset in traps:
-            instruction.note = f"may trap: {_trap_name(traps[offset])}"
+        elif origin.inst is not None and origin.inst.fault and offset + FAULT_OFFSET in traps:
+            instruction.note = f"may trap: {_trap_name(traps[offset + FAULT_OFFSET])}"
         else:
             constant = target.data_reference(text, end)
             if constant >= 0:

@@ -380,6 +380,18 @@ def test_each_site_has_its_own_offset(load: Loader) -> None:
     assert inst.f(count) == 0
 
 
+def test_a_trap_right_before_an_access(load: Loader) -> None:
+    """The return address of the one is where the other starts."""
+    inst = load(
+        """(module (memory 1) (func (export "f") (param i32)
+          (block $good (br_if $good (local.get 0)) (drop (i32.div_u (i32.const 1) (i32.const 0))))
+          (drop (f64.load (i32.const 65536))) (unreachable)))"""
+    )
+    divided, accessed = trapped(inst.f, 0), trapped(inst.f, 1)
+    assert (divided.code, accessed.code) == ("integer divide by zero", "out of bounds memory access")
+    assert [trap.frames[0].offset for trap in (divided, accessed)] == [0x2E, 0x35]
+
+
 def test_effects_before_a_trap_stay(load: Loader) -> None:
     """What a function wrote before it trapped is there afterwards, and nothing after it."""
     inst = load(

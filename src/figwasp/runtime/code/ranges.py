@@ -65,7 +65,7 @@ class CodeRange:
         self.entries: dict[int, list[Entry]] = {}
 
     def frame_at(self, pc: int) -> int:
-        """Return the size of the frame at a return address or faulting instruction."""
+        """Return the size of the frame at a return address, or at a fault."""
         return self._frame_size_exceptions.get(pc - self.start, self.frame_size)
 
     def pushed_at(self, pc: int) -> int:
@@ -84,7 +84,7 @@ class CodeRange:
 
 
 Site = tuple[CodeRange, int]
-"""A place in a wasm function: the function, and a return address or the faulting instruction."""
+"""A place in a wasm function: the function, and `layout.CTX_TRAP_PC` or a return address."""
 
 
 class CodeTable:

@@ -96,7 +96,7 @@ class TrapReporter:
         """Return the places in the wasm functions that lead to a pc, innermost first, up to the entry from Python.
 
         Args:
-            pc: of the innermost frame: a return address or the faulting instruction.
+            pc: of the innermost frame, as `layout.CTX_TRAP_PC`.
             sp: stack pointer there.
             top: end of the stack.
         """

@@ -27,6 +27,7 @@ from figwasp.codegen.isa.x64.encode import (
 from figwasp.codegen.isa.x64.registers import RIP, RSP, XMM15
 from figwasp.codegen.mach import AREA, FIRST_ROW, INCOMING, NONE, POOL, SLOT, MBlock, MFunc, MInst
 from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY
+from figwasp.layout import FAULT_OFFSET
 
 RETURN_BYTES: Final = 8
 """Bytes that a call pushes."""
@@ -94,7 +95,7 @@ class MemoAssembler(Assembler):
                 mem = self._bases[rm] + ((mem & -4) << 3 if rm == SLOT else mem)
                 rm = RSP
             if inst.fault:
-                mark = len(buf) + len(self._cut_offsets) * CUT
+                mark = len(buf) + len(self._cut_offsets) * CUT + FAULT_OFFSET
                 self.traps.append((mark, TRAP_OUT_OF_BOUNDS_MEMORY))
                 self.positions.append((mark, inst.pos))
             # multiplication, because CPython specialises it, and not the shift

@@ -288,6 +288,7 @@ def _fault_handler(p: FaultPlaces, trap_code: int) -> bytes:
     a.two(x.SUB64_RR, R8, RCX)
     a.op(x.CMP64_RI, rn=R8, imm=p.contexts_size)
     a.branch(CC_AE, "other")
+    a.tied(x.ADD64_RI, RAX, layout.FAULT_OFFSET)
     a.store(x.MOV64_MR, R9, layout.CTX_TRAP_PC, RAX)
     a.load(x.MOV64_RM, RAX, RSI, p.fault_address)
     a.store(x.MOV64_MR, R9, layout.CTX_FAULT_ADDRESS, RAX)
