@@ -19,8 +19,10 @@ from figwasp.codegen.emit import emit
 from figwasp.codegen.regalloc.allocate import allocate
 from figwasp.errors import Error
 from figwasp.ir import pipeline
-from figwasp.ir.build.builder import build, layout_of
-from figwasp.layout import CHECKED, GUARD, InstanceLayout
+from figwasp.ir.build.builder import build
+from figwasp.ir.layouts import layout_of
+from figwasp.layout import InstanceLayout
+from figwasp.layout import CHECKED, GUARD
 from figwasp.runtime.platform.processor import machine as target
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module

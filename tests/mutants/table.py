@@ -261,7 +261,7 @@ _ROWS: Final[list[tuple[str, ...]]] = [
      "a function goes while an object has it"),
     ("objects: a segment's end", "ir/build/objects/arrays.py", "b.trap_if(b.emit(ops.I64_GT_U, [b.emit(ops.I64_ADD",
      "b.trap_if(b.emit(ops.I64_GT_S, [b.emit(ops.I64_SUB", _OBJECTS, "an array is made that a segment cannot fill"),
-    ("objects: alignment", "ir/object_layout.py", "mask = min(size, _WORD) - 1", "mask = min(size, 4) - 1", "tests/ir/test_object_layout.py",
+    ("objects: alignment", "ir/layouts.py", "mask = min(size, _WORD) - 1", "mask = min(size, 4) - 1", "tests/ir/test_layouts.py",
      "a reference is where the collector does not look"),
     ("objects: constants", "ir/constants.py", "stack.append(_OBJECTS[code](module, immediate, stack, surroundings))",
      "stack.insert(0, _OBJECTS[code](module, immediate, stack, surroundings))", "tests/ir/test_constants.py", "objects of objects are mixed up"),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from figwasp import layout
-from figwasp.ir.object_layout import HEADER, element_shift, field_offsets
+from figwasp.ir.layouts import HEADER, element_shift, field_offsets
 from figwasp.ir.types import MASKS, TYPE_NAMES
 from figwasp.wasm.syntax.immediates import Immediate, number, pair
 from figwasp.wasm.syntax.module import ConstExpr, Module

@@ -102,19 +102,19 @@ class _Run:
     def _load(self, data: bytes, ahead: BackgroundCompiler | None) -> Module:
         """Make a module."""
         module = Module(data, engine=self._engine(), lazy=True)
-        if ahead is not None:
-            module._code.sources.insert(0, ahead)
+        sources = [source for source in (self._progress, ahead) if source is not None]
+        if sources:
+            module._code.sources[:0] = sources
         return module
 
     def _engine(self) -> Engine:
         options = self._options
-        heard = self._tracer or self._progress
         return Engine(
             features=options.features,
             fuel=False if options.fuel is None else options.fuel,
             max_memory=options.max_memory,
             timeout=options.timeout,
-            listener=None if heard is None else heard.listen,
+            listener=None if self._tracer is None else self._tracer.listen,
             perf_map=options.perf_map,
         )
 

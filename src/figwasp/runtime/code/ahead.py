@@ -26,7 +26,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from figwasp.codegen.serial import BadCode, from_bytes, to_bytes
+from figwasp.codegen.stored.serial import BadCode, from_bytes, to_bytes
 from figwasp.errors import Error
 from figwasp.runtime.platform import linux
 from figwasp.runtime.platform.processor import machine

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from figwasp.ir.object_layout import field_offsets
+from figwasp.ir.layouts import field_offsets
 from figwasp.ir.type_descriptors import DescribedTypes, Region
 from figwasp.wasm.syntax.types import (
     CONCRETE,

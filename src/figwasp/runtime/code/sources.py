@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from figwasp.runtime.trap import window
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from figwasp.codegen.code import Code
     from figwasp.runtime.code.translate import Translator
 
@@ -27,8 +29,9 @@ class Now:
 
     __slots__ = ("_translator",)
 
-    def __init__(self, translator: Translator) -> None:
-        self._translator = translator
+    def __init__(self, make: Callable[[], Translator]) -> None:
+        """Begin without a translator, which `make` makes: programs whose code is kept do without."""
+        self._translator = make
 
     def take(self, index: int) -> Code:
         """Compile a defined function.
@@ -37,8 +40,9 @@ class Now:
             Invalid, Malformed, LimitExceeded: the function's body is, whose validation was left for now.
             Interrupted, Timeout: the running calls had to end before the code was made.
         """
-        translate = self._translator.translate
-        body = self._translator.module.body(index)
+        translator = self._translator()
+        translate = translator.translate
+        body = translator.module.body(index)
         if body.end - body.start > _LONG_BODY:
             return window.bounded(translate, index)
         return translate(index)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex, overload
 
 from figwasp import layout
-from figwasp.ir.object_layout import element_shift
+from figwasp.ir.layouts import element_shift
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.chosen import Chosen
 from figwasp.runtime.heap.fields import (

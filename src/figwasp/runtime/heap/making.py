@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp import layout
-from figwasp.ir.object_layout import HEADER, element_shift
+from figwasp.ir.layouts import HEADER, element_shift
 from figwasp.runtime.heap.roots import RootWords
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store

@@ -16,7 +16,7 @@ from figwasp import layout
 from figwasp.codegen.abi import buffer_layout
 from figwasp.errors import Error, WasmException
 from figwasp.ir.build.base import ir_types
-from figwasp.ir.object_layout import field_offsets
+from figwasp.ir.layouts import field_offsets
 from figwasp.ir.types import SIZES
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.making import new_object
