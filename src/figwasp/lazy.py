@@ -7,10 +7,14 @@ there (PEP 562).
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["on_first_use"]
+__all__ = ["IMPORTED", "on_first_use"]
+
+IMPORTED: Final = time.time_ns()
+"""When figwasp was imported, in nanoseconds since 1970. Its modules come later, perhaps from sources that have been changed."""
 
 
 def on_first_use(

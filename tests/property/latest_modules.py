@@ -63,7 +63,7 @@ class _LatestMaker(Maker):
         for index, type_ in enumerate(self.module.memories):
             size = type_.limits.min << type_.page
             for place, count in ((0, 600), (size - 200, 200)):
-                self.module.datas.append(Data(ACTIVE, index, self._const(type_.address, place)))
+                self.segments.append(Data(ACTIVE, index, self._const(type_.address, place)))
                 self.datas.append(self.random.randbytes(count))
         self.world.num_datas = len(self.datas)
         self.module.data_count = len(self.datas) or None

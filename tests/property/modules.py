@@ -104,6 +104,8 @@ class Maker:
         self.random = random
         self.world = World(random, style)
         self.module = Module()
+        self.segments: list[Data] = []
+        self.module.datas = self.segments
         self.datas: list[bytes] = []
 
     def make(self) -> bytes:
@@ -201,7 +203,7 @@ class Maker:
             memory = self._active_memory()
             address = self.module.memories[memory].address
             offset = self._const(address, random.choice((0, 8, 1000, 0x7FF0, 65_500))) if active else None
-            self.module.datas.append(Data(ACTIVE if active else PASSIVE, memory, offset))
+            self.segments.append(Data(ACTIVE if active else PASSIVE, memory, offset))
             self.datas.append(random.randbytes(random.choice((0, 5, 16, 30))))
         self.world.num_datas = len(self.datas)
         self.module.data_count = len(self.datas) or None

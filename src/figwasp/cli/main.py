@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "objdump": "show what a module consists of: sections, imports, exports, functions",
     "stubs": "write type hints of a module's exports, for programs that import it",
     "wast": "run scripts of the WebAssembly test suite",
+    "cache": "show, empty or locate the folder that keeps what has been compiled",
     "doctor": "say what this machine and Python are, and try each part of figwasp",
     "completion": "print a script by which a shell completes these commands and their options",
 }

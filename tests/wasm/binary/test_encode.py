@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ def example() -> Module:
     return module
 
 
-def exprs(items: list[ConstExpr]) -> list[object]:
+def exprs(items: Sequence[ConstExpr]) -> list[object]:
     return [item.instrs for item in items]
 
 

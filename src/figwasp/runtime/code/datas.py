@@ -10,7 +10,7 @@ from typing import Final
 
 from figwasp.runtime.native.owner import Owner, Owners
 from figwasp.runtime.platform import cpython, linux
-from figwasp.wasm.syntax.module import PASSIVE, Module
+from figwasp.wasm.syntax.module import Module
 
 __all__ = ["DataSegments"]
 
@@ -30,7 +30,7 @@ class DataSegments:
     def __init__(self, owners: Owners, module: Module) -> None:
         self.owner: Owner | None = None
         self.words = [0] * (2 * len(module.datas))
-        kept = [(number, data) for number, data in enumerate(module.datas) if data.mode == PASSIVE]
+        kept = [(number, module.datas[number]) for number in module.passive_datas]
         if not kept:
             return
         block: int = cpython.raw_calloc(1, _HEAD + sum(data.end - data.start for _, data in kept))

@@ -265,21 +265,10 @@ class _Decoder(Reader):
             self.module.elems.append(self.elem())
 
     def code_section(self) -> None:
-        for _ in range(self.count("bodies", limits.MAX_ITEMS)):
-            start = self.pos
-            size = self.u32()
-            if size > limits.MAX_BODY:
-                raise LimitExceeded(
-                    f"function body of {size} bytes at byte offset {start:#x}; the limit is {limits.MAX_BODY}"
-                )
-            if size > self.end - self.pos:
-                raise Malformed("unexpected end: function body goes beyond its section", start)
-            self.module.bodies.append(Body(self.pos, self.pos + size))
-            self.pos += size
+        self.module.bodies = [self.body() for _ in range(self.count("bodies", limits.MAX_ITEMS))]
 
     def data_section(self) -> None:
-        for _ in range(self.count("data segments", limits.MAX_DATAS)):
-            self.module.datas.append(self.data_segment())
+        self.module.datas = [self.data_segment() for _ in range(self.count("data segments", limits.MAX_DATAS))]
 
     def data_count_section(self) -> None:
         self.module.data_count = self.u32()
@@ -403,6 +392,16 @@ class _Decoder(Reader):
     def check_inits(self) -> None:
         if len(self.elem_funcs) + len(self.elem_exprs) > limits.MAX_DISTINCT_INITS:
             raise LimitExceeded(f"more than {limits.MAX_DISTINCT_INITS} different element expressions")
+
+    def body(self) -> Body:
+        start = self.pos
+        size = self.u32()
+        if size > limits.MAX_BODY:
+            raise LimitExceeded(f"function body of {size} bytes at byte offset {start:#x}; the limit is {limits.MAX_BODY}")
+        if size > self.end - self.pos:
+            raise Malformed("unexpected end: function body goes beyond its section", start)
+        self.pos += size
+        return Body(self.pos - size, self.pos)
 
     def data_segment(self) -> Data:
         start = self.pos

@@ -6,13 +6,16 @@ tables, memories, globals) hold imports first, as in the spec. The encoder takes
 
 from __future__ import annotations
 
-import keyword
-from typing import Final
-
 from figwasp.features import DEFAULT, Features
-from figwasp.wasm.syntax.immediates import Immediate
-from figwasp.wasm.syntax.names import NameMap, Names, read_field_names, read_names
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, SubType, TableType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
+
+    from figwasp.wasm.syntax.immediates import Immediate
+    from figwasp.wasm.syntax.names import NameMap, Names
 
 __all__ = [
     "ACTIVE",
@@ -107,7 +110,7 @@ class Elem:
 
     __slots__ = ("inits", "mode", "offset", "table", "type")
 
-    def __init__(self, type: int, mode: int, table: int, offset: ConstExpr | None, inits: list[ConstExpr]) -> None:
+    def __init__(self, type: int, mode: int, table: int, offset: ConstExpr | None, inits: Sequence[ConstExpr]) -> None:
         self.type = type
         self.mode = mode
         self.table = table
@@ -211,6 +214,7 @@ class Module:
         "types",
         "_export_names",
         "_names",
+        "_passive_datas",
     )
 
     def __init__(self, data: bytes = b"", features: Features = DEFAULT) -> None:
@@ -234,17 +238,27 @@ class Module:
         self.exports: list[Export] = []
         self.start: int | None = None
         self.elems: list[Elem] = []
-        self.datas: list[Data] = []
+        self.datas: Sequence[Data] = []
         self.data_count: int | None = None
-        self.bodies: list[Body] = []
+        self.bodies: Sequence[Body] = []
         self.customs: list[Custom] = []
+        self._passive_datas: list[int] | None = None
         self._names: Names | None = None
         self._export_names: dict[int, str] | None = None
+
+    @property
+    def passive_datas(self) -> list[int]:
+        """The numbers of the data segments that are passive, found on first use."""
+        if self._passive_datas is None:
+            self._passive_datas = [number for number, data in enumerate(self.datas) if data.mode == PASSIVE]
+        return self._passive_datas
 
     @property
     def names(self) -> Names:
         """The name section, read on first use; empty where there is none or it is malformed."""
         if self._names is None:
+            from figwasp.wasm.syntax.names import Names, read_names  # many programs run without a look at them
+
             section = self._name_section
             self._names = read_names(self.data, section.start, section.end) if section else Names()
         return self._names
@@ -252,6 +266,8 @@ class Module:
     @property
     def field_names(self) -> dict[int, NameMap]:
         """The names of fields in the name section, of which the rest is not read for that."""
+        from figwasp.wasm.syntax.names import read_field_names
+
         section = self._name_section
         return read_field_names(self.data, section.start, section.end) if section else {}
 
@@ -290,6 +306,8 @@ class Module:
 
     def parameter_names(self, func: int) -> list[str]:
         """Return names for a function's parameters that Python allows: from the name section, once each, otherwise p0, p1, ..."""
+        import keyword
+
         names = [f"p{i}" for i in range(len(self.func_type(func).params))]
         for i in range(len(names)):
             name = self.local_name(func, i) or ""

@@ -32,15 +32,18 @@ class Segments:
     Attributes:
         cursor: where reading goes on.
         module: grows by what is read.
+        segments: its data segments, which grow as it does.
         datas: per data segment its bytes.
         names: receives the names that identifiers give.
     """
 
-    __slots__ = ("cursor", "datas", "module", "names")
+    __slots__ = ("cursor", "datas", "module", "names", "segments")
 
     def __init__(self, cursor: TypeCursor) -> None:
         self.cursor = cursor
         self.module = Module(features=ALL)
+        self.segments: list[Data] = []
+        self.module.datas = self.segments
         self.datas: list[bytes] = []
         self.names = Names()
 
@@ -83,7 +86,7 @@ class Segments:
         cursor.expect(")")
         pages = (len(data) + (1 << page) - 1) >> page
         module.memories.append(MemoryType(Limits(pages, pages), address, shared=False, page=page))
-        module.datas.append(Data(ACTIVE, index, _zero(address)))
+        self.segments.append(Data(ACTIVE, index, _zero(address)))
         self.datas.append(data)
 
     # Segments
@@ -171,13 +174,13 @@ class Segments:
     def data(self) -> None:
         """Read a data segment."""
         cursor = self.cursor
-        self._name(DATA, len(self.module.datas))
+        self._name(DATA, len(self.segments))
         memory = self._memory_use()
         if memory is None and cursor.items[cursor.at] != "(":
             segment = Data(PASSIVE, 0, None)
         else:
             segment = Data(ACTIVE, memory or 0, self._offset())
-        self.module.datas.append(segment)
+        self.segments.append(segment)
         self.datas.append(cursor.strings())
 
 
