@@ -21,8 +21,7 @@ from figwasp.errors import Error
 from figwasp.ir import pipeline
 from figwasp.ir.build.builder import build
 from figwasp.ir.layouts import layout_of
-from figwasp.layout import InstanceLayout
-from figwasp.layout import CHECKED, GUARD
+from figwasp.layout import CHECKED, GUARD, InstanceLayout
 from figwasp.runtime.platform.processor import machine as target
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module

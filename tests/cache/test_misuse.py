@@ -11,7 +11,18 @@ import pytest
 from figwasp.cache import entries
 from figwasp.cache.cache import Cache
 from figwasp.cache.folder import objection
-from tests.cache.folders import KEY, NOBODY, OTHER_KEY, PAYLOAD, entry, is_rewritten, names, open_files, read, somebody_else
+from tests.cache.folders import (
+    KEY,
+    NOBODY,
+    OTHER_KEY,
+    PAYLOAD,
+    entry,
+    is_rewritten,
+    names,
+    open_files,
+    read,
+    somebody_else,
+)
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp.api.engine import Engine, chosen, default_engine
-from figwasp.errors import Malformed, prefix_errors, printable
+from figwasp.errors import Malformed, Unsupported, prefix_errors, printable
 from figwasp.features import ALL, Features
 from figwasp.wasm.binary.decode import decode
+from figwasp.wasm.syntax.frozen import thaw
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import
 from figwasp.wasm.syntax.module import Module as Decoded
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, TableType
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from figwasp.api.instance import Instance
     from figwasp.api.linker import Imports
     from figwasp.runtime.code.compile import CompiledModule
+    from figwasp.runtime.code.kept import Kept
+    from figwasp.runtime.config import Config
+    from figwasp.wasm.valid.module import FactsOf, FuncFacts
     from figwasp.wasm.valid.uses import Use
 
 ExternType = FuncType | TableType | MemoryType | GlobalType
@@ -107,7 +111,7 @@ class Module:
         OSError: the file cannot be read.
     """
 
-    __slots__ = ("__weakref__", "_by_name", "_compiled", "_decoded", "_facts", "_lock", "engine", "lazy")
+    __slots__ = ("__weakref__", "_by_name", "_compiled", "_decoded", "_facts", "_kept", "_lock", "engine", "lazy")
 
     _decoded: Decoded
     """The decoded module."""
@@ -115,8 +119,20 @@ class Module:
     def __init__(self, source: Source, *, engine: Engine | None = None, lazy: bool = False) -> None:
         engine = chosen(engine)
         with prefix_errors(None if isinstance(source, (bytes, bytearray, memoryview)) else os.fspath(source)):
-            decoded = self._decoded = _decode(_read(source), engine.config.features)
-            self._facts = facts_when_asked(decoded) if lazy else facts_at_once(decoded)
+            data = _read(source)
+            kept = self._kept = _look_up(engine.config, data)
+            if kept is None or kept.frozen is None:
+                decoded = self._decoded = _decode(data, engine.config.features)
+            else:
+                decoded = self._decoded = thaw(kept.frozen, data, engine.config.features)
+            if kept is not None and (kept.valid or (lazy and kept.frozen is not None)):
+                self._facts = _facts_later(decoded)
+            elif lazy:
+                self._facts = facts_when_asked(decoded)
+            else:
+                self._facts = facts_at_once(decoded)
+                if kept is not None:
+                    kept.note_valid(decoded)
         self.engine = engine
         self.lazy = lazy
         self._compiled: CompiledModule | None = None
@@ -136,8 +152,13 @@ class Module:
                     from figwasp.runtime.code.compile import CompiledModule  # decoding and validating work anywhere
                     from figwasp.runtime.start import native_runtime
 
-                    self._compiled = CompiledModule(native_runtime(), self._decoded, self._facts, self.engine.config)
+                    self._compiled = CompiledModule(native_runtime(), self._decoded, self._facts, self.engine.config, self._kept)
         return self._compiled
+
+    @property
+    def _has_kept_code(self) -> bool:
+        """Whether an earlier process has left code of the module in the cache; no longer known when it is in use."""
+        return self._kept is not None and self._kept.has_code
 
     @property
     def name(self) -> str | None:
@@ -282,6 +303,29 @@ def listed(names: Iterable[str]) -> str:
     """Write the names of exports for a line of output: the guest chooses them, as many and as odd as it likes."""
     shown = [printable(name) for name in itertools.islice(names, _MOST_LISTED + 1)]
     return ", ".join(shown if len(shown) <= _MOST_LISTED else [*shown[:-1], "..."])
+
+
+def _facts_later(module: Decoded) -> FactsOf:
+    """Return the facts of a module of which all but the bodies has been found valid before, when somebody asks for the first."""
+    made: list[FactsOf] = []
+
+    def facts(index: int) -> FuncFacts:
+        if not made:
+            made.append(facts_when_asked(module))
+        return made[0](index)
+
+    return facts
+
+
+def _look_up(config: Config, data: bytes) -> Kept | None:
+    """Return what is kept of a module on the disk, or None."""
+    if config.cache is None:
+        return None
+    try:
+        from figwasp.runtime.code.kept import look_up  # where nothing can be run, modules can be looked at
+    except Unsupported:
+        return None
+    return look_up(config, data)
 
 
 def _decode(data: bytes, features: Features) -> Decoded:

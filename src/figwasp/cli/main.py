@@ -106,7 +106,19 @@ def _end(status: int, _held: object = None) -> NoReturn:
         except (OSError, ValueError) as error:
             status = status or FAILED
             complain(f"figwasp: error: {name}: {getattr(error, 'strerror', error)}\n")
+    if _held is None:
+        _keep_code()
     os._exit(status & 0xFF)
+
+
+def _keep_code() -> None:
+    """Write what has been compiled to the cache, as Python would do it at the end of the process; not after Ctrl-C."""
+    kept = sys.modules.get("figwasp.runtime.code.kept")
+    if kept is not None:
+        try:
+            kept.flush()
+        except KeyboardInterrupt:
+            os._exit(INTERRUPTED)
 
 
 def complain(message: str) -> None:

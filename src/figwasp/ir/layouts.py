@@ -1,7 +1,7 @@
 """Where things stand in the instance blocks of a module, and in objects of the heap. Floor 2.
 
 In: a module, or storage types in order. Out: byte offsets, those in an object from its start, which is 8 bytes of header. The
-builder, the evaluator's tests and the runtime's type descriptors (`layout.TYPE_LAYOUT`) all have it from here. The parameters that an exception
+builder, the evaluator's tests and the runtime's type descriptors (`layout.TYPE_LAYOUT`) all have it from here. What an exception
 carries lie like fields, behind a header of 16 bytes.
 """
 

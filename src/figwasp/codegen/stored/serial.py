@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 from array import array
 from binascii import crc32
+from collections.abc import Sequence
 from struct import Struct
 from typing import Final
 
@@ -71,14 +72,15 @@ def to_bytes(code: Code, machine: int = 0) -> bytes:
     return _HEAD + _CHECKSUM.pack(crc32(body, _seed(machine))) + body
 
 
-def tables_of(code: Code) -> list[list[tuple[int, ...]]]:
+Table = Sequence[tuple[int, ...]]
+
+
+def tables_of(code: Code) -> list[Table]:
     """Return the tables of code but that of its relocations, in the order in which `unpack_tables` takes them."""
-    return [
-        code.traps, code.positions, code.frame_size_exceptions, code.pushed, code.saved, code.handlers
-    ]  # type: ignore[list-item]  # fmt: skip
+    return [code.traps, code.positions, code.frame_size_exceptions, code.pushed, code.saved, code.handlers]
 
 
-def pack_tables(tables: list[list[tuple[int, ...]]]) -> tuple[list[int], bytes]:
+def pack_tables(tables: list[Table]) -> tuple[list[int], bytes]:
     """Return the number of rows of each table, and all cells, column by column."""
     numbers: list[int] = []
     for table in tables:
@@ -88,6 +90,11 @@ def pack_tables(tables: list[list[tuple[int, ...]]]) -> tuple[list[int], bytes]:
     if _SWAP:
         cells.byteswap()
     return [len(table) for table in tables], cells.tobytes()
+
+
+def _size_of(counts: list[int]) -> int:
+    """Return the bytes of tables with so many rows, those of the relocations first."""
+    return _CELL_SIZE * (2 * sum(counts) + 2 * counts[0] + counts[-1])
 
 
 def unpack_tables(code: Code, counts: list[int], data: bytes | memoryview, size: int) -> None:
@@ -102,8 +109,7 @@ def unpack_tables(code: Code, counts: list[int], data: bytes | memoryview, size:
     Raises:
         BadCode: there are not as many cells, or what they refer to is not there.
     """
-    relocs, *_, handlers = counts
-    if _CELL_SIZE * (2 * sum(counts) + 2 * relocs + handlers) != len(data):
+    if _size_of(counts) != len(data):
         raise BadCode("the sizes are not those of what is there")
     cells = array(_CELL, bytes(data))
     if _SWAP:
@@ -121,7 +127,7 @@ def from_bytes(data: bytes, machine: int = 0) -> Code:
     index, frame_size, incoming, text_size, name_size, size, *counts = _FIELDS.unpack_from(data, _BODY)
     place = _START + name_size
     end = place + size
-    if end > len(data):
+    if end + _size_of(counts) != len(data):
         raise BadCode("the sizes are not those of what is there")
     if text_size > size or incoming < IN_FRAME:
         raise BadCode("the text is larger than the data, or less than nothing is popped")

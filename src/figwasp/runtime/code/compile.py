@@ -27,7 +27,6 @@ from figwasp.wasm.syntax.types import StructType
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
     from figwasp.codegen.stored.image import Image
-    from figwasp.runtime.code.translate import Translator
     from figwasp.wasm.syntax.module import Module
     from figwasp.wasm.valid.module import FactsOf
 
@@ -82,10 +81,10 @@ class CompiledModule:
         self.config = config
         self.mode = config.mode
         self._facts = facts
-        self._made: Translator | None = None
         self._checked: CompiledModule | None = None
         self.layout = layout_of(module)
-        self.sources: list[CodeSource] = [Now(self._translator)]
+        self._now = Now(module, facts, config)
+        self.sources: list[CodeSource] = [self._now]
         self.numbers = TYPES.intern(module.types, module.groups)
         if any(isinstance(type_.comp, StructType) for type_ in module.types):
             TYPES.name_fields(self.numbers, module.field_names)
@@ -98,7 +97,8 @@ class CompiledModule:
             perfmap.enable()
         self._kept = kept
         image = None if kept is None else kept.take_image(len(module.func_types))
-        self._region = codespace.Region(native.space, len(module.func_types), native.stubs.resolve, 0 if image is None else image.size)
+        room = 0 if image is None else image.size
+        self._region = codespace.Region(native.space, len(module.func_types), native.stubs.resolve, room)
         self._ranges: list[CodeRange | ImageRange] = []
         self._source_map = SourceMap(module)
         self._installed = {} if image is None else self._install_image(image)
@@ -122,14 +122,6 @@ class CompiledModule:
 
         return release
 
-    def _translator(self) -> Translator:
-        """Return what compiles functions, made when the first is to be compiled."""
-        if self._made is None:
-            from figwasp.runtime.code.translate import Translator  # which programs do without whose code is kept
-
-            self._made = Translator(self.module, self.mode, self.config.metered, self._facts)
-        return self._made
-
     def _install_image(self, image: Image) -> dict[int, int]:
         """Install the functions of an image at once and return their addresses by index."""
         region, stubs = self._region, self.native.stubs
@@ -140,7 +132,7 @@ class CompiledModule:
             region.provide(kind, target)
         if image.has_handlers:
             stubs.expect_handlers()
-        region.write_described(address, image.text, image.places)
+        region.write_described(address, bytes(image.text), bytes(image.places))
         image.drop_text()
         placed = ImageRange(address, image, self._source_map)
         self._ranges.append(placed)
@@ -230,7 +222,7 @@ class CompiledModule:
         if len(self.sources) > 1 or not ahead.possible():
             yield
             return
-        other = ahead.BackgroundCompiler(self._translator)
+        other = ahead.BackgroundCompiler(self._now.translator)
         self.sources.insert(0, other)
         try:
             yield

@@ -121,7 +121,7 @@ def flush() -> None:
 
 def _forget() -> None:
     """Leave to the parent what waits in it."""
-    global _writing  # noqa: PLW0603  another thread of the parent may have it
+    global _writing
     _waiting.clear()
 
 
@@ -163,6 +163,11 @@ class Kept:
     def frozen(self) -> bytes | None:
         """The frozen form of the decoded module (`wasm.syntax.frozen`), or None."""
         return None if self._entry is None else self._entry.frozen
+
+    @property
+    def has_code(self) -> bool:
+        """Whether there is code that nobody has taken yet."""
+        return self._entry is not None and len(self._entry.image) > 0
 
     @property
     def valid(self) -> bool:

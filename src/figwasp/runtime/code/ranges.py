@@ -7,6 +7,7 @@ its trap code, the byte offset of its wasm instruction. Frames have no frame poi
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from types import CodeType
 
     from figwasp.codegen.code import Code
-    from figwasp.codegen.image import Image
+    from figwasp.codegen.stored.image import Image
     from figwasp.wasm.debug.source import SourceMap
 
 _PIECE_BITS: Final = 16
@@ -136,7 +137,7 @@ class CodeTable:
         for piece in _pieces(placed):
             insort(self._pieces.setdefault(piece, []), placed, key=_START)
 
-    def remove(self, ranges: list[CodeRange | ImageRange]) -> None:
+    def remove(self, ranges: Iterable[CodeRange | ImageRange]) -> None:
         """Forget functions whose module has gone, or that have been forgotten before."""
         for one in ranges:
             for piece in _pieces(one):

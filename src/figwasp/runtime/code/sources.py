@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 from figwasp.runtime.trap import window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from figwasp.codegen.code import Code
     from figwasp.runtime.code.translate import Translator
+    from figwasp.runtime.config import Config
+    from figwasp.wasm.syntax.module import Module
+    from figwasp.wasm.valid.module import FactsOf
 
 __all__ = ["Now", "CodeSource"]
 
@@ -27,11 +28,23 @@ class CodeSource(Protocol):
 class Now:
     """The compiler in this thread, which has the code of every function; but not when the running calls have to end."""
 
-    __slots__ = ("_translator",)
+    __slots__ = ("_facts", "_metered", "_mode", "_module", "_translator")
 
-    def __init__(self, make: Callable[[], Translator]) -> None:
-        """Begin without a translator, which `make` makes: programs whose code is kept do without."""
-        self._translator = make
+    def __init__(self, module: Module, facts: FactsOf, config: Config) -> None:
+        """Begin with a module, the facts of its functions and the settings that it is compiled with."""
+        self._module = module
+        self._facts = facts
+        self._mode = config.mode
+        self._metered = config.metered
+        self._translator: Translator | None = None
+
+    def translator(self) -> Translator:
+        """Return what compiles functions, made when somebody first asks."""
+        if self._translator is None:
+            from figwasp.runtime.code.translate import Translator  # programs whose code is kept do without
+
+            self._translator = Translator(self._module, self._mode, self._metered, self._facts)
+        return self._translator
 
     def take(self, index: int) -> Code:
         """Compile a defined function.
@@ -40,9 +53,8 @@ class Now:
             Invalid, Malformed, LimitExceeded: the function's body is, whose validation was left for now.
             Interrupted, Timeout: the running calls had to end before the code was made.
         """
-        translator = self._translator()
-        translate = translator.translate
-        body = translator.module.body(index)
+        translate = self.translator().translate
+        body = self._module.body(index)
         if body.end - body.start > _LONG_BODY:
             return window.bounded(translate, index)
         return translate(index)
