@@ -126,7 +126,12 @@ def test_a_huge_sparse_file_that_says_so(folder: Path, monkeypatch: pytest.Monke
         pytest.skip("no file can be as large here")
     asked: list[int] = []
     whole = os.read
-    monkeypatch.setattr(os, "read", lambda fd, size: (asked.append(size), whole(fd, size))[1])
+
+    def read_some(fd: int, size: int) -> bytes:
+        asked.append(size)
+        return whole(fd, size)
+
+    monkeypatch.setattr(os, "read", read_some)
     assert read(folder) is None
     assert asked == []
 
@@ -227,15 +232,19 @@ def test_a_symlink_that_somebody_else_has_planted(folder: Path, tmp_path: Path) 
     assert is_avoided(link)
 
 
-def test_a_symlink_to_a_folder_of_somebody_else(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("call", ["stat", "lstat"])
+def test_symlinks_and_folders_of_somebody_else(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """The same for who cannot give files away: either the folder or the link to it is said to be another user's."""
     entry(folder)
     link = tmp_path / "link"
     link.symlink_to(folder)
-    own = os.stat(folder)
-    there = os.stat_result([*own[:4], own.st_uid + 1, *own[5:]])
-    whole = os.stat
-    monkeypatch.setattr(os, "stat", lambda path, **more: there if path == str(link) and not more else whole(path, **more))
-    assert is_avoided(link)
+    whole = getattr(os, call)
+    own = whole(link)
+    another = os.stat_result([*own[:4], own.st_uid + 1, *own[5:]])
+    monkeypatch.setattr(os, call, lambda path, **more: another if path == str(link) and not more else whole(path, **more))
+    assert objection(str(link)) == "it is another user's"
+    assert Cache(str(link)).read(KEY) is None
+    assert not Cache(str(link)).write(OTHER_KEY, PAYLOAD)
 
 
 def test_symlinks_that_lead_nowhere(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from figwasp.cache import entries, eviction
+from figwasp.cache import entries
 from figwasp.cache.folder import OFF, chosen, objection, prepared
 
 __all__ = ["Cache", "resolved"]
@@ -32,6 +32,8 @@ class Cache:
 
     def write(self, key: bytes, payload: entries.Payload) -> bool:
         """Write an entry under a key of 32 bytes and return whether that worked; old entries may have to go."""
+        from figwasp.cache import eviction  # not to be waited for where entries are only read
+
         if not prepared(self.path):
             return False
         due = eviction.is_due(self.path, memoryview(payload).nbytes)
