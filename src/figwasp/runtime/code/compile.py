@@ -140,7 +140,7 @@ class CompiledModule:
         found = dict(zip(image.indices, map(address.__add__, image.starts), strict=True))
         if self.config.perf_map:
             for number, (index, start) in enumerate(found.items()):
-                self._tell_perf(index, start, image.code(number)[1])
+                self._tell_perf(self.module.func_name(index) or f"func[{index}]", start, image.code(number)[1])
         return found
 
     def checked(self) -> CompiledModule:
@@ -240,9 +240,8 @@ class CompiledModule:
         self._ranges.append(placed)
         self.native.table.add(placed)
         if self.config.perf_map:
-            self._tell_perf(code.index, address, len(code.data))
+            self._tell_perf(code.name or f"func[{code.index}]", address, len(code.data))
         return address
 
-    def _tell_perf(self, index: int, address: int, size: int) -> None:
-        name = self.module.func_name(index) or f"func[{index}]"
+    def _tell_perf(self, name: str, address: int, size: int) -> None:
         perfmap.add(address, size, f"{self.module.name or 'wasm'}::{name}")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol
 
+from figwasp.errors import Error
 from figwasp.runtime.trap import window
 
 if TYPE_CHECKING:
@@ -25,6 +28,17 @@ class CodeSource(Protocol):
         """Return the code of a defined function that is called for the first time, or None."""
 
 
+@cache  # at the very end nothing can be imported, even if it has been before
+def _compiler() -> type[Translator]:
+    try:
+        from figwasp.runtime.code.translate import Translator  # programs whose code is kept do without
+    except ImportError as error:
+        if not sys.is_finalizing():
+            raise
+        raise Error("no function can be compiled any more: Python is shutting down") from error
+    return Translator
+
+
 class Now:
     """The compiler in this thread, which has the code of every function; but not when the running calls have to end."""
 
@@ -39,11 +53,13 @@ class Now:
         self._translator: Translator | None = None
 
     def translator(self) -> Translator:
-        """Return what compiles functions, made when somebody first asks."""
-        if self._translator is None:
-            from figwasp.runtime.code.translate import Translator  # programs whose code is kept do without
+        """Return what compiles functions, made when somebody first asks.
 
-            self._translator = Translator(self._module, self._mode, self._metered, self._facts)
+        Raises:
+            Error: nothing has been compiled in this process, and now, at its very end, it is too late for that.
+        """
+        if self._translator is None:
+            self._translator = _compiler()(self._module, self._mode, self._metered, self._facts)
         return self._translator
 
     def take(self, index: int) -> Code:
