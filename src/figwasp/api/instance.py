@@ -139,10 +139,10 @@ class Instance:
 
         Sizes belong to the state, and which segments have been dropped. Functions that tables and globals refer to are those of the
         module and its imports, whichever instance gets the state; objects of Python are kept as they are, and not copied. What the
-        host has is no part of the state: files that a WASI program has open, fuel, objects that host functions keep.
+        host has is no part of it: files that a WASI program has open, fuel, objects that host functions keep.
 
         Raises:
-            Error: the instance imports a memory, a table or a mutable global; a memory is shared; or a table, a global or a segment
+            Error: it imports a memory, a table or a mutable global; a memory is shared; a table, a global or a segment
                 refers to an object of the garbage-collected heap, or to a function of another instance that the module does not
                 import. The message says which.
             Busy: a call of the instance, or of one linked with it, runs or is suspended.
@@ -161,8 +161,8 @@ class Instance:
         becomes smaller again.
 
         Args:
-            snapshot: of an instance of an equal module; None for the last one that this instance has taken, has been reset to or has
-                been made from.
+            snapshot: of an instance of an equal module; None for the last one that this instance has taken, been reset to or been
+                made from.
 
         Raises:
             ValueError: there is no snapshot, or it is of another module.

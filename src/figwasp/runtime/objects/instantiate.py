@@ -35,7 +35,7 @@ from figwasp.runtime.objects.tag import Tag
 from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import cpython, linear, linux, modes
 from figwasp.runtime.snapshots.captured import Captured
-from figwasp.runtime.snapshots.restore import restore
+from figwasp.runtime.snapshots.restore import begin, restore
 from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.builder import kinds, simple
 from figwasp.runtime.trap.traps import trap
@@ -168,6 +168,8 @@ def _copy_active_segments(state: InstanceState, active: list[tuple[Elem, list[in
         if place + len(references) > len(table):
             raise trap(TRAP_OUT_OF_BOUNDS_TABLE)
         table.write(place, references)
+    if begin(state):
+        return
     for data in module.datas:
         if data.mode == ACTIVE:
             assert data.offset is not None
@@ -200,7 +202,7 @@ class _Block:
             code: the compiled module.
             externs: the externs for its imports.
             store: the store that it is to run in.
-            captured: the state that it is to be put into, for which memories have the right size and globals are left alone; or None.
+            captured: the state that it is to be put into, for which memories get the right size and globals stay null, or None.
         """
         self._code = code
         self._captured = captured

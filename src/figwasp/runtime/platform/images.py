@@ -15,11 +15,11 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
-from figwasp.runtime.native.owner import Owner, Owners
+from figwasp.runtime.native.owner import Owners
 from figwasp.runtime.once import Once
 from figwasp.runtime.platform import cpython, linux
 
-__all__ = ["NO_FILE", "Image", "copied", "made_of"]
+__all__ = ["NO_FILE", "MemoryImage", "copied"]
 
 NO_FILE: Final = -1
 _PIECE: Final = 64 << 10
@@ -28,7 +28,7 @@ _ZERO_PAGE: Final = bytes(linux.PAGE)
 _numbers: Final = itertools.count(1)
 
 
-class Image:
+class MemoryImage:
     """The contents of a memory.
 
     Attributes:
@@ -109,33 +109,17 @@ def _releasing(block: int, files: list[int], mappings: list[tuple[int, int]]) ->
     return [*rest, *[partial(os.close, file) for file in files]]
 
 
-def copied(owners: Owners, base: int, length: int) -> Image:
+def copied(owners: Owners, base: int, length: int) -> MemoryImage:
     """Make an image of what is at an address; `length` are whole pages of 64 KiB.
 
     Raises:
         OSError: there is no memory for it.
     """
-    image = Image(owners, length)
+    image = MemoryImage(owners, length)
     for offset in range(0, length, _PIECE):
         data = linux.read(base + offset, _PIECE)
         if data != _ZEROS:
             image.put(offset, data)
-    image.finish()
-    return image
-
-
-def made_of(owners: Owners, length: int, pieces: Iterable[tuple[int, bytes]]) -> Image:
-    """Make an image of pieces, each of which overwrites those before it; `length` are whole pages of 64 KiB.
-
-    Raises:
-        OSError: there is no memory for it.
-    """
-    contents = bytearray(length)
-    for offset, data in pieces:
-        contents[offset : offset + len(data)] = data
-    image = Image(owners, length)
-    for offset in range(0, length, _PIECE):
-        image.put(offset, bytes(contents[offset : offset + _PIECE]))
     image.finish()
     return image
 

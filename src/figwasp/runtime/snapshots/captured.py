@@ -1,8 +1,8 @@
 """Floor 4: the state of an instance, taken.
 
-In: an instance, while no code of its store runs. Out: a `Captured`, which refers to nothing of the instance. Nothing of the instance
-changes. Taken is what the instance defines: what it imports belongs to others, and an instance that imports what can change is
-refused, since its state would be taken in part.
+In: an instance, while no code of its store runs. Out: a `Captured`, which refers to nothing of the instance; that does not change.
+Taken is what the instance defines: what it imports belongs to others, and an instance that imports what can change is refused,
+since its state would be taken in part.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Captured:
 
     def __init__(
         self,
-        memories: list[tuple[int, images.Image]],
+        memories: list[tuple[int, images.MemoryImage]],
         tables: list[Run],
         elems: dict[int, Run],
         datas: list[int],
@@ -62,7 +62,8 @@ def capture(state: InstanceState) -> Captured:
     taker = Taker(state)
     first = module.num_imported_tables
     tables = [
-        taker.take(table.place(0), len(table), table.type.elem, f"table {first + k}") for k, table in enumerate(state.tables[first:])
+        taker.take(table.place(0), len(table), table.type.elem, f"table {index}")
+        for index, table in enumerate(state.tables[first:], first)
     ]
     globals_ = list(_globals(state, taker))
     elems = dict(_elems(state, taker))
@@ -86,7 +87,7 @@ def _check_memories(state: InstanceState) -> None:
             raise Error(f"no snapshot can be taken: memory {index} is shared, and other threads may be writing to it")
 
 
-def _memories(state: InstanceState) -> list[tuple[int, images.Image]]:
+def _memories(state: InstanceState) -> list[tuple[int, images.MemoryImage]]:
     taken = []
     for memory in state.memories:
         length = linux.read_u64(memory.record + layout.MEM_LENGTH)

@@ -2,10 +2,10 @@
 
 In: what the memories, tables, segments and globals are to hold. Out: the same there.
 
-Theory of operation. Sizes are looked at, and the changes prepared as calls of C functions that hold the GIL. The list begins with a
-look at whether the sizes are still those, goes on with the memories, which may be refused, and ends with what cannot fail. It is gone
-through in one call (`once`), which ends at a function that answers False: other threads may grow memories and tables at any time, and
-make buffers.
+Theory of operation. Sizes are looked at, and the changes prepared as calls of C functions that hold the GIL. The list begins with
+a look at whether the sizes are still those, goes on with the memories, which may be refused, and ends with what cannot fail. It is
+gone through in one call (`once`), which ends at a function that answers False: other threads may grow memories and tables at any
+time, and make buffers.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Changes:
 
     # Memories
 
-    def memory(self, memory: Memory, length: int, image: images.Image, is_new: bool = False) -> None:
+    def memory(self, memory: Memory, length: int, image: images.MemoryImage, is_new: bool = False) -> None:
         """Have a memory so many bytes, and show an image.
 
         Raises:
@@ -84,9 +84,8 @@ class Changes:
         if length < old:
             memory.close_windows()
             if self._expect(record + layout.MEM_EXPORTS):
-                raise BufferError(
-                    f"the memory cannot become smaller, of {length} bytes instead of {old}, while buffers of it exist, as a memoryview"
-                )
+                smaller = f"of {length} bytes instead of {old}"
+                raise BufferError(f"the memory cannot become smaller, {smaller}, while buffers of it exist, such as a memoryview")
         if memory.budget is not None:
             self._budgets[memory.budget] = self._budgets.get(memory.budget, 0) + length - old
         before, after = linear.whole_pages(old), linear.whole_pages(length)

@@ -20,7 +20,7 @@ from figwasp.runtime.snapshots.captured import Captured
 from figwasp.runtime.snapshots.changes import Changes, Damaged
 from figwasp.runtime.snapshots.references import Run
 
-__all__ = ["Restoration", "restore"]
+__all__ = ["Restoration", "begin", "restore"]
 
 _ATTEMPTS: Final = 8
 
@@ -46,6 +46,23 @@ def restore(state: InstanceState, captured: Captured, is_new: bool = False) -> N
     except Damaged as error:
         closing.close(state)
         raise LimitExceeded(f"{error}; the instance has been closed") from None
+
+
+def begin(state: InstanceState) -> bool:
+    """Have the memories of an instance that is being made show what the active segments of its module make them.
+
+    Returns:
+        Whether they do; else nothing has changed.
+    """
+    images = state.code.initial.images()
+    changes = Changes(state.code.native, state.store.current)
+    for index, image in images.items():
+        memory = state.memories[index]
+        changes.memory(memory, linux.read_u64(memory.record + layout.MEM_LENGTH), image, is_new=True)
+    try:
+        return bool(images) and changes.make()
+    except (Damaged, LimitExceeded):  # segments are copied into what is there
+        return False
 
 
 class Restoration:

@@ -2,10 +2,10 @@
 
 In: addresses of C functions. Out: IR of functions in the C convention, called with the GIL.
 
-Theory of operation. A memory shows an image where nothing has been written since (MEM_IMAGE): giving its pages back to the system is
-all that it takes to show it again. Any other memory gets pages of zeros first, and the image's over them. What can fail comes before
-the first change: to make pages accessible that are added, or inaccessible that are taken away. Where the image cannot be mapped it
-is copied.
+Theory of operation. A memory shows an image where nothing has been written since (MEM_IMAGE): giving its pages back to the system
+is all that it takes to show it again. Any other memory gets pages of zeros first, and the image's over them. What can fail comes
+before the first change: to make pages accessible that are added, or inaccessible that are taken away. Where the image cannot be
+mapped it is copied.
 """
 
 from __future__ import annotations
@@ -66,10 +66,7 @@ class _Restoring(Stub):
 
 
 def restore_memory() -> Func:
-    """Build (plan) -> 1, or 0 when there is no memory for what it would add, or no room in the table of mappings: nothing is changed.
-
-    The answer is the low byte.
-    """
+    """Build (plan) -> 1; or 0 when there is no memory for more pages or another mapping, and nothing has changed. It is a byte."""
     e = _Restoring("step.restore_memory", bytes([I64]), bytes([I64]), CONV_C)
     refused, copy = e.new(), e.new()
     _resize(e, refused)
