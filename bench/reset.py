@@ -2,11 +2,11 @@
 
     python bench/reset.py [--requests N] [--items N]
 
-CPython 3.12 runs a program that asks for the resolution of a clock, and the host function that answers raises an exception there: the
+CPython 3.12 runs a program that asks for the resolution of a clock, and the host function that answers raises an exception: the
 call is over, and the interpreter is in memory, started. The memory is grown to 64 MiB and a snapshot is taken. A request is source
 code that `PyRun_SimpleString` runs; the module does not export that, so an export is added to the bytes (the function is found by
-the constant "__main__" in it). Every answer has to be that of the first request. Printed are the times of the snapshot, of requests
-and of resets, how many pages a request has written (/proc/self/pagemap), and what copying the memory back would take instead.
+the constant "__main__" in it). Every answer has to be that of the first request. Printed are the times of the snapshot, of
+requests and of resets, how many pages a request writes (/proc/self/pagemap), and what copying the memory back would take instead.
 
 Then the time of further instances, of this module: from the snapshot, and as usual with images of the data segments and without.
 """
@@ -19,6 +19,7 @@ import os
 import statistics
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 import side  # puts the tree's own src first
@@ -28,6 +29,7 @@ from figwasp.runtime.code import initial
 
 MODULE = "cpython-3.12.wasm"
 SIZE = 1024  # pages
+TYPE = "(i32, i32) -> i32"
 REQUEST = """
 words = {str(k): list(range(k, k + 8)) for k in range(%d)}
 seen.append(len(json.dumps(words)))
@@ -72,11 +74,9 @@ def run_simple_string(module: figwasp.Module) -> int:
             places.append(int(segment.offset.instrs[0][1]) + found - segment.start)  # type: ignore[call-overload]
     codes = [b"\x41" + signed(place) for place in places]
     first = decoded.num_imported_funcs
-    (index,) = [
-        number
-        for number, body in enumerate(decoded.bodies, first)
-        if str(decoded.func_type(number)) == "(i32, i32) -> i32" and any(code in decoded.data[body.start : body.end] for code in codes)
-    ]
+    of_type = [number for number in range(first, first + len(decoded.bodies)) if str(decoded.func_type(number)) == TYPE]
+    bodies = [decoded.data[decoded.bodies[number - first].start : decoded.bodies[number - first].end] for number in of_type]
+    (index,) = [number for number, body in zip(of_type, bodies, strict=True) if any(code in body for code in codes)]
     return index
 
 
@@ -142,6 +142,17 @@ def microseconds(times: list[float]) -> str:
     return f"median {statistics.median(times) * 1e6:.0f} us, 90 % below {times[len(times) * 9 // 10] * 1e6:.0f} us"
 
 
+def copied_back(memory: figwasp.Memory) -> str:
+    """Give the time that it takes to copy a memory."""
+    whole = bytes(memory)
+    copying = []
+    for _ in range(10):
+        begin = time.perf_counter()
+        memory[0 : len(whole)] = whole
+        copying.append(time.perf_counter() - begin)
+    return microseconds(copying)
+
+
 def requests(module: figwasp.Module, count: int, items: int) -> figwasp.Snapshot:
     """Print the times of requests and resets; give the snapshot."""
     output = io.BytesIO()
@@ -157,7 +168,10 @@ def requests(module: figwasp.Module, count: int, items: int) -> figwasp.Snapshot
     before = time.perf_counter()
     instance.reset()
     print(f"first reset, which maps the image: {(time.perf_counter() - before) * 1e6:.0f} us")
-    asked, back, pages = [], [], []
+    ask(instance, output, place)
+    pages = written(memory)
+    instance.reset()
+    asked, back = [], []
     for _ in range(count):
         begin = time.perf_counter()
         answer = ask(instance, output, place)
@@ -165,20 +179,13 @@ def requests(module: figwasp.Module, count: int, items: int) -> figwasp.Snapshot
         asked.append(end - begin)
         if answer != first:
             raise RuntimeError(f"{answer!r} instead of {first!r}")
-        pages.append(written(memory))
         begin = time.perf_counter()
         instance.reset()
         back.append(time.perf_counter() - begin)
-    print(f"{count} requests gave what the first did, {first.decode().strip()!r}, and wrote {statistics.median(pages):.0f} pages each")
+    print(f"{count} requests gave what the first did, {first.decode().strip()!r}, and wrote {pages} pages each")
     print(f"request: {microseconds(asked)}")
     print(f"reset:   {microseconds(back)}")
-    whole = bytes(memory)
-    copying = []
-    for _ in range(10):
-        begin = time.perf_counter()
-        memory[0 : len(whole)] = whole
-        copying.append(time.perf_counter() - begin)
-    print(f"copying the memory back instead: {microseconds(copying)}")
+    print(f"copying the memory back instead: {copied_back(memory)}")
     return snapshot
 
 
@@ -186,7 +193,7 @@ def further(module: figwasp.Module, snapshot: figwasp.Snapshot, rounds: int = 20
     """Print the times of further instances."""
     other = figwasp.Module(module._decoded.data, engine=module.engine, lazy=True)
     other._code.initial = initial.InitialContents(other._code.native.owners, _without_data(module))
-    sides = {
+    sides: dict[str, Callable[[], object]] = {
         "from the snapshot": lambda: module.instantiate(imports(io.BytesIO()), snapshot=snapshot),
         "with images of the data": lambda: module.instantiate(imports(io.BytesIO())),
         "segments copied": lambda: other.instantiate(imports(io.BytesIO())),
@@ -207,7 +214,7 @@ def main() -> None:
     """Print a line for each figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=1000)
-    parser.add_argument("--items", type=int, default=100, help="how much a request does, and with it how many pages it writes")
+    parser.add_argument("--items", type=int, default=40, help="how much a request does, and with it how many pages it writes")
     options = parser.parse_args()
     data = (side.need_shared() / "programs" / "modules" / MODULE).read_bytes()
     plain = figwasp.Module(data, lazy=True)

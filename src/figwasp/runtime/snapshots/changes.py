@@ -26,7 +26,7 @@ from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.objects.memory import Memory
 from figwasp.runtime.objects.table import Table
 from figwasp.runtime.once import Once
-from figwasp.runtime.platform import cpython, images, linear, linux
+from figwasp.runtime.platform import cpython, images, linear, linux, written
 from figwasp.runtime.snapshots.references import Run
 from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.restore import AS_IT_IS, SHOWN, ZEROS
@@ -92,7 +92,8 @@ class Changes:
         shown = ZEROS if is_new else SHOWN if linux.read_u64(record + layout.MEM_IMAGE) == image.number else AS_IT_IS
         sizes = min(before, after), abs(after - before), linux.ACCESSIBLE if after > before else linux.INACCESSIBLE
         of_image = image.number, image.file & (1 << 64) - 1, image.start, image.size, image.address
-        plan = array("Q", (record, memory.base, length, *sizes, shown, *of_image))
+        file, argument = written.scanner() if shown == SHOWN else (images.NO_FILE, 0)
+        plan = array("Q", (record, memory.base, length, *sizes, shown, *of_image, file & (1 << 64) - 1, argument))
         self._alive += (plan, image)
         self._memories.append(partial(self._native.stubs.restore_memory, plan.buffer_info()[0]))
 

@@ -2,10 +2,11 @@
 
 In: addresses of C functions. Out: IR of functions in the C convention, called with the GIL.
 
-Theory of operation. A memory shows an image where nothing has been written since (MEM_IMAGE): giving its pages back to the system
-is all that it takes to show it again. Any other memory gets pages of zeros first, and the image's over them. What can fail comes
-before the first change: to make pages accessible that are added, or inaccessible that are taken away. Where the image cannot be
-mapped it is copied.
+Theory of operation. A memory shows an image where nothing has been written since (MEM_IMAGE). If the system tells which pages have
+been (`platform.written`), and they are few, their contents are copied: they stay where they are, and cost no fault when they are
+written again. Else giving all pages back to the system is all that it takes to show the image again. Any other memory gets pages of
+zeros first, and the image's over them. What can fail comes before the first change: to make pages accessible that are added, or
+inaccessible that are taken away. Where the image cannot be mapped it is copied.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.types import I32, I64
-from figwasp.runtime.platform import linux
+from figwasp.runtime.platform import linux, written
 from figwasp.runtime.stubs.builder import Stub
 
 __all__ = ["AS_IT_IS", "SHOWN", "ZEROS", "expect", "restore_memory"]
@@ -34,6 +35,8 @@ _FILE: Final = 64  # signed
 _START: Final = 72
 _SIZE: Final = 80
 _SOURCE: Final = 88  # where it can be read
+_SCANNER: Final = 96  # what `platform.written` gives; signed
+_SCAN: Final = 104
 
 ZEROS: Final = 0  # the memory is new
 SHOWN: Final = 1  # the image
@@ -112,11 +115,14 @@ def _accessible(e: _Restoring) -> Value:
 
 def _clear(e: _Restoring, base: Value, size: Value, copy: Block) -> None:
     """Go on where the memory is zeros; return from the stub where it shows the image already; or go to `copy`."""
-    clear, replace, some = e.new(), e.new(), e.new()
+    clear, replace, some, discard = e.new(), e.new(), e.new(), e.new()
     e.unless_zero(size, clear)
     shown = e.plan(_SHOWN)
     e.split(e.equals(shown, ZEROS), clear)
     e.split(e.equals(shown, AS_IT_IS), replace)
+    _rewrite(e, base, size, discard)
+    e.jump(some)
+    e.at(discard)
     e.split(e.c(linux.symbol("madvise"), [base, size, e.const(I32, linux.DISCARD)], I32), copy)  # of locked pages it cannot be
     e.jump(some)
     e.at(replace)
@@ -126,6 +132,52 @@ def _clear(e: _Restoring, base: Value, size: Value, copy: Block) -> None:
     e.at(some)
     e.ret([e.word(1)])
     e.at(clear)
+
+
+def _rewrite(e: _Restoring, base: Value, size: Value, discard: Block) -> None:
+    """Copy the contents of the pages that have been written, or go to `discard`, having changed nothing."""
+    loop, body, done = e.new(), e.new(), e.new()
+    file, scan = e.plan(_SCANNER), e.plan(_SCAN)
+    e.split(e.equals(file, -1), discard)
+    end = e.emit(ops.I64_ADD, [base, size])
+    e.put(base, scan, written.START)
+    e.put(end, scan, written.END)
+    e.put(e.word(0), scan, written.WALKED)
+    count = e.c(linux.symbol("ioctl"), [e.wrap(file), e.word(written.REQUEST), scan], I32)
+    e.split(e.emit(ops.I32_LT_S, [count, e.const(I32, 0)]), discard)
+    e.split(e.emit(ops.I64_NE, [e.get(scan, written.WALKED), end]), discard)
+    behind = e.emit(ops.I64_ADD, [scan, e.emit(ops.I64_MUL, [e.emit(ops.I64_EXTEND_I32_U, [count]), e.word(24)])])
+    loop.loop = True
+    e.jump(loop, [scan])
+    e.at(loop)
+    at = e.func.new_param(loop, I64)
+    e.brif(e.emit(ops.I64_LT_U, [at, behind]), body, done)
+    e.at(body)
+    _fill_range(e, base, e.get(at, written.FOUND), e.get(at, written.FOUND + 8))
+    e.jump(loop, [e.emit(ops.I64_ADD, [at, e.word(24)])])
+    e.at(done)
+
+
+def _fill_range(e: _Restoring, base: Value, first: Value, end: Value) -> None:
+    """Have a range contain what of the image is in it, and zeros elsewhere."""
+    start = e.emit(ops.I64_ADD, [base, e.plan(_START)])
+    low = _larger(e, first, start)
+    high = _larger(e, low, _smaller(e, end, e.emit(ops.I64_ADD, [start, e.plan(_SIZE)])))
+    zero = e.const(I32, 0)
+    above = _smaller(e, low, end)  # where none of the image is in it
+    e.c(linux.symbol("memset"), [first, zero, e.emit(ops.I64_SUB, [above, first])])
+    source = e.emit(ops.I64_ADD, [e.plan(_SOURCE), e.emit(ops.I64_SUB, [low, start])])
+    e.c(linux.symbol("memmove"), [low, source, e.emit(ops.I64_SUB, [high, low])])
+    rest = _smaller(e, high, end)
+    e.c(linux.symbol("memset"), [rest, zero, e.emit(ops.I64_SUB, [end, rest])])
+
+
+def _smaller(e: Stub, one: Value, other: Value) -> Value:
+    return e.emit(ops.SELECT, [one, other, e.emit(ops.I64_LT_U, [one, other])], 0, I64)
+
+
+def _larger(e: Stub, one: Value, other: Value) -> Value:
+    return e.emit(ops.SELECT, [other, one, e.emit(ops.I64_LT_U, [one, other])], 0, I64)
 
 
 def _show(e: _Restoring, base: Value, done: Block) -> None:
