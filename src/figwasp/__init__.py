@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from figwasp.api.linker import Linker, load
     from figwasp.api.memory import Memory
     from figwasp.api.module import Module
+    from figwasp.api.snapshot import Snapshot
     from figwasp.api.table import Table
     from figwasp.errors import (
         Busy,
@@ -86,6 +87,7 @@ __all__ = [
     "OutOfFuel",
     "ParseError",
     "Place",
+    "Snapshot",
     "Struct",
     "Table",
     "Tag",
@@ -117,6 +119,7 @@ if not TYPE_CHECKING:  # which are told above, and are to find names that do not
             "figwasp.api.linker": "Linker load",
             "figwasp.api.memory": "Memory",
             "figwasp.api.module": "Module",
+            "figwasp.api.snapshot": "Snapshot",
             "figwasp.api.table": "Table",
             "figwasp.runtime.code.listen": "FuncInfo",
             "figwasp.runtime.heap.arrays": "Array",

@@ -117,7 +117,9 @@ HANDLER_CLAUSES: Final = 8  # `Call.catches`, 4 bytes each
 
 # Memory record
 MEM_BASE: Final = 0  # never moves while the memory lives
-MEM_LENGTH: Final = 8  # bytes; never becomes less
+MEM_LENGTH: Final = 8  # bytes; becomes less only when an instance is reset, while no code of its store runs
+MEM_EXPORTS: Final = 32  # how many buffers there are that Python has got of it and not released (behind fields of `linear`)
+MEM_IMAGE: Final = 40  # number of the image whose pages are seen where nothing has been written; 0: zeros are
 MEM_RECORD_SIZE: Final = 64
 
 # Table record

@@ -16,7 +16,7 @@ from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import memory as runtime
 from figwasp.runtime.platform import cpython, modes
 from figwasp.runtime.start import native_runtime
-from figwasp.runtime.stubs.objects import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, getbuffer
+from figwasp.runtime.stubs.objects import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, getbuffer, releasebuffer
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.types import I32, I64, Limits, MemoryType
 
@@ -377,6 +377,11 @@ class Memory:
         return f"<figwasp.Memory of {_pages(self.pages)}{', shared' if self.type.shared else ''}>"
 
 
+def add_window(memory: Memory, window: runtime.Window) -> None:
+    """Have a window on a memory, which keeps a buffer between uses, closed when the memory is to become smaller."""
+    memory._core.add_window(window)
+
+
 def shared_memory(type_: MemoryType, config: Config) -> Memory:
     """Make the memory for an import of a shared one, within what an engine lets an instance have.
 
@@ -412,7 +417,8 @@ def _flat(data: Buffer) -> memoryview | bytes:
 
 def view(core: runtime.Memory, owner: Owner) -> Memory:
     """Return the Python object for a memory instance that `owner` keeps, unless it has an owner of its own."""
-    made: Any = cpython.new_object(core.native.types.get(Memory, "figwasp.Memory", getbuffer=getbuffer))
+    type_ = core.native.types.get(Memory, "figwasp.Memory", getbuffer=getbuffer, releasebuffer=releasebuffer)
+    made: Any = cpython.new_object(type_)
     cpython.set_field(made, VIEW_RECORD, core.record)
     cpython.set_reference(id(made) + VIEW_OWNER, owner if core.owner is None else core.owner)
     cpython.set_reference(id(made) + VIEW_SIDE, core)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from figwasp.api.instance import Instance
     from figwasp.api.linker import Imports
+    from figwasp.api.snapshot import Snapshot
     from figwasp.runtime.code.compile import CompiledModule
     from figwasp.runtime.code.kept import Kept
     from figwasp.runtime.config import Config
@@ -227,7 +228,9 @@ class Module:
         with prefix_errors(None if isinstance(source, (bytes, bytearray, memoryview)) else os.fspath(source)):
             return uses(data, ALL.enabled - chosen(engine).features.enabled)
 
-    def instantiate(self, imports: Imports | None = None, *, unknown_imports: str = "error") -> Instance:
+    def instantiate(
+        self, imports: Imports | None = None, *, unknown_imports: str = "error", snapshot: Snapshot | None = None
+    ) -> Instance:
         """Make an instance, as `figwasp.load` does.
 
         >>> import figwasp
@@ -237,7 +240,7 @@ class Module:
         """
         from figwasp.api.linker import load
 
-        return load(self, imports, unknown_imports=unknown_imports)
+        return load(self, imports, unknown_imports=unknown_imports, snapshot=snapshot)
 
     def compile_ahead(self) -> AbstractContextManager[None]:
         """Return a context in which a second process compiles functions that will probably be called next.

@@ -13,12 +13,13 @@ from typing import Final, Protocol
 from figwasp import layout
 from figwasp.ir.layouts import HEADER, element_shift, field_offsets
 from figwasp.ir.types import MASKS, TYPE_NAMES
-from figwasp.wasm.syntax.immediates import Immediate, number, pair
+from figwasp.wasm.syntax import immediates
+from figwasp.wasm.syntax.immediates import Immediate, pair
 from figwasp.wasm.syntax.module import ConstExpr, Module
 from figwasp.wasm.syntax.opcodes import BY_NAME
 from figwasp.wasm.syntax.types import ArrayType, StructType
 
-__all__ = ["Surroundings", "evaluate"]
+__all__ = ["Surroundings", "evaluate", "number"]
 
 _MASKS: Final = {TYPE_NAMES[type]: mask for type, mask in enumerate(MASKS)}
 _CONSTS: Final = {BY_NAME[f"{type_}.const"].code: mask for type_, mask in _MASKS.items()}
@@ -55,6 +56,15 @@ class Surroundings(Protocol):
         """Return a new array; where the bytes are those of one element, all are like it."""
 
 
+def number(expr: ConstExpr) -> int | None:
+    """Return the value of an expression that is one constant; None for any other."""
+    code, immediate = expr.instrs[0]
+    if len(expr.instrs) == 1 and code in _CONSTS:
+        assert isinstance(immediate, int)
+        return immediate & _CONSTS[code]
+    return None
+
+
 def evaluate(expr: ConstExpr, module: Module, surroundings: Surroundings) -> int:
     """Return the value of a constant expression.
 
@@ -63,10 +73,9 @@ def evaluate(expr: ConstExpr, module: Module, surroundings: Surroundings) -> int
         module: the module that it is of, which has been validated.
         surroundings: give and make what it refers to.
     """
-    code, immediate = expr.instrs[0]
-    if len(expr.instrs) == 1 and code in _CONSTS:  # as nearly all are
-        assert isinstance(immediate, int)
-        return immediate & _CONSTS[code]
+    known = number(expr)  # as of nearly all
+    if known is not None:
+        return known
     stack: list[int] = []
     for code, immediate in expr.instrs:
         if code in _BINARY:
@@ -96,7 +105,7 @@ def _simple(code: int, immediate: int, surroundings: Surroundings) -> int:
 
 
 def _struct_new(module: Module, immediate: Immediate, stack: list[int], surroundings: Surroundings) -> int:
-    index = number(immediate)
+    index = immediates.number(immediate)
     fields = _fields(module, index)
     values = stack[len(stack) - len(fields) :]
     del stack[len(stack) - len(fields) :]
@@ -104,17 +113,17 @@ def _struct_new(module: Module, immediate: Immediate, stack: list[int], surround
 
 
 def _struct_new_default(module: Module, immediate: Immediate, stack: list[int], surroundings: Surroundings) -> int:
-    fields = _fields(module, number(immediate))
-    return surroundings.new_struct(number(immediate), _content(fields, [0] * len(fields)))
+    fields = _fields(module, immediates.number(immediate))
+    return surroundings.new_struct(immediates.number(immediate), _content(fields, [0] * len(fields)))
 
 
 def _array_new(module: Module, immediate: Immediate, stack: list[int], surroundings: Surroundings) -> int:
     length = stack.pop()
-    return surroundings.new_array(number(immediate), length, _element(module, number(immediate), stack.pop()))
+    return surroundings.new_array(immediates.number(immediate), length, _element(module, immediates.number(immediate), stack.pop()))
 
 
 def _array_new_default(module: Module, immediate: Immediate, stack: list[int], surroundings: Surroundings) -> int:
-    return surroundings.new_array(number(immediate), stack.pop(), _element(module, number(immediate), 0))
+    return surroundings.new_array(immediates.number(immediate), stack.pop(), _element(module, immediates.number(immediate), 0))
 
 
 def _array_new_fixed(module: Module, immediate: Immediate, stack: list[int], surroundings: Surroundings) -> int:

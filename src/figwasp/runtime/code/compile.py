@@ -14,6 +14,7 @@ from figwasp.runtime.code import collector, listen
 from figwasp.runtime.code.datas import DataSegments
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.code.entries import LazyEntries
+from figwasp.runtime.code.initial import InitialContents
 from figwasp.runtime.code.kept import Kept, look_up
 from figwasp.runtime.code.ranges import CodeRange, ImageRange
 from figwasp.runtime.code.sources import CodeSource, Now
@@ -58,6 +59,7 @@ class CompiledModule:
         sources: sources of code, in the order in which they are asked.
         owner: keeps the code.
         datas: its passive data segments.
+        initial: what its memories begin with.
         entries: the lazy entries of its functions.
         compiled: addresses of the functions compiled so far, by index.
         listeners: the answers of the engine's listener, by function index.
@@ -107,6 +109,7 @@ class CompiledModule:
         self.datas = DataSegments(native.owners, module)
         if self.datas.owner is not None:
             self.owner.hold(self.datas.owner)
+        self.initial = InitialContents(native.owners, module)
         self.entries = LazyEntries(native.stubs, module, self._region)
         if config.listener is None:  # which else hears of a function when it is called first
             self.compiled.update(self._installed)

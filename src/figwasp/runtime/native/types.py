@@ -35,6 +35,7 @@ class NativeTypes:
         cleared: Sequence[int] = (),
         callable_: bool = False,
         getbuffer: Callable[[], Func] | None = None,
+        releasebuffer: Callable[[], Func] | None = None,
         doc: Callable[[Any], str] | None = None,
         place: int = 0,
     ) -> type:
@@ -46,6 +47,7 @@ class NativeTypes:
             cleared: offsets of what the collector may clear.
             callable_: whether objects hold the address of their vectorcall code.
             getbuffer: builds bf_getbuffer, for objects that are buffers.
+            releasebuffer: builds bf_releasebuffer, for those that count them.
             doc: returns the docstring of an object that has one of its own.
             place: address of the word by which stubs know the type, before there is an object of it; 0 for none.
         """
@@ -65,6 +67,7 @@ class NativeTypes:
                     dealloc=stubs.dealloc,
                     vectorcall_offset=FUNC_VECTORCALL if callable_ else 0,
                     getbuffer=0 if getbuffer is None else stubs.compile(getbuffer()),
+                    releasebuffer=0 if releasebuffer is None else stubs.compile(releasebuffer()),
                 )
                 if doc is not None:
                     setattr(made, "__doc__", property(doc))  # noqa: B010  which mypy takes for a str

@@ -34,6 +34,7 @@ class InstanceState:
         closed: None, or from closing on, the object that is pinned as long as the chain of that moment runs (see `closing`).
         is_closed: whether closing is complete.
         handle: leads to the object that users hold, if there is one.
+        restoration: the last state that it has been put into, prepared (`runtime.snapshots`), or None.
         memories, tables, globals, tags: in index space order, imports first.
     """
 
@@ -47,6 +48,7 @@ class InstanceState:
         "is_closed",
         "store_ref",
         "memories",
+        "restoration",
         "store",
         "tables",
         "tags",
@@ -60,6 +62,7 @@ class InstanceState:
         self.closed: Owner | None = None
         self.is_closed = False
         self.handle: weakref.ref[Any] | None = None
+        self.restoration: object = None
         self.memories: list[Memory] = []
         self.tables: list[Table] = []
         self.globals: list[Global] = []

@@ -34,6 +34,8 @@ from figwasp.runtime.objects.table import Table
 from figwasp.runtime.objects.tag import Tag
 from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import cpython, linear, linux, modes
+from figwasp.runtime.snapshots.captured import Captured
+from figwasp.runtime.snapshots.restore import begin, restore
 from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.builder import kinds, simple
 from figwasp.runtime.trap.traps import trap
@@ -53,7 +55,7 @@ _HEAD: Final = struct.Struct("<7Q")
 """The words of a block from INST_STATE to INST_DESCRIPTORS."""
 
 
-def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[InstanceState, Owner]:
+def instantiate(code: CompiledModule, externs: Sequence[Given], captured: Captured | None = None) -> tuple[InstanceState, Owner]:
     """Make an instance; its start function has run.
 
     Where a memory has no guard area, its own or one that it imports, the code checks bounds.
@@ -61,6 +63,7 @@ def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[Instanc
     Args:
         code: the compiled module.
         externs: one per import, of the right kind and type.
+        captured: the state that it begins in, instead of what initialisers, segments and the start function make; or None.
 
     Raises:
         Busy: another thread runs in the store of something imported.
@@ -71,15 +74,17 @@ def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[Instanc
         code = code.checked()
     joined = _join_stores(code.native, externs)
     if joined is None:
-        return _instantiate(code, externs, Store(code.native))
-    return joined.hold(lambda: _instantiate(code, externs, joined))  # other threads are not to use it meanwhile
+        return _instantiate(code, externs, Store(code.native), captured)
+    return joined.hold(lambda: _instantiate(code, externs, joined, captured))  # other threads are not to use it meanwhile
 
 
-def _instantiate(code: CompiledModule, externs: Sequence[Given], store: Store) -> tuple[InstanceState, Owner]:
+def _instantiate(
+    code: CompiledModule, externs: Sequence[Given], store: Store, captured: Captured | None
+) -> tuple[InstanceState, Owner]:
     slots = code.config.slots
     slot = slots.take(code.native.owners.reap)
     try:
-        block = _fill(code, externs, store)
+        block = _fill(code, externs, store, captured)
     except BaseException:
         slot = None  # a traceback would keep it
         raise
@@ -87,6 +92,9 @@ def _instantiate(code: CompiledModule, externs: Sequence[Given], store: Store) -
     state = block.state
     if code.config.fuel:
         state.store.fuel.add(state.store, code.config.fuel)
+    if captured is not None:
+        restore(state, captured, is_new=True)
+        return state, block.owner
     _copy_active_segments(state, _evaluate_segments(state, block.surroundings), block.surroundings)
     start = code.module.start
     if start is not None:
@@ -94,12 +102,12 @@ def _instantiate(code: CompiledModule, externs: Sequence[Given], store: Store) -
     return state, block.owner
 
 
-def _fill(code: CompiledModule, externs: Sequence[Given], store: Store) -> _Block:
+def _fill(code: CompiledModule, externs: Sequence[Given], store: Store, captured: Captured | None) -> _Block:
     try:
-        block = _Block(code, externs, store)
+        block = _Block(code, externs, store, captured)
         block.fill()
     except linear.NoGuard:
-        block = _Block(code.checked(), externs, store)
+        block = _Block(code.checked(), externs, store, captured)
         block.fill()
     return block
 
@@ -160,6 +168,8 @@ def _copy_active_segments(state: InstanceState, active: list[tuple[Elem, list[in
         if place + len(references) > len(table):
             raise trap(TRAP_OUT_OF_BOUNDS_TABLE)
         table.write(place, references)
+    if begin(state):
+        return
     for data in module.datas:
         if data.mode == ACTIVE:
             assert data.offset is not None
@@ -185,15 +195,17 @@ class _Block:
         keeps: objects that are kept until the block has been released.
     """
 
-    def __init__(self, code: CompiledModule, externs: Sequence[Given], store: Store) -> None:
+    def __init__(self, code: CompiledModule, externs: Sequence[Given], store: Store, captured: Captured | None) -> None:
         """Allocate the block.
 
         Args:
             code: the compiled module.
             externs: the externs for its imports.
             store: the store that it is to run in.
+            captured: the state that it is to be put into, for which memories get the right size and globals stay null, or None.
         """
         self._code = code
+        self._captured = captured
         self._module = code.module
         self._places = code.layout
         self._externs = externs
@@ -351,8 +363,10 @@ class _Block:
     def _define_memories(self) -> None:
         code = self._code
         room = budget(code.config.max_memory, "max_memory")
-        for type_ in self._module.memories[self._module.num_imported_memories :]:
-            memory = Memory(code.native, type_, code.mode, room)
+        captured = self._captured
+        for number, type_ in enumerate(self._module.memories[self._module.num_imported_memories :]):
+            pages = None if captured is None else captured.memories[number][0] >> type_.page
+            memory = Memory(code.native, type_, code.mode, room, pages)
             if type_.shared:  # which other threads may hold when this instance has gone
                 self.owner.hold(memory.own())
             else:
@@ -370,12 +384,16 @@ class _Block:
             if may_be_host(type_.type):
                 self.releases.append(global_.releaser())
             self._parts.append(global_.roots.releasing)
-            bits = self.surroundings.evaluate(init)
-            if type_.type in NUM_TYPES:
-                linux.write_u64(address, bits)
-            else:
-                global_.set(bits)
+            if self._captured is None:
+                self._initialize(global_, init)
             state.globals.append(global_)
+
+    def _initialize(self, global_: Global, init: ConstExpr) -> None:
+        bits = self.surroundings.evaluate(init)
+        if global_.type.type in NUM_TYPES:
+            linux.write_u64(global_.address, bits)
+        else:
+            global_.set(bits)
 
     def _define_tags(self) -> None:
         for index in self._module.tags[self._module.num_imported_tags :]:

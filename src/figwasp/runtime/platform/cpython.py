@@ -21,6 +21,7 @@ _keep: Final[list[object]] = []  # specs, names and member tables that types ref
 VECTORCALL_OFFSET_FLAG: Final = 1 << 63
 
 _SLOT_GETBUFFER: Final = 1
+_SLOT_RELEASEBUFFER: Final = 2
 _SLOT_CALL: Final = 50
 _SLOT_CLEAR: Final = 51
 _SLOT_DEALLOC: Final = 52
@@ -144,6 +145,7 @@ def make_type(
     dealloc: int,
     vectorcall_offset: int = 0,
     getbuffer: int = 0,
+    releasebuffer: int = 0,
 ) -> type:
     """Make a heap type whose slots are emitted code.
 
@@ -151,7 +153,7 @@ def make_type(
         name: qualified name, "figwasp.Func".
         size: bytes of an instance, the object header included.
         base: a Python class with empty `__slots__` that holds the methods.
-        traverse, clear, dealloc, getbuffer: addresses of the slots' code.
+        traverse, clear, dealloc, getbuffer, releasebuffer: addresses of the slots' code.
         vectorcall_offset: where instances hold the address of their vectorcall code, 0 when they are not callable.
 
     Returns:
@@ -161,6 +163,8 @@ def make_type(
     slots = [(_SLOT_TRAVERSE, traverse), (_SLOT_CLEAR, clear), (_SLOT_DEALLOC, dealloc)]
     if getbuffer:
         slots.append((_SLOT_GETBUFFER, getbuffer))
+    if releasebuffer:
+        slots.append((_SLOT_RELEASEBUFFER, releasebuffer))
     if vectorcall_offset:
         flags |= _FLAG_VECTORCALL
         slots.append((_SLOT_CALL, address("PyVectorcall_Call")))

@@ -7,6 +7,7 @@ whoever maps memory decides when it goes (see `owner`).
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import mmap
 import os
@@ -31,7 +32,12 @@ _PRIVATE: Final = 2
 _FIXED: Final = 0x10
 _ANONYMOUS: Final = 0x20
 _NORESERVE: Final = 0x4000
-_MADV_DONTNEED: Final = 4
+INACCESSIBLE: Final = _PROT_NONE
+FRESH: Final = _PRIVATE | _ANONYMOUS | _NORESERVE | _FIXED
+"""Flags of mmap for pages of zeros in place of others."""
+COPY_ON_WRITE: Final = _PRIVATE | _NORESERVE | _FIXED
+"""Flags of mmap for pages of a file in place of others, each of which is a copy as soon as it is written."""
+DISCARD: Final = 4  # MADV_DONTNEED
 _PR_SET_PDEATHSIG: Final = 1
 _SYS_OPENAT2: Final = 437
 _BENEATH: Final = 0x02 | 0x04 | 0x08  # RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH
@@ -72,8 +78,8 @@ def symbol(name: str) -> int:
     return read_u64(ctypes.addressof(getattr(_libc, name)))
 
 
-def _map(address: int, size: int, protection: int, flags: int, fd: int = -1) -> int:
-    result = _libc.mmap(_Pointer(address), _Size(size), protection, flags, fd, _Long(0))
+def _map(address: int, size: int, protection: int, flags: int, fd: int = -1, offset: int = 0) -> int:
+    result = _libc.mmap(_Pointer(address), _Size(size), protection, flags, fd, _Long(offset))
     if result is None or result == 2**64 - 1:
         error = ctypes.get_errno()
         raise OSError(error, f"mmap of {size} bytes: {os.strerror(error)}")
@@ -107,17 +113,17 @@ def commit(address: int, size: int) -> None:
 
 def commit_in(address: int, size: int) -> None:
     """Map fresh private pages over a part of a reservation."""
-    _map(address, size, ACCESSIBLE, _PRIVATE | _ANONYMOUS | _NORESERVE | _FIXED)
+    _map(address, size, ACCESSIBLE, FRESH)
 
 
 def discard(address: int, size: int) -> None:
     """Return the contents of pages to the system; the pages read as zero afterwards."""
-    _libc.madvise(_Pointer(address), _Size(size), _MADV_DONTNEED)
+    _libc.madvise(_Pointer(address), _Size(size), DISCARD)
 
 
 def discarding(address: int, size: int) -> Callable[[], object]:
     """Return a call of C that does that."""
-    return partial(_libc.madvise, _Pointer(address), _Size(size), _MADV_DONTNEED)
+    return partial(_libc.madvise, _Pointer(address), _Size(size), DISCARD)
 
 
 def release(address: int, size: int) -> None:
@@ -128,6 +134,35 @@ def release(address: int, size: int) -> None:
 def releasing(address: int, size: int) -> Callable[[], object]:
     """Return a call of C that unmaps."""
     return partial(_libc.munmap, _Pointer(address), _Size(size))
+
+
+def add_memory_file(to: list[int], name: str) -> None:
+    """Append the descriptor of a new file that is nowhere but in memory, so that no exception can lose it.
+
+    Raises:
+        OSError: there are no such files here, or no descriptor is to be had.
+    """
+    if not hasattr(os, "memfd_create"):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    to.extend(map(os.memfd_create, (name,), (os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING,)))
+
+
+def seal(fd: int) -> None:
+    """Have the contents and the size of a memory file stay what they are, whoever gets hold of it.
+
+    Raises:
+        OSError: the system does not.
+    """
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+
+
+def map_file(fd: int, offset: int, size: int) -> int:
+    """Map a part of a file, to be read only.
+
+    Raises:
+        OSError: the address space is used up or limited.
+    """
+    return _map(0, size, _READ, _SHARED, fd, offset)
 
 
 def dual_map(address: int, size: int) -> int:

@@ -46,6 +46,7 @@ from figwasp.runtime.stubs import (
     leave,
     objects,
     refs,
+    restore,
     steps,
     suspend,
     ticks,
@@ -68,6 +69,8 @@ _LAZY_BLOCK: Final = 4096  # lazy entries made at a time
 _RAW: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
 _GUARD: Final = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_uint64, ctypes.py_object)
 _ONE: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64)
+_WHETHER: Final = ctypes.PYFUNCTYPE(ctypes.c_bool, ctypes.c_uint64)
+_WHETHER_TWO: Final = ctypes.PYFUNCTYPE(ctypes.c_bool, *[ctypes.c_uint64] * 2)
 _TWO: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 2)
 _THREE: Final = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 3)
 _HOLD: Final = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_uint64, ctypes.c_uint64, ctypes.py_object)
@@ -245,6 +248,16 @@ class StubLibrary:
     def grow_memory(self) -> Callable[[int, int, int, int], int]:
         """The native function that grows a memory (`stubs.steps.grow_memory`)."""
         return _STEP(self.compile(steps.grow_memory(linux.symbol("mprotect"))))
+
+    @Lazily
+    def expect(self) -> Callable[[int, int], bool]:
+        """The native function that compares a word (`stubs.restore.expect`)."""
+        return _WHETHER_TWO(self.compile(restore.expect()))
+
+    @Lazily
+    def restore_memory(self) -> Callable[[int], bool]:
+        """The native function that puts a memory into a state (`stubs.restore.restore_memory`)."""
+        return _WHETHER(self.compile(restore.restore_memory()))
 
     @Lazily
     def raise_to(self) -> Callable[[int, int], int]:

@@ -263,13 +263,28 @@ def new_owner() -> Func:
 
 
 def getbuffer() -> Func:
-    """Build bf_getbuffer of a memory: a writable view of its present length."""
+    """Build bf_getbuffer of a memory: a writable view of its present length, which is counted."""
     e = Stub("memory.getbuffer", bytes([I64, I64, I32]), bytes([I64]), CONV_C)
     self, view, flags = e.params
     record = e.get(self, VIEW_RECORD)
     base = e.get(record, layout.MEM_BASE)
     length = e.get(record, layout.MEM_LENGTH)
-    e.ret([e.c("PyBuffer_FillInfo", [view, self, base, length, e.const(I32, 0), flags])])
+    failed = e.new()
+    status = e.c("PyBuffer_FillInfo", [view, self, base, length, e.const(I32, 0), flags])
+    e.split(e.wrap(status), failed)
+    e.put(e.emit(ops.I64_ADD, [e.get(record, layout.MEM_EXPORTS), e.word(1)]), record, layout.MEM_EXPORTS)
+    e.jump(failed)
+    e.at(failed)
+    e.ret([status])
+    return e.func
+
+
+def releasebuffer() -> Func:
+    """Build bf_releasebuffer of a memory."""
+    e = Stub("memory.releasebuffer", bytes([I64, I64]), b"", CONV_C)
+    record = e.get(e.params[0], VIEW_RECORD)
+    e.put(e.emit(ops.I64_SUB, [e.get(record, layout.MEM_EXPORTS), e.word(1)]), record, layout.MEM_EXPORTS)
+    e.ret([])
     return e.func
 
 
