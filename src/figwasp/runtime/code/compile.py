@@ -20,7 +20,7 @@ from figwasp.runtime.code.ranges import CodeRange, ImageRange
 from figwasp.runtime.code.sources import CodeSource, Now
 from figwasp.runtime.config import Config
 from figwasp.runtime.native.runtime import NativeRuntime
-from figwasp.runtime.once import Once, Release
+from figwasp.runtime.once import Lazily, Once, Release
 from figwasp.runtime.platform import codespace, cpython, linux, modes, perfmap
 from figwasp.wasm.debug.source import SourceMap
 from figwasp.wasm.syntax.types import StructType
@@ -167,9 +167,19 @@ class CompiledModule:
         """Forget an instance whose block goes."""
         self._users.pop(id(user), None)
 
-    def code_of(self, index: int) -> int:
-        """Return the address to call for a defined function: its code, or its lazy entry."""
-        return self.compiled.get(index) or self.entries.of(index)
+    def addresses(self) -> array[int]:
+        """Return the addresses to call for all defined functions: their code, or their lazy entries."""
+        first = self.module.num_imported_funcs
+        return array("Q", linux.read(self._region.cells + 8 * first, 8 * len(self.module.bodies)))
+
+    @Lazily
+    def identities(self) -> array[int]:
+        """The last words of the FuncRefs of all defined functions: type and index, 4 bytes each."""
+        first = self.module.num_imported_funcs
+        halves = array("I", bytes(8 * len(self.module.bodies)))
+        halves[0::2] = array("I", map(self.type_ids.__getitem__, self.module.func_types[first:]))
+        halves[1::2] = array("I", range(first, first + len(self.module.bodies)))
+        return array("Q", halves.tobytes())
 
     def compile(self, index: int) -> int:
         """Compile a defined function, if that has not been done, and return its address.

@@ -8,6 +8,7 @@ once, without the cycle collector. Whoever holds an export holds the owner.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 from figwasp import layout
@@ -87,6 +88,14 @@ class InstanceState:
             table.join(store)
         for global_ in self.globals[module.num_imported_globals :]:
             global_.join(store)
+
+    def func_references(self, indices: Iterable[int]) -> list[int]:
+        """Return the addresses of the FuncRefs of functions."""
+        places = self.code.layout
+        first = places.num_imported_funcs
+        imported = [self.func_reference(index) for index in range(first)]
+        base = self.block + places.funcref(first) - layout.FUNCREF_SIZE * first
+        return [imported[index] if index < first else base + layout.FUNCREF_SIZE * index for index in indices]
 
     def func_reference(self, index: int) -> int:
         """Return the address of the FuncRef of a function of the index space."""

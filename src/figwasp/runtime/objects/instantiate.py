@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import weakref
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from figwasp import layout
@@ -39,6 +39,7 @@ from figwasp.runtime.snapshots.restore import begin, restore
 from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.builder import kinds, simple
 from figwasp.runtime.trap.traps import trap
+from figwasp.wasm.syntax.frozen import active_segments, function_segment
 from figwasp.wasm.syntax.module import ACTIVE, FUNC, PASSIVE, ConstExpr, Elem
 from figwasp.wasm.syntax.types import NUM_TYPES, may_be_host
 from figwasp.wasm.valid.subtyping import canonical_type
@@ -142,12 +143,16 @@ def _evaluate_segments(state: InstanceState, surroundings: _Surroundings) -> lis
     known: dict[int, int] = {}
     active: list[tuple[Elem, list[int]]] = []
     for number, elem in enumerate(module.elems):
-        references = []
-        for expr in elem.inits:
-            bits = known.get(id(expr))
-            if bits is None:
-                bits = known[id(expr)] = surroundings.evaluate(expr)
-            references.append(bits)
+        functions = function_segment(elem)
+        if functions is not None:
+            references = state.func_references(functions)
+        else:
+            references = []
+            for expr in elem.inits:
+                bits = known.get(id(expr))
+                if bits is None:
+                    bits = known[id(expr)] = surroundings.evaluate(expr)
+                references.append(bits)
         if elem.mode == PASSIVE:
             segments.fill(state, number, references)
         elif elem.mode == ACTIVE:
@@ -170,6 +175,10 @@ def _copy_active_segments(state: InstanceState, active: list[tuple[Elem, list[in
         table.write(place, references)
     if begin(state):
         return
+    numbers = active_segments(module)
+    if numbers is not None:
+        _copy_segments(state, numbers)
+        return
     for data in module.datas:
         if data.mode == ACTIVE:
             assert data.offset is not None
@@ -178,6 +187,23 @@ def _copy_active_segments(state: InstanceState, active: list[tuple[Elem, list[in
                 raise trap(TRAP_OUT_OF_BOUNDS_MEMORY)
             if data.end > data.start:
                 linux.write(state.memories[data.memory].base + place, module.data[data.start : data.end])
+
+
+def _copy_segments(state: InstanceState, active: Iterator[tuple[int, int, int]]) -> None:
+    """Copy active data segments to their places in the first memory, in order.
+
+    Raises:
+        Trap: a segment does not fit; those before it have been copied.
+    """
+    data = memoryview(state.code.module.data)
+    memory = state.memories[0] if state.memories else None  # validation has seen to it that there is one if there is a segment
+    contents = memoryview(b"") if memory is None else linux.view(memory.base, linux.read_u64(memory.record + layout.MEM_LENGTH))
+    length = len(contents)
+    for place, start, end in active:
+        after = place + end - start
+        if after > length:
+            raise trap(TRAP_OUT_OF_BOUNDS_MEMORY)
+        contents[place:after] = data[start:end]
 
 
 # The block
@@ -327,15 +353,14 @@ class _Block:
         return reference
 
     def _define_funcs(self) -> None:
-        module, code, block = self._module, self._code, self._block
-        first = module.num_imported_funcs
-        ids = code.type_ids
-        pack = _FUNCREF.pack
-        references = [
-            pack(code.code_of(first + i), block, ids[module.func_types[first + i]], first + i) for i in range(len(module.bodies))
-        ]
-        if references:
-            linux.write(block + self._places.funcref(first), b"".join(references))
+        """Fill the FuncRefs of the functions that the module defines, by columns."""
+        count = len(self._module.bodies)
+        if count:
+            words = array("Q", bytes(layout.FUNCREF_SIZE * count))
+            words[0::3] = self._code.addresses()
+            words[1::3] = array("Q", [self._block]) * count
+            words[2::3] = self._code.identities
+            linux.write(self._block + self._places.funcref(self._module.num_imported_funcs), words.tobytes())
 
     def _add_table(self, table: Table) -> None:
         linux.write_u64(self._block + self._places.table_record(len(self.state.tables)), table.record)

@@ -34,12 +34,16 @@ def keep(keeper: Owner, references: Iterable[int], kept: int) -> None:
         references: to functions, or null.
         kept: address of the word that tells compiled code which functions it may put into the container itself.
     """
+    instances: set[int] = set()  # an element segment may have thousands of functions of one
     for reference in set(references):
         if reference:
-            owner = owner_of(reference)
-            if keeper not in owner.holds:
-                keeper.hold(owner)
-            linux.write_u64(kept, linux.read_u64(reference + layout.FUNCREF_INSTANCE))
+            instance = linux.read_u64(reference + layout.FUNCREF_INSTANCE)
+            if instance not in instances:
+                instances.add(instance)
+                owner = owner_of(reference)
+                if keeper not in owner.holds:
+                    keeper.hold(owner)
+                linux.write_u64(kept, instance)
 
 
 class Holding:

@@ -227,6 +227,11 @@ def read(address: int, size: int) -> bytes:
     return copied
 
 
+def view(address: int, size: int) -> memoryview:
+    """Return bytes at an address, to be read and written there while they stand there."""
+    return memoryview((ctypes.c_ubyte * size).from_address(address)).cast("B")
+
+
 def read_words(address: int, count: int) -> list[int]:
     """Read 8-byte words that follow each other."""
     return memoryview(read(address, 8 * count)).cast("Q").tolist() if count else []
