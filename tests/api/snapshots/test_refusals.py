@@ -288,3 +288,24 @@ def test_no_memory_for_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="has no snapshot"):
         instance.reset()
     assert instance.snapshot().nbytes == linux.PAGE
+
+
+def test_tables_share_their_limit() -> None:
+    """One becomes smaller and the other larger, whichever comes first."""
+    engine = figwasp.Engine(max_table=12)
+    module = figwasp.Module(figwasp.wat('(module (table (export "a") 1 funcref) (table (export "b") 1 externref))'), engine=engine)
+    instance: Any = module.instantiate()
+    snapshots = []
+    for one, other in ((9, 1), (1, 9), (4, 4)):
+        instance = module.instantiate()
+        instance.a.grow(one)
+        instance.b.grow(other)
+        snapshots.append(instance.snapshot())
+    for snapshot in (*snapshots, *reversed(snapshots)):
+        instance.reset(snapshot)
+        left = 12 - len(instance.a) - len(instance.b)
+        with pytest.raises(MemoryError):
+            instance.a.grow(left + 1)
+        instance.b.grow(left)
+        instance.reset()
+        instance.a.grow(left)
