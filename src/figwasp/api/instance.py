@@ -11,7 +11,7 @@ from figwasp.api.acall import AsyncCalls
 from figwasp.api.exports import Exports, close_exports
 from figwasp.api.memory import Memory
 from figwasp.api.module import Module, listed
-from figwasp.api.snapshot import Snapshot
+from figwasp.api.snapshot import Snapshot, state_for
 from figwasp.errors import Closed, printable
 from figwasp.runtime import arguments
 from figwasp.runtime.native.owner import Owner
@@ -175,7 +175,7 @@ class Instance:
         wanted = self._snapshot if snapshot is None else snapshot
         if wanted is None:
             raise ValueError(f"{self!r} has no snapshot to be reset to: it has taken none, nor has it been made from one")
-        captured = wanted._for(self.module)
+        captured = state_for(wanted, self.module)
         state.store.hold_idle(lambda: restore(state, captured))
         remember(self, wanted)
 

@@ -9,7 +9,7 @@ from figwasp.api.engine import Engine, chosen
 from figwasp.api.imports import MISSING, Imports, Late, check_imports, check_namespace, look_up, member, resolve
 from figwasp.api.instance import Instance, remember
 from figwasp.api.module import Module, Source
-from figwasp.api.snapshot import Snapshot
+from figwasp.api.snapshot import Snapshot, state_for
 from figwasp.errors import Unlinkable
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.instantiate import Extern, instantiate
@@ -60,7 +60,7 @@ def load(
 
 
 def _instance(module: Module, externs: list[tuple[Extern, Owner | None]], snapshot: Snapshot | None) -> Instance:
-    state, owner = instantiate(module._code, externs, None if snapshot is None else snapshot._for(module))
+    state, owner = instantiate(module._code, externs, None if snapshot is None else state_for(snapshot, module))
     # The start function may have called a host function that kept the instance.
     handle = None if state.handle is None else state.handle()
     instance = handle if isinstance(handle, Instance) else Instance(state, owner, module)

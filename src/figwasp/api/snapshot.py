@@ -8,7 +8,7 @@ from figwasp.api.module import Module
 from figwasp.errors import printable
 from figwasp.runtime.snapshots.captured import Captured
 
-__all__ = ["Snapshot"]
+__all__ = ["Snapshot", "state_for"]
 
 
 class Snapshot:
@@ -46,18 +46,6 @@ class Snapshot:
         made._captured = captured
         return made
 
-    def _for(self, module: Module) -> Captured:
-        """Return the state for an instance of a module.
-
-        Raises:
-            ValueError: it is of another module.
-        """
-        if not isinstance(self, Snapshot):
-            raise TypeError(f"snapshot must be a figwasp.Snapshot, not {type(self).__name__}")
-        if module is not self.module and module != self.module:
-            raise ValueError(f"{self!r} is of {self.module!r}, not of {module!r}")
-        return self._captured
-
     @property
     def nbytes(self) -> int:
         """The bytes of memory that it takes: those of the pages that are not zero."""
@@ -71,3 +59,16 @@ class Snapshot:
         pages = sum(length for length, _ in self._captured.memories) >> 16
         what = f"{pages} page{'s' * (pages != 1)}, of which {self.nbytes} bytes are not zero"
         return f"<figwasp.Snapshot{' of ' * bool(name)}{name}: {what}>"
+
+
+def state_for(snapshot: Snapshot, module: Module) -> Captured:
+    """Return the state for an instance of a module.
+
+    Raises:
+        ValueError: the snapshot is of another module.
+    """
+    if not isinstance(snapshot, Snapshot):
+        raise TypeError(f"snapshot must be a figwasp.Snapshot, not {type(snapshot).__name__}")
+    if module is not snapshot.module and module != snapshot.module:
+        raise ValueError(f"{snapshot!r} is of {snapshot.module!r}, not of {module!r}")
+    return snapshot._captured

@@ -44,7 +44,7 @@ class Damaged(Exception):
 class Changes:
     """Changes of one instance."""
 
-    __slots__ = ("_alive", "_budgets", "_expected", "_memories", "_native", "_rest", "_store")
+    __slots__ = ("_alive", "_budgets", "_expected", "_memories", "_native", "_rest", "_rooms", "_store")
 
     def __init__(self, native: NativeRuntime, store: Store) -> None:
         """Begin without any.
@@ -60,6 +60,7 @@ class Changes:
         self._rest: list[Once] = []
         self._alive: list[object] = []  # what the calls know the addresses of
         self._budgets: dict[Budget, int] = {}  # how much more of each is used
+        self._rooms: dict[int, int] = {}  # place -> how many more elements tables may get
 
     def add(self, calls: list[Once]) -> None:
         """Add calls that cannot fail."""
@@ -133,23 +134,16 @@ class Changes:
         return words
 
     def table(self, table: Table, run: Run, words: array[int]) -> None:
-        """Have a table these elements and no others.
-
-        Raises:
-            LimitExceeded: there is no room for so many.
-        """
+        """Have a table these elements and no others."""
         record, count = table.record, len(words)
         old = self._expect(record + layout.TABLE_LENGTH)
         filled = self._expect(record + layout.TABLE_FILLED)
-        room = linux.read_u64(record + layout.TABLE_ROOM)
-        left = self._expect(room) - count + old if room and count != old else 0
-        if count > linux.read_u64(record + layout.TABLE_MOST) or left < 0:
-            raise LimitExceeded(f"no room for a table of {count} elements")
+        room = linux.read_u64(record + layout.TABLE_ROOM)  # which the tables of an instance share
+        if room and count != old:
+            self._rooms[room] = (self._rooms[room] if room in self._rooms else self._expect(room)) + old - count
         self._write(record + layout.TABLE_FILLED, max(filled, count))
         self.run(run, words, linux.read_u64(record + layout.TABLE_BASE), filled)
         self._write(record + layout.TABLE_LENGTH, count)
-        if room and count != old:
-            self._write(room, left)
 
     def segment(self, record: int, run: Run, words: array[int]) -> None:
         """Have an element segment these references; none when it has been dropped."""
@@ -169,6 +163,8 @@ class Changes:
             Damaged: the same, and something has.
         """
         done: list[object] = []
+        for place, left in self._rooms.items():
+            self._write(place, left)
         with ExitStack() as held:
             for budget, more in self._budgets.items():
                 held.enter_context(budget.held())
