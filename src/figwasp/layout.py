@@ -7,7 +7,10 @@ The builder, the stubs and the runtime all read this one page, so that an offset
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 PAGE_SIZE: Final = 65536
 """Bytes in a page of linear memory (spec 4.2.8)."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
 from figwasp.features import DEFAULT, Features
 from figwasp.layout import CHECKED, GUARD
 from figwasp.runtime import arguments
 from figwasp.runtime.arguments import STACK_SIZE
 from figwasp.runtime.config import Config
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from figwasp.runtime.code.listen import Listener
 
 __all__ = ["Engine", "chosen", "default_engine"]

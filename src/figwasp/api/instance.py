@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from typing import Any, Final, NoReturn
 
 from figwasp.api import memory as memories
 from figwasp.api.acall import AsyncCalls
 from figwasp.api.exports import Exports, close_exports
-from figwasp.api.memory import Memory
-from figwasp.api.module import Module, listed
+from figwasp.api.module import listed
 from figwasp.errors import Closed, printable
 from figwasp.runtime import arguments
-from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import closing, suspend
 from figwasp.runtime.objects.instance import InstanceState
-from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.module import MEMORY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final, NoReturn
+
+    from figwasp.api.memory import Memory
+    from figwasp.api.module import Module
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.store.store import Store
 
 _set: Final = object.__setattr__  # instances refuse assignments
 _OWN: Final = frozenset(("_first_memory", "_owner", "_runtime", "_state", "acall", "closed", "exports", "module"))

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
-from figwasp.api.engine import Engine, chosen
-from figwasp.api.imports import MISSING, Imports, Late, check_imports, check_namespace, look_up, member, resolve
+from figwasp.api.engine import chosen
+from figwasp.api.imports import MISSING, Late, check_imports, check_namespace, look_up, member, resolve
 from figwasp.api.instance import Instance
-from figwasp.api.module import Module, Source
+from figwasp.api.module import Module
 from figwasp.errors import Unlinkable
-from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.objects.instantiate import Extern, instantiate
+from figwasp.runtime.objects.instantiate import instantiate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from figwasp.api.engine import Engine
+    from figwasp.api.imports import Imports
+    from figwasp.api.module import Source
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.objects.instantiate import Extern
 
 __all__ = ["Imports", "Linker", "load"]
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import importlib
 import math
 import operator
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsIndex, overload
 
 from figwasp.api.scalars import FORMATS, UNSIGNED, outside, pack, unpack
 from figwasp.runtime.arguments import address_type
-from figwasp.runtime.config import Config
 from figwasp.runtime.limits import budget
-from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import memory as runtime
 from figwasp.runtime.platform import cpython, modes
 from figwasp.runtime.start import native_runtime
@@ -30,7 +26,13 @@ _MAX_PAGES: Final = {
 }
 """Type of addresses and log2 of the size of a page -> the most pages that a type may speak of."""
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Final, Protocol, SupportsIndex, overload
+
+    from figwasp.runtime.config import Config
+    from figwasp.runtime.native.owner import Owner
 
     class Buffer(Protocol):
         """Bytes of any kind."""
@@ -352,10 +354,13 @@ class Memory:
     def __hash__(self) -> int:
         return hash(self._core)
 
-    @overload
-    def __getitem__(self, key: SupportsIndex) -> int: ...
-    @overload
-    def __getitem__(self, key: slice) -> bytes: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, key: SupportsIndex) -> int: ...
+        @overload
+        def __getitem__(self, key: slice) -> bytes: ...
+
     def __getitem__(self, key: SupportsIndex | slice) -> int | bytes:
         if isinstance(key, slice):
             return memoryview(self)[_from_start(key)].tobytes()

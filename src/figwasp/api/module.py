@@ -5,24 +5,28 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
 
-from figwasp.api.engine import Engine, chosen, default_engine
+from figwasp.api.engine import chosen, default_engine
 from figwasp.errors import Malformed, prefix_errors, printable
-from figwasp.features import ALL, Features
+from figwasp.features import ALL
 from figwasp.wasm.binary.decode import decode
-from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import
-from figwasp.wasm.syntax.module import Module as Decoded
+from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, TableType
 from figwasp.wasm.valid.module import facts_at_once, facts_when_asked
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
+    from typing import Any, Final
 
+    from figwasp.api.engine import Engine
     from figwasp.api.instance import Instance
     from figwasp.api.linker import Imports
+    from figwasp.features import Features
     from figwasp.runtime.code.compile import CompiledModule
+    from figwasp.wasm.syntax.module import Export, Import
+    from figwasp.wasm.syntax.module import Module as Decoded
     from figwasp.wasm.valid.uses import Use
 
 ExternType = FuncType | TableType | MemoryType | GlobalType

@@ -9,16 +9,18 @@ from __future__ import annotations
 import functools
 import sys
 import typing
-from collections.abc import Callable, Mapping
 from types import FunctionType, MethodType, UnionType
-from typing import TYPE_CHECKING, Any, Final
 
 from figwasp.api.caller import Caller
-from figwasp.api.module import Module
 from figwasp.runtime.objects.caller import WithCaller
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import inspect
+    from collections.abc import Callable, Mapping
+    from typing import Any, Final
+
+    from figwasp.api.module import Module
 
 __all__ = ["adapt_host_function"]
 

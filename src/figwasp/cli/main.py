@@ -13,11 +13,20 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, NoReturn, Protocol
 
 from figwasp import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Final, NoReturn, Protocol
+
+    class _Command(Protocol):
+        """The module of a command."""
+
+        def main(self, words: list[str]) -> int:
+            """Run it."""
 
 __all__ = ["COMMANDS", "OPTIONS", "console", "main"]
 
@@ -173,13 +182,6 @@ def _print(text: str) -> int:
     from figwasp.cli.streams import print_text
 
     return print_text([text])
-
-
-class _Command(Protocol):
-    """The module of a command."""
-
-    def main(self, words: list[str]) -> int:
-        """Run it."""
 
 
 def _imported(command: str) -> _Command:

@@ -8,7 +8,6 @@ fast, and has few pages to be copied afterwards.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from figwasp.cli.main import not_collecting
 from figwasp.cli.running.options import COMMAND, parse_run
@@ -17,6 +16,7 @@ from figwasp.errors import prefix_errors
 from figwasp.runtime.code.ahead import BackgroundCompiler, possible
 from figwasp.runtime.platform.modes import choose_mode
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from figwasp.cli.running.options import RunOptions
     from figwasp.runtime.code.translate import Translator

@@ -7,10 +7,12 @@ carries lie like fields, behind a header of 16 bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
-
 from figwasp.wasm.syntax.types import F32, I8, I16, I32, V128
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
 
 __all__ = ["HEADER", "element_shift", "field_offsets"]
 

@@ -9,9 +9,11 @@ areas, and the buffers between Python and WebAssembly.
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.wasm.syntax import types as wasm
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 INT: Final = 0
 FLOAT: Final = 1

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import mmap
-from typing import Final
 
 from figwasp.wasm.syntax.types import I32, I64
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["MAX_FUEL", "MAX_STACK", "MIN_STACK", "STACK_SIZE", "address_type", "fuel", "limit", "stack_size", "timeout"]
 

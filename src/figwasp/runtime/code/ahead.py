@@ -22,16 +22,18 @@ import struct
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NoReturn
 
 from figwasp.codegen.serial import BadCode, from_bytes, to_bytes
 from figwasp.errors import Error
 from figwasp.runtime.platform import linux
 from figwasp.runtime.platform.processor import machine
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final, NoReturn
+
     from figwasp.codegen.code import Code
     from figwasp.runtime.code.translate import Translator
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import weakref
 from array import array
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
 
 from figwasp import layout
 from figwasp.runtime.code import collector, listen
@@ -14,34 +12,37 @@ from figwasp.runtime.code.datas import DataSegments
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.code.entries import LazyEntries
 from figwasp.runtime.code.ranges import CodeRange
-from figwasp.runtime.code.sources import CodeSource, Now
+from figwasp.runtime.code.sources import Now
 from figwasp.runtime.code.translate import Translator
-from figwasp.runtime.config import Config
-from figwasp.runtime.native.runtime import NativeRuntime
-from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import codespace, cpython, linux, modes, perfmap
 from figwasp.wasm.debug.source import SourceMap
 from figwasp.wasm.syntax.types import StructType
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Protocol
+
     from figwasp.codegen.code import Code
+    from figwasp.runtime.code.sources import CodeSource
+    from figwasp.runtime.config import Config
+    from figwasp.runtime.native.runtime import NativeRuntime
+    from figwasp.runtime.once import Once, Release
     from figwasp.wasm.syntax.module import Module
     from figwasp.wasm.valid.module import FactsOf
 
+    class User(Protocol):
+        """A user of the code: an instance."""
+
+        @property
+        def block(self) -> int:
+            """The address of its block; 0 when that has gone."""
+
+        @property
+        def closed(self) -> object:
+            """None, or something as soon as it is being closed."""
+
 __all__ = ["CompiledModule"]
-
-
-
-class User(Protocol):
-    """A user of the code: an instance."""
-
-    @property
-    def block(self) -> int:
-        """The address of its block; 0 when that has gone."""
-
-    @property
-    def closed(self) -> object:
-        """None, or something as soon as it is being closed."""
 
 
 class CompiledModule:

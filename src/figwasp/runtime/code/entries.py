@@ -11,8 +11,6 @@ entries of their own.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
 
 from figwasp.codegen import abi
 from figwasp.ir.build.base import ir_types
@@ -20,7 +18,11 @@ from figwasp.runtime.platform import linux
 from figwasp.runtime.platform.processor import machine
 from figwasp.wasm.syntax.types import FuncType
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final
+
     from figwasp.runtime.platform.codespace import Region
     from figwasp.runtime.stubs.library import StubLibrary
     from figwasp.wasm.syntax.module import Module

@@ -11,20 +11,31 @@ the wrapper is there until it returns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
-
 from figwasp.codegen.abi import buffer_layout
 from figwasp.errors import printable
 from figwasp.ir import ops
 from figwasp.ir.build.base import ir_types
-from figwasp.ir.func import CONV_WASM, Call, Func, Value
+from figwasp.ir.func import CONV_WASM, Call
 from figwasp.ir.types import CELL, I64
 from figwasp.runtime.stubs.builder import Stub
-from figwasp.wasm.syntax.types import FuncType
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from figwasp.ir.func import Func, Value
     from figwasp.wasm.syntax.module import Module
+    from figwasp.wasm.syntax.types import FuncType
+
+    Listener = Callable[["FuncInfo"], object]
+    """Called once per function of a module, when it is compiled; answers None, or an object with any of the methods
+
+        before(func: FuncInfo, args: tuple, depth: int)
+        after(func: FuncInfo, results: tuple, depth: int)
+        abort(func: FuncInfo, error: BaseException | None, depth: int)
+
+    `depth` counts the listened calls of the same chain that are under way around it."""
 
 __all__ = ["FuncInfo", "Listened", "Listener", "Listeners", "ask", "wrapper"]
 
@@ -53,16 +64,6 @@ class FuncInfo:
         return f"<function {printable(self.module) or '<module>'}!{printable(self.name)} {self.type}>"
 
 
-Listener = Callable[[FuncInfo], object]
-"""Called once per function of a module, when it is compiled; answers None, or an object with any of the methods
-
-    before(func: FuncInfo, args: tuple, depth: int)
-    after(func: FuncInfo, results: tuple, depth: int)
-    abort(func: FuncInfo, error: BaseException | None, depth: int)
-
-`depth` counts the listened calls of the same chain that are under way around it."""
-
-
 class Listened:
     """A function with a listener.
 
@@ -78,7 +79,6 @@ class Listened:
         self.before: Callable[..., object] | None = getattr(listener, "before", None)
         self.after: Callable[..., object] | None = getattr(listener, "after", None)
         self.abort: Callable[..., object] | None = getattr(listener, "abort", None)
-
 
 Listeners = dict[int, Listened | None]
 """The functions of a module that a listener has been asked about, by index; None: nobody listens."""

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType
+    from typing import Any, Final
 
     from figwasp.codegen.code import Code
     from figwasp.wasm.debug.source import SourceMap
+
+    Entry = tuple["CodeType", dict[str, Any], int, int]
+    """The parts of an entry of a Python traceback: code, globals, line, byte offset."""
 
 _PIECE_BITS: Final = 16
 _START: Final = attrgetter("start")
 
 __all__ = ["CodeRange", "CodeTable", "Entry", "Site"]
-
-Entry = tuple["CodeType", dict[str, Any], int, int]
-"""The parts of an entry of a Python traceback: code, globals, line, byte offset."""
 
 
 class CodeRange:
@@ -81,7 +82,6 @@ class CodeRange:
         offset = pc - self.start
         k = bisect_right(self._positions, (offset, 1 << 62)) - 1
         return self._positions[k][1] if k >= 0 else 0
-
 
 Site = tuple[CodeRange, int]
 """A place in a wasm function: the function, and `layout.CTX_TRAP_PC` or a return address."""

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
-
 from figwasp.runtime.trap import window
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final, Protocol
+
     from figwasp.codegen.code import Code
     from figwasp.runtime.code.translate import Translator
+
+    class CodeSource(Protocol):
+        """A source that may have the code of a module's functions."""
+
+        def take(self, index: int) -> Code | None:
+            """Return the code of a defined function that is called for the first time, or None."""
 
 __all__ = ["Now", "CodeSource"]
 
 _LONG_BODY: Final = 1000  # bytes, of which each is a good 5 us
-
-
-class CodeSource(Protocol):
-    """A source that may have the code of a module's functions."""
-
-    def take(self, index: int) -> Code | None:
-        """Return the code of a defined function that is called for the first time, or None."""
 
 
 class Now:

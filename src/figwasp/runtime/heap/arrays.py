@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import operator
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, SupportsIndex, overload
+from collections.abc import Sequence
+from typing import SupportsIndex, overload
 
 from figwasp import layout
 from figwasp.ir.object_layout import element_shift
@@ -25,6 +25,11 @@ from figwasp.runtime.heap.making import new_object
 from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.objects import getbuffer_of_array
 from figwasp.wasm.syntax.types import I8, ArrayType, is_ref, storage_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any, Final
 
 __all__ = ["Array", "show_array"]
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from figwasp import layout
 from figwasp.runtime.heap.arrays import show_array
-from figwasp.runtime.heap.handles import Core, Handle, root_of
+from figwasp.runtime.heap.handles import Core, root_of
 from figwasp.runtime.heap.structs import show_struct
-from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.types import StructType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from figwasp.runtime.heap.handles import Handle
+    from figwasp.runtime.store.store import Store
 
 __all__ = ["handle_at", "is_object"]
 

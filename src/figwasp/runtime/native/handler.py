@@ -15,17 +15,21 @@ import ctypes
 import faulthandler
 import signal
 import sys
-from collections.abc import Callable
 from types import BuiltinFunctionType
-from typing import Any, Final
 
 from figwasp.codegen.sequences import FaultPlaces
 from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY
 from figwasp.runtime.platform import codespace, interpreter, linux
-from figwasp.runtime.platform.stack import Stacks
-from figwasp.runtime.platform.statics import Statics
 from figwasp.runtime.stubs.faults import FAULT_HANDLERS, UNUSED, FaultFront, followed, keep_in_front
-from figwasp.runtime.stubs.library import StubLibrary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
+
+    from figwasp.runtime.platform.stack import Stacks
+    from figwasp.runtime.platform.statics import Statics
+    from figwasp.runtime.stubs.library import StubLibrary
 
 __all__ = ["FaultHandler"]
 

@@ -14,17 +14,22 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Callable
 from operator import call
-from typing import Any, Final
 
-from figwasp.runtime.native.types import NativeTypes
-from figwasp.runtime.once import Release, exhaust, move_all
+from figwasp.runtime.once import exhaust, move_all
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.platform.statics import Statics
 from figwasp.runtime.stubs import objects, steps
-from figwasp.runtime.stubs.library import StubLibrary
 from figwasp.runtime.stubs.objects import FUNC_VECTORCALL, OWNER_COUNT, OWNER_HOLDS, OWNER_SIZE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
+
+    from figwasp.runtime.native.types import NativeTypes
+    from figwasp.runtime.once import Release
+    from figwasp.runtime.platform.statics import Statics
+    from figwasp.runtime.stubs.library import StubLibrary
 
 __all__ = ["Owner", "Owners", "grow_slots"]
 

@@ -6,13 +6,17 @@ In: a Python class with the methods. Out: the type, whose slots are emitted code
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any
 
-from figwasp.ir.func import Func
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.stubs.library import StubLibrary
 from figwasp.runtime.stubs.objects import FUNC_SIZE, FUNC_VECTORCALL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from figwasp.ir.func import Func
+    from figwasp.runtime.stubs.library import StubLibrary
 
 __all__ = ["NativeTypes"]
 

@@ -6,18 +6,21 @@ the signatures; those that are not here are stubs (`stubs.builtins`), and of tho
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp import layout
 from figwasp.errors import TRAP_EXPECTED_SHARED, TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_BOUNDS_TABLE
 from figwasp.ir.builtins import implementations
 from figwasp.runtime.objects import closing, segments
-from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.objects.keeping import owner_of
 from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.builtins import arrays, casts, exceptions, memories, objects, tables
 from figwasp.runtime.trap import parking
 from figwasp.runtime.trap.traps import trap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.runtime.objects.instance import InstanceState
 
 __all__ = ["BUILTINS", "compile_on_call"]
 

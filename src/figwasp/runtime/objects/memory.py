@@ -5,13 +5,16 @@ from __future__ import annotations
 from figwasp import layout
 from figwasp.errors import LimitExceeded
 from figwasp.ir.build import checks
-from figwasp.runtime.limits import Budget
-from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.platform import linear, linux, modes
-from figwasp.runtime.store.store import Store
 from figwasp.runtime.stubs.steps import CHANGED, GROWN
-from figwasp.wasm.syntax.types import MemoryType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from figwasp.runtime.limits import Budget
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.native.runtime import NativeRuntime
+    from figwasp.runtime.store.store import Store
+    from figwasp.wasm.syntax.types import MemoryType
 
 __all__ = ["Memory", "new_memory"]
 

@@ -15,8 +15,6 @@ from __future__ import annotations
 import math
 import operator
 import struct
-from collections.abc import Sequence
-from typing import Any, Final, Protocol
 
 from figwasp import layout
 from figwasp.codegen.abi import buffer_layout
@@ -42,13 +40,56 @@ from figwasp.wasm.syntax.types import (
     NON_NULL,
     NULLREF,
     V128,
-    Types,
     concrete,
     is_ref,
     may_be_host,
     storage_name,
     type_name,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Final, Protocol
+
+    from figwasp.wasm.syntax.types import Types
+
+    class Numbers(Protocol):
+        """What the type indices of a module stand for: canonical numbers by index."""
+
+        def __getitem__(self, index: int, /) -> int:
+            """Return the canonical number."""
+
+    class References(Protocol):
+        """The conversion of references to bits and back, which a store has."""
+
+        @property
+        def numbers(self) -> Numbers:
+            """The canonical numbers of the indices in value types."""
+
+        def func_to_bits(self, value: object) -> int | None:
+            """Return the address of a callable's FuncRef and keep it for this chain; None when it is no wasm function."""
+
+        def func_from_bits(self, bits: int) -> object:
+            """Return the callable of a FuncRef."""
+
+        def give_object(self, value: object, place: int) -> None:
+            """Write a reference to an object of the host to a place."""
+
+        def object_at(self, place: int) -> object:
+            """Return what the reference at a place refers to, of the hierarchies of any and extern."""
+
+        def owns(self, handle: Handle) -> bool:
+            """Return whether a handle is for an object on the heap of the store."""
+
+        def give_exception(self, error: BaseException, place: int) -> None:
+            """Write a reference to a new exception to a place."""
+
+        def exception_at(self, place: int) -> BaseException:
+            """Return the exception of Python for the one that a place refers to."""
+
+        def numbered(self, numbers: Numbers) -> References:
+            """Return the same conversion for types of another module."""
 
 INT_BITS: Final = {I8: 8, I16: 16, I32: 32, I64: 64}
 """Integer type -> its bits."""
@@ -61,48 +102,8 @@ _f64: Final = struct.Struct("<d")
 _u32: Final = struct.Struct("<I")
 _u64: Final = struct.Struct("<Q")
 
-
-class Numbers(Protocol):
-    """What the type indices of a module stand for: canonical numbers by index."""
-
-    def __getitem__(self, index: int, /) -> int:
-        """Return the canonical number."""
-
-
 NO_NUMBERS: Final[Numbers] = ()
 """For types without indices."""
-
-
-class References(Protocol):
-    """The conversion of references to bits and back, which a store has."""
-
-    @property
-    def numbers(self) -> Numbers:
-        """The canonical numbers of the indices in value types."""
-
-    def func_to_bits(self, value: object) -> int | None:
-        """Return the address of a callable's FuncRef and keep it for this chain; None when it is no wasm function."""
-
-    def func_from_bits(self, bits: int) -> object:
-        """Return the callable of a FuncRef."""
-
-    def give_object(self, value: object, place: int) -> None:
-        """Write a reference to an object of the host to a place."""
-
-    def object_at(self, place: int) -> object:
-        """Return what the reference at a place refers to, of the hierarchies of any and extern."""
-
-    def owns(self, handle: Handle) -> bool:
-        """Return whether a handle is for an object on the heap of the store."""
-
-    def give_exception(self, error: BaseException, place: int) -> None:
-        """Write a reference to a new exception to a place."""
-
-    def exception_at(self, place: int) -> BaseException:
-        """Return the exception of Python for the one that a place refers to."""
-
-    def numbered(self, numbers: Numbers) -> References:
-        """Return the same conversion for types of another module."""
 
 
 def numbers_only(types: Types) -> bool:

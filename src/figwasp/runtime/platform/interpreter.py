@@ -15,13 +15,17 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable
-from types import BuiltinFunctionType
-from typing import Any, Final, NamedTuple
 
 from figwasp.codegen.isa import host
 from figwasp.errors import Unsupported
+from figwasp.records import NamedTuple
 from figwasp.runtime.platform import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import BuiltinFunctionType
+    from typing import Any, Final
 
 OB_COUNT: Final = 0
 OB_TYPE: Final = 8

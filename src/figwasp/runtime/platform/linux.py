@@ -15,9 +15,12 @@ import signal
 import struct
 import threading
 from array import array
-from collections.abc import Callable
 from functools import partial
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
 
 PAGE: Final = mmap.PAGESIZE
 

@@ -11,17 +11,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
 
 from figwasp.runtime.code.teardown import discard
 from figwasp.runtime.platform import cpython
 from figwasp.runtime.trap import deadline
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final, TypeVar
+
+    _T = TypeVar("_T")
+
 __all__ = ["bounded", "end"]
 
 _AGAIN: Final = 0.05  # seconds
-_T = TypeVar("_T")
 
 
 class _Expired(BaseException):
@@ -94,7 +98,6 @@ class _Window:
             _open.pop(self._thread, None)
         self._done.set()
         self.closed = True
-
 
 _open: Final[dict[int, _Window]] = {}
 """The innermost window of each thread, by its PyThreadState."""

@@ -15,9 +15,6 @@ import os
 import select
 import termios
 import time
-from collections.abc import Callable
-from struct import Struct
-from typing import Final
 
 from figwasp.api import deadline as running
 from figwasp.wasi.abi import (
@@ -45,8 +42,15 @@ from figwasp.wasi.abi import (
     Fail,
     errno_of,
 )
-from figwasp.wasi.calls.state import GuestState
-from figwasp.wasi.descriptors.files import Descriptor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from struct import Struct
+    from typing import Final
+
+    from figwasp.wasi.calls.state import GuestState
+    from figwasp.wasi.descriptors.files import Descriptor
 
 _CLOCKS: Final[tuple[Callable[[], int], ...]] = (
     time.time_ns,

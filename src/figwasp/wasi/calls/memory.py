@@ -8,18 +8,19 @@ A memory's base never moves and its length only grows, so one view is kept and m
 
 from __future__ import annotations
 
-from struct import Struct
-from typing import Final, Protocol
-
 from figwasp.wasi.abi import FAULT, INVAL, IOVEC, MASK32, MAX_PATH, MAX_VECTORS, NAMETOOLONG, U32, U64, Fail
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from struct import Struct
+    from typing import Final, Protocol
+
+    class Buffer(Protocol):
+        """A buffer that `memoryview` takes."""
+
+        def __buffer__(self, flags: int, /) -> memoryview: ...
+
 _unpack_iovec: Final = IOVEC.unpack_from
-
-
-class Buffer(Protocol):
-    """A buffer that `memoryview` takes."""
-
-    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 
 class GuestMemory:

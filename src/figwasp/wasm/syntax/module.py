@@ -6,16 +6,18 @@ tables, memories, globals) hold imports first, as in the spec. The encoder takes
 
 from __future__ import annotations
 
-from figwasp.features import DEFAULT, Features
-from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, SubType, TableType
+from figwasp.features import DEFAULT
+from figwasp.wasm.syntax.types import FuncType, MemoryType, TableType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
+    from figwasp.features import Features
     from figwasp.wasm.syntax.immediates import Immediate
     from figwasp.wasm.syntax.names import NameMap, Names
+    from figwasp.wasm.syntax.types import GlobalType, SubType
 
 __all__ = [
     "ACTIVE",
