@@ -76,7 +76,7 @@ def imported(tree: ast.Module, package: str, known: set[str]) -> Iterator[tuple[
                 yield node.lineno, f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if called in {"import_module", "__import__"}:
+            if called in {"import_module", "__import__", "imported"}:
                 yield node.lineno, str(node.args[0].value)
 
 

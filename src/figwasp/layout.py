@@ -43,6 +43,10 @@ def margin(mode: int, is_64: bool, page: int) -> int:
     return EVERYWHERE if mode == GUARD and not is_64 else _MARGINS[mode]
 
 
+def largest(is_64: bool) -> int:
+    """Return the most bytes that a memory can have: what addresses reach, and what a process can address at all."""
+    return 1 << 47 if is_64 else 1 << 32
+
 FAULT_OFFSET: Final = 1
 """How far behind its start an instruction is said to be that may fault: inside of it, where no call returns to."""
 

@@ -6,14 +6,20 @@ there (PEP 562).
 
 from __future__ import annotations
 
-import importlib
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-__all__ = ["on_first_use"]
+__all__ = ["imported", "on_first_use"]
+
+
+def imported(name: str) -> Any:
+    """Return a module by its full name, as `importlib.import_module` does, which would have to be imported itself."""
+    __import__(name)
+    return sys.modules[name]
 
 
 def on_first_use(
@@ -33,10 +39,10 @@ def on_first_use(
     def getattr_(name: str) -> Any:
         """Import what has been asked for, and keep it."""
         if name in inside:
-            return importlib.import_module(f"{package}.{name}")
+            return imported(f"{package}.{name}")
         if name not in places:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        found = namespace[name] = getattr(importlib.import_module(places[name]), name)
+        found = namespace[name] = getattr(imported(places[name]), name)
         return found
 
     def dir_() -> list[str]:

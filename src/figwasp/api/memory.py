@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import math
 import operator
 
 from figwasp.api.scalars import FORMATS, UNSIGNED, outside, pack, unpack
+from figwasp.lazy import imported
 from figwasp.runtime.arguments import address_type
 from figwasp.runtime.limits import budget
+from figwasp.runtime.native.agreed import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE
 from figwasp.runtime.objects import memory as runtime
 from figwasp.runtime.platform import cpython, modes
 from figwasp.runtime.start import native_runtime
-from figwasp.runtime.stubs.objects import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, getbuffer
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.types import I32, I64, Limits, MemoryType
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Final, Protocol, SupportsIndex, overload
 
+    from figwasp.ir.func import Func
     from figwasp.runtime.config import Config
     from figwasp.runtime.native.owner import Owner
 
@@ -237,14 +237,16 @@ class Memory:
             ImportError: NumPy is not installed.
         """
         try:
-            numpy: Any = importlib.import_module("numpy")
+            numpy: Any = imported("numpy")
         except ImportError as error:
             raise ImportError("Memory.as_array() needs NumPy, which is not installed (pip install numpy)") from error
+        from math import prod
+
         kind = numpy.dtype(dtype)
         room = len(self) - offset
         size: int | None
         if isinstance(count, tuple):
-            size = -1 if any(length < 0 for length in count) else math.prod(count)
+            size = -1 if any(length < 0 for length in count) else prod(count)
         else:
             size = max(room, 0) // kind.itemsize if count is None and kind.itemsize else count
         if offset < 0 or size is None or size < 0 or size * kind.itemsize > room:
@@ -415,9 +417,15 @@ def _flat(data: Buffer) -> memoryview | bytes:
     return view.cast("B") if view.nbytes and view.c_contiguous else view.tobytes()
 
 
+def _getbuffer() -> Func:
+    from figwasp.runtime.stubs.objects import getbuffer  # a module that builds stubs, which may be there already
+
+    return getbuffer()
+
+
 def view(core: runtime.Memory, owner: Owner) -> Memory:
     """Return the Python object for a memory instance that `owner` keeps, unless it has an owner of its own."""
-    made: Any = cpython.new_object(core.native.types.get(Memory, "figwasp.Memory", getbuffer=getbuffer))
+    made: Any = cpython.new_object(core.native.types.get(Memory, "figwasp.Memory", getbuffer=_getbuffer))
     cpython.set_field(made, VIEW_RECORD, core.record)
     cpython.set_reference(id(made) + VIEW_OWNER, owner if core.owner is None else core.owner)
     cpython.set_reference(id(made) + VIEW_SIDE, core)

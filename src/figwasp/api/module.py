@@ -9,10 +9,8 @@ import threading
 from figwasp.api.engine import chosen, default_engine
 from figwasp.errors import Malformed, prefix_errors, printable
 from figwasp.features import ALL
-from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, TableType
-from figwasp.wasm.valid.module import facts_at_once, facts_when_asked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from figwasp.runtime.code.compile import CompiledModule
     from figwasp.wasm.syntax.module import Export, Import
     from figwasp.wasm.syntax.module import Module as Decoded
+    from figwasp.wasm.valid.module import FactsOf
     from figwasp.wasm.valid.uses import Use
 
 ExternType = FuncType | TableType | MemoryType | GlobalType
@@ -120,7 +119,7 @@ class Module:
         engine = chosen(engine)
         with prefix_errors(None if isinstance(source, (bytes, bytearray, memoryview)) else os.fspath(source)):
             decoded = self._decoded = _decode(_read(source), engine.config.features)
-            self._facts = facts_when_asked(decoded) if lazy else facts_at_once(decoded)
+            self._facts = _validate(decoded, lazy)
         self.engine = engine
         self.lazy = lazy
         self._compiled: CompiledModule | None = None
@@ -289,12 +288,20 @@ def listed(names: Iterable[str]) -> str:
 
 
 def _decode(data: bytes, features: Features) -> Decoded:
+    from figwasp.wasm.binary.decode import decode  # what is decoded already does without
+
     try:
         return decode(data, features)
     except Malformed as error:
         if _is_text(data):
             error.add_note(_HINT)
         raise
+
+
+def _validate(decoded: Decoded, lazy: bool) -> FactsOf:
+    from figwasp.wasm.valid.module import facts_at_once, facts_when_asked
+
+    return facts_when_asked(decoded) if lazy else facts_at_once(decoded)
 
 
 def _is_text(source: bytes | str) -> bool:

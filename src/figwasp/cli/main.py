@@ -10,12 +10,12 @@ after Ctrl-C; 134 (128 + SIGABRT, what a shell reports for an aborted process) a
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import sys
 from contextlib import contextmanager
 
 from figwasp import __version__
+from figwasp.lazy import imported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def _print(text: str) -> int:
 def _imported(command: str) -> _Command:
     """Import a command."""
     with not_collecting():
-        module: _Command = importlib.import_module(f"figwasp.cli.{command}")
+        module: _Command = imported(f"figwasp.cli.{command}")
         return module
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 # How a relocation's field holds the address it refers to. Every machine has these two and may have more of its own.
 FIELD_NEAR: Final = 0  # a distance, as the machine's calls, jumps and loads have it

@@ -8,7 +8,7 @@ runtime for its stubs; the evaluator and the runtime implement each row by a fun
 
 from __future__ import annotations
 
-from figwasp.ir.ops import I32, I64
+from figwasp.ir.types import I32, I64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

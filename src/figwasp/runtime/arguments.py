@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import mmap
 
 from figwasp.wasm.syntax.types import I32, I64
@@ -94,6 +93,6 @@ def timeout(value: object) -> float | None:
         return None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"timeout must be a number of seconds or None, not {type(value).__name__}")
-    if not (value > 0 and (isinstance(value, int) or math.isfinite(value))):
+    if not 0 < value < float("inf"):
         raise ValueError(f"timeout must be positive and finite: {value}")
     return float(min(value, _LONGEST))

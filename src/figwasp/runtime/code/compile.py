@@ -162,9 +162,11 @@ class CompiledModule:
         has_listener = listener is not None and listen.ask(listener, self.module, index, self.listeners)
         address = self._install(collector.without_collections(self._code, index), self._source_map)
         if has_listener:
+            from figwasp.runtime.code.wrapper import wrapper
+
             stubs = self.native.stubs
             report = stubs.python_caller(3)
-            stub = listen.wrapper(self.module.func_type(index), index, address, report, stubs.listeners)
+            stub = wrapper(self.module.func_type(index), index, address, report, stubs.listeners)
             address = self._install(stubs.translate(stub), None)
         return address
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from array import array
 
-from figwasp.codegen import abi
-from figwasp.ir.build.base import ir_types
+from figwasp.ir.types import ir_types
 from figwasp.runtime.platform import linux
 from figwasp.runtime.platform.processor import machine
 from figwasp.wasm.syntax.types import FuncType
@@ -71,6 +70,8 @@ def _with_stack_arguments(module: Module) -> list[tuple[int, int]]:
     for number, sub in enumerate(module.types):
         type = sub.comp
         if isinstance(type, FuncType) and len(type.params) >= few:
+            from figwasp.codegen import abi  # few modules have such types
+
             size = abi.popped_bytes(machine(), ir_types(type.params), ir_types(type.results))
             if size:
                 popped[number] = size

@@ -23,13 +23,14 @@ from figwasp.runtime.heap.fields import (
 from figwasp.runtime.heap.handles import Core, Handle, describe_view, new_root, show
 from figwasp.runtime.heap.making import new_object
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs.objects import getbuffer_of_array
 from figwasp.wasm.syntax.types import I8, ArrayType, is_ref, storage_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any, Final
+
+    from figwasp.ir.func import Func
 
 __all__ = ["Array", "show_array"]
 
@@ -168,7 +169,6 @@ class Array(Handle):
         core = self._core
         return f"<figwasp.Array of {_length(core)} {storage_name(core.known.field.storage)}>"
 
-
 Sequence.register(Array)
 
 
@@ -240,6 +240,12 @@ def _make(chosen: Chosen, length: int, content: _Content | None) -> Array:
     return show_array(Core(chosen.store, words))
 
 
+def _getbuffer() -> Func:
+    from figwasp.runtime.stubs.objects import getbuffer_of_array
+
+    return getbuffer_of_array()
+
+
 def show_array(core: Core) -> Array:
     """Return a new handle."""
     field = core.known.field
@@ -248,5 +254,5 @@ def show_array(core: Core) -> Array:
         describe_view(core, code, 1 << element_shift(field.storage), not field.mutable)
     native = core.store.native
     place = native.stubs.hooks.array_type
-    made: Array = show(native.types.get(Array, "figwasp.Array", getbuffer=getbuffer_of_array, place=place), core)
+    made: Array = show(native.types.get(Array, "figwasp.Array", getbuffer=_getbuffer, place=place), core)
     return made

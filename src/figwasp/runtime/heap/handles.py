@@ -14,8 +14,7 @@ from __future__ import annotations
 from figwasp import layout
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.roots import RootWords
-from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.stubs.objects import (
+from figwasp.runtime.native.agreed import (
     VIEW_FORMAT,
     VIEW_ITEM,
     VIEW_LENGTH,
@@ -24,6 +23,7 @@ from figwasp.runtime.stubs.objects import (
     VIEW_RECORD,
     VIEW_SIDE,
 )
+from figwasp.runtime.platform import cpython, linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from figwasp import layout
-from figwasp.runtime.heap.arrays import show_array
 from figwasp.runtime.heap.handles import Core, root_of
-from figwasp.runtime.heap.structs import show_struct
 from figwasp.wasm.syntax.types import StructType
 
 TYPE_CHECKING = False
@@ -24,4 +22,12 @@ def is_object(bits: int) -> bool:
 def handle_at(store: Store, place: int) -> Handle:
     """Return a handle to the object that a place refers to, which the collector sees there."""
     core = Core(store, root_of(store, place))
-    return show_struct(core) if isinstance(core.known.comp, StructType) else show_array(core)
+    if isinstance(core.known.comp, StructType):
+        from figwasp.runtime.heap.structs import (
+            show_struct,  # what few programs have, and the classes for users with it
+        )
+
+        return show_struct(core)
+    from figwasp.runtime.heap.arrays import show_array
+
+    return show_array(core)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import threading
 
+from figwasp.runtime.native.agreed import FUNC_SIZE, FUNC_VECTORCALL
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.stubs.objects import FUNC_SIZE, FUNC_VECTORCALL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,11 +12,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 from figwasp import layout
-from figwasp.codegen.abi import buffer_layout
 from figwasp.errors import Error, WasmException
-from figwasp.ir.build.base import ir_types
 from figwasp.ir.object_layout import field_offsets
-from figwasp.ir.types import SIZES
+from figwasp.ir.types import SIZES, buffer_layout, ir_types
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.making import new_object
 from figwasp.runtime.heap.roots import RootWords

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.ir.build import checks
+from figwasp.runtime.native.agreed import CHANGED, GROWN
 from figwasp.runtime.platform import linear, linux, modes
-from figwasp.runtime.stubs.steps import CHANGED, GROWN
+from figwasp.wasm.syntax.types import I64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Memory:
         self.type = type_
         self._budget = budget
         self.mode = mode
-        most = checks.LARGEST[type_.address]
+        most = layout.largest(type_.address == I64)
         self.limit = min(most >> type_.page, most - 1)  # a number of pages that an address can be
         if type_.limits.max is not None:
             self.limit = min(self.limit, type_.limits.max)
@@ -49,7 +49,7 @@ class Memory:
         if budget is not None:
             budget.begin(size, "bytes of memory")
             self.limit = min(self.limit, budget.limit >> type_.page)
-        self.record = linear.create(size, self.limit << type_.page, checks.margin(type_, mode))
+        self.record = linear.create(size, self.limit << type_.page, layout.margin(mode, type_.address == I64, type_.page))
         self.owner: Owner | None = None
         self._home: dict[None, Store] = {}
 
@@ -90,7 +90,6 @@ class Memory:
         """Change the length in one step, as `linear.grow` needs it."""
         answer = self.native.stubs.grow_memory(record, old, new, linux.ACCESSIBLE)
         return None if answer == CHANGED else answer == GROWN
-
 
     def own(self) -> Owner:
         """Give the memory an owner of its own, and return that."""

@@ -17,14 +17,12 @@ from types import BuiltinFunctionType, FunctionType, MethodType, MethodWrapperTy
 
 from figwasp import layout
 from figwasp.errors import BUSY, TRAP_INTERRUPTED, TRAP_MESSAGES, TRAP_TIMEOUT, Busy, Interrupted, Timeout, printable
-from figwasp.ir.build.base import ir_types
-from figwasp.ir.types import CELL
+from figwasp.ir.types import CELL, ir_types
+from figwasp.runtime.native.agreed import RAW_BUSY, RAW_DEEP, RAW_SUSPENDED
 from figwasp.runtime.objects import turns
 from figwasp.runtime.objects.func import Buffer, HostFunc, References
 from figwasp.runtime.objects.values import cells_of, get_values, put_arguments
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP
-from figwasp.runtime.stubs.suspend import RAW_SUSPENDED
 from figwasp.runtime.trap import deadline
 from figwasp.wasm.syntax.types import is_ref
 
@@ -268,7 +266,6 @@ def interrupt(store: Store) -> bool:
             chain.interrupt()
             found = True
     return found
-
 
 _chains: Final[weakref.WeakValueDictionary[int, _Chain]] = weakref.WeakValueDictionary()
 """The calls under way, by the addresses of their contexts. Only their coroutines keep them, so that those that nobody can resume

@@ -12,13 +12,11 @@ externref, ints are objects of the host as well, so that what comes back is the 
 
 from __future__ import annotations
 
-import math
 import operator
 import struct
 
 from figwasp import layout
-from figwasp.codegen.abi import buffer_layout
-from figwasp.ir.build.base import ir_types
+from figwasp.ir.types import buffer_layout, ir_types
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.handles import Handle
 from figwasp.runtime.platform import linux
@@ -226,7 +224,7 @@ def _float_bits(value: Any, type_: int, what: str) -> int:
     try:
         packed = _f32.pack(number)
     except OverflowError:
-        packed = _f32.pack(math.copysign(math.inf, number))
+        packed = _f32.pack(float("inf" if number > 0 else "-inf"))
     bits = _u32.unpack(packed)[0]
     return bits
 
@@ -264,7 +262,7 @@ def get_value(place: int, type_: int, references: References) -> Any:
 
 
 def cells_of(types: Types) -> int:
-    """Return how many cells values of these types take in a buffer (`abi.buffer_layout`)."""
+    """Return how many cells values of these types take in a buffer (`ir.types.buffer_layout`)."""
     return buffer_layout(ir_types(types))[1]
 
 

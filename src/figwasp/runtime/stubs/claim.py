@@ -11,17 +11,14 @@ joins stores, or otherwise needs a context to be looked at again, writes the 0.
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.types import I64
+from figwasp.runtime.native.agreed import CLAIM_BUSY
 from figwasp.runtime.stubs.builder import Stub
 from figwasp.runtime.stubs.enter import leave
 from figwasp.runtime.stubs.hooks import Hooks
-
-CLAIM_BUSY: Final = 1  # what `claim` answers when another thread runs
 
 
 def guard(hooks: Hooks) -> Func:

@@ -33,6 +33,7 @@ from figwasp.ir import builtins, order
 from figwasp.ir.func import Func
 from figwasp.runtime.code.descriptors import REGION
 from figwasp.runtime.code.ranges import CodeRange, CodeTable
+from figwasp.runtime.native.agreed import HELD, REF, FaultFront
 from figwasp.runtime.once import Lazily
 from figwasp.runtime.platform import codespace, linux, perfmap
 from figwasp.runtime.platform.processor import machine
@@ -40,7 +41,6 @@ from figwasp.runtime.platform.statics import Statics
 from figwasp.runtime.stubs import (
     claim,
     enter,
-    faults,
     host,
     leave,
     objects,
@@ -51,7 +51,7 @@ from figwasp.runtime.stubs import (
     walk,
 )
 from figwasp.runtime.stubs.box import Boxes
-from figwasp.runtime.stubs.builder import REF, ir_kinds
+from figwasp.runtime.stubs.builder import ir_kinds
 from figwasp.runtime.stubs.builtins import arrays, casts, cells, exceptions, memories, tables
 from figwasp.runtime.stubs.builtins import objects as objects_made
 from figwasp.runtime.stubs.heap import roots
@@ -152,7 +152,7 @@ class StubLibrary:
     def _make_switches(self, thread_key: int) -> None:
         s = self._statics
         wake = self.put(self.sequences.wake(s.parked, linux.SYS_FUTEX))
-        front = faults.FaultFront(s.handler, s.previous_handler, s.our_action, s.present_action)
+        front = FaultFront(s.handler, s.previous_handler, s.our_action, s.present_action)
         interrupted = self.compile(steps.interrupted(s.contexts, s.contexts_used))
         self.interrupted: Callable[[int], int] = _ONE(interrupted)
         ends = self._ends = ticks.Ends(thread_key, s.interrupts, interrupted)
@@ -372,7 +372,7 @@ class StubLibrary:
     # By function type
 
     def enter_stub(self, params: bytes, results: bytes, simple: bool) -> int:
-        """Return the vectorcall code for a function type (kinds); `simple`: `builder.simple` of all its types."""
+        """Return the vectorcall code for a function type (kinds); `simple`: `simple` of all its types."""
         if not simple:
             return self.hooks.slow
         key = _key(params, results)
@@ -444,18 +444,18 @@ class StubLibrary:
     # Slots of native types
 
     def clear(self, fields: Sequence[int]) -> int:
-        """Return the tp_clear of a native type with the fields of `objects.HELD`, of which some may be missing afterwards."""
+        """Return the tp_clear of a native type with the fields of `HELD`, of which some may be missing afterwards."""
         return self.compile(objects.clear(fields, slots=False))
 
     @Lazily
     def traverse(self) -> int:
-        """The tp_traverse of native types with the fields of `objects.HELD`."""
-        return self.compile(objects.traverse(objects.HELD, slots=False))
+        """The tp_traverse of native types with the fields of `HELD`."""
+        return self.compile(objects.traverse(HELD, slots=False))
 
     @Lazily
     def dealloc(self) -> int:
-        """The tp_dealloc of native types with the fields of `objects.HELD`."""
-        return self.compile(objects.dealloc(objects.HELD, slots=False))
+        """The tp_dealloc of native types with the fields of `HELD`."""
+        return self.compile(objects.dealloc(HELD, slots=False))
 
 
 def _part(name: str, data: bytes, start: int, end: int, frame: int, incoming: int = 0) -> tuple[int, Code]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 import time
 
-from figwasp.runtime.code.teardown import discard
 from figwasp.runtime.platform import cpython
 from figwasp.runtime.trap import deadline
 
@@ -153,6 +152,8 @@ def bounded(work: Callable[..., _T], *args: Any) -> _T:
     try:
         if isinstance(error, Exception):
             raise error
+        from figwasp.runtime.code.teardown import discard
+
         discard(error.__traceback__)
         error.__traceback__ = None
         if isinstance(error, _Expired):

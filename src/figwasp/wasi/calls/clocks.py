@@ -13,7 +13,6 @@ import errno
 import fcntl
 import os
 import select
-import termios
 import time
 
 from figwasp.api import deadline as running
@@ -163,6 +162,8 @@ def _file_bytes(descriptor: Descriptor) -> int:
 
 
 def _pipe_bytes(host: int) -> int:
+    import termios  # programs that poll pipes are rare
+
     try:
         return int(U32.unpack(fcntl.ioctl(host, termios.FIONREAD, bytes(4)))[0])
     except OSError:
