@@ -25,7 +25,7 @@ RUNNING: Final = """
 """The modules with which a program is loaded and run, by the command or by `figwasp.load`."""
 
 COMPILING: Final = re.compile(
-    r"figwasp\.(wasm\.(binary|text|debug\.(?!source|demangle))|wasm\.syntax\.(opcodes|stack_effect|names)|wasm\.valid\.(?!subtyping|matching)"
+    r"figwasp\.(wasm\.(binary|text|debug\.(?!source$))|wasm\.syntax\.(opcodes|stack_effect|names)|wasm\.valid\.(?!subtyping|matching)"
     r"|ir\.(?!builtins|constants|layouts|object_layout|type_descriptors|types)"
     r"|codegen\.(?!code$|isa$|sequences$|unwind$)|runtime\.stubs\.(?!hooks$)"
     r"|runtime\.(code\.(teardown|wrapper)|heap\.(arrays|structs|fields|chosen))|wasi\.(threads|descriptors\.sockets|directories\.(inmemory|overlay|tree)))"
