@@ -19,7 +19,8 @@ from figwasp.codegen.emit import emit
 from figwasp.codegen.regalloc.allocate import allocate
 from figwasp.errors import Error
 from figwasp.ir import pipeline
-from figwasp.ir.build.builder import build, layout_of
+from figwasp.ir.build.builder import build
+from figwasp.ir.layouts import layout_of
 from figwasp.layout import CHECKED, GUARD, InstanceLayout
 from figwasp.runtime.platform.processor import machine as target
 from figwasp.wasm.binary.decode import decode

@@ -18,6 +18,7 @@ from figwasp.errors import Unsupported
 from tests.environment import PINNED, RUNS, SHARED, WHOLE, WHOLE_DATA
 
 os.environ.setdefault("FIGWASP_CHECK", "1")  # verify the IR after every pass, and every register allocation
+os.environ["FIGWASP_CACHE"] = "off"  # a test that is about the cache asks for a folder of its own
 
 # A shell without job control has what it starts in the background ignore Ctrl-C, and children inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

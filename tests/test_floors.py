@@ -23,7 +23,7 @@ FLOORS = {
     "wasm": 1,
     "ir": 2,
     "codegen": 3,
-    "runtime": 4,
+    "runtime": 4, "cache": 4,
     "api": 5, "types": 5,
     "wasi": 6, "wast": 6, "explain": 6, "importer": 6,
     "figwasp": 6,  # the package itself, which gives out the names of wasi, too

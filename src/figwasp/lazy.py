@@ -6,19 +6,34 @@ there (PEP 562).
 
 from __future__ import annotations
 
+import _thread
+import os
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
+    from typing import Any, Final
 
-__all__ = ["imported", "on_first_use"]
+__all__ = ["IMPORTED", "imported", "importing", "on_first_use"]
+
+IMPORTED: Final = time.time_ns()
+"""When figwasp was imported, in nanoseconds since 1970. Its modules come later, perhaps from sources that have been changed."""
+
+
+importing: Final = _thread.RLock()
+"""Held while modules are imported that other threads may need, too: a fork waits for it. In a process that is forked while another
+thread imports a module, that module stays locked for good."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=importing.acquire, after_in_parent=importing.release, after_in_child=importing.release)
 
 
 def imported(name: str) -> Any:
     """Return a module by its full name, as `importlib.import_module` does, which would have to be imported itself."""
-    __import__(name)
+    with importing:
+        __import__(name)
     return sys.modules[name]
 
 

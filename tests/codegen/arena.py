@@ -19,7 +19,7 @@ class Arena:
     """A block of memory, its stubs and its cells.
 
     Attributes:
-        memory: the block: cells of both kinds first.
+        memory: the block: the words of each kind first.
         address: where it starts.
         stubs: offset of each stub, 0 until a test puts one there.
     """
@@ -29,7 +29,7 @@ class Arena:
             pytest.skip("the code under test runs on x86-64 only")
         self.memory = mmap.mmap(-1, SIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
-        self.next = 16 * CELLS
+        self.next = 24 * CELLS
         self.stubs = [0] * STUB_COUNT
 
     def put(self, data: bytes) -> int:
@@ -44,8 +44,10 @@ class Arena:
         """Store a function and return its offset."""
         start = self.put(code.data)
         for offset, _, kind, target in code.relocs:
-            place = self.stubs[target] if kind == RELOC_STUB else 8 * (target + CELLS * kind)
-            assert place or kind != RELOC_STUB
+            place = 8 * (target + CELLS * kind)
+            if kind == RELOC_STUB:
+                assert self.stubs[target]
+                self.set_word(place, self.address + self.stubs[target])
             field = start + offset
             self.memory[field : field + 4] = (place - field - 4).to_bytes(4, "little", signed=True)
         return start

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from figwasp.codegen.code import FIELD_ADDRESS, FIELD_NEAR, RELOC_STUB, STUB_TRAP
+from figwasp.codegen.code import FIELD_NEAR, RELOC_STUB, STUB_TICK, STUB_TRAP
 from figwasp.codegen.isa import host
 from figwasp.codegen.isa.x64.assemble import X64Assembler
 from figwasp.codegen.isa.x64.target import TARGET
@@ -30,14 +30,8 @@ def test_near_field_reaches_two_gigabytes() -> None:
         TARGET.apply(bytearray(4), 0, FIELD_NEAR, 0, (1 << 31) + 4)
 
 
-def test_address_field_holds_the_address() -> None:
-    data = bytearray(12)
-    TARGET.apply(data, 2, FIELD_ADDRESS, 0x1000, 0xFEDC_BA98_7654_3210)
-    assert data == b"\0\0" + bytes.fromhex("1032547698badcfe") + b"\0\0"
-
-
 def test_fields_have_names_and_sizes() -> None:
-    assert dict(zip(TARGET.field_names, TARGET.field_sizes, strict=True)) == {"rel32": 4, "abs64": 8}
+    assert dict(zip(TARGET.field_names, TARGET.field_sizes, strict=True)) == {"rel32": 4}
 
 
 def test_assembler_leaves_room_for_a_field() -> None:
@@ -45,10 +39,10 @@ def test_assembler_leaves_room_for_a_field() -> None:
     func.blocks = [MBlock(0)]
     assembler = X64Assembler(func)
     assembler.reloc(RELOC_STUB, STUB_TRAP)
-    assembler.reloc(RELOC_STUB, STUB_TRAP, FIELD_ADDRESS)
+    assembler.reloc(RELOC_STUB, STUB_TICK)
     code = assembler.finish()
-    assert code.relocs == [(0, FIELD_NEAR, RELOC_STUB, STUB_TRAP), (4, FIELD_ADDRESS, RELOC_STUB, STUB_TRAP)]
-    assert code.data == bytes(12) + TARGET.filler
+    assert code.relocs == [(0, FIELD_NEAR, RELOC_STUB, STUB_TRAP), (4, FIELD_NEAR, RELOC_STUB, STUB_TICK)]
+    assert code.data == bytes(8) + TARGET.filler
 
 
 @pytest.mark.parametrize(("machine", "named"), [("mips", "mips"), ("", "this machine")])

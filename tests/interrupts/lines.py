@@ -23,6 +23,7 @@ EXCUSED: Final = {
     ("runtime/trap/deadline.py", "until.value = current.due = outer"): "follows the return of a C function, which leads here as well",
     ("runtime/store/fuel.py", "self._asking = False"): "follows the return of a Python function",
     ("runtime/store/fuel.py", "try:"): "follows an assignment",
+    ("cache/entries.py", "exhaust(closing)"): "follows a call in the `try`, whose exception leads here as well",
     ("wasi/directories/host.py", "if fd >= 0:"): "follows an assignment",
     ("wasi/directories/host.py", "os.close(fd)"): "follows a comparison",
     ("wasi/directories/host.py", "return fd"): "follows an assignment",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from figwasp.features import DEFAULT
-from figwasp.ir.build.builder import build, layout_of
+from figwasp.ir.build.builder import build
 from figwasp.ir.func import Func
+from figwasp.ir.layouts import layout_of
 from figwasp.layout import GUARD
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module

@@ -17,8 +17,9 @@ from figwasp import layout
 from figwasp.errors import TRAP_MESSAGES
 from figwasp.ir import builtins as table_of_builtins
 from figwasp.ir import ops, order, pipeline, text
-from figwasp.ir.build.builder import build, layout_of
+from figwasp.ir.build.builder import build
 from figwasp.ir.func import Func
+from figwasp.ir.layouts import layout_of
 from figwasp.ir.types import BY_LETTER, TYPE_NAMES
 from figwasp.ir.verify import verify
 from figwasp.wasm.valid.module import validate

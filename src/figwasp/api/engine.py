@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from figwasp.features import DEFAULT, Features
 from figwasp.layout import CHECKED, GUARD
 from figwasp.runtime import arguments
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "chosen", "default_engine"]
 
-_GIVEN: Final = frozenset({"fuel", "memory"})  # arguments that the configuration has in another form
+_GIVEN: Final = frozenset({"cache", "fuel", "memory"})  # arguments that the configuration has in another form
 _MODES: Final = {"guard": GUARD, "checked": CHECKED}
 
 
@@ -49,12 +51,15 @@ class Engine:
             any of the methods `before(func, args, depth)`, `after(func, results, depth)` and `abort(func, error, depth)`, which are
             called for every call of that function. Functions that it answers None for cost nothing.
         perf_map: write where functions stand to /tmp/perf-PID.map, so that Linux `perf` can name them.
+        cache: the folder that keeps what has been compiled for other processes, False or "off" for none; None or True for what the
+            environment says: FIGWASP_CACHE, a folder or "off", else `figwasp` in $XDG_CACHE_HOME or in ~/.cache. It is made when
+            something is first written. It is used if it is this user's and others cannot write to it.
 
     Raises:
         TypeError, ValueError: an argument is not what it must be.
     """
 
-    __slots__ = ("_fuel", "_memory", "config")
+    __slots__ = ("_cache", "_fuel", "_memory", "config")
 
     def __init__(
         self,
@@ -71,7 +76,9 @@ class Engine:
         timeout: float | None = None,
         listener: Listener | None = None,
         perf_map: bool = False,
+        cache: str | bytes | os.PathLike[str] | os.PathLike[bytes] | bool | None = None,
     ) -> None:
+        self._cache = arguments.cache(cache)
         self._memory = memory
         self._fuel = fuel or fuel is not False  # 0 is True: it is counted, and there is none at first
         if memory is not None and memory not in _MODES:
@@ -93,6 +100,7 @@ class Engine:
             timeout=arguments.timeout(timeout),
             listener=listener,
             perf_map=bool(perf_map),
+            cache=self._cache,
         )
 
     @property
@@ -134,7 +142,6 @@ def _fuel(value: bool | int) -> int | None:
     if isinstance(value, bool):
         return 0 if value else None
     return arguments.fuel(value, "fuel")
-
 
 _default: Engine | None = None
 

@@ -8,10 +8,10 @@ from figwasp.api.scalars import FORMATS, UNSIGNED, outside, pack, unpack
 from figwasp.lazy import imported
 from figwasp.runtime.arguments import address_type
 from figwasp.runtime.limits import budget
-from figwasp.runtime.native.agreed import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE
 from figwasp.runtime.objects import memory as runtime
 from figwasp.runtime.platform import cpython, modes
 from figwasp.runtime.start import native_runtime
+from figwasp.runtime.stubs.interface import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.types import I32, I64, Limits, MemoryType
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Final, Protocol, SupportsIndex, overload
 
-    from figwasp.ir.func import Func
     from figwasp.runtime.config import Config
     from figwasp.runtime.native.owner import Owner
 
@@ -417,15 +416,9 @@ def _flat(data: Buffer) -> memoryview | bytes:
     return view.cast("B") if view.nbytes and view.c_contiguous else view.tobytes()
 
 
-def _getbuffer() -> Func:
-    from figwasp.runtime.stubs.objects import getbuffer  # a module that builds stubs, which may be there already
-
-    return getbuffer()
-
-
 def view(core: runtime.Memory, owner: Owner) -> Memory:
     """Return the Python object for a memory instance that `owner` keeps, unless it has an owner of its own."""
-    made: Any = cpython.new_object(core.native.types.get(Memory, "figwasp.Memory", getbuffer=_getbuffer))
+    made: Any = cpython.new_object(core.native.types.get(Memory, "figwasp.Memory", getbuffer="getbuffer"))
     cpython.set_field(made, VIEW_RECORD, core.record)
     cpython.set_reference(id(made) + VIEW_OWNER, owner if core.owner is None else core.owner)
     cpython.set_reference(id(made) + VIEW_SIDE, core)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+from functools import cache
 
 from figwasp.api.engine import chosen, default_engine
-from figwasp.errors import Malformed, prefix_errors, printable
+from figwasp.errors import Malformed, Unsupported, prefix_errors, printable
 from figwasp.features import ALL
+from figwasp.lazy import importing
+from figwasp.wasm.syntax.frozen import thaw
 from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, TableType
 
@@ -16,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
+    from types import ModuleType
     from typing import Any, Final
 
     from figwasp.api.engine import Engine
@@ -23,9 +27,11 @@ if TYPE_CHECKING:
     from figwasp.api.linker import Imports
     from figwasp.features import Features
     from figwasp.runtime.code.compile import CompiledModule
+    from figwasp.runtime.code.kept import Kept
+    from figwasp.runtime.config import Config
     from figwasp.wasm.syntax.module import Export, Import
     from figwasp.wasm.syntax.module import Module as Decoded
-    from figwasp.wasm.valid.module import FactsOf
+    from figwasp.wasm.valid.module import FactsOf, FuncFacts
     from figwasp.wasm.valid.uses import Use
 
 ExternType = FuncType | TableType | MemoryType | GlobalType
@@ -110,7 +116,7 @@ class Module:
         OSError: the file cannot be read.
     """
 
-    __slots__ = ("__weakref__", "_by_name", "_compiled", "_decoded", "_facts", "_lock", "engine", "lazy")
+    __slots__ = ("__weakref__", "_by_name", "_compiled", "_decoded", "_facts", "_kept", "_lock", "engine", "lazy")
 
     _decoded: Decoded
     """The decoded module."""
@@ -118,8 +124,20 @@ class Module:
     def __init__(self, source: Source, *, engine: Engine | None = None, lazy: bool = False) -> None:
         engine = chosen(engine)
         with prefix_errors(None if isinstance(source, (bytes, bytearray, memoryview)) else os.fspath(source)):
-            decoded = self._decoded = _decode(_read(source), engine.config.features)
-            self._facts = _validate(decoded, lazy)
+            data = _read(source)
+            kept = self._kept = _look_up(engine.config, data)
+            if kept is None or kept.frozen is None:
+                decoded = self._decoded = _decode(data, engine.config.features)
+            else:
+                decoded = self._decoded = thaw(kept.frozen, data, engine.config.features)
+            if kept is not None and (kept.valid or (lazy and kept.frozen is not None)):
+                self._facts = _facts_later(decoded)
+            elif lazy:
+                self._facts = _validation().facts_when_asked(decoded)
+            else:
+                self._facts = _validation().facts_at_once(decoded)
+                if kept is not None:
+                    kept.note_valid(decoded)
         self.engine = engine
         self.lazy = lazy
         self._compiled: CompiledModule | None = None
@@ -136,11 +154,17 @@ class Module:
         if self._compiled is None:
             with self._lock:
                 if self._compiled is None:
-                    from figwasp.runtime.code.compile import CompiledModule  # decoding and validating work anywhere
-                    from figwasp.runtime.start import native_runtime
+                    with importing:
+                        from figwasp.runtime.code.compile import CompiledModule  # decoding and validating work anywhere
+                        from figwasp.runtime.start import native_runtime
 
-                    self._compiled = CompiledModule(native_runtime(), self._decoded, self._facts, self.engine.config)
+                    self._compiled = CompiledModule(native_runtime(), self._decoded, self._facts, self.engine.config, self._kept)
         return self._compiled
+
+    @property
+    def _has_kept_code(self) -> bool:
+        """Whether an earlier process has left code of the module in the cache; no longer known when it is in use."""
+        return self._kept is not None and self._kept.has_code
 
     @property
     def name(self) -> str | None:
@@ -287,8 +311,41 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(shown if len(shown) <= _MOST_LISTED else [*shown[:-1], "..."])
 
 
+def _facts_later(module: Decoded) -> FactsOf:
+    """Return the facts of a module of which all but the bodies has been found valid before, when somebody asks for the first."""
+    made: list[FactsOf] = []
+
+    def facts(index: int) -> FuncFacts:
+        if not made:
+            made.append(_validation().facts_when_asked(module))
+        return made[0](index)
+
+    return facts
+
+
+def _look_up(config: Config, data: bytes) -> Kept | None:
+    """Return what is kept of a module on the disk, or None."""
+    if config.cache is None:
+        return None
+    try:
+        from figwasp.runtime.code.kept import look_up  # where nothing can be run, modules can be looked at
+    except Unsupported:
+        return None
+    return look_up(config, data)
+
+
+@cache  # at the very end nothing can be imported, even if it has been before
+def _validation() -> ModuleType:
+    """Return the module that validates; programs that are kept on the disk do without, and without the decoder."""
+    with importing:
+        from figwasp.wasm.valid import module
+
+    return module
+
+
 def _decode(data: bytes, features: Features) -> Decoded:
-    from figwasp.wasm.binary.decode import decode  # what is decoded already does without
+    with importing:
+        from figwasp.wasm.binary.decode import decode
 
     try:
         return decode(data, features)
@@ -296,12 +353,6 @@ def _decode(data: bytes, features: Features) -> Decoded:
         if _is_text(data):
             error.add_note(_HINT)
         raise
-
-
-def _validate(decoded: Decoded, lazy: bool) -> FactsOf:
-    from figwasp.wasm.valid.module import facts_at_once, facts_when_asked
-
-    return facts_when_asked(decoded) if lazy else facts_at_once(decoded)
 
 
 def _is_text(source: bytes | str) -> bool:

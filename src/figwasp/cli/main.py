@@ -44,6 +44,7 @@ COMMANDS: Final = {
     "objdump": "show what a module consists of: sections, imports, exports, functions",
     "stubs": "write type hints of a module's exports, for programs that import it",
     "wast": "run scripts of the WebAssembly test suite",
+    "cache": "show, empty or locate the folder that keeps what has been compiled",
     "doctor": "say what this machine and Python are, and try each part of figwasp",
     "completion": "print a script by which a shell completes these commands and their options",
 }
@@ -114,7 +115,19 @@ def _end(status: int, _held: object = None) -> NoReturn:
         except (OSError, ValueError) as error:
             status = status or FAILED
             complain(f"figwasp: error: {name}: {getattr(error, 'strerror', error)}\n")
+    if _held is None:
+        _keep_code()
     os._exit(status & 0xFF)
+
+
+def _keep_code() -> None:
+    """Write what has been compiled to the cache, as Python would do it at the end of the process; not after Ctrl-C."""
+    kept = sys.modules.get("figwasp.runtime.code.kept")
+    if kept is not None:
+        try:
+            kept.flush()
+        except KeyboardInterrupt:
+            os._exit(INTERRUPTED)
 
 
 def complain(message: str) -> None:

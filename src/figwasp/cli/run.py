@@ -1,24 +1,26 @@
 """Floor 7: `figwasp run`, up to where a second process can begin to compile.
 
-In: the words after `run`. Out: the exit status, which `execute` finds out. The modules for compiling and running are imported while
-the other process (`runtime.code.ahead`) is at work already, and imports its own: a process that has little in memory is forked
-fast, and has few pages to be copied afterwards.
+In: the words after `run`. Out: the exit status, which `execute` finds out. If the code of the program is not kept on the disk, the
+modules for compiling and running are imported while the other process (`runtime.code.ahead`) is at work already, and imports its
+own: a process that has little in memory is forked fast, and has few pages to be copied afterwards.
 """
 
 from __future__ import annotations
 
 import time
 
+from figwasp.api.engine import Engine
+from figwasp.api.module import Module
 from figwasp.cli.main import not_collecting
 from figwasp.cli.running.options import COMMAND, parse_run
 from figwasp.cli.streams import binary_of, read, shown
 from figwasp.errors import prefix_errors
 from figwasp.runtime.code.ahead import BackgroundCompiler, possible
-from figwasp.runtime.platform.modes import choose_mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from figwasp.cli.running.options import RunOptions
+    from figwasp.cli.running.trace import Tracer
     from figwasp.runtime.code.translate import Translator
 
 __all__ = ["COMMAND", "main"]
@@ -32,18 +34,38 @@ def main(words: list[str]) -> int:
     """
     options = parse_run(words)
     began = time.monotonic()
-    data = _read(options.program)
-    mode = choose_mode()  # here, and not in each process for itself: code for guard pages is for memories that have them
+    module, tracer = _load(options)
     ahead = None
     try:
-        if possible():
-            ahead = BackgroundCompiler(lambda: _translator(data, mode, options))
+        if not module._has_kept_code and possible():
+            mode = module.engine.config.mode  # once for both: code for guard pages is for memories that have them
+            ahead = BackgroundCompiler(lambda: _translator(module, mode))
         with not_collecting():
             from figwasp.cli.running.execute import execute
-        return execute(options, data, ahead, began)
+        return execute(options, module, tracer, ahead, began)
     finally:
         if ahead is not None:
             ahead.close()
+
+
+def _load(options: RunOptions) -> tuple[Module, Tracer | None]:
+    """Read the module, and make what traces its calls."""
+    tracer = None
+    if options.trace:
+        from figwasp.cli.running.trace import Tracer
+
+        tracer = Tracer(options.trace)
+    engine = Engine(
+        features=options.features,
+        fuel=False if options.fuel is None else options.fuel,
+        max_memory=options.max_memory,
+        timeout=options.timeout,
+        listener=None if tracer is None else tracer.listen,
+        perf_map=options.perf_map,
+    )
+    data = _read(options.program)
+    with prefix_errors(shown(options.program)):
+        return Module(data, engine=engine, lazy=True), tracer
 
 
 def _read(program: str) -> bytes:
@@ -53,8 +75,7 @@ def _read(program: str) -> bytes:
         return binary_of(data)
 
 
-def _translator(data: bytes, mode: int, options: RunOptions) -> Translator:
+def _translator(module: Module, mode: int) -> Translator:
     from figwasp.runtime.code.translate import Translator
-    from figwasp.wasm.binary.decode import decode
 
-    return Translator(decode(data, options.features), mode, options.fuel is not None)
+    return Translator(module._decoded, mode, module.engine.config.metered, module._facts)

@@ -6,14 +6,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-# How a relocation's field holds the address it refers to. Every machine has these two and may have more of its own.
-FIELD_NEAR: Final = 0  # a distance, as the machine's calls, jumps and loads have it
-FIELD_ADDRESS: Final = 1  # 8 bytes: the address itself
+# How a relocation's field holds the distance to the word it refers to. Every machine has this one and may have more of its own.
+FIELD_NEAR: Final = 0  # as the machine's calls, jumps and loads have it
 
-# What it refers to
-RELOC_CELL: Final = 0  # target: function index; the cell that holds the function's address
-RELOC_BUILTIN: Final = 1  # target: builtin number; the cell that holds the builtin's address
-RELOC_STUB: Final = 2  # target: STUB_*; the stub itself
+# What the word holds (`codegen.words`)
+RELOC_CELL: Final = 0  # the address of a function; target: its index
+RELOC_BUILTIN: Final = 1  # the address of a builtin; target: its number
+RELOC_STUB: Final = 2  # the address of a stub; target: STUB_*
 
 STUB_TRAP: Final = 0  # called out of line; the return address tells the site
 STUB_TICK: Final = 1  # called out of line by POLL and prologues; preserves every register

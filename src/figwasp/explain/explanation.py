@@ -19,7 +19,8 @@ from figwasp.explain.joined import joined
 from figwasp.explain.products import Compilation, Line, Product, compile
 from figwasp.explain.symbols import Symbols
 from figwasp.ir import pipeline
-from figwasp.ir.build.builder import build, layout_of
+from figwasp.ir.build.builder import build
+from figwasp.ir.layouts import layout_of
 from figwasp.layout import CHECKED, GUARD
 from figwasp.wasm.syntax.module import FUNC
 from figwasp.wasm.syntax.module import Module as Decoded

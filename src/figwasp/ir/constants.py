@@ -8,7 +8,7 @@ made when its operands have been evaluated, which nothing but the stack here ref
 from __future__ import annotations
 
 from figwasp import layout
-from figwasp.ir.object_layout import HEADER, element_shift, field_offsets
+from figwasp.ir.layouts import HEADER, element_shift, field_offsets
 from figwasp.ir.types import MASKS, TYPE_NAMES
 from figwasp.wasm.syntax.immediates import number, pair
 from figwasp.wasm.syntax.types import ArrayType, StructType

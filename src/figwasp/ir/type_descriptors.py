@@ -15,7 +15,7 @@ import struct
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.ir.object_layout import HEADER, element_shift, field_offsets
+from figwasp.ir.layouts import HEADER, element_shift, field_offsets
 from figwasp.wasm.syntax.types import ANYREF, EXNREF, EXTERNREF, ArrayType, FuncType, is_ref
 from figwasp.wasm.valid.subtyping import TypeWorld, top_of
 

@@ -1,16 +1,21 @@
-"""Floor 4: checks of users' arguments: fuel, sizes of stacks, timeouts, types of addresses. In: any object. Out: a number."""
+"""Floor 4: checks of users' arguments: fuel, sizes of stacks, timeouts, types of addresses, folders.
+
+In: any object. Out: a plain value.
+"""
 
 from __future__ import annotations
 
 import mmap
+import os
 
+from figwasp.cache.folder import OFF
 from figwasp.wasm.syntax.types import I32, I64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-__all__ = ["MAX_FUEL", "MAX_STACK", "MIN_STACK", "STACK_SIZE", "address_type", "fuel", "limit", "stack_size", "timeout"]
+__all__ = ["MAX_FUEL", "MAX_STACK", "MIN_STACK", "STACK_SIZE", "address_type", "cache", "fuel", "limit", "stack_size", "timeout"]
 
 MAX_FUEL: Final = 2**63 - 1
 """The most fuel that a store can have; a larger amount counts as this one."""
@@ -96,3 +101,21 @@ def timeout(value: object) -> float | None:
     if not 0 < value < float("inf"):
         raise ValueError(f"timeout must be positive and finite: {value}")
     return float(min(value, _LONGEST))
+
+
+def cache(value: object) -> str | None:
+    """Return the absolute path of a folder, "off", or None for what the environment says.
+
+    Raises:
+        TypeError: the value is no path, no bool and not None.
+        ValueError: no file can have such a path.
+    """
+    if value is None or isinstance(value, bool):
+        return OFF if value is False else None
+    if not isinstance(value, (str, bytes, os.PathLike)):
+        raise TypeError(f"cache must be a path, a bool or None, not {type(value).__name__}")
+    path = os.fsdecode(value)
+    if not path or "\0" in path:
+        raise ValueError(f"cache must be a path, not {path!r}")
+    os.fsencode(path)  # a UnicodeEncodeError is a ValueError
+    return OFF if path == OFF else os.path.abspath(path)

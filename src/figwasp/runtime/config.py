@@ -10,6 +10,7 @@ from figwasp.runtime.limits import InstanceSlots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from figwasp.cache.cache import Cache
     from figwasp.features import Features
     from figwasp.runtime.code.listen import Listener
 
@@ -33,10 +34,13 @@ class Config:
         timeout: seconds that a call from Python may take unless it says otherwise, or None.
         listener: asked about each function that is compiled (see `runtime.code.listen`), or None.
         perf_map: whether `perf` is told where functions stand (see `runtime.platform.perfmap`).
+        cache_setting: the absolute path of the folder of the cache, "off", or None for what the environment says.
     """
 
     __slots__ = (
+        "_cache",
         "_mode",
+        "cache_setting",
         "features",
         "fuel",
         "listener",
@@ -67,6 +71,7 @@ class Config:
         timeout: float | None,
         listener: Listener | None,
         perf_map: bool,
+        cache: str | None,
     ) -> None:
         self.features = features
         self._mode = mode
@@ -82,6 +87,8 @@ class Config:
         self.timeout = timeout
         self.listener = listener
         self.perf_map = perf_map
+        self.cache_setting = cache
+        self._cache: tuple[Cache | None] | None = None
 
     @property
     def mode(self) -> int:
@@ -91,6 +98,15 @@ class Config:
 
             self._mode = choose_mode()
         return self._mode
+
+    @property
+    def cache(self) -> Cache | None:
+        """Where what has been compiled is kept, or None if it is not. The environment is asked once."""
+        if self._cache is None:
+            from figwasp.cache.cache import resolved  # only where something is to be compiled
+
+            self._cache = (resolved(self.cache_setting),)
+        return self._cache[0]
 
     def checked(self) -> Config:
         """Return the same settings for memories without a guard area."""

@@ -81,10 +81,9 @@ class Machine:
                 place = 8 * target
             elif kind == RELOC_BUILTIN:
                 place = 8 * (CELLS + target)
-            elif target == STUB_TRAP:
-                place = self._trap(code)
             else:
-                place = self.stubs[target]
+                stub = self._trap(code) if target == STUB_TRAP else self.stubs[target]
+                place = self._put((self.address + stub).to_bytes(8, "little"))
             field = start + offset
             self.memory[field : field + 4] = (place - field - 4).to_bytes(4, "little", signed=True)
         if code.index >= 0:

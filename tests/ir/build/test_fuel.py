@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from figwasp.ir import ops, pipeline, text
-from figwasp.ir.build.builder import build, layout_of
+from figwasp.ir.build.builder import build
 from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, Trapped
 from figwasp.ir.func import Func
+from figwasp.ir.layouts import layout_of
 from figwasp.ir.verify import BrokenFunc, verify
 from figwasp.wasm.valid.module import validate
 from tests.ir.compiling import module_of

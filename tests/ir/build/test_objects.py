@@ -10,10 +10,11 @@ import pytest
 from figwasp import errors
 from figwasp.ir import builtins, ops, pipeline
 from figwasp.ir.build import builder
-from figwasp.ir.build.builder import build, layout_of
+from figwasp.ir.build.builder import build
 from figwasp.ir.evaluate.func import Trapped
 from figwasp.ir.evaluate.instance import EvalInstance
 from figwasp.ir.func import Call, Func, Value
+from figwasp.ir.layouts import layout_of
 from figwasp.layout import CTX_FUEL
 from figwasp.wasm.valid.module import validate
 from tests.ir.compiling import module_of

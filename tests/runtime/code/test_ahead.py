@@ -77,7 +77,7 @@ def test_what_is_made_there_is_what_would_be_made_here(none_left: None, engine: 
     os.write(other(module)._called, ahead._CALLED.pack(0) * 20)  # so much is to be done ahead
     wait_for(module, 11)
     for index, code in other(module)._made.items():
-        here = module._code._translator.translate(index)
+        here = module._code._now.translator().translate(index)
         for name in Code.__slots__:
             assert getattr(code, name) == getattr(here, name), (index, name)
     instance = figwasp.load(module)

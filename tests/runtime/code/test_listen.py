@@ -171,11 +171,11 @@ def test_operands_and_results_of_any_signature_pass_unchanged(params: str, resul
 
 def test_without_a_wish_to_listen_the_code_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     installed: list[bytes] = []
-    install = codespace.install
+    install = codespace.Region.install
 
-    def spy(region: Any, code: Any, *rest: Any) -> int:
+    def spy(region: codespace.Region, code: Any) -> int:
         installed.append(code.data)
-        return install(region, code, *rest)
+        return install(region, code)
 
     def code_with(listener: Any) -> list[bytes]:
         exports = load(FAC, listener).exports
@@ -185,7 +185,7 @@ def test_without_a_wish_to_listen_the_code_is_the_same(monkeypatch: pytest.Monke
         exports.fac(3), exports.twice(1.0)
         return installed[:]
 
-    monkeypatch.setattr(codespace, "install", spy)
+    monkeypatch.setattr(codespace.Region, "install", spy)
     plain = code_with(None)
     assert len(plain) == 2
     assert code_with(lambda func: None) == plain

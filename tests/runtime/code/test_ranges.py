@@ -15,7 +15,7 @@ from figwasp.runtime.code.ranges import CodeRange, CodeTable
 def placed(start: int, size: int) -> CodeRange:
     code = Code("f", 0)
     code.data = bytes(size)
-    return CodeRange(start, code, None)
+    return CodeRange(start, len(code.data), code, None)
 
 
 @pytest.mark.parametrize(("start", "size"), [(0, 16), (65520, 16), (65520, 17), (1000, 300_000), (65536, 65536)])

@@ -11,7 +11,7 @@ from figwasp import errors
 from figwasp.codegen.code import Code
 from figwasp.codegen.isa.x64 import features
 from figwasp.codegen.isa.x64.target import TARGET
-from figwasp.codegen.serial import BadCode, from_bytes, to_bytes
+from figwasp.codegen.stored.serial import BadCode, from_bytes, to_bytes
 from figwasp.runtime.platform import processor
 from tests.codegen.features import using
 from tests.environment import HANG_GUARD, WARNINGS, environment

@@ -14,7 +14,8 @@ import figwasp
 from figwasp import Engine, OutOfFuel, layout
 from figwasp.codegen import pipeline
 from figwasp.codegen.isa.x64.target import TARGET
-from figwasp.ir.build.builder import build, layout_of
+from figwasp.ir.build.builder import build
+from figwasp.ir.layouts import layout_of
 from figwasp.runtime.platform.linux import write_u64
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.valid.module import validate

@@ -31,14 +31,14 @@ class Handmade:
     def __init__(self, instance: figwasp.Instance) -> None:
         self.instance = instance
         self._native = native_runtime()
-        self._region = codespace.Region(self._native.space, 0)
+        self._region = codespace.Region(self._native.space, 0, self._native.stubs.resolve)
         self._source_map = instance._state.code._source_map
 
     def install(self, func: Func) -> int:
         native = self._native
         code = native.stubs.translate(func)
-        address = codespace.install(self._region, code, native.stubs.builtin, native.stubs.switch)
-        native.table.add(CodeRange(address, code, self._source_map))
+        address = self._region.install(code)
+        native.table.add(CodeRange(address, len(code.data), code, self._source_map))
         return address
 
 

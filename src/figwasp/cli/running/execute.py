@@ -13,8 +13,7 @@ import time
 from contextlib import ExitStack
 
 from figwasp import errors
-from figwasp.api.engine import Engine
-from figwasp.api.module import KINDS, Module, listed
+from figwasp.api.module import KINDS, listed
 from figwasp.cli.main import complain
 from figwasp.cli.running.options import COMMAND
 from figwasp.cli.streams import STREAM, shown, write_stdout
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from figwasp.api.instance import Instance
+    from figwasp.api.module import Module
     from figwasp.cli.running.options import RunOptions
     from figwasp.cli.running.progress import Progress
     from figwasp.cli.running.trace import Tracer
@@ -48,12 +48,13 @@ LATE: Final = 124
 _NAMELESS: Final = "main.wasm"
 
 
-def execute(options: RunOptions, data: bytes, ahead: BackgroundCompiler | None, began: float) -> int:
+def execute(options: RunOptions, module: Module, tracer: Tracer | None, ahead: BackgroundCompiler | None, began: float) -> int:
     """Run a program and return its exit status.
 
     Args:
         options: those of the command line.
-        data: the binary of the module.
+        module: the module.
+        tracer: what the engine of the module tells of calls, or None.
         ahead: the compiler that works ahead, or None.
         began: when the time of the program began, of the monotonic clock, in seconds.
 
@@ -61,7 +62,7 @@ def execute(options: RunOptions, data: bytes, ahead: BackgroundCompiler | None, 
         Error: the module is not valid, or it trapped.
     """
     try:
-        return _Run(options, began).run(data, ahead)
+        return _Run(options, tracer, began).run(module, ahead)
     except errors.Exit as exit_:
         return status_of(exit_)
     except errors.Timeout:
@@ -72,26 +73,22 @@ def execute(options: RunOptions, data: bytes, ahead: BackgroundCompiler | None, 
 class _Run:
     """One run of a program."""
 
-    def __init__(self, options: RunOptions, began: float) -> None:
+    def __init__(self, options: RunOptions, tracer: Tracer | None, began: float) -> None:
         self._options = options
         self._end = None if options.timeout is None else began + options.timeout
-        self._tracer: Tracer | None = None
+        self._tracer = tracer
         self._progress: Progress | None = None
 
-    def run(self, data: bytes, ahead: BackgroundCompiler | None) -> int:
+    def run(self, module: Module, ahead: BackgroundCompiler | None) -> int:
         """Run the program and return its exit status."""
         options = self._options
-        if options.trace:
-            from figwasp.cli.running.trace import Tracer
-
-            self._tracer = Tracer(options.trace)
-        elif sys.stderr is not None and sys.stderr.isatty():
+        if self._tracer is None and sys.stderr is not None and sys.stderr.isatty():
             from figwasp.cli.running.progress import for_module
 
-            self._progress = for_module(os.path.basename(options.program), len(data))
+            self._progress = for_module(os.path.basename(options.program), len(module._decoded.data))
         try:
             with prefix_errors(shown(options.program)):
-                module = self._load(data, ahead)
+                self._prepare(module, ahead)
             with ExitStack() as resources:
                 imports = self._imports(module, resources)
                 with prefix_errors(shown(options.program)):
@@ -101,24 +98,11 @@ class _Run:
             if self._progress is not None:
                 self._progress.stop()
 
-    def _load(self, data: bytes, ahead: BackgroundCompiler | None) -> Module:
-        """Make a module."""
-        module = Module(data, engine=self._engine(), lazy=True)
-        if ahead is not None:
-            module._code.sources.insert(0, ahead)
-        return module
-
-    def _engine(self) -> Engine:
-        options = self._options
-        heard = self._tracer or self._progress
-        return Engine(
-            features=options.features,
-            fuel=False if options.fuel is None else options.fuel,
-            max_memory=options.max_memory,
-            timeout=options.timeout,
-            listener=None if heard is None else heard.listen,
-            perf_map=options.perf_map,
-        )
+    def _prepare(self, module: Module, ahead: BackgroundCompiler | None) -> None:
+        """Have functions that are to be compiled counted, and asked of the other process."""
+        sources = [source for source in (self._progress, ahead) if source is not None]
+        if sources:
+            module._code.sources[:0] = sources
 
     def _left(self) -> float | None:
         """Return how many seconds are left, None for any number.

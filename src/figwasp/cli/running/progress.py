@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from figwasp.errors import printable
-from figwasp.runtime.code.listen import FuncInfo
 
 __all__ = ["Progress", "for_module"]
 
@@ -52,8 +51,8 @@ class Progress:
         self._thread = threading.Thread(target=self._watch, name="figwasp progress", daemon=True)
         self._thread.start()
 
-    def listen(self, func: FuncInfo) -> None:
-        """Count a function that is about to be compiled."""
+    def take(self, index: int) -> None:
+        """Count a function that is about to be compiled, as a source of code that has none."""
         self.compiled += 1
 
     def _watch(self) -> None:

@@ -30,7 +30,7 @@ from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.opcodes import BY_NAME, BY_PREFIX, SINGLE, Opcode
 from figwasp.wasm.valid.module import FuncFacts
 
-__all__ = ["build", "layout_of"]
+__all__ = ["build"]
 
 METHOD: Final = 0
 GET: Final = 1
@@ -130,21 +130,6 @@ _SINGLE: Final = _Columns(SINGLE)
 _SPILLED: Final = _Columns(SINGLE, locals.METHODS)
 for _prefix in _PREFIXED:
     _SINGLE.methods[_prefix] = _SPILLED.methods[_prefix] = _prefixed
-
-
-def layout_of(module: Module) -> InstanceLayout:
-    """Return where things stand in the instance blocks of a module."""
-    return InstanceLayout(
-        len(module.types),
-        module.num_imported_funcs,
-        len(module.bodies),
-        len(module.memories),
-        len(module.tables),
-        len(module.globals),
-        len(module.elems),
-        len(module.datas),
-        len(module.tags),
-    )
 
 
 def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, mode: int, metered: bool = False) -> Func:

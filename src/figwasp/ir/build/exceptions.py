@@ -6,7 +6,7 @@ each local in which the edges differ. There the number of the clause is in the c
 pad takes the exception out of the context, what it carries out of the exception, and branches to the clause's label; if not, it
 goes to the landing pad of the next `try_table`, with the number that the clause has there.
 
-An exception is an object of the heap: type, tag, then what it carries (`object_layout`). Throwing is a call that does not return.
+An exception is an object of the heap: type, tag, then what it carries (`layouts`). Throwing is a call that does not return.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from figwasp.ir.build.calls import call_in_scope
 from figwasp.ir.build.control import TRY, block_type, branch, connect, leave, unreachable_from
 from figwasp.ir.build.objects import cells
 from figwasp.ir.func import ANY, Block, Call, Value
-from figwasp.ir.object_layout import field_offsets
+from figwasp.ir.layouts import field_offsets
 from figwasp.ir.types import ir_types
 from figwasp.wasm.syntax.immediates import CATCH, CATCH_ALL
 

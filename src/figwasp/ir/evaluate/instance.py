@@ -11,12 +11,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from figwasp.ir import builtins, constants
-from figwasp.ir.build.builder import build, layout_of
+from figwasp.ir.build.builder import build
 from figwasp.ir.evaluate.externs import Extern, FuncRef, Global, Memory, Table, Tag
 from figwasp.ir.evaluate.func import Thrown, Undefined
 from figwasp.ir.evaluate.objects import ObjectBuiltins
 from figwasp.ir.evaluate.space import AddressSpace
 from figwasp.ir.func import Func
+from figwasp.ir.layouts import layout_of
 from figwasp.layout import FUNCREF_INSTANCE, INST_DESCRIPTORS, SEGMENT_LENGTH, TYPE_PARENT
 from figwasp.wasm.syntax.module import ACTIVE, DECLARATIVE, ConstExpr, Import, Module
 from figwasp.wasm.syntax.types import is_ref

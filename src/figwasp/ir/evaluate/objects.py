@@ -1,6 +1,6 @@
 """Objects of the heap under the evaluator: the builtins for them, and what constant expressions make. Floor 2.
 
-In: the native memory of a space, where an object lies as `ir.object_layout` says. Nothing is ever collected. An object that would
+In: the native memory of a space, where an object lies as `ir.layouts` says. Nothing is ever collected. An object that would
 take more than MOST bytes exhausts the heap.
 """
 
@@ -11,7 +11,7 @@ from typing import Final
 from figwasp import errors
 from figwasp.ir.evaluate.func import NativeMemory, Trapped, Undefined
 from figwasp.ir.evaluate.space import AddressSpace
-from figwasp.ir.object_layout import HEADER
+from figwasp.ir.layouts import HEADER
 from figwasp.layout import (
     ARRAY_LENGTH,
     KIND_ARRAY,

@@ -21,6 +21,7 @@ import threading
 from collections import deque
 from contextlib import suppress
 
+from figwasp.codegen.stored.serial import BadCode, from_bytes, to_bytes
 from figwasp.errors import Error
 from figwasp.runtime.platform import linux
 from figwasp.runtime.platform.processor import machine
@@ -146,8 +147,6 @@ class BackgroundCompiler:
             place += _ANSWER.size
             self._at_work = index if kind == _BEGUN else -1
             if kind == _MADE:
-                from figwasp.codegen.serial import BadCode, from_bytes
-
                 try:
                     self._made[index] = from_bytes(bytes(data[place : place + size]), machine().fingerprint)
                 except BadCode:  # whatever is wrong there, here it goes without
@@ -291,8 +290,6 @@ class CompileWorker:
             return []  # whoever calls it will hear of that
 
     def _make(self, index: int) -> None:
-        from figwasp.codegen.serial import to_bytes
-
         try:
             data = to_bytes(self._translator.translate(index), machine().fingerprint)
         except (Error, MemoryError):

@@ -7,13 +7,15 @@ from array import array
 from contextlib import contextmanager
 
 from figwasp import layout
+from figwasp.ir.layouts import layout_of
+from figwasp.lazy import importing
 from figwasp.runtime.code import collector, listen
 from figwasp.runtime.code.datas import DataSegments
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.code.entries import LazyEntries
-from figwasp.runtime.code.ranges import CodeRange
+from figwasp.runtime.code.kept import look_up
+from figwasp.runtime.code.ranges import CodeRange, ImageRange
 from figwasp.runtime.code.sources import Now
-from figwasp.runtime.code.translate import Translator
 from figwasp.runtime.platform import codespace, cpython, linux, modes, perfmap
 from figwasp.wasm.debug.source import SourceMap
 from figwasp.wasm.syntax.types import StructType
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from figwasp.codegen.code import Code
+    from figwasp.codegen.stored.image import Image
+    from figwasp.runtime.code.kept import Kept
     from figwasp.runtime.code.sources import CodeSource
     from figwasp.runtime.config import Config
     from figwasp.runtime.native.runtime import NativeRuntime
@@ -65,23 +69,25 @@ class CompiledModule:
         type_words: the same, as they stand in an instance block.
     """
 
-    def __init__(self, native: NativeRuntime, module: Module, facts: FactsOf, config: Config) -> None:
-        """Make cells for the functions of a module; nothing is compiled yet.
+    def __init__(self, native: NativeRuntime, module: Module, facts: FactsOf, config: Config, kept: Kept | None = None) -> None:
+        """Make cells for the functions of a module, and install what is kept of them; nothing is compiled yet.
 
         Args:
             native: the native runtime.
             module: the decoded module, which has been validated; its functions' bodies may be yet to be.
             facts: returns the facts of a defined function, validating it if that has not been done.
             config: the settings that it is compiled with.
+            kept: what is kept of its code on the disk, and hears of what is compiled; None for nothing.
         """
         self.native = native
         self.module = module
         self.config = config
         self.mode = config.mode
+        self._facts = facts
         self._checked: CompiledModule | None = None
-        self._translator = Translator(module, config.mode, config.metered, facts)
-        self.layout = self._translator.layout
-        self.sources: list[CodeSource] = [Now(self._translator)]
+        self.layout = layout_of(module)
+        self._now = Now(module, facts, config)
+        self.sources: list[CodeSource] = [self._now]
         self.numbers = TYPES.intern(module.types, module.groups)
         if any(isinstance(type_.comp, StructType) for type_ in module.types):
             TYPES.name_fields(self.numbers, module.field_names)
@@ -92,15 +98,22 @@ class CompiledModule:
         self._users: dict[int, weakref.ref[User]] = {}
         if config.perf_map:
             perfmap.enable()
-        self._region = codespace.Region(native.space, len(module.func_types))
-        self._ranges: list[CodeRange] = []
+        self._kept = kept
+        image = None if kept is None else kept.take_image(len(module.func_types))
+        room = 0 if image is None else image.size
+        self._region = codespace.Region(native.space, len(module.func_types), native.stubs.resolve, room)
+        self._ranges: list[CodeRange | ImageRange] = []
         self._source_map = SourceMap(module)
+        self._installed = {} if image is None else self._install_image(image)
         block = cpython.raw_calloc(1, 16)
         self.owner = native.owners.make(block, self._release(block))
         self.datas = DataSegments(native.owners, module)
         if self.datas.owner is not None:
             self.owner.hold(self.datas.owner)
         self.entries = LazyEntries(native.stubs, module, self._region)
+        if config.listener is None:  # which else hears of a function when it is called first
+            self.compiled.update(self._installed)
+        self.entries.lead(self._region.cells, len(module.func_types), self.compiled)
 
     def _release(self, block: int) -> Release:
         numbers, groups, table, ranges, region = self.numbers, self.module.groups, self.native.table, self._ranges, self._region
@@ -112,12 +125,35 @@ class CompiledModule:
 
         return release
 
+    def _install_image(self, image: Image) -> dict[int, int]:
+        """Install the functions of an image at once and return their addresses by index."""
+        region, stubs = self._region, self.native.stubs
+        address = region.place(image.size)
+        if address != region.origin:  # a fork that came between has frozen the chunk
+            return {}
+        for kind, target in image.needs:
+            region.provide(kind, target)
+        if image.has_handlers:
+            stubs.expect_handlers()
+        region.write_described(address, bytes(image.text), bytes(image.places))
+        image.drop_text()
+        placed = ImageRange(address, image, self._source_map)
+        self._ranges.append(placed)
+        self.native.table.add(placed)
+        found = dict(zip(image.indices, map(address.__add__, image.starts), strict=True))
+        if self.config.perf_map:
+            for number, (index, start) in enumerate(found.items()):
+                self._tell_perf(self.module.func_name(index) or f"func[{index}]", start, image.code(number)[1])
+        return found
+
     def checked(self) -> CompiledModule:
         """Return the same module compiled for memories without a guard area."""
         if self.mode == modes.CHECKED:
             return self
         if self._checked is None:
-            other = CompiledModule(self.native, self.module, self._translator.facts, self.config.checked())
+            config = self.config.checked()
+            kept = None if self._kept is None else look_up(config, self.module.data)
+            other = CompiledModule(self.native, self.module, self._facts, config, kept)
             other.listeners = self.listeners
             other._source_map = self._source_map
             self._checked = other
@@ -160,9 +196,15 @@ class CompiledModule:
         """Make the code of a function, and put it in place."""
         listener = self.config.listener
         has_listener = listener is not None and listen.ask(listener, self.module, index, self.listeners)
-        address = self._install(collector.without_collections(self._code, index), self._source_map)
+        address = self._installed.get(index)
+        if address is None:
+            code = collector.without_collections(self._code, index)
+            address = self._install(code, self._source_map)
+            if self._kept is not None:
+                self._kept.add(self.module, code)
         if has_listener:
-            from figwasp.runtime.code.wrapper import wrapper
+            with importing:
+                from figwasp.runtime.code.wrapper import wrapper
 
             stubs = self.native.stubs
             report = stubs.python_caller(3)
@@ -186,7 +228,7 @@ class CompiledModule:
         if len(self.sources) > 1 or not ahead.possible():
             yield
             return
-        other = ahead.BackgroundCompiler(lambda: self._translator)
+        other = ahead.BackgroundCompiler(self._now.translator)
         self.sources.insert(0, other)
         try:
             yield
@@ -199,10 +241,13 @@ class CompiledModule:
         stubs = self.native.stubs
         if code.handlers:
             stubs.expect_handlers()
-        address = codespace.install(self._region, code, stubs.builtin, stubs.switch)
-        placed = CodeRange(address, code, source_map)
+        address = self._region.install(code)
+        placed = CodeRange(address, len(code.data), code, source_map)
         self._ranges.append(placed)
         self.native.table.add(placed)
         if self.config.perf_map:
-            perfmap.add(address, len(code.data), f"{self.module.name or 'wasm'}::{code.name or f'func[{code.index}]'}")
+            self._tell_perf(code.name or f"func[{code.index}]", address, len(code.data))
         return address
+
+    def _tell_perf(self, name: str, address: int, size: int) -> None:
+        perfmap.add(address, size, f"{self.module.name or 'wasm'}::{name}")

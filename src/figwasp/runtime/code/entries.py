@@ -13,13 +13,14 @@ from __future__ import annotations
 from array import array
 
 from figwasp.ir.types import ir_types
+from figwasp.lazy import importing
 from figwasp.runtime.platform import linux
 from figwasp.runtime.platform.processor import machine
 from figwasp.wasm.syntax.types import FuncType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Final
 
     from figwasp.runtime.platform.codespace import Region
@@ -37,22 +38,26 @@ class LazyEntries:
     __slots__ = ("_own", "_stubs")
 
     def __init__(self, stubs: StubLibrary, module: Module, region: Region) -> None:
-        """Make the entries that the module needs of its own, in the region of its code, and lead its cells to all of them."""
+        """Make the entries that the module needs of its own, in the region of its code."""
         self._stubs = stubs
         functions = _with_stack_arguments(module)
         size = stubs.sequences.lazy_entry_size
         first = stubs.write_lazy_entries(region, functions) if functions else 0
         self._own = {index: first + size * number for number, (index, _) in enumerate(functions)}
-        self._fill(region.cells, len(module.func_types))
 
-    def _fill(self, cells: int, count: int) -> None:
+    def lead(self, cells: int, count: int, known: Mapping[int, int]) -> None:
+        """Fill the cells of so many functions: with their addresses, where these are known, or those of their entries."""
         size = self._stubs.sequences.lazy_entry_size
+        words = array("Q")
         for first in range(0, count, _RUN):
             entry = self._stubs.lazy_entry(first)
             run = min(_RUN, count - first)
-            linux.write(cells + 8 * first, array("Q", range(entry, entry + size * run, size)).tobytes())
+            words.extend(range(entry, entry + size * run, size))
         for index, address in self._own.items():
-            linux.write_u64(cells + 8 * index, address)
+            words[index] = address
+        for index, address in known.items():
+            words[index] = address
+        linux.write(cells, words.tobytes())
 
     def of(self, index: int) -> int:
         """Return the address of the entry of a function."""
@@ -70,7 +75,8 @@ def _with_stack_arguments(module: Module) -> list[tuple[int, int]]:
     for number, sub in enumerate(module.types):
         type = sub.comp
         if isinstance(type, FuncType) and len(type.params) >= few:
-            from figwasp.codegen import abi  # few modules have such types
+            with importing:
+                from figwasp.codegen import abi  # few modules have such types
 
             size = abi.popped_bytes(machine(), ir_types(type.params), ir_types(type.results))
             if size:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from figwasp.ir.object_layout import field_offsets
+from figwasp.ir.layouts import field_offsets
 from figwasp.ir.type_descriptors import DescribedTypes
 from figwasp.wasm.syntax.types import (
     CONCRETE,

@@ -11,10 +11,12 @@ from operator import attrgetter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import CodeType
     from typing import Any, Final
 
     from figwasp.codegen.code import Code
+    from figwasp.codegen.stored.image import Image
     from figwasp.wasm.debug.source import SourceMap
 
     Entry = tuple["CodeType", dict[str, Any], int, int]
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 _PIECE_BITS: Final = 16
 _START: Final = attrgetter("start")
 
-__all__ = ["CodeRange", "CodeTable", "Entry", "Site"]
+__all__ = ["CodeRange", "CodeTable", "Entry", "ImageRange", "Site"]
 
 
 class CodeRange:
@@ -52,9 +54,9 @@ class CodeRange:
         "start",
     )
 
-    def __init__(self, start: int, code: Code, source_map: SourceMap | None) -> None:
+    def __init__(self, start: int, size: int, code: Code, source_map: SourceMap | None) -> None:
         self.start = start
-        self.end = start + len(code.data)
+        self.end = start + size
         self.source_map = source_map
         self.index = code.index
         self.frame_size = code.frame_size
@@ -64,6 +66,10 @@ class CodeRange:
         self.incoming = code.incoming
         self._pushed = dict(code.pushed)
         self.entries: dict[int, list[Entry]] = {}
+
+    def at(self, pc: int) -> CodeRange | None:
+        """Return the function itself, as it is for all addresses that it has."""
+        return self if pc <= self.end else None
 
     def frame_at(self, pc: int) -> int:
         """Return the size of the frame at a return address, or at a fault."""
@@ -83,6 +89,32 @@ class CodeRange:
         k = bisect_right(self._positions, (offset, 1 << 62)) - 1
         return self._positions[k][1] if k >= 0 else 0
 
+
+class ImageRange:
+    """The functions of an installed image. What is known of each is looked up when somebody asks.
+
+    Attributes:
+        start, end: addresses of its text.
+    """
+
+    __slots__ = ("_found", "_image", "_source_map", "end", "start")
+
+    def __init__(self, start: int, image: Image, source_map: SourceMap) -> None:
+        self.start = start
+        self.end = start + image.size
+        self._image = image
+        self._source_map = source_map
+        self._found: dict[int, CodeRange] = {}
+
+    def at(self, pc: int) -> CodeRange | None:
+        """Return the function at a pc, or None."""
+        number = self._image.at(pc - self.start)
+        found = self._found.get(number)
+        if found is None:
+            code, size = self._image.code(number)
+            found = self._found.setdefault(number, CodeRange(self.start + self._image.starts[number], size, code, self._source_map))
+        return found.at(pc)
+
 Site = tuple[CodeRange, int]
 """A place in a wasm function: the function, and `layout.CTX_TRAP_PC` or a return address."""
 
@@ -98,14 +130,14 @@ class CodeTable:
     __slots__ = ("_pieces",)
 
     def __init__(self) -> None:
-        self._pieces: dict[int, list[CodeRange]] = {}
+        self._pieces: dict[int, list[CodeRange | ImageRange]] = {}
 
-    def add(self, placed: CodeRange) -> None:
-        """Make a function known by its addresses."""
+    def add(self, placed: CodeRange | ImageRange) -> None:
+        """Make functions known by their addresses."""
         for piece in _pieces(placed):
             insort(self._pieces.setdefault(piece, []), placed, key=_START)
 
-    def remove(self, ranges: list[CodeRange]) -> None:
+    def remove(self, ranges: Iterable[CodeRange | ImageRange]) -> None:
         """Forget functions whose module has gone, or that have been forgotten before."""
         for one in ranges:
             for piece in _pieces(one):
@@ -118,8 +150,8 @@ class CodeTable:
         """Return the function at a pc, or None."""
         here = tuple(self._pieces.get(pc >> _PIECE_BITS, ()))
         k = bisect_right(here, pc, key=_START) - 1
-        return here[k] if k >= 0 and pc <= here[k].end else None
+        return here[k].at(pc) if k >= 0 and pc <= here[k].end else None
 
 
-def _pieces(placed: CodeRange) -> range:
+def _pieces(placed: CodeRange | ImageRange) -> range:
     return range(placed.start >> _PIECE_BITS, (placed.end >> _PIECE_BITS) + 1)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from functools import cache
+
+from figwasp.errors import Error
+from figwasp.lazy import importing
 from figwasp.runtime.trap import window
 
 TYPE_CHECKING = False
@@ -10,6 +15,9 @@ if TYPE_CHECKING:
 
     from figwasp.codegen.code import Code
     from figwasp.runtime.code.translate import Translator
+    from figwasp.runtime.config import Config
+    from figwasp.wasm.syntax.module import Module
+    from figwasp.wasm.valid.module import FactsOf
 
     class CodeSource(Protocol):
         """A source that may have the code of a module's functions."""
@@ -22,13 +30,40 @@ __all__ = ["Now", "CodeSource"]
 _LONG_BODY: Final = 1000  # bytes, of which each is a good 5 us
 
 
+@cache  # at the very end nothing can be imported, even if it has been before
+def _compiler() -> type[Translator]:
+    try:
+        with importing:
+            from figwasp.runtime.code.translate import Translator  # programs whose code is kept do without
+    except ImportError as error:
+        if not sys.is_finalizing():
+            raise
+        raise Error("no function can be compiled any more: Python is shutting down") from error
+    return Translator
+
+
 class Now:
     """The compiler in this thread, which has the code of every function; but not when the running calls have to end."""
 
-    __slots__ = ("_translator",)
+    __slots__ = ("_facts", "_metered", "_mode", "_module", "_translator")
 
-    def __init__(self, translator: Translator) -> None:
-        self._translator = translator
+    def __init__(self, module: Module, facts: FactsOf, config: Config) -> None:
+        """Begin with a module, the facts of its functions and the settings that it is compiled with."""
+        self._module = module
+        self._facts = facts
+        self._mode = config.mode
+        self._metered = config.metered
+        self._translator: Translator | None = None
+
+    def translator(self) -> Translator:
+        """Return what compiles functions, made when somebody first asks.
+
+        Raises:
+            Error: nothing has been compiled in this process, and now, at its very end, it is too late for that.
+        """
+        if self._translator is None:
+            self._translator = _compiler()(self._module, self._mode, self._metered, self._facts)
+        return self._translator
 
     def take(self, index: int) -> Code:
         """Compile a defined function.
@@ -37,8 +72,8 @@ class Now:
             Invalid, Malformed, LimitExceeded: the function's body is, whose validation was left for now.
             Interrupted, Timeout: the running calls had to end before the code was made.
         """
-        translate = self._translator.translate
-        body = self._translator.module.body(index)
+        translate = self.translator().translate
+        body = self._module.body(index)
         if body.end - body.start > _LONG_BODY:
             return window.bounded(translate, index)
         return translate(index)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from figwasp.codegen import pipeline
-from figwasp.ir.build.builder import build, layout_of
+from figwasp.ir.build.builder import build
+from figwasp.ir.layouts import layout_of
 from figwasp.runtime.platform.processor import machine
 from figwasp.wasm.valid.module import facts_when_asked
 
@@ -24,10 +25,9 @@ class Translator:
         mode: how memory accesses are made safe: GUARD or CHECKED.
         metered: whether the code counts fuel.
         facts: returns the facts of a defined function, validating it if that has not been done.
-        layout: the offsets in its instances' blocks.
     """
 
-    __slots__ = ("facts", "layout", "metered", "mode", "module")
+    __slots__ = ("_layout", "facts", "metered", "mode", "module")
 
     def __init__(self, module: Module, mode: int, metered: bool, facts: FactsOf | None = None) -> None:
         """Begin with a module, which is validated now if there are no facts, but for its functions.
@@ -39,7 +39,7 @@ class Translator:
         self.mode = mode
         self.metered = metered
         self.facts = facts or facts_when_asked(module)
-        self.layout = layout_of(module)
+        self._layout = layout_of(module)
 
     def translate(self, index: int) -> Code:
         """Validate a defined function, if that was left for now, and compile it.
@@ -49,7 +49,7 @@ class Translator:
             Unsupported: the function has an instruction that only validation knows.
         """
         facts = self.facts(index)
-        return pipeline.compile(build(self.module, index, facts, self.layout, self.mode, self.metered), machine())
+        return pipeline.compile(build(self.module, index, facts, self._layout, self.mode, self.metered), machine())
 
     def callees(self, index: int) -> list[int]:
         """Return the functions that a defined function calls directly, one for each call; none when all were validated at once.

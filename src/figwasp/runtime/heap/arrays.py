@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import SupportsIndex, overload
 
 from figwasp import layout
-from figwasp.ir.object_layout import element_shift
+from figwasp.ir.layouts import element_shift
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.chosen import Chosen
 from figwasp.runtime.heap.fields import (
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any, Final
 
-    from figwasp.ir.func import Func
 
 __all__ = ["Array", "show_array"]
 
@@ -240,12 +239,6 @@ def _make(chosen: Chosen, length: int, content: _Content | None) -> Array:
     return show_array(Core(chosen.store, words))
 
 
-def _getbuffer() -> Func:
-    from figwasp.runtime.stubs.objects import getbuffer_of_array
-
-    return getbuffer_of_array()
-
-
 def show_array(core: Core) -> Array:
     """Return a new handle."""
     field = core.known.field
@@ -254,5 +247,5 @@ def show_array(core: Core) -> Array:
         describe_view(core, code, 1 << element_shift(field.storage), not field.mutable)
     native = core.store.native
     place = native.stubs.hooks.array_type
-    made: Array = show(native.types.get(Array, "figwasp.Array", getbuffer=_getbuffer, place=place), core)
+    made: Array = show(native.types.get(Array, "figwasp.Array", getbuffer="getbuffer_of_array", place=place), core)
     return made

@@ -14,7 +14,8 @@ from __future__ import annotations
 from figwasp import layout
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.roots import RootWords
-from figwasp.runtime.native.agreed import (
+from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.stubs.interface import (
     VIEW_FORMAT,
     VIEW_ITEM,
     VIEW_LENGTH,
@@ -23,7 +24,6 @@ from figwasp.runtime.native.agreed import (
     VIEW_RECORD,
     VIEW_SIDE,
 )
-from figwasp.runtime.platform import cpython, linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

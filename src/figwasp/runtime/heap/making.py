@@ -6,7 +6,7 @@ In: sizes and headers, and places that the collector sees. Out: an object of zer
 from __future__ import annotations
 
 from figwasp import layout
-from figwasp.ir.object_layout import HEADER, element_shift
+from figwasp.ir.layouts import HEADER, element_shift
 from figwasp.runtime.heap.roots import RootWords
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.trap.traps import trap

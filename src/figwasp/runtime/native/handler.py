@@ -17,8 +17,8 @@ from types import BuiltinFunctionType
 
 from figwasp.codegen.sequences import FaultPlaces
 from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY
-from figwasp.runtime.native.agreed import FAULT_HANDLERS, UNUSED, FaultFront
 from figwasp.runtime.platform import codespace, interpreter, linux
+from figwasp.runtime.stubs.interface import FAULT_HANDLERS, UNUSED, FaultFront
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import gc
 import sys
 from operator import call
 
-from figwasp.runtime.native.agreed import FUNC_VECTORCALL, OWNER_COUNT, OWNER_HOLDS, OWNER_SIZE
 from figwasp.runtime.once import exhaust, move_all
 from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.stubs.interface import FUNC_VECTORCALL, OWNER_COUNT, OWNER_HOLDS, OWNER_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

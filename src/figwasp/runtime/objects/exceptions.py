@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from figwasp import layout
 from figwasp.errors import Error, WasmException
-from figwasp.ir.object_layout import field_offsets
+from figwasp.ir.layouts import field_offsets
 from figwasp.ir.types import SIZES, buffer_layout, ir_types
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.making import new_object

@@ -15,7 +15,10 @@ from figwasp.runtime import arguments
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.roots import RootWords
 from figwasp.runtime.heap.shown import handle_at, is_object
-from figwasp.runtime.native.agreed import (
+from figwasp.runtime.objects import exceptions
+from figwasp.runtime.objects.values import NO_NUMBERS, cells_of, get_values, places_of, put_arguments, put_value
+from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.stubs.interface import (
     FUNC_FUNCREF,
     FUNC_OWNER,
     FUNC_RECORD,
@@ -26,9 +29,6 @@ from figwasp.runtime.native.agreed import (
     kinds,
     simple,
 )
-from figwasp.runtime.objects import exceptions
-from figwasp.runtime.objects.values import NO_NUMBERS, cells_of, get_values, places_of, put_arguments, put_value
-from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.trap import deadline, tracebacks
 from figwasp.wasm.syntax.types import is_ref, type_name
 

@@ -18,7 +18,6 @@ from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.heap import DEFAULT_LIMIT
 from figwasp.runtime.heap.making import Nursery, has_objects, refers_to_functions
 from figwasp.runtime.limits import budget
-from figwasp.runtime.native.agreed import kinds, simple
 from figwasp.runtime.objects import segments
 from figwasp.runtime.objects.caller import WithCaller
 from figwasp.runtime.objects.func import Func, HostFunc, func_at
@@ -30,6 +29,7 @@ from figwasp.runtime.objects.table import Table
 from figwasp.runtime.objects.tag import Tag
 from figwasp.runtime.platform import cpython, linear, linux, modes
 from figwasp.runtime.store.store import Store
+from figwasp.runtime.stubs.interface import kinds, simple
 from figwasp.runtime.trap.traps import trap
 from figwasp.wasm.syntax.module import ACTIVE, FUNC, PASSIVE
 from figwasp.wasm.syntax.types import NUM_TYPES, may_be_host

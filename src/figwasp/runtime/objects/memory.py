@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime.native.agreed import CHANGED, GROWN
 from figwasp.runtime.platform import linear, linux, modes
+from figwasp.runtime.stubs.interface import CHANGED, GROWN
 from figwasp.wasm.syntax.types import I64
 
 TYPE_CHECKING = False

@@ -18,11 +18,11 @@ from types import BuiltinFunctionType, FunctionType, MethodType, MethodWrapperTy
 from figwasp import layout
 from figwasp.errors import BUSY, TRAP_INTERRUPTED, TRAP_MESSAGES, TRAP_TIMEOUT, Busy, Interrupted, Timeout, printable
 from figwasp.ir.types import CELL, ir_types
-from figwasp.runtime.native.agreed import RAW_BUSY, RAW_DEEP, RAW_SUSPENDED
 from figwasp.runtime.objects import turns
 from figwasp.runtime.objects.func import Buffer, HostFunc, References
 from figwasp.runtime.objects.values import cells_of, get_values, put_arguments
 from figwasp.runtime.platform import linux
+from figwasp.runtime.stubs.interface import RAW_BUSY, RAW_DEEP, RAW_SUSPENDED
 from figwasp.runtime.trap import deadline
 from figwasp.wasm.syntax.types import is_ref
 

@@ -1,9 +1,12 @@
-"""Floor 4: executable memory. In: `Code` and where its relocations lead. Out: addresses.
+"""Floor 4: executable memory. In: `Code` and what its relocations refer to. Out: addresses.
 
 Theory of operation. One reserved range of address space holds everything: calls reach by a 32-bit distance, and "is this pc
 ours" is one comparison. It is handed out in chunks. A chunk of code is one memory object mapped twice, executable inside the
-range and writable elsewhere, so that no page is ever both. A chunk of data (cells) is private and never executable. Chunks
-belong to a region (a module, or the stubs); when the module goes, its chunks go to the next one that asks.
+range and writable elsewhere, so that no page is ever both. Chunks belong to a region (a module, or the stubs); when the module
+goes, its chunks go to the next one that asks.
+
+A region has *words*, through which its code reaches what is outside of it: private data, never executable, right in front of its
+first chunk. What stands in a region at the same distance from its words is thus the same in every process (`codegen.image`).
 
 A map has a byte for every 16 bytes of the range, by which walks over frames find what they need to know of code
 (`codegen.unwind`). It is written after the code and before the address of that is given to anybody.
@@ -17,8 +20,9 @@ from __future__ import annotations
 import os as _os
 
 from figwasp.codegen import unwind
-from figwasp.codegen.code import RELOC_BUILTIN, RELOC_CELL
+from figwasp.codegen.code import RELOC_CELL
 from figwasp.codegen.isa import host
+from figwasp.codegen.words import Words
 from figwasp.errors import LimitExceeded, Unsupported
 from figwasp.runtime.once import move_all
 from figwasp.runtime.platform import linux
@@ -39,18 +43,20 @@ class _Chunk:
     """A part of the reserved range.
 
     Attributes:
-        start: address in the range.
-        size: bytes.
-        writable: address of the writable view; the same as start for data; 0 where code is written before it is protected.
-        used: bytes handed out.
-        frozen: True after a fork: never to be written again.
+        start: address of its code in the range.
+        size: bytes of it.
+        words: bytes of data right in front of the code.
+        writable: address of the writable view of the code; 0 where code is written before it is protected.
+        used: bytes of code handed out.
+        frozen: True after a fork: no code is ever to be written there again.
     """
 
-    __slots__ = ("frozen", "size", "start", "used", "writable")
+    __slots__ = ("frozen", "size", "start", "used", "words", "writable")
 
-    def __init__(self, start: int, size: int, writable: int) -> None:
+    def __init__(self, start: int, size: int, words: int, writable: int = 0) -> None:
         self.start = start
         self.size = size
+        self.words = words
         self.writable = writable
         self.used = 0
         self.frozen = False
@@ -71,78 +77,96 @@ class Space:
     def __init__(self) -> None:
         self.start = linux.reserve(RANGE_SIZE)
         self.map = linux.reserve(RANGE_SIZE >> unwind.GRANULE_BITS)
-        self._chunks: dict[int, _Chunk] = {}
+        self._chunks: dict[int, _Chunk] = {}  # by the address of their words
         self._end = self.start  # where some chunk ends, seldom not the last
-        self._free_code: list[_Chunk] = []
-        self._free_data: list[_Chunk] = []
-        self._code_chunks: list[_Chunk] = []
+        self._free: list[_Chunk] = []
         _os.register_at_fork(before=self._freeze)
 
     def _freeze(self) -> None:
-        for chunk in self._code_chunks:
+        for chunk in list(self._chunks.values()):
             chunk.frozen = True
 
-    def _new_chunk(self, size: int) -> _Chunk:
+    def _new_chunk(self, size: int, words: int) -> _Chunk:
         """Take addresses that have never been used."""
-        chunk = _Chunk(self._end, size, 0)
+        chunk = _Chunk(self._end + words, size, words)
         while chunk.start + size <= self.start + RANGE_SIZE:
-            holder = self._chunks.setdefault(chunk.start, chunk)
+            holder = self._chunks.setdefault(chunk.start - words, chunk)
             if holder is chunk:
                 self._end = chunk.start + size
                 return chunk
-            chunk.start = holder.start + holder.size
+            chunk.start = holder.start + holder.size + words
         raise LimitExceeded("the address range for compiled code (1 GiB) is used up")
 
-    def _take_free(self, free: list[_Chunk], size: int) -> _Chunk | None:
-        """Take the smallest free chunk that has `size` bytes, and split off what is more than that."""
-        for chunk in sorted(free, key=_size_of):
-            if chunk.size >= size:
+    def _take_free(self, size: int, words: int) -> _Chunk | None:
+        """Take the smallest free chunk that is large enough, and split off what it has in code beyond that."""
+        for chunk in sorted(self._free, key=_size_of):
+            if chunk.size >= size + (words if chunk.words < words else 0):
                 try:
-                    free.remove(chunk)
+                    self._free.remove(chunk)
                 except ValueError:  # another thread was faster
                     continue
                 if not chunk.frozen:
-                    self._split(free, chunk, size)
+                    self._make_words(chunk, words)
+                    self._split(chunk, size)
                     return chunk
         return None
 
-    def _split(self, free: list[_Chunk], chunk: _Chunk, size: int) -> None:
+    def _make_words(self, chunk: _Chunk, words: int) -> None:
+        """Clear the words of a chunk that was free; if it has too few of them, what was code in front becomes words instead."""
+        if not words:
+            return
+        if chunk.words >= words:
+            linux.discard(chunk.start - words, words)
+            return
+        _commit_words(chunk.start, words)
+        chunk.start += words
+        chunk.size -= words
+        chunk.words = words
+        if chunk.writable:
+            chunk.writable += words
+
+    def _split(self, chunk: _Chunk, size: int) -> None:
         """Make what a chunk has beyond `size` bytes a free chunk of its own."""
         if chunk.size > size:
-            rest = _Chunk(chunk.start + size, chunk.size - size, chunk.writable and chunk.writable + size)
-            if free is self._free_code:
-                self._code_chunks.append(rest)
-                rest.frozen = chunk.frozen  # by a fork before the line above
+            rest = _Chunk(chunk.start + size, chunk.size - size, 0, chunk.writable and chunk.writable + size)
             self._chunks[rest.start] = rest
+            rest.frozen = chunk.frozen  # by a fork before the line above
             chunk.size = size
-            free.append(rest)
+            self._free.append(rest)
 
-    def code_chunk(self, size: int, enough: int) -> _Chunk:
-        """Return a chunk for code.
+    def chunk(self, size: int, enough: int, words: int = 0) -> _Chunk:
+        """Return a chunk that nobody uses.
 
         Args:
-            size: bytes that it should have.
+            size: bytes that it should have for code.
             enough: bytes that suffice where the range is used up.
+            words: bytes in front of the code, which are zeros.
 
         Raises:
             LimitExceeded: there is no room for it.
             Unsupported: the system allows no executable memory.
         """
         size = (size + _CHUNK - 1) & -_CHUNK
-        chunk = self._take_free(self._free_code, size)
+        words = (words + linux.PAGE - 1) & -linux.PAGE
+        chunk = self._take_free(size, words)
         if chunk is None:
             try:
-                chunk = self._new_chunk(size)
+                chunk = self._new_chunk(size, words)
             except LimitExceeded:
-                chunk = self._take_free(self._free_code, (enough + _CHUNK - 1) & -_CHUNK)
+                chunk = self._take_free((enough + _CHUNK - 1) & -_CHUNK, words)
                 if chunk is None:
                     raise
             else:
-                self._code_chunks.append(chunk)
-                self._commit_map(chunk.start, size)
-                chunk.writable = self._writable_view(chunk.start, size)
+                self._commit(chunk)
         chunk.used = 0
         return chunk
+
+    def _commit(self, chunk: _Chunk) -> None:
+        """Make memory of the addresses of a new chunk."""
+        self._commit_map(chunk.start, chunk.size)
+        chunk.writable = self._writable_view(chunk.start, chunk.size)
+        if chunk.words:
+            _commit_words(chunk.start - chunk.words, chunk.words)
 
     def _commit_map(self, start: int, size: int) -> None:
         first = self.map_place(start) & -linux.PAGE
@@ -165,61 +189,61 @@ class Space:
                 raise Unsupported(f"no executable memory: {error}; {last}") from last
             return 0
 
-    def data_chunk(self, size: int) -> _Chunk:
-        """Return a chunk of zeroed private data of at least `size` bytes.
+    def give_back(self, chunks: list[_Chunk]) -> None:
+        """Take the chunks of a region that nobody refers to any more out of its list."""
+        move_all(chunks, self._free)
 
-        Raises:
-            LimitExceeded: there is no room for it.
-        """
-        size = (size + linux.PAGE - 1) & -linux.PAGE
-        free = self._take_free(self._free_data, size)
-        if free is not None:
-            linux.discard(free.start, free.size)
-            return free
-        chunk = self._new_chunk(size)
-        try:
-            linux.commit_in(chunk.start, size)
-        except OSError as error:
-            raise LimitExceeded(f"no memory for the cells of a module: {error}") from None
-        chunk.writable = chunk.start
-        return chunk
 
-    def give_back(self, code: list[_Chunk], data: list[_Chunk]) -> None:
-        """Take the chunks of a region that nobody refers to any more out of its lists."""
-        move_all(code, self._free_code)
-        move_all(data, self._free_data)
+def _commit_words(address: int, size: int) -> None:
+    try:
+        linux.commit_in(address, size)
+    except OSError as error:
+        raise LimitExceeded(f"no memory for the words of a module: {error}") from None
 
 
 def _size_of(chunk: _Chunk) -> int:
-    return chunk.size
+    return chunk.size + chunk.words
 
 
 class Region:
-    """Code and cells with one lifetime.
+    """Code with one lifetime, and the words through which it reaches what is outside.
 
     Attributes:
-        cells: address of the cells, 8 bytes per function.
+        origin: address behind the words, where the code of the first chunk begins.
+        cells: address of the first word.
     """
 
-    __slots__ = ("_code", "_data", "_open", "_space", "cells")
+    __slots__ = ("_chunks", "_open", "_resolve", "_space", "_words", "cells", "origin")
 
-    def __init__(self, space: Space, num_cells: int) -> None:
+    def __init__(self, space: Space, functions: int, resolve: Callable[[int, int], int], room: int = 0) -> None:
+        """Make a region.
+
+        Args:
+            space: the range of which it is a part.
+            functions: number of words for functions; there is one for everything else that relocations may refer to.
+            resolve: (`code.RELOC_*`, target) -> what the word has to hold; asked when the first code needs it. Not for functions.
+            room: bytes of code that the first chunk should have room for.
+
+        Raises:
+            LimitExceeded: there is no room for it.
+            Unsupported: the system allows no executable memory.
+        """
         self._space = space
-        self._code: list[_Chunk] = []
-        self._open: list[_Chunk] = []  # with room left, except while somebody takes of it
-        self._data: list[_Chunk] = []
-        self.cells = 0
-        if num_cells:
-            self._data.append(space.data_chunk(8 * num_cells))
-            self.cells = self._data[0].start
+        self._resolve = resolve
+        self._words = Words(functions)
+        first = space.chunk(max(room, 1), max(room, 1), self._words.size)
+        self._chunks = [first]
+        self._open = [first]  # with room left, except while somebody takes of it
+        self.origin = first.start
+        self.cells = first.start - self._words.size
 
     def place(self, size: int) -> int:
-        """Return the address where `size` bytes of code will stand."""
+        """Return the address where `size` bytes of code will stand: at the origin for the first, if there is room."""
         chunk = self._take_open(size)
         if chunk is None:
             # Doubling keeps the number of mappings small for large modules.
-            wanted = max(size, min(_CHUNK << len(self._code), 1 << 22))
-            self._code.append(chunk := self._space.code_chunk(wanted, size))
+            wanted = max(size, min(_CHUNK << len(self._chunks), 1 << 22))
+            self._chunks.append(chunk := self._space.chunk(wanted, size))
         address = chunk.start + chunk.used
         alignment = _ALIGNMENT if chunk.writable else linux.PAGE
         chunk.used = (chunk.used + size + alignment - 1) & -alignment
@@ -240,7 +264,7 @@ class Region:
     def write(self, address: int, data: bytes) -> None:
         """Put code at an address that `place` gave: through the writable view, or by writing before protecting."""
         # Seldom not the last: when another thread, or a finalizer, compiled a function since.
-        chunk = next(chunk for chunk in reversed(self._code) if chunk.start <= address < chunk.start + chunk.size)
+        chunk = next(chunk for chunk in reversed(self._chunks) if chunk.start <= address < chunk.start + chunk.size)
         if chunk.writable:
             linux.write(chunk.writable + address - chunk.start, data)
         else:
@@ -252,36 +276,24 @@ class Region:
         self.write(address, data)
         linux.write(self._space.map_place(address), places)
 
+    def provide(self, kind: int, target: int) -> None:
+        """See to it that the word for what relocations refer to is filled; those of functions are somebody else's."""
+        if kind != RELOC_CELL:
+            word = self.origin + self._words.offset(kind, target)
+            if not linux.read_u64(word):
+                linux.write_u64(word, self._resolve(kind, target))
+
+    def install(self, code: Code) -> int:
+        """Relocate code and put it in place; return its address."""
+        described, places = unwind.describe(code.data, [(0, len(code.data), code)], host().instance_reg)
+        for kind, target in {(kind, target) for _, _, kind, target in code.relocs}:
+            self.provide(kind, target)
+        address = self.place(len(described))
+        data = self._words.relocate(described, code.relocs, address - self.origin)
+        self.write_described(address, data, places)
+        return address
+
     def release(self) -> None:
-        """Release the region. Nothing may refer to its code or cells any more."""
+        """Release the region. Nothing may refer to its code or words any more."""
         self._open.clear()
-        self._space.give_back(self._code, self._data)
-
-
-def install(region: Region, code: Code, builtin: Callable[[int], int], stub: Callable[[int], int]) -> int:
-    """Relocate code and put it in place.
-
-    Args:
-        region: the region that it belongs to.
-        code: the code to install.
-        builtin: number -> address of the cell that leads to a builtin.
-        stub: `code.STUB_*` -> its address.
-
-    Returns:
-        The address of the code.
-    """
-    machine = host()
-    described, places = unwind.describe(code.data, [(0, len(code.data), code)], machine.instance_reg)
-    address = region.place(len(described))
-    data = bytearray(described)
-    apply = machine.apply
-    for offset, field, kind, target in code.relocs:
-        if kind == RELOC_CELL:
-            goal = region.cells + 8 * target
-        elif kind == RELOC_BUILTIN:
-            goal = builtin(target)
-        else:
-            goal = stub(target)
-        apply(data, offset, field, address, goal)
-    region.write_described(address, bytes(data), places)
-    return address
+        self._space.give_back(self._chunks)

@@ -10,8 +10,8 @@ import threading
 
 from figwasp import layout
 from figwasp.errors import BUSY, Busy
-from figwasp.runtime.native.agreed import CLAIM_BUSY
 from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.stubs.interface import CLAIM_BUSY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

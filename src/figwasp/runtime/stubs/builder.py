@@ -24,8 +24,8 @@ from figwasp.ir import ops
 from figwasp.ir.func import Block, Call, Emitter, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64, V128
 from figwasp.ir.types import buffer_layout
-from figwasp.runtime.native.agreed import REF
 from figwasp.runtime.platform import cpython, interpreter
+from figwasp.runtime.stubs.interface import REF
 
 MISMATCH: Final = (TypeError, OverflowError)
 """Exceptions of the C API's conversions for an object that is no number of the kind, or too large a one."""

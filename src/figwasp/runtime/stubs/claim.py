@@ -15,10 +15,10 @@ from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.types import I64
-from figwasp.runtime.native.agreed import CLAIM_BUSY
 from figwasp.runtime.stubs.builder import Stub
 from figwasp.runtime.stubs.enter import leave
 from figwasp.runtime.stubs.hooks import Hooks
+from figwasp.runtime.stubs.interface import CLAIM_BUSY
 
 
 def guard(hooks: Hooks) -> Func:

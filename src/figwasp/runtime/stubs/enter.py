@@ -9,9 +9,9 @@ from figwasp.codegen.mach import NONE, STACK
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Call, Func, Value
 from figwasp.ir.types import CELL, I64
-from figwasp.runtime.native.agreed import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE, RAW_BUSY, RAW_DEEP, REF
 from figwasp.runtime.stubs.builder import Stub
 from figwasp.runtime.stubs.hooks import Hooks
+from figwasp.runtime.stubs.interface import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE, RAW_BUSY, RAW_DEEP, REF
 
 
 class _Places:

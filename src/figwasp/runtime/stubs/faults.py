@@ -5,9 +5,9 @@ from __future__ import annotations
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func
 from figwasp.ir.ops import I32, I64
-from figwasp.runtime.native.agreed import FAULT_HANDLERS, UNUSED, FaultFront
 from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.builder import Stub
+from figwasp.runtime.stubs.interface import FAULT_HANDLERS, UNUSED, FaultFront
 
 
 def keep_in_front(front: FaultFront) -> Func:

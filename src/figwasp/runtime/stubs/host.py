@@ -15,10 +15,10 @@ from figwasp.ir import builtins, ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Block, Func, Value
 from figwasp.ir.ops import I64
 from figwasp.ir.types import CELL, buffer_layout
-from figwasp.runtime.native.agreed import REF
 from figwasp.runtime.platform.processor import machine
 from figwasp.runtime.stubs.box import Boxes
 from figwasp.runtime.stubs.builder import Stub, ir_kinds
+from figwasp.runtime.stubs.interface import REF
 
 HOST_CALLABLE: Final = 0  # fields of the pair of slots
 HOST_RECORD: Final = 8

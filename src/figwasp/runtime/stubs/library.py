@@ -16,6 +16,7 @@ from typing import Any, Final
 from figwasp.codegen import pipeline, unwind
 from figwasp.codegen.code import (
     IN_FRAME,
+    RELOC_BUILTIN,
     STUB_ALLOCATE,
     STUB_COUNT,
     STUB_FUEL,
@@ -33,7 +34,6 @@ from figwasp.ir import builtins, order
 from figwasp.ir.func import Func
 from figwasp.runtime.code.descriptors import REGION
 from figwasp.runtime.code.ranges import CodeRange, CodeTable
-from figwasp.runtime.native.agreed import HELD, REF, FaultFront
 from figwasp.runtime.once import Lazily
 from figwasp.runtime.platform import codespace, linux, perfmap
 from figwasp.runtime.platform.processor import machine
@@ -57,6 +57,7 @@ from figwasp.runtime.stubs.builtins import objects as objects_made
 from figwasp.runtime.stubs.heap import roots
 from figwasp.runtime.stubs.heap.library import HeapLibrary
 from figwasp.runtime.stubs.hooks import Callbacks, Hooks
+from figwasp.runtime.stubs.interface import HELD, REF, FaultFront
 
 __all__ = ["StubLibrary"]
 
@@ -97,7 +98,7 @@ class StubLibrary:
         self._space = space
         self._statics = statics
         self._callbacks = callbacks
-        self._region = codespace.Region(space, 0)
+        self._region = codespace.Region(space, 0, self.resolve)
         self._enter: dict[bytes, int] = {}
         self._raw: dict[bytes, Callable[[int, int], int]] = {}
         self._host: dict[bytes, int] = {}
@@ -106,7 +107,7 @@ class StubLibrary:
         self._python_callers: dict[int, int] = {}
         self._lazy_entries: dict[int, int] = {}
         self._switches = [0] * STUB_COUNT
-        self._builtin_cells = space.data_chunk(8 * builtins.COUNT).start
+        self._builtins: dict[int, int] = {}
         self._boxes = Boxes(self.compile)
         hooks = self.hooks = Hooks(callbacks, statics)
         hooks.leave = self.compile(leave.leave(hooks))
@@ -123,8 +124,8 @@ class StubLibrary:
     def compile(self, func: Func) -> int:
         """Compile and install a stub; return its address."""
         code = self.translate(func)
-        address = codespace.install(self._region, code, self.builtin, self.switch)
-        self._table.add(CodeRange(address, code, None))
+        address = self._region.install(code)
+        self._table.add(CodeRange(address, len(code.data), code, None))
         perfmap.add_stub(address, len(code.data), func.name)
         return address
 
@@ -146,7 +147,7 @@ class StubLibrary:
         address = self._region.place(len(described))
         self._region.write_described(address, described, places)
         for start, code in parts:
-            self._table.add(CodeRange(address + start, code, None))
+            self._table.add(CodeRange(address + start, len(code.data), code, None))
         return address
 
     def _make_switches(self, thread_key: int) -> None:
@@ -185,7 +186,11 @@ class StubLibrary:
 
     # What not every program needs is compiled when it is asked for.
 
-    def switch(self, number: int) -> int:
+    def resolve(self, kind: int, target: int) -> int:
+        """Return the address that relocations other than those of functions refer to."""
+        return self._builtin(target) if kind == RELOC_BUILTIN else self._switch(target)
+
+    def _switch(self, number: int) -> int:
         """Return the address of one of `code.STUB_*`."""
         if number == STUB_FUEL and not linux.read_u64(self._statics.fuel):
             linux.write_u64(self._statics.fuel, self.compile(ticks.fuel(id(self._callbacks.refuel))))
@@ -193,14 +198,14 @@ class StubLibrary:
             linux.write_u64(self._statics.allocate, self.heap.allocate)
         return self._switches[number]
 
-    def builtin(self, number: int) -> int:
-        """Return the address of the cell that leads to a builtin."""
-        cell = self._builtin_cells + 8 * number
-        if not linux.read_u64(cell):
-            linux.write_u64(cell, self.compile(self._builtin(number)))
-        return cell
+    def _builtin(self, number: int) -> int:
+        """Return the address of a builtin."""
+        address = self._builtins.get(number)
+        if address is None:
+            address = self._builtins[number] = self.compile(self._new_builtin(number))
+        return address
 
-    def _builtin(self, number: int) -> Func:
+    def _new_builtin(self, number: int) -> Func:
         if number in exceptions.BUILTINS:
             return exceptions.throw(self.compile(exceptions.search(self.find_handler)))
         native = _NATIVE.get(number)
@@ -446,6 +451,11 @@ class StubLibrary:
     def clear(self, fields: Sequence[int]) -> int:
         """Return the tp_clear of a native type with the fields of `HELD`, of which some may be missing afterwards."""
         return self.compile(objects.clear(fields, slots=False))
+
+    def slot(self, name: str) -> int:
+        """Return the code of a slot of native types that a function of `stubs.objects` builds."""
+        build: Callable[[], Func] = getattr(objects, name)
+        return self.compile(build())
 
     @Lazily
     def traverse(self) -> int:

@@ -13,7 +13,9 @@ from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.ops import I32, I64
-from figwasp.runtime.native.agreed import (
+from figwasp.runtime.platform import interpreter
+from figwasp.runtime.stubs.builder import Stub
+from figwasp.runtime.stubs.interface import (
     OWNER_BLOCK,
     OWNER_COUNT,
     OWNER_HOLDS,
@@ -24,8 +26,6 @@ from figwasp.runtime.native.agreed import (
     VIEW_READONLY,
     VIEW_RECORD,
 )
-from figwasp.runtime.platform import interpreter
-from figwasp.runtime.stubs.builder import Stub
 
 # Py_buffer, which belongs to the stable ABI
 BUFFER_OWNER: Final = 8

@@ -14,7 +14,6 @@ from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.ops import I64
 from figwasp.ir.types import buffer_layout
-from figwasp.runtime.native.agreed import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE, REF
 from figwasp.runtime.platform import interpreter
 from figwasp.runtime.stubs.builder import Stub, ir_kinds
 from figwasp.runtime.stubs.builtins.cells import suspect
@@ -28,6 +27,7 @@ from figwasp.runtime.stubs.enter import (
     set_exception,
 )
 from figwasp.runtime.stubs.hooks import Hooks
+from figwasp.runtime.stubs.interface import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE, REF
 
 
 def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:

@@ -9,8 +9,8 @@ from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func
 from figwasp.ir.types import I32, I64
-from figwasp.runtime.native.agreed import CHANGED, GROWN, REFUSED
 from figwasp.runtime.stubs.builder import Stub
+from figwasp.runtime.stubs.interface import CHANGED, GROWN, REFUSED
 
 
 def grow_memory(mprotect: int) -> Func:

@@ -19,11 +19,11 @@ from figwasp.errors import TRAP_SUSPENDED
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Func, Value
 from figwasp.ir.ops import I32, I64
-from figwasp.runtime.native.agreed import RAW_BUSY, RAW_DEEP, RAW_SUSPENDED
 from figwasp.runtime.stubs import host as stubs_host
 from figwasp.runtime.stubs.builder import Stub
 from figwasp.runtime.stubs.enter import check_native_stack, cross, fail, go_on
 from figwasp.runtime.stubs.hooks import Hooks
+from figwasp.runtime.stubs.interface import RAW_BUSY, RAW_DEEP, RAW_SUSPENDED
 from figwasp.runtime.stubs.leave import end_interrupt
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 
+from figwasp.lazy import importing
 from figwasp.runtime.platform import cpython
 from figwasp.runtime.trap import deadline
 
@@ -152,7 +153,8 @@ def bounded(work: Callable[..., _T], *args: Any) -> _T:
     try:
         if isinstance(error, Exception):
             raise error
-        from figwasp.runtime.code.teardown import discard
+        with importing:
+            from figwasp.runtime.code.teardown import discard
 
         discard(error.__traceback__)
         error.__traceback__ = None

@@ -7,6 +7,7 @@ wrong with them means "not known".
 from __future__ import annotations
 
 from figwasp.errors import Place, printable
+from figwasp.wasm.debug.demangle import demangle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,8 +72,6 @@ class SourceMap:
         """Return the name of a function for people: demangled if that can be done, unprintable characters escaped."""
         label = self._labels.get(func)
         if label is None:
-            from figwasp.wasm.debug.demangle import demangle
-
             name = self.module.func_name(func)
             label = self._labels[func] = printable(demangle(name)) if name else f"func[{func}]"
         return label
@@ -80,7 +79,5 @@ class SourceMap:
 
 def _readable(plain: str, linkage: str) -> str:
     """Return the better one of the two names that DWARF has for a function."""
-    from figwasp.wasm.debug.demangle import demangle
-
     demangled = demangle(linkage)
     return printable(demangled if demangled != linkage else plain or linkage or "(inlined)")

@@ -13,7 +13,6 @@ from typing import Final
 from figwasp.codegen import frame
 from figwasp.codegen.assembler import ALWAYS, UNBOUND, Site
 from figwasp.codegen.code import (
-    FIELD_ADDRESS,
     FIELD_NEAR,
     RELOC_BUILTIN,
     RELOC_CELL,
@@ -69,8 +68,8 @@ from figwasp.layout import (
 
 __all__ = ["RETURN_BYTES", "X64Assembler"]
 
-FIELD_NAMES: Final = ["rel32", "abs64"]
-FIELD_SIZES: Final = [4, 8]
+FIELD_NAMES: Final = ["rel32"]
+FIELD_SIZES: Final = [4]
 FILLER: Final = b"\xcc"
 """int3."""
 
@@ -179,7 +178,7 @@ class X64Assembler(TailAssembler):
         elif kind == TO_MEMORY:
             self.inst(x.CALL_M, rm=site.address, mem=site.target << 2)
         else:
-            self._stub(b"\xe8", site.target)
+            self._call_stub(site.target)
         self.record(pos)
         mark = self.mark()
         if site.stack_bytes and self.func.conv == CONV_WASM and kind <= TO_BUILTIN:
@@ -277,11 +276,11 @@ class X64Assembler(TailAssembler):
     def _trap(self, inst: MInst, block: MBlock) -> None:
         trap = inst.imm
         assert isinstance(trap, int)
-        self._stub(b"\xe8", STUB_TRAP)
+        self._call_stub(STUB_TRAP)
         self.record(inst.pos, trap)
 
     def _unwind(self, inst: MInst, block: MBlock) -> None:
-        self._stub(b"\xe9", STUB_UNWIND)
+        self._jump_stub(STUB_UNWIND)
 
     def _poll(self, inst: MInst, block: MBlock) -> None:
         self._check_stack(inst.pos)
@@ -297,19 +296,19 @@ class X64Assembler(TailAssembler):
     def site(self, site: Site) -> None:
         """Emit an out-of-line sequence."""
         if site.kind == SITE_TRAP:
-            self._stub(b"\xe8", STUB_TRAP)
+            self._call_stub(STUB_TRAP)
             self.record(site.pos, site.trap)
             return
         if site.kind == SITE_ALLOCATE:
             self.inst(x.MOV32_RI, r.SCRATCH, imm=site.trap)
-            self._stub(b"\xe8", STUB_ALLOCATE)
+            self._call_stub(STUB_ALLOCATE)
             self.record(site.pos)
             return
         if site.kind == SITE_TAIL:
             assert isinstance(site, TailSite)
             self.tail_out(site)
             return
-        self._stub(b"\xe8", STUB_FUEL if site.kind == SITE_FUEL else STUB_TICK)
+        self._call_stub(STUB_FUEL if site.kind == SITE_FUEL else STUB_TICK)
         self.record(site.pos)
         if site.kind == SITE_TICK_LARGE:
             # The stub judges by the stack pointer, which is not yet where this frame will put it, and uses the scratch register
@@ -317,7 +316,7 @@ class X64Assembler(TailAssembler):
             self.inst(x.LEA64_RM, r.SCRATCH, rm=r.RSP, mem=-self.func.frame_size << 2)
             self.inst(x.CMP64_RM, rn=r.SCRATCH, rm=r.CONTEXT, mem=CTX_REAL_LIMIT << 2)
             self.branch(r.CC_B ^ 1, site.back)
-            self._stub(b"\xe8", STUB_TRAP)
+            self._call_stub(STUB_TRAP)
             self.record(site.pos, TRAP_STACK_EXHAUSTED)
             self.frame_size_exceptions.append((self.mark(), 0))
             site.back = UNBOUND
@@ -340,10 +339,9 @@ class X64Assembler(TailAssembler):
 
 
 def apply(data: bytearray, offset: int, field: int, address: int, goal: int) -> None:
-    """Fill in the field of a relocation: the distance from its end, or the address."""
-    size = FIELD_SIZES[field]
-    value = goal if field == FIELD_ADDRESS else goal - (address + offset + size)
-    data[offset : offset + size] = value.to_bytes(size, "little", signed=field == FIELD_NEAR)
+    """Fill in the field of a relocation: the distance from its end."""
+    end = offset + FIELD_SIZES[field]
+    data[offset:end] = (goal - (address + end)).to_bytes(end - offset, "little", signed=True)
 
 
 _DISPATCH: Final[list[Callable[[X64Assembler, MInst, MBlock], None]]] = [X64Assembler._refuse] * FIRST_ROW

@@ -49,9 +49,12 @@ class TailAssembler(MemoAssembler):
             if not keep >> register & 1:
                 self.inst(x.MOV64_RM, register, rm=r.RSP, mem=place << 2)
 
-    def _stub(self, opcode: bytes, stub: int) -> None:
-        """Call (E8) or jump to (E9) a stub."""
-        self.buf += opcode
+    def _call_stub(self, stub: int) -> None:
+        self.buf += b"\xff\x15"
+        self.reloc(RELOC_STUB, stub)
+
+    def _jump_stub(self, stub: int) -> None:
+        self.buf += b"\xff\x25"
         self.reloc(RELOC_STUB, stub)
 
     def tail(self, inst: MInst, block: MBlock) -> None:
@@ -85,7 +88,7 @@ class TailAssembler(MemoAssembler):
         elif site.kind == TO_MEMORY:
             self.inst(x.JMP_M, rm=site.address, mem=site.target << 2)
         else:
-            self._stub(b"\xe9", site.target)
+            self._jump_stub(site.target)
 
     def _saved_instance(self) -> int:
         """Return the place of the instance that the function has to give back."""
@@ -111,7 +114,7 @@ class TailAssembler(MemoAssembler):
 
     def _restorer(self) -> None:
         """Load the address of the stub that gives the instance back into the scratch register."""
-        head = encode_fields(x.LEA64_RM, r.SCRATCH, rm=r.RIP)
+        head = encode_fields(x.MOV64_RM, r.SCRATCH, rm=r.RIP)
         self.buf += head[:-4]
         self.reloc(RELOC_STUB, STUB_RESTORE_INSTANCE)
 

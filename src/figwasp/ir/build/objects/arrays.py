@@ -14,7 +14,7 @@ from figwasp.ir.build.base import Builder, Method
 from figwasp.ir.build.memory import call_builtin
 from figwasp.ir.build.objects import cells
 from figwasp.ir.func import Value
-from figwasp.ir.object_layout import element_shift
+from figwasp.ir.layouts import element_shift
 from figwasp.ir.ops import F32, F64, I32, I64, V128
 from figwasp.ir.types import MASKS, ir_types
 from figwasp.wasm.syntax.types import ArrayType, FieldType

@@ -1,6 +1,6 @@
 """What structures and arrays have in common while they are built: where fields lie, new cells, first contents. Floor 2.
 
-A reference is the address of an object: 8 bytes of header, then fields or elements (`ir.object_layout`). A new object comes out of
+A reference is the address of an object: 8 bytes of header, then fields or elements (`ir.layouts`). A new object comes out of
 `allocate`, or from a builtin that has written zeros when it is larger than any cell. What it has to begin with is stored right
 after that, as REGION_INITIAL: nothing that runs other code may come between, since the collector looks at what is there. So
 whatever may do that, the keeping of functions above all, comes in front.

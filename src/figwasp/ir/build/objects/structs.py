@@ -10,7 +10,7 @@ from figwasp.ir.build.base import Builder, Method
 from figwasp.ir.build.memory import call_builtin
 from figwasp.ir.build.objects import cells
 from figwasp.ir.func import Value
-from figwasp.ir.object_layout import HEADER, field_offsets
+from figwasp.ir.layouts import HEADER, field_offsets
 from figwasp.ir.types import ir_types
 from figwasp.wasm.syntax.types import FieldType, StructType
 

@@ -1,12 +1,13 @@
-"""Where the fields of a structure and the elements of an array lie in an object of the heap. Floor 2.
+"""Where things stand in the instance blocks of a module, and in objects of the heap. Floor 2.
 
-In: storage types, in order. Out: byte offsets from the start of the object, which begins with 8 bytes of header. The builder, the
-evaluator's tests and the runtime's type descriptors (`layout.TYPE_LAYOUT`) all have it from here. The parameters that an exception
+In: a module, or storage types in order. Out: byte offsets, those in an object from its start, which is 8 bytes of header. The
+builder, the evaluator's tests and the runtime's type descriptors (`layout.TYPE_LAYOUT`) all have it from here. What an exception
 carries lie like fields, behind a header of 16 bytes.
 """
 
 from __future__ import annotations
 
+from figwasp.layout import InstanceLayout
 from figwasp.wasm.syntax.types import F32, I8, I16, I32, V128
 
 TYPE_CHECKING = False
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
-__all__ = ["HEADER", "element_shift", "field_offsets"]
+    from figwasp.wasm.syntax.module import Module
+
+__all__ = ["HEADER", "element_shift", "field_offsets", "layout_of"]
 
 HEADER: Final = 8
 """Bytes before the fields of a structure: the offset of its type descriptor, and 4 unused; an array has its length there."""
@@ -22,6 +25,21 @@ HEADER: Final = 8
 _WORD_SHIFT: Final = 3
 _WORD: Final = 1 << _WORD_SHIFT
 _SHIFTS: Final = {I8: 0, I16: 1, I32: 2, F32: 2, V128: 4}
+
+
+def layout_of(module: Module) -> InstanceLayout:
+    """Return the offsets in the instance blocks of a module."""
+    return InstanceLayout(
+        len(module.types),
+        module.num_imported_funcs,
+        len(module.bodies),
+        len(module.memories),
+        len(module.tables),
+        len(module.globals),
+        len(module.elems),
+        len(module.datas),
+        len(module.tags),
+    )
 
 
 def element_shift(storage: int) -> int:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from figwasp.codegen.code import (
-    FIELD_ADDRESS,
     FIELD_NEAR,
     IN_FRAME,
     RELOC_BUILTIN,
@@ -21,7 +20,7 @@ from figwasp.codegen.code import (
     STUB_TRAP,
     Code,
 )
-from figwasp.codegen.serial import BadCode, from_bytes, to_bytes
+from figwasp.codegen.stored.serial import BadCode, from_bytes, to_bytes
 from figwasp.ir import builtins
 from figwasp.layout import CHECKED, GUARD
 from figwasp.runtime.code.translate import Translator
@@ -38,8 +37,8 @@ def filled() -> Code:
     code.data = bytes(range(40))
     code.text_size = 32
     code.relocs = [
-        (1, FIELD_NEAR, RELOC_CELL, 0xFFFF_FFFF), (6, FIELD_NEAR, RELOC_STUB, STUB_TRAP), (12, FIELD_ADDRESS, RELOC_STUB, STUB_FUEL),
-        (24, FIELD_ADDRESS, RELOC_BUILTIN, 3), (36, 2, RELOC_CELL, 0),
+        (1, FIELD_NEAR, RELOC_CELL, 0xFFFF_FFFF), (6, FIELD_NEAR, RELOC_STUB, STUB_TRAP), (12, FIELD_NEAR, RELOC_STUB, STUB_FUEL),
+        (24, FIELD_NEAR, RELOC_BUILTIN, 3), (36, 2, RELOC_CELL, 0),
     ]  # fmt: skip
     code.traps = [(5, 2), (32, 6)]
     code.positions = [(5, 0), (9, 0xFFFF_FFFF)]
@@ -89,13 +88,13 @@ def test_every_field() -> None:
 
 
 def test_a_stub() -> None:
-    """It has no index, stands in for what is called, and refers to addresses."""
+    """It has no index, stands in for what is called, and refers to all there is."""
     code = Code("enter (i32) -> ()", -1)
     code.data = bytes(16)
     code.text_size = 16
     code.incoming = IN_FRAME
-    code.relocs = [(8, FIELD_ADDRESS, RELOC_STUB, target) for target in range(STUB_COUNT)]
-    code.relocs += [(0, FIELD_ADDRESS, RELOC_BUILTIN, target) for target in range(builtins.COUNT)]
+    code.relocs = [(8, FIELD_NEAR, RELOC_STUB, target) for target in range(STUB_COUNT)]
+    code.relocs += [(0, FIELD_NEAR, RELOC_BUILTIN, target) for target in range(builtins.COUNT)]
     same(from_bytes(to_bytes(code)), code)
 
 
@@ -125,10 +124,10 @@ def test_the_bytes_are_these() -> None:
 
 
 GOLDEN = """\
-6677636f 02000000 f74ba05e 07000000 00100000 18000000 20000000 0c000000 28000000 05000000 02000000 02000000
+6677636f 03000000 9e1b801a 07000000 00100000 18000000 20000000 0c000000 28000000 05000000 02000000 02000000
 01000000 02000000 02000000 02000000 6e61c3af 766520f0 9fa68a00 00010203 04050607 08090a0b 0c0d0e0f 10111213
 14151617 18191a1b 1c1d1e1f 20212223 24252627 01000000 06000000 0c000000 18000000 24000000 00000000 00000000
-01000000 01000000 02000000 00000000 02000000 02000000 01000000 00000000 ffffffff 00000000 05000000 03000000
+00000000 00000000 02000000 00000000 02000000 02000000 01000000 00000000 ffffffff 00000000 05000000 03000000
 00000000 05000000 20000000 02000000 06000000 05000000 09000000 00000000 ffffffff 09000000 00000000 09000000
 20000000 10000000 08000000 03000000 0c000000 a00f0000 f80f0000 09000000 20000000 48000000 00000000 1f000000
 00000000
@@ -174,7 +173,6 @@ INCONSISTENT = [
     ("text_size", 41, "larger than the data"),
     ("incoming", -2, "less than nothing"),
     ("relocs", [(37, FIELD_NEAR, RELOC_CELL, 0)], "outside of the data"),
-    ("relocs", [(0, FIELD_NEAR, RELOC_CELL, 0), (33, FIELD_ADDRESS, RELOC_CELL, 0)], "outside of the data"),
     ("relocs", [(0xFFFF_FFFF, FIELD_NEAR, RELOC_CELL, 0)], "outside of the data"),
     ("relocs", [(0, FIELD_NEAR, 3, 0)], "refers to what there is not"),
     ("relocs", [(0, FIELD_NEAR, RELOC_STUB, STUB_COUNT)], "refers to what there is not"),

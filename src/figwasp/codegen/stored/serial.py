@@ -17,11 +17,8 @@ import sys
 from array import array
 from binascii import crc32
 from struct import Struct
-from typing import Final
 
 from figwasp.codegen.code import (
-    FIELD_ADDRESS,
-    FIELD_NEAR,
     IN_FRAME,
     RELOC_BUILTIN,
     RELOC_CELL,
@@ -31,9 +28,16 @@ from figwasp.codegen.code import (
 )
 from figwasp.ir import builtins
 
-__all__ = ["VERSION", "BadCode", "from_bytes", "to_bytes"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
 
-VERSION: Final = 2
+    Table = Sequence[tuple[int, ...]]
+
+__all__ = ["VERSION", "BadCode", "from_bytes", "pack_tables", "tables_of", "to_bytes", "unpack_tables"]
+
+VERSION: Final = 3
 """Goes up with every change of the form, and of what its numbers mean: of kinds of relocations, stubs, builtins, trap codes."""
 
 _HEAD: Final = Struct("<4sI").pack(b"fwco", VERSION)
@@ -46,7 +50,6 @@ _CELL: Final = "I"
 _CELL_SIZE: Final = 4
 _SWAP: Final = sys.byteorder == "big"
 _LEAST_FIELD: Final = 4  # bytes of a field of whatever kind
-_ADDRESS_FIELD: Final = 8
 _TARGETS: Final = {RELOC_BUILTIN: builtins.COUNT, RELOC_STUB: STUB_COUNT}
 """How many targets there are for a relocation of each kind; how many functions only the module says."""
 
@@ -68,21 +71,52 @@ def to_bytes(code: Code, machine: int = 0) -> bytes:
     """
     name = code.name.encode()
     data = code.data
-    relocs, traps, positions, exceptions = code.relocs, code.traps, code.positions, code.frame_size_exceptions
-    pushed, saved, handlers = code.pushed, code.saved, code.handlers
-    fields = _FIELDS.pack(
-        code.index, code.frame_size, code.incoming, code.text_size, len(name), len(data),
-        len(relocs), len(traps), len(positions), len(exceptions), len(pushed), len(saved), len(handlers),
-    )  # fmt: skip
+    counts, cells = pack_tables([code.relocs, *tables_of(code)])
+    fields = _FIELDS.pack(code.index, code.frame_size, code.incoming, code.text_size, len(name), len(data), *counts)
+    body = b"".join((fields, name, data, cells))
+    return _HEAD + _CHECKSUM.pack(crc32(body, _seed(machine))) + body
+
+
+def tables_of(code: Code) -> list[Table]:
+    """Return the tables of code but that of its relocations, in the order in which `unpack_tables` takes them."""
+    return [code.traps, code.positions, code.frame_size_exceptions, code.pushed, code.saved, code.handlers]
+
+
+def pack_tables(tables: list[Table]) -> tuple[list[int], bytes]:
+    """Return the number of rows of each table, and all cells, column by column."""
     numbers: list[int] = []
-    for table in (relocs, traps, positions, exceptions, pushed, saved, handlers):
+    for table in tables:
         for column in zip(*table):
             numbers += column
     cells = array(_CELL, numbers)
     if _SWAP:
         cells.byteswap()
-    body = b"".join((fields, name, data, cells))
-    return _HEAD + _CHECKSUM.pack(crc32(body, _seed(machine))) + body
+    return [len(table) for table in tables], cells.tobytes()
+
+
+def _size_of(counts: list[int]) -> int:
+    """Return the bytes of tables with so many rows, those of the relocations first."""
+    return _CELL_SIZE * (2 * sum(counts) + 2 * counts[0] + counts[-1])
+
+
+def unpack_tables(code: Code, counts: list[int], data: bytes | memoryview, size: int) -> None:
+    """Fill in the tables of code, those of its relocations first.
+
+    Args:
+        code: the code, whose sizes are there.
+        counts: rows of each table.
+        data: all cells.
+        size: bytes of the code's data.
+
+    Raises:
+        BadCode: there are not as many cells, or what they refer to is not there.
+    """
+    if _size_of(counts) != len(data):
+        raise BadCode("the sizes are not those of what is there")
+    cells = array(_CELL, bytes(data))
+    if _SWAP:
+        cells.byteswap()
+    _read_tables(code, cells.tolist(), counts, size)
 
 
 def from_bytes(data: bytes, machine: int = 0) -> Code:
@@ -93,10 +127,9 @@ def from_bytes(data: bytes, machine: int = 0) -> Code:
     """
     _check(data, machine)
     index, frame_size, incoming, text_size, name_size, size, *counts = _FIELDS.unpack_from(data, _BODY)
-    relocs, _, _, _, _, _, handlers = counts
     place = _START + name_size
     end = place + size
-    if end + _CELL_SIZE * (2 * sum(counts) + 2 * relocs + handlers) != len(data):
+    if end + _size_of(counts) != len(data):
         raise BadCode("the sizes are not those of what is there")
     if text_size > size or incoming < IN_FRAME:
         raise BadCode("the text is larger than the data, or less than nothing is popped")
@@ -109,10 +142,7 @@ def from_bytes(data: bytes, machine: int = 0) -> Code:
     code.text_size = text_size
     code.frame_size = frame_size
     code.incoming = incoming
-    cells = array(_CELL, data[end:])
-    if _SWAP:
-        cells.byteswap()
-    _read_tables(code, cells.tolist(), counts)
+    unpack_tables(code, counts, data[end:], size)
     return code
 
 
@@ -131,13 +161,13 @@ def _check(data: bytes, machine: int) -> None:
         raise BadCode("the checksum is not that of what is there, or it is for another machine")
 
 
-def _read_tables(code: Code, cells: list[int], counts: list[int]) -> None:
+def _read_tables(code: Code, cells: list[int], counts: list[int], size: int) -> None:
     """Fill in the tables; there are as many cells as the counts say."""
     relocs, traps, positions, exceptions, pushed, saved, handlers = counts
     text = code.text_size
     start = 4 * relocs
     if relocs:
-        code.relocs = _relocs(cells, relocs, len(code.data))
+        code.relocs = _relocs(cells, relocs, size)
     if traps:
         code.traps = _places(cells, start, traps, text)
         start += 2 * traps
@@ -171,11 +201,7 @@ def _relocs(cells: list[int], count: int, size: int) -> list[tuple[int, int, int
     fields = cells[count : 2 * count]
     kinds = cells[2 * count : 3 * count]
     targets = cells[3 * count : 4 * count]
-    inside = max(offsets) + _LEAST_FIELD <= size
-    if max(fields) != FIELD_NEAR:
-        wide = [offset for offset, field in zip(offsets, fields) if field == FIELD_ADDRESS]
-        inside = inside and max(wide, default=0) + _ADDRESS_FIELD <= size
-    if not inside:
+    if max(offsets) + _LEAST_FIELD > size:
         raise BadCode("a field is outside of the data")
     known = max(kinds) <= RELOC_STUB
     if not known or [kind for target, kind in zip(targets, kinds) if kind != RELOC_CELL and target >= _TARGETS[kind]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from figwasp.ir.object_layout import element_shift, field_offsets
+from figwasp.ir.layouts import element_shift, field_offsets
 from figwasp.wasm.syntax.types import ANYREF, F32, F64, I8, I16, I32, I64, V128, concrete
 
 

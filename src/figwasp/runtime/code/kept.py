@@ -1,0 +1,203 @@
+"""Floor 4: what is kept of a module on the disk: the decoded module, and the image of its code.
+
+In: the bytes of a module, the settings that it is compiled with, and code as it is compiled. Out: the decoded module and the image,
+if an earlier process, or this one, has left them in the cache.
+
+Theory of operation. There is an entry of the cache for a module with all that its code depends on. It is read when the module is
+loaded, and written when there is much that is not in it, and at the end of the process: then it is read once more, and what is
+missing is added to what is there, so that processes add to each other's work; what two write at one time is written by one of them.
+What waits to be written is in serial form, by the entry's key, whatever becomes of the module. Only compiling and the end of the
+process write, never a finalizer. What cannot be written is forgotten.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from struct import Struct
+
+from figwasp.cache.keys import key
+from figwasp.codegen.stored.image import Image, ImageBuilder
+from figwasp.codegen.stored.serial import BadCode, from_bytes, to_bytes
+from figwasp.errors import Unsupported
+from figwasp.runtime.platform.processor import machine
+from figwasp.wasm.syntax.frozen import freeze
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.cache.cache import Cache
+    from figwasp.codegen.code import Code
+    from figwasp.runtime.config import Config
+    from figwasp.wasm.syntax.module import Module
+
+__all__ = ["Kept", "flush", "look_up"]
+
+_HEAD: Final = Struct("=QII")
+"""Bytes of the frozen module, number of functions, whether all bodies are valid."""
+_MUCH: Final = 1 << 18
+"""Bytes of serial forms below which nothing is written before the process ends."""
+
+
+class _Entry:
+    """The contents of an entry.
+
+    Attributes:
+        frozen: the decoded module.
+        valid: whether all its bodies have been found valid together.
+        image: the code.
+    """
+
+    __slots__ = ("frozen", "image", "valid")
+
+    def __init__(self, frozen: bytes, valid: bool, image: Image) -> None:
+        self.frozen = frozen
+        self.valid = valid
+        self.image = image
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> _Entry | None:
+        """Return the entry that some bytes are, or None."""
+        if len(data) < _HEAD.size:
+            return None
+        size, functions, valid = _HEAD.unpack_from(data)
+        view = memoryview(data)
+        end = _HEAD.size + size
+        try:
+            return cls(bytes(view[_HEAD.size : end]), bool(valid), Image.from_bytes(view[end:], functions))
+        except BadCode:
+            return None
+
+
+class _Waiting:
+    """What waits to be written to an entry.
+
+    Attributes:
+        codes: serial forms of functions, by index.
+        size: bytes of them.
+    """
+
+    __slots__ = ("cache", "codes", "frozen", "functions", "size", "valid")
+
+    def __init__(self, cache: Cache, module: Module) -> None:
+        self.cache = cache
+        self.frozen = freeze(module)
+        self.functions = len(module.func_types)
+        self.valid = False
+        self.codes: dict[int, bytes] = {}
+        self.size = 0
+
+    def write(self, key: bytes) -> None:
+        """Add everything to the entry."""
+        codes = list(self.codes.items())
+        data = self.cache.read(key)
+        entry = None if data is None else _Entry.from_bytes(data)
+        builder = ImageBuilder(self.functions, None if entry is None else entry.image)
+        added = [builder.add(from_bytes(code, machine().fingerprint)) for _, code in codes]
+        valid = self.valid or (entry is not None and entry.valid)
+        if entry is None or any(added) or valid != entry.valid:
+            head = _HEAD.pack(len(self.frozen), self.functions, valid)
+            self.cache.write(key, b"".join((head, self.frozen, builder.finish().to_bytes())))
+        for index, code in codes:
+            self.codes.pop(index, None)
+            self.size -= len(code)
+
+_waiting: dict[bytes, _Waiting] = {}
+_writing: Final = threading.Lock()
+"""Held while an entry is written; nobody waits for it."""
+
+
+def flush() -> None:
+    """Write everything that waits, at the end of the process."""
+    if _writing.acquire(blocking=False):
+        try:
+            while _waiting:
+                key = next(iter(_waiting))
+                _waiting.pop(key).write(key)
+        finally:
+            _writing.release()
+
+
+def _forget() -> None:
+    """Leave to the parent what waits in it."""
+    global _writing
+    _waiting.clear()
+
+atexit.register(flush)
+os.register_at_fork(after_in_child=_forget)
+
+
+def look_up(config: Config, data: bytes) -> Kept | None:
+    """Return what is kept of a module under settings; None where nothing is to be kept.
+
+    Args:
+        config: the settings, which have the cache.
+        data: the bytes of the module.
+    """
+    if config.cache is None:
+        return None
+    try:
+        target, mode = machine(), config.mode
+    except Unsupported:  # modules can be looked at where they cannot be run
+        return None
+    found = key(data, tuple(sorted(config.features.enabled)), mode, config.metered, target.name, target.features)
+    return None if found is None else Kept(config.cache, found)
+
+
+class Kept:
+    """What is kept of a module under the settings that it is compiled with."""
+
+    __slots__ = ("_cache", "_entry", "_key", "_known")
+
+    def __init__(self, cache: Cache, key: bytes) -> None:
+        """Look for the entry with a key."""
+        self._cache = cache
+        self._key = key
+        data = cache.read(key)
+        self._entry = None if data is None else _Entry.from_bytes(data)
+        self._known = 0 if self._entry is None else self._entry.image.size
+
+    @property
+    def frozen(self) -> bytes | None:
+        """The frozen form of the decoded module (`wasm.syntax.frozen`), or None."""
+        return None if self._entry is None else self._entry.frozen
+
+    @property
+    def has_code(self) -> bool:
+        """Whether there is code that nobody has taken yet."""
+        return self._entry is not None and len(self._entry.image) > 0
+
+    @property
+    def valid(self) -> bool:
+        """Whether all bodies have been found valid."""
+        return self._entry is not None and self._entry.valid
+
+    def take_image(self, functions: int) -> Image | None:
+        """Return the image, once: it is large; None if there is none."""
+        entry, self._entry = self._entry, None
+        return None if entry is None or not len(entry.image) else entry.image
+
+    def note_valid(self, module: Module) -> None:
+        """Note that all bodies have been found valid together."""
+        self._waiting(module).valid = True
+
+    def add(self, module: Module, code: Code) -> None:
+        """Have a function kept that has been compiled."""
+        waiting = self._waiting(module)
+        data = to_bytes(code, machine().fingerprint)
+        if waiting.codes.setdefault(code.index, data) is data:
+            waiting.size += len(data)
+        if waiting.size >= max(_MUCH, self._known) and _writing.acquire(blocking=False):
+            try:
+                waiting.write(self._key)
+            finally:
+                _writing.release()
+            self._known *= 2
+
+    def _waiting(self, module: Module) -> _Waiting:
+        waiting = _waiting.get(self._key)
+        if waiting is None:
+            waiting = _waiting.setdefault(self._key, _Waiting(self._cache, module))
+        return waiting
