@@ -10,10 +10,9 @@ Nothing is imported before it is asked for: a name of this package comes from it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from figwasp.lazy import on_first_use
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from figwasp import types
     from figwasp.api.allocator import Allocator

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from typing import Any, Final, NoReturn
 
 from figwasp.api import memory as memories
 from figwasp.api.acall import AsyncCalls
 from figwasp.api.exports import Exports, close_exports
-from figwasp.api.memory import Memory
-from figwasp.api.module import Module, listed
-from figwasp.api.snapshot import Snapshot, state_for
+from figwasp.api.module import listed
 from figwasp.errors import Closed, printable
+from figwasp.lazy import importing
 from figwasp.runtime import arguments
-from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import closing, suspend
 from figwasp.runtime.objects.instance import InstanceState
-from figwasp.runtime.snapshots.captured import capture
-from figwasp.runtime.snapshots.restore import restore
-from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.module import MEMORY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final, NoReturn
+
+    from figwasp.api.memory import Memory
+    from figwasp.api.module import Module
+    from figwasp.api.snapshot import Snapshot
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.store.store import Store
 
 _set: Final = object.__setattr__  # instances refuse assignments
 _OWN: Final = frozenset(("_first_memory", "_owner", "_runtime", "_snapshot", "_state", "acall", "closed", "exports", "module"))
@@ -150,6 +154,10 @@ class Instance:
             LimitExceeded: there is no memory for it.
         """
         state = self._state
+        with importing:
+            from figwasp.api.snapshot import Snapshot  # most programs do without
+            from figwasp.runtime.snapshots.captured import capture
+
         taken = Snapshot._of(self.module, state.store.hold_idle(lambda: capture(state)))
         remember(self, taken)
         return taken
@@ -175,6 +183,10 @@ class Instance:
         wanted = self._snapshot if snapshot is None else snapshot
         if wanted is None:
             raise ValueError(f"{self!r} has no snapshot to be reset to: it has taken none, nor has it been made from one")
+        with importing:
+            from figwasp.api.snapshot import state_for
+            from figwasp.runtime.snapshots.restore import restore
+
         captured = state_for(wanted, self.module)
         state.store.hold_idle(lambda: restore(state, captured))
         remember(self, wanted)

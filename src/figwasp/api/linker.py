@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
-from figwasp.api.engine import Engine, chosen
-from figwasp.api.imports import MISSING, Imports, Late, check_imports, check_namespace, look_up, member, resolve
+from figwasp.api.engine import chosen
+from figwasp.api.imports import MISSING, Late, check_imports, check_namespace, look_up, member, resolve
 from figwasp.api.instance import Instance, remember
-from figwasp.api.module import Module, Source
-from figwasp.api.snapshot import Snapshot, state_for
+from figwasp.api.module import Module
 from figwasp.errors import Unlinkable
-from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.objects.instantiate import Extern, instantiate
+from figwasp.lazy import importing
+from figwasp.runtime.objects.instantiate import instantiate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from figwasp.api.engine import Engine
+    from figwasp.api.imports import Imports
+    from figwasp.api.module import Source
+    from figwasp.api.snapshot import Snapshot
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.objects.instantiate import Extern
 
 __all__ = ["Imports", "Linker", "load"]
 
@@ -60,7 +69,13 @@ def load(
 
 
 def _instance(module: Module, externs: list[tuple[Extern, Owner | None]], snapshot: Snapshot | None) -> Instance:
-    state, owner = instantiate(module._code, externs, None if snapshot is None else state_for(snapshot, module))
+    captured = None
+    if snapshot is not None:
+        with importing:
+            from figwasp.api.snapshot import state_for  # most programs do without
+
+        captured = state_for(snapshot, module)
+    state, owner = instantiate(module._code, externs, captured)
     # The start function may have called a host function that kept the instance.
     handle = None if state.handle is None else state.handle()
     instance = handle if isinstance(handle, Instance) else Instance(state, owner, module)

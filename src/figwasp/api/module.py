@@ -5,28 +5,33 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache
 
-from figwasp.api.engine import Engine, chosen, default_engine
+from figwasp.api.engine import chosen, default_engine
 from figwasp.errors import Malformed, Unsupported, prefix_errors, printable
-from figwasp.features import ALL, Features
-from figwasp.wasm.binary.decode import decode
+from figwasp.features import ALL
+from figwasp.lazy import importing
 from figwasp.wasm.syntax.frozen import thaw
-from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Export, Import
-from figwasp.wasm.syntax.module import Module as Decoded
+from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, TableType
-from figwasp.wasm.valid.module import facts_at_once, facts_when_asked
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
+    from types import ModuleType
+    from typing import Any, Final
 
+    from figwasp.api.engine import Engine
     from figwasp.api.instance import Instance
     from figwasp.api.linker import Imports
     from figwasp.api.snapshot import Snapshot
+    from figwasp.features import Features
     from figwasp.runtime.code.compile import CompiledModule
     from figwasp.runtime.code.kept import Kept
     from figwasp.runtime.config import Config
+    from figwasp.wasm.syntax.module import Export, Import
+    from figwasp.wasm.syntax.module import Module as Decoded
     from figwasp.wasm.valid.module import FactsOf, FuncFacts
     from figwasp.wasm.valid.uses import Use
 
@@ -129,9 +134,9 @@ class Module:
             if kept is not None and (kept.valid or (lazy and kept.frozen is not None)):
                 self._facts = _facts_later(decoded)
             elif lazy:
-                self._facts = facts_when_asked(decoded)
+                self._facts = _validation().facts_when_asked(decoded)
             else:
-                self._facts = facts_at_once(decoded)
+                self._facts = _validation().facts_at_once(decoded)
                 if kept is not None:
                     kept.note_valid(decoded)
         self.engine = engine
@@ -150,8 +155,9 @@ class Module:
         if self._compiled is None:
             with self._lock:
                 if self._compiled is None:
-                    from figwasp.runtime.code.compile import CompiledModule  # decoding and validating work anywhere
-                    from figwasp.runtime.start import native_runtime
+                    with importing:
+                        from figwasp.runtime.code.compile import CompiledModule  # decoding and validating work anywhere
+                        from figwasp.runtime.start import native_runtime
 
                     self._compiled = CompiledModule(native_runtime(), self._decoded, self._facts, self.engine.config, self._kept)
         return self._compiled
@@ -314,7 +320,7 @@ def _facts_later(module: Decoded) -> FactsOf:
 
     def facts(index: int) -> FuncFacts:
         if not made:
-            made.append(facts_when_asked(module))
+            made.append(_validation().facts_when_asked(module))
         return made[0](index)
 
     return facts
@@ -331,7 +337,19 @@ def _look_up(config: Config, data: bytes) -> Kept | None:
     return look_up(config, data)
 
 
+@cache  # at the very end nothing can be imported, even if it has been before
+def _validation() -> ModuleType:
+    """Return the module that validates; programs that are kept on the disk do without, and without the decoder."""
+    with importing:
+        from figwasp.wasm.valid import module
+
+    return module
+
+
 def _decode(data: bytes, features: Features) -> Decoded:
+    with importing:
+        from figwasp.wasm.binary.decode import decode
+
     try:
         return decode(data, features)
     except Malformed as error:

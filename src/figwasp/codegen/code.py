@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 # How a relocation's field holds the distance to the word it refers to. Every machine has this one and may have more of its own.
 FIELD_NEAR: Final = 0  # as the machine's calls, jumps and loads have it

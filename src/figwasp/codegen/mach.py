@@ -12,9 +12,11 @@ and reads its other sources late, since the copy into the destination comes firs
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.ir.types import CELLS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 NONE: Final = -1
 PHYSICAL: Final = 120  # physical registers are below

@@ -6,8 +6,10 @@ In: addresses and offsets. Out: position-dependent bytes, and where their entry 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
 
 SUSPEND: Final = 2
 """The answer of a slow path's function after which wasm is left as `suspend` leaves it."""

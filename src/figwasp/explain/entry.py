@@ -11,7 +11,7 @@ from typing import Final
 from figwasp.explain.products import Compilation, compile
 from figwasp.explain.symbols import Symbols
 from figwasp.ir import order
-from figwasp.ir.build.base import ir_types
+from figwasp.ir.types import ir_types
 from figwasp.runtime.objects.values import numbers_only
 from figwasp.runtime.platform import cpython, interpreter
 from figwasp.runtime.platform.processor import machine

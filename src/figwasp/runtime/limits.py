@@ -9,12 +9,16 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
 
 from figwasp.errors import LimitExceeded
-from figwasp.runtime.once import Once
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from figwasp.runtime.once import Once
 
 __all__ = ["Budget", "InstanceSlots"]
 

@@ -6,7 +6,6 @@ All that is made below an engine gets the native runtime handed to it; only the 
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 from figwasp.codegen.isa import host
 from figwasp.errors import BUSY, Busy
@@ -21,6 +20,10 @@ from figwasp.runtime.store.contexts import Contexts
 from figwasp.runtime.stubs.hooks import Callbacks
 from figwasp.runtime.trap import tracebacks
 from figwasp.runtime.trap.traps import TrapReporter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["native_runtime"]
 

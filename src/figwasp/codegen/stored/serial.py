@@ -16,9 +16,7 @@ from __future__ import annotations
 import sys
 from array import array
 from binascii import crc32
-from collections.abc import Sequence
 from struct import Struct
-from typing import Final
 
 from figwasp.codegen.code import (
     IN_FRAME,
@@ -29,6 +27,13 @@ from figwasp.codegen.code import (
     Code,
 )
 from figwasp.ir import builtins
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
+
+    Table = Sequence[tuple[int, ...]]
 
 __all__ = ["VERSION", "BadCode", "from_bytes", "pack_tables", "tables_of", "to_bytes", "unpack_tables"]
 
@@ -70,9 +75,6 @@ def to_bytes(code: Code, machine: int = 0) -> bytes:
     fields = _FIELDS.pack(code.index, code.frame_size, code.incoming, code.text_size, len(name), len(data), *counts)
     body = b"".join((fields, name, data, cells))
     return _HEAD + _CHECKSUM.pack(crc32(body, _seed(machine))) + body
-
-
-Table = Sequence[tuple[int, ...]]
 
 
 def tables_of(code: Code) -> list[Table]:

@@ -14,24 +14,23 @@ where the error is raised. When one process ends, however it ends, so does the o
 from __future__ import annotations
 
 import gc
-import heapq
 import os as _os
 import select
-import signal
 import struct
 import threading
-import warnings
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NoReturn
 
 from figwasp.codegen.stored.serial import BadCode, from_bytes, to_bytes
 from figwasp.errors import Error
 from figwasp.runtime.platform import linux
 from figwasp.runtime.platform.processor import machine
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final, NoReturn
+
     from figwasp.codegen.code import Code
     from figwasp.runtime.code.translate import Translator
 
@@ -84,6 +83,8 @@ class BackgroundCompiler:
             linux.widen_pipe(made, _PIPE)
             parent = _os.getpid()
             elsewhere = _os.sched_getaffinity(0) - {linux.processor()}
+            import warnings
+
             with warnings.catch_warnings():
                 # From CPython 3.15 on the warning of threads can be an exception, raised when the other process is there already.
                 # The only other thread is the runtime's own (`possible`), which takes no locks.
@@ -164,7 +165,7 @@ class BackgroundCompiler:
         pid, self._pid = self._pid, 0
         if pid:
             try:
-                _os.kill(pid, signal.SIGKILL)
+                _os.kill(pid, linux.c_signal.SIGKILL)
                 _os.waitpid(pid, 0)
             except OSError:
                 pass  # somebody else has waited for it
@@ -174,7 +175,7 @@ def _child_main(make: Callable[[], Translator], called: int, made: int, parent: 
     """Main loop of the child; it ends when the parent closes the pipe."""
     status = 1
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to both
+        linux.c_signal.signal(linux.c_signal.SIGINT, linux.c_signal.SIG_IGN)  # the terminal sends it to both
         linux.die_with(parent)
         with suppress(OSError):  # left alone, the kernel may leave both on one processor for as long as all this takes
             _os.sched_setaffinity(0, elsewhere)
@@ -259,13 +260,17 @@ class CompileWorker:
 
     def _reach(self, index: int, depth: int) -> None:
         """Note that a function is so many calls away from one that has been called."""
+        from heapq import heappush  # here and below: this is in the other process
+
         if index in self._sizes and depth < self._depth.get(index, 1 << 30):
             self._depth[index] = depth
             (self._to_survey.append if depth else self._to_survey.appendleft)(index)
-            heapq.heappush(self._best, (-self._sizes[index] * _STEP**depth, index))
+            heappush(self._best, (-self._sizes[index] * _STEP**depth, index))
 
     def _choose(self) -> int:
         """Return the function to compile next, or -1; before that look a little further."""
+        from heapq import heappop
+
         room = _SURVEY
         while self._to_survey and room > 0:
             index = self._to_survey.popleft()
@@ -273,7 +278,7 @@ class CompileWorker:
             for callee in self._callees(index):
                 self._reach(callee, self._depth[index] + 1)
         while self._best:
-            _, index = heapq.heappop(self._best)
+            _, index = heappop(self._best)
             if index not in self._seen and self._sizes[index] <= _LARGEST:
                 return index
         return -1

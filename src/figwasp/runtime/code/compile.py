@@ -4,47 +4,52 @@ from __future__ import annotations
 
 import weakref
 from array import array
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
 
 from figwasp import layout
 from figwasp.ir.layouts import layout_of
+from figwasp.lazy import importing
 from figwasp.runtime.code import collector, listen
 from figwasp.runtime.code.datas import DataSegments
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.code.entries import LazyEntries
-from figwasp.runtime.code.initial import InitialContents
-from figwasp.runtime.code.kept import Kept, look_up
+from figwasp.runtime.code.kept import look_up
 from figwasp.runtime.code.ranges import CodeRange, ImageRange
-from figwasp.runtime.code.sources import CodeSource, Now
-from figwasp.runtime.config import Config
-from figwasp.runtime.native.runtime import NativeRuntime
-from figwasp.runtime.once import Lazily, Once, Release
+from figwasp.runtime.code.sources import Now
+from figwasp.runtime.once import Lazily
 from figwasp.runtime.platform import codespace, cpython, linux, modes, perfmap
 from figwasp.wasm.debug.source import SourceMap
 from figwasp.wasm.syntax.types import StructType
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Protocol
+
     from figwasp.codegen.code import Code
     from figwasp.codegen.stored.image import Image
+    from figwasp.runtime.code.initial import InitialContents
+    from figwasp.runtime.code.kept import Kept
+    from figwasp.runtime.code.sources import CodeSource
+    from figwasp.runtime.config import Config
+    from figwasp.runtime.native.runtime import NativeRuntime
+    from figwasp.runtime.once import Once, Release
+    from figwasp.runtime.platform.images import MemoryImage
     from figwasp.wasm.syntax.module import Module
     from figwasp.wasm.valid.module import FactsOf
 
+    class User(Protocol):
+        """A user of the code: an instance."""
+
+        @property
+        def block(self) -> int:
+            """The address of its block; 0 when that has gone."""
+
+        @property
+        def closed(self) -> object:
+            """None, or something as soon as it is being closed."""
+
 __all__ = ["CompiledModule"]
-
-
-
-class User(Protocol):
-    """A user of the code: an instance."""
-
-    @property
-    def block(self) -> int:
-        """The address of its block; 0 when that has gone."""
-
-    @property
-    def closed(self) -> object:
-        """None, or something as soon as it is being closed."""
 
 
 class CompiledModule:
@@ -59,7 +64,6 @@ class CompiledModule:
         sources: sources of code, in the order in which they are asked.
         owner: keeps the code.
         datas: its passive data segments.
-        initial: what its memories begin with.
         entries: the lazy entries of its functions.
         compiled: addresses of the functions compiled so far, by index.
         listeners: the answers of the engine's listener, by function index.
@@ -109,7 +113,8 @@ class CompiledModule:
         self.datas = DataSegments(native.owners, module)
         if self.datas.owner is not None:
             self.owner.hold(self.datas.owner)
-        self.initial = InitialContents(native.owners, module)
+        self._initial: InitialContents | None = None
+        self._has_instance = False
         self.entries = LazyEntries(native.stubs, module, self._region)
         if config.listener is None:  # which else hears of a function when it is called first
             self.compiled.update(self._installed)
@@ -158,6 +163,18 @@ class CompiledModule:
             other._source_map = self._source_map
             self._checked = other
         return self._checked
+
+    def initial_images(self) -> dict[int, MemoryImage]:
+        """Return images of what memories contain when the active segments have been copied, from the second time on; or none."""
+        if not self._has_instance:
+            self._has_instance = True
+            return {}
+        if self._initial is None:
+            with importing:
+                from figwasp.runtime.code.initial import InitialContents  # who makes one instance does without
+
+            self._initial = InitialContents(self.native.owners, self.module)
+        return self._initial.images()
 
     def add_user(self, user: User) -> None:
         """Add an instance, whose FuncRefs follow as functions get compiled."""
@@ -213,9 +230,12 @@ class CompiledModule:
             if self._kept is not None:
                 self._kept.add(self.module, code)
         if has_listener:
+            with importing:
+                from figwasp.runtime.code.wrapper import wrapper
+
             stubs = self.native.stubs
             report = stubs.python_caller(3)
-            stub = listen.wrapper(self.module.func_type(index), index, address, report, stubs.listeners)
+            stub = wrapper(self.module.func_type(index), index, address, report, stubs.listeners)
             address = self._install(stubs.translate(stub), None)
         return address
 

@@ -24,21 +24,17 @@ _Pieces = dict[int, bytearray]
 
 
 class InitialContents:
-    """The contents of the memories of a module, made when they are asked for a second time."""
+    """The contents of the memories of a module, made when they are first asked for."""
 
-    __slots__ = ("_asked", "_images", "_module", "_owners")
+    __slots__ = ("_images", "_module", "_owners")
 
     def __init__(self, owners: Owners, module: Module) -> None:
         self._owners = owners
         self._module = module
-        self._asked = False
         self._images: dict[int, MemoryImage] | None = None
 
     def images(self) -> dict[int, MemoryImage]:
         """Return the images by memory: of all memories with active segments; or none at all, and the segments are to be copied."""
-        if not self._asked:
-            self._asked = True
-            return {}
         if self._images is None:
             self._images = self._make()
         return self._images
@@ -71,7 +67,7 @@ def _contents(module: Module) -> dict[int, _Pieces] | None:
             continue
         assert data.offset is not None
         type_ = module.memories[data.memory]
-        place, size = constants.number(data.offset), data.end - data.start
+        place, size = constants.number_of(data.offset), data.end - data.start
         own = data.memory >= module.num_imported_memories and not type_.shared
         if place is None or not own or place + size > type_.limits.min << type_.page:
             return None

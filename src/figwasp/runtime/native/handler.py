@@ -13,19 +13,21 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
-import signal
-import sys
-from collections.abc import Callable
 from types import BuiltinFunctionType
-from typing import Any, Final
 
 from figwasp.codegen.sequences import FaultPlaces
 from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY
 from figwasp.runtime.platform import codespace, interpreter, linux
-from figwasp.runtime.platform.stack import Stacks
-from figwasp.runtime.platform.statics import Statics
-from figwasp.runtime.stubs.faults import FAULT_HANDLERS, UNUSED, FaultFront, followed, keep_in_front
-from figwasp.runtime.stubs.library import StubLibrary
+from figwasp.runtime.stubs.interface import FAULT_HANDLERS, UNUSED, FaultFront
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
+
+    from figwasp.runtime.platform.stack import Stacks
+    from figwasp.runtime.platform.statics import Statics
+    from figwasp.runtime.stubs.library import StubLibrary
 
 __all__ = ["FaultHandler"]
 
@@ -42,6 +44,8 @@ class FaultHandler:
     __slots__ = ("check",)
 
     def __init__(self, stubs: StubLibrary, space: codespace.Space, stacks: Stacks, statics: Statics) -> None:
+        from figwasp.runtime.stubs.faults import followed, keep_in_front
+
         p = FaultPlaces()
         p.code_start = space.start
         p.code_size = codespace.RANGE_SIZE
@@ -84,6 +88,5 @@ def _make_handlers(stubs: StubLibrary, p: FaultPlaces, statics: Statics) -> None
 
 def _installers() -> list[BuiltinFunctionType]:
     """Return the functions of Python that install or remove handlers of SIGSEGV."""
-    wrapped = sys.modules[signal.default_int_handler.__module__]  # "_signal", whose functions `signal` wraps
-    found: list[Any] = [faulthandler.enable, faulthandler.disable, wrapped.signal, wrapped.siginterrupt]
+    found: list[Any] = [faulthandler.enable, faulthandler.disable, linux.c_signal.signal, linux.c_signal.siginterrupt]
     return [function for function in found if type(function) is BuiltinFunctionType]

@@ -14,17 +14,21 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Callable
 from operator import call
-from typing import Any, Final
 
-from figwasp.runtime.native.types import NativeTypes
-from figwasp.runtime.once import Release, exhaust, move_all
+from figwasp.runtime.once import exhaust, move_all
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.platform.statics import Statics
-from figwasp.runtime.stubs import objects, steps
-from figwasp.runtime.stubs.library import StubLibrary
-from figwasp.runtime.stubs.objects import FUNC_VECTORCALL, OWNER_COUNT, OWNER_HOLDS, OWNER_SIZE
+from figwasp.runtime.stubs.interface import FUNC_VECTORCALL, OWNER_COUNT, OWNER_HOLDS, OWNER_SIZE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
+
+    from figwasp.runtime.native.types import NativeTypes
+    from figwasp.runtime.once import Release
+    from figwasp.runtime.platform.statics import Statics
+    from figwasp.runtime.stubs.library import StubLibrary
 
 __all__ = ["Owner", "Owners", "grow_slots"]
 
@@ -77,6 +81,8 @@ class Owners:
     """Makes owners, and releases the blocks of those that have gone."""
 
     def __init__(self, stubs: StubLibrary, types: NativeTypes, statics: Statics) -> None:
+        from figwasp.runtime.stubs import objects, steps
+
         global _exchange
         self._releases: dict[int, Release] = {}
         self._due: list[Release] = []
@@ -93,6 +99,8 @@ class Owners:
         gc.callbacks.append(self._make_sweeper(stubs, types))
 
     def _make_type(self, stubs: StubLibrary, statics: Statics) -> type:
+        from figwasp.runtime.stubs import objects
+
         holds = [OWNER_HOLDS]
         reap = stubs.compile(objects.pending(id(self._reap)))
         return cpython.make_type(
@@ -106,6 +114,8 @@ class Owners:
 
     def _make_sweeper(self, stubs: StubLibrary, types: NativeTypes) -> Any:
         """Return the callable that drops the references of cleared owners, to be called when no collection is under way."""
+        from figwasp.runtime.stubs import objects
+
         made = cpython.new_object(types.get(_Sweeper, "figwasp._Sweeper", callable_=True))
         cpython.set_field(made, FUNC_VECTORCALL, stubs.compile(objects.sweep(id(self._graveyard))))
         return made

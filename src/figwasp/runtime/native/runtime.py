@@ -7,10 +7,7 @@ mapped raw and never released. `runtime.start` makes the only one.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any
 
-from figwasp.runtime.code.ranges import CodeTable
 from figwasp.runtime.native.handler import FaultHandler
 from figwasp.runtime.native.owner import Owners
 from figwasp.runtime.native.ticker import Ticker
@@ -18,10 +15,17 @@ from figwasp.runtime.native.types import NativeTypes
 from figwasp.runtime.platform import codespace, cpython, interpreter, linux
 from figwasp.runtime.platform.stack import Stacks
 from figwasp.runtime.platform.statics import Statics
-from figwasp.runtime.store.contexts import Contexts
-from figwasp.runtime.stubs.hooks import Callbacks
 from figwasp.runtime.stubs.library import StubLibrary
 from figwasp.runtime.trap import deadline
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from figwasp.runtime.code.ranges import CodeTable
+    from figwasp.runtime.store.contexts import Contexts
+    from figwasp.runtime.stubs.hooks import Callbacks
 
 __all__ = ["NativeRuntime"]
 

@@ -6,13 +6,16 @@ sleeps when nothing has run for some ticks, until a tick's slow path wakes it.
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.codegen.sequences import TickerPlaces
 from figwasp.runtime.platform import linux
-from figwasp.runtime.platform.stack import Stacks
-from figwasp.runtime.platform.statics import Statics
-from figwasp.runtime.stubs.library import StubLibrary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.runtime.platform.stack import Stacks
+    from figwasp.runtime.platform.statics import Statics
+    from figwasp.runtime.stubs.library import StubLibrary
 
 __all__ = ["TICK_NS", "Ticker"]
 

@@ -8,18 +8,22 @@ once, without the cycle collector. Whoever holds an export holds the owner.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
-from typing import Any
 
 from figwasp import layout
-from figwasp.runtime.code.compile import CompiledModule
-from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.objects.global_ import Global
-from figwasp.runtime.objects.memory import Memory
-from figwasp.runtime.objects.table import Table
-from figwasp.runtime.objects.tag import Tag
 from figwasp.runtime.platform import linux
-from figwasp.runtime.store.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from figwasp.runtime.code.compile import CompiledModule
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.objects.global_ import Global
+    from figwasp.runtime.objects.memory import Memory
+    from figwasp.runtime.objects.table import Table
+    from figwasp.runtime.objects.tag import Tag
+    from figwasp.runtime.store.store import Store
 
 __all__ = ["InstanceState"]
 

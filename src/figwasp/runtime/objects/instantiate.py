@@ -9,20 +9,16 @@ from __future__ import annotations
 import struct
 import weakref
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
 
 from figwasp import layout
 from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_BOUNDS_TABLE, LimitExceeded
 from figwasp.ir import constants
-from figwasp.ir.build.base import ir_types
-from figwasp.runtime.code.compile import CompiledModule
+from figwasp.ir.types import ir_types
+from figwasp.lazy import importing
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.heap import DEFAULT_LIMIT
 from figwasp.runtime.heap.making import Nursery, has_objects, refers_to_functions
 from figwasp.runtime.limits import budget
-from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.objects import segments
 from figwasp.runtime.objects.caller import WithCaller
 from figwasp.runtime.objects.func import Func, HostFunc, func_at
@@ -32,24 +28,33 @@ from figwasp.runtime.objects.memory import Memory
 from figwasp.runtime.objects.suspend import AsyncHostFunc, is_async
 from figwasp.runtime.objects.table import Table
 from figwasp.runtime.objects.tag import Tag
-from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import cpython, linear, linux, modes
-from figwasp.runtime.snapshots.captured import Captured
-from figwasp.runtime.snapshots.restore import begin, restore
 from figwasp.runtime.store.store import Store
-from figwasp.runtime.stubs.builder import kinds, simple
+from figwasp.runtime.stubs.interface import kinds, simple
 from figwasp.runtime.trap.traps import trap
 from figwasp.wasm.syntax.frozen import active_segments, function_segment
-from figwasp.wasm.syntax.module import ACTIVE, FUNC, PASSIVE, ConstExpr, Elem
+from figwasp.wasm.syntax.module import ACTIVE, FUNC, PASSIVE
 from figwasp.wasm.syntax.types import NUM_TYPES, may_be_host
 from figwasp.wasm.valid.subtyping import canonical_type
 
-__all__ = ["Extern", "Given", "instantiate"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any, Final
 
-Extern = Func | Callable[..., Any] | Memory | Table | Global | Tag
-"""A value for an import: a wasm function, a Python callable, or an instance of the other kinds."""
-Given = tuple[Extern, Owner | None]
-"""The extern for an import, and the owner that keeps it; None for a Python callable or a tag."""
+    from figwasp.runtime.code.compile import CompiledModule
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.native.runtime import NativeRuntime
+    from figwasp.runtime.once import Once, Release
+    from figwasp.runtime.snapshots.captured import Captured
+    from figwasp.wasm.syntax.module import ConstExpr, Elem
+
+    Extern = Func | Callable[..., Any] | Memory | Table | Global | Tag
+    """A value for an import: a wasm function, a Python callable, or an instance of the other kinds."""
+    Given = tuple[Extern, Owner | None]
+    """The extern for an import, and the owner that keeps it; None for a Python callable or a tag."""
+
+__all__ = ["Extern", "Given", "instantiate"]
 
 _FUNCREF: Final = struct.Struct("<QQII")
 _HEAD: Final = struct.Struct("<7Q")
@@ -94,6 +99,9 @@ def _instantiate(
     if code.config.fuel:
         state.store.fuel.add(state.store, code.config.fuel)
     if captured is not None:
+        with importing:
+            from figwasp.runtime.snapshots.restore import restore  # most programs do without
+
         restore(state, captured, is_new=True)
         return state, block.owner
     _copy_active_segments(state, _evaluate_segments(state, block.surroundings), block.surroundings)
@@ -173,8 +181,13 @@ def _copy_active_segments(state: InstanceState, active: list[tuple[Elem, list[in
         if place + len(references) > len(table):
             raise trap(TRAP_OUT_OF_BOUNDS_TABLE)
         table.write(place, references)
-    if begin(state):
-        return
+    images = state.code.initial_images()
+    if images:
+        with importing:
+            from figwasp.runtime.snapshots.restore import begin
+
+        if begin(state, images):
+            return
     numbers = active_segments(module)
     if numbers is not None:
         _copy_segments(state, numbers)

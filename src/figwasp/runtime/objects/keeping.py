@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
-from typing import Any, Final
 
 from figwasp import layout
-from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.store.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Final
+
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.store.store import Store
 
 __all__ = ["Holding", "chunks", "keep", "owner_of"]
 

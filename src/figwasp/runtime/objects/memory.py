@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import weakref
-from typing import Protocol
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.ir.build import checks
-from figwasp.runtime.limits import Budget
-from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.platform import linear, linux, modes
-from figwasp.runtime.store.store import Store
-from figwasp.runtime.stubs.steps import CHANGED, GROWN
-from figwasp.wasm.syntax.types import MemoryType
+from figwasp.runtime.stubs.interface import CHANGED, GROWN
+from figwasp.wasm.syntax.types import I64
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from figwasp.runtime.limits import Budget
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.native.runtime import NativeRuntime
+    from figwasp.runtime.store.store import Store
+    from figwasp.wasm.syntax.types import MemoryType
+
+    class Window(Protocol):
+        """What keeps a buffer of a memory between uses."""
+
+        def close(self) -> None:
+            """Release the buffer; the next use makes another."""
+
 
 __all__ = ["Memory", "Window", "new_memory"]
-
-
-class Window(Protocol):
-    """What keeps a buffer of a memory between uses."""
-
-    def close(self) -> None:
-        """Release the buffer; the next use makes another."""
 
 
 class Memory:
@@ -55,7 +59,7 @@ class Memory:
         self.type = type_
         self.budget = budget
         self.mode = mode
-        most = checks.LARGEST[type_.address]
+        most = layout.largest(type_.address == I64)
         self.limit = min(most >> type_.page, most - 1)  # a number of pages that an address can be
         if type_.limits.max is not None:
             self.limit = min(self.limit, type_.limits.max)
@@ -65,7 +69,7 @@ class Memory:
         if budget is not None:
             budget.begin(size, "bytes of memory")
             self.limit = min(self.limit, budget.limit >> type_.page)
-        self.record = linear.create(size, self.limit << type_.page, checks.margin(type_, mode))
+        self.record = linear.create(size, self.limit << type_.page, layout.margin(mode, type_.address == I64, type_.page))
         self.owner: Owner | None = None
         self._home: dict[None, Store] = {}
         self._windows: dict[weakref.ref[Window], None] = {}

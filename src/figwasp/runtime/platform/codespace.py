@@ -18,16 +18,21 @@ new chunks, so neither can change the other's code.
 from __future__ import annotations
 
 import os as _os
-from collections.abc import Callable
-from typing import Final
 
 from figwasp.codegen import unwind
-from figwasp.codegen.code import RELOC_CELL, Code
+from figwasp.codegen.code import RELOC_CELL
 from figwasp.codegen.isa import host
 from figwasp.codegen.words import Words
 from figwasp.errors import LimitExceeded, Unsupported
 from figwasp.runtime.once import move_all
 from figwasp.runtime.platform import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from figwasp.codegen.code import Code
 
 RANGE_SIZE: Final = 1 << 30
 _CHUNK: Final = 1 << 16

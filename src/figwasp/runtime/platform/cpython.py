@@ -6,10 +6,13 @@ All of it is what the C API promises; what it does not is in `interpreter`.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from functools import partial
-from types import CodeType, FrameType
-from typing import Any, Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, FrameType
+    from typing import Any, Final
 
 _api: Final = ctypes.pythonapi
 symbols: Final[dict[int, str]] = {}

@@ -13,11 +13,13 @@ import itertools
 import os
 from collections.abc import Iterable
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from figwasp.runtime.native.owner import Owners
-from figwasp.runtime.once import Once
 from figwasp.runtime.platform import cpython, linux
+
+if TYPE_CHECKING:
+    from figwasp.runtime.once import Once
 
 __all__ = ["NO_FILE", "MemoryImage", "copied"]
 

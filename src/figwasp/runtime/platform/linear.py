@@ -14,16 +14,20 @@ size: their pages are given back.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
 from figwasp.layout import EVERYWHERE, PAGE_SIZE
-from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.platform.modes import GUARD_SIZE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from figwasp.runtime.once import Once, Release
 
 _CHECKED_SIZES: Final = (64 << 30, 16 << 30, 4 << 30, 1 << 30, 256 << 20, 64 << 20, 16 << 20, 4 << 20)
 _REC_ROOM: Final = 16  # further fields of a memory record, for the runtime alone: bytes that the memory may have

@@ -12,13 +12,15 @@ import fcntl
 import mmap
 import os
 import resource
-import signal
 import struct
 import threading
 from array import array
-from collections.abc import Callable
 from functools import partial
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
 
 PAGE: Final = mmap.PAGESIZE
 
@@ -52,7 +54,9 @@ SAVED_REGISTERS: Final = {_X86_64: (168, 160, 96)}.get(_MACHINE, (0, 0, 0))
 SYS_RT_SIGACTION, SYS_NANOSLEEP, SYS_FUTEX = {_X86_64: (13, 35, 202)}.get(_MACHINE, (-1, -1, -1))
 SIGINFO_ADDRESS: Final = 16
 CLOCK_MONOTONIC: Final = 1
-SIGSEGV: Final = int(signal.SIGSEGV)
+c_signal: Final[Any] = __import__("_signal")
+"""The functions of signals in C: `signal` wraps them in enums, and takes long to import."""
+SIGSEGV: Final[int] = c_signal.SIGSEGV
 
 # No function here has `argtypes`: an exception in a converter of ctypes, near the limit of recursion above all, comes out as
 # `ctypes.ArgumentError`. What is no C int is made a ctypes number by the caller; where that fails it fails as itself.
@@ -305,7 +309,7 @@ def is_writable(address: int) -> bool:
 
 def die_with(parent: int) -> None:
     """Have this process killed when the thread that has forked it ends, or at once if its parent has ended already."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _libc.prctl(_PR_SET_PDEATHSIG, c_signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
@@ -364,11 +368,11 @@ def limit_data(size: int) -> None:
 def start_thread(address: int, argument: int) -> None:
     """Start a detached native thread in emitted code, with every signal blocked."""
     thread = _Thread()
-    everything = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    everything = c_signal.pthread_sigmask(c_signal.SIG_BLOCK, c_signal.valid_signals())
     try:
         error = _libc.pthread_create(ctypes.byref(thread), None, _Pointer(address), _Pointer(argument))
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, everything)
+        c_signal.pthread_sigmask(c_signal.SIG_SETMASK, everything)
     if error:
         raise OSError(error, f"pthread_create: {os.strerror(error)}")
     _libc.pthread_detach(thread)

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime.once import Once, together
+from figwasp.runtime.once import together
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.platform.statics import Statics
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from figwasp.runtime.once import Once
+    from figwasp.runtime.platform.statics import Statics
 
 _GUARD: Final = 64 << 10
 _MAX_CONTEXTS: Final = 1 << 16

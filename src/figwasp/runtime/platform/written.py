@@ -1,7 +1,7 @@
 """Floor 4: which pages of a private mapping of a file are the process's own, since they have been written (ioctl PAGEMAP_SCAN).
 
 In: nothing. Out: a descriptor, and the argument of the call, which emitted code completes. Linux has it from 6.7 on; where it is
-not to be had, or finds more pages than it is told to, all pages are given back instead (`stubs.restore`).
+not to be had, or finds more pages than it is told to, all pages are given back instead (`stubs.builtins.restore`).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import takewhile
 from operator import call
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
@@ -25,11 +25,13 @@ from figwasp.runtime.limits import Budget
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.objects.memory import Memory
 from figwasp.runtime.objects.table import Table
-from figwasp.runtime.once import Once
 from figwasp.runtime.platform import cpython, images, linear, linux, written
 from figwasp.runtime.snapshots.references import Run
 from figwasp.runtime.store.store import Store
-from figwasp.runtime.stubs.restore import AS_IT_IS, SHOWN, ZEROS
+from figwasp.runtime.stubs.builtins.restore import AS_IT_IS, SHOWN, ZEROS
+
+if TYPE_CHECKING:
+    from figwasp.runtime.once import Once
 
 __all__ = ["Changes", "Damaged"]
 

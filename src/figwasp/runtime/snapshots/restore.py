@@ -7,18 +7,21 @@ present state of the instance is prepared once, and kept with it.
 from __future__ import annotations
 
 from array import array
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from figwasp import layout
 from figwasp.errors import Busy, LimitExceeded
 from figwasp.runtime.objects import closing
 from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.objects.keeping import keep
-from figwasp.runtime.once import Once
 from figwasp.runtime.platform import linux
 from figwasp.runtime.snapshots.captured import Captured
 from figwasp.runtime.snapshots.changes import Changes, Damaged
 from figwasp.runtime.snapshots.references import Run
+
+if TYPE_CHECKING:
+    from figwasp.runtime.once import Once
+    from figwasp.runtime.platform.images import MemoryImage
 
 __all__ = ["Restoration", "begin", "restore"]
 
@@ -48,13 +51,12 @@ def restore(state: InstanceState, captured: Captured, is_new: bool = False) -> N
         raise LimitExceeded(f"{error}; the instance has been closed") from None
 
 
-def begin(state: InstanceState) -> bool:
+def begin(state: InstanceState, images: dict[int, MemoryImage]) -> bool:
     """Have the memories of an instance that is being made show what the active segments of its module make them.
 
     Returns:
         Whether they do; else nothing has changed.
     """
-    images = state.code.initial.images()
     changes = Changes(state.code.native, state.store.current)
     for index, image in images.items():
         memory = state.memories[index]

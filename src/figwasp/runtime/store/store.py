@@ -9,23 +9,29 @@ from __future__ import annotations
 
 import weakref
 from array import array
-from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, TypeVar
 
 from figwasp import layout
 from figwasp.errors import Busy, LimitExceeded
 from figwasp.runtime.arguments import STACK_SIZE
-from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.once import Once, step, together
+from figwasp.runtime.once import step, together
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.binding import bind, busy, is_running, set_cleanup, thread_of
 from figwasp.runtime.store.linking import Chain, Linked
 from figwasp.runtime.trap import waits, window
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final, TypeVar
+
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.once import Once
+
+    _T = TypeVar("_T")
+
 __all__ = ["Chain", "Store"]
 
-_T = TypeVar("_T")
 _ATTEMPTS: Final = 8
 _MAX_SPARE: Final = 16
 _HELD_DEPTH: Final = 2  # of the context that stays while `hold` has it, when no call runs there

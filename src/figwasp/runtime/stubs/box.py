@@ -18,7 +18,8 @@ from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64, V128
 from figwasp.runtime.platform import cpython, interpreter, linux
-from figwasp.runtime.stubs.builder import REF, Stub, overwritable
+from figwasp.runtime.stubs.builder import Stub, overwritable
+from figwasp.runtime.stubs.interface import REF
 
 _POSITIONS: Final = 16  # parameters further behind get new objects
 _INTS: Final = 0  # offsets of the cells of a position

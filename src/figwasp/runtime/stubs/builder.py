@@ -20,13 +20,12 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp import layout
-from figwasp.codegen.abi import buffer_layout
 from figwasp.ir import ops
-from figwasp.ir.build.base import ir_types
 from figwasp.ir.func import Block, Call, Emitter, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64, V128
+from figwasp.ir.types import buffer_layout
 from figwasp.runtime.platform import cpython, interpreter
-from figwasp.wasm.syntax.types import EXTERNREF, Types, is_ref
+from figwasp.runtime.stubs.interface import REF
 
 MISMATCH: Final = (TypeError, OverflowError)
 """Exceptions of the C API's conversions for an object that is no number of the kind, or too large a one."""
@@ -44,23 +43,9 @@ def overwritable() -> bool:
     return interpreter.COUNTS != interpreter.COUNT_OPAQUE and interpreter.FLOATS and interpreter.INTS != interpreter.INT_OPAQUE
 
 
-REF: Final = 8
-"""Beside the IR types, the kind of a value that is a nullable externref."""
-
-
-def kinds(types: Types) -> bytes:
-    """Return the kinds of value types: IR types, and REF."""
-    return bytes([REF if code == EXTERNREF else kind for code, kind in zip(types, ir_types(types), strict=True)])
-
-
 def ir_kinds(given: bytes) -> bytes:
     """Return the IR types of kinds."""
     return given.replace(bytes([REF]), bytes([I64]))
-
-
-def simple(types: Types) -> bool:
-    """Return whether stubs can convert values of all the types: numbers, vectors and nullable externrefs."""
-    return all(code == EXTERNREF or not is_ref(code) for code in types)
 
 
 class Stub(Emitter):
@@ -81,7 +66,7 @@ class Stub(Emitter):
         return self.const(I64, bits & (2**64 - 1))
 
     def store_values(self, values: list[Value], buffer: Value, start: int = 0) -> None:
-        """Store values of wasm into a buffer (`abi.buffer_layout`) that begins `start` bytes behind an address."""
+        """Store values of wasm into a buffer (`ir.types.buffer_layout`) that begins `start` bytes behind an address."""
         for value, offset in zip(values, buffer_layout(bytes(value.type for value in values))[0], strict=True):
             self.store(ops.STORE_OF[value.type], value, buffer, start + offset)
 

@@ -11,8 +11,6 @@ joins stores, or otherwise needs a context to be looked at again, writes the 0.
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Func, Value
@@ -20,8 +18,7 @@ from figwasp.ir.types import I64
 from figwasp.runtime.stubs.builder import Stub
 from figwasp.runtime.stubs.enter import leave
 from figwasp.runtime.stubs.hooks import Hooks
-
-CLAIM_BUSY: Final = 1  # what `claim` answers when another thread runs
+from figwasp.runtime.stubs.interface import CLAIM_BUSY
 
 
 def guard(hooks: Hooks) -> Func:

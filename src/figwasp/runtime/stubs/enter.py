@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp import layout
 from figwasp.codegen import abi
 from figwasp.codegen.isa import host
@@ -11,12 +9,9 @@ from figwasp.codegen.mach import NONE, STACK
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Call, Func, Value
 from figwasp.ir.types import CELL, I64
-from figwasp.runtime.stubs.builder import REF, Stub
+from figwasp.runtime.stubs.builder import Stub
 from figwasp.runtime.stubs.hooks import Hooks
-from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
-
-RAW_DEEP: Final = 1  # what `raw` answers when the native stack is too deep
-RAW_BUSY: Final = 2  # and when the chain is not this thread's
+from figwasp.runtime.stubs.interface import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE, RAW_BUSY, RAW_DEEP, REF
 
 
 class _Places:
@@ -266,7 +261,7 @@ def set_exception(e: Stub, context: Value, trap: Value, hooks: Hooks) -> None:
 
 
 def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
-    """Build (reference, buffer) -> status: operands and results are raw bits in the buffer (`abi.buffer_layout`).
+    """Build (reference, buffer) -> status: operands and results are raw bits in the buffer (`ir.types.buffer_layout`).
 
     The status is 0 (a Python exception may be set), RAW_DEEP or RAW_BUSY; the GIL is held again.
     """

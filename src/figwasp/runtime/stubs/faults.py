@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.builder import Stub
-
-FAULT_HANDLERS: Final = 8  # one for each handler that may be before ours
-UNUSED: Final = -1
-
-
-class FaultFront:
-    """Addresses for putting one of our fault handlers in front of one installed after them (`native.handler`).
-
-    Attributes:
-        handler: of the words that hold the address of our first handler, the size of all, and the address of `keep_in_front`.
-        previous: of the words that hold the handlers before ours.
-        ours: of the structs sigaction of our handlers.
-        present: of room for a struct sigaction.
-    """
-
-    __slots__ = ("handler", "ours", "present", "previous")
-
-    def __init__(self, handler: int, previous: int, ours: int, present: int) -> None:
-        self.handler = handler
-        self.previous = previous
-        self.ours = ours
-        self.present = present
+from figwasp.runtime.stubs.interface import FAULT_HANDLERS, UNUSED, FaultFront
 
 
 def keep_in_front(front: FaultFront) -> Func:

@@ -6,10 +6,12 @@ the process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
-from figwasp.runtime.platform.statics import Statics
+    from figwasp.runtime.platform.statics import Statics
 
 __all__ = ["Callbacks", "Hooks"]
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp import layout
-from figwasp.codegen.abi import buffer_layout
 from figwasp.errors import TRAP_HOST
 from figwasp.ir import builtins, ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Block, Func, Value
 from figwasp.ir.ops import I64
-from figwasp.ir.types import CELL
+from figwasp.ir.types import CELL, buffer_layout
 from figwasp.runtime.platform.processor import machine
 from figwasp.runtime.stubs.box import Boxes
-from figwasp.runtime.stubs.builder import REF, Stub, ir_kinds
+from figwasp.runtime.stubs.builder import Stub, ir_kinds
+from figwasp.runtime.stubs.interface import REF
 
 HOST_CALLABLE: Final = 0  # fields of the pair of slots
 HOST_RECORD: Final = 8

@@ -41,24 +41,23 @@ from figwasp.runtime.platform.statics import Statics
 from figwasp.runtime.stubs import (
     claim,
     enter,
-    faults,
     host,
     leave,
     objects,
     refs,
-    restore,
     steps,
     suspend,
     ticks,
     walk,
 )
 from figwasp.runtime.stubs.box import Boxes
-from figwasp.runtime.stubs.builder import REF, ir_kinds
-from figwasp.runtime.stubs.builtins import arrays, casts, cells, exceptions, memories, tables
+from figwasp.runtime.stubs.builder import ir_kinds
+from figwasp.runtime.stubs.builtins import arrays, casts, cells, exceptions, memories, restore, tables
 from figwasp.runtime.stubs.builtins import objects as objects_made
 from figwasp.runtime.stubs.heap import roots
 from figwasp.runtime.stubs.heap.library import HeapLibrary
 from figwasp.runtime.stubs.hooks import Callbacks, Hooks
+from figwasp.runtime.stubs.interface import HELD, REF, FaultFront
 
 __all__ = ["StubLibrary"]
 
@@ -156,7 +155,7 @@ class StubLibrary:
     def _make_switches(self, thread_key: int) -> None:
         s = self._statics
         wake = self.put(self.sequences.wake(s.parked, linux.SYS_FUTEX))
-        front = faults.FaultFront(s.handler, s.previous_handler, s.our_action, s.present_action)
+        front = FaultFront(s.handler, s.previous_handler, s.our_action, s.present_action)
         interrupted = self.compile(steps.interrupted(s.contexts, s.contexts_used))
         self.interrupted: Callable[[int], int] = _ONE(interrupted)
         ends = self._ends = ticks.Ends(thread_key, s.interrupts, interrupted)
@@ -251,12 +250,12 @@ class StubLibrary:
 
     @Lazily
     def expect(self) -> Callable[[int, int], bool]:
-        """The native function that compares a word (`stubs.restore.expect`)."""
+        """The native function that compares a word (`stubs.builtins.restore.expect`)."""
         return _WHETHER_TWO(self.compile(restore.expect()))
 
     @Lazily
     def restore_memory(self) -> Callable[[int], bool]:
-        """The native function that puts a memory into a state (`stubs.restore.restore_memory`)."""
+        """The native function that puts a memory into a state (`stubs.builtins.restore.restore_memory`)."""
         return _WHETHER(self.compile(restore.restore_memory()))
 
     @Lazily
@@ -390,7 +389,7 @@ class StubLibrary:
     # By function type
 
     def enter_stub(self, params: bytes, results: bytes, simple: bool) -> int:
-        """Return the vectorcall code for a function type (kinds); `simple`: `builder.simple` of all its types."""
+        """Return the vectorcall code for a function type (kinds); `simple`: `simple` of all its types."""
         if not simple:
             return self.hooks.slow
         key = _key(params, results)
@@ -462,18 +461,23 @@ class StubLibrary:
     # Slots of native types
 
     def clear(self, fields: Sequence[int]) -> int:
-        """Return the tp_clear of a native type with the fields of `objects.HELD`, of which some may be missing afterwards."""
+        """Return the tp_clear of a native type with the fields of `HELD`, of which some may be missing afterwards."""
         return self.compile(objects.clear(fields, slots=False))
+
+    def slot(self, name: str) -> int:
+        """Return the code of a slot of native types that a function of `stubs.objects` builds."""
+        build: Callable[[], Func] = getattr(objects, name)
+        return self.compile(build())
 
     @Lazily
     def traverse(self) -> int:
-        """The tp_traverse of native types with the fields of `objects.HELD`."""
-        return self.compile(objects.traverse(objects.HELD, slots=False))
+        """The tp_traverse of native types with the fields of `HELD`."""
+        return self.compile(objects.traverse(HELD, slots=False))
 
     @Lazily
     def dealloc(self) -> int:
-        """The tp_dealloc of native types with the fields of `objects.HELD`."""
-        return self.compile(objects.dealloc(objects.HELD, slots=False))
+        """The tp_dealloc of native types with the fields of `HELD`."""
+        return self.compile(objects.dealloc(HELD, slots=False))
 
 
 def _part(name: str, data: bytes, start: int, end: int, frame: int, incoming: int = 0) -> tuple[int, Code]:

@@ -15,25 +15,17 @@ from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime.platform import interpreter
 from figwasp.runtime.stubs.builder import Stub
-
-# Fields of a callable
-FUNC_VECTORCALL: Final = 16  # address of its code
-FUNC_FUNCREF: Final = 24  # address of its FuncRef
-FUNC_STORE: Final = 32  # address of the field that points to the store record
-FUNC_OWNER: Final = 40  # PyObject*: keeps the native blocks; stays until the callable goes
-FUNC_RECORD: Final = 48  # PyObject*: the Python side; the collector may clear it
-FUNC_SIZE: Final = 56
-
-# Fields of a memory, and of a handle to an object of the heap
-VIEW_RECORD: Final = 16  # address of the memory record, or of the handle's root, behind which an array has the next block
-VIEW_OWNER: Final = FUNC_OWNER
-VIEW_SIDE: Final = FUNC_RECORD  # PyObject*: the Python side
-
-# What the buffer of an array of numbers is like
-VIEW_LENGTH: Final = 8  # elements
-VIEW_ITEM: Final = 16  # bytes of an element
-VIEW_READONLY: Final = 24  # 1: they cannot be assigned
-VIEW_FORMAT: Final = 32  # 2 bytes: what they are, for `struct`, and a NUL; 0 when there is no buffer
+from figwasp.runtime.stubs.interface import (
+    OWNER_BLOCK,
+    OWNER_COUNT,
+    OWNER_HOLDS,
+    OWNER_SLOTS,
+    VIEW_FORMAT,
+    VIEW_ITEM,
+    VIEW_LENGTH,
+    VIEW_READONLY,
+    VIEW_RECORD,
+)
 
 # Py_buffer, which belongs to the stable ABI
 BUFFER_OWNER: Final = 8
@@ -43,17 +35,6 @@ BUFFER_SHAPE: Final = 48
 BUFFER_STRIDES: Final = 56
 
 _NO_BUFFER: Final = "only arrays of integers and floats have a buffer"
-
-HELD: Final = (FUNC_OWNER, FUNC_RECORD)
-"""The fields with references of both kinds of objects."""
-
-# Fields of an owner of a native block
-OWNER_BLOCK: Final = 16
-OWNER_SLOTS: Final = 24  # address of an array of PyObject*, each owned or 0
-OWNER_COUNT: Final = 32
-OWNER_HOLDS: Final = 40  # PyObject*: tuple of other owners, or 0
-OWNER_SIZE: Final = 48
-
 
 def _visit(e: Stub, value: Value) -> None:
     """Visit a reference unless it is 0; return the visitor's answer unless that is 0."""

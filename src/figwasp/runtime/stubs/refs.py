@@ -9,12 +9,13 @@ the GIL held and nothing in between, so neither another thread nor a finalizer f
 from __future__ import annotations
 
 from figwasp import layout
-from figwasp.codegen.abi import buffer_layout, stack_size
+from figwasp.codegen.abi import stack_size
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.ops import I64
+from figwasp.ir.types import buffer_layout
 from figwasp.runtime.platform import interpreter
-from figwasp.runtime.stubs.builder import REF, Stub, ir_kinds
+from figwasp.runtime.stubs.builder import Stub, ir_kinds
 from figwasp.runtime.stubs.builtins.cells import suspect
 from figwasp.runtime.stubs.enter import (
     box_results,
@@ -26,7 +27,7 @@ from figwasp.runtime.stubs.enter import (
     set_exception,
 )
 from figwasp.runtime.stubs.hooks import Hooks
-from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
+from figwasp.runtime.stubs.interface import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE, REF
 
 
 def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:

@@ -5,18 +5,12 @@ In: addresses of C functions. Out: IR of functions in the C convention, called w
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func
 from figwasp.ir.types import I32, I64
 from figwasp.runtime.stubs.builder import Stub
-
-GROWN: Final = 1
-REFUSED: Final = 2
-CHANGED: Final = 3
-"""Answers of `grow_memory`."""
+from figwasp.runtime.stubs.interface import CHANGED, GROWN, REFUSED
 
 
 def grow_memory(mprotect: int) -> Func:

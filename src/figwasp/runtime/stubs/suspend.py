@@ -14,8 +14,6 @@ all that enter or claim it take for another thread's. A call that has begun whil
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp import layout
 from figwasp.errors import TRAP_SUSPENDED
 from figwasp.ir import ops
@@ -23,11 +21,10 @@ from figwasp.ir.func import CONV_C, CONV_WASM, Func, Value
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime.stubs import host as stubs_host
 from figwasp.runtime.stubs.builder import Stub
-from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP, check_native_stack, cross, fail, go_on
+from figwasp.runtime.stubs.enter import check_native_stack, cross, fail, go_on
 from figwasp.runtime.stubs.hooks import Hooks
+from figwasp.runtime.stubs.interface import RAW_BUSY, RAW_DEEP, RAW_SUSPENDED
 from figwasp.runtime.stubs.leave import end_interrupt
-
-RAW_SUSPENDED: Final = 3  # beside the answers of `raw`
 
 
 def start(params: bytes, results: bytes, hooks: Hooks) -> Func:

@@ -14,8 +14,8 @@ from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.builder import Stub
-from figwasp.runtime.stubs.faults import FaultFront
 from figwasp.runtime.stubs.host import fail
+from figwasp.runtime.stubs.interface import FaultFront
 
 TICKS_BETWEEN_CHECKS: Final = 10  # the main thread runs signal handlers at most every so many ticks while it has given the GIL up
 YIELD_MICROSECONDS: Final = 100  # longer than it takes to wake a thread, short beside the 5 ms of a tick

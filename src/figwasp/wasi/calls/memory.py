@@ -9,20 +9,21 @@ to become smaller (`api.memory.add_window`), which happens between calls.
 
 from __future__ import annotations
 
-from struct import Struct
-from typing import Final, Protocol
-
 from figwasp.api.memory import Memory, add_window
 from figwasp.wasi.abi import FAULT, INVAL, IOVEC, MASK32, MAX_PATH, MAX_VECTORS, NAMETOOLONG, U32, U64, Fail
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from struct import Struct
+    from typing import Final, Protocol
+
+    class Buffer(Protocol):
+        """A buffer that `memoryview` takes."""
+
+        def __buffer__(self, flags: int, /) -> memoryview: ...
+
 _NOTHING: Final = memoryview(b"")
 _unpack_iovec: Final = IOVEC.unpack_from
-
-
-class Buffer(Protocol):
-    """A buffer that `memoryview` takes."""
-
-    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 
 class GuestMemory:
