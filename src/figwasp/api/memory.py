@@ -16,7 +16,7 @@ from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import memory as runtime
 from figwasp.runtime.platform import cpython, modes
 from figwasp.runtime.start import native_runtime
-from figwasp.runtime.stubs.objects import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, getbuffer
+from figwasp.runtime.stubs.interface import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.types import I32, I64, Limits, MemoryType
 
@@ -412,7 +412,7 @@ def _flat(data: Buffer) -> memoryview | bytes:
 
 def view(core: runtime.Memory, owner: Owner) -> Memory:
     """Return the Python object for a memory instance that `owner` keeps, unless it has an owner of its own."""
-    made: Any = cpython.new_object(core.native.types.get(Memory, "figwasp.Memory", getbuffer=getbuffer))
+    made: Any = cpython.new_object(core.native.types.get(Memory, "figwasp.Memory", getbuffer="memory.getbuffer"))
     cpython.set_field(made, VIEW_RECORD, core.record)
     cpython.set_reference(id(made) + VIEW_OWNER, owner if core.owner is None else core.owner)
     cpython.set_reference(id(made) + VIEW_SIDE, core)

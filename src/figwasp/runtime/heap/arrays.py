@@ -23,7 +23,6 @@ from figwasp.runtime.heap.fields import (
 from figwasp.runtime.heap.handles import Core, Handle, describe_view, new_root, show
 from figwasp.runtime.heap.making import new_object
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs.objects import getbuffer_of_array
 from figwasp.wasm.syntax.types import I8, ArrayType, is_ref, storage_name
 
 __all__ = ["Array", "show_array"]
@@ -242,6 +241,6 @@ def show_array(core: Core) -> Array:
     if code is not None:
         describe_view(core, code, 1 << element_shift(field.storage), not field.mutable)
     native = core.store.native
-    place = native.stubs.hooks.array_type
-    made: Array = show(native.types.get(Array, "figwasp.Array", getbuffer=getbuffer_of_array, place=place), core)
+    place = native.statics.array_type
+    made: Array = show(native.types.get(Array, "figwasp.Array", getbuffer="array.getbuffer", place=place), core)
     return made

@@ -19,7 +19,7 @@ from figwasp.runtime.code.known_types import KnownType
 from figwasp.runtime.heap.roots import RootWords
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store
-from figwasp.runtime.stubs.objects import (
+from figwasp.runtime.stubs.interface import (
     VIEW_FORMAT,
     VIEW_ITEM,
     VIEW_LENGTH,

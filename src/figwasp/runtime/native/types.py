@@ -9,10 +9,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from figwasp.ir.func import Func
 from figwasp.runtime.platform import cpython, linux
+from figwasp.runtime.stubs.interface import FUNC_SIZE, FUNC_VECTORCALL
 from figwasp.runtime.stubs.library import StubLibrary
-from figwasp.runtime.stubs.objects import FUNC_SIZE, FUNC_VECTORCALL
 
 __all__ = ["NativeTypes"]
 
@@ -34,7 +33,7 @@ class NativeTypes:
         *,
         cleared: Sequence[int] = (),
         callable_: bool = False,
-        getbuffer: Callable[[], Func] | None = None,
+        getbuffer: str = "",
         doc: Callable[[Any], str] | None = None,
         place: int = 0,
     ) -> type:
@@ -45,7 +44,7 @@ class NativeTypes:
             name: the qualified name of the type.
             cleared: offsets of what the collector may clear.
             callable_: whether objects hold the address of their vectorcall code.
-            getbuffer: builds bf_getbuffer, for objects that are buffers.
+            getbuffer: key of the stub that is bf_getbuffer, for objects that are buffers.
             doc: returns the docstring of an object that has one of its own.
             place: address of the word by which stubs know the type, before there is an object of it; 0 for none.
         """
@@ -64,7 +63,7 @@ class NativeTypes:
                     clear=stubs.clear(cleared),
                     dealloc=stubs.dealloc,
                     vectorcall_offset=FUNC_VECTORCALL if callable_ else 0,
-                    getbuffer=0 if getbuffer is None else stubs.compile(getbuffer()),
+                    getbuffer=stubs.stub(getbuffer) if getbuffer else 0,
                 )
                 if doc is not None:
                     setattr(made, "__doc__", property(doc))  # noqa: B010  which mypy takes for a str

@@ -15,7 +15,7 @@ from figwasp.runtime.objects import closing, segments
 from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.objects.keeping import owner_of
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs.builtins import arrays, casts, exceptions, memories, objects, tables
+from figwasp.runtime.stubs.interface import NATIVE
 from figwasp.runtime.trap import parking
 from figwasp.runtime.trap.traps import trap
 
@@ -122,8 +122,5 @@ def keep_func(state: InstanceState, bits: int) -> None:
         state.store.keep(owner_of(bits))
 
 
-_NATIVE: Final = {
-    *memories.BUILTINS, *objects.BUILTINS, *arrays.BUILTINS, *casts.BUILTINS, *exceptions.BUILTINS, *tables.PURE
-}  # fmt: skip
-BUILTINS: Final = implementations(globals(), elsewhere=_NATIVE)
+BUILTINS: Final = implementations(globals(), elsewhere=NATIVE)
 """Builtin number -> the function that implements it."""

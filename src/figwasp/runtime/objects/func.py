@@ -32,10 +32,18 @@ from figwasp.runtime.objects.values import (
 )
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store
-from figwasp.runtime.stubs.builder import kinds, simple
-from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP
+from figwasp.runtime.stubs.interface import (
+    FUNC_FUNCREF,
+    FUNC_OWNER,
+    FUNC_RECORD,
+    FUNC_STORE,
+    FUNC_VECTORCALL,
+    RAW_BUSY,
+    RAW_DEEP,
+    kinds,
+    simple,
+)
 from figwasp.runtime.stubs.library import StubLibrary
-from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_OWNER, FUNC_RECORD, FUNC_STORE, FUNC_VECTORCALL
 from figwasp.runtime.trap import deadline, tracebacks
 from figwasp.wasm.syntax.types import FuncType, Types, is_ref, type_name
 

@@ -35,7 +35,7 @@ from figwasp.runtime.objects.tag import Tag
 from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import cpython, linear, linux, modes
 from figwasp.runtime.store.store import Store
-from figwasp.runtime.stubs.builder import kinds, simple
+from figwasp.runtime.stubs.interface import kinds, simple
 from figwasp.runtime.trap.traps import trap
 from figwasp.wasm.syntax.module import ACTIVE, FUNC, PASSIVE, ConstExpr, Elem
 from figwasp.wasm.syntax.types import NUM_TYPES, may_be_host

@@ -10,7 +10,7 @@ from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.platform import linear, linux, modes
 from figwasp.runtime.store.store import Store
-from figwasp.runtime.stubs.steps import CHANGED, GROWN
+from figwasp.runtime.stubs.interface import CHANGED, GROWN
 from figwasp.wasm.syntax.types import MemoryType
 
 __all__ = ["Memory", "new_memory"]

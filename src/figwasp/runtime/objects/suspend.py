@@ -24,8 +24,7 @@ from figwasp.runtime.objects import turns
 from figwasp.runtime.objects.func import Buffer, Func, HostFunc, References
 from figwasp.runtime.objects.values import cells_of, get_values, put_arguments
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP
-from figwasp.runtime.stubs.suspend import RAW_SUSPENDED
+from figwasp.runtime.stubs.interface import RAW_BUSY, RAW_DEEP, RAW_SUSPENDED
 from figwasp.runtime.trap import deadline
 from figwasp.wasm.syntax.types import is_ref
 

@@ -13,7 +13,7 @@ from figwasp import layout
 from figwasp.errors import BUSY, Busy
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.stubs.claim import CLAIM_BUSY
+from figwasp.runtime.stubs.interface import CLAIM_BUSY
 
 __all__ = ["bind", "busy", "is_running", "set_cleanup", "thread_of"]
 
