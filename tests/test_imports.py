@@ -16,7 +16,7 @@ import pytest
 
 from tests.environment import RUNS, environment
 
-DOORS: Final = {"figwasp.runtime.code.translate": "Translator", "figwasp.runtime.stubs.library": "StubLibrary"}
+DOORS: Final = {"figwasp.runtime.code.translate": "Translator", "figwasp.runtime.stubs.catalogue": "code"}
 """Modules by which running leads to compiling -> what is asked of them at import."""
 RUNNING: Final = """
     figwasp.cli.main figwasp.cli.run figwasp.cli.running.execute figwasp.api.linker figwasp.wasi.preview1
@@ -27,7 +27,7 @@ RUNNING: Final = """
 COMPILING: Final = re.compile(
     r"figwasp\.(wasm\.(binary\.(?!leb128$)|text|debug\.(?!source$|demangle$))|wasm\.syntax\.(opcodes|stack_effect)|wasm\.valid\.(?!subtyping|matching)"
     r"|ir\.(?!builtins|constants|layouts|object_layout|type_descriptors|types)"
-    r"|codegen\.(?!code$|isa$|sequences$|stored|unwind$|words$)|runtime\.stubs\.(?!hooks$|interface$)"
+    r"|codegen\.(?!code$|isa$|sequences$|stored|unwind$|words$)|runtime\.stubs\.(?!heap$|heap\.library$|installed$|interface$|library$|symbols$)"
     r"|runtime\.(code\.(teardown|wrapper)|heap\.(arrays|structs|fields|chosen))|wasi\.(threads|descriptors\.sockets|directories\.(inmemory|overlay|tree)))"
 )
 """Modules that such a program does without."""

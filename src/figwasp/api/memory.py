@@ -423,7 +423,7 @@ def _flat(data: Buffer) -> memoryview | bytes:
 
 def view(core: runtime.Memory, owner: Owner) -> Memory:
     """Return the Python object for a memory instance that `owner` keeps, unless it has an owner of its own."""
-    type_ = core.native.types.get(Memory, "figwasp.Memory", getbuffer="getbuffer", releasebuffer="releasebuffer")
+    type_ = core.native.types.get(Memory, "figwasp.Memory", getbuffer="memory.getbuffer", releasebuffer="memory.releasebuffer")
     made: Any = cpython.new_object(type_)
     cpython.set_field(made, VIEW_RECORD, core.record)
     cpython.set_reference(id(made) + VIEW_OWNER, owner if core.owner is None else core.owner)

@@ -17,7 +17,7 @@ from figwasp.runtime.objects.exceptions import Bridge
 from figwasp.runtime.objects.func import References, box_results
 from figwasp.runtime.store import listened
 from figwasp.runtime.store.contexts import Contexts
-from figwasp.runtime.stubs.hooks import Callbacks
+from figwasp.runtime.stubs.symbols import Callbacks
 from figwasp.runtime.trap import tracebacks
 from figwasp.runtime.trap.traps import TrapReporter
 

@@ -52,7 +52,7 @@ def wrapper(type_: FuncType, index: int, code: int, report: int, listeners: tupl
 def _report(e: Stub, values: list[Value], cells: Value, report: int, function: int) -> None:
     """Report operands or results by a Python function; leave wasm when that raises."""
     e.store_values(values, cells, _HEADER)
-    status = e.native(report, [e.params[0], cells, e.word(function), e.emit(ops.CONTEXT, [])])
+    status = e.native(e.word(report), [e.params[0], cells, e.word(function), e.emit(ops.CONTEXT, [])])
     failed, done = e.new(), e.new()
     e.brif(e.emit(ops.I64_NE, [status, e.word(0)]), failed, done)
     e.at(failed)

@@ -246,6 +246,6 @@ def show_array(core: Core) -> Array:
     if code is not None:
         describe_view(core, code, 1 << element_shift(field.storage), not field.mutable)
     native = core.store.native
-    place = native.stubs.hooks.array_type
-    made: Array = show(native.types.get(Array, "figwasp.Array", getbuffer="getbuffer_of_array", place=place), core)
+    place = native.statics.array_type
+    made: Array = show(native.types.get(Array, "figwasp.Array", getbuffer="array.getbuffer", place=place), core)
     return made

@@ -178,5 +178,5 @@ def _make(chosen: Chosen, storages: list[int], values: tuple[Any, ...]) -> Struc
 def show_struct(core: Core) -> Struct:
     """Return a new handle."""
     native = core.store.native
-    made: Struct = show(native.types.get(Struct, "figwasp.Struct", place=native.stubs.hooks.struct_type), core)
+    made: Struct = show(native.types.get(Struct, "figwasp.Struct", place=native.statics.struct_type), core)
     return made

@@ -81,7 +81,6 @@ class Owners:
     """Makes owners, and releases the blocks of those that have gone."""
 
     def __init__(self, stubs: StubLibrary, types: NativeTypes, statics: Statics) -> None:
-        from figwasp.runtime.stubs import objects, steps
 
         global _exchange
         self._releases: dict[int, Release] = {}
@@ -91,33 +90,30 @@ class Owners:
         _graveyards.append(self._graveyard)
         self._reap = self.reap  # which emitted code refers to
         self._dead = linux.word(statics.reap_list)
-        self._next_dead: Callable[[], int] = _NEXT_DEAD(stubs.compile(objects.next_dead(statics.reap_list)))
-        self._new: Callable[..., Any] = _NEW_OWNER(stubs.compile(objects.new_owner()))
-        _exchange = _EXCHANGE(stubs.compile(steps.exchange_reference()))
-        self._type = self._make_type(stubs, statics)
+        self._next_dead: Callable[[], int] = _NEXT_DEAD(stubs.stub("owner.next_dead"))
+        self._new: Callable[..., Any] = _NEW_OWNER(stubs.stub("owner.new"))
+        _exchange = _EXCHANGE(stubs.stub("step.exchange_reference"))
+        stubs.symbols.define("owner.reap", id(self._reap))
+        stubs.symbols.define("owner.graveyard", id(self._graveyard))
+        self._type = self._make_type(stubs)
         self._type_word = _Word(id(self._type))
         gc.callbacks.append(self._make_sweeper(stubs, types))
 
-    def _make_type(self, stubs: StubLibrary, statics: Statics) -> type:
-        from figwasp.runtime.stubs import objects
-
-        holds = [OWNER_HOLDS]
-        reap = stubs.compile(objects.pending(id(self._reap)))
+    def _make_type(self, stubs: StubLibrary) -> type:
         return cpython.make_type(
             "figwasp._Owner",
             OWNER_SIZE,
             Owner,
-            traverse=stubs.compile(objects.traverse(holds, slots=True)),
-            clear=stubs.compile(objects.clear([], slots=True, graveyard=id(self._graveyard))),
-            dealloc=stubs.compile(objects.dealloc(holds, slots=True, reap_list=statics.reap_list, reap=reap)),
+            traverse=stubs.stub("owner.traverse"),
+            clear=stubs.stub("owner.clear"),
+            dealloc=stubs.stub("owner.dealloc"),
         )
 
     def _make_sweeper(self, stubs: StubLibrary, types: NativeTypes) -> Any:
         """Return the callable that drops the references of cleared owners, to be called when no collection is under way."""
-        from figwasp.runtime.stubs import objects
 
         made = cpython.new_object(types.get(_Sweeper, "figwasp._Sweeper", callable_=True))
-        cpython.set_field(made, FUNC_VECTORCALL, stubs.compile(objects.sweep(id(self._graveyard))))
+        cpython.set_field(made, FUNC_VECTORCALL, stubs.stub("owner.sweep"))
         return made
 
     def make(self, block: int, release: Release | None = None, slots: int = 0, count: int = 0) -> Owner:

@@ -49,8 +49,8 @@ class NativeTypes:
             name: the qualified name of the type.
             cleared: offsets of what the collector may clear.
             callable_: whether objects hold the address of their vectorcall code.
-            getbuffer: name of what builds bf_getbuffer (`stubs.objects`), for objects that are buffers.
-            releasebuffer: name of what builds bf_releasebuffer, for those that count them.
+            getbuffer: key of the stub that is bf_getbuffer, for objects that are buffers.
+            releasebuffer: of the one that is bf_releasebuffer, for those that count them.
             doc: returns the docstring of an object that has one of its own.
             place: address of the word by which stubs know the type, before there is an object of it; 0 for none.
         """
@@ -69,8 +69,8 @@ class NativeTypes:
                     clear=stubs.clear(cleared),
                     dealloc=stubs.dealloc,
                     vectorcall_offset=FUNC_VECTORCALL if callable_ else 0,
-                    getbuffer=stubs.slot(getbuffer) if getbuffer else 0,
-                    releasebuffer=stubs.slot(releasebuffer) if releasebuffer else 0,
+                    getbuffer=stubs.stub(getbuffer) if getbuffer else 0,
+                    releasebuffer=stubs.stub(releasebuffer) if releasebuffer else 0,
                 )
                 if doc is not None:
                     setattr(made, "__doc__", property(doc))  # noqa: B010  which mypy takes for a str

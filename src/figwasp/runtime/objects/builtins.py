@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from figwasp import layout
 from figwasp.errors import TRAP_EXPECTED_SHARED, TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_BOUNDS_TABLE
-from figwasp.ir.builtins import NAMES, implementations
+from figwasp.ir.builtins import implementations
 from figwasp.runtime.objects import closing, segments
 from figwasp.runtime.objects.keeping import owner_of
 from figwasp.runtime.platform import linux
+from figwasp.runtime.stubs.interface import NATIVE
 from figwasp.runtime.trap import parking
 from figwasp.runtime.trap.traps import trap
 
@@ -123,5 +124,6 @@ def keep_func(state: InstanceState, bits: int) -> None:
     if bits:
         state.store.keep(owner_of(bits))
 
-BUILTINS: Final = implementations(globals(), elsewhere=[number for number, name in enumerate(NAMES) if name not in globals()])
-"""Builtin number -> the function that implements it; a test looks whether the others are stubs."""
+
+BUILTINS: Final = implementations(globals(), elsewhere=NATIVE)
+"""Builtin number -> the function that implements it."""

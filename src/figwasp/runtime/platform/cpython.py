@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 _api: Final = ctypes.pythonapi
-symbols: Final[dict[int, str]] = {}
-"""Address -> name of the C API functions that have been asked for, for listings."""
 _bases: Final[dict[type, type]] = {}
 """Type made by `make_type` -> the class with its methods."""
 _keep: Final[list[object]] = []  # specs, names and member tables that types refer to for ever
@@ -128,9 +126,7 @@ def check_recursion() -> None:
 
 def address(name: str) -> int:
     """Return the address of a C API function."""
-    found = ctypes.c_uint64.from_address(ctypes.addressof(getattr(_api, name))).value
-    symbols[found] = name
-    return found
+    return ctypes.c_uint64.from_address(ctypes.addressof(getattr(_api, name))).value
 
 
 def raise_in_thread(ident: int, kind: type[BaseException]) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from figwasp.runtime.platform.statics import Statics
 
 _GUARD: Final = 64 << 10
-_MAX_CONTEXTS: Final = 1 << 16
+MAX_CONTEXTS: Final = 1 << 16
 _AHEAD: Final = 256
 _MAX_POOLED: Final = 64  # of a size
 _MAX_LENT: Final = 1024  # stores with a stack of their own; of more, those that have not run for longest lend theirs
@@ -62,7 +62,7 @@ class Stacks:
         """
         self._strip = strip
         self._forget_calls = forget_calls
-        self.contexts_size = _MAX_CONTEXTS * layout.CTX_SIZE
+        self.contexts_size = MAX_CONTEXTS * layout.CTX_SIZE
         self.contexts = linux.allocate(self.contexts_size)
         linux.write_u64(statics.contexts, self.contexts)
         self.used = statics.contexts_used
@@ -85,11 +85,11 @@ class Stacks:
         except IndexError:
             to.extend(itertools.islice(self._fresh, 1))
             if len(to) == present:
-                raise LimitExceeded(f"more than {_MAX_CONTEXTS} stores at once") from None
+                raise LimitExceeded(f"more than {MAX_CONTEXTS} stores at once") from None
             # The word that the ticker reads runs far ahead.
             number = (to[present] - self.contexts) // layout.CTX_SIZE
             if linux.read_u64(self.used) <= number:
-                linux.write_u64(self.used, min(number + _AHEAD, _MAX_CONTEXTS))
+                linux.write_u64(self.used, min(number + _AHEAD, MAX_CONTEXTS))
         context = to[present]
         linux.write(context, _NOTHING)
         return context

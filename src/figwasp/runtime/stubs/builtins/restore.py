@@ -63,7 +63,7 @@ class _Restoring(Stub):
     def map(self, place: Value, size: Value, protection: int, flags: int, file: Value, offset: Value, failed: Block) -> None:
         """Map pages over others; go to `failed` when that cannot be."""
         made = self.c(
-            linux.symbol("mmap"), [place, size, self.const(I32, protection), self.const(I32, flags), self.wrap(file), offset]
+            "mmap", [place, size, self.const(I32, protection), self.const(I32, flags), self.wrap(file), offset]
         )
         self.split(self.equals(made, -1), failed)
 
@@ -83,7 +83,7 @@ def restore_memory() -> Func:
     e.at(done)
     e.ret([e.word(1)])
     e.at(copy)
-    e.c(linux.symbol("memset"), [base, e.const(I32, 0), kept])
+    e.c("memset", [base, e.const(I32, 0), kept])
     _copy(e, base)
     e.ret([e.word(1)])
     e.at(refused)
@@ -98,7 +98,7 @@ def _resize(e: _Restoring, refused: Block) -> None:
     e.unless_zero(changed, grown)
     place = e.emit(ops.I64_ADD, [e.plan(_BASE), e.plan(_KEPT)])
     e.split(e.equals(e.plan(_PROTECTION), linux.INACCESSIBLE), shrink)
-    e.split(e.c(linux.symbol("mprotect"), [place, changed, e.const(I32, linux.ACCESSIBLE)], I32), refused)
+    e.split(e.c("mprotect", [place, changed, e.const(I32, linux.ACCESSIBLE)], I32), refused)
     e.jump(grown)
     e.at(shrink)
     e.map(place, changed, linux.INACCESSIBLE, linux.FRESH, e.word(-1), e.word(0), refused)
@@ -123,7 +123,7 @@ def _clear(e: _Restoring, base: Value, size: Value, copy: Block) -> None:
     _rewrite(e, base, size, discard)
     e.jump(some)
     e.at(discard)
-    e.split(e.c(linux.symbol("madvise"), [base, size, e.const(I32, linux.DISCARD)], I32), copy)  # of locked pages it cannot be
+    e.split(e.c("madvise", [base, size, e.const(I32, linux.DISCARD)], I32), copy)  # of locked pages it cannot be
     e.jump(some)
     e.at(replace)
     e.map(base, size, linux.ACCESSIBLE, linux.FRESH, e.word(-1), e.word(0), copy)
@@ -143,7 +143,7 @@ def _rewrite(e: _Restoring, base: Value, size: Value, discard: Block) -> None:
     e.put(base, scan, written.START)
     e.put(end, scan, written.END)
     e.put(e.word(0), scan, written.WALKED)
-    count = e.c(linux.symbol("ioctl"), [e.wrap(file), e.word(written.REQUEST), scan], I32)
+    count = e.c("ioctl", [e.wrap(file), e.word(written.REQUEST), scan], I32)
     e.split(e.emit(ops.I32_LT_S, [count, e.const(I32, 0)]), discard)
     e.split(e.emit(ops.I64_NE, [e.get(scan, written.WALKED), end]), discard)
     behind = e.emit(ops.I64_ADD, [scan, e.emit(ops.I64_MUL, [e.emit(ops.I64_EXTEND_I32_U, [count]), e.word(24)])])
@@ -165,11 +165,11 @@ def _fill_range(e: _Restoring, base: Value, first: Value, end: Value) -> None:
     high = _larger(e, low, _smaller(e, end, e.emit(ops.I64_ADD, [start, e.plan(_SIZE)])))
     zero = e.const(I32, 0)
     above = _smaller(e, low, end)  # where none of the image is in it
-    e.c(linux.symbol("memset"), [first, zero, e.emit(ops.I64_SUB, [above, first])])
+    e.c("memset", [first, zero, e.emit(ops.I64_SUB, [above, first])])
     source = e.emit(ops.I64_ADD, [e.plan(_SOURCE), e.emit(ops.I64_SUB, [low, start])])
-    e.c(linux.symbol("memmove"), [low, source, e.emit(ops.I64_SUB, [high, low])])
+    e.c("memmove", [low, source, e.emit(ops.I64_SUB, [high, low])])
     rest = _smaller(e, high, end)
-    e.c(linux.symbol("memset"), [rest, zero, e.emit(ops.I64_SUB, [end, rest])])
+    e.c("memset", [rest, zero, e.emit(ops.I64_SUB, [end, rest])])
 
 
 def _smaller(e: Stub, one: Value, other: Value) -> Value:
@@ -195,4 +195,4 @@ def _show(e: _Restoring, base: Value, done: Block) -> None:
 def _copy(e: _Restoring, base: Value) -> None:
     """Copy the image to its place; of none the size is 0."""
     place = e.emit(ops.I64_ADD, [base, e.plan(_START)])
-    e.c(linux.symbol("memmove"), [place, e.plan(_SOURCE), e.plan(_SIZE)])
+    e.c("memmove", [place, e.plan(_SOURCE), e.plan(_SIZE)])
