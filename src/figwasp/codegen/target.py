@@ -5,6 +5,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, Final
 
     from figwasp.codegen.assembler import Assembler
     from figwasp.codegen.code import Code
@@ -72,6 +73,10 @@ class Rows:
         self.width: list[int] = []
 
 
+COMPILING: Final = frozenset(("assembler", "emit", "load_memory", "move", "rows", "select", "store_memory"))
+"""The attributes of a target that only compiling needs."""
+
+
 class Target:
     """A machine.
 
@@ -98,6 +103,7 @@ class Target:
         select: ir.Func -> MFunc.
         emit: MFunc, after frame finishing, -> Code.
         assembler: MFunc -> the state of its emission, with the machine's part filled in.
+        complete: fill in what only compiling needs, which is not there before somebody first asks for some of it: `COMPILING`.
         decode: (bytes, offset) -> (length, text) of the instruction there. data_reference: which constant such a text refers to.
         field_names, field_sizes: of the kinds of fields that relocations fill in, by `code.FIELD_*`.
         apply: fill in such a field.
@@ -119,6 +125,7 @@ class Target:
         "c_results",
         "callee_saved",
         "classes",
+        "complete",
         "condition_names",
         "context_reg",
         "data_reference",
@@ -183,6 +190,7 @@ class Target:
     select: Callable[[Func], MFunc]
     emit: Callable[[MFunc], Code]
     assembler: Callable[[MFunc], Assembler]
+    complete: Callable[[], None]
     decode: Callable[[bytes, int], tuple[int, str]]
     data_reference: Callable[[str, int], int]
     """(text of an instruction, offset of its end) -> offset of the constant after the code that it reads, or NONE."""
@@ -199,3 +207,10 @@ class Target:
     fingerprint: int
     features_found: Callable[[list[int]], frozenset[str]]
     use_features: Callable[[frozenset[str]], None]
+
+    def __getattr__(self, name: str) -> Any:
+        """Fill in what only compiling needs."""
+        if name not in COMPILING:
+            raise AttributeError(name)
+        self.complete()
+        return object.__getattribute__(self, name)

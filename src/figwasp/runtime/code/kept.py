@@ -26,14 +26,20 @@ from figwasp.wasm.syntax.frozen import freeze
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Final, Protocol
 
     from figwasp.cache.cache import Cache
     from figwasp.codegen.code import Code
     from figwasp.runtime.config import Config
     from figwasp.wasm.syntax.module import Module
 
-__all__ = ["Kept", "flush", "look_up"]
+    class Writer(Protocol):
+        """What adds something to an entry."""
+
+        def write(self, key: bytes) -> None:
+            """Add everything that is to be added to the entry with a key."""
+
+__all__ = ["Kept", "flush", "look_up", "wait"]
 
 _HEAD: Final = Struct("=QII")
 """Bytes of the frozen module, number of functions, whether all bodies are valid."""
@@ -104,9 +110,15 @@ class _Waiting:
             self.codes.pop(index, None)
             self.size -= len(code)
 
-_waiting: dict[bytes, _Waiting] = {}
+_waiting: dict[bytes, Writer] = {}
+"""What waits to be written, by the key of its entry."""
 _writing: Final = threading.Lock()
 """Held while an entry is written; nobody waits for it."""
+
+
+def wait(key: bytes, writer: Writer) -> None:
+    """Have something write to an entry before the process ends."""
+    _waiting.setdefault(key, writer)
 
 
 def flush() -> None:
@@ -200,4 +212,5 @@ class Kept:
         waiting = _waiting.get(self._key)
         if waiting is None:
             waiting = _waiting.setdefault(self._key, _Waiting(self._cache, module))
+        assert isinstance(waiting, _Waiting)
         return waiting

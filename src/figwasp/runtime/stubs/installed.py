@@ -29,6 +29,7 @@ from figwasp.codegen.code import (
     STUB_UNWIND,
     Code,
 )
+from figwasp.codegen.sequences import Sequence
 from figwasp.errors import LimitExceeded
 from figwasp.ir import builtins
 from figwasp.lazy import importing
@@ -41,12 +42,23 @@ from figwasp.runtime.stubs.symbols import Symbols
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Final
+    from typing import Any, Final, Protocol
 
-    from figwasp.codegen.sequences import Sequence
     from figwasp.ir.func import Func
 
-__all__ = ["InstalledStubs"]
+    class Kept(Protocol):
+        """The stubs that are kept, by key (`native.kept_stubs`)."""
+
+        def code(self, key: str) -> Code | None:
+            """Return the code of one, or None."""
+
+        def entries(self, key: str) -> dict[str, int] | None:
+            """Return the offsets of the entry points of a sequence, or None."""
+
+        def add(self, key: str, code: Code, entries: dict[str, int] | None = None) -> None:
+            """Have one kept that has been made."""
+
+__all__ = ["InstalledStubs", "Kept"]
 
 _WORDS: Final = 1 << 14
 """How many symbols may be in use. Of most kinds there is a fixed number; for each type of host functions there is one."""
@@ -66,7 +78,11 @@ class InstalledStubs:
         lazy: where lazy entries go on.
     """
 
-    def __init__(self, space: codespace.Space, table: CodeTable, statics: Statics, symbols: Symbols) -> None:
+    def __init__(
+        self, space: codespace.Space, table: CodeTable, statics: Statics, symbols: Symbols, kept: Kept | None
+    ) -> None:
+        """Begin with the stack switching stubs; others come from `kept`, or are made and given to that."""
+        self._kept = kept
         self.sequences = machine().sequences
         self.symbols = symbols
         self._table = table
@@ -103,7 +119,11 @@ class InstalledStubs:
 
     def _code(self, key: str) -> Code:
         """Return the code of a stub."""
-        code: Code = self._maker.code(key)
+        code = None if self._kept is None else self._kept.code(key)
+        if code is None:
+            code = self._maker.code(key)
+            if self._kept is not None:
+                self._kept.add(key, code)
         return code
 
     def translate(self, func: Func) -> Code:
@@ -150,7 +170,13 @@ class InstalledStubs:
         return self.install(made.code), made.entries
 
     def _sequence(self, key: str) -> Sequence:
+        if self._kept is not None:
+            entries, code = self._kept.entries(key), self._kept.code(key)
+            if entries is not None and code is not None:
+                return Sequence(code, entries)
         made: Sequence = self._maker.SEQUENCES[key]()
+        if self._kept is not None:
+            self._kept.add(key, made.code, made.entries)
         return made
 
     def _make_switches(self) -> None:

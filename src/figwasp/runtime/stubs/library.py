@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from figwasp.runtime.code.ranges import CodeTable
     from figwasp.runtime.platform.statics import Statics
+    from figwasp.runtime.stubs.installed import Kept
 
 __all__ = ["StubLibrary"]
 
@@ -51,9 +52,15 @@ class StubLibrary(InstalledStubs):
     """
 
     def __init__(
-        self, space: codespace.Space, table: CodeTable, statics: Statics, callbacks: Callbacks, thread_key: int
+        self,
+        space: codespace.Space,
+        table: CodeTable,
+        statics: Statics,
+        callbacks: Callbacks,
+        thread_key: int,
+        kept: Kept | None,
     ) -> None:
-        super().__init__(space, table, statics, Symbols(callbacks, statics))
+        super().__init__(space, table, statics, Symbols(callbacks, statics), kept)
         self._callbacks = callbacks
         self._raw: dict[str, Callable[[int, int], int]] = {}
         self._suspendable: dict[str, tuple[Callable[..., int], Callable[..., int]]] = {}

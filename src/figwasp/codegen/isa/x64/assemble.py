@@ -26,7 +26,7 @@ from figwasp.codegen.code import (
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.encode import encode_fields
-from figwasp.codegen.isa.x64.memo import RETURN_BYTES
+from figwasp.codegen.isa.x64.frames import FIELD_SIZES, FILLER, apply
 from figwasp.codegen.isa.x64.tails import SITE_TAIL, TailAssembler, TailSite
 from figwasp.codegen.mach import (
     ARRIVE,
@@ -68,12 +68,7 @@ from figwasp.layout import (
     CTX_STACK_LIMIT,
 )
 
-__all__ = ["RETURN_BYTES", "X64Assembler"]
-
-FIELD_NAMES: Final = ["rel32"]
-FIELD_SIZES: Final = [4]
-FILLER: Final = b"\xcc"
-"""int3."""
+__all__ = ["X64Assembler"]
 
 LARGE_FRAME: Final = 4096
 """Frames above it are checked before they are made: the room below the limit might not hold them."""
@@ -338,12 +333,6 @@ class X64Assembler(TailAssembler):
     def padding(self) -> bytes:
         """Return int3."""
         return FILLER
-
-
-def apply(data: bytearray, offset: int, field: int, address: int, goal: int) -> None:
-    """Fill in the field of a relocation: the distance from its end."""
-    end = offset + FIELD_SIZES[field]
-    data[offset:end] = (goal - (address + end)).to_bytes(end - offset, "little", signed=True)
 
 
 _THROUGH_WORDS: Final = {TO_FUNC: RELOC_CELL, TO_BUILTIN: RELOC_BUILTIN, TO_SYMBOL: RELOC_SYMBOL}

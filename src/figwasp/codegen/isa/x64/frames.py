@@ -1,10 +1,13 @@
-"""Floor 3: x86-64's frames of the code written by hand: which registers it saves, and how many bytes that takes."""
+"""Floor 3: what is known of x86-64's code without the instruction table: fields of relocations, frames of what is written by hand."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from figwasp.codegen.isa.x64.registers import R8, R9, R10, R12, R13, R14, RAX, RBP, RBX, RCX, RDI, RDX, RSI
+
+RETURN_BYTES: Final = 8
+"""Bytes that a call pushes."""
 
 KEPT: Final = (RBX, RBP, R12, R13, R14)
 """Registers that native code preserves, and code around a call of it relies on: from the stack pointer in the context upwards."""
@@ -14,3 +17,14 @@ INTS: Final = (RAX, RCX, RDX, RSI, RDI, R8, R9, R10)
 SAVED_INTS: Final = 8 * len(INTS)
 SAVED: Final = SAVED_INTS + 16 * 15
 """Of what native code does not preserve: the integers, and with them all registers for floats but the scratch one."""
+
+FIELD_NAMES: Final = ["rel32"]
+FIELD_SIZES: Final = [4]
+FILLER: Final = b"\xcc"
+"""int3."""
+
+
+def apply(data: bytearray, offset: int, field: int, address: int, goal: int) -> None:
+    """Fill in the field of a relocation: the distance from its end."""
+    end = offset + FIELD_SIZES[field]
+    data[offset:end] = (goal - (address + end)).to_bytes(end - offset, "little", signed=True)

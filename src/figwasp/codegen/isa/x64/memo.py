@@ -25,13 +25,11 @@ from figwasp.codegen.isa.x64.encode import (
     forms,
     immediate_bytes,
 )
+from figwasp.codegen.isa.x64.frames import RETURN_BYTES
 from figwasp.codegen.isa.x64.registers import RIP, RSP, XMM15
 from figwasp.codegen.mach import AREA, FIRST_ROW, INCOMING, NONE, POOL, SLOT, SYMBOL, MBlock, MFunc, MInst
 from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY
 from figwasp.layout import FAULT_OFFSET
-
-RETURN_BYTES: Final = 8
-"""Bytes that a call pushes."""
 
 MEMO_LIMIT: Final = 1 << 12
 """Heads kept of each operation; a hostile guest must not fill memory with them."""

@@ -1,55 +1,25 @@
-"""Floor 3: x86-64 as a `Target`: registers, conventions, and the functions that the shared stages call."""
+"""Floor 3: x86-64 as a `Target`: registers and conventions. What only compiling needs is in `compiling`."""
 
 from __future__ import annotations
 
 from binascii import crc32
-from typing import Final
 
-from figwasp.codegen.code import Code
-from figwasp.codegen.emit import emit
 from figwasp.codegen.isa.x64 import features
-from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
-from figwasp.codegen.isa.x64.assemble import FIELD_NAMES, FIELD_SIZES, FILLER, RETURN_BYTES, X64Assembler, apply
-from figwasp.codegen.isa.x64.select.rules import select
+from figwasp.codegen.isa.x64.frames import FIELD_NAMES, FIELD_SIZES, FILLER, RETURN_BYTES, apply
 from figwasp.codegen.isa.x64.sequences import X64Sequences
-from figwasp.codegen.mach import NONE, MFunc, MInst
+from figwasp.codegen.mach import NONE
 from figwasp.codegen.target import Target
-from figwasp.ir.func import Func
-from figwasp.ir.types import F32, F64, FLOAT, I32, I64, INT, V128
+from figwasp.ir.types import FLOAT, INT
+from figwasp.lazy import importing
 
-_MACHINE: Final = {  # IR type -> rows that move, load and store it
-    I32: (x.MOV32_RR, x.MOV32_RM, x.MOV32_MR),
-    I64: (x.MOV64_RR, x.MOV64_RM, x.MOV64_MR),
-    F32: (x.MOVAPS_RR, x.MOVSS_RM, x.MOVSS_MR),
-    F64: (x.MOVAPS_RR, x.MOVSD_RM, x.MOVSD_MR),
-    V128: (x.MOVAPS_RR, x.MOVUPS_RM, x.MOVUPS_MR),
-}
-_MOVE, _LOAD, _STORE = (list(column) for column in zip(*[_MACHINE[type] for type in sorted(_MACHINE)], strict=True))
-
-
-def _move(type: int, rd: int, rn: int) -> MInst:
-    return MInst(_MOVE[type], rd, rn)
-
-
-def _load_memory(type: int, rd: int, base: int, mem: int) -> MInst:
-    return MInst(_LOAD[type], rd, NONE, base, NONE, mem)
-
-
-def _store_memory(type: int, rn: int, base: int, mem: int) -> MInst:
-    return MInst(_STORE[type], NONE, rn, base, NONE, mem)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 
 def _bits(registers: list[int]) -> int:
     return sum(1 << register for register in registers)
-
-
-def _select(func: Func) -> MFunc:
-    return select(func, TARGET)
-
-
-def _emit(func: MFunc) -> Code:
-    return emit(func, TARGET)
 
 
 def _decode(data: bytes, offset: int) -> tuple[int, str]:
@@ -63,6 +33,13 @@ def _data_reference(text: str, end: int) -> int:
     return end + int(distance.partition("]")[0], 16) if found else NONE
 
 
+def _complete() -> None:
+    with importing:
+        from figwasp.codegen.isa.x64.compiling import complete  # programs whose code is kept do without
+
+    complete(TARGET)
+
+
 def _synchronize(address: int, size: int) -> None:
     """Nothing: fetching sees what was stored (Intel SDM vol. 3, 11.6)."""
 
@@ -71,7 +48,6 @@ def _target() -> Target:
     """Fill in the record."""
     target = Target()
     target.name = "x64"
-    target.rows = x.ROWS
     saved = [r.RBX, r.RBP, r.R12, r.R13, r.R10, r.R14]
     target.num_registers = r.XMM15 + 1
     target.classes = [INT] * r.XMM0 + [FLOAT] * (target.num_registers - r.XMM0)
@@ -96,12 +72,7 @@ def _target() -> Target:
     target.return_offset = 0
     target.register_names = r.NAMES
     target.condition_names = r.CC_NAMES
-    target.move = _move
-    target.load_memory = _load_memory
-    target.store_memory = _store_memory
-    target.select = _select
-    target.emit = _emit
-    target.assembler = X64Assembler
+    target.complete = _complete
     target.decode = _decode
     target.data_reference = _data_reference
     target.field_names = FIELD_NAMES
