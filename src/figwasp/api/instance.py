@@ -174,7 +174,8 @@ class Instance:
         state = self._state
         wanted = self._snapshot if snapshot is None else snapshot
         if wanted is None:
-            raise ValueError(f"{self!r} has no snapshot to be reset to: it has taken none, nor has it been made from one")
+            hint = "; its export of that name is instance.exports.reset" if "reset" in self.exports else ""
+            raise ValueError(f"{self!r} has no snapshot to be reset to: it has taken none, nor has it been made from one{hint}")
         captured = state_for(wanted, self.module)
         state.store.hold_idle(lambda: restore(state, captured))
         remember(self, wanted)
