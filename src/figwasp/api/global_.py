@@ -38,8 +38,8 @@ class Global:
 
     >>> import figwasp
     >>> level = figwasp.Global("i32", 3, mutable=True)
-    >>> text = '(module (import "env" "level" (global $level (mut i32))) (func (export "reset") (global.set $level (i32.const 0))))'
-    >>> figwasp.load(figwasp.wat(text), {"env": {"level": level}}).reset()
+    >>> text = '(module (import "env" "level" (global $level (mut i32))) (func (export "clear") (global.set $level (i32.const 0))))'
+    >>> figwasp.load(figwasp.wat(text), {"env": {"level": level}}).clear()
     >>> level.value, level
     (0, <figwasp.Global mut i32 0>)
 

@@ -182,7 +182,8 @@ class Instance:
         state = self._state
         wanted = self._snapshot if snapshot is None else snapshot
         if wanted is None:
-            raise ValueError(f"{self!r} has no snapshot to be reset to: it has taken none, nor has it been made from one")
+            hint = "; its export of that name is instance.exports.reset" if "reset" in self.exports else ""
+            raise ValueError(f"{self!r} has no snapshot to be reset to: it has taken none, nor has it been made from one{hint}")
         with importing:
             from figwasp.api.snapshot import state_for
             from figwasp.runtime.snapshots.restore import restore

@@ -81,6 +81,10 @@ def test_a_reset_needs_a_snapshot_of_the_module() -> None:
     instance, other = load("(memory 1)"), load("(memory 2)")
     with pytest.raises(ValueError, match="has no snapshot to be reset to"):
         instance.reset()
+    exporting: Any = load('(module (func (export "reset") (param i32)))')
+    exporting.exports.reset(1)
+    with pytest.raises(ValueError, match=r"its export of that name is instance\.exports\.reset"):
+        exporting.reset()
     snapshot = other.snapshot()
     with pytest.raises(ValueError, match="not of <figwasp.Module"):
         instance.reset(snapshot)

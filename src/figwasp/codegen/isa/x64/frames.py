@@ -1,4 +1,4 @@
-"""Floor 3: what is known of x86-64's code without the instruction table: fields of relocations, frames of what is written by hand."""
+"""Floor 3: what is known of x86-64's code without the instruction table: fields of relocations, frames of hand-written code."""
 
 from __future__ import annotations
 
