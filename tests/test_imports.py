@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Final
 
 import pytest
 
+import figwasp
 from tests.environment import RUNS, environment
 
 DOORS: Final = {"figwasp.runtime.code.translate": "Translator", "figwasp.runtime.stubs.catalogue": "code"}
@@ -27,7 +29,7 @@ RUNNING: Final = """
 COMPILING: Final = re.compile(
     r"figwasp\.(wasm\.(binary\.(?!leb128$)|text|debug\.(?!source$|demangle$))|wasm\.syntax\.(opcodes|stack_effect)|wasm\.valid\.(?!subtyping|matching)"
     r"|ir\.(?!builtins|constants|layouts|object_layout|type_descriptors|types)"
-    r"|codegen\.(?!code$|isa$|sequences$|stored|unwind$|words$)|runtime\.stubs\.(?!heap$|heap\.library$|installed$|interface$|library$|symbols$)"
+    r"|codegen\.(?!abi$|code$|isa$|isa\.x64$|isa\.x64\.(features|frames|registers|sequences|target)$|mach$|sequences$|stored|target$|unwind$|words$)|runtime\.stubs\.(?!heap$|heap\.library$|installed$|interface$|library$|symbols$)"
     r"|runtime\.(code\.(teardown|wrapper)|heap\.(arrays|structs|fields|chosen))|wasi\.(threads|descriptors\.sockets|directories\.(inmemory|overlay|tree)))"
 )
 """Modules that such a program does without."""
@@ -85,6 +87,27 @@ assert sys.modules["figwasp.runtime.code.sources"].importing is lazy.importing
 """
 
 
+SECOND: Final = """
+import os
+import sys
+before = set(sys.modules)
+import figwasp
+text = bytes.fromhex(MODULE)
+folder = FOLDER
+os.environ["FIGWASP_CACHE"] = folder
+def f(x):
+    return x + 1
+instance = figwasp.load(text, {"h": {"f": f}})
+assert instance.run(20) == 42 and instance.memory[8] == 21
+print(*sorted(set(sys.modules) - before))
+"""
+PROGRAM: Final = """(module (import "h" "f" (func $f (param i32) (result i32))) (memory (export "memory") 1) (data (i32.const 0) "abc")
+  (table 2 funcref) (elem (i32.const 0) $twice) (global $g (mut i32) (i32.const 8))
+  (func $twice (param i32) (result i32) (i32.mul (local.get 0) (i32.const 2)))
+  (func (export "run") (param i32) (result i32) (local.set 0 (call $f (local.get 0)))
+    (i32.store (global.get $g) (local.get 0)) (call_indirect (param i32) (result i32) (local.get 0) (i32.const 0))))"""
+
+
 def imported(code: str) -> list[str]:
     """Run code in a Python of its own that imports nothing by itself, and return the words that it prints."""
     path = environment()["PYTHONPATH"]
@@ -113,6 +136,19 @@ def test_running_imports_little_of_the_standard_library() -> None:
     assert standard & SLOW == set()
     if sys.version_info[:2] <= KNOWN:
         assert standard - set(STANDARD) <= {"warnings"}
+
+
+@pytest.mark.skipif(not RUNS, reason="modules cannot be run here")
+def test_the_second_start_imports_nothing_that_compiles(tmp_path: Path) -> None:
+    """What is loaded and called is kept the first time, with the stubs that it needs."""
+    code = SECOND.replace("MODULE", repr(figwasp.wat(PROGRAM).hex())).replace("FOLDER", repr(str(tmp_path)))
+    first, second = imported(code), imported(code)
+    assert any(map(COMPILING.match, first))
+    assert [name for name in second if COMPILING.match(name)] == []
+    standard = {name for name in second if not name.startswith("figwasp")}
+    assert standard & SLOW == set()
+    if sys.version_info[:2] <= KNOWN:
+        assert standard - set(STANDARD) <= {"marshal", "warnings"}
 
 
 @pytest.mark.skipif(not RUNS, reason="modules cannot be imported here")

@@ -6,7 +6,9 @@ nothing.
 
 from __future__ import annotations
 
-from typing import Final
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["IN_USE", "KNOWN", "PROBE_WORDS", "Features", "found"]
 

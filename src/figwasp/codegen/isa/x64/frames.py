@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.codegen.isa.x64.registers import R8, R9, R10, R12, R13, R14, RAX, RBP, RBX, RCX, RDI, RDX, RSI
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 RETURN_BYTES: Final = 8
 """Bytes that a call pushes."""

@@ -6,13 +6,16 @@ The instructions themselves are in `switches`, which is imported when one of the
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from functools import cache
-from typing import Any, Final
 
 from figwasp.codegen.isa.x64.features import PROBE_WORDS
 from figwasp.codegen.isa.x64.frames import KEPT_SIZE, SAVED
 from figwasp.codegen.sequences import FaultPlaces, Sequence, Sequences, SwitchPlaces, TickerPlaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
 
 _LOOK: Final = 32  # bytes of a function that are looked at
 _ENDBR: Final = bytes.fromhex("F30F1EFA")
