@@ -21,7 +21,7 @@ from tests.environment import RUNS, environment
 DOORS: Final = {"figwasp.runtime.code.translate": "Translator", "figwasp.runtime.stubs.catalogue": "code"}
 """Modules by which running leads to compiling -> what is asked of them at import."""
 RUNNING: Final = """
-    figwasp.cli.main figwasp.cli.run figwasp.cli.running.execute figwasp.api.linker figwasp.wasi.preview1
+    figwasp.cli.main figwasp.runtime.platform.interrupt figwasp.cli.run figwasp.cli.running.execute figwasp.api.linker figwasp.wasi.preview1
     figwasp.runtime.start figwasp.runtime.code.compile figwasp.wasm.syntax.frozen
 """.split()
 """The modules with which a program is loaded and run, by the command or by `figwasp.load`."""

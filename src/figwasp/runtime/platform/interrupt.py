@@ -5,18 +5,22 @@ In: an exception. Out: nothing; from then on the main thread raises it where Pyt
 
 from __future__ import annotations
 
-import signal
-from typing import NoReturn
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+    from typing import NoReturn
+else:
+    import _signal  # what `signal` is made of: that module would have to be imported, with `enum`
 
 __all__ = ["raise_on_interrupt"]
 
 
 def raise_on_interrupt(error: BaseException) -> None:
     """Have Ctrl-C raise another exception, unless its handler is not Python's own: shells let background jobs ignore it."""
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    if _signal.getsignal(_signal.SIGINT) is not _signal.default_int_handler:
         return
 
     def interrupt(_number: int, _frame: object) -> NoReturn:
         raise error
 
-    signal.signal(signal.SIGINT, interrupt)
+    _signal.signal(_signal.SIGINT, interrupt)
