@@ -139,6 +139,33 @@ def test_write_then_protect_where_memfd_is_not_to_be_had() -> None:
     )
 
 
+def test_chunks_made_while_others_prepare_for_a_fork() -> None:
+    """What is registered first is called last before a fork, and may wait for another thread, which compiles meanwhile."""
+    check_script(
+        """
+    import os
+    import threading
+    chunks = []
+    def prepare():
+        if threading.current_thread() is threading.main_thread():
+            thread = threading.Thread(target=lambda: chunks.append(space.chunk(1 << 16, 1 << 16)))
+            thread.start()
+            thread.join()
+    os.register_at_fork(before=prepare)
+    import figwasp
+    from figwasp.runtime.start import native_runtime
+    space = native_runtime().space
+    pid = os.fork()
+    assert chunks[0].frozen
+    later = space.chunk(1 << 16, 1 << 16)
+    assert not later.frozen and later is not chunks[0]
+    if pid == 0:
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    """
+    )
+
+
 def test_no_executable_memory_at_all() -> None:
     """Where the system forbids both ways, the error is Unsupported and names the cause; it stays that way and does not crash."""
     check_script(

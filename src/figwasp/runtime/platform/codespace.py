@@ -80,7 +80,8 @@ class Space:
         self._chunks: dict[int, _Chunk] = {}  # by the address of their words
         self._end = self.start  # where some chunk ends, seldom not the last
         self._free: list[_Chunk] = []
-        _os.register_at_fork(before=self._freeze)
+        # Once more afterwards: while others prepare for the fork, another thread may make a chunk.
+        _os.register_at_fork(before=self._freeze, after_in_parent=self._freeze, after_in_child=self._freeze)
 
     def _freeze(self) -> None:
         for chunk in list(self._chunks.values()):
