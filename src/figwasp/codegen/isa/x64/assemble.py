@@ -344,6 +344,12 @@ def apply(data: bytearray, offset: int, field: int, address: int, goal: int) -> 
     data[offset:end] = (goal - (address + end)).to_bytes(end - offset, "little", signed=True)
 
 
+def goal(data: bytes | bytearray, offset: int, field: int, address: int) -> int:
+    """Return what the field of a relocation refers to, as `apply` has filled it in."""
+    end = offset + FIELD_SIZES[field]
+    return address + end + int.from_bytes(data[offset:end], "little", signed=True)
+
+
 _DISPATCH: Final[list[Callable[[X64Assembler, MInst, MBlock], None]]] = [X64Assembler._refuse] * FIRST_ROW
 _DISPATCH[ENTRY] = X64Assembler._entry
 _DISPATCH[COPY] = X64Assembler._copy

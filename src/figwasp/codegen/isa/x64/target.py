@@ -10,7 +10,7 @@ from figwasp.codegen.emit import emit
 from figwasp.codegen.isa.x64 import features
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
-from figwasp.codegen.isa.x64.assemble import FIELD_NAMES, FIELD_SIZES, FILLER, RETURN_BYTES, X64Assembler, apply
+from figwasp.codegen.isa.x64.assemble import FIELD_NAMES, FIELD_SIZES, FILLER, RETURN_BYTES, X64Assembler, apply, goal
 from figwasp.codegen.isa.x64.select.rules import select
 from figwasp.codegen.isa.x64.sequences import X64Sequences
 from figwasp.codegen.mach import NONE, MFunc, MInst
@@ -107,6 +107,7 @@ def _target() -> Target:
     target.field_names = FIELD_NAMES
     target.field_sizes = FIELD_SIZES
     target.apply = apply
+    target.goal = goal
     target.filler = FILLER
     target.synchronize = _synchronize
     target.sequences = X64Sequences()
