@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp.api.engine import Engine, chosen, default_engine
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from figwasp.api.instance import Instance
     from figwasp.api.linker import Imports
+    from figwasp.codegen.stored.image import Image
     from figwasp.runtime.code.compile import CompiledModule
     from figwasp.runtime.code.kept import Kept
     from figwasp.runtime.config import Config
@@ -111,7 +112,7 @@ class Module:
         OSError: the file cannot be read.
     """
 
-    __slots__ = ("__weakref__", "_by_name", "_compiled", "_decoded", "_facts", "_kept", "_lock", "engine", "lazy")
+    __slots__ = ("__weakref__", "_by_name", "_compiled", "_decoded", "_facts", "_image", "_is_valid", "_kept", "_lock", "engine", "lazy")
 
     _decoded: Decoded
     """The decoded module."""
@@ -125,6 +126,7 @@ class Module:
                 decoded = self._decoded = _decode(data, engine.config.features)
             else:
                 decoded = self._decoded = thaw(kept.frozen, data, engine.config.features)
+            self._is_valid = not lazy or (kept is not None and kept.valid)
             if kept is not None and (kept.valid or (lazy and kept.frozen is not None)):
                 self._facts = _facts_later(decoded)
             elif lazy:
@@ -133,11 +135,27 @@ class Module:
                 self._facts = facts_at_once(decoded)
                 if kept is not None:
                     kept.note_valid(decoded)
+        self._image: Image | None = None
+        self._begin(engine, lazy)
+
+    def _begin(self, engine: Engine, lazy: bool) -> None:
         self.engine = engine
         self.lazy = lazy
         self._compiled: CompiledModule | None = None
         self._lock = threading.Lock()
         self._by_name: dict[str, Export] | None = None
+
+    @classmethod
+    def _restored(cls, decoded: Decoded, engine: Engine, is_valid: bool, image: Image) -> Module:
+        """Make a module of what another has left."""
+        self = cls.__new__(cls)
+        self._decoded = decoded
+        self._facts = _facts_later(decoded)
+        self._is_valid = is_valid
+        self._kept = None
+        self._image = image
+        self._begin(engine, not is_valid)
+        return self
 
     @property
     def _code(self) -> CompiledModule:
@@ -152,13 +170,14 @@ class Module:
                     from figwasp.runtime.code.compile import CompiledModule  # decoding and validating work anywhere
                     from figwasp.runtime.start import native_runtime
 
-                    self._compiled = CompiledModule(native_runtime(), self._decoded, self._facts, self.engine.config, self._kept)
+                    native = native_runtime()
+                    self._compiled = CompiledModule(native, self._decoded, self._facts, self.engine.config, self._kept, self._image)
         return self._compiled
 
     @property
     def _has_kept_code(self) -> bool:
-        """Whether an earlier process has left code of the module in the cache; no longer known when it is in use."""
-        return self._kept is not None and self._kept.has_code
+        """Whether there is code of the module from before; no longer known when what is in the cache is in use."""
+        return self._image is not None or (self._kept is not None and self._kept.has_code)
 
     @property
     def name(self) -> str | None:
@@ -246,6 +265,49 @@ class Module:
         with the context. Without a second processor, or where Python knows of other threads, none is forked.
         """
         return self._code.ahead()
+
+    def compile(self, jobs: int | None = None, progress: Callable[[int, int], object] | None = None) -> None:
+        """Compile all functions that are not compiled yet; those of a lazy module are validated.
+
+        Their code is used from now on, and kept in the cache if the engine has one; it is the same in whichever order and however
+        many processes it is made. Other processes are forked from this one, which therefore must not have other threads; where
+        Python knows of any, everything is compiled in this process. Ctrl-C, or an exception of `progress`, ends the other processes
+        and changes nothing: what has been compiled until then is lost.
+
+        >>> import figwasp
+        >>> module = figwasp.Module(figwasp.wat("(func (result i32) (i32.const 1)) (func)"))
+        >>> module.compile(jobs=1, progress=lambda done, total: print(f"{done} of {total} bytes"))
+        4 of 6 bytes
+        6 of 6 bytes
+        >>> module.compile(progress=print)  # all are there
+
+        Args:
+            jobs: the number of processes, from 1, which is this one alone; None for as many as there are processors that this process
+                may use and enough to do for each of them.
+            progress: called in this thread with the bytes of function bodies that have been compiled and of all that are to be.
+
+        Raises:
+            Malformed, Invalid, LimitExceeded: as for `Module`, if the module is lazy.
+            Unsupported: this platform cannot run compiled code.
+            TypeError, ValueError: `jobs` is no number of processes.
+        """
+        from figwasp.api.stored import compile_all
+
+        compile_all(self, jobs, progress)
+
+    def serialize(self) -> bytes:
+        """Return the module with all code of it that there is, for `figwasp.deserialize` in another process; call `compile` before.
+
+        Functions that have been compiled when they were called first are compiled once more for it. Equal modules, of which the same
+        functions are compiled, have the same bytes.
+
+        Raises:
+            Unsupported: this platform cannot run compiled code.
+            Error: the sources of figwasp have been changed since this process began.
+        """
+        from figwasp.api.stored import serialized
+
+        return serialized(self)
 
     def custom_sections(self, name: str) -> list[bytes]:
         """Return the contents of the custom sections of a name, in order."""

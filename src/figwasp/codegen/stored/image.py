@@ -88,6 +88,10 @@ class Image:
         """Forget the code, which stands where it is run."""
         self.text = self.places = b""
 
+    def with_text(self, text: bytes, places: bytes) -> Image:
+        """Return the image again, with the text that it had and the bytes of the map for it."""
+        return Image(self.indices, self.starts, self._ends, self.needs, self._rows, places, text)
+
     def at(self, offset: int) -> int:
         """Return the number of the function whose code begins last before an offset in the text, or there."""
         return bisect_right(self.starts, offset) - 1
