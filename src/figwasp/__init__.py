@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from figwasp.api.instance import Instance
     from figwasp.api.linker import Linker, load
     from figwasp.api.memory import Memory
-    from figwasp.api.module import Module
-    from figwasp.api.stored import deserialize
+    from figwasp.api.module import Module, deserialize
     from figwasp.api.table import Table
     from figwasp.errors import (
         Busy,
@@ -120,8 +119,7 @@ if not TYPE_CHECKING:  # which are told above, and are to find names that do not
             "figwasp.api.instance": "Instance",
             "figwasp.api.linker": "Linker load",
             "figwasp.api.memory": "Memory",
-            "figwasp.api.module": "Module",
-            "figwasp.api.stored": "deserialize",
+            "figwasp.api.module": "Module deserialize",
             "figwasp.api.table": "Table",
             "figwasp.runtime.code.listen": "FuncInfo",
             "figwasp.runtime.heap.arrays": "Array",

@@ -109,7 +109,7 @@ class Unusable(Error, ValueError):
     """The bytes of a serialized module are damaged, or were made for something else than what is here.
 
     Attributes:
-        differs: names of what is not the same here: "figwasp", "Python", "processor", "memory", "fuel", "proposals"; empty for damage.
+        differs: what is not the same here, of "figwasp", "Python", "processor", "memory", "fuel", "proposals"; empty for damage.
     """
 
     def __init__(self, message: str, differs: tuple[str, ...] = ()) -> None:

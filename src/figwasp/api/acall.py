@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from figwasp.api.exports import Exports
-from figwasp.api.module import Module, listed
+from figwasp.api.externs import listed
+from figwasp.api.module import Module
 from figwasp.errors import printable
 from figwasp.runtime.objects import suspend
 from figwasp.runtime.objects.func import Func

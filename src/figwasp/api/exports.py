@@ -8,7 +8,8 @@ from typing import Any, Final, NoReturn
 from figwasp.api import global_ as globals_
 from figwasp.api import memory as memories
 from figwasp.api import table as tables
-from figwasp.api.module import Module, listed
+from figwasp.api.externs import listed
+from figwasp.api.module import Module
 from figwasp.errors import Closed
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.func import func_at

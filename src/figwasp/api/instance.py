@@ -9,8 +9,9 @@ from typing import Any, Final, NoReturn
 from figwasp.api import memory as memories
 from figwasp.api.acall import AsyncCalls
 from figwasp.api.exports import Exports, close_exports
+from figwasp.api.externs import listed
 from figwasp.api.memory import Memory
-from figwasp.api.module import Module, listed
+from figwasp.api.module import Module
 from figwasp.errors import Closed, printable
 from figwasp.runtime import arguments
 from figwasp.runtime.native.owner import Owner

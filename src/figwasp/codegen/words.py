@@ -40,7 +40,7 @@ class Words:
         return self._starts[kind] + WORD * target
 
     def at(self, offset: int) -> tuple[int, int] | None:
-        """Return the kind and the target of the relocations that refer to the word at a place, from the origin; None if there is no word."""
+        """Return the kind and the target of relocations that lead to a place, from the origin; None if no word is there."""
         if offset % WORD or not -self.size <= offset < 0:
             return None
         kind = max((start, kind) for kind, start in self._starts.items() if start <= offset)[1]

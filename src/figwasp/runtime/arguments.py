@@ -13,7 +13,19 @@ from typing import Final
 from figwasp.cache.folder import OFF
 from figwasp.wasm.syntax.types import I32, I64
 
-__all__ = ["MAX_FUEL", "MAX_STACK", "MIN_STACK", "STACK_SIZE", "address_type", "cache", "fuel", "jobs", "limit", "stack_size", "timeout"]
+__all__ = [
+    "MAX_FUEL",
+    "MAX_STACK",
+    "MIN_STACK",
+    "STACK_SIZE",
+    "address_type",
+    "cache",
+    "fuel",
+    "jobs",
+    "limit",
+    "stack_size",
+    "timeout",
+]
 
 MAX_FUEL: Final = 2**63 - 1
 """The most fuel that a store can have; a larger amount counts as this one."""

@@ -12,8 +12,9 @@ from functools import partial
 from operator import call
 from typing import TYPE_CHECKING, Any
 
+from figwasp.api.externs import KINDS
 from figwasp.api.linker import load
-from figwasp.api.module import KINDS, Module
+from figwasp.api.module import Module
 from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Error, Exit, Timeout, Trap, WasmException
 from figwasp.types import MemoryType
 

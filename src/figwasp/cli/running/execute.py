@@ -15,7 +15,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import errors
-from figwasp.api.module import KINDS, Module, listed
+from figwasp.api.externs import KINDS, listed
+from figwasp.api.module import Module
 from figwasp.cli.main import complain
 from figwasp.cli.running.options import COMMAND, RunOptions
 from figwasp.cli.streams import STREAM, shown, write_stdout

@@ -192,7 +192,10 @@ class Kept:
         return image
 
     def replace(self, module: Module, image: Image) -> bool:
-        """Write an image of all functions, which are valid, in the place of what is kept, and return whether that worked."""
+        """Have an image of all functions, which are valid, in the place of what is kept, and return whether that worked."""
+        entry = self._entry
+        if entry is not None and entry.valid and entry.image is image:
+            return True
         written = False
         held = _writing.acquire(timeout=_PATIENCE)  # what another thread writes meanwhile would be less
         try:

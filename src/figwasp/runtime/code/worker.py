@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import starmap
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from figwasp.codegen.stored.serial import to_bytes
 from figwasp.errors import Error
@@ -52,18 +52,8 @@ Work = Callable[[int, int], None]
 """What the other process does with the pipes to it and from it."""
 
 
-class Answer(NamedTuple):
-    """A message from the other process.
-
-    Attributes:
-        kind: BEGUN, MADE, REFUSED or FAILED.
-        index: of the function.
-        data: of one that is MADE, the size of its facts and its code.
-    """
-
-    kind: int
-    index: int
-    data: bytes
+Answer = tuple[int, int, bytes]
+"""A message from the other process: BEGUN, MADE, REFUSED or FAILED; the index; of a function that is MADE, facts' size and code."""
 
 
 def can_fork() -> bool:
@@ -150,7 +140,7 @@ class Process:
             if start + size > len(data):
                 break
             place = start + size
-            answers.append(Answer(kind, index, bytes(data[start:place])))
+            answers.append((kind, index, bytes(data[start:place])))
         del data[:place]
         return answers, more
 

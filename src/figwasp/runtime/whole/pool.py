@@ -3,9 +3,9 @@
 In: what makes the translator of a module, and which functions are wanted. Out: their code in serial form, by index.
 
 Theory of operation. The largest functions go first, each to a process that has nothing else to do; so none waits behind another,
-and what comes last is small. Of small ones a process has a few in advance, so that it need not wait for this one. What a process
-leaves that dies, or that has not the memory for a function, is compiled here, where an error is raised; so is a function that cannot
-be compiled at all. Nothing is changed here meanwhile: an exception ends the processes, and that is all.
+and what comes last is small. Of small ones a process has a few in advance, so that it need not wait for this one. What a
+process leaves that dies, or that has not the memory for a function, is compiled here, where an error is raised; so is a function
+that cannot be compiled at all. Nothing is changed here meanwhile: an exception ends the processes, and that is all.
 """
 
 from __future__ import annotations
@@ -59,7 +59,20 @@ class Pool:
         facts_size: of the functions made, `FuncFacts.size` together.
     """
 
-    __slots__ = ("_done", "_hands", "_left", "_make", "_poll", "_progress", "_queue", "_sizes", "_total", "_translator", "codes", "facts_size")
+    __slots__ = (
+        "_done",
+        "_hands",
+        "_left",
+        "_make",
+        "_poll",
+        "_progress",
+        "_queue",
+        "_sizes",
+        "_total",
+        "_translator",
+        "codes",
+        "facts_size",
+    )
 
     def __init__(self, make: Callable[[], Translator], sizes: Mapping[int, int], progress: Progress | None = None) -> None:
         """Begin with nothing.

@@ -7,14 +7,14 @@ functions in order of their indices: the same bytes, however they have come toge
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from figwasp.codegen.stored.image import Image, ImageBuilder
 from figwasp.codegen.stored.serial import from_bytes
 from figwasp.codegen.words import Words
 from figwasp.errors import Invalid, LimitExceeded, Malformed
-from figwasp.runtime.code.pool import Pool, Progress
 from figwasp.runtime.platform.processor import machine
+from figwasp.runtime.whole.pool import Pool, Progress
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.valid.module import validate
 
@@ -23,7 +23,23 @@ if TYPE_CHECKING:
     from figwasp.runtime.code.translate import Translator
     from figwasp.wasm.syntax.module import Module
 
-__all__ = ["Whole"]
+__all__ = ["Outcome", "Whole"]
+
+
+class Outcome(NamedTuple):
+    """What came of compiling a module as a whole.
+
+    Attributes:
+        functions: how many it has.
+        before: how many of them had been compiled before.
+        size: bytes of their code, with its records.
+        is_kept: whether the code is in the cache.
+    """
+
+    functions: int
+    before: int
+    size: int
+    is_kept: bool
 
 
 class Whole:
@@ -47,6 +63,9 @@ class Whole:
             for number, index in enumerate(image.indices):
                 self._places.setdefault(index, (image, number))
         self._codes: dict[int, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._places) + len(self._codes)
 
     def compile(self, indices: Iterable[int], jobs: int | None = None, progress: Progress | None = None) -> int:
         """Compile those of some functions that are not there, and return what `FuncFacts.size` of them are together.
