@@ -115,7 +115,7 @@ def test_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert keys.interpreter.__wrapped__() != before
 
 
-def testinterpreter_and_sources_are_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interpreter_and_sources_are_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     made = {key(MODULE)}
     with monkeypatch.context() as patch:
         patch.setattr(keys, "interpreter", lambda: ("other",))

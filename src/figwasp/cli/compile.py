@@ -48,8 +48,8 @@ COMMAND: Final = Command(
             Option(
                 ("-o", "--output"),
                 "FILE",
-                "write one program and its code to a file, for this figwasp, Python and kind of processor alone; `figwasp run FILE` runs "
-                "it without any checks, so take such files from nobody",
+                "write one program and its code to a file, for this figwasp, Python and kind of processor alone; figwasp run FILE "
+                "runs it unchecked, so take such files from nobody",
             ),
             Option(("--fuel",), "", "make the code for `figwasp run --fuel`, which is not the same"),
             *switches(DEFAULT),

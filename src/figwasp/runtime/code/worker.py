@@ -91,8 +91,9 @@ class Process:
         Raises:
             OSError: that is not possible now.
         """
-        self.answers, made = self._pipe()
-        called, self._orders = self._pipe()
+        files = self._files
+        self.answers, made = linux.pipe(files)
+        called, self._orders = linux.pipe(files)
         for pipe in (self.answers, self._orders):
             _os.set_blocking(pipe, False)
         linux.widen_pipe(made, PIPE)
@@ -105,16 +106,11 @@ class Process:
             try:
                 signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
                 self._pids.extend(starmap(_os.fork, ((),)))  # in one step it is there and written down
-                if not self.pid:
+                if not self._pids[-1]:
                     _child_main(work, called, made, parent, processors, before)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        together(partial(_os.close, made), partial(_os.close, called), partial(self._files.__delitem__, slice(1, 3)))
-
-    def _pipe(self) -> tuple[int, int]:
-        ends = linux.pipe()
-        self._files += ends
-        return ends
+        together(*(partial(use, pipe) for pipe in (made, called) for use in (_os.close, files.remove)))
 
     def order(self, indices: list[int]) -> None:
         """Send it the indices of functions, which are fewer than a pipe can hold.

@@ -104,7 +104,10 @@ def unpack(data: bytes, config: Config) -> tuple[Module, bool, Image]:
         image = Image.from_bytes(code, functions)
     except BadCode as error:
         raise Unusable(f"the serialized module is damaged: {error}") from None
-    return thaw(frozen, bytes(binary), config.features), bool(valid), image
+    module = thaw(frozen, bytes(binary), config.features)
+    if len(module.func_types) != functions:
+        raise Unusable("the serialized module is damaged: it has not as many functions as its code is for")
+    return module, bool(valid), image
 
 
 def _check(data: bytes) -> None:
