@@ -10,10 +10,9 @@ Nothing is imported before it is asked for: a name of this package comes from it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from figwasp.lazy import on_first_use
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from figwasp import types
     from figwasp.api.allocator import Allocator
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from figwasp.api.linker import Linker, load
     from figwasp.api.memory import Memory
     from figwasp.api.module import Module, deserialize
+    from figwasp.api.snapshot import Snapshot
     from figwasp.api.table import Table
     from figwasp.errors import (
         Busy,
@@ -87,6 +87,7 @@ __all__ = [
     "OutOfFuel",
     "ParseError",
     "Place",
+    "Snapshot",
     "Struct",
     "Table",
     "Tag",
@@ -120,6 +121,7 @@ if not TYPE_CHECKING:  # which are told above, and are to find names that do not
             "figwasp.api.linker": "Linker load",
             "figwasp.api.memory": "Memory",
             "figwasp.api.module": "Module deserialize",
+            "figwasp.api.snapshot": "Snapshot",
             "figwasp.api.table": "Table",
             "figwasp.runtime.code.listen": "FuncInfo",
             "figwasp.runtime.heap.arrays": "Array",

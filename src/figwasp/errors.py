@@ -6,9 +6,31 @@ sections 4.5.4, 5.1, 3.1, 4.4 and appendix "Implementation Limitations"): malfor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple, Protocol
+
+from figwasp.records import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Final, Protocol
+
+    class SourceInfo(Protocol):
+        """A module's information about where its code comes from."""
+
+        def places(self, func: int, offset: int) -> tuple[Place, ...]:
+            """Return the places of the instruction at a byte offset, in a function."""
+
+        def label(self, func: int) -> str:
+            """Return the name of a function in text for people."""
+
+    class _Backtrace(Protocol):
+        """A callable that makes frames."""
+
+        def __call__(self, most: int | None = None) -> tuple[Frame, ...]:
+            """Make the innermost frames, at most so many."""
+
+    Frames = tuple["Frame", ...] | _Backtrace
 
 __all__ = [
     "Busy",
@@ -137,16 +159,6 @@ class Place(NamedTuple):
     name: str
     file: str
     line: int
-
-
-class SourceInfo(Protocol):
-    """A module's information about where its code comes from."""
-
-    def places(self, func: int, offset: int) -> tuple[Place, ...]:
-        """Return the places of the instruction at a byte offset, in a function."""
-
-    def label(self, func: int) -> str:
-        """Return the name of a function in text for people."""
 
 
 class Frame:
@@ -303,14 +315,6 @@ class Trap(_Framed):
         return type(self), (self.code, self.frames), state or None
 
 
-class _Backtrace(Protocol):
-    """A callable that makes frames."""
-
-    def __call__(self, most: int | None = None) -> tuple[Frame, ...]:
-        """Make the innermost frames, at most so many."""
-
-
-Frames = tuple[Frame, ...] | _Backtrace
 _INNER: Final = 20  # frames of a long backtrace that are shown
 _OUTER: Final = 10
 
@@ -402,7 +406,6 @@ def prefix_errors(file: str | None) -> Iterator[None]:
             space = "" if isinstance(error, ParseError) else " "  # FILE:LINE:COLUMN is what editors can follow
             error.args = (f"{printable(file)}:{space}{str(error) or type(error).__name__}", *error.args[1:])
         raise
-
 
 BUSY: Final = "another thread is running in this store, which linked instances share: use a lock, or an instance for each thread"
 """The message of `Busy`."""

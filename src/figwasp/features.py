@@ -7,8 +7,10 @@ shortened. Everything of Wasm 3.0 is on; what came after it is off until asked f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final
 
 __all__ = ["ALL", "DEFAULT", "MVP", "PROPOSALS", "Features", "off"]
 

@@ -7,7 +7,10 @@ The builder, the stubs and the runtime all read this one page, so that an offset
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 PAGE_SIZE: Final = 65536
 """Bytes in a page of linear memory (spec 4.2.8)."""
@@ -39,6 +42,10 @@ def margin(mode: int, is_64: bool, page: int) -> int:
         return 0
     return EVERYWHERE if mode == GUARD and not is_64 else _MARGINS[mode]
 
+
+def largest(is_64: bool) -> int:
+    """Return the most bytes that a memory can have: what addresses reach, and what a process can address at all."""
+    return 1 << 47 if is_64 else 1 << 32
 
 FAULT_OFFSET: Final = 1
 """How far behind its start an instruction is said to be that may fault: inside of it, where no call returns to."""
@@ -117,7 +124,9 @@ HANDLER_CLAUSES: Final = 8  # `Call.catches`, 4 bytes each
 
 # Memory record
 MEM_BASE: Final = 0  # never moves while the memory lives
-MEM_LENGTH: Final = 8  # bytes; never becomes less
+MEM_LENGTH: Final = 8  # bytes; becomes less only when an instance is reset, while no code of its store runs
+MEM_EXPORTS: Final = 32  # how many buffers there are that Python has got of it and not released (behind fields of `linear`)
+MEM_IMAGE: Final = 40  # number of the image whose pages are seen where nothing has been written; 0: zeros are
 MEM_RECORD_SIZE: Final = 64
 
 # Table record

@@ -6,15 +6,35 @@ there (PEP 562).
 
 from __future__ import annotations
 
-import importlib
+import _thread
+import os
+import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final
 
-__all__ = ["IMPORTED", "on_first_use"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, Final
+
+__all__ = ["IMPORTED", "imported", "importing", "on_first_use"]
 
 IMPORTED: Final = time.time_ns()
 """When figwasp was imported, in nanoseconds since 1970. Its modules come later, perhaps from sources that have been changed."""
+
+
+importing: Final = _thread.RLock()
+"""Held while modules are imported that other threads may need, too: a fork waits for it. In a process that is forked while another
+thread imports a module, that module stays locked for good."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=importing.acquire, after_in_parent=importing.release, after_in_child=importing.release)
+
+
+def imported(name: str) -> Any:
+    """Return a module by its full name, as `importlib.import_module` does, which would have to be imported itself."""
+    with importing:
+        __import__(name)
+    return sys.modules[name]
 
 
 def on_first_use(
@@ -34,10 +54,10 @@ def on_first_use(
     def getattr_(name: str) -> Any:
         """Import what has been asked for, and keep it."""
         if name in inside:
-            return importlib.import_module(f"{package}.{name}")
+            return imported(f"{package}.{name}")
         if name not in places:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        found = namespace[name] = getattr(importlib.import_module(places[name]), name)
+        found = namespace[name] = getattr(imported(places[name]), name)
         return found
 
     def dir_() -> list[str]:

@@ -117,7 +117,7 @@ def test_internals_do_not_show() -> None:
     for thing in (inst, inst.m, inst.t, inst.g, inst.x, inst.f, inst.exports, inst.acall, inst.module):
         assert not INTERNAL & {*dir(thing)}
     assert {name for name in dir(inst) if not name.startswith("__")} == {
-        "acall", "close", "closed", "exports", "f", "fuel", "g", "interrupt", "m", "module", "on_out_of_fuel", "t", "x",
+        "acall", "close", "closed", "exports", "f", "fuel", "g", "interrupt", "m", "module", "on_out_of_fuel", "reset", "snapshot", "t", "x",
     }  # fmt: skip
 
 

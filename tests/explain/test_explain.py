@@ -156,7 +156,7 @@ def test_entry_names_what_it_calls() -> None:
     module = module_of(MIXED)
     explanation = explain(module, 1, GUARD)
     entry = str(explanation.entry)
-    for name in ("PyLong_AsLongLong", "PyLong_FromLongLong", "hook_settle", "hook_slow", "<to_wasm>"):
+    for name in ("PyLong_AsLongLong", "PyLong_FromLongLong", "stub.enter.settle", "stub.enter.slow", "object.int", "<to_wasm>"):
         assert name in entry
     assert ("PyThreadState_Get" in entry) == (interpreter.THREAD_STATE is None)
     assert not re.search(r"\b(?:0x)?[0-9a-f]{11,15}\b", str(explanation.entry.final)), (

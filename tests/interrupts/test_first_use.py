@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from figwasp.runtime.platform import linux
 from figwasp.runtime.start import native_runtime
-from figwasp.runtime.stubs import library
+from figwasp.runtime.stubs import installed, library
 from tests.interrupts.lines import ALL, SEED, between_lines
 from tests.runtime.support import run_script
 
@@ -23,8 +23,36 @@ def test_lazy_entries_have_one_number_each() -> None:
     between_lines(library.__file__, lambda: outer.append(both()), lambda _: inner.append(both()))
     assert len(inner) > 3 and {*inner} == {*outer}
     for number, address in zip((first, first + library._LAZY_BLOCK), outer[0], strict=True):
-        expected = stubs.sequences.lazy_entries([(number + k, 0) for k in range(library._LAZY_BLOCK)], address, stubs._lazy)
+        expected = stubs.sequences.lazy_entries([(number + k, 0) for k in range(library._LAZY_BLOCK)], address, stubs.lazy)
         assert linux.read(address, library._LAZY_BLOCK * size) == expected
+
+
+def test_stubs_have_one_address_and_one_word_each() -> None:
+    """A call at any line of the first one for a stub gets an address that is as good; words of symbols are filled once."""
+    stubs = native_runtime().stubs
+
+    def at_line(line: int) -> int:
+        """Call at one of the lines; return how many there are."""
+        key = f"host:{line & 1023:010b}:v".replace("0", "f").replace("1", "d")  # of a type that no test has asked for
+        inner: list[int] = []
+        outer: list[int] = []
+        lines = between_lines(
+            installed.__file__,
+            lambda: outer.append(stubs.stub(key)),
+            lambda number: inner.append(stubs.stub(key)) if number == line else None,
+        )
+        assert {stubs.stub(key)} == {*outer, *inner}, line
+        between.extend(inner)
+        return lines
+
+    between: list[int] = []
+    lines = at_line(-1)
+    assert lines > 30
+    for line in range(0, lines, 1 if ALL else lines // 8):
+        at_line(line)
+    assert len(between) > 3
+    for name, number in stubs._words.items():
+        assert linux.read_u64(stubs._region.cells + 8 * number) == stubs.symbols.value(name)
 
 
 def test_a_builtin_that_was_stopped_is_made_by_the_next_call() -> None:

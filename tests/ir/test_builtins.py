@@ -8,12 +8,10 @@ from figwasp.ir import builtins, ops
 from figwasp.ir.evaluate.instance import EvalInstance
 from figwasp.ir.func import Call
 from figwasp.runtime.objects import builtins as implemented
-from figwasp.runtime.stubs.builtins import arrays, casts, exceptions, memories, objects, tables
+from figwasp.runtime.stubs.interface import NATIVE
 from tests.ir.compiling import build_one
 
 SUBTYPES = " ".join(f"(type $t{k} (sub $t{k - 1} (func)))" for k in range(1, 9))
-NATIVE = {*exceptions.BUILTINS, *memories.BUILTINS, *objects.BUILTINS, *arrays.BUILTINS, *casts.BUILTINS, *tables.PURE}
-"""The builtins that are code of their own altogether."""
 MODULE = f"""(module (memory 1) (table $t 1 externref) (data $d "a") (elem $e externref) (global $g (mut externref) (ref.null extern))
   (tag $x)
   (global $f (mut funcref) (ref.null func))

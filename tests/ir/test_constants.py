@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from figwasp.features import ALL
-from figwasp.ir.constants import evaluate
+from figwasp.ir.constants import CODES, evaluate
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
+from figwasp.wasm.syntax.opcodes import BY_NAME
 from figwasp.wasm.text.parse.module import wat
 from figwasp.wasm.valid.module import validate
 
@@ -94,3 +95,7 @@ def test_objects(type_: str, expr: str, made: list[tuple[int, int, str]]) -> Non
     surroundings = Surroundings()
     assert evaluate(decoded.global_inits[0], decoded, surroundings) == 8 * len(made)
     assert surroundings.made == [(index, length, bytes.fromhex(content)) for index, length, content in made]
+
+
+def test_codes_are_those_of_the_table() -> None:
+    assert {name: BY_NAME[name].code for name in CODES} == CODES

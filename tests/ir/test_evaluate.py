@@ -343,6 +343,11 @@ def test_parameters_of_a_block_are_assigned_at_once() -> None:
     assert _evaluate(text, 10, 20, 4) == [20]
 
 
+def test_symbols_have_no_value() -> None:
+    with pytest.raises(Undefined, match=r"the symbol static\.parked"):
+        _evaluate('func 0 "" (i64) -> (i64) {\nb0(v0: i64):\n  v1 = symbol static.parked\n  return v1\n}', 0)
+
+
 def test_frame_areas_are_new_for_everyinvoke() -> None:
     text = """func 0 "" (i64) -> (i64) {
     b0(v0: i64):

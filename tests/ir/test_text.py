@@ -103,6 +103,15 @@ def test_stubs_have_operations_of_their_own() -> None:
     assert show(parse(text)) == text
 
 
+def test_symbols_are_shown_by_name() -> None:
+    text = "func -1 \"stub\" () -> (i64) c {\nb0:\n  v0 = symbol stub.enter:ild:f @2c\n  v1 = symbol b2.v3\n  return v0\n}\n"
+    func = parse(text)
+    order.run(func)
+    verify(func)
+    assert [value.aux for value in func.blocks[0].code[:2]] == ["stub.enter:ild:f", "b2.v3"]
+    assert show(func, positions=True) == text
+
+
 def test_a_terminator_is_shown_with_its_block() -> None:
     func = parse(EVERYTHING)
     block = func.blocks[0]

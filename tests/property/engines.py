@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import figwasp
 from figwasp import errors, layout
@@ -27,7 +27,7 @@ from figwasp.runtime.native import ticker
 from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.func import Func, func_at
 from figwasp.runtime.objects.instance import InstanceState
-from figwasp.runtime.objects.instantiate import Extern, instantiate
+from figwasp.runtime.objects.instantiate import instantiate
 from figwasp.runtime.objects.memory import new_memory
 from figwasp.runtime.platform import linux, modes
 from figwasp.runtime.start import native_runtime
@@ -49,6 +49,9 @@ from tests.property.outcomes import (
     to_python,
 )
 from tests.raw import call_raw
+
+if TYPE_CHECKING:
+    from figwasp.runtime.objects.instantiate import Extern
 
 REFUEL: Final = "refuel"
 _MEMORY: Final = {modes.GUARD: "guard", modes.CHECKED: "checked"}

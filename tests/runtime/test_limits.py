@@ -80,7 +80,7 @@ class TestMemory:
 
         def commit(memory: Memory, record: int, old: int, new: int) -> bool:
             monkeypatch.undo()
-            assert real(memory, record, old, old + PAGE) and memory._budget is not None and memory._budget.take(PAGE)
+            assert real(memory, record, old, old + PAGE) and memory.budget is not None and memory.budget.take(PAGE)
             return False
 
         monkeypatch.setattr(Memory, "_commit", commit)

@@ -338,6 +338,7 @@ def test_finalizers_at_the_very_end_call_wasm() -> None:
     """Objects that die with the modules can still call what they hold, also in cycles, also with traps; nothing is printed by us."""
     out = check_script(
         script("""
+        load(lambda x: x).call(1)  # so that the compiler is there
         class Late:
             def __init__(self):
                 self.inst = load(self.f)
@@ -357,6 +358,24 @@ def test_finalizers_at_the_very_end_call_wasm() -> None:
         """)
     )
     assert out == "late\n" * 3
+
+
+def test_it_is_too_late_to_compile_the_first_function() -> None:
+    """A finalizer at the very end that needs the compiler, which nobody has needed before, hears so; nothing crashes."""
+    done = run_script(
+        script("""
+        class Late:
+            def __init__(self):
+                self.inst = load(lambda x: x)
+            def __del__(self, write=os.write, error=figwasp.Error):
+                try:
+                    self.inst.call(4)
+                except error as late:
+                    write(1, str(late).encode())
+        kept = Late()
+        """)
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "no function can be compiled any more: Python is shutting down", "")
 
 
 def test_trap_and_exception_states_at_exit() -> None:

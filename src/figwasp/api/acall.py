@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
-
-from figwasp.api.exports import Exports
 from figwasp.api.externs import listed
-from figwasp.api.module import Module
 from figwasp.errors import printable
 from figwasp.runtime.objects import suspend
 from figwasp.runtime.objects.func import Func
 from figwasp.wasm.syntax.module import FUNC
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypedDict, Unpack
+    from collections.abc import Iterator
+    from typing import Any, TypedDict, Unpack
+
+    from figwasp.api.exports import Exports
+    from figwasp.api.module import Module
 
     class _Names(TypedDict, total=False):
         timeout: float | None

@@ -6,10 +6,13 @@ import weakref
 
 from figwasp.api.exports import Exports
 from figwasp.api.instance import Instance, first_memory
-from figwasp.api.memory import Memory
-from figwasp.api.module import Module
 from figwasp.runtime.objects.caller import owner_of
-from figwasp.runtime.objects.instance import InstanceState
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from figwasp.api.memory import Memory
+    from figwasp.api.module import Module
+    from figwasp.runtime.objects.instance import InstanceState
 
 __all__ = ["Caller"]
 

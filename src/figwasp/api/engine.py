@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final
 
 from figwasp.features import DEFAULT, Features
 from figwasp.layout import CHECKED, GUARD
@@ -11,7 +10,10 @@ from figwasp.runtime import arguments
 from figwasp.runtime.arguments import STACK_SIZE
 from figwasp.runtime.config import Config
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from figwasp.runtime.code.listen import Listener
 
 __all__ = ["Engine", "chosen", "default_engine"]
@@ -140,7 +142,6 @@ def _fuel(value: bool | int) -> int | None:
     if isinstance(value, bool):
         return 0 if value else None
     return arguments.fuel(value, "fuel")
-
 
 _default: Engine | None = None
 

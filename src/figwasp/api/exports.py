@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final, NoReturn
-
 from figwasp.api import global_ as globals_
 from figwasp.api import memory as memories
 from figwasp.api import table as tables
 from figwasp.api.externs import listed
-from figwasp.api.module import Module
 from figwasp.errors import Closed
-from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.func import func_at
-from figwasp.runtime.objects.instance import InstanceState
 from figwasp.wasm.syntax.module import FUNC, MEMORY, TABLE, TAG
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Final, NoReturn
+
+    from figwasp.api.module import Module
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.objects.instance import InstanceState
 
 __all__ = ["Exports", "close_exports"]
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
-from typing import Final
 
 from figwasp.errors import printable
-from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG, Import, Module
+from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG
 from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, TableType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final
+
+    from figwasp.wasm.syntax.module import Import, Module
 
 __all__ = ["KINDS", "ExportType", "ExternType", "ImportType", "extern_type", "listed", "show_import"]
 

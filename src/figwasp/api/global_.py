@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NoReturn
-
 from figwasp.ir.types import CELL
 from figwasp.runtime.heap.roots import RootWords
-from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import global_ as runtime
 from figwasp.runtime.objects.func import Buffer, References
 from figwasp.runtime.objects.values import cells_of, get_value, put_value
-from figwasp.runtime.once import Once
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.start import native_runtime
 from figwasp.runtime.store.store import Store
@@ -26,6 +22,13 @@ from figwasp.wasm.syntax.types import (
     GlobalType,
     type_name,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final, NoReturn
+
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.once import Once
 
 _CONTENTS: Final = (*NUM_TYPES, V128, FUNCREF, EXTERNREF, ANYREF, EQREF, I31REF)
 

@@ -5,8 +5,7 @@ In: a module and a way to find things. Out: one extern for each import, or one e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn
+from collections.abc import Mapping
 
 from figwasp.api import global_ as globals_
 from figwasp.api.exports import Exports
@@ -18,22 +17,29 @@ from figwasp.api.module import Module
 from figwasp.api.signature import adapt_host_function
 from figwasp.api.table import Table
 from figwasp.errors import Closed, Incompatible, Trap, Unlinkable, printable
-from figwasp.runtime.code.compile import CompiledModule
 from figwasp.runtime.code.descriptors import TYPES
-from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.objects import global_ as runtime
 from figwasp.runtime.objects.func import Func
-from figwasp.runtime.objects.instantiate import Extern
 from figwasp.runtime.objects.tag import Tag
-from figwasp.wasm.syntax.module import FUNC, KIND_NAMES, TAG, Import
+from figwasp.wasm.syntax.module import FUNC, KIND_NAMES, TAG
 from figwasp.wasm.syntax.types import FUNCREF, GlobalType, MemoryType, TableType, is_ref
 from figwasp.wasm.valid.matching import global_matches, memory_matches, table_matches
 from figwasp.wasm.valid.subtyping import canonical_type
 
-__all__ = ["MISSING", "Imports", "Late", "check_imports", "check_namespace", "look_up", "member", "resolve"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final, NoReturn
 
-Imports = Mapping[str, Any]
-"""Module name -> a mapping, an instance, a Python module, or any object whose attributes are the imports."""
+    from figwasp.runtime.code.compile import CompiledModule
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.objects import global_ as runtime
+    from figwasp.runtime.objects.instantiate import Extern
+    from figwasp.wasm.syntax.module import Import
+
+    Imports = Mapping[str, Any]
+    """Module name -> a mapping, an instance, a Python module, or any object whose attributes are the imports."""
+
+__all__ = ["MISSING", "Imports", "Late", "check_imports", "check_namespace", "look_up", "member", "resolve"]
 
 MISSING: Final = object()
 _NO_NAMESPACES: Final = (Func, Memory, Table, Global, Tag, Module, str, bytes, bytearray, int, float, list, tuple, set, frozenset)

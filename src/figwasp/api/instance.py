@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from typing import Any, Final, NoReturn
 
 from figwasp.api import memory as memories
 from figwasp.api.acall import AsyncCalls
 from figwasp.api.exports import Exports, close_exports
 from figwasp.api.externs import listed
-from figwasp.api.memory import Memory
-from figwasp.api.module import Module
 from figwasp.errors import Closed, printable
+from figwasp.lazy import importing
 from figwasp.runtime import arguments
-from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import closing, suspend
 from figwasp.runtime.objects.instance import InstanceState
-from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.module import MEMORY
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final, NoReturn
+
+    from figwasp.api.memory import Memory
+    from figwasp.api.module import Module
+    from figwasp.api.snapshot import Snapshot
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.store.store import Store
+
 _set: Final = object.__setattr__  # instances refuse assignments
-_OWN: Final = frozenset(("_first_memory", "_owner", "_runtime", "_state", "acall", "closed", "exports", "module"))
+_OWN: Final = frozenset(("_first_memory", "_owner", "_runtime", "_snapshot", "_state", "acall", "closed", "exports", "module"))
 
 
 class Instance:
@@ -40,13 +46,14 @@ class Instance:
         module: the module.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_first_memory", "_runtime", "acall", "exports", "module")
+    __slots__ = ("__dict__", "__weakref__", "_first_memory", "_runtime", "_snapshot", "acall", "exports", "module")
 
     acall: AsyncCalls
     exports: Exports
     module: Module
     _first_memory: Memory | None
     _runtime: tuple[InstanceState, Owner] | None
+    _snapshot: Snapshot | None
 
     def __new__(cls, *args: object) -> Instance:
         if not args or not isinstance(args[0], InstanceState):
@@ -58,6 +65,7 @@ class Instance:
         _set(self, "_runtime", (state, owner))
         _set(self, "module", module)
         _set(self, "_first_memory", None)
+        _set(self, "_snapshot", None)
         _set(self, "exports", Exports(state, owner, module))
         _set(self, "acall", AsyncCalls(self.exports, module))
         state.handle = weakref.ref(self)
@@ -100,6 +108,8 @@ class Instance:
         _set(self, "_first_memory", None)
         close_exports(self.exports)
         self.__dict__.clear()
+        _set(self, "_snapshot", None)
+        runtime[0].restoration = None
         _set(self, "_runtime", None)
 
     def interrupt(self) -> bool:
@@ -114,6 +124,72 @@ class Instance:
             Whether a call was running.
         """
         return suspend.interrupt(self._state.store)
+
+    def snapshot(self) -> Snapshot:
+        """Take the state of the instance: the contents of the memories, tables and globals that its module defines.
+
+        >>> import figwasp
+        >>> text = '(module (memory (export "memory") 1) (func (export "f") (i32.store (i32.const 8) (i32.const 7))))'
+        >>> instance = figwasp.load(figwasp.wat(text))
+        >>> snapshot = instance.snapshot()
+        >>> instance.f()
+        >>> instance.memory.read_i32(8)
+        7
+        >>> instance.reset()
+        >>> instance.memory.read_i32(8)
+        0
+        >>> instance.module.instantiate(snapshot=snapshot).memory.read_i32(8)
+        0
+
+        Sizes belong to the state, and which segments have been dropped. Functions that tables and globals refer to are those of the
+        module and its imports, whichever instance gets the state; objects of Python are kept as they are, and not copied. What the
+        host has is no part of it: files that a WASI program has open, fuel, objects that host functions keep.
+
+        Raises:
+            Error: it imports a memory, a table or a mutable global; a memory is shared; a table, a global or a segment
+                refers to an object of the garbage-collected heap, or to a function of another instance that the module does not
+                import. The message says which.
+            Busy: a call of the instance, or of one linked with it, runs or is suspended.
+            Closed: the instance has been closed.
+            LimitExceeded: there is no memory for it.
+        """
+        state = self._state
+        with importing:
+            from figwasp.api.snapshot import Snapshot  # most programs do without
+            from figwasp.runtime.snapshots.captured import capture
+
+        taken = Snapshot._of(self.module, state.store.hold_idle(lambda: capture(state)))
+        remember(self, taken)
+        return taken
+
+    def reset(self, snapshot: Snapshot | None = None) -> None:
+        """Put the instance into the state of a snapshot, which takes as long as what has changed since is large.
+
+        All that refers to the instance stays valid: functions, memories, buffers of memories. A memory that has grown since
+        becomes smaller again.
+
+        Args:
+            snapshot: of an instance of an equal module; None for the last one that this instance has taken, been reset to or been
+                made from.
+
+        Raises:
+            ValueError: there is no snapshot, or it is of another module.
+            BufferError: a memory would become smaller, and there are buffers of it, such as a memoryview; nothing has changed.
+            Busy: a call of the instance, or of one linked with it, runs or is suspended; nothing has changed.
+            Closed: the instance has been closed.
+            LimitExceeded: there is no memory; nothing has changed, unless the message says that the instance has been closed.
+        """
+        state = self._state
+        wanted = self._snapshot if snapshot is None else snapshot
+        if wanted is None:
+            raise ValueError(f"{self!r} has no snapshot to be reset to: it has taken none, nor has it been made from one")
+        with importing:
+            from figwasp.api.snapshot import state_for
+            from figwasp.runtime.snapshots.restore import restore
+
+        captured = state_for(wanted, self.module)
+        state.store.hold_idle(lambda: restore(state, captured))
+        remember(self, wanted)
 
     def __enter__(self) -> Instance:
         self._open()
@@ -191,6 +267,11 @@ class Instance:
         name = self.module.name
         what = f"figwasp.Instance {printable(name)}" if name else "figwasp.Instance"
         return f"<{what}, closed>" if self.closed else f"<{what} exporting {listed(self.exports) or 'nothing'}>"
+
+
+def remember(instance: Instance, snapshot: Snapshot) -> None:
+    """Have `Instance.reset` without arguments go back to a snapshot."""
+    _set(instance, "_snapshot", snapshot)
 
 
 def first_memory(state: InstanceState, owner: Owner, module: Module) -> Memory | None:

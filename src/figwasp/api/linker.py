@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
-from figwasp.api.engine import Engine, chosen
-from figwasp.api.imports import MISSING, Imports, Late, check_imports, check_namespace, look_up, member, resolve
-from figwasp.api.instance import Instance
-from figwasp.api.module import Module, Source
+from figwasp.api.engine import chosen
+from figwasp.api.imports import MISSING, Late, check_imports, check_namespace, look_up, member, resolve
+from figwasp.api.instance import Instance, remember
+from figwasp.api.module import Module
 from figwasp.errors import Unlinkable
-from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.objects.instantiate import Extern, instantiate
+from figwasp.lazy import importing
+from figwasp.runtime.objects.instantiate import instantiate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from figwasp.api.engine import Engine
+    from figwasp.api.imports import Imports
+    from figwasp.api.module import Source
+    from figwasp.api.snapshot import Snapshot
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.objects.instantiate import Extern
 
 __all__ = ["Imports", "Linker", "load"]
 
@@ -22,6 +32,7 @@ def load(
     *,
     engine: Engine | None = None,
     unknown_imports: str = "error",
+    snapshot: Snapshot | None = None,
 ) -> Instance:
     """Instantiate a module.
 
@@ -37,12 +48,14 @@ def load(
         engine: the engine to compile with; if `source` is a module, the engine of that module.
         unknown_imports: how to treat imports for which nothing is given: "error", or "trap" for functions that trap when they
             are called. Memories, tables, globals and tags must be given.
+        snapshot: the state that the instance begins in, of an instance of an equal module (`Instance.snapshot`). Segments are not
+            copied then, and the start function is not called; imports are given anew.
 
     Raises:
         Malformed, Invalid: the source is no valid module.
         Unlinkable: an import is missing or has another type.
         TypeError: something that is no namespace stands where imports should be.
-        ValueError: the source is a module that was made with another engine.
+        ValueError: the source is a module that was made with another engine, or the snapshot is of another module.
         Trap: a segment did not fit, or the start function trapped.
     """
     module = source if isinstance(source, Module) else Module(source, engine=engine)
@@ -52,14 +65,23 @@ def load(
         raise TypeError("imports must be a mapping of module names, not a Linker: call linker.instantiate(module)")
     given = {} if imports is None else imports
     check_imports(given)
-    return _instance(module, resolve(module, lambda first, second: look_up(given, first, second), unknown_imports))
+    return _instance(module, resolve(module, lambda first, second: look_up(given, first, second), unknown_imports), snapshot)
 
 
-def _instance(module: Module, externs: list[tuple[Extern, Owner | None]]) -> Instance:
-    state, owner = instantiate(module._code, externs)
+def _instance(module: Module, externs: list[tuple[Extern, Owner | None]], snapshot: Snapshot | None) -> Instance:
+    captured = None
+    if snapshot is not None:
+        with importing:
+            from figwasp.api.snapshot import state_for  # most programs do without
+
+        captured = state_for(snapshot, module)
+    state, owner = instantiate(module._code, externs, captured)
     # The start function may have called a host function that kept the instance.
     handle = None if state.handle is None else state.handle()
-    return handle if isinstance(handle, Instance) else Instance(state, owner, module)
+    instance = handle if isinstance(handle, Instance) else Instance(state, owner, module)
+    if snapshot is not None:
+        remember(instance, snapshot)
+    return instance
 
 
 class Linker:
@@ -144,12 +166,14 @@ class Linker:
             raise KeyError(f"{module}.{name}")
         return found.get() if isinstance(found, Late) else found
 
-    def instantiate(self, source: Source | Module, *, unknown_imports: str = "error") -> Instance:
+    def instantiate(
+        self, source: Source | Module, *, unknown_imports: str = "error", snapshot: Snapshot | None = None
+    ) -> Instance:
         """Instantiate a module with the imports defined so far.
 
         Args:
             source: a path, the bytes of a binary, or a module.
-            unknown_imports: as for `load`.
+            unknown_imports, snapshot: as for `load`.
 
         Raises:
             Malformed, Invalid: the source is no valid module.
@@ -157,7 +181,7 @@ class Linker:
             Trap: a segment did not fit, or a start function trapped.
         """
         module = source if isinstance(source, Module) else Module(source, engine=self.engine)
-        return _instance(module, resolve(module, self._find, unknown_imports))
+        return _instance(module, resolve(module, self._find, unknown_imports), snapshot)
 
     def _find(self, module: str, name: str) -> Any:
         items = self._items.get(module)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import math
 import operator
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsIndex, overload
 
-from figwasp.api.scalars import FORMATS, UNSIGNED, outside, pack, unpack
+from figwasp.lazy import imported
 from figwasp.runtime.arguments import address_type
-from figwasp.runtime.config import Config
 from figwasp.runtime.limits import budget
-from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import memory as runtime
 from figwasp.runtime.platform import cpython, modes
+from figwasp.runtime.scalars import FORMATS, UNSIGNED, outside, pack, unpack
 from figwasp.runtime.start import native_runtime
-from figwasp.runtime.stubs.objects import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE, getbuffer
+from figwasp.runtime.stubs.interface import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.types import I32, I64, Limits, MemoryType
 
@@ -30,7 +25,13 @@ _MAX_PAGES: Final = {
 }
 """Type of addresses and log2 of the size of a page -> the most pages that a type may speak of."""
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Final, Protocol, SupportsIndex, overload
+
+    from figwasp.runtime.config import Config
+    from figwasp.runtime.native.owner import Owner
 
     class Buffer(Protocol):
         """Bytes of any kind."""
@@ -235,14 +236,16 @@ class Memory:
             ImportError: NumPy is not installed.
         """
         try:
-            numpy: Any = importlib.import_module("numpy")
+            numpy: Any = imported("numpy")
         except ImportError as error:
             raise ImportError("Memory.as_array() needs NumPy, which is not installed (pip install numpy)") from error
+        from math import prod
+
         kind = numpy.dtype(dtype)
         room = len(self) - offset
         size: int | None
         if isinstance(count, tuple):
-            size = -1 if any(length < 0 for length in count) else math.prod(count)
+            size = -1 if any(length < 0 for length in count) else prod(count)
         else:
             size = max(room, 0) // kind.itemsize if count is None and kind.itemsize else count
         if offset < 0 or size is None or size < 0 or size * kind.itemsize > room:
@@ -352,10 +355,13 @@ class Memory:
     def __hash__(self) -> int:
         return hash(self._core)
 
-    @overload
-    def __getitem__(self, key: SupportsIndex) -> int: ...
-    @overload
-    def __getitem__(self, key: slice) -> bytes: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, key: SupportsIndex) -> int: ...
+        @overload
+        def __getitem__(self, key: slice) -> bytes: ...
+
     def __getitem__(self, key: SupportsIndex | slice) -> int | bytes:
         if isinstance(key, slice):
             return memoryview(self)[_from_start(key)].tobytes()
@@ -375,6 +381,11 @@ class Memory:
 
     def __repr__(self) -> str:
         return f"<figwasp.Memory of {_pages(self.pages)}{', shared' if self.type.shared else ''}>"
+
+
+def add_window(memory: Memory, window: runtime.Window) -> None:
+    """Have a window on a memory, which keeps a buffer between uses, closed when the memory is to become smaller."""
+    memory._core.add_window(window)
 
 
 def shared_memory(type_: MemoryType, config: Config) -> Memory:
@@ -412,7 +423,8 @@ def _flat(data: Buffer) -> memoryview | bytes:
 
 def view(core: runtime.Memory, owner: Owner) -> Memory:
     """Return the Python object for a memory instance that `owner` keeps, unless it has an owner of its own."""
-    made: Any = cpython.new_object(core.native.types.get(Memory, "figwasp.Memory", getbuffer=getbuffer))
+    type_ = core.native.types.get(Memory, "figwasp.Memory", getbuffer="memory.getbuffer", releasebuffer="memory.releasebuffer")
+    made: Any = cpython.new_object(type_)
     cpython.set_field(made, VIEW_RECORD, core.record)
     cpython.set_reference(id(made) + VIEW_OWNER, owner if core.owner is None else core.owner)
     cpython.set_reference(id(made) + VIEW_SIDE, core)

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache
 
-from figwasp.api.engine import Engine, chosen, default_engine
+from figwasp.api.engine import chosen, default_engine
 from figwasp.api.externs import KINDS, ExportType, ImportType, extern_type
 from figwasp.errors import Malformed, Unsupported, prefix_errors, printable
-from figwasp.features import ALL, Features
-from figwasp.wasm.binary.decode import decode
+from figwasp.features import ALL
+from figwasp.lazy import importing
+from figwasp.runtime import arguments
 from figwasp.wasm.syntax.frozen import thaw
-from figwasp.wasm.syntax.module import Export
-from figwasp.wasm.syntax.module import Module as Decoded
-from figwasp.wasm.valid.module import facts_at_once, facts_when_asked
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+    from types import ModuleType
+    from typing import Any, Final
 
+    from figwasp.api.engine import Engine
     from figwasp.api.instance import Instance
     from figwasp.api.linker import Imports
+    from figwasp.api.snapshot import Snapshot
     from figwasp.codegen.stored.image import Image
+    from figwasp.features import Features
     from figwasp.runtime.code.compile import CompiledModule
     from figwasp.runtime.code.kept import Kept
     from figwasp.runtime.code.translate import Translator
     from figwasp.runtime.config import Config
     from figwasp.runtime.whole.whole import Outcome, Whole
+    from figwasp.wasm.syntax.module import Export
+    from figwasp.wasm.syntax.module import Module as Decoded
     from figwasp.wasm.valid.module import FactsOf, FuncFacts
     from figwasp.wasm.valid.uses import Use
 
@@ -90,9 +96,9 @@ class Module:
             if kept is not None and (kept.valid or (lazy and kept.frozen is not None)):
                 self._facts = _facts_later(decoded)
             elif lazy:
-                self._facts = facts_when_asked(decoded)
+                self._facts = _validation().facts_when_asked(decoded)
             else:
-                self._facts = facts_at_once(decoded)
+                self._facts = _validation().facts_at_once(decoded)
                 if kept is not None:
                     kept.note_valid(decoded)
         self._image: Image | None = None
@@ -127,8 +133,9 @@ class Module:
         if self._compiled is None:
             with self._lock:
                 if self._compiled is None:
-                    from figwasp.runtime.code.compile import CompiledModule  # decoding and validating work anywhere
-                    from figwasp.runtime.start import native_runtime
+                    with importing:
+                        from figwasp.runtime.code.compile import CompiledModule  # decoding and validating work anywhere
+                        from figwasp.runtime.start import native_runtime
 
                     native = native_runtime()
                     self._compiled = CompiledModule(native, self._decoded, self._facts, self.engine.config, self._kept, self._image)
@@ -206,7 +213,9 @@ class Module:
         with prefix_errors(None if isinstance(source, (bytes, bytearray, memoryview)) else os.fspath(source)):
             return uses(data, ALL.enabled - chosen(engine).features.enabled)
 
-    def instantiate(self, imports: Imports | None = None, *, unknown_imports: str = "error") -> Instance:
+    def instantiate(
+        self, imports: Imports | None = None, *, unknown_imports: str = "error", snapshot: Snapshot | None = None
+    ) -> Instance:
         """Make an instance, as `figwasp.load` does.
 
         >>> import figwasp
@@ -216,7 +225,7 @@ class Module:
         """
         from figwasp.api.linker import load
 
-        return load(self, imports, unknown_imports=unknown_imports)
+        return load(self, imports, unknown_imports=unknown_imports, snapshot=snapshot)
 
     def compile_ahead(self) -> AbstractContextManager[None]:
         """Return a context in which a second process compiles functions that will probably be called next.
@@ -251,16 +260,15 @@ class Module:
             Unsupported: this platform cannot run compiled code.
             TypeError, ValueError: `jobs` is no number of processes.
         """
-        from figwasp.runtime.arguments import jobs as checked  # most programs do without
-
-        jobs = checked(jobs)
+        jobs = arguments.jobs(jobs)
         if progress is not None and not callable(progress):
             raise TypeError(f"progress must be callable or None, not {type(progress).__name__}")
         self._compile_all(jobs, progress)
 
     def _compile_all(self, jobs: int | None, progress: Callable[[int, int], object] | None) -> Outcome:
         """Do what `compile` does, and tell what came of it."""
-        from figwasp.runtime.whole.whole import Outcome
+        with importing:
+            from figwasp.runtime.whole.whole import Outcome
 
         whole = self._whole()
         before = len(whole)
@@ -278,13 +286,15 @@ class Module:
 
     def _whole(self) -> Whole:
         """Return the code that there is, to be made whole."""
-        from figwasp.runtime.whole.whole import Whole
+        with importing:
+            from figwasp.runtime.whole.whole import Whole
 
         config = self.engine.config
         mode = config.mode  # once for all processes
 
         def make() -> Translator:
-            from figwasp.runtime.code.translate import Translator  # best imported where it is needed
+            with importing:
+                from figwasp.runtime.code.translate import Translator  # best imported where it is needed
 
             return Translator(self._decoded, mode, config.metered, self._facts)
 
@@ -309,7 +319,8 @@ class Module:
             Unsupported: this platform cannot run compiled code.
             Error: the sources of figwasp have been changed since this process began.
         """
-        from figwasp.runtime.whole.packed import pack
+        with importing:
+            from figwasp.runtime.whole.packed import pack
 
         whole = self._whole()
         if self._compiled is not None:
@@ -370,7 +381,8 @@ def deserialize(data: bytes | bytearray | memoryview, engine: Engine | None = No
     engine = chosen(engine)
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise TypeError(f"data must be bytes, not {type(data).__name__}")
-    from figwasp.runtime.whole.packed import unpack
+    with importing:
+        from figwasp.runtime.whole.packed import unpack
 
     return Module._restored(*unpack(bytes(data), engine.config), engine)
 
@@ -390,7 +402,7 @@ def _facts_later(module: Decoded) -> FactsOf:
 
     def facts(index: int) -> FuncFacts:
         if not made:
-            made.append(facts_when_asked(module))
+            made.append(_validation().facts_when_asked(module))
         return made[0](index)
 
     return facts
@@ -407,7 +419,19 @@ def _look_up(config: Config, data: bytes) -> Kept | None:
     return look_up(config, data)
 
 
+@cache  # at the very end nothing can be imported, even if it has been before
+def _validation() -> ModuleType:
+    """Return the module that validates; programs that are kept on the disk do without, and without the decoder."""
+    with importing:
+        from figwasp.wasm.valid import module
+
+    return module
+
+
 def _decode(data: bytes, features: Features) -> Decoded:
+    with importing:
+        from figwasp.wasm.binary.decode import decode
+
     try:
         return decode(data, features)
     except Malformed as error:

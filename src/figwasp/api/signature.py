@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import functools
 import sys
-import typing
-from collections.abc import Callable, Mapping
 from types import FunctionType, MethodType, UnionType
-from typing import TYPE_CHECKING, Any, Final
 
 from figwasp.api.caller import Caller
-from figwasp.api.module import Module
 from figwasp.runtime.objects.caller import WithCaller
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import inspect
+    from collections.abc import Callable, Mapping
+    from typing import Any, Final
+
+    from figwasp.api.module import Module
 
 __all__ = ["adapt_host_function"]
 
@@ -178,8 +179,13 @@ def _is_caller(annotation: object, names: Mapping[str, Any]) -> bool:
         return any(_names_caller(part, names) for part in _alternatives(annotation))
     if annotation is Caller:
         return True
+    if isinstance(annotation, UnionType):
+        return any(_is_caller(part, names) for part in annotation.__args__)
+    typing: Any = sys.modules.get("typing")
+    if typing is None:
+        return False  # and nobody has made an annotation by it
     origin = typing.get_origin(annotation)
-    if origin is typing.Union or origin is UnionType:
+    if origin is typing.Union:
         return any(_is_caller(part, names) for part in typing.get_args(annotation))
     if origin is typing.Annotated:
         return _is_caller(typing.get_args(annotation)[0], names)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NoReturn, SupportsIndex, TypeVar
 
 from figwasp.runtime.arguments import address_type
 from figwasp.runtime.heap.roots import RootWords
-from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects import table as runtime
 from figwasp.runtime.objects.func import References
 from figwasp.runtime.objects.values import get_value, put_value
@@ -26,7 +23,15 @@ from figwasp.wasm.syntax.types import (
     type_name,
 )
 
-_T = TypeVar("_T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, Final, NoReturn, SupportsIndex, TypeVar
+
+    from figwasp.runtime.native.owner import Owner
+
+    _T = TypeVar("_T")
+
 _ELEMENTS: Final = {type_name(code): code for code in (FUNCREF, EXTERNREF, ANYREF, EQREF, I31REF)}
 
 

@@ -19,16 +19,20 @@ import os
 import stat
 import time
 from binascii import crc32
-from collections.abc import Callable
 from struct import Struct
-from typing import Final, TypeVar
 
 from figwasp.cache.folder import WRITABLE_BY_OTHERS
 from figwasp.runtime.once import exhaust
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final, TypeVar
+
+    _T = TypeVar("_T")
+
 __all__ = ["DAY", "FLAGS", "KEY_SIZE", "LARGEST", "Payload", "is_entry", "is_part", "path_of", "read", "while_open", "write"]
 
-_T = TypeVar("_T")
 Payload = bytes | bytearray | memoryview
 
 KEY_SIZE: Final = 32

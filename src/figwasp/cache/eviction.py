@@ -15,9 +15,13 @@ from __future__ import annotations
 import os
 import stat
 import time
-from typing import Final, NamedTuple
 
 from figwasp.cache.entries import DAY, is_entry, is_part, while_open
+from figwasp.records import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["BETWEEN", "LIMIT", "MOST", "Kept", "clear", "entries_in", "evict", "is_due"]
 

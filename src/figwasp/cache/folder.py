@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
 
 __all__ = ["OFF", "VARIABLE", "WRITABLE_BY_OTHERS", "chosen", "located", "objection", "prepared"]
 

@@ -18,7 +18,6 @@ import stat
 import struct
 import sys
 from functools import cache
-from typing import Final
 
 try:
     from _blake2 import blake2b
@@ -26,7 +25,13 @@ except ImportError:  # a build of its own kind
     from hashlib import blake2b
 
 from figwasp import lazy
-from figwasp.cache.entries import KEY_SIZE, Payload
+from figwasp.cache.entries import KEY_SIZE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.cache.entries import Payload
 
 __all__ = ["PARTS", "Plain", "contents", "interpreter", "key", "sources"]
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from typing import Final
 
 from figwasp.cache import eviction
 from figwasp.cache.folder import VARIABLE, located, objection
 from figwasp.cli.main import FAILED, complain
 from figwasp.cli.options import Argument, Command
 from figwasp.cli.streams import print_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
 
 __all__ = ["COMMAND", "main", "size_text"]
 
@@ -83,7 +86,6 @@ def _path(path: str, reason: str) -> int:
 def _no_cache(reason: str) -> int:
     complain(f"figwasp: error: no cache: {reason}\n")
     return FAILED
-
 
 _WHAT: Final = "info: where it is and what is in it; clear: remove what is in it; path: print where it is"
 _ACTIONS: Final = {"info": _info, "clear": _clear, "path": _path}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from figwasp.cli.options import Option, WrongValue
-from figwasp.features import PROPOSALS, Features
+from figwasp.features import PROPOSALS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+    from figwasp.features import Features
 
 __all__ = ["PROPOSAL", "chosen", "switches"]
 

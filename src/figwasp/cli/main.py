@@ -10,14 +10,23 @@ after Ctrl-C; 134 (128 + SIGABRT, what a shell reports for an aborted process) a
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, NoReturn, Protocol
 
 from figwasp import __version__
+from figwasp.lazy import imported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Final, NoReturn, Protocol
+
+    class _Command(Protocol):
+        """The module of a command."""
+
+        def main(self, words: list[str]) -> int:
+            """Run it."""
 
 __all__ = ["COMMANDS", "OPTIONS", "console", "main"]
 
@@ -189,17 +198,10 @@ def _print(text: str) -> int:
     return print_text([text])
 
 
-class _Command(Protocol):
-    """The module of a command."""
-
-    def main(self, words: list[str]) -> int:
-        """Run it."""
-
-
 def _imported(command: str) -> _Command:
     """Import a command."""
     with not_collecting():
-        module: _Command = importlib.import_module(f"figwasp.cli.{command}")
+        module: _Command = imported(f"figwasp.cli.{command}")
         return module
 
 

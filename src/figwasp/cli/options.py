@@ -8,11 +8,14 @@ small program, and it cannot be told that options end at the program's name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple, NoReturn
-
 from figwasp.cli.main import USAGE_ERROR, complain
 from figwasp.cli.streams import print_text
+from figwasp.records import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, Final, NoReturn
 
 __all__ = ["FUNCTION", "Argument", "Command", "Option", "WrongValue"]
 

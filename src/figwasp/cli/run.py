@@ -8,7 +8,6 @@ own: a process that has little in memory is forked fast, and has few pages to be
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from figwasp.api.engine import Engine
 from figwasp.api.module import Module, deserialize
@@ -19,6 +18,7 @@ from figwasp.errors import prefix_errors
 from figwasp.runtime.code.ahead import BackgroundCompiler, possible
 from figwasp.runtime.whole import MAGIC
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from figwasp.cli.running.options import RunOptions
     from figwasp.cli.running.trace import Tracer

@@ -10,10 +10,13 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterable
-from typing import Final
 
 from figwasp import errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final
 
 __all__ = ["STREAM", "binary_of", "print_text", "read", "shown", "write", "write_stdout"]
 

@@ -13,12 +13,16 @@ same registers. C convention (System V psABI 3.2.3, for integers and floats only
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
 
 from figwasp.codegen.mach import NONE, STACK
-from figwasp.codegen.target import Target
 from figwasp.errors import Unsupported
-from figwasp.ir.types import CELL, CELLS, CLASSES, I64, WHOLE
+from figwasp.ir.types import CELL, CLASSES, I64, place
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.codegen.target import Target
 
 
 class Signature:
@@ -40,7 +44,6 @@ class Signature:
         self.hidden = hidden
         self.stack_bytes = stack_bytes
         self.area_bytes = area_bytes
-
 
 _KEPT: Final = 256  # signatures: modules may have types without end
 
@@ -93,17 +96,9 @@ def assign(types: bytes, registers: list[list[int]]) -> tuple[list[int], int]:
             locs.append(registers[register_class][number])
             used[register_class] = number + 1
         else:
-            size = CELLS[type]
-            first = (cells + size - 1) & -size
+            first, cells = place(type, cells)
             locs.append(STACK + first)
-            cells = first + size
     return locs, cells
-
-
-def buffer_layout(types: bytes) -> tuple[list[int], int]:
-    """Lay out values in a buffer: return the offset in bytes of each, and how many cells they take together."""
-    locations, cells = assign(types, [[] for _ in WHOLE])
-    return [CELL * (location - STACK) for location in locations], cells
 
 
 def stack_size(cells: int) -> int:

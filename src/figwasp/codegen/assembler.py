@@ -164,6 +164,7 @@ class Assembler:
         code.text_size = len(data)
         code.frame_size = self.func.frame_size
         code.incoming = self.func.incoming
+        code.symbols = self.func.symbols
         self._append_items(data)
         shifts = self._shifts
         code.relocs = [((mark & OFFSET) + shifts[mark >> 32], field, kind, target) for mark, field, kind, target in self.relocs]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 # How a relocation's field holds the distance to the word it refers to. Every machine has this one and may have more of its own.
 FIELD_NEAR: Final = 0  # as the machine's calls, jumps and loads have it
@@ -11,6 +13,7 @@ FIELD_NEAR: Final = 0  # as the machine's calls, jumps and loads have it
 RELOC_CELL: Final = 0  # the address of a function; target: its index
 RELOC_BUILTIN: Final = 1  # the address of a builtin; target: its number
 RELOC_STUB: Final = 2  # the address of a stub; target: STUB_*
+RELOC_SYMBOL: Final = 3  # what a symbol stands for; target: index into `Code.symbols`
 
 STUB_TRAP: Final = 0  # called out of line; the return address tells the site
 STUB_TICK: Final = 1  # called out of line by POLL and prologues; preserves every register
@@ -33,6 +36,7 @@ class Code:
         name, index: as of the function.
         data: instructions followed by the constant pool; the pool's loads are already relative.
         relocs: (offset, FIELD_*, RELOC_*, target) of each.
+        symbols: names of the symbols that relocations refer to.
         traps: (offset, trap code): offset of the return address of an explicit trap, or `layout.FAULT_OFFSET` behind the start
             of an instruction that may fault.
         positions: (offset, wasm byte offset) of return addresses of calls and of trap sites as in `traps`, ascending.
@@ -63,6 +67,7 @@ class Code:
         "pushed",
         "relocs",
         "saved",
+        "symbols",
         "text_size",
         "traps",
     )
@@ -73,6 +78,7 @@ class Code:
         self.data = b""
         self.text_size = 0
         self.relocs: list[tuple[int, int, int, int]] = []
+        self.symbols: list[str] = []
         self.traps: list[tuple[int, int]] = []
         self.positions: list[tuple[int, int]] = []
         self.frame_size = 0
@@ -81,3 +87,12 @@ class Code:
         self.pushed: list[tuple[int, int]] = []
         self.saved: list[tuple[int, int]] = []
         self.handlers: list[tuple[int, int, int]] = []
+
+    def without_symbols(self, relocs: list[tuple[int, int, int, int]]) -> Code:
+        """Return the same code with other relocations, of which none refers to a symbol."""
+        other = Code(self.name, self.index)
+        for attribute in Code.__slots__:
+            setattr(other, attribute, getattr(self, attribute))
+        other.relocs = relocs
+        other.symbols = []
+        return other

@@ -12,17 +12,20 @@ and reads its other sources late, since the copy into the destination comes firs
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.ir.types import CELLS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 NONE: Final = -1
 PHYSICAL: Final = 120  # physical registers are below
 POOL: Final = 120  # memory base: the constant pool; `mem` >> MEM_BITS is the index into MFunc.pool
-OUTGOING: Final = 121  # memory base: outgoing stack arguments, from the stack pointer
-INCOMING: Final = 122  # memory base: incoming stack arguments
-AREA: Final = 123  # memory base: the frame area (IR frame_area); displacement from its start
-SLOT: Final = 124  # memory base: spill slot; `mem` >> MEM_BITS is the slot number
+SYMBOL: Final = 121  # memory base: the word of a symbol; `mem` >> MEM_BITS is the index into MFunc.symbols
+OUTGOING: Final = 122  # memory base: outgoing stack arguments, from the stack pointer
+INCOMING: Final = 123  # memory base: incoming stack arguments
+AREA: Final = 124  # memory base: the frame area (IR frame_area); displacement from its start
+SLOT: Final = 125  # memory base: spill slot; `mem` >> MEM_BITS is the slot number
 VIRTUAL: Final = 128  # first virtual register
 
 MEM_BITS: Final = 2
@@ -60,7 +63,8 @@ class MInst:
         op: pseudo operation or row number.
         rd: register defined, or NONE.
         rn: first source; tied to rd when the row says so. For stores the value stored.
-        rm: second source, or the base register when the row has a memory operand (may be POOL, SLOT, AREA, INCOMING, OUTGOING).
+        rm: second source, or the base register when the row has a memory operand (may be POOL, SYMBOL, SLOT, AREA,
+            INCOMING, OUTGOING).
         rx: index register of a memory operand, or NONE.
         mem: displacement << MEM_BITS | log2(scale) of a memory operand.
         imm: immediate, condition code or CallSite.
@@ -100,6 +104,7 @@ TO_MEMORY: Final = 2  # address at [CallSite.address + target] (folded load)
 TO_BUILTIN: Final = 3  # target: builtin number
 TO_CELL: Final = 5  # target: class of cells; takes a cell of the heap, and calls only when there is none
 TO_STUB: Final = 4  # target: STUB_*; CallSite.address, if any, goes in the target's scratch register
+TO_SYMBOL: Final = 6  # target: index into MFunc.symbols; the address is the symbol's value
 
 
 class CallSite:
@@ -201,6 +206,7 @@ class MFunc:
         instance: the virtual register of the instance parameter, or NONE. It arrives in the target's instance register and
             calls inside the module pass it on; that register is callee-saved.
         pool: constants to place after the code, as bytes of 4, 8 or 16.
+        symbols: names of the symbols that it refers to.
         num_slots: spill slots after allocation, in cells; a value takes as many as its type says, aligned to its size.
         saved: callee-saved registers the function writes, filled by allocation.
         outgoing: bytes of the largest outgoing stack argument area.
@@ -226,6 +232,7 @@ class MFunc:
         "polls",
         "pool",
         "saved",
+        "symbols",
         "types",
     )
 
@@ -237,6 +244,7 @@ class MFunc:
         self.types: list[int] = [-1] * VIRTUAL
         self.instance = NONE
         self.pool: list[bytes] = []
+        self.symbols: list[str] = []
         self.num_slots = 0
         self.saved: list[int] = []
         self.outgoing = 0

@@ -9,7 +9,7 @@ memory operand, a comparison as condition). A value that has no uses when its tu
 before definitions only if blocks are laid out so that dominators precede what they dominate, which the IR promises.
 
 A rule appends its last instruction first, and fills in operands after appending, since `use` of a constant appends the
-instruction that makes it: constants are made anew at each use and never live in registers for long.
+instruction that makes it: constants and symbols are made anew at each use and never live in registers for long.
 
 Sinking a value into its user is legal when both are in one block, it has no other user, and, for a load, when no
 effect lies between. The first walk numbers the effect regions, stretches of code between effects and block boundaries
@@ -34,6 +34,7 @@ NO_REGION: Final = -1
 FIRST_LOAD: Final = ops.I32_LOAD
 LAST_LOAD: Final = ops.V128_LOAD64_ZERO
 _ENDS_REGION: Final = [flags & (ops.TRAPS | ops.WRITES | ops.CALLS | ops.TERMINATOR | ops.ORDERED) != 0 for flags in ops.FLAGS]
+_MADE_ANEW: Final = frozenset((ops.CONST, ops.SYMBOL))
 _ALWAYS: Final = [ends or FIRST_LOAD <= op <= LAST_LOAD for op, ends in enumerate(_ENDS_REGION)]
 """Operations whose rule is called even when the result is not used; that of a load decides by its region."""
 
@@ -84,6 +85,7 @@ class Selector:
         "_placed_after",
         "_placed_before",
         "_pool",
+        "_symbols",
         "areas",
         "arrive",
         "block",
@@ -142,6 +144,7 @@ class Selector:
         self.result_area = -1
         self.result_area_size = 0
         self._pool: dict[bytes, int] = {}
+        self._symbols: dict[str, int] = {}
         self._blocks: list[MBlock] = []  # by IR block id: where the block begins
         self._place: list[int] = []  # by IR block id: layout index
         self._loop_ends: dict[int, int] = {}
@@ -152,21 +155,22 @@ class Selector:
     # Operands
 
     def use(self, value: Value) -> int:
-        """Return the register of a value; a constant is made right here."""
+        """Return the register of a value; a constant or symbol is made right here."""
         register = self.regs[value.id]
         if register > 0:
             return register
         self.types.append(value.type)
         register = len(self.types) - 1
-        if value.op == ops.CONST:
-            self.rules[ops.CONST](self, value, register)
+        op = value.op
+        if op == ops.CONST or op == ops.SYMBOL:
+            self.rules[op](self, value, register)
         else:
             self.regs[value.id] = register
         return register
 
     def dies(self, value: Value) -> bool:
         """Return whether the value is certainly not needed after the instruction under selection, nor made anew for it."""
-        return self.regs[value.id] == 0 and self.region_of[value.id] >= self.block_region and value.op != ops.CONST
+        return self.regs[value.id] == 0 and self.region_of[value.id] >= self.block_region and value.op not in _MADE_ANEW
 
     def is_single_use(self, value: Value) -> bool:
         """Return whether a pure value may be taken into the instruction under selection."""
@@ -184,6 +188,16 @@ class Selector:
         if index < 0:
             index = self._pool[data] = len(self.mfunc.pool)
             self.mfunc.pool.append(data)
+        return index
+
+    def symbol(self, value: Value) -> int:
+        """Return the index of a symbol among those of the function."""
+        name = value.aux
+        assert type(name) is str
+        index = self._symbols.get(name, -1)
+        if index < 0:
+            index = self._symbols[name] = len(self.mfunc.symbols)
+            self.mfunc.symbols.append(name)
         return index
 
     def reserve_area(self, size: int) -> int:

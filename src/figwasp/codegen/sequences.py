@@ -1,95 +1,89 @@
 """Floor 3: what a machine's hand-written code needs and gives: stack switching, the fault handler, the ticker thread.
 
-In: addresses and offsets. Out: position-dependent bytes, and where their entry points are. The code itself is the machine's,
+In: names of symbols, offsets. Out: code, and where its entry points are. The code itself is the machine's,
 `sequences` below `isa`; what it does is said there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from figwasp.codegen.code import Code
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
 
 SUSPEND: Final = 2
 """The answer of a slow path's function after which wasm is left as `suspend` leaves it."""
 
 
-class Switches:
-    """The stack switching stubs.
+class Sequence:
+    """A sequence.
 
     Attributes:
-        data: their bytes, one block of code.
-        to_wasm, to_native, trap, tick, fuel, allocate, unwind, lazy, suspend, resume, restore_instance: offsets of the entries.
-        returned: offset that `to_wasm`'s call returns to: the end of a walk over wasm frames, and where a trap leaves wasm.
+        code: what is known of it; where parts have frames of their own, that is said elsewhere.
+        entries: offsets of the labels in it.
     """
 
-    __slots__ = (
-        "allocate",
-        "data",
-        "fuel",
-        "lazy",
-        "restore_instance",
-        "resume",
-        "returned",
-        "suspend",
-        "tick",
-        "to_native",
-        "to_wasm",
-        "trap",
-        "unwind",
-    )
+    __slots__ = ("code", "entries")
 
-    def __init__(self, data: bytes, offsets: dict[str, int]) -> None:
-        self.data = data
-        self.to_wasm = offsets["to_wasm"]
-        self.returned = offsets["back"]
-        self.unwind = offsets["unwind"]
-        self.to_native = offsets["to_native"]
-        self.trap = offsets["trap"]
-        self.tick = offsets["tick"]
-        self.fuel = offsets["fuel"]
-        self.allocate = offsets["allocate"]
-        self.lazy = offsets["lazy"]
-        self.suspend = offsets["suspend"]
-        self.resume = offsets["resume"]
-        self.restore_instance = offsets["restore_instance"]
+    def __init__(self, code: Code, entries: dict[str, int]) -> None:
+        self.code = code
+        self.entries = entries
+
+
+class SwitchPlaces:
+    """Names of symbols that the stack switching stubs need.
+
+    Attributes:
+        tick, fuel, allocate: words that hold the functions of the slow paths.
+        compile: the function that compiles what a lazy entry stands for.
+    """
+
+    __slots__ = ("allocate", "compile", "fuel", "tick")
+
+    tick: str
+    fuel: str
+    allocate: str
+    compile: str
 
 
 class FaultPlaces:
-    """Offsets in the ucontext_t and siginfo_t, and addresses, that the fault handler needs.
+    """Names of symbols, and offsets in the ucontext_t and siginfo_t, that the fault handlers need.
 
     Attributes:
-        code_start, code_size: the range of addresses where all compiled code lies.
-        contexts_start, contexts_size: the range of all contexts.
-        previous: address of the word that holds the handler before ours.
-        back: where a trap leaves wasm.
-        default_action: address of a struct kernel_sigaction with the default disposition.
+        code_start: the range of addresses where all compiled code lies. code_size: its bytes.
+        contexts: a word that holds the address of all contexts. contexts_size: their bytes.
+        previous: words that hold the handlers before ours.
+        returned: where a trap leaves wasm.
+        default_action: a struct kernel_sigaction with the default disposition.
         program_counter, stack_pointer, context_register: offsets of the saved registers in the ucontext_t.
         fault_address: offset in the siginfo_t.
         sys_sigaction: number of the system call.
     """
 
     __slots__ = (
-        "back",
         "code_size",
         "code_start",
         "context_register",
+        "contexts",
         "contexts_size",
-        "contexts_start",
         "default_action",
         "fault_address",
         "previous",
         "program_counter",
+        "returned",
         "stack_pointer",
         "sys_sigaction",
     )
 
-    code_start: int
+    code_start: str
     code_size: int
-    contexts_start: int
+    contexts: str
     contexts_size: int
-    previous: int
-    back: int
-    default_action: int
+    previous: str
+    returned: str
+    default_action: str
     program_counter: int
     stack_pointer: int
     context_register: int
@@ -98,23 +92,23 @@ class FaultPlaces:
 
 
 class TickerPlaces:
-    """Addresses and numbers that the ticker needs.
+    """Names of symbols, and numbers, that the ticker needs.
 
     Attributes:
-        contexts: address of the first context.
-        used: address of the word that holds the number of contexts in use.
-        parked: address of the word that is 1 while the ticker sleeps.
-        interval: address of a struct timespec.
+        contexts: a word that holds the address of the first context.
+        used: the word that holds the number of contexts in use.
+        parked: the word that is 1 while the ticker sleeps.
+        interval: a struct timespec.
         idle_rounds: rounds without a running chain after which it goes to sleep.
         sys_futex, sys_nanosleep: numbers of system calls.
     """
 
     __slots__ = ("contexts", "idle_rounds", "interval", "parked", "sys_futex", "sys_nanosleep", "used")
 
-    contexts: int
-    used: int
-    parked: int
-    interval: int
+    contexts: str
+    used: str
+    parked: str
+    interval: str
     idle_rounds: int
     sys_futex: int
     sys_nanosleep: int
@@ -143,21 +137,15 @@ class Sequences:
     restore_frame: int
     probe_words: int
 
-    def switches(
-        self,
-        trap_unreachable: int,
-        trap_suspended: int,
-        tick_cell: int,
-        fuel_cell: int,
-        allocate_cell: int,
-        compile_address: int,
-    ) -> Switches:
+    def switches(self, trap_unreachable: int, trap_suspended: int, places: SwitchPlaces) -> Sequence:
         """Make the stack switching stubs.
+
+        Its entries are to_wasm, to_native, trap, tick, fuel, allocate, unwind, lazy, suspend, resume, restore_instance, and
+        `returned`, where `to_wasm`'s call returns to: the end of a walk over wasm frames, and where a trap leaves wasm.
 
         Args:
             trap_unreachable, trap_suspended: trap codes that explicit traps and suspending record.
-            tick_cell, fuel_cell, allocate_cell: addresses of the words that hold the functions of the slow paths.
-            compile_address: function that compiles what a lazy entry stands for.
+            places: names of symbols.
         """
         raise NotImplementedError
 
@@ -171,11 +159,11 @@ class Sequences:
         """
         raise NotImplementedError
 
-    def fault_handler(self, places: FaultPlaces, trap_code: int) -> bytes:
-        """Make the SIGSEGV handler."""
+    def fault_handlers(self, places: FaultPlaces, count: int, trap_code: int) -> Sequence:
+        """Make SIGSEGV handlers, of which each has a word with the handler before it; entries are their numbers, and "end"."""
         raise NotImplementedError
 
-    def ticker(self, places: TickerPlaces) -> bytes:
+    def ticker(self, places: TickerPlaces) -> Sequence:
         """Make the body of the ticker thread."""
         raise NotImplementedError
 
@@ -195,9 +183,9 @@ class Sequences:
         raise NotImplementedError
 
     def probe(self) -> bytes:
-        """Make the function that stores at an address what the processor says of itself: (address) in the C convention."""
+        """Return the function that stores at an address what the processor says of itself: (address) in the C convention."""
         raise NotImplementedError
 
-    def wake(self, parked: int, sys_futex: int) -> bytes:
-        """Make the function that wakes the ticker: () in the C convention."""
+    def wake(self, parked: str, sys_futex: int) -> Sequence:
+        """Make the function that wakes the ticker, `parked` being its word: () in the C convention."""
         raise NotImplementedError

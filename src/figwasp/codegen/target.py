@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-from figwasp.codegen.assembler import Assembler
-from figwasp.codegen.code import Code
-from figwasp.codegen.mach import MFunc, MInst
-from figwasp.codegen.sequences import Sequences
-from figwasp.ir.func import Func
+    from figwasp.codegen.assembler import Assembler
+    from figwasp.codegen.code import Code
+    from figwasp.codegen.mach import MFunc, MInst
+    from figwasp.codegen.sequences import Sequences
+    from figwasp.ir.func import Func
 
 
 class Rows:

@@ -25,6 +25,7 @@ from figwasp.codegen.mach import (
     SLOT,
     STACK,
     SWITCH,
+    SYMBOL,
     TAIL,
     TO_BUILTIN,
     TO_CELL,
@@ -32,6 +33,7 @@ from figwasp.codegen.mach import (
     TO_MEMORY,
     TO_REGISTER,
     TO_STUB,
+    TO_SYMBOL,
     TRAP,
     TRAPIF,
     VIRTUAL,
@@ -45,7 +47,7 @@ from figwasp.ir.ops import TYPE_NAMES
 from figwasp.layout import CELL_SIZES
 
 _BASES: Final = {POOL: "pool", OUTGOING: "out", INCOMING: "in", AREA: "area", SLOT: "slot"}
-_KINDS: Final = {TO_FUNC: "func", TO_REGISTER: "", TO_MEMORY: "", TO_BUILTIN: "builtin", TO_STUB: "stub"}
+_KINDS: Final = {TO_FUNC: "func", TO_REGISTER: "", TO_MEMORY: "", TO_BUILTIN: "builtin", TO_STUB: "stub", TO_SYMBOL: "symbol"}
 STUB_NAMES: Final = ["trap", "tick", "unwind", "to_wasm", "to_native", "fuel", "restore_instance", "allocate"]
 
 
@@ -64,6 +66,7 @@ def head(func: MFunc, target: Target) -> str:
     if func.saved:
         parts.append(f"saved={','.join(register_name(register, target) for register in func.saved)}")
     parts += [f"pool{index}={data[::-1].hex()}" for index, data in enumerate(func.pool)]
+    parts += [f"symbol{index}={name}" for index, name in enumerate(func.symbols)]
     return " ".join(parts)
 
 
@@ -120,6 +123,8 @@ def memory_text(inst: MInst, target: Target) -> str:
     displacement = inst.mem >> MEM_BITS
     if inst.rm == POOL:
         return f"[pool{displacement}]"
+    if inst.rm == SYMBOL:
+        return f"[symbol{displacement}]"
     if inst.rm == SLOT:
         return f"[slot{displacement}]"
     text = _BASES.get(inst.rm) or register_name(inst.rm, target)

@@ -12,10 +12,14 @@ logarithmic. All of it is position independent.
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from figwasp import layout
-from figwasp.codegen.code import Code
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.codegen.code import Code
 
 GRANULE_BITS: Final = 4
 GRANULE: Final = 1 << GRANULE_BITS
@@ -54,7 +58,6 @@ def describe(data: bytes, parts: list[tuple[int, int, Code]], instance_reg: int)
 
 def _round(size: int) -> int:
     return (size + GRANULE - 1) & -GRANULE
-
 
 _known = bytes(range(HOP_BASE, 0, -1))
 """The bytes of the map for distances from the largest so far down to 1."""

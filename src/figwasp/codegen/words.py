@@ -9,11 +9,13 @@ the code, so what stands at one distance from the origin is the same in every pr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from figwasp.codegen.code import RELOC_BUILTIN, RELOC_CELL, RELOC_STUB, STUB_COUNT
 from figwasp.codegen.isa import host
 from figwasp.ir import builtins
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["WORD", "Words"]
 

@@ -17,7 +17,6 @@ from figwasp.codegen.target import Target
 from figwasp.errors import Error, Unsupported
 from figwasp.explain.joined import joined
 from figwasp.explain.products import Compilation, Line, Product, compile
-from figwasp.explain.symbols import Symbols
 from figwasp.ir import pipeline
 from figwasp.ir.build.builder import build
 from figwasp.ir.layouts import layout_of
@@ -195,7 +194,7 @@ def _explain(context: Context, index: int, mode: int) -> Explanation:
     func = build(module, index, facts, layout_of(module), mode)
     built = perf_counter()
     func.name = as_string(func.name)[1:-1]  # a guest's name may hold anything
-    line = compile(func, _machine(), Symbols(), built - validated)
+    line = compile(func, _machine(), built - validated)
     body = module.body(index)
     size = f"{facts.num_ops} instructions, {body.end - body.start} bytes"
     wat = Product("wat", show_func(module, index, offsets=True), size)

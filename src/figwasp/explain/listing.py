@@ -1,7 +1,7 @@
 """Floor 6: machine code as a listing: offset, bytes, text from the instruction rows, and the runtime's records of the place.
 
 In: a `Code` and the origins of its pieces. Out: `Instruction`s, and the listing. The bytes of a field that is filled in when the
-code is installed, or that holds an address of this process, are shown as `..`.
+code is installed are shown as `..`.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final
 
-from figwasp.codegen.code import RELOC_CELL, RELOC_STUB, STUB_TRAP, Code
+from figwasp.codegen.code import RELOC_CELL, RELOC_STUB, RELOC_SYMBOL, STUB_TRAP, Code
 from figwasp.codegen.disasm import disassemble
 from figwasp.codegen.emit import Origin
 from figwasp.codegen.mach import NONE
 from figwasp.codegen.target import Target
 from figwasp.codegen.text import STUB_NAMES
 from figwasp.errors import TRAP_MESSAGES
-from figwasp.explain.symbols import HIDDEN, Symbols
 from figwasp.ir import builtins
 from figwasp.layout import FAULT_OFFSET
 
 CELL: Final = 8  # bytes of the constants on a line
+HIDDEN: Final = ".."
 MAX_BYTES_WIDTH: Final = 29
 """Instructions of more than ten bytes shift the text on their line."""
 
@@ -35,7 +35,7 @@ class Instruction:
     Attributes:
         offset: its first byte in the function.
         data: its bytes.
-        bytes: the same in hex, `..` for what differs from run to run.
+        bytes: the same in hex, `..` for what is filled in when the code is installed.
         text: its disassembly.
         note: a relocation or a trap site of the instruction, or "".
         block: id of its machine block, or NONE for what stands at the function's end.
@@ -59,7 +59,7 @@ class Instruction:
         return f"{self.offset:{offset}x}  {self.bytes:<{width}}  {self.text}{f'  ; {self.note}' if self.note else ''}"
 
 
-def code_instructions(code: Code, target: Target, origins: list[Origin], symbols: Symbols) -> list[Instruction]:
+def code_instructions(code: Code, target: Target, origins: list[Origin]) -> list[Instruction]:
     """Disassemble a function, and note where each instruction comes from."""
     starts = [origin.offset for origin in origins]
     relocs = {offset: (field, kind, index) for offset, field, kind, index in code.relocs}
@@ -67,14 +67,14 @@ def code_instructions(code: Code, target: Target, origins: list[Origin], symbols
     made: list[Instruction] = []
     for offset, data, text in disassemble(code, target):
         origin = origins[bisect_right(starts, offset) - 1]
-        instruction = Instruction(offset, data, symbols.apply(text), origin)
-        hidden = symbols.hidden(data)
+        instruction = Instruction(offset, data, text, origin)
+        hidden = range(0)
         end = offset + len(data)
         start = next((at for at in range(offset, end) if at in relocs), NONE)
         if start >= 0:
             field, kind, index = relocs[start]
             hidden = range(start - offset, start - offset + target.field_sizes[field])
-            instruction.text = _resolved(instruction.text, kind, index)
+            instruction.text = _resolved(instruction.text, kind, index, code)
             if kind == RELOC_STUB and index == STUB_TRAP and end in traps:
                 instruction.note = _trap_name(traps[end])
         elif origin.inst is not None and origin.inst.fault and offset + FAULT_OFFSET in traps:
@@ -92,11 +92,14 @@ def _trap_name(code: int) -> str:
     return TRAP_MESSAGES.get(code, f"trap {code}")
 
 
-def _resolved(text: str, kind: int, index: int) -> str:
+def _resolved(text: str, kind: int, index: int, code: Code) -> str:
     """Return the text of an instruction with what its relocation refers to."""
     if kind == RELOC_STUB:
         return f"{text.partition(' ')[0]} <{STUB_NAMES[index]}>"
-    name = f"function {index}" if kind == RELOC_CELL else f"builtin {builtins.NAMES[index]}"
+    if kind == RELOC_SYMBOL:
+        name = code.symbols[index]
+    else:
+        name = f"function {index}" if kind == RELOC_CELL else f"builtin {builtins.NAMES[index]}"
     return f"{text.partition('[')[0]}[<{name}>]"
 
 

@@ -15,7 +15,6 @@ from figwasp.codegen.emit import Origin
 from figwasp.codegen.mach import SLOT, VIRTUAL, MFunc
 from figwasp.codegen.target import Target
 from figwasp.explain.listing import Instruction, code_instructions, code_text
-from figwasp.explain.symbols import Symbols
 from figwasp.ir import text as ir_text
 from figwasp.ir.func import Func
 
@@ -102,17 +101,16 @@ class Compilation:
         return f"{self.final}{self.code}"
 
 
-def compile(func: Func, target: Target, symbols: Symbols, seconds: float) -> Compilation:
+def compile(func: Func, target: Target, seconds: float) -> Compilation:
     """Run the line over a function and keep every product.
 
     Args:
         func: the function; it is consumed.
         target: the machine.
-        symbols: names of the addresses that occur as constants.
         seconds: what building it took.
     """
-    ssa = _ssa("ssa", func, symbols, seconds)
-    tracer = _Tracer(target, symbols)
+    ssa = _ssa("ssa", func, seconds)
+    tracer = _Tracer(target)
     pipeline.compile(func, target, tracer)
     return Compilation(ssa, tracer)
 
@@ -120,19 +118,18 @@ def compile(func: Func, target: Target, symbols: Symbols, seconds: float) -> Com
 class _Tracer(pipeline.Trace):
     """Writes the products down; its clock stands still while it does."""
 
-    __slots__ = ("_clock", "_symbols", "_target", "code", "products")
+    __slots__ = ("_clock", "_target", "code", "products")
 
     code: CodeProduct
 
-    def __init__(self, target: Target, symbols: Symbols) -> None:
+    def __init__(self, target: Target) -> None:
         self.products: list[Product] = []
         self._target = target
-        self._symbols = symbols
         self._clock = perf_counter()
 
     def improved(self, name: str, func: Func) -> None:
         seconds = perf_counter() - self._clock
-        self.products.append(_ssa(name.replace(" ", "-"), func, self._symbols, seconds))
+        self.products.append(_ssa(name.replace(" ", "-"), func, seconds))
         self._clock = perf_counter()
 
     def selected(self, func: MFunc) -> None:
@@ -151,7 +148,7 @@ class _Tracer(pipeline.Trace):
 
     def emitted(self, code: Code, origins: list[Origin]) -> None:
         seconds = perf_counter() - self._clock
-        instructions = code_instructions(code, self._target, origins, self._symbols)
+        instructions = code_instructions(code, self._target, origins)
         size = f"{_count(len(instructions), 'instruction')}, {_count(code.text_size, 'byte')}"
         if len(code.data) > code.text_size:
             size += f" and {len(code.data) - code.text_size} of constants"
@@ -159,7 +156,7 @@ class _Tracer(pipeline.Trace):
 
     def _machine(self, name: str, func: MFunc, more: str) -> None:
         seconds = perf_counter() - self._clock
-        shown = self._symbols.apply(text.show(func, self._target))
+        shown = text.show(func, self._target)
         blocks = _join(shown, [[inst.pos for inst in block.code] for block in func.blocks])
         count = sum(len(block) - 1 for block in blocks)
         size = f"{_count(len(blocks), 'block')}, {_count(count, 'instruction')}{more}"
@@ -167,9 +164,9 @@ class _Tracer(pipeline.Trace):
         self._clock = perf_counter()
 
 
-def _ssa(name: str, func: Func, symbols: Symbols, seconds: float) -> Product:
+def _ssa(name: str, func: Func, seconds: float) -> Product:
     """Write the SSA form down."""
-    text_ = symbols.apply(ir_text.show(func, positions=True))
+    text_ = ir_text.show(func, positions=True)
     blocks = _join(text_, [[value.pos for value in block.code] for block in func.blocks])
     values = sum(len(block) - 1 for block in blocks)
     return Product(name, text_, f"{_count(len(blocks), 'block')}, {_count(values, 'value')}", seconds, blocks)

@@ -8,10 +8,12 @@ runtime for its stubs; the evaluator and the runtime implement each row by a fun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
-from typing import Any, Final
+from figwasp.ir.types import I32, I64
 
-from figwasp.ir.ops import I32, I64
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Mapping
+    from typing import Any, Final
 
 NAMES: Final[list[str]] = []
 PARAMS: Final[list[bytes]] = []

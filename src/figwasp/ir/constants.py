@@ -7,52 +7,73 @@ made when its operands have been evaluated, which nothing but the stack here ref
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, Protocol
-
 from figwasp import layout
 from figwasp.ir.layouts import HEADER, element_shift, field_offsets
 from figwasp.ir.types import MASKS, TYPE_NAMES
-from figwasp.wasm.syntax.immediates import Immediate, number, pair
-from figwasp.wasm.syntax.module import ConstExpr, Module
-from figwasp.wasm.syntax.opcodes import BY_NAME
+from figwasp.wasm.syntax.immediates import number, pair
 from figwasp.wasm.syntax.types import ArrayType, StructType
 
-__all__ = ["Surroundings", "evaluate"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final, Protocol
 
+    from figwasp.wasm.syntax.immediates import Immediate
+    from figwasp.wasm.syntax.module import ConstExpr, Module
+
+    class Surroundings(Protocol):
+        """What a constant expression is evaluated in: an instance that is being made."""
+
+        def global_bits(self, index: int) -> int:
+            """Return the raw bits of a global that has its value already."""
+
+        def func_reference(self, index: int) -> int:
+            """Return the reference to a function."""
+
+        def new_struct(self, index: int, fields: bytes) -> int:
+            """Return a new structure of a type of the module, made from the bytes behind its header."""
+
+        def new_array(self, index: int, length: int, elements: bytes) -> int:
+            """Return a new array; where the bytes are those of one element, all are like it."""
+
+    _Maker = Callable[[Module, Immediate, list[int], Surroundings], int]
+
+__all__ = ["Surroundings", "evaluate", "number_of"]
+
+CODES: Final = {
+    "i32.const": 0x41, "i64.const": 0x42, "f32.const": 0x43, "f64.const": 0x44, "v128.const": 0xFD0C,
+    "i32.add": 0x6A, "i32.sub": 0x6B, "i32.mul": 0x6C, "i64.add": 0x7C, "i64.sub": 0x7D, "i64.mul": 0x7E,
+    "global.get": 0x23, "ref.func": 0xD2, "ref.i31": 0xFB1C, "any.convert_extern": 0xFB1A, "extern.convert_any": 0xFB1B,
+    "struct.new": 0xFB00, "struct.new_default": 0xFB01,
+    "array.new": 0xFB06, "array.new_default": 0xFB07, "array.new_fixed": 0xFB08,
+}  # fmt: skip
+"""The codes of these instructions in `opcodes.py`, whose tables take long to make and are not needed for anything else here."""
 _MASKS: Final = {TYPE_NAMES[type]: mask for type, mask in enumerate(MASKS)}
-_CONSTS: Final = {BY_NAME[f"{type_}.const"].code: mask for type_, mask in _MASKS.items()}
+_CONSTS: Final = {CODES[f"{type_}.const"]: mask for type_, mask in _MASKS.items()}
 _ARITHMETIC: Final[dict[str, Callable[[int, int], int]]] = {
     "add": lambda x, y: x + y,
     "sub": lambda x, y: x - y,
     "mul": lambda x, y: x * y,
 }
 _BINARY: Final = {
-    BY_NAME[f"{type_}.{name}"].code: (operation, _MASKS[type_])
+    CODES[f"{type_}.{name}"]: (operation, _MASKS[type_])
     for type_ in ("i32", "i64")
     for name, operation in _ARITHMETIC.items()
 }
-_GLOBAL_GET: Final = BY_NAME["global.get"].code
-_REF_FUNC: Final = BY_NAME["ref.func"].code
-_REF_I31: Final = BY_NAME["ref.i31"].code
-_CONVERSIONS: Final = frozenset((BY_NAME["any.convert_extern"].code, BY_NAME["extern.convert_any"].code))
+_GLOBAL_GET: Final = CODES["global.get"]
+_REF_FUNC: Final = CODES["ref.func"]
+_REF_I31: Final = CODES["ref.i31"]
+_CONVERSIONS: Final = frozenset((CODES["any.convert_extern"], CODES["extern.convert_any"]))
 """They exchange hierarchies that have the same values."""
 
 
-class Surroundings(Protocol):
-    """What a constant expression is evaluated in: an instance that is being made."""
-
-    def global_bits(self, index: int) -> int:
-        """Return the raw bits of a global that has its value already."""
-
-    def func_reference(self, index: int) -> int:
-        """Return the reference to a function."""
-
-    def new_struct(self, index: int, fields: bytes) -> int:
-        """Return a new structure of a type of the module, made from the bytes behind its header."""
-
-    def new_array(self, index: int, length: int, elements: bytes) -> int:
-        """Return a new array; where the bytes are those of one element, all are like it."""
+def number_of(expr: ConstExpr) -> int | None:
+    """Return the value of an expression that is one constant; None for any other."""
+    code, immediate = expr.instrs[0]
+    if len(expr.instrs) == 1 and code in _CONSTS:
+        assert isinstance(immediate, int)
+        return immediate & _CONSTS[code]
+    return None
 
 
 def evaluate(expr: ConstExpr, module: Module, surroundings: Surroundings) -> int:
@@ -63,10 +84,9 @@ def evaluate(expr: ConstExpr, module: Module, surroundings: Surroundings) -> int
         module: the module that it is of, which has been validated.
         surroundings: give and make what it refers to.
     """
-    code, immediate = expr.instrs[0]
-    if len(expr.instrs) == 1 and code in _CONSTS:  # as nearly all are
-        assert isinstance(immediate, int)
-        return immediate & _CONSTS[code]
+    known = number_of(expr)  # as of nearly all
+    if known is not None:
+        return known
     stack: list[int] = []
     for code, immediate in expr.instrs:
         if code in _BINARY:
@@ -152,12 +172,10 @@ def _stored(storage: int, value: int) -> bytes:
     size = 1 << element_shift(storage)
     return (value & (1 << 8 * size) - 1).to_bytes(size, "little")
 
-
-_Maker = Callable[[Module, Immediate, list[int], Surroundings], int]
 _OBJECTS: Final[dict[int, _Maker]] = {
-    BY_NAME["struct.new"].code: _struct_new,
-    BY_NAME["struct.new_default"].code: _struct_new_default,
-    BY_NAME["array.new"].code: _array_new,
-    BY_NAME["array.new_default"].code: _array_new_default,
-    BY_NAME["array.new_fixed"].code: _array_new_fixed,
+    CODES["struct.new"]: _struct_new,
+    CODES["struct.new_default"]: _struct_new_default,
+    CODES["array.new"]: _array_new,
+    CODES["array.new_default"]: _array_new_default,
+    CODES["array.new_fixed"]: _array_new_fixed,
 }

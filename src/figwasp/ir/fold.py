@@ -33,7 +33,7 @@ __all__ = ["FOLD", "UNDEFINED", "Fold"]
 FOLD: Final[list[Fold | None]] = [None] * ops.COUNT
 """By operation; None for those that do not compute."""
 
-_NOT_COMPUTED: Final = frozenset((ops.NOP, ops.CONST, ops.CONTEXT, ops.FRAME_AREA, ops.THREAD_WORD))
+_NOT_COMPUTED: Final = frozenset((ops.NOP, ops.CONST, ops.CONTEXT, ops.FRAME_AREA, ops.THREAD_WORD, ops.SYMBOL))
 
 
 def _row(name: str, function: Fold) -> None:

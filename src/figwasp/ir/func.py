@@ -24,13 +24,13 @@ class Value:
         op: an `ir.ops` number, or PARAM.
         type: IR type of the result, `ops.VOID` when there is none.
         args: operands.
-        aux: an int (constant bits as an unsigned int, memory_aux, trap code) or a `Call`.
+        aux: an int (constant bits as an unsigned int, memory_aux, trap code), a `Call`, or the name of a symbol.
         pos: byte offset of the wasm instruction in the binary, for traps, backtraces and explain; 0 in stubs.
     """
 
     __slots__ = ("args", "aux", "id", "op", "pos", "type")
 
-    def __init__(self, id: int, op: int, type: int, args: list[Value], aux: int | Call, pos: int) -> None:
+    def __init__(self, id: int, op: int, type: int, args: list[Value], aux: Aux, pos: int) -> None:
         self.id = id
         self.op = op
         self.type = type
@@ -65,6 +65,10 @@ class Call:
         self.results = results
         self.target = target
         self.catches = catches
+
+
+Aux = int | Call | str
+"""What `Value.aux` may be."""
 
 
 class Block:
@@ -128,7 +132,7 @@ class Func:
         self.blocks: list[Block] = []
         self.num_values = 0
 
-    def new_value(self, op: int, type: int, args: list[Value], aux: int | Call = 0, pos: int = 0) -> Value:
+    def new_value(self, op: int, type: int, args: list[Value], aux: Aux = 0, pos: int = 0) -> Value:
         """Make a value that is in no block yet."""
         value = Value(self.num_values, op, type, args, aux, pos)
         self.num_values += 1
@@ -171,7 +175,7 @@ class Emitter:
         for type in func.params:
             func.new_param(self.block, type)
 
-    def emit(self, op: int, args: list[Value], aux: int | Call = 0, type: int = -1) -> Value:
+    def emit(self, op: int, args: list[Value], aux: Aux = 0, type: int = -1) -> Value:
         """Append an operation; `type` is needed only where the row does not give the result type."""
         value = self.func.new_value(op, ops.RESULTS[op] if type < 0 else type, args, aux, self.pos)
         self.block.code.append(value)

@@ -7,13 +7,14 @@ carries lie like fields, behind a header of 16 bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
-
 from figwasp.layout import InstanceLayout
 from figwasp.wasm.syntax.types import F32, I8, I16, I32, V128
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
+
     from figwasp.wasm.syntax.module import Module
 
 __all__ = ["HEADER", "element_shift", "field_offsets", "layout_of"]

@@ -266,6 +266,7 @@ FENCE: Final = _op("fence", "", VOID, "o", "nothing but that what accesses memor
 CONTEXT: Final = _op("context", "", I64, "p", "address of the context; a register is reserved for it")
 FRAME_AREA: Final = _op("frame_area", "", I64, "p", "address of that many bytes in the function's own frame, 16-byte aligned; each value has an area of its own", "bytes")
 THREAD_WORD: Final = _op("thread_word", "", I64, "p", "8 bytes at that offset in what the system keeps for the thread; the same wherever in a function", "offset modulo 2**32")
+SYMBOL: Final = _op("symbol", "", I64, "p", "the value that the process has for a name: an address, mostly; not known before the code is installed", "the name, a str")
 CALL: Final = _op("call", "*", VOID, "k", "direct call of a function of the same module, through its cell", "Call: function index", "instance, params...")
 CALL_PTR: Final = _op("call_ptr", "*", VOID, "k", "call of a code address with an instance: imports, call_indirect", "Call", "code, instance, params...")
 CALL_BUILTIN: Final = _op("call_builtin", "*", VOID, "k", "call of the runtime", "Call: number of the builtin", "instance, params...")

@@ -91,6 +91,8 @@ def show_value(value: Value, block: Block | None = None) -> str:
         note = f" : {_types(aux.params)} -> {_types(aux.results)}"
         if aux.catches != CATCH_ANY:
             note += f" catch {', '.join(map(str, aux.catches))}"
+    elif isinstance(aux, str):
+        parts.append(aux)
     elif value.op == ops.CONST:
         head += f" {ops.TYPE_NAMES[value.type]}"
         parts.append(_const(value.type, aux))
@@ -188,6 +190,9 @@ class _Parser:
         elif op == ops.CONST:
             type = _TYPES[operands.pop(0)]
             value.aux = int(operands.pop(0), 0) & MASKS[type]
+        elif op == ops.SYMBOL:
+            value.aux = match[3] or ""  # which may look like anything
+            operands.clear()
         elif ops.FLAGS[op] & _ACCESS:
             value.aux = _parse_memory(operands.pop())
         elif op in _AUX:

@@ -12,13 +12,34 @@ written before the type's number can be found, and is free after the number cann
 from __future__ import annotations
 
 import struct
-from typing import Final, Protocol
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
 from figwasp.ir.layouts import HEADER, element_shift, field_offsets
-from figwasp.wasm.syntax.types import ANYREF, EXNREF, EXTERNREF, ArrayType, FuncType, SubType, is_ref
+from figwasp.wasm.syntax.types import ANYREF, EXNREF, EXTERNREF, ArrayType, FuncType, is_ref
 from figwasp.wasm.valid.subtyping import TypeWorld, top_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, Protocol
+
+    from figwasp.wasm.syntax.types import SubType
+
+    class Region(Protocol):
+        """The memory of descriptors."""
+
+        @property
+        def base(self) -> int:
+            """The address of the region."""
+
+        def write(self, offset: int, data: bytes) -> None:
+            """Write a descriptor."""
+
+        def keep(self, data: bytes) -> int:
+            """Keep bytes that a descriptor points to; return their address."""
+
+        def release(self, address: int) -> None:
+            """Release them."""
 
 __all__ = ["EXCEPTION_HEADER", "MOST_TYPES", "DescribedTypes", "Region", "depth_of", "is_followed"]
 
@@ -32,23 +53,6 @@ _ROW: Final = struct.Struct(f"<{layout.DISPLAY_DEPTHS}I4I2Q")
 _WORD: Final = 8
 _ONE: Final = ord("1")
 _LOW_BITS: Final = (1 << layout.REFERENCE_BITS) - 1
-
-
-class Region(Protocol):
-    """The memory of descriptors."""
-
-    @property
-    def base(self) -> int:
-        """The address of the region."""
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Write a descriptor."""
-
-    def keep(self, data: bytes) -> int:
-        """Keep bytes that a descriptor points to; return their address."""
-
-    def release(self, address: int) -> None:
-        """Release them."""
 
 
 def is_followed(storage: int, types: list[SubType]) -> bool:

@@ -9,9 +9,11 @@ areas, and the buffers between Python and WebAssembly.
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.wasm.syntax import types as wasm
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 INT: Final = 0
 FLOAT: Final = 1
@@ -85,9 +87,29 @@ def _of_size(register_class: int, size: int) -> int:
             return type
     return NONE
 
-
 I32: Final = add("i32", "i", wasm.I32, 4, INT, "i32_load", "i32_store", "i")
 I64: Final = add("i64", "l", wasm.I64, 8, INT, "i64_load", "i64_store", "q")
 F32: Final = add("f32", "f", wasm.F32, 4, FLOAT, "f32_load", "f32_store", "f")
 F64: Final = add("f64", "d", wasm.F64, 8, FLOAT, "f64_load", "f64_store", "d")
 V128: Final = add("v128", "v", wasm.V128, 16, FLOAT, "v128_load", "v128_store", "")
+
+
+def ir_types(types: wasm.Types) -> bytes:
+    """Return the IR types of value types: a reference is an address."""
+    return bytes([BY_WASM.get(code, I64) for code in types])
+
+
+def buffer_layout(types: bytes) -> tuple[list[int], int]:
+    """Lay out values in a buffer: return the offset in bytes of each, and how many cells they take together."""
+    offsets, cells = [], 0
+    for type in types:
+        first, cells = place(type, cells)
+        offsets.append(CELL * first)
+    return offsets, cells
+
+
+def place(type: int, cells: int) -> tuple[int, int]:
+    """Place a value behind so many cells: return the number of its first cell, and that of cells up to its end."""
+    size = CELLS[type]
+    first = (cells + size - 1) & -size
+    return first, first + size

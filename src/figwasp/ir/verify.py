@@ -7,6 +7,7 @@ slow and simple methods (`graph.py`). docs/ir.md lists the rules, each with what
 
 from __future__ import annotations
 
+import re
 from typing import Final, NoReturn
 
 from figwasp.errors import TRAP_MESSAGES
@@ -34,6 +35,7 @@ _LEAD: Final = {
     ops.INVOKE_BUILTIN: 1,
 }
 """Operands of a call before the parameters: code, instance or address."""
+_NAME: Final = re.compile(r"[A-Za-z0-9_.:]+")
 _FUNCTIONS: Final = range(1 << 31)
 _BUILTINS: Final = range(builtins.COUNT)
 _TARGETS: Final = {
@@ -138,6 +140,9 @@ class _Checker:
             self.expect(self._int(value) > 0, "a frame area must have bytes")
         elif op == ops.THREAD_WORD:
             self.expect(0 <= self._int(value) < 1 << 32, "the offset of a word of the thread must fit 32 bits")
+        elif op == ops.SYMBOL:
+            name = value.aux
+            self.expect(isinstance(name, str) and _NAME.fullmatch(name) is not None, "a symbol must have a name")
         elif op in ops.WITH_AUX:
             self._check_lanes(value)
         elif op == ops.TRAPIF or op == ops.TRAP:

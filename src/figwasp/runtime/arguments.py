@@ -5,13 +5,15 @@ In: any object. Out: a plain value.
 
 from __future__ import annotations
 
-import math
 import mmap
 import os
-from typing import Final
 
 from figwasp.cache.folder import OFF
 from figwasp.wasm.syntax.types import I32, I64
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = [
     "MAX_FUEL",
@@ -123,7 +125,7 @@ def timeout(value: object) -> float | None:
         return None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"timeout must be a number of seconds or None, not {type(value).__name__}")
-    if not (value > 0 and (isinstance(value, int) or math.isfinite(value))):
+    if not 0 < value < float("inf"):
         raise ValueError(f"timeout must be positive and finite: {value}")
     return float(min(value, _LONGEST))
 

@@ -5,11 +5,10 @@ In: the arguments of `figwasp.Engine`, checked there. Out: one object that a com
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from figwasp.layout import CHECKED
 from figwasp.runtime.limits import InstanceSlots
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from figwasp.cache.cache import Cache
     from figwasp.features import Features

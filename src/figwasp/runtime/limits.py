@@ -9,9 +9,16 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Callable
+from functools import partial
 
 from figwasp.errors import LimitExceeded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from figwasp.runtime.once import Once
 
 __all__ = ["Budget", "InstanceSlots"]
 
@@ -50,6 +57,20 @@ class Budget:
         """Use less again."""
         with self._lock:
             self.used -= amount
+
+    def held(self) -> AbstractContextManager[object]:
+        """Return a context in which no other thread uses more or less."""
+        return self._lock
+
+    def changing(self, more: int) -> Once:
+        """Return the call that uses more, or less if it is negative, while it is held.
+
+        Raises:
+            LimitExceeded: there is no room for it.
+        """
+        if self.used + more > self.limit:
+            raise LimitExceeded(f"the instance would use {self.used + more}, and {self._name} is {self.limit}")
+        return partial(setattr, self, "used", self.used + more)
 
     def begin(self, amount: int, what: str) -> None:
         """Use the amount that an instance begins with.

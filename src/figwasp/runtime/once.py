@@ -10,24 +10,29 @@ once, and the record that it has happened, `together`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
 from functools import partial
 from operator import call
-from typing import Any, Final, Generic, TypeVar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from functools import cached_property as Lazily
+    from typing import Any, Final, TypeVar
+
+    _T = TypeVar("_T")
+
+    Once = Callable[[], object]
+    """A function written in C, with its arguments (`functools.partial`)."""
+
+    Release = Callable[[], Sequence[Once]]
+    """Prepares the release of something, as often as it is called, and returns what remains to be done once.
+
+    The first call is one of a ctypes function: near the limit of recursion it fails if any of the others would, before them all.
+    """
 
 __all__ = ["Lazily", "Once", "Release", "exhaust", "move_all", "step", "together"]
 
-_T = TypeVar("_T")
-
-Once = Callable[[], object]
-"""A function written in C, with its arguments (`functools.partial`)."""
-Release = Callable[[], Sequence[Once]]
-"""Prepares the release of something, as often as it is called, and returns what remains to be done once.
-
-The first call is one of a ctypes function: near the limit of recursion it fails if any of the others would, before them all.
-"""
-
-exhaust: Final[Callable[[Any], None]] = deque[Any](maxlen=0).extend
+exhaust: Final[Callable[[Any], None]] = deque(maxlen=0).extend
 """Exhausts an iterator."""
 
 
@@ -36,19 +41,20 @@ def step(*calls: Once) -> Once:
     return partial(exhaust, map(call, calls))
 
 
-class Lazily(Generic[_T]):
-    """An attribute that is computed when it is first read, the same for all readers, without a lock.
+if not TYPE_CHECKING:
 
-    The lock of `functools.cached_property` of CPython 3.11 would stay locked in a process forked while another thread has it.
-    """
+    class Lazily:
+        """An attribute that is computed when it is first read, the same for all readers, without a lock.
 
-    def __init__(self, make: Callable[[Any], _T]) -> None:
-        self._make = make
-        self.__doc__ = make.__doc__
+        The lock of `functools.cached_property` of CPython 3.11 would stay locked in a process forked while another thread has it.
+        """
 
-    def __get__(self, owner: Any, _: type) -> _T:
-        made: _T = vars(owner).setdefault(self._make.__name__, self._make(owner))
-        return made
+        def __init__(self, make: Callable[[Any], object]) -> None:
+            self._make = make
+            self.__doc__ = make.__doc__
+
+        def __get__(self, owner: Any, _: type) -> object:
+            return vars(owner).setdefault(self._make.__name__, self._make(owner))
 
 
 def together(*calls: Once) -> None:

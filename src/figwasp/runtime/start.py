@@ -6,7 +6,6 @@ All that is made below an engine gets the native runtime handed to it; only the 
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 from figwasp.codegen.isa import host
 from figwasp.errors import BUSY, Busy
@@ -18,9 +17,13 @@ from figwasp.runtime.objects.exceptions import Bridge
 from figwasp.runtime.objects.func import References, box_results
 from figwasp.runtime.store import listened
 from figwasp.runtime.store.contexts import Contexts
-from figwasp.runtime.stubs.hooks import Callbacks
+from figwasp.runtime.stubs.symbols import Callbacks
 from figwasp.runtime.trap import tracebacks
 from figwasp.runtime.trap.traps import TrapReporter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["native_runtime"]
 

@@ -5,10 +5,9 @@ Nothing is imported before it is asked for, as with `figwasp` itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from figwasp.lazy import on_first_use
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from figwasp.wasi.descriptors.streams import CAPTURE
     from figwasp.wasi.directories.host import HostDirectory

@@ -6,9 +6,12 @@ In: a limit in bytes. Out: an `OSError` for what would go beyond, which the gues
 from __future__ import annotations
 
 import errno
-from typing import Final
 
 from figwasp.wasi.filesystem import failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["Allowance"]
 

@@ -41,9 +41,8 @@ from __future__ import annotations
 import errno
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
 
+from figwasp.records import NamedTuple
 from figwasp.wasi.abi import (
     FILETYPE_BLOCK_DEVICE,
     FILETYPE_CHARACTER_DEVICE,
@@ -59,7 +58,10 @@ __all__ = [
     "Directory", "Entry", "File", "Node", "Status", "failure",
 ]  # fmt: skip
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Final
     Name = str | bytes | os.PathLike[str] | os.PathLike[bytes]
     """The names that figwasp's directories accept, as `os` does; they only ever pass a str to another directory."""
 

@@ -14,23 +14,29 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping
-from typing import IO, TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
 
-from figwasp.api.caller import Caller
 from figwasp.wasi.abi import DIRECTORY_RIGHTS, FILE_RIGHTS
 from figwasp.wasi.allowance import Allowance
-from figwasp.wasi.calls.functions import MODULES, Function, bind
-from figwasp.wasi.calls.memory import Buffer, GuestMemory
+from figwasp.wasi.calls.functions import MODULES, bind
+from figwasp.wasi.calls.memory import GuestMemory
 from figwasp.wasi.calls.state import GuestState
-from figwasp.wasi.descriptors.files import Descriptor, OpenDirectory
+from figwasp.wasi.descriptors.files import OpenDirectory
 from figwasp.wasi.descriptors.streams import CAPTURE, MAX_OUTPUT, Captured, stdio
 from figwasp.wasi.descriptors.table import Table
 from figwasp.wasi.directories.host import HostDirectory
 from figwasp.wasi.filesystem import Directory, count
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterable
+    from typing import IO, Any, Final
+
+    from figwasp.api.caller import Caller
+    from figwasp.wasi.calls.functions import Function
+    from figwasp.wasi.calls.memory import Buffer
+    from figwasp.wasi.descriptors.files import Descriptor
 
     Text = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 

@@ -6,20 +6,23 @@ message about it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from operator import call
-from typing import TYPE_CHECKING, Any
 
 from figwasp.api.externs import KINDS
 from figwasp.api.linker import load
-from figwasp.api.module import Module
-from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Error, Exit, Timeout, Trap, WasmException
+from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Error, Exit, Timeout, Trap
 from figwasp.types import MemoryType
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any
+
     from figwasp.api.instance import Instance
+    from figwasp.api.module import Module
+    from figwasp.errors import WasmException
 
 __all__ = ["entry", "opened", "report", "start", "status_of"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import figwasp
 from figwasp import layout
@@ -11,12 +11,15 @@ from figwasp.features import ALL, DEFAULT, Features
 from figwasp.ir.types import CELL
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.objects.func import Buffer, enter_raw
-from figwasp.runtime.objects.values import Numbers, canonical, cells_of, places_of
+from figwasp.runtime.objects.values import canonical, cells_of, places_of
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.types import F32, I32, is_ref, may_be_host, type_name
 from figwasp.wast.engine import HOST_FUNCS, SPECTEST, Found, ScriptError, argument_bits, number, reference
 from figwasp.wast.script import ScriptValue
+
+if TYPE_CHECKING:
+    from figwasp.runtime.objects.values import Numbers
 
 __all__ = ["CompiledEngine", "CompiledInstance"]
 

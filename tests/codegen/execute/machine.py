@@ -11,6 +11,7 @@ from figwasp.codegen import frame
 from figwasp.codegen.code import (
     RELOC_BUILTIN,
     RELOC_CELL,
+    RELOC_SYMBOL,
     STUB_RESTORE_INSTANCE,
     STUB_TICK,
     STUB_TO_NATIVE,
@@ -45,6 +46,7 @@ class Machine:
     Attributes:
         memory: the block.
         address: where it starts.
+        words: offset of the word of each symbol that has a value.
         context: address of a context whose stack limit is never reached.
     """
 
@@ -52,6 +54,7 @@ class Machine:
         self.memory = mmap.mmap(-1, SIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
         self.next = 16 * CELLS
+        self.words: dict[str, int] = {}
         self.context = self.address + self._put(bytes(layout.CTX_SIZE))
         enter = b"\x41\x57\x49\xbf" + self.context.to_bytes(8, "little")  # push r15; mov r15, context
         self.stubs = {
@@ -81,6 +84,8 @@ class Machine:
                 place = 8 * target
             elif kind == RELOC_BUILTIN:
                 place = 8 * (CELLS + target)
+            elif kind == RELOC_SYMBOL:
+                place = self.words[code.symbols[target]]
             else:
                 stub = self._trap(code) if target == STUB_TRAP else self.stubs[target]
                 place = self._put((self.address + stub).to_bytes(8, "little"))
@@ -102,6 +107,10 @@ class Machine:
     def set_builtin(self, number: int, address: int) -> None:
         """Set what a builtin's cell holds."""
         self.set_cell(CELLS + number, address)
+
+    def set_symbol(self, name: str, value: int) -> None:
+        """Give a symbol a value."""
+        self.words[name] = self._put(value.to_bytes(8, "little"))
 
     def callable(self, func: Func) -> Callable[..., int]:
         """Compile a function of the C convention and return it as a Python callable."""

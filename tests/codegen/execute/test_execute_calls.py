@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from figwasp.ir import ops
+from figwasp.ir import ops, order
 from figwasp.ir.func import CONV_C, Call, Emitter, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
+from figwasp.ir.text import parse
+from figwasp.ir.verify import verify
 from tests.codegen.execute.machine import Machine
 
 INSTANCE = 0x1234_5678_9ABC_DEF0
@@ -250,6 +252,45 @@ def test_table_branch(machine: Machine, count: int, bounded: bool) -> None:
     for n in [0, 1, 2, 3, 4, 7, 8, 9, count - 1, count, count + 1, 0x7FFF_FFFF, 0xFFFF_FFFF]:
         k = min(n & 7 if bounded else n, count - 1)
         assert run_it(n) == (1000 + k % 5 if k % 3 == 0 else k)
+
+
+def test_symbols(machine: Machine) -> None:
+    """They are called, loaded, compared, added, passed over edges, and made anew where there are too few registers."""
+    double = parse('func -1 "double" (i64) -> (i64) c {\nb0(v0: i64):\n  v1 = i64_add v0, v0\n  return v1\n}')
+    order.run(double)
+    machine.set_symbol("double", machine.install(double))
+    values = {f"value.{number}": 0x1234_5678_9ABC_0000 + number * number for number in range(24)}
+    for name, value in values.items():
+        machine.set_symbol(name, value)
+    loads = "".join(f"  v{10 + number} = symbol {name}\n" for number, name in enumerate(values))
+    args = ", ".join(f"v{10 + number}" for number in range(24))
+    sums = "".join(f"  v{80 + number} = i64_add v{79 + number}, v{50 + number}\n" for number in range(24))
+    params = ", ".join(f"v{50 + number}: i64" for number in range(24))
+    text = f"""func -1 "symbols" (i64) -> (i64) c {{
+b0(v0: i64):
+  v1 = symbol double
+{loads}  v2 = i64_eq v0, v13
+  v3 = i64_lt_u v13, v0
+  v4 = i32_or v2, v3
+  brif v4, b1, b2
+b1:
+  v5 = call_c v1, v12 : (i64) -> (i64)
+  jump b3({args}, v5)
+b2:
+  v6 = i64_sub v0, v11
+  jump b3({args}, v6)
+b3({params}, v79: i64):
+{sums}  v200 = call_c v1, v103 : (i64) -> (i64)
+  return v200
+}}"""
+    func = parse(text)
+    order.run(func)
+    verify(func)
+    run = machine.callable(func)
+    third = values["value.3"]
+    for given in (0, 1, third - 1, third, third + 1, 2**64 - 1):
+        first = 2 * values["value.2"] if given >= third else given - values["value.1"]
+        assert run(given) == 2 * (first + sum(values.values())) % 2**64
 
 
 def test_frame_areas(machine: Machine) -> None:

@@ -79,7 +79,7 @@ class Thrower(Machine):
         for register in INTS:
             a.op(x.MOV64_RI, rd=register, imm=0x7BAD_7BAD_7BAD_7BAD)
         a.op(x.JMP_R, rn=r.SCRATCH)
-        return a.finish()
+        return a.finish("throw").code.data
 
     def run(self, address: int, code: Code, results: bytes, argument: int, seed: int) -> tuple[list[int], int, int]:
         """Call a function of the machine with (instance, argument); as `tests.ir.test_invoke.outcome`, without the calls."""

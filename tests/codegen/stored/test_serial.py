@@ -15,6 +15,7 @@ from figwasp.codegen.code import (
     RELOC_BUILTIN,
     RELOC_CELL,
     RELOC_STUB,
+    RELOC_SYMBOL,
     STUB_COUNT,
     STUB_FUEL,
     STUB_TRAP,
@@ -27,18 +28,19 @@ from figwasp.runtime.code.translate import Translator
 from figwasp.wasm.binary.decode import decode
 
 NAME_SIZE = 28
-START = 64
+START = 68
 """Where the size of the name stands, the first of those from which that of the whole follows, and where the name begins."""
 
 
 def filled() -> Code:
     """Make a small code with something in every field."""
     code = Code("naïve 🦊\0", 7)
+    code.symbols = ["memset", "stub.enter:i:"]
     code.data = bytes(range(40))
     code.text_size = 32
     code.relocs = [
         (1, FIELD_NEAR, RELOC_CELL, 0xFFFF_FFFF), (6, FIELD_NEAR, RELOC_STUB, STUB_TRAP), (12, FIELD_NEAR, RELOC_STUB, STUB_FUEL),
-        (24, FIELD_NEAR, RELOC_BUILTIN, 3), (36, 2, RELOC_CELL, 0),
+        (24, FIELD_NEAR, RELOC_BUILTIN, 3), (20, FIELD_NEAR, RELOC_SYMBOL, 1), (36, 2, RELOC_CELL, 0),
     ]  # fmt: skip
     code.traps = [(5, 2), (32, 6)]
     code.positions = [(5, 0), (9, 0xFFFF_FFFF)]
@@ -95,6 +97,8 @@ def test_a_stub() -> None:
     code.incoming = IN_FRAME
     code.relocs = [(8, FIELD_NEAR, RELOC_STUB, target) for target in range(STUB_COUNT)]
     code.relocs += [(0, FIELD_NEAR, RELOC_BUILTIN, target) for target in range(builtins.COUNT)]
+    code.relocs.append((4, FIELD_NEAR, RELOC_SYMBOL, 0))
+    code.symbols = ["object.None"]  # one alone
     same(from_bytes(to_bytes(code)), code)
 
 
@@ -124,13 +128,13 @@ def test_the_bytes_are_these() -> None:
 
 
 GOLDEN = """\
-6677636f 03000000 9e1b801a 07000000 00100000 18000000 20000000 0c000000 28000000 05000000 02000000 02000000
-01000000 02000000 02000000 02000000 6e61c3af 766520f0 9fa68a00 00010203 04050607 08090a0b 0c0d0e0f 10111213
-14151617 18191a1b 1c1d1e1f 20212223 24252627 01000000 06000000 0c000000 18000000 24000000 00000000 00000000
-00000000 00000000 02000000 00000000 02000000 02000000 01000000 00000000 ffffffff 00000000 05000000 03000000
-00000000 05000000 20000000 02000000 06000000 05000000 09000000 00000000 ffffffff 09000000 00000000 09000000
-20000000 10000000 08000000 03000000 0c000000 a00f0000 f80f0000 09000000 20000000 48000000 00000000 1f000000
-00000000
+6677636f 04000000 0e4f0134 07000000 00100000 18000000 20000000 0c000000 14000000 28000000 06000000 02000000 02000000
+01000000 02000000 02000000 02000000 6e61c3af 766520f0 9fa68a00 6d656d73 65740073 7475622e 656e7465 723a693a 00010203
+04050607 08090a0b 0c0d0e0f 10111213 14151617 18191a1b 1c1d1e1f 20212223 24252627 01000000 06000000 0c000000 18000000
+14000000 24000000 00000000 00000000 00000000 00000000 00000000 02000000 00000000 02000000 02000000 01000000 03000000
+00000000 ffffffff 00000000 05000000 03000000 01000000 00000000 05000000 20000000 02000000 06000000 05000000 09000000
+00000000 ffffffff 09000000 00000000 09000000 20000000 10000000 08000000 03000000 0c000000 a00f0000 f80f0000 09000000
+20000000 48000000 00000000 1f000000 00000000
 """
 
 
@@ -174,7 +178,10 @@ INCONSISTENT = [
     ("incoming", -2, "less than nothing"),
     ("relocs", [(37, FIELD_NEAR, RELOC_CELL, 0)], "outside of the data"),
     ("relocs", [(0xFFFF_FFFF, FIELD_NEAR, RELOC_CELL, 0)], "outside of the data"),
-    ("relocs", [(0, FIELD_NEAR, 3, 0)], "refers to what there is not"),
+    ("relocs", [(0, FIELD_NEAR, 4, 0)], "refers to what there is not"),
+    ("relocs", [(0, FIELD_NEAR, RELOC_SYMBOL, 2)], "refers to what there is not"),
+    ("symbols", ["memset"], "refers to what there is not"),
+    ("symbols", [], "refers to what there is not"),
     ("relocs", [(0, FIELD_NEAR, RELOC_STUB, STUB_COUNT)], "refers to what there is not"),
     ("relocs", [(0, FIELD_NEAR, RELOC_BUILTIN, builtins.COUNT)], "refers to what there is not"),
     ("traps", [(33, 1)], "outside of the text"),
@@ -195,9 +202,11 @@ def test_places_that_there_are_not(attribute: str, value: object, message: str) 
         from_bytes(to_bytes(code))
 
 
-def test_a_name_that_is_not_text() -> None:
+@pytest.mark.parametrize("place", [START, START + len(filled().name.encode())])
+def test_a_name_that_is_not_text(place: int) -> None:
+    """Of the function, or of a symbol."""
     data = bytearray(to_bytes(filled()))
-    data[START] = 0xFF
+    data[place] = 0xFF
     with pytest.raises(BadCode, match="UTF-8"):
         from_bytes(sealed(bytes(data)))
 
@@ -218,5 +227,6 @@ def test_anything_with_the_right_checksum() -> None:
         read += 1
         assert len(to_bytes(code)) == len(data)
         assert code.text_size <= len(code.data)
+        assert all(target < len(code.symbols) for _, _, kind, target in code.relocs if kind == RELOC_SYMBOL)
         assert all(offset <= code.text_size for offset, _ in code.traps + code.positions + code.pushed)
     assert 1000 < read < 19_000

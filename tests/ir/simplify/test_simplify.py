@@ -100,6 +100,24 @@ def test_frame_areas_are_never_shared() -> None:
     assert _ops(func).count("i32_load") == 1, "loads of native memory stay"
 
 
+def test_symbols_are_one_of_each_name() -> None:
+    """They are no constants: nothing is folded that has one."""
+    func = _from_text("""
+        v3 = symbol static.parked
+        v4 = symbol static.interrupts
+        v5 = symbol static.parked
+        v6 = i64_sub v3, v5
+        v7 = i64_add v3, v4
+        v8 = i64_add v5, v4
+        i64_store v6, v7, native+0
+        i64_store v7, v8, native+8
+        return v1
+    """)
+    assert _ops(func).count("symbol") == 2
+    assert _ops(func).count("i64_add") == 1
+    assert "i64_sub" not in _ops(func)
+
+
 def test_native_stores_make_globals_unknown() -> None:
     func = _from_text("""
         v3 = i32_load v0, global+32

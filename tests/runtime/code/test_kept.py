@@ -224,7 +224,7 @@ def test_that_all_bodies_are_valid_is_kept(tmp_path: Path, monkeypatch: pytest.M
     def fail(_: Any) -> Any:
         raise AssertionError("validated again")
 
-    monkeypatch.setattr("figwasp.api.module.facts_at_once", fail)
+    monkeypatch.setattr("figwasp.wasm.valid.module.facts_at_once", fail)
     assert begin(tmp_path).b(7) == 100
     monkeypatch.undo()
     assert begin(tmp_path).tail(7) == 100

@@ -20,7 +20,7 @@ from figwasp.runtime.platform import linux
 from figwasp.runtime.platform.processor import machine
 from figwasp.runtime.start import native_runtime
 from figwasp.runtime.stubs.builder import Stub
-from figwasp.runtime.stubs.walk import Walk
+from figwasp.runtime.stubs.builtins.walk import Walk
 from figwasp.runtime.trap.traps import TrapReporter
 
 MOST = 4096
@@ -35,7 +35,7 @@ def trace() -> Callable[[int, int], list[tuple[int, int]]]:
     """Return the frames that emitted code finds from a frame on: return addresses and stack pointers."""
     e = Stub("trace", bytes([I64] * 3), bytes([I64]), CONV_C)
     pc, sp, buffer = e.params
-    walk = Walk(e, native_runtime().stubs.code_map, pc, sp)
+    walk = Walk(e, pc, sp)
     place = e.get(buffer, 0)
     e.put(walk.pc, place, 0)
     e.put(walk.pointer, place, 8)
@@ -43,7 +43,8 @@ def trace() -> Callable[[int, int], list[tuple[int, int]]]:
     walk.go_on()
     e.at(walk.end)
     e.ret([e.word(0)])
-    code = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 3)(native_runtime().stubs.compile(e.func))
+    stubs = native_runtime().stubs
+    code = ctypes.PYFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 3)(stubs.install(stubs.translate(e.func)))
 
     def call(pc: int, sp: int) -> list[tuple[int, int]]:
         cells = (ctypes.c_uint64 * (2 * MOST + 1))()

@@ -162,7 +162,7 @@ def test_it_is_kept(tmp_path: Path, compiled: list[int], monkeypatch: pytest.Mon
     kept.flush()
     assert len(entry(tmp_path)) == size
     compiled.clear()
-    monkeypatch.setattr("figwasp.api.module.facts_at_once", lambda _: pytest.fail("validated again"))
+    monkeypatch.setattr("figwasp.wasm.valid.module.facts_at_once", lambda _: pytest.fail("validated again"))
     assert use(module(cache=tmp_path).instantiate(IMPORTS)) == RESULTS
     module(cache=tmp_path).compile(1)
     kept.flush()

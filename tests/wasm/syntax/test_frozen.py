@@ -136,8 +136,8 @@ module = thaw(frozen, data, ALL)
 print(len(module.bodies), *sorted(name for name in sys.modules if name.startswith("figwasp.")))
 """
 LIGHT = """
-    figwasp.features figwasp.lazy figwasp.wasm figwasp.wasm.syntax figwasp.wasm.syntax.frozen figwasp.wasm.syntax.module
-    figwasp.wasm.syntax.types
+    figwasp.errors figwasp.features figwasp.lazy figwasp.records figwasp.wasm figwasp.wasm.binary figwasp.wasm.binary.leb128
+    figwasp.wasm.syntax figwasp.wasm.syntax.frozen figwasp.wasm.syntax.module figwasp.wasm.syntax.names figwasp.wasm.syntax.types
 """.split()
 
 

@@ -10,36 +10,38 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import errors
 from figwasp.api.externs import KINDS, listed
-from figwasp.api.module import Module
 from figwasp.cli.main import complain
-from figwasp.cli.running.options import COMMAND, RunOptions
+from figwasp.cli.running.options import COMMAND
 from figwasp.cli.streams import STREAM, shown, write_stdout
 from figwasp.errors import prefix_errors
-from figwasp.runtime.objects.func import Func
 from figwasp.wasi.calls.functions import MODULES
 from figwasp.wasi.directories.host import HostDirectory
 from figwasp.wasi.preview1 import WASI
 from figwasp.wasi.program import entry, opened, start, status_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
+    from typing import Any, Final
 
     from figwasp.api.instance import Instance
+    from figwasp.api.module import Module
+    from figwasp.cli.running.options import RunOptions
     from figwasp.cli.running.progress import Progress
     from figwasp.cli.running.trace import Tracer
     from figwasp.runtime.code.ahead import BackgroundCompiler
+    from figwasp.runtime.objects.func import Func
+
+    Imports = dict[str, dict[str, Any]]
 
 # What a plain run does not need is imported where it is needed: starting takes most of the time of a small program.
 
 __all__ = ["execute"]
-
-Imports = dict[str, dict[str, Any]]
 
 LATE: Final = 124
 """Exit status of a program whose time was up, as of timeout(1)."""

@@ -7,11 +7,17 @@ even if they look like options.
 from __future__ import annotations
 
 import os
-from typing import Final, NamedTuple
 
 from figwasp.cli.features import chosen, switches
 from figwasp.cli.options import Argument, Command, Option, WrongValue
-from figwasp.features import DEFAULT, Features
+from figwasp.features import DEFAULT
+from figwasp.records import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.features import Features
 
 __all__ = ["COMMAND", "RunOptions", "parse_run"]
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from functools import cache
-from typing import Final
 
-from figwasp.codegen.target import Target
 from figwasp.errors import Unsupported
+from figwasp.lazy import imported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.codegen.target import Target
 
 __all__ = ["NAMES", "host", "host_or_any", "named"]
 
@@ -18,7 +22,7 @@ NAMES: Final = {"x86_64": "x64", "AMD64": "x64"}
 
 def named(name: str) -> Target:
     """Return the target in a folder; others are not loaded."""
-    target: Target = importlib.import_module(f"figwasp.codegen.isa.{name}.target").TARGET
+    target: Target = imported(f"figwasp.codegen.isa.{name}.target").TARGET
     return target
 
 

@@ -28,6 +28,7 @@ from figwasp.codegen.mach import (
     SLOT,
     STACK,
     SWITCH,
+    SYMBOL,
     TAIL,
     TO_STUB,
     VIRTUAL,
@@ -90,7 +91,7 @@ class Snapshot:
         rows = self.rows
         fields = rows.reads[inst.op]
         if rows.memory[inst.op]:
-            return not fields & 1 and inst.rx == NONE and (inst.rm in (POOL, AREA)) and not rows.stores[inst.op]
+            return not fields & 1 and inst.rx == NONE and (inst.rm in (POOL, SYMBOL, AREA)) and not rows.stores[inst.op]
         return fields == 0 and not rows.implicit_uses[inst.op] and not rows.makes_condition[inst.op]
 
     def verify(self) -> None:

@@ -36,7 +36,7 @@ BASE_BITS: Final = 7
 BASE_MASK: Final = (1 << BASE_BITS) - 1
 """Places below PHYSICAL are registers; of the others these bits are the base."""
 
-CONSTANT: Final = 125
+CONSTANT: Final = 126
 """Base of a location that is no memory; the index is into `Mover.constants`."""
 
 

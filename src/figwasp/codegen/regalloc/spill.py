@@ -15,7 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import Final
 
-from figwasp.codegen.mach import AREA, FIRST_ROW, JUMP, NONE, POOL, SLOT, MFunc, MInst
+from figwasp.codegen.mach import AREA, FIRST_ROW, JUMP, NONE, POOL, SLOT, SYMBOL, MFunc, MInst
 from figwasp.codegen.regalloc.assignment import SAVE_COST, Assignment
 from figwasp.codegen.regalloc.liveness import Ranges
 from figwasp.codegen.regalloc.moves import CONSTANT, arrivals, stack_slot
@@ -300,7 +300,8 @@ def is_constant(inst: MInst, rows: Rows) -> bool:
     if rows.implicit_uses[op] or rows.implicit_defs[op] or rows.stores[op]:
         return False
     if rows.memory[op]:
-        return rows.reads[op] & 1 == 0 and inst.rx < 0 and (inst.rm == POOL or (inst.rm == AREA and rows.width[op] == 0))
+        fixed = inst.rm == POOL or inst.rm == SYMBOL or (inst.rm == AREA and rows.width[op] == 0)
+        return fixed and rows.reads[op] & 1 == 0 and inst.rx < 0
     return rows.reads[op] == 0
 
 

@@ -19,7 +19,6 @@ from array import array
 from bisect import bisect_right
 from itertools import pairwise
 from struct import Struct
-from typing import Final
 
 from figwasp.codegen import unwind
 from figwasp.codegen.code import RELOC_BUILTIN, RELOC_CELL, RELOC_STUB, STUB_COUNT, Code
@@ -27,6 +26,10 @@ from figwasp.codegen.isa import host
 from figwasp.codegen.stored.serial import BadCode, pack_tables, tables_of, unpack_tables
 from figwasp.codegen.words import Words
 from figwasp.ir import builtins
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["Image", "ImageBuilder"]
 

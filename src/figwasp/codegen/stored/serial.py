@@ -3,8 +3,9 @@
 In: `Code`. Out: bytes, and from bytes `Code` again, or `BadCode`. The form, little-endian throughout:
 
     magic, version, checksum: the CRC-32 of magic and version, of what the code is made for, then of all that follows
-    index, frame size, incoming, bytes of text, bytes of the name, bytes of data, rows of each table
-    the name in UTF-8, the data, the tables as one block of unsigned 32-bit numbers: of each table column by column
+    index, frame size, incoming, bytes of text, bytes of the name, of those of symbols, of data, rows of each table
+    the name in UTF-8, those of symbols, with NULs between, the data
+    the tables as one block of unsigned 32-bit numbers: of each table column by column
 
 The sizes in front give the size of the whole, which has to be that of what is read: with that one comparison nothing is made that
 the bytes at hand do not fill, whatever they claim. The checksum finds what got damaged, not what was forged: whoever can write here
@@ -16,37 +17,41 @@ from __future__ import annotations
 import sys
 from array import array
 from binascii import crc32
-from collections.abc import Sequence
 from struct import Struct
-from typing import Final
 
 from figwasp.codegen.code import (
     IN_FRAME,
-    RELOC_BUILTIN,
-    RELOC_CELL,
-    RELOC_STUB,
+    RELOC_SYMBOL,
     STUB_COUNT,
     Code,
 )
 from figwasp.ir import builtins
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
+
+    Table = Sequence[tuple[int, ...]]
+
 __all__ = ["VERSION", "BadCode", "from_bytes", "pack_tables", "tables_of", "to_bytes", "unpack_tables"]
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Goes up with every change of the form, and of what its numbers mean: of kinds of relocations, stubs, builtins, trap codes."""
 
 _HEAD: Final = Struct("<4sI").pack(b"fwco", VERSION)
 _SEED: Final = crc32(_HEAD)
 _CHECKSUM: Final = Struct("<I")
-_FIELDS: Final = Struct("<iIi10I")
+_FIELDS: Final = Struct("<iIi11I")
 _BODY: Final = len(_HEAD) + _CHECKSUM.size
 _START: Final = _BODY + _FIELDS.size
 _CELL: Final = "I"
 _CELL_SIZE: Final = 4
 _SWAP: Final = sys.byteorder == "big"
 _LEAST_FIELD: Final = 4  # bytes of a field of whatever kind
-_TARGETS: Final = {RELOC_BUILTIN: builtins.COUNT, RELOC_STUB: STUB_COUNT}
-"""How many targets there are for a relocation of each kind; how many functions only the module says."""
+_UNLIMITED: Final = 1 << 32
+"""Targets of a relocation of kind RELOC_CELL: how many functions there are only the module says."""
+_BETWEEN: Final = "\0"
 
 
 class BadCode(ValueError):
@@ -65,14 +70,13 @@ def to_bytes(code: Code, machine: int = 0) -> bytes:
         OverflowError, struct.error: a number does not fit its place, which no compiler makes.
     """
     name = code.name.encode()
+    symbols = _BETWEEN.join(code.symbols).encode()
     data = code.data
     counts, cells = pack_tables([code.relocs, *tables_of(code)])
-    fields = _FIELDS.pack(code.index, code.frame_size, code.incoming, code.text_size, len(name), len(data), *counts)
-    body = b"".join((fields, name, data, cells))
+    sizes = (code.text_size, len(name), len(symbols), len(data))
+    fields = _FIELDS.pack(code.index, code.frame_size, code.incoming, *sizes, *counts)
+    body = b"".join((fields, name, symbols, data, cells))
     return _HEAD + _CHECKSUM.pack(crc32(body, _seed(machine))) + body
-
-
-Table = Sequence[tuple[int, ...]]
 
 
 def tables_of(code: Code) -> list[Table]:
@@ -124,18 +128,20 @@ def from_bytes(data: bytes, machine: int = 0) -> Code:
         BadCode: the bytes are no code, or of another version, or for another machine, or damaged.
     """
     _check(data, machine)
-    index, frame_size, incoming, text_size, name_size, size, *counts = _FIELDS.unpack_from(data, _BODY)
-    place = _START + name_size
+    index, frame_size, incoming, text_size, name_size, symbols_size, size, *counts = _FIELDS.unpack_from(data, _BODY)
+    names = _START + name_size
+    place = names + symbols_size
     end = place + size
     if end + _size_of(counts) != len(data):
         raise BadCode("the sizes are not those of what is there")
     if text_size > size or incoming < IN_FRAME:
         raise BadCode("the text is larger than the data, or less than nothing is popped")
     try:
-        name = data[_START:place].decode()
+        code = Code(data[_START:names].decode(), index)
+        if symbols_size:
+            code.symbols = data[names:place].decode().split(_BETWEEN)
     except UnicodeDecodeError:
-        raise BadCode("the name is not UTF-8") from None
-    code = Code(name, index)
+        raise BadCode("a name is not UTF-8") from None
     code.data = data[place:end]
     code.text_size = text_size
     code.frame_size = frame_size
@@ -165,7 +171,7 @@ def _read_tables(code: Code, cells: list[int], counts: list[int], size: int) -> 
     text = code.text_size
     start = 4 * relocs
     if relocs:
-        code.relocs = _relocs(cells, relocs, size)
+        code.relocs = _relocs(cells, relocs, size, len(code.symbols))
     if traps:
         code.traps = _places(cells, start, traps, text)
         start += 2 * traps
@@ -194,15 +200,15 @@ def _places(cells: list[int], start: int, count: int, text: int) -> list[tuple[i
     return list(zip(offsets, cells[middle : middle + count]))
 
 
-def _relocs(cells: list[int], count: int, size: int) -> list[tuple[int, int, int, int]]:
+def _relocs(cells: list[int], count: int, size: int, symbols: int) -> list[tuple[int, int, int, int]]:
     offsets = cells[:count]
     fields = cells[count : 2 * count]
     kinds = cells[2 * count : 3 * count]
     targets = cells[3 * count : 4 * count]
     if max(offsets) + _LEAST_FIELD > size:
         raise BadCode("a field is outside of the data")
-    known = max(kinds) <= RELOC_STUB
-    if not known or [kind for target, kind in zip(targets, kinds) if kind != RELOC_CELL and target >= _TARGETS[kind]]:
+    most = (_UNLIMITED, builtins.COUNT, STUB_COUNT, symbols)
+    if max(kinds) > RELOC_SYMBOL or [kind for target, kind in zip(targets, kinds) if target >= most[kind]]:
         raise BadCode("a field refers to what there is not")
     return list(zip(offsets, fields, kinds, targets))
 

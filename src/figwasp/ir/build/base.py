@@ -13,20 +13,14 @@ from typing import Final
 from figwasp.ir import ops
 from figwasp.ir.build.env import Env, LocalsSnapshot
 from figwasp.ir.func import ANY, Block, Call, Func, Value
-from figwasp.ir.types import BY_WASM, SIZES
+from figwasp.ir.types import SIZES
 from figwasp.layout import CTX_FUEL, MEM_LENGTH, InstanceLayout
 from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.module import Module
-from figwasp.wasm.syntax.types import Types
 
-__all__ = ["Builder", "Edge", "Label", "Method", "OutOfProportion", "Scope", "ir_types"]
+__all__ = ["Builder", "Edge", "Label", "Method", "OutOfProportion", "Scope"]
 
 _RESULTS: Final = ops.RESULTS
-
-
-def ir_types(types: Types) -> bytes:
-    """Return the IR types of value types: a reference is an address."""
-    return bytes([BY_WASM.get(code, ops.I64) for code in types])
 
 
 class OutOfProportion(Exception):
@@ -364,7 +358,6 @@ class Builder:
             shift += 7
             if byte < 0x80:
                 return result - (1 << shift) if byte & 0x40 else result, pos
-
 
 Method = Callable[[Builder, int], int]
 """The method of an instruction: (builder, position after the opcode) -> position after the immediates."""

@@ -19,10 +19,10 @@ from typing import Final
 from figwasp.errors import LimitExceeded
 from figwasp.ir import ops, order
 from figwasp.ir.build import atomic, calls, casts, control, exceptions, legacy, locals, memory, numeric, refs, vector
-from figwasp.ir.build.base import Builder, Method, OutOfProportion, ir_types
+from figwasp.ir.build.base import Builder, Method, OutOfProportion
 from figwasp.ir.build.objects import arrays, structs
 from figwasp.ir.func import Func, Value
-from figwasp.ir.types import BY_WASM, MASKS, SIZES
+from figwasp.ir.types import BY_WASM, MASKS, SIZES, ir_types
 from figwasp.layout import InstanceLayout
 from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.immediates import NONE
@@ -52,7 +52,6 @@ _INLINE: Final = {
     "f32.const": CONST_FLOAT,
     "f64.const": CONST_FLOAT,
 }
-
 
 _FREE: Final = frozenset(("block", "loop", "else", "end", "nop", "try_table", "try", "catch", "catch_all", "delegate"))
 """Instructions that cost no fuel: where they are, nothing is executed."""
@@ -124,7 +123,6 @@ def _prefixed(b: Builder, pos: int) -> int:
         return columns.methods[sub](b, pos)
     b.stack.append(b.emit(columns.ops[sub], b.pop(kind - UNARY + 1)))
     return pos
-
 
 _METHODS: Final = _methods()
 _PREFIXED: Final = {prefix: _Columns(rows) for prefix, rows in BY_PREFIX.items()}

@@ -14,11 +14,12 @@ from typing import Final
 
 from figwasp import errors, layout
 from figwasp.ir import ops
-from figwasp.ir.build.base import Builder, Edge, Method, ir_types
+from figwasp.ir.build.base import Builder, Edge, Method
 from figwasp.ir.build.casts import compared
 from figwasp.ir.build.control import unreachable_from
 from figwasp.ir.build.refs import element
 from figwasp.ir.func import Call, Value
+from figwasp.ir.types import ir_types
 from figwasp.wasm.syntax.types import FuncType
 
 __all__ = ["METHODS", "call_in_scope"]
@@ -163,7 +164,6 @@ def _build_return_call_ref(b: Builder, pos: int) -> int:
     b.trap_if(b.emit(ops.I64_EQZ, [reference]), errors.TRAP_NULL_FUNCTION_REFERENCE)
     _tail_reference(b, reference, b.module.signature(index))
     return unreachable_from(b, pos)
-
 
 METHODS: Final[dict[str, Method]] = {
     "call": _build_call,

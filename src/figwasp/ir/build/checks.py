@@ -26,10 +26,7 @@ from figwasp.ir.types import BITS, MASKS
 from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.types import MemoryType
 
-__all__ = ["LARGEST", "check", "margin"]
-
-LARGEST: Final = {wasm.I32: 1 << 32, wasm.I64: 1 << 47}
-"""Type of addresses -> the most bytes that a memory can have: what they reach, and what a process can address at all."""
+__all__ = ["check", "margin"]
 
 _DEPTH: Final = 4
 """Operations that the bound of an index is looked for in."""
@@ -66,7 +63,7 @@ def check(b: Builder, memory: int, index: Value, reach: int) -> None:
     safe = least + beyond if reach <= beyond else least - reach + 1
     if safe > 0 and _bound(index, _DEPTH) < safe:
         return
-    if reach > LARGEST[type_.address]:
+    if reach > layout.largest(type_.address == wasm.I64):
         outside = b.const(I32, 1)
     elif reach <= beyond:
         outside = b.emit(ops.I64_LE_U, [b.memory_length(memory), b.widen(index)])

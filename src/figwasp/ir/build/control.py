@@ -19,8 +19,9 @@ from typing import Final
 
 from figwasp import errors
 from figwasp.ir import ops
-from figwasp.ir.build.base import Builder, Edge, Label, Method, ir_types
+from figwasp.ir.build.base import Builder, Edge, Label, Method
 from figwasp.ir.func import Block, Value
+from figwasp.ir.types import ir_types
 from figwasp.wasm.binary.immediates import SKIPPERS, Skipper
 from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, SINGLE, pack
@@ -356,7 +357,6 @@ def _build_unreachable(b: Builder, pos: int) -> int:
 
 def _build_nop(b: Builder, pos: int) -> int:
     return pos
-
 
 METHODS: Final[dict[str, Method]] = {
     "unreachable": _build_unreachable,

@@ -16,12 +16,13 @@ from typing import Final
 
 from figwasp import errors, layout
 from figwasp.ir import builtins, ops
-from figwasp.ir.build.base import Builder, Edge, Label, Method, Scope, ir_types
+from figwasp.ir.build.base import Builder, Edge, Label, Method, Scope
 from figwasp.ir.build.calls import call_in_scope
 from figwasp.ir.build.control import TRY, block_type, branch, connect, leave, unreachable_from
 from figwasp.ir.build.objects import cells
 from figwasp.ir.func import ANY, Block, Call, Value
 from figwasp.ir.layouts import field_offsets
+from figwasp.ir.types import ir_types
 from figwasp.wasm.syntax.immediates import CATCH, CATCH_ALL
 
 __all__ = ["METHODS", "carried", "dispatch", "land", "take", "throw"]
@@ -167,7 +168,6 @@ def _build_throw_ref(b: Builder, pos: int) -> int:
     exception = b.stack.pop()
     b.trap_if(b.emit(ops.I64_EQZ, [exception]), errors.TRAP_NULL_EXCEPTION)
     return throw(b, pos, exception)
-
 
 METHODS: Final[dict[str, Method]] = {
     "try_table": _build_try_table,

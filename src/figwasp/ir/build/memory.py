@@ -12,8 +12,9 @@ from typing import Final
 from figwasp import layout
 from figwasp.ir import builtins, ops
 from figwasp.ir.build import bulk, checks
-from figwasp.ir.build.base import Builder, Method, ir_types
+from figwasp.ir.build.base import Builder, Method
 from figwasp.ir.func import Call, Value
+from figwasp.ir.types import ir_types
 from figwasp.wasm.binary.immediates import MEMORY_INDEX_FLAG
 from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.immediates import MEMARG
@@ -164,7 +165,6 @@ def _build_data_drop(b: Builder, pos: int) -> int:
     b.emit(ops.I64_STORE, [b.const(ops.I64, 0), b.instance], aux)
     return pos
 
-
 _CONSTS: Final = {
     BY_NAME["i32.const"].code: (1 << 32) - 1,
     BY_NAME["i64.const"].code: (1 << 64) - 1,
@@ -224,7 +224,6 @@ def _build_global_set(b: Builder, pos: int) -> int:
             return pos
     b.emit(ops.STORE_OF[value.type], [value, base], ops.memory_aux(offset, ops.REGION_GLOBAL))
     return pos
-
 
 METHODS: Final[dict[str, Method]] = {
     "global.get": _build_global_get,

@@ -11,9 +11,8 @@ from itertools import count
 from typing import ClassVar, Final
 
 from figwasp import errors, layout
-from figwasp.ir.build.base import ir_types
 from figwasp.ir.evaluate.func import NativeMemory, Trapped
-from figwasp.ir.types import CELL, CELLS
+from figwasp.ir.types import CELL, CELLS, ir_types
 from figwasp.wasm.syntax.types import FuncType, GlobalType, Limits, MemoryType, TableType
 
 __all__ = ["Extern", "FuncRef", "Global", "Memory", "Table", "Tag"]
@@ -198,8 +197,6 @@ class Tag:
         self.number = number
         self.identity = next(_identities)
 
-
 _identities: Final = count(16)
-
 
 Extern = FuncRef | Memory | Table | Global | Tag

@@ -325,6 +325,9 @@ class _Frame:
     def context(self, value: Value) -> None:
         self.set(value, self._environment.context)
 
+    def symbol(self, value: Value) -> None:
+        raise Undefined(f"the symbol {value.aux}, which stubs alone have")
+
     def frame_area(self, value: Value) -> None:
         """Map a region for this very evaluation; what is left in others must not matter."""
         self.set(value, self._evaluator.new_area(_int(value)))
@@ -460,6 +463,7 @@ _METHODS: Final = {
     ops.CONST: _Frame.const,
     ops.CONTEXT: _Frame.context,
     ops.FRAME_AREA: _Frame.frame_area,
+    ops.SYMBOL: _Frame.symbol,
     ops.RESULT: _Frame.result,
     ops.TRAPIF: _Frame.trapif,
     ops.FUEL: _Frame.fuel,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from figwasp.ir import builtins, ops
-from figwasp.ir.func import Call, Func, Value
+from figwasp.ir.func import Aux, Call, Func, Value
 from figwasp.ir.types import BITS, CLASSES, INT, SIZES, VOID
 
 __all__ = [
@@ -42,11 +42,11 @@ I64: Final = ops.I64
 
 
 class Constants:
-    """The constants of a function, one of each.
+    """The constants and symbols of a function, one of each.
 
     Attributes:
         values: all of them, to be put in front of the entry block.
-        pools: bits -> constant, by type.
+        pools: bits -> constant, by type; name -> symbol among those of type I64.
     """
 
     __slots__ = ("_func", "pools", "values")
@@ -54,7 +54,7 @@ class Constants:
     def __init__(self, func: Func) -> None:
         self._func = func
         self.values: list[Value] = []
-        self.pools: list[dict[int | Call, Value]] = [{} for _ in SIZES]
+        self.pools: list[dict[Aux, Value]] = [{} for _ in SIZES]
 
     def get(self, type: int, bits: int) -> Value:
         """Return the constant with these bits."""

@@ -2,7 +2,7 @@
 
 Goes in: a function in order (`order.run`). Comes out: the same function, in order again, with
 
-    * constants folded, and each constant once, in the entry block (a machine instruction makes it where it is used);
+    * constants folded, and each constant and symbol once, in the entry block (a machine instruction makes it where it is used);
     * the rules of `simplify.compare` and `simplify.numeric` applied;
     * pure operations, and loads of what never changes, computed once where a place that computes them dominates;
     * loads of globals, table and memory records computed once per block, as long as no call and no store comes between;
@@ -80,6 +80,7 @@ def _kind(op: int) -> int:
 
 _SPECIAL: Final = {
     CONST: _CONST,
+    ops.SYMBOL: _CONST,
     ops.SELECT: _SELECT,
     ops.TRAPIF: _TRAPIF,
     ops.BRIF: _BRANCH,

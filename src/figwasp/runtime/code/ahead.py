@@ -13,12 +13,9 @@ where the error is raised. When one process ends, however it ends, so does the o
 
 from __future__ import annotations
 
-import heapq
 import os as _os
 import select
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
 
 from figwasp.codegen.stored.serial import BadCode, from_bytes
 from figwasp.errors import Error
@@ -27,7 +24,11 @@ from figwasp.runtime.code.worker import BEGUN, INDEX, MADE, PIPE, SIZE, Process
 from figwasp.runtime.platform import linux
 from figwasp.runtime.platform.processor import machine
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
     from figwasp.codegen.code import Code
     from figwasp.runtime.code.translate import Translator
 
@@ -173,13 +174,17 @@ class CompileWorker:
 
     def _reach(self, index: int, depth: int) -> None:
         """Note that a function is so many calls away from one that has been called."""
+        from heapq import heappush  # here and below: this is in the other process
+
         if index in self._sizes and depth < self._depth.get(index, 1 << 30):
             self._depth[index] = depth
             (self._to_survey.append if depth else self._to_survey.appendleft)(index)
-            heapq.heappush(self._best, (-self._sizes[index] * _STEP**depth, index))
+            heappush(self._best, (-self._sizes[index] * _STEP**depth, index))
 
     def _choose(self) -> int:
         """Return the function to compile next, or -1; before that look a little further."""
+        from heapq import heappop
+
         room = _SURVEY
         while self._to_survey and room > 0:
             index = self._to_survey.popleft()
@@ -187,7 +192,7 @@ class CompileWorker:
             for callee in self._callees(index):
                 self._reach(callee, self._depth[index] + 1)
         while self._best:
-            _, index = heapq.heappop(self._best)
+            _, index = heappop(self._best)
             if index not in self._seen and self._sizes[index] <= _LARGEST:
                 return index
         return -1

@@ -13,12 +13,15 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
 
 from figwasp.runtime.platform import cpython
 
-_T = TypeVar("_T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final, TypeVar
+
+    _T = TypeVar("_T")
 
 _NEVER: Final = 2**30 + 88_651  # objects; a number that nobody else would choose
 _pauses: Final[dict[object, int]] = {}
@@ -111,6 +114,5 @@ def _after_fork() -> None:
         if thread != here:
             del _pauses[pause]
     _adjust()
-
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -4,47 +4,53 @@ from __future__ import annotations
 
 import weakref
 from array import array
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
 
 from figwasp import layout
 from figwasp.codegen.words import Words
 from figwasp.ir.layouts import layout_of
+from figwasp.lazy import importing
 from figwasp.runtime.code import collector, listen
 from figwasp.runtime.code.datas import DataSegments
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.code.entries import LazyEntries
-from figwasp.runtime.code.kept import Kept, look_up
+from figwasp.runtime.code.kept import look_up
 from figwasp.runtime.code.ranges import CodeRange, ImageRange
-from figwasp.runtime.code.sources import CodeSource, Now
-from figwasp.runtime.config import Config
-from figwasp.runtime.native.runtime import NativeRuntime
-from figwasp.runtime.once import Once, Release
+from figwasp.runtime.code.sources import Now
+from figwasp.runtime.once import Lazily
 from figwasp.runtime.platform import codespace, cpython, linux, modes, perfmap
 from figwasp.wasm.debug.source import SourceMap
 from figwasp.wasm.syntax.types import StructType
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Protocol
+
     from figwasp.codegen.code import Code
     from figwasp.codegen.stored.image import Image
+    from figwasp.runtime.code.initial import InitialContents
+    from figwasp.runtime.code.kept import Kept
+    from figwasp.runtime.code.sources import CodeSource
+    from figwasp.runtime.config import Config
+    from figwasp.runtime.native.runtime import NativeRuntime
+    from figwasp.runtime.once import Once, Release
+    from figwasp.runtime.platform.images import MemoryImage
     from figwasp.wasm.syntax.module import Module
     from figwasp.wasm.valid.module import FactsOf
 
+    class User(Protocol):
+        """A user of the code: an instance."""
+
+        @property
+        def block(self) -> int:
+            """The address of its block; 0 when that has gone."""
+
+        @property
+        def closed(self) -> object:
+            """None, or something as soon as it is being closed."""
+
 __all__ = ["CompiledModule"]
-
-
-
-class User(Protocol):
-    """A user of the code: an instance."""
-
-    @property
-    def block(self) -> int:
-        """The address of its block; 0 when that has gone."""
-
-    @property
-    def closed(self) -> object:
-        """None, or something as soon as it is being closed."""
 
 
 class CompiledModule:
@@ -120,6 +126,8 @@ class CompiledModule:
         self.datas = DataSegments(native.owners, module)
         if self.datas.owner is not None:
             self.owner.hold(self.datas.owner)
+        self._initial: InitialContents | None = None
+        self._has_instance = False
         self.entries = LazyEntries(native.stubs, module, self._region)
         if config.listener is None:  # which else hears of a function when it is called first
             self.compiled.update(self._installed)
@@ -153,7 +161,7 @@ class CompiledModule:
         found = dict(zip(image.indices, map(address.__add__, image.starts), strict=True))
         if self.config.perf_map:
             for number, (index, start) in enumerate(found.items()):
-                self._tell_perf(index, start, image.code(number)[1])
+                self._tell_perf(self.module.func_name(index) or f"func[{index}]", start, image.code(number)[1])
         return found
 
     def checked(self) -> CompiledModule:
@@ -169,6 +177,18 @@ class CompiledModule:
             self._checked = other
         return self._checked
 
+    def initial_images(self) -> dict[int, MemoryImage]:
+        """Return images of what memories contain when the active segments have been copied, from the second time on; or none."""
+        if not self._has_instance:
+            self._has_instance = True
+            return {}
+        if self._initial is None:
+            with importing:
+                from figwasp.runtime.code.initial import InitialContents  # who makes one instance does without
+
+            self._initial = InitialContents(self.native.owners, self.module)
+        return self._initial.images()
+
     def add_user(self, user: User) -> None:
         """Add an instance, whose FuncRefs follow as functions get compiled."""
         self._users[id(user)] = weakref.ref(user)
@@ -177,9 +197,19 @@ class CompiledModule:
         """Forget an instance whose block goes."""
         self._users.pop(id(user), None)
 
-    def code_of(self, index: int) -> int:
-        """Return the address to call for a defined function: its code, or its lazy entry."""
-        return self.compiled.get(index) or self.entries.of(index)
+    def addresses(self) -> array[int]:
+        """Return the addresses to call for all defined functions: their code, or their lazy entries."""
+        first = self.module.num_imported_funcs
+        return array("Q", linux.read(self._region.cells + 8 * first, 8 * len(self.module.bodies)))
+
+    @Lazily
+    def identities(self) -> array[int]:
+        """The last words of the FuncRefs of all defined functions: type and index, 4 bytes each."""
+        first = self.module.num_imported_funcs
+        halves = array("I", bytes(8 * len(self.module.bodies)))
+        halves[0::2] = array("I", map(self.type_ids.__getitem__, self.module.func_types[first:]))
+        halves[1::2] = array("I", range(first, first + len(self.module.bodies)))
+        return array("Q", halves.tobytes())
 
     def compile(self, index: int) -> int:
         """Compile a defined function, if that has not been done, and return its address.
@@ -213,9 +243,12 @@ class CompiledModule:
             if self._kept is not None:
                 self._kept.add(self.module, code)
         if has_listener:
+            with importing:
+                from figwasp.runtime.code.wrapper import wrapper
+
             stubs = self.native.stubs
             report = stubs.python_caller(3)
-            stub = listen.wrapper(self.module.func_type(index), index, address, report, stubs.listeners)
+            stub = wrapper(self.module.func_type(index), index, address, report, stubs.listeners)
             address = self._install(stubs.translate(stub), None)
         return address
 
@@ -279,9 +312,8 @@ class CompiledModule:
         self._ranges.append(placed)
         self.native.table.add(placed)
         if self.config.perf_map:
-            self._tell_perf(code.index, address, len(code.data))
+            self._tell_perf(code.name or f"func[{code.index}]", address, len(code.data))
         return address
 
-    def _tell_perf(self, index: int, address: int, size: int) -> None:
-        name = self.module.func_name(index) or f"func[{index}]"
+    def _tell_perf(self, name: str, address: int, size: int) -> None:
         perfmap.add(address, size, f"{self.module.name or 'wasm'}::{name}")

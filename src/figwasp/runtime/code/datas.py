@@ -6,11 +6,14 @@ when an instance is made.
 
 from __future__ import annotations
 
-from typing import Final
-
-from figwasp.runtime.native.owner import Owner, Owners
 from figwasp.runtime.platform import cpython, linux
-from figwasp.wasm.syntax.module import Module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.runtime.native.owner import Owner, Owners
+    from figwasp.wasm.syntax.module import Module
 
 __all__ = ["DataSegments"]
 

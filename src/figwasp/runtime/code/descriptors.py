@@ -6,13 +6,15 @@ and descriptors (`ir.type_descriptors`) in one region of the process, which is m
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp import layout
 from figwasp.errors import LimitExceeded
 from figwasp.ir.type_descriptors import MOST_TYPES
 from figwasp.runtime.code.known_types import KnownTypes
 from figwasp.runtime.platform import cpython, linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["REGION", "TYPES"]
 

@@ -11,16 +11,18 @@ entries of their own.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final
 
-from figwasp.codegen import abi
-from figwasp.ir.build.base import ir_types
+from figwasp.ir.types import ir_types
+from figwasp.lazy import importing
 from figwasp.runtime.platform import linux
 from figwasp.runtime.platform.processor import machine
 from figwasp.wasm.syntax.types import FuncType
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Final
+
     from figwasp.runtime.platform.codespace import Region
     from figwasp.runtime.stubs.library import StubLibrary
     from figwasp.wasm.syntax.module import Module
@@ -73,6 +75,9 @@ def _with_stack_arguments(module: Module) -> list[tuple[int, int]]:
     for number, sub in enumerate(module.types):
         type = sub.comp
         if isinstance(type, FuncType) and len(type.params) >= few:
+            with importing:
+                from figwasp.codegen import abi  # few modules have such types
+
             size = abi.popped_bytes(machine(), ir_types(type.params), ir_types(type.results))
             if size:
                 popped[number] = size

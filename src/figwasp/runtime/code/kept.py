@@ -16,7 +16,6 @@ import atexit
 import os
 import threading
 from struct import Struct
-from typing import TYPE_CHECKING, Final
 
 from figwasp.cache.keys import key
 from figwasp.codegen.stored.image import Image, ImageBuilder
@@ -25,7 +24,10 @@ from figwasp.errors import Unsupported
 from figwasp.runtime.platform.processor import machine
 from figwasp.wasm.syntax.frozen import freeze
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from figwasp.cache.cache import Cache
     from figwasp.codegen.code import Code
     from figwasp.runtime.config import Config
@@ -108,7 +110,6 @@ class _Waiting:
             self.codes.pop(index, None)
             self.size -= len(code)
 
-
 _waiting: dict[bytes, _Waiting] = {}
 _writing: Final = threading.Lock()
 """Held while an entry is written; nobody waits for it."""
@@ -129,7 +130,6 @@ def _forget() -> None:
     """Leave to the parent what waits in it."""
     global _writing
     _waiting.clear()
-
 
 atexit.register(flush)
 os.register_at_fork(after_in_child=_forget)

@@ -6,25 +6,29 @@ numbers. Python looks at objects of the heap by it (`runtime.heap`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
 
 from figwasp.ir.layouts import field_offsets
-from figwasp.ir.type_descriptors import DescribedTypes, Region
+from figwasp.ir.type_descriptors import DescribedTypes
 from figwasp.wasm.syntax.types import (
     CONCRETE,
     INDEX_SHIFT,
     NON_NULL,
     ArrayType,
-    CompType,
     FieldType,
     FuncType,
     StructType,
-    SubType,
     concrete,
     is_ref,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Final
+
+    from figwasp.ir.type_descriptors import Region
+    from figwasp.wasm.syntax.types import CompType, SubType
 
 __all__ = ["AMBIGUOUS", "KnownType", "KnownTypes"]
 

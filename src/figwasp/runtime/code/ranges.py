@@ -7,24 +7,25 @@ its trap code, the byte offset of its wasm instruction. Frames have no frame poi
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import CodeType
+    from typing import Any, Final
 
     from figwasp.codegen.code import Code
     from figwasp.codegen.stored.image import Image
     from figwasp.wasm.debug.source import SourceMap
 
+    Entry = tuple["CodeType", dict[str, Any], int, int]
+    """The parts of an entry of a Python traceback: code, globals, line, byte offset."""
+
 _PIECE_BITS: Final = 16
 _START: Final = attrgetter("start")
 
 __all__ = ["CodeRange", "CodeTable", "Entry", "ImageRange", "Site"]
-
-Entry = tuple["CodeType", dict[str, Any], int, int]
-"""The parts of an entry of a Python traceback: code, globals, line, byte offset."""
 
 
 class CodeRange:
@@ -113,7 +114,6 @@ class ImageRange:
             code, size = self._image.code(number)
             found = self._found.setdefault(number, CodeRange(self.start + self._image.starts[number], size, code, self._source_map))
         return found.at(pc)
-
 
 Site = tuple[CodeRange, int]
 """A place in a wasm function: the function, and `layout.CTX_TRAP_PC` or a return address."""

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+import sys
+from functools import cache
 
+from figwasp.errors import Error
+from figwasp.lazy import importing
 from figwasp.runtime.trap import window
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final, Protocol
+
     from figwasp.codegen.code import Code
     from figwasp.runtime.code.translate import Translator
     from figwasp.runtime.config import Config
     from figwasp.wasm.syntax.module import Module
     from figwasp.wasm.valid.module import FactsOf
 
+    class CodeSource(Protocol):
+        """A source that may have the code of a module's functions."""
+
+        def take(self, index: int) -> Code | None:
+            """Return the code of a defined function that is called for the first time, or None."""
+
 __all__ = ["Now", "CodeSource"]
 
 _LONG_BODY: Final = 1000  # bytes, of which each is a good 5 us
 
 
-class CodeSource(Protocol):
-    """A source that may have the code of a module's functions."""
-
-    def take(self, index: int) -> Code | None:
-        """Return the code of a defined function that is called for the first time, or None."""
+@cache  # at the very end nothing can be imported, even if it has been before
+def _compiler() -> type[Translator]:
+    try:
+        with importing:
+            from figwasp.runtime.code.translate import Translator  # programs whose code is kept do without
+    except ImportError as error:
+        if not sys.is_finalizing():
+            raise
+        raise Error("no function can be compiled any more: Python is shutting down") from error
+    return Translator
 
 
 class Now:
@@ -39,11 +56,13 @@ class Now:
         self._translator: Translator | None = None
 
     def translator(self) -> Translator:
-        """Return what compiles functions, made when somebody first asks."""
-        if self._translator is None:
-            from figwasp.runtime.code.translate import Translator  # programs whose code is kept do without
+        """Return what compiles functions, made when somebody first asks.
 
-            self._translator = Translator(self._module, self._mode, self._metered, self._facts)
+        Raises:
+            Error: nothing has been compiled in this process, and now, at its very end, it is too late for that.
+        """
+        if self._translator is None:
+            self._translator = _compiler()(self._module, self._mode, self._metered, self._facts)
         return self._translator
 
     def take(self, index: int) -> Code:

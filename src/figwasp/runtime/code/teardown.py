@@ -10,13 +10,16 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from collections.abc import Iterable
-from types import FrameType, TracebackType
-from typing import Final
 
 from figwasp.codegen.mach import MBlock, MInst
 from figwasp.ir.func import Block, Value
 from figwasp.runtime.code import collector
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import FrameType, TracebackType
+    from typing import Final
 
 _OURS: Final = ("figwasp.ir.", "figwasp.codegen.")
 _LEAVES: Final = frozenset({Value, MInst, int, bytes, str, float, bool, type(None)})

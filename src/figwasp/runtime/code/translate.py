@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from figwasp.codegen import pipeline
 from figwasp.ir.build.builder import build
 from figwasp.ir.layouts import layout_of
 from figwasp.runtime.platform.processor import machine
 from figwasp.wasm.valid.module import facts_when_asked
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
     from figwasp.wasm.syntax.module import Module

@@ -11,23 +11,27 @@ from __future__ import annotations
 
 import gc
 import os as _os
-import signal
 import struct
 import threading
-import warnings
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import starmap
-from typing import TYPE_CHECKING, Final, NoReturn
 
 from figwasp.codegen.stored.serial import to_bytes
 from figwasp.errors import Error
 from figwasp.runtime.once import together
 from figwasp.runtime.platform import linux
+from figwasp.runtime.platform.linux import c_signal
 from figwasp.runtime.platform.processor import machine
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final, NoReturn
+
+    Work = Callable[[int, int], None]
+    """What the other process does with the pipes to it and from it."""
+
     from figwasp.runtime.code.translate import Translator
 
 __all__ = ["BEGUN", "FAILED", "INDEX", "MADE", "REFUSED", "SIZE", "Answer", "Process", "can_fork", "make", "send"]
@@ -47,10 +51,6 @@ FAILED: Final = 3
 _MEMORY: Final = 2 << 30  # bytes that the other process may have beside what it was forked with
 PIPE: Final = 1 << 20
 """Bytes that may be under way."""
-
-Work = Callable[[int, int], None]
-"""What the other process does with the pipes to it and from it."""
-
 
 Answer = tuple[int, int, bytes]
 """A message from the other process: BEGUN, MADE, REFUSED or FAILED; the index; of a function that is MADE, facts' size and code."""
@@ -98,18 +98,20 @@ class Process:
             _os.set_blocking(pipe, False)
         linux.widen_pipe(made, PIPE)
         parent = _os.getpid()
+        import warnings  # Python has imported it if it has a warning to give
+
         with warnings.catch_warnings():
             # From CPython 3.15 on the warning of threads can be an exception, raised when the other process is there already.
             # The only other thread is the runtime's own (`can_fork`), which takes no locks.
             warnings.simplefilter("ignore", DeprecationWarning)
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+            before = c_signal.pthread_sigmask(c_signal.SIG_BLOCK, ())
             try:
-                signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+                c_signal.pthread_sigmask(c_signal.SIG_BLOCK, c_signal.valid_signals())
                 self._pids.extend(starmap(_os.fork, ((),)))  # in one step it is there and written down
                 if not self._pids[-1]:
                     _child_main(work, called, made, parent, processors, before)
             finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                c_signal.pthread_sigmask(c_signal.SIG_SETMASK, before)
         together(*(partial(use, pipe) for pipe in (made, called) for use in (_os.close, files.remove)))
 
     def order(self, indices: list[int]) -> None:
@@ -159,7 +161,7 @@ class Process:
         together(*(partial(_os.close, pipe) for pipe in self._files), self._files.clear)
         if self._pids:
             try:
-                _os.kill(self.pid, signal.SIGKILL)
+                _os.kill(self.pid, c_signal.SIGKILL)
                 together(partial(_os.waitpid, self.pid, 0), self._pids.clear)
             except OSError:  # somebody else has waited for it
                 self._pids.clear()
@@ -169,8 +171,8 @@ def _child_main(work: Work, orders: int, answers: int, parent: int, processors: 
     """Main function of the child; it ends when the parent closes the pipe."""
     status = 1
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to both
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        c_signal.signal(c_signal.SIGINT, c_signal.SIG_IGN)  # the terminal sends it to both
+        c_signal.pthread_sigmask(c_signal.SIG_SETMASK, mask)
         linux.die_with(parent)
         if processors:
             with suppress(OSError):

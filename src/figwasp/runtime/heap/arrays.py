@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import operator
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, SupportsIndex, overload
+from collections.abc import Sequence
+from typing import SupportsIndex, overload
 
 from figwasp import layout
 from figwasp.ir.layouts import element_shift
@@ -23,8 +23,13 @@ from figwasp.runtime.heap.fields import (
 from figwasp.runtime.heap.handles import Core, Handle, describe_view, new_root, show
 from figwasp.runtime.heap.making import new_object
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs.objects import getbuffer_of_array
 from figwasp.wasm.syntax.types import I8, ArrayType, is_ref, storage_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any, Final
+
 
 __all__ = ["Array", "show_array"]
 
@@ -163,7 +168,6 @@ class Array(Handle):
         core = self._core
         return f"<figwasp.Array of {_length(core)} {storage_name(core.known.field.storage)}>"
 
-
 Sequence.register(Array)
 
 
@@ -242,6 +246,6 @@ def show_array(core: Core) -> Array:
     if code is not None:
         describe_view(core, code, 1 << element_shift(field.storage), not field.mutable)
     native = core.store.native
-    place = native.stubs.hooks.array_type
-    made: Array = show(native.types.get(Array, "figwasp.Array", getbuffer=getbuffer_of_array, place=place), core)
+    place = native.statics.array_type
+    made: Array = show(native.types.get(Array, "figwasp.Array", getbuffer="array.getbuffer", place=place), core)
     return made

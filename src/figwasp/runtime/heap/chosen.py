@@ -5,14 +5,9 @@ In: an instance, and a type of `figwasp.types`, a value type of the instance's f
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.runtime.code.descriptors import TYPES
-from figwasp.runtime.code.known_types import KnownType
 from figwasp.runtime.objects.instance import InstanceState
-from figwasp.runtime.once import Once
 from figwasp.runtime.platform import cpython
-from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.limits import MAX_FIELDS
 from figwasp.wasm.syntax.types import (
     ANYREF,
@@ -34,6 +29,14 @@ from figwasp.wasm.syntax.types import (
     StructType,
     SubType,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.runtime.code.known_types import KnownType
+    from figwasp.runtime.once import Once
+    from figwasp.runtime.store.store import Store
 
 __all__ = ["Chosen"]
 

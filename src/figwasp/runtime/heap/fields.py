@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
 
 from figwasp import layout
 from figwasp.runtime.code.descriptors import TYPES
-from figwasp.runtime.heap.handles import Core
 from figwasp.runtime.heap.roots import RootWords
 from figwasp.runtime.objects.keeping import owner_of
-from figwasp.runtime.objects.values import References, get_value, number_bytes, put_value
+from figwasp.runtime.objects.values import get_value, number_bytes, put_value
 from figwasp.runtime.once import together
 from figwasp.runtime.platform import linux
-from figwasp.runtime.store.store import Store
 from figwasp.wasm.syntax.types import F32, F64, FUNCREF, I8, I16, I32, I64, NON_NULL, V128, is_ref, type_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, Final, TypeVar
+
+    from figwasp.runtime.heap.handles import Core
+    from figwasp.runtime.objects.values import References
+    from figwasp.runtime.store.store import Store
+
+    _T = TypeVar("_T")
 
 __all__ = [
     "CANONICAL",
@@ -33,8 +40,6 @@ __all__ = [
     "write_field",
     "write_pieces",
 ]
-
-_T = TypeVar("_T")
 
 CODES: Final = {I8: "b", I16: "h", I32: "i", I64: "q", F32: "f", F64: "d"}
 """Storage type -> what `struct` and `memoryview` call it."""
@@ -50,7 +55,6 @@ class _Canonical:
 
     def __getitem__(self, index: int) -> int:
         return index
-
 
 CANONICAL: Final = _Canonical()
 

@@ -11,15 +11,11 @@ References are read and written as a part of the store's chain, so that no colle
 
 from __future__ import annotations
 
-from typing import Any, Final, NoReturn
-
 from figwasp import layout
 from figwasp.runtime.code.descriptors import TYPES
-from figwasp.runtime.code.known_types import KnownType
 from figwasp.runtime.heap.roots import RootWords
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.store.store import Store
-from figwasp.runtime.stubs.objects import (
+from figwasp.runtime.stubs.interface import (
     VIEW_FORMAT,
     VIEW_ITEM,
     VIEW_LENGTH,
@@ -28,7 +24,14 @@ from figwasp.runtime.stubs.objects import (
     VIEW_RECORD,
     VIEW_SIDE,
 )
-from figwasp.wasm.syntax.types import CompType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final, NoReturn
+
+    from figwasp.runtime.code.known_types import KnownType
+    from figwasp.runtime.store.store import Store
+    from figwasp.wasm.syntax.types import CompType
 
 __all__ = ["Core", "Handle", "new_root", "root_of", "show"]
 

@@ -9,13 +9,18 @@ from __future__ import annotations
 import os
 from array import array
 from functools import partial
-from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime.once import Once, together
+from figwasp.runtime.once import together
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.stubs.heap.library import HeapLibrary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.runtime.once import Once
+    from figwasp.runtime.stubs.heap.library import HeapLibrary
 
 __all__ = ["DEFAULT_LIMIT", "GROWN", "Heap"]
 

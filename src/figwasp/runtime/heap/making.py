@@ -5,16 +5,20 @@ In: sizes and headers, and places that the collector sees. Out: an object of zer
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp import layout
 from figwasp.ir.layouts import HEADER, element_shift
 from figwasp.runtime.heap.roots import RootWords
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.store.store import Store
 from figwasp.runtime.trap.traps import trap
-from figwasp.wasm.syntax.types import FUNCREF, ArrayType, FuncType, SubType, is_ref
+from figwasp.wasm.syntax.types import FUNCREF, ArrayType, FuncType, is_ref
 from figwasp.wasm.valid.subtyping import top_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.runtime.store.store import Store
+    from figwasp.wasm.syntax.types import SubType
 
 __all__ = ["Nursery", "has_objects", "new_object", "refers_to_functions"]
 

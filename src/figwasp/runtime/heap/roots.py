@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import struct
 from functools import partial
-from typing import Final
 
 from figwasp import layout
-from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.once import Once
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.store.store import Store
-from figwasp.runtime.stubs.library import StubLibrary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.once import Once
+    from figwasp.runtime.store.store import Store
+    from figwasp.runtime.stubs.library import StubLibrary
 
 __all__ = ["RootWords", "Roots"]
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator
-from typing import Any, Final, SupportsIndex
 
 from figwasp.errors import printable
 from figwasp.runtime.code.descriptors import TYPES
-from figwasp.runtime.code.known_types import AMBIGUOUS, KnownType
+from figwasp.runtime.code.known_types import AMBIGUOUS
 from figwasp.runtime.heap.chosen import Chosen
 from figwasp.runtime.heap.fields import Staged, default_missing, glance, read_field, write_field
 from figwasp.runtime.heap.handles import Core, Handle, new_root, show
 from figwasp.runtime.heap.making import new_object
 from figwasp.wasm.syntax.types import StructType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any, Final, SupportsIndex
+
+    from figwasp.runtime.code.known_types import KnownType
 
 __all__ = ["Struct", "show_struct"]
 
@@ -173,5 +178,5 @@ def _make(chosen: Chosen, storages: list[int], values: tuple[Any, ...]) -> Struc
 def show_struct(core: Core) -> Struct:
     """Return a new handle."""
     native = core.store.native
-    made: Struct = show(native.types.get(Struct, "figwasp.Struct", place=native.stubs.hooks.struct_type), core)
+    made: Struct = show(native.types.get(Struct, "figwasp.Struct", place=native.statics.struct_type), core)
     return made

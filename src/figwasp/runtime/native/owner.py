@@ -14,17 +14,21 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Callable
 from operator import call
-from typing import Any, Final
 
-from figwasp.runtime.native.types import NativeTypes
-from figwasp.runtime.once import Release, exhaust, move_all
+from figwasp.runtime.once import exhaust, move_all
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.platform.statics import Statics
-from figwasp.runtime.stubs import objects, steps
-from figwasp.runtime.stubs.library import StubLibrary
-from figwasp.runtime.stubs.objects import FUNC_VECTORCALL, OWNER_COUNT, OWNER_HOLDS, OWNER_SIZE
+from figwasp.runtime.stubs.interface import FUNC_VECTORCALL, OWNER_COUNT, OWNER_HOLDS, OWNER_SIZE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
+
+    from figwasp.runtime.native.types import NativeTypes
+    from figwasp.runtime.once import Release
+    from figwasp.runtime.platform.statics import Statics
+    from figwasp.runtime.stubs.library import StubLibrary
 
 __all__ = ["Owner", "Owners", "grow_slots"]
 
@@ -77,6 +81,7 @@ class Owners:
     """Makes owners, and releases the blocks of those that have gone."""
 
     def __init__(self, stubs: StubLibrary, types: NativeTypes, statics: Statics) -> None:
+
         global _exchange
         self._releases: dict[int, Release] = {}
         self._due: list[Release] = []
@@ -85,29 +90,30 @@ class Owners:
         _graveyards.append(self._graveyard)
         self._reap = self.reap  # which emitted code refers to
         self._dead = linux.word(statics.reap_list)
-        self._next_dead: Callable[[], int] = _NEXT_DEAD(stubs.compile(objects.next_dead(statics.reap_list)))
-        self._new: Callable[..., Any] = _NEW_OWNER(stubs.compile(objects.new_owner()))
-        _exchange = _EXCHANGE(stubs.compile(steps.exchange_reference()))
-        self._type = self._make_type(stubs, statics)
+        self._next_dead: Callable[[], int] = _NEXT_DEAD(stubs.stub("owner.next_dead"))
+        self._new: Callable[..., Any] = _NEW_OWNER(stubs.stub("owner.new"))
+        _exchange = _EXCHANGE(stubs.stub("step.exchange_reference"))
+        stubs.symbols.define("owner.reap", id(self._reap))
+        stubs.symbols.define("owner.graveyard", id(self._graveyard))
+        self._type = self._make_type(stubs)
         self._type_word = _Word(id(self._type))
         gc.callbacks.append(self._make_sweeper(stubs, types))
 
-    def _make_type(self, stubs: StubLibrary, statics: Statics) -> type:
-        holds = [OWNER_HOLDS]
-        reap = stubs.compile(objects.pending(id(self._reap)))
+    def _make_type(self, stubs: StubLibrary) -> type:
         return cpython.make_type(
             "figwasp._Owner",
             OWNER_SIZE,
             Owner,
-            traverse=stubs.compile(objects.traverse(holds, slots=True)),
-            clear=stubs.compile(objects.clear([], slots=True, graveyard=id(self._graveyard))),
-            dealloc=stubs.compile(objects.dealloc(holds, slots=True, reap_list=statics.reap_list, reap=reap)),
+            traverse=stubs.stub("owner.traverse"),
+            clear=stubs.stub("owner.clear"),
+            dealloc=stubs.stub("owner.dealloc"),
         )
 
     def _make_sweeper(self, stubs: StubLibrary, types: NativeTypes) -> Any:
         """Return the callable that drops the references of cleared owners, to be called when no collection is under way."""
+
         made = cpython.new_object(types.get(_Sweeper, "figwasp._Sweeper", callable_=True))
-        cpython.set_field(made, FUNC_VECTORCALL, stubs.compile(objects.sweep(id(self._graveyard))))
+        cpython.set_field(made, FUNC_VECTORCALL, stubs.stub("owner.sweep"))
         return made
 
     def make(self, block: int, release: Release | None = None, slots: int = 0, count: int = 0) -> Owner:

@@ -7,10 +7,7 @@ mapped raw and never released. `runtime.start` makes the only one.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any
 
-from figwasp.runtime.code.ranges import CodeTable
 from figwasp.runtime.native.handler import FaultHandler
 from figwasp.runtime.native.owner import Owners
 from figwasp.runtime.native.ticker import Ticker
@@ -18,10 +15,17 @@ from figwasp.runtime.native.types import NativeTypes
 from figwasp.runtime.platform import codespace, cpython, interpreter, linux
 from figwasp.runtime.platform.stack import Stacks
 from figwasp.runtime.platform.statics import Statics
-from figwasp.runtime.store.contexts import Contexts
-from figwasp.runtime.stubs.hooks import Callbacks
 from figwasp.runtime.stubs.library import StubLibrary
 from figwasp.runtime.trap import deadline
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from figwasp.runtime.code.ranges import CodeTable
+    from figwasp.runtime.store.contexts import Contexts
+    from figwasp.runtime.stubs.symbols import Callbacks
 
 __all__ = ["NativeRuntime"]
 
@@ -35,6 +39,7 @@ class NativeRuntime:
         space: executable memory.
         stacks: contexts and wasm stacks.
         thread_key: of the words in which threads have their deadlines.
+        statics: the words that emitted code refers to.
         stubs: the code between Python and WebAssembly.
         types: native types.
         owners: makes owners and releases native blocks.
@@ -51,6 +56,7 @@ class NativeRuntime:
         "references",
         "space",
         "stacks",
+        "statics",
         "stubs",
         "table",
         "thread_key",
@@ -83,7 +89,7 @@ class NativeRuntime:
         self.table = table
         self.contexts = contexts
         self.references = references
-        statics = Statics()
+        statics = self.statics = Statics()
         self.space = codespace.Space()
         self.thread_key = linux.thread_key()
         self.stubs = StubLibrary(self.space, table, statics, callbacks, self.thread_key)
@@ -91,8 +97,8 @@ class NativeRuntime:
         deadline.follow(statics.interrupts, self.stubs.interrupted)
         self.types = NativeTypes(self.stubs)
         self.owners = Owners(self.stubs, self.types, statics)
-        self.handler = FaultHandler(self.stubs, self.space, self.stacks, statics)
-        self.ticker = Ticker(self.stubs, self.stacks, statics)
+        self.handler = FaultHandler(self.stubs, statics)
+        self.ticker = Ticker(self.stubs, statics)
         os.register_at_fork(after_in_child=self._after_fork)
 
     def _strip(self, context: int) -> int:

@@ -6,28 +6,27 @@ sleeps when nothing has run for some ticks, until a tick's slow path wakes it.
 
 from __future__ import annotations
 
-from typing import Final
-
-from figwasp.codegen.sequences import TickerPlaces
 from figwasp.runtime.platform import linux
-from figwasp.runtime.platform.stack import Stacks
-from figwasp.runtime.platform.statics import Statics
-from figwasp.runtime.stubs.library import StubLibrary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.runtime.platform.statics import Statics
+    from figwasp.runtime.stubs.library import StubLibrary
 
 __all__ = ["TICK_NS", "Ticker"]
 
 TICK_NS: Final = 5_000_000
-_IDLE_ROUNDS: Final = 10
 
 
 class Ticker:
     """The thread, started when wasm is first entered."""
 
-    __slots__ = ("_address", "_stacks", "_statics", "_stubs")
+    __slots__ = ("_address", "_statics", "_stubs")
 
-    def __init__(self, stubs: StubLibrary, stacks: Stacks, statics: Statics) -> None:
+    def __init__(self, stubs: StubLibrary, statics: Statics) -> None:
         self._stubs = stubs
-        self._stacks = stacks
         self._statics = statics
         self._address = 0
 
@@ -38,14 +37,7 @@ class Ticker:
         s = self._statics
         linux.write_u64(s.interval, 0)
         linux.write_u64(s.interval + 8, TICK_NS)
-        p = TickerPlaces()
-        p.contexts = self._stacks.contexts
-        p.used = self._stacks.used
-        p.parked = s.parked
-        p.interval = s.interval
-        p.idle_rounds = _IDLE_ROUNDS
-        p.sys_futex, p.sys_nanosleep = linux.SYS_FUTEX, linux.SYS_NANOSLEEP
-        address = self._stubs.put(self._stubs.sequences.ticker(p))
+        address = self._stubs.stub("ticker")
         linux.start_thread(address, 0)
         self._address = address
 

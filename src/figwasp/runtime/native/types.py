@@ -6,13 +6,16 @@ In: a Python class with the methods. Out: the type, whose slots are emitted code
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any
 
-from figwasp.ir.func import Func
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.stubs.library import StubLibrary
-from figwasp.runtime.stubs.objects import FUNC_SIZE, FUNC_VECTORCALL
+from figwasp.runtime.stubs.interface import FUNC_SIZE, FUNC_VECTORCALL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from figwasp.runtime.stubs.library import StubLibrary
 
 __all__ = ["NativeTypes"]
 
@@ -34,7 +37,8 @@ class NativeTypes:
         *,
         cleared: Sequence[int] = (),
         callable_: bool = False,
-        getbuffer: Callable[[], Func] | None = None,
+        getbuffer: str = "",
+        releasebuffer: str = "",
         doc: Callable[[Any], str] | None = None,
         place: int = 0,
     ) -> type:
@@ -45,7 +49,8 @@ class NativeTypes:
             name: the qualified name of the type.
             cleared: offsets of what the collector may clear.
             callable_: whether objects hold the address of their vectorcall code.
-            getbuffer: builds bf_getbuffer, for objects that are buffers.
+            getbuffer: key of the stub that is bf_getbuffer, for objects that are buffers.
+            releasebuffer: of the one that is bf_releasebuffer, for those that count them.
             doc: returns the docstring of an object that has one of its own.
             place: address of the word by which stubs know the type, before there is an object of it; 0 for none.
         """
@@ -64,7 +69,8 @@ class NativeTypes:
                     clear=stubs.clear(cleared),
                     dealloc=stubs.dealloc,
                     vectorcall_offset=FUNC_VECTORCALL if callable_ else 0,
-                    getbuffer=0 if getbuffer is None else stubs.compile(getbuffer()),
+                    getbuffer=stubs.stub(getbuffer) if getbuffer else 0,
+                    releasebuffer=stubs.stub(releasebuffer) if releasebuffer else 0,
                 )
                 if doc is not None:
                     setattr(made, "__doc__", property(doc))  # noqa: B010  which mypy takes for a str

@@ -6,18 +6,21 @@ the signatures; those that are not here are stubs (`stubs.builtins`), and of tho
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp import layout
 from figwasp.errors import TRAP_EXPECTED_SHARED, TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_BOUNDS_TABLE
 from figwasp.ir.builtins import implementations
 from figwasp.runtime.objects import closing, segments
-from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.objects.keeping import owner_of
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs.builtins import arrays, casts, exceptions, memories, objects, tables
+from figwasp.runtime.stubs.interface import NATIVE
 from figwasp.runtime.trap import parking
 from figwasp.runtime.trap.traps import trap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.runtime.objects.instance import InstanceState
 
 __all__ = ["BUILTINS", "compile_on_call"]
 
@@ -122,8 +125,5 @@ def keep_func(state: InstanceState, bits: int) -> None:
         state.store.keep(owner_of(bits))
 
 
-_NATIVE: Final = {
-    *memories.BUILTINS, *objects.BUILTINS, *arrays.BUILTINS, *casts.BUILTINS, *exceptions.BUILTINS, *tables.PURE
-}  # fmt: skip
-BUILTINS: Final = implementations(globals(), elsewhere=_NATIVE)
+BUILTINS: Final = implementations(globals(), elsewhere=NATIVE)
 """Builtin number -> the function that implements it."""

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable
-from typing import Any
 
 from figwasp import layout
-from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.platform import cpython, linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.objects.instance import InstanceState
 
 __all__ = ["WithCaller", "owner_of"]
 

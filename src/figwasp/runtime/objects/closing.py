@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import threading
 from array import array
-from typing import Final
 
 from figwasp import layout
 from figwasp.errors import Closed, printable
-from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.platform import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.runtime.objects.instance import InstanceState
 
 __all__ = ["check", "close"]
 

@@ -10,28 +10,39 @@ again is the same object. Some cannot be caught at all (`is_caught`): wasm is le
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final, Protocol
 
 from figwasp import layout
-from figwasp.codegen.abi import buffer_layout
 from figwasp.errors import Error, WasmException
-from figwasp.ir.build.base import ir_types
 from figwasp.ir.layouts import field_offsets
-from figwasp.ir.types import SIZES
+from figwasp.ir.types import SIZES, buffer_layout, ir_types
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.making import new_object
 from figwasp.runtime.heap.roots import RootWords
 from figwasp.runtime.objects.keeping import owner_of
 from figwasp.runtime.objects.tag import FOREIGN, Tag, host_type, tag_of
-from figwasp.runtime.objects.values import (
-    References,
-    canonical,
-    get_value,
-    put_value,
-)
+from figwasp.runtime.objects.values import canonical, get_value, put_value
 from figwasp.runtime.platform import linux
 from figwasp.runtime.store.store import Store
-from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, Types, is_ref
+from figwasp.wasm.syntax.types import EXTERNREF, FUNCREF, is_ref
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final, Protocol
+
+    from figwasp.runtime.objects.values import References
+    from figwasp.wasm.syntax.types import Types
+
+    class _References(Protocol):
+        """Makes the conversions of a store."""
+
+        def __call__(self, store: Store, /) -> References:
+            """Return those of a store."""
+
+    class _Contexts(Protocol):
+        """Tells which store a context belongs to."""
+
+        def store_of(self, context: int) -> object:
+            """Return the store, or None."""
 
 __all__ = ["Bridge", "exception_at", "give_exception", "is_caught"]
 
@@ -152,20 +163,6 @@ def exception_at(exception: int, references: References) -> BaseException:
     inner = references.numbered(tag._numbers)
     places = _shape(types)[2]
     return WasmException(tag, *[get_value(exception + offset, type_, inner) for (_, offset, _), type_ in zip(places, types)])
-
-
-class _References(Protocol):
-    """Makes the conversions of a store."""
-
-    def __call__(self, store: Store, /) -> References:
-        """Return those of a store."""
-
-
-class _Contexts(Protocol):
-    """Tells which store a context belongs to."""
-
-    def store_of(self, context: int) -> object:
-        """Return the store, or None."""
 
 
 class Bridge:

@@ -7,42 +7,45 @@ A `Func` is a native object whose vectorcall slot is emitted code (`stubs.enter`
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
 from figwasp.errors import printable
-from figwasp.ir.build.base import ir_types
+from figwasp.ir.types import ir_types
 from figwasp.runtime import arguments
 from figwasp.runtime.code.descriptors import TYPES
-from figwasp.runtime.heap.handles import Handle
 from figwasp.runtime.heap.roots import RootWords
 from figwasp.runtime.heap.shown import handle_at, is_object
-from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.objects import exceptions
-from figwasp.runtime.objects.values import (
-    NO_NUMBERS,
-    Numbers,
-    cells_of,
-    get_values,
-    places_of,
-    put_arguments,
-    put_value,
-)
+from figwasp.runtime.objects.values import NO_NUMBERS, cells_of, get_values, places_of, put_arguments, put_value
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.store.store import Store
-from figwasp.runtime.stubs.builder import kinds, simple
-from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP
-from figwasp.runtime.stubs.library import StubLibrary
-from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_OWNER, FUNC_RECORD, FUNC_STORE, FUNC_VECTORCALL
+from figwasp.runtime.stubs.interface import (
+    FUNC_FUNCREF,
+    FUNC_OWNER,
+    FUNC_RECORD,
+    FUNC_STORE,
+    FUNC_VECTORCALL,
+    RAW_BUSY,
+    RAW_DEEP,
+    kinds,
+    simple,
+)
 from figwasp.runtime.trap import deadline, tracebacks
-from figwasp.wasm.syntax.types import FuncType, Types, is_ref, type_name
+from figwasp.wasm.syntax.types import is_ref, type_name
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import inspect
+    from collections.abc import Callable
+    from typing import Any, Final
 
+    from figwasp.runtime.heap.handles import Handle
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.native.runtime import NativeRuntime
     from figwasp.runtime.objects.instance import InstanceState
+    from figwasp.runtime.objects.values import Numbers
+    from figwasp.runtime.store.store import Store
+    from figwasp.runtime.stubs.library import StubLibrary
+    from figwasp.wasm.syntax.types import FuncType, Types
 
 _MISSING: Final = object()
 _DOCUMENTED: Final = """It may be called with the keyword `timeout`, the most seconds that the
@@ -241,7 +244,6 @@ class CallSlowPath:
         """Return the results of a call, which stand at an address."""
         results = get_values(address, self.type.results, References(self.store, self.numbers))
         return None if not results else results[0] if len(results) == 1 else tuple(results)
-
 
 box_results: Final = CallSlowPath.results_at
 """Returns the results of a call, which emitted code has left where the collector sees them."""
@@ -495,7 +497,6 @@ class HostFunc:
         self._put_results(buffer.address, answer)
         results = get_values(buffer.address, self.type.results, self)
         return None if not results else results[0] if len(results) == 1 else tuple(results)
-
 
 tracebacks.OUTSIDE.add(HostFunc._ask.__code__)
 

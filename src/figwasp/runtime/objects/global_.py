@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
 
 from figwasp import layout
 from figwasp.ir.types import CELL
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.roots import Roots
-from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.keeping import Holding, keep
 from figwasp.runtime.platform import linux
-from figwasp.runtime.store.store import Store
-from figwasp.wasm.syntax.types import FUNCREF, INDEX_SHIFT, V128, GlobalType, is_ref, may_be_host
+from figwasp.wasm.syntax.types import FUNCREF, INDEX_SHIFT, V128, is_ref, may_be_host
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.store.store import Store
+    from figwasp.wasm.syntax.types import GlobalType
 
 __all__ = ["Global"]
 

@@ -8,17 +8,22 @@ once, without the cycle collector. Whoever holds an export holds the owner.
 from __future__ import annotations
 
 import weakref
-from typing import Any
 
 from figwasp import layout
-from figwasp.runtime.code.compile import CompiledModule
-from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.objects.global_ import Global
-from figwasp.runtime.objects.memory import Memory
-from figwasp.runtime.objects.table import Table
-from figwasp.runtime.objects.tag import Tag
 from figwasp.runtime.platform import linux
-from figwasp.runtime.store.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from figwasp.runtime.code.compile import CompiledModule
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.objects.global_ import Global
+    from figwasp.runtime.objects.memory import Memory
+    from figwasp.runtime.objects.table import Table
+    from figwasp.runtime.objects.tag import Tag
+    from figwasp.runtime.store.store import Store
 
 __all__ = ["InstanceState"]
 
@@ -34,6 +39,7 @@ class InstanceState:
         closed: None, or from closing on, the object that is pinned as long as the chain of that moment runs (see `closing`).
         is_closed: whether closing is complete.
         handle: leads to the object that users hold, if there is one.
+        restoration: the last state that it has been put into, prepared (`runtime.snapshots`), or None.
         memories, tables, globals, tags: in index space order, imports first.
     """
 
@@ -47,6 +53,7 @@ class InstanceState:
         "is_closed",
         "store_ref",
         "memories",
+        "restoration",
         "store",
         "tables",
         "tags",
@@ -60,6 +67,7 @@ class InstanceState:
         self.closed: Owner | None = None
         self.is_closed = False
         self.handle: weakref.ref[Any] | None = None
+        self.restoration: object = None
         self.memories: list[Memory] = []
         self.tables: list[Table] = []
         self.globals: list[Global] = []
@@ -84,6 +92,14 @@ class InstanceState:
             table.join(store)
         for global_ in self.globals[module.num_imported_globals :]:
             global_.join(store)
+
+    def func_references(self, indices: Iterable[int]) -> list[int]:
+        """Return the addresses of the FuncRefs of functions."""
+        places = self.code.layout
+        first = places.num_imported_funcs
+        imported = [self.func_reference(index) for index in range(first)]
+        base = self.block + places.funcref(first) - layout.FUNCREF_SIZE * first
+        return [imported[index] if index < first else base + layout.FUNCREF_SIZE * index for index in indices]
 
     def func_reference(self, index: int) -> int:
         """Return the address of the FuncRef of a function of the index space."""

@@ -9,20 +9,16 @@ from __future__ import annotations
 import struct
 import weakref
 from array import array
-from collections.abc import Callable, Sequence
-from typing import Any, Final
 
 from figwasp import layout
 from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY, TRAP_OUT_OF_BOUNDS_TABLE, LimitExceeded
 from figwasp.ir import constants
-from figwasp.ir.build.base import ir_types
-from figwasp.runtime.code.compile import CompiledModule
+from figwasp.ir.types import ir_types
+from figwasp.lazy import importing
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.heap import DEFAULT_LIMIT
 from figwasp.runtime.heap.making import Nursery, has_objects, refers_to_functions
 from figwasp.runtime.limits import budget
-from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.objects import segments
 from figwasp.runtime.objects.caller import WithCaller
 from figwasp.runtime.objects.func import Func, HostFunc, func_at
@@ -32,28 +28,40 @@ from figwasp.runtime.objects.memory import Memory
 from figwasp.runtime.objects.suspend import AsyncHostFunc, is_async
 from figwasp.runtime.objects.table import Table
 from figwasp.runtime.objects.tag import Tag
-from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import cpython, linear, linux, modes
 from figwasp.runtime.store.store import Store
-from figwasp.runtime.stubs.builder import kinds, simple
+from figwasp.runtime.stubs.interface import kinds, simple
 from figwasp.runtime.trap.traps import trap
-from figwasp.wasm.syntax.module import ACTIVE, FUNC, PASSIVE, ConstExpr, Elem
+from figwasp.wasm.syntax.frozen import active_segments, function_segment
+from figwasp.wasm.syntax.module import ACTIVE, FUNC, PASSIVE
 from figwasp.wasm.syntax.types import NUM_TYPES, may_be_host
 from figwasp.wasm.valid.subtyping import canonical_type
 
-__all__ = ["Extern", "Given", "instantiate"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any, Final
 
-Extern = Func | Callable[..., Any] | Memory | Table | Global | Tag
-"""A value for an import: a wasm function, a Python callable, or an instance of the other kinds."""
-Given = tuple[Extern, Owner | None]
-"""The extern for an import, and the owner that keeps it; None for a Python callable or a tag."""
+    from figwasp.runtime.code.compile import CompiledModule
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.native.runtime import NativeRuntime
+    from figwasp.runtime.once import Once, Release
+    from figwasp.runtime.snapshots.captured import Captured
+    from figwasp.wasm.syntax.module import ConstExpr, Elem
+
+    Extern = Func | Callable[..., Any] | Memory | Table | Global | Tag
+    """A value for an import: a wasm function, a Python callable, or an instance of the other kinds."""
+    Given = tuple[Extern, Owner | None]
+    """The extern for an import, and the owner that keeps it; None for a Python callable or a tag."""
+
+__all__ = ["Extern", "Given", "instantiate"]
 
 _FUNCREF: Final = struct.Struct("<QQII")
 _HEAD: Final = struct.Struct("<7Q")
 """The words of a block from INST_STATE to INST_DESCRIPTORS."""
 
 
-def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[InstanceState, Owner]:
+def instantiate(code: CompiledModule, externs: Sequence[Given], captured: Captured | None = None) -> tuple[InstanceState, Owner]:
     """Make an instance; its start function has run.
 
     Where a memory has no guard area, its own or one that it imports, the code checks bounds.
@@ -61,6 +69,7 @@ def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[Instanc
     Args:
         code: the compiled module.
         externs: one per import, of the right kind and type.
+        captured: the state that it begins in, instead of what initialisers, segments and the start function make; or None.
 
     Raises:
         Busy: another thread runs in the store of something imported.
@@ -71,15 +80,17 @@ def instantiate(code: CompiledModule, externs: Sequence[Given]) -> tuple[Instanc
         code = code.checked()
     joined = _join_stores(code.native, externs)
     if joined is None:
-        return _instantiate(code, externs, Store(code.native))
-    return joined.hold(lambda: _instantiate(code, externs, joined))  # other threads are not to use it meanwhile
+        return _instantiate(code, externs, Store(code.native), captured)
+    return joined.hold(lambda: _instantiate(code, externs, joined, captured))  # other threads are not to use it meanwhile
 
 
-def _instantiate(code: CompiledModule, externs: Sequence[Given], store: Store) -> tuple[InstanceState, Owner]:
+def _instantiate(
+    code: CompiledModule, externs: Sequence[Given], store: Store, captured: Captured | None
+) -> tuple[InstanceState, Owner]:
     slots = code.config.slots
     slot = slots.take(code.native.owners.reap)
     try:
-        block = _fill(code, externs, store)
+        block = _fill(code, externs, store, captured)
     except BaseException:
         slot = None  # a traceback would keep it
         raise
@@ -87,6 +98,12 @@ def _instantiate(code: CompiledModule, externs: Sequence[Given], store: Store) -
     state = block.state
     if code.config.fuel:
         state.store.fuel.add(state.store, code.config.fuel)
+    if captured is not None:
+        with importing:
+            from figwasp.runtime.snapshots.restore import restore  # most programs do without
+
+        restore(state, captured, is_new=True)
+        return state, block.owner
     _copy_active_segments(state, _evaluate_segments(state, block.surroundings), block.surroundings)
     start = code.module.start
     if start is not None:
@@ -94,12 +111,12 @@ def _instantiate(code: CompiledModule, externs: Sequence[Given], store: Store) -
     return state, block.owner
 
 
-def _fill(code: CompiledModule, externs: Sequence[Given], store: Store) -> _Block:
+def _fill(code: CompiledModule, externs: Sequence[Given], store: Store, captured: Captured | None) -> _Block:
     try:
-        block = _Block(code, externs, store)
+        block = _Block(code, externs, store, captured)
         block.fill()
     except linear.NoGuard:
-        block = _Block(code.checked(), externs, store)
+        block = _Block(code.checked(), externs, store, captured)
         block.fill()
     return block
 
@@ -134,12 +151,16 @@ def _evaluate_segments(state: InstanceState, surroundings: _Surroundings) -> lis
     known: dict[int, int] = {}
     active: list[tuple[Elem, list[int]]] = []
     for number, elem in enumerate(module.elems):
-        references = []
-        for expr in elem.inits:
-            bits = known.get(id(expr))
-            if bits is None:
-                bits = known[id(expr)] = surroundings.evaluate(expr)
-            references.append(bits)
+        functions = function_segment(elem)
+        if functions is not None:
+            references = state.func_references(functions)
+        else:
+            references = []
+            for expr in elem.inits:
+                bits = known.get(id(expr))
+                if bits is None:
+                    bits = known[id(expr)] = surroundings.evaluate(expr)
+                references.append(bits)
         if elem.mode == PASSIVE:
             segments.fill(state, number, references)
         elif elem.mode == ACTIVE:
@@ -160,6 +181,17 @@ def _copy_active_segments(state: InstanceState, active: list[tuple[Elem, list[in
         if place + len(references) > len(table):
             raise trap(TRAP_OUT_OF_BOUNDS_TABLE)
         table.write(place, references)
+    images = state.code.initial_images()
+    if images:
+        with importing:
+            from figwasp.runtime.snapshots.restore import begin
+
+        if begin(state, images):
+            return
+    numbers = active_segments(module)
+    if numbers is not None:
+        _copy_segments(state, numbers)
+        return
     for data in module.datas:
         if data.mode == ACTIVE:
             assert data.offset is not None
@@ -168,6 +200,23 @@ def _copy_active_segments(state: InstanceState, active: list[tuple[Elem, list[in
                 raise trap(TRAP_OUT_OF_BOUNDS_MEMORY)
             if data.end > data.start:
                 linux.write(state.memories[data.memory].base + place, module.data[data.start : data.end])
+
+
+def _copy_segments(state: InstanceState, active: Iterator[tuple[int, int, int]]) -> None:
+    """Copy active data segments to their places in the first memory, in order.
+
+    Raises:
+        Trap: a segment does not fit; those before it have been copied.
+    """
+    data = memoryview(state.code.module.data)
+    memory = state.memories[0] if state.memories else None  # validation has seen to it that there is one if there is a segment
+    contents = memoryview(b"") if memory is None else linux.view(memory.base, linux.read_u64(memory.record + layout.MEM_LENGTH))
+    length = len(contents)
+    for place, start, end in active:
+        after = place + end - start
+        if after > length:
+            raise trap(TRAP_OUT_OF_BOUNDS_MEMORY)
+        contents[place:after] = data[start:end]
 
 
 # The block
@@ -185,15 +234,17 @@ class _Block:
         keeps: objects that are kept until the block has been released.
     """
 
-    def __init__(self, code: CompiledModule, externs: Sequence[Given], store: Store) -> None:
+    def __init__(self, code: CompiledModule, externs: Sequence[Given], store: Store, captured: Captured | None) -> None:
         """Allocate the block.
 
         Args:
             code: the compiled module.
             externs: the externs for its imports.
             store: the store that it is to run in.
+            captured: the state that it is to be put into, for which memories get the right size and globals stay null, or None.
         """
         self._code = code
+        self._captured = captured
         self._module = code.module
         self._places = code.layout
         self._externs = externs
@@ -315,15 +366,14 @@ class _Block:
         return reference
 
     def _define_funcs(self) -> None:
-        module, code, block = self._module, self._code, self._block
-        first = module.num_imported_funcs
-        ids = code.type_ids
-        pack = _FUNCREF.pack
-        references = [
-            pack(code.code_of(first + i), block, ids[module.func_types[first + i]], first + i) for i in range(len(module.bodies))
-        ]
-        if references:
-            linux.write(block + self._places.funcref(first), b"".join(references))
+        """Fill the FuncRefs of the functions that the module defines, by columns."""
+        count = len(self._module.bodies)
+        if count:
+            words = array("Q", bytes(layout.FUNCREF_SIZE * count))
+            words[0::3] = self._code.addresses()
+            words[1::3] = array("Q", [self._block]) * count
+            words[2::3] = self._code.identities
+            linux.write(self._block + self._places.funcref(self._module.num_imported_funcs), words.tobytes())
 
     def _add_table(self, table: Table) -> None:
         linux.write_u64(self._block + self._places.table_record(len(self.state.tables)), table.record)
@@ -351,8 +401,10 @@ class _Block:
     def _define_memories(self) -> None:
         code = self._code
         room = budget(code.config.max_memory, "max_memory")
-        for type_ in self._module.memories[self._module.num_imported_memories :]:
-            memory = Memory(code.native, type_, code.mode, room)
+        captured = self._captured
+        for number, type_ in enumerate(self._module.memories[self._module.num_imported_memories :]):
+            pages = None if captured is None else captured.memories[number][0] >> type_.page
+            memory = Memory(code.native, type_, code.mode, room, pages)
             if type_.shared:  # which other threads may hold when this instance has gone
                 self.owner.hold(memory.own())
             else:
@@ -370,12 +422,16 @@ class _Block:
             if may_be_host(type_.type):
                 self.releases.append(global_.releaser())
             self._parts.append(global_.roots.releasing)
-            bits = self.surroundings.evaluate(init)
-            if type_.type in NUM_TYPES:
-                linux.write_u64(address, bits)
-            else:
-                global_.set(bits)
+            if self._captured is None:
+                self._initialize(global_, init)
             state.globals.append(global_)
+
+    def _initialize(self, global_: Global, init: ConstExpr) -> None:
+        bits = self.surroundings.evaluate(init)
+        if global_.type.type in NUM_TYPES:
+            linux.write_u64(global_.address, bits)
+        else:
+            global_.set(bits)
 
     def _define_tags(self) -> None:
         for index in self._module.tags[self._module.num_imported_tags :]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
-from typing import Any, Final
 
 from figwasp import layout
-from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.store.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Final
+
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.store.store import Store
 
 __all__ = ["Holding", "chunks", "keep", "owner_of"]
 
@@ -34,12 +38,16 @@ def keep(keeper: Owner, references: Iterable[int], kept: int) -> None:
         references: to functions, or null.
         kept: address of the word that tells compiled code which functions it may put into the container itself.
     """
+    instances: set[int] = set()  # an element segment may have thousands of functions of one
     for reference in set(references):
         if reference:
-            owner = owner_of(reference)
-            if keeper not in owner.holds:
-                keeper.hold(owner)
-            linux.write_u64(kept, linux.read_u64(reference + layout.FUNCREF_INSTANCE))
+            instance = linux.read_u64(reference + layout.FUNCREF_INSTANCE)
+            if instance not in instances:
+                instances.add(instance)
+                owner = owner_of(reference)
+                if keeper not in owner.holds:
+                    keeper.hold(owner)
+                linux.write_u64(kept, instance)
 
 
 class Holding:

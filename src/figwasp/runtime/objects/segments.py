@@ -9,13 +9,17 @@ from __future__ import annotations
 from figwasp import layout
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.roots import Roots
-from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.objects.keeping import Holding
-from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import cpython, linux
-from figwasp.wasm.syntax.module import PASSIVE, Elem
+from figwasp.wasm.syntax.module import PASSIVE
 from figwasp.wasm.syntax.types import FUNCREF, may_be_host
 from figwasp.wasm.valid.subtyping import canonical_type
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from figwasp.runtime.objects.instance import InstanceState
+    from figwasp.runtime.once import Once, Release
+    from figwasp.wasm.syntax.module import Elem
 
 __all__ = ["drop", "fill", "make", "references"]
 

@@ -12,26 +12,27 @@ import functools
 import sys
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from types import BuiltinFunctionType, FunctionType, MethodType, MethodWrapperType
-from typing import TYPE_CHECKING, Any, Final
 
 from figwasp import layout
 from figwasp.errors import BUSY, TRAP_INTERRUPTED, TRAP_MESSAGES, TRAP_TIMEOUT, Busy, Interrupted, Timeout, printable
-from figwasp.ir.build.base import ir_types
-from figwasp.ir.types import CELL
+from figwasp.ir.types import CELL, ir_types
 from figwasp.runtime.objects import turns
-from figwasp.runtime.objects.func import Buffer, Func, HostFunc, References
+from figwasp.runtime.objects.func import Buffer, HostFunc, References
 from figwasp.runtime.objects.values import cells_of, get_values, put_arguments
 from figwasp.runtime.platform import linux
-from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP
-from figwasp.runtime.stubs.suspend import RAW_SUSPENDED
+from figwasp.runtime.stubs.interface import RAW_BUSY, RAW_DEEP, RAW_SUSPENDED
 from figwasp.runtime.trap import deadline
 from figwasp.wasm.syntax.types import is_ref
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Awaitable, Callable
+    from typing import Any, Final
 
+    from figwasp.runtime.objects.func import Func
     from figwasp.runtime.store.store import Store
     from figwasp.wasm.syntax.types import FuncType
 
@@ -265,7 +266,6 @@ def interrupt(store: Store) -> bool:
             chain.interrupt()
             found = True
     return found
-
 
 _chains: Final[weakref.WeakValueDictionary[int, _Chain]] = weakref.WeakValueDictionary()
 """The calls under way, by the addresses of their contexts. Only their coroutines keep them, so that those that nobody can resume

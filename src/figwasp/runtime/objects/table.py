@@ -9,19 +9,25 @@ from __future__ import annotations
 import struct
 import weakref
 from functools import partial
-from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.roots import Roots
-from figwasp.runtime.native.owner import Owner
 from figwasp.runtime.objects.keeping import Holding, chunks, keep
-from figwasp.runtime.once import Once, Release, together
+from figwasp.runtime.once import together
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.store.store import Store
 from figwasp.runtime.trap import deadline
-from figwasp.wasm.syntax.types import FUNCREF, INDEX_SHIFT, TableType, may_be_host
+from figwasp.wasm.syntax.types import FUNCREF, INDEX_SHIFT, may_be_host
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.once import Once, Release
+    from figwasp.runtime.store.store import Store
+    from figwasp.wasm.syntax.types import TableType
 
 __all__ = ["Table"]
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
 from itertools import count
-from typing import Final
 
 from figwasp.runtime.code.descriptors import TYPES
-from figwasp.runtime.objects.values import NO_NUMBERS, Numbers
-from figwasp.wasm.syntax.types import TYPE_CODES, FuncType, SubType, Types
+from figwasp.runtime.objects.values import NO_NUMBERS
+from figwasp.wasm.syntax.types import TYPE_CODES, FuncType, SubType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final
+
+    from figwasp.runtime.objects.values import Numbers
+    from figwasp.wasm.syntax.types import Types
 
 __all__ = ["FOREIGN", "Tag", "host_type", "tag_of"]
 

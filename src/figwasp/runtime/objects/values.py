@@ -12,15 +12,11 @@ externref, ints are objects of the host as well, so that what comes back is the 
 
 from __future__ import annotations
 
-import math
 import operator
 import struct
-from collections.abc import Sequence
-from typing import Any, Final, Protocol
 
 from figwasp import layout
-from figwasp.codegen.abi import buffer_layout
-from figwasp.ir.build.base import ir_types
+from figwasp.ir.types import buffer_layout, ir_types
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.handles import Handle
 from figwasp.runtime.platform import linux
@@ -42,13 +38,56 @@ from figwasp.wasm.syntax.types import (
     NON_NULL,
     NULLREF,
     V128,
-    Types,
     concrete,
     is_ref,
     may_be_host,
     storage_name,
     type_name,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Final, Protocol
+
+    from figwasp.wasm.syntax.types import Types
+
+    class Numbers(Protocol):
+        """What the type indices of a module stand for: canonical numbers by index."""
+
+        def __getitem__(self, index: int, /) -> int:
+            """Return the canonical number."""
+
+    class References(Protocol):
+        """The conversion of references to bits and back, which a store has."""
+
+        @property
+        def numbers(self) -> Numbers:
+            """The canonical numbers of the indices in value types."""
+
+        def func_to_bits(self, value: object) -> int | None:
+            """Return the address of a callable's FuncRef and keep it for this chain; None when it is no wasm function."""
+
+        def func_from_bits(self, bits: int) -> object:
+            """Return the callable of a FuncRef."""
+
+        def give_object(self, value: object, place: int) -> None:
+            """Write a reference to an object of the host to a place."""
+
+        def object_at(self, place: int) -> object:
+            """Return what the reference at a place refers to, of the hierarchies of any and extern."""
+
+        def owns(self, handle: Handle) -> bool:
+            """Return whether a handle is for an object on the heap of the store."""
+
+        def give_exception(self, error: BaseException, place: int) -> None:
+            """Write a reference to a new exception to a place."""
+
+        def exception_at(self, place: int) -> BaseException:
+            """Return the exception of Python for the one that a place refers to."""
+
+        def numbered(self, numbers: Numbers) -> References:
+            """Return the same conversion for types of another module."""
 
 INT_BITS: Final = {I8: 8, I16: 16, I32: 32, I64: 64}
 """Integer type -> its bits."""
@@ -61,48 +100,8 @@ _f64: Final = struct.Struct("<d")
 _u32: Final = struct.Struct("<I")
 _u64: Final = struct.Struct("<Q")
 
-
-class Numbers(Protocol):
-    """What the type indices of a module stand for: canonical numbers by index."""
-
-    def __getitem__(self, index: int, /) -> int:
-        """Return the canonical number."""
-
-
 NO_NUMBERS: Final[Numbers] = ()
 """For types without indices."""
-
-
-class References(Protocol):
-    """The conversion of references to bits and back, which a store has."""
-
-    @property
-    def numbers(self) -> Numbers:
-        """The canonical numbers of the indices in value types."""
-
-    def func_to_bits(self, value: object) -> int | None:
-        """Return the address of a callable's FuncRef and keep it for this chain; None when it is no wasm function."""
-
-    def func_from_bits(self, bits: int) -> object:
-        """Return the callable of a FuncRef."""
-
-    def give_object(self, value: object, place: int) -> None:
-        """Write a reference to an object of the host to a place."""
-
-    def object_at(self, place: int) -> object:
-        """Return what the reference at a place refers to, of the hierarchies of any and extern."""
-
-    def owns(self, handle: Handle) -> bool:
-        """Return whether a handle is for an object on the heap of the store."""
-
-    def give_exception(self, error: BaseException, place: int) -> None:
-        """Write a reference to a new exception to a place."""
-
-    def exception_at(self, place: int) -> BaseException:
-        """Return the exception of Python for the one that a place refers to."""
-
-    def numbered(self, numbers: Numbers) -> References:
-        """Return the same conversion for types of another module."""
 
 
 def numbers_only(types: Types) -> bool:
@@ -225,7 +224,7 @@ def _float_bits(value: Any, type_: int, what: str) -> int:
     try:
         packed = _f32.pack(number)
     except OverflowError:
-        packed = _f32.pack(math.copysign(math.inf, number))
+        packed = _f32.pack(float("inf" if number > 0 else "-inf"))
     bits = _u32.unpack(packed)[0]
     return bits
 
@@ -263,7 +262,7 @@ def get_value(place: int, type_: int, references: References) -> Any:
 
 
 def cells_of(types: Types) -> int:
-    """Return how many cells values of these types take in a buffer (`abi.buffer_layout`)."""
+    """Return how many cells values of these types take in a buffer (`ir.types.buffer_layout`)."""
     return buffer_layout(ir_types(types))[1]
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from typing import Final
 
 from figwasp.errors import Unsupported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["check"]
 

@@ -18,16 +18,21 @@ new chunks, so neither can change the other's code.
 from __future__ import annotations
 
 import os as _os
-from collections.abc import Callable
-from typing import Final
 
 from figwasp.codegen import unwind
-from figwasp.codegen.code import RELOC_CELL, Code
+from figwasp.codegen.code import RELOC_CELL
 from figwasp.codegen.isa import host
 from figwasp.codegen.words import Words
 from figwasp.errors import LimitExceeded, Unsupported
 from figwasp.runtime.once import move_all
 from figwasp.runtime.platform import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Final
+
+    from figwasp.codegen.code import Code
 
 RANGE_SIZE: Final = 1 << 30
 _CHUNK: Final = 1 << 16
@@ -288,9 +293,12 @@ class Region:
         for kind, target in {(kind, target) for _, _, kind, target in code.relocs}:
             self.provide(kind, target)
         address = self.place(len(described))
-        data = self._words.relocate(described, code.relocs, address - self.origin)
-        self.write_described(address, data, places)
+        self.write_described(address, self.relocate(described, code.relocs, address), places)
         return address
+
+    def relocate(self, data: bytes, relocs: Iterable[tuple[int, int, int, int]], address: int) -> bytes:
+        """Return code with its fields as they have to be at an address of the region."""
+        return self._words.relocate(data, relocs, address - self.origin)
 
     def release(self) -> None:
         """Release the region. Nothing may refer to its code or words any more."""

@@ -6,14 +6,15 @@ All of it is what the C API promises; what it does not is in `interpreter`.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from functools import partial
-from types import CodeType, FrameType
-from typing import Any, Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, FrameType
+    from typing import Any, Final
 
 _api: Final = ctypes.pythonapi
-symbols: Final[dict[int, str]] = {}
-"""Address -> name of the C API functions that have been asked for, for listings."""
 _bases: Final[dict[type, type]] = {}
 """Type made by `make_type` -> the class with its methods."""
 _keep: Final[list[object]] = []  # specs, names and member tables that types refer to for ever
@@ -21,6 +22,7 @@ _keep: Final[list[object]] = []  # specs, names and member tables that types ref
 VECTORCALL_OFFSET_FLAG: Final = 1 << 63
 
 _SLOT_GETBUFFER: Final = 1
+_SLOT_RELEASEBUFFER: Final = 2
 _SLOT_CALL: Final = 50
 _SLOT_CLEAR: Final = 51
 _SLOT_DEALLOC: Final = 52
@@ -124,9 +126,7 @@ def check_recursion() -> None:
 
 def address(name: str) -> int:
     """Return the address of a C API function."""
-    found = ctypes.c_uint64.from_address(ctypes.addressof(getattr(_api, name))).value
-    symbols[found] = name
-    return found
+    return ctypes.c_uint64.from_address(ctypes.addressof(getattr(_api, name))).value
 
 
 def raise_in_thread(ident: int, kind: type[BaseException]) -> None:
@@ -144,6 +144,7 @@ def make_type(
     dealloc: int,
     vectorcall_offset: int = 0,
     getbuffer: int = 0,
+    releasebuffer: int = 0,
 ) -> type:
     """Make a heap type whose slots are emitted code.
 
@@ -151,7 +152,7 @@ def make_type(
         name: qualified name, "figwasp.Func".
         size: bytes of an instance, the object header included.
         base: a Python class with empty `__slots__` that holds the methods.
-        traverse, clear, dealloc, getbuffer: addresses of the slots' code.
+        traverse, clear, dealloc, getbuffer, releasebuffer: addresses of the slots' code.
         vectorcall_offset: where instances hold the address of their vectorcall code, 0 when they are not callable.
 
     Returns:
@@ -161,6 +162,8 @@ def make_type(
     slots = [(_SLOT_TRAVERSE, traverse), (_SLOT_CLEAR, clear), (_SLOT_DEALLOC, dealloc)]
     if getbuffer:
         slots.append((_SLOT_GETBUFFER, getbuffer))
+    if releasebuffer:
+        slots.append((_SLOT_RELEASEBUFFER, releasebuffer))
     if vectorcall_offset:
         flags |= _FLAG_VECTORCALL
         slots.append((_SLOT_CALL, address("PyVectorcall_Call")))

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import struct
 from functools import partial
-from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime.once import Once
 from figwasp.runtime.platform import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.runtime.once import Once
 
 __all__ = ["HeapSpace"]
 

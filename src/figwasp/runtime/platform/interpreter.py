@@ -15,13 +15,17 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable
-from types import BuiltinFunctionType
-from typing import Any, Final, NamedTuple
 
 from figwasp.codegen.isa import host
 from figwasp.errors import Unsupported
+from figwasp.records import NamedTuple
 from figwasp.runtime.platform import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import BuiltinFunctionType
+    from typing import Any, Final
 
 OB_COUNT: Final = 0
 OB_TYPE: Final = 8
@@ -224,6 +228,8 @@ def _thread_state_offset() -> int | None:
 _BY_API: Final = "stubs call the C API"
 _UNCOUNTED: Final = f"{_BY_API}, and arguments of host functions are new objects each time"
 _BEHIND: Final = "handlers of SIGSEGV that faulthandler installs come before ours"
+_LATE: Final = "thread states"
+"""The row that is tried when stubs are built: looking at the machine code of CPython takes the modules of the compiler."""
 ASSUMPTIONS: Final = (
     Assumption("types of objects", (3, 11), (3, 99), _types, "figwasp does not run"),
     Assumption("whole counts", (3, 11), (3, 11), _whole_counts, _UNCOUNTED),
@@ -234,20 +240,29 @@ ASSUMPTIONS: Final = (
     Assumption("floats", (3, 11), NEWEST, _floats, _BY_API),
     Assumption("plain tuples", (3, 11), (3, 13), _plain_tuples, _BY_API),
     Assumption("hashed tuples", (3, 14), NEWEST, _hashed_tuples, _BY_API),
-    Assumption("thread states", (3, 12), NEWEST, _thread_states, _BY_API),
+    Assumption(_LATE, (3, 12), NEWEST, _thread_states, _BY_API),
     Assumption("built-in functions", (3, 11), NEWEST, _definitions, _BEHIND),
 )
-_holding: Final = {row.name for row in ASSUMPTIONS if row.holds()}
+_holding: Final = {row.name for row in ASSUMPTIONS if row.name != _LATE and row.holds()}
 
 INTS: Final = INT_SIGNED if "signed ints" in _holding else INT_TAGGED if "tagged ints" in _holding else INT_OPAQUE
 COUNTS: Final = COUNT_WHOLE if "whole counts" in _holding else COUNT_LOW if "low counts" in _holding else COUNT_OPAQUE
-THREAD_STATE: Final = _thread_state_offset() if "thread states" in _holding else None
+THREAD_STATE: int | None
 """What `thread_word` is given to load the address of the thread's PyThreadState; None where PyThreadState_Get is called."""
 FLOATS: Final = "floats" in _holding
 TUPLE_ITEMS: Final = _ITEMS_AT_ONCE if "plain tuples" in _holding else _ITEMS_BEHIND_HASH if "hashed tuples" in _holding else 0
 """Where in a tuple the first of its references is; 0 where that is not known."""
 SINGLE_INTS: Final = "array of ints" in _holding
 """Whether the objects of `SINGLETONS` stand one behind the other, `INT_STRIDE` bytes apart."""
+
+
+def __getattr__(name: str) -> Any:
+    """Find `THREAD_STATE` when it is first asked for."""
+    if name != "THREAD_STATE":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    holds = any(row.holds() for row in ASSUMPTIONS if row.name == _LATE)
+    found = globals()[name] = _thread_state_offset() if holds else None
+    return found
 
 
 def require() -> None:

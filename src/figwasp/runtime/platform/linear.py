@@ -14,16 +14,20 @@ size: their pages are given back.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
 from figwasp.layout import EVERYWHERE, PAGE_SIZE
-from figwasp.runtime.once import Once, Release
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.platform.modes import GUARD_SIZE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from figwasp.runtime.once import Once, Release
 
 _CHECKED_SIZES: Final = (64 << 30, 16 << 30, 4 << 30, 1 << 30, 256 << 20, 64 << 20, 16 << 20, 4 << 20)
 _REC_ROOM: Final = 16  # further fields of a memory record, for the runtime alone: bytes that the memory may have
@@ -64,13 +68,13 @@ def create(minimum: int, maximum: int, margin: int) -> int:
         NoGuard: no address space for a guarded one, or for the large margin of one.
         LimitExceeded: no address space, or no memory for the minimum.
     """
-    committed = _whole_pages(minimum)
+    committed = whole_pages(minimum)
     if margin == EVERYWHERE:
         base, room, class_ = _reserve_guarded(committed)
         behind = 0
     else:
         behind = 2 * margin
-        base, room, class_ = _reserve_checked(committed, _whole_pages(maximum), behind)
+        base, room, class_ = _reserve_checked(committed, whole_pages(maximum), behind)
     record = cpython.raw_calloc(1, layout.MEM_RECORD_SIZE)
     if not record:
         linux.release(base, room + behind)
@@ -80,7 +84,7 @@ def create(minimum: int, maximum: int, margin: int) -> int:
     return int(record)
 
 
-def _whole_pages(size: int) -> int:
+def whole_pages(size: int) -> int:
     """Return a length in bytes, rounded up to pages of 64 KiB: what is committed of a memory with smaller ones."""
     return -(-size // PAGE_SIZE) * PAGE_SIZE
 
@@ -146,13 +150,22 @@ def _map(size: int, committed: int) -> int:
     return base
 
 
-def _giving_back(base: int, size: int, committed: int) -> Once:
-    """Return a callable that takes back a reservation, of which nothing is used any more."""
+def _giving_back(base: int, size: int, committed: int, shows_image: bool) -> Once:
+    """Return a callable that takes back a reservation, of which nothing is used any more; the next user is to find zeros."""
     kept = _pool.setdefault(size << _COMMITTED_BITS | committed, [])
-    if sum(map(len, _pool.values())) < _MAX_POOLED:
+    if sum(map(len, _pool.values())) < _MAX_POOLED and (not shows_image or _cleared(base, committed)):
         linux.discard(base, committed)
         return partial(kept.append, base)
     return linux.releasing(base, size)
+
+
+def _cleared(base: int, committed: int) -> bool:
+    """Have zeros instead of an image; return whether there are."""
+    try:
+        linux.commit_in(base, committed)
+    except OSError:
+        return False
+    return True
 
 
 def drain() -> None:
@@ -199,7 +212,8 @@ def releaser(record: int) -> Release:
     def release() -> tuple[Once, Once]:
         for class_ in _live.values():
             class_.pop(base, None)
-        committed = _whole_pages(linux.read_u64(record + layout.MEM_LENGTH))
-        return cpython.freeing(record), _giving_back(base, reserved, committed)
+        committed = whole_pages(linux.read_u64(record + layout.MEM_LENGTH))
+        shows_image = linux.read_u64(record + layout.MEM_IMAGE) != 0
+        return cpython.freeing(record), _giving_back(base, reserved, committed, shows_image)
 
     return release

@@ -7,18 +7,21 @@ whoever maps memory decides when it goes (see `owner`).
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import mmap
 import os
 import resource
-import signal
 import struct
 import threading
 from array import array
-from collections.abc import Callable
 from functools import partial
 from itertools import chain, starmap
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
 
 PAGE: Final = mmap.PAGESIZE
 
@@ -32,7 +35,12 @@ _PRIVATE: Final = 2
 _FIXED: Final = 0x10
 _ANONYMOUS: Final = 0x20
 _NORESERVE: Final = 0x4000
-_MADV_DONTNEED: Final = 4
+INACCESSIBLE: Final = _PROT_NONE
+FRESH: Final = _PRIVATE | _ANONYMOUS | _NORESERVE | _FIXED
+"""Flags of mmap for pages of zeros in place of others."""
+COPY_ON_WRITE: Final = _PRIVATE | _NORESERVE | _FIXED
+"""Flags of mmap for pages of a file in place of others, each of which is a copy as soon as it is written."""
+DISCARD: Final = 4  # MADV_DONTNEED
 _PR_SET_PDEATHSIG: Final = 1
 _SYS_OPENAT2: Final = 437
 _BENEATH: Final = 0x02 | 0x04 | 0x08  # RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH
@@ -47,7 +55,9 @@ SAVED_REGISTERS: Final = {_X86_64: (168, 160, 96)}.get(_MACHINE, (0, 0, 0))
 SYS_RT_SIGACTION, SYS_NANOSLEEP, SYS_FUTEX = {_X86_64: (13, 35, 202)}.get(_MACHINE, (-1, -1, -1))
 SIGINFO_ADDRESS: Final = 16
 CLOCK_MONOTONIC: Final = 1
-SIGSEGV: Final = int(signal.SIGSEGV)
+c_signal: Final[Any] = __import__("_signal")
+"""The functions of signals in C: `signal` wraps them in enums, and takes long to import."""
+SIGSEGV: Final[int] = c_signal.SIGSEGV
 
 # No function here has `argtypes`: an exception in a converter of ctypes, near the limit of recursion above all, comes out as
 # `ctypes.ArgumentError`. What is no C int is made a ctypes number by the caller; where that fails it fails as itself.
@@ -73,8 +83,8 @@ def symbol(name: str) -> int:
     return read_u64(ctypes.addressof(getattr(_libc, name)))
 
 
-def _map(address: int, size: int, protection: int, flags: int, fd: int = -1) -> int:
-    result = _libc.mmap(_Pointer(address), _Size(size), protection, flags, fd, _Long(0))
+def _map(address: int, size: int, protection: int, flags: int, fd: int = -1, offset: int = 0) -> int:
+    result = _libc.mmap(_Pointer(address), _Size(size), protection, flags, fd, _Long(offset))
     if result is None or result == 2**64 - 1:
         error = ctypes.get_errno()
         raise OSError(error, f"mmap of {size} bytes: {os.strerror(error)}")
@@ -108,17 +118,17 @@ def commit(address: int, size: int) -> None:
 
 def commit_in(address: int, size: int) -> None:
     """Map fresh private pages over a part of a reservation."""
-    _map(address, size, ACCESSIBLE, _PRIVATE | _ANONYMOUS | _NORESERVE | _FIXED)
+    _map(address, size, ACCESSIBLE, FRESH)
 
 
 def discard(address: int, size: int) -> None:
     """Return the contents of pages to the system; the pages read as zero afterwards."""
-    _libc.madvise(_Pointer(address), _Size(size), _MADV_DONTNEED)
+    _libc.madvise(_Pointer(address), _Size(size), DISCARD)
 
 
 def discarding(address: int, size: int) -> Callable[[], object]:
     """Return a call of C that does that."""
-    return partial(_libc.madvise, _Pointer(address), _Size(size), _MADV_DONTNEED)
+    return partial(_libc.madvise, _Pointer(address), _Size(size), DISCARD)
 
 
 def release(address: int, size: int) -> None:
@@ -129,6 +139,35 @@ def release(address: int, size: int) -> None:
 def releasing(address: int, size: int) -> Callable[[], object]:
     """Return a call of C that unmaps."""
     return partial(_libc.munmap, _Pointer(address), _Size(size))
+
+
+def add_memory_file(to: list[int], name: str) -> None:
+    """Append the descriptor of a new file that is nowhere but in memory, so that no exception can lose it.
+
+    Raises:
+        OSError: there are no such files here, or no descriptor is to be had.
+    """
+    if not hasattr(os, "memfd_create"):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    to.extend(map(os.memfd_create, (name,), (os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING,)))
+
+
+def seal(fd: int) -> None:
+    """Have the contents and the size of a memory file stay what they are, whoever gets hold of it.
+
+    Raises:
+        OSError: the system does not.
+    """
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+
+
+def map_file(fd: int, offset: int, size: int) -> int:
+    """Map a part of a file, to be read only.
+
+    Raises:
+        OSError: the address space is used up or limited.
+    """
+    return _map(0, size, _READ, _SHARED, fd, offset)
 
 
 def dual_map(address: int, size: int) -> int:
@@ -191,6 +230,11 @@ def read(address: int, size: int) -> bytes:
     """Copy bytes from an address."""
     copied: bytes = _bytes_at(_Pointer(address), _Size(size))
     return copied
+
+
+def view(address: int, size: int) -> memoryview:
+    """Return bytes at an address, to be read and written there while they stand there."""
+    return memoryview((ctypes.c_ubyte * size).from_address(address)).cast("B")
 
 
 def read_words(address: int, count: int) -> list[int]:
@@ -267,7 +311,7 @@ def is_writable(address: int) -> bool:
 
 def die_with(parent: int) -> None:
     """Have this process killed when the thread that has forked it ends, or at once if its parent has ended already."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _libc.prctl(_PR_SET_PDEATHSIG, c_signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
@@ -330,11 +374,11 @@ def limit_data(size: int) -> None:
 def start_thread(address: int, argument: int) -> None:
     """Start a detached native thread in emitted code, with every signal blocked."""
     thread = _Thread()
-    everything = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    everything = c_signal.pthread_sigmask(c_signal.SIG_BLOCK, c_signal.valid_signals())
     try:
         error = _libc.pthread_create(ctypes.byref(thread), None, _Pointer(address), _Pointer(argument))
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, everything)
+        c_signal.pthread_sigmask(c_signal.SIG_SETMASK, everything)
     if error:
         raise OSError(error, f"pthread_create: {os.strerror(error)}")
     _libc.pthread_detach(thread)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os as _os
-from typing import Final
 
 from figwasp.layout import CHECKED, GUARD, PAGE_SIZE
 from figwasp.runtime.platform import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["CHECKED", "GUARD", "GUARD_SIZE", "choose_mode"]
 

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Final
 
 from figwasp.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["add", "add_stub", "enable"]
 

@@ -12,9 +12,12 @@ import os as _os
 from functools import cache
 
 from figwasp.codegen.isa import host
-from figwasp.codegen.target import Target
 from figwasp.errors import Error
 from figwasp.runtime.platform import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from figwasp.codegen.target import Target
 
 __all__ = ["chosen", "machine"]
 

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime.once import Once, together
+from figwasp.runtime.once import together
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.platform.statics import Statics
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from figwasp.runtime.once import Once
+    from figwasp.runtime.platform.statics import Statics
 
 _GUARD: Final = 64 << 10
-_MAX_CONTEXTS: Final = 1 << 16
+MAX_CONTEXTS: Final = 1 << 16
 _AHEAD: Final = 256
 _MAX_POOLED: Final = 64  # of a size
 _MAX_LENT: Final = 1024  # stores with a stack of their own; of more, those that have not run for longest lend theirs
@@ -57,7 +62,7 @@ class Stacks:
         """
         self._strip = strip
         self._forget_calls = forget_calls
-        self.contexts_size = _MAX_CONTEXTS * layout.CTX_SIZE
+        self.contexts_size = MAX_CONTEXTS * layout.CTX_SIZE
         self.contexts = linux.allocate(self.contexts_size)
         linux.write_u64(statics.contexts, self.contexts)
         self.used = statics.contexts_used
@@ -80,11 +85,11 @@ class Stacks:
         except IndexError:
             to.extend(itertools.islice(self._fresh, 1))
             if len(to) == present:
-                raise LimitExceeded(f"more than {_MAX_CONTEXTS} stores at once") from None
+                raise LimitExceeded(f"more than {MAX_CONTEXTS} stores at once") from None
             # The word that the ticker reads runs far ahead.
             number = (to[present] - self.contexts) // layout.CTX_SIZE
             if linux.read_u64(self.used) <= number:
-                linux.write_u64(self.used, min(number + _AHEAD, _MAX_CONTEXTS))
+                linux.write_u64(self.used, min(number + _AHEAD, MAX_CONTEXTS))
         context = to[present]
         linux.write(context, _NOTHING)
         return context

@@ -7,13 +7,17 @@ theory of when the thread may go on.
 from __future__ import annotations
 
 import threading
-from typing import Final
 
 from figwasp import layout
 from figwasp.errors import BUSY, Busy
-from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.stubs.claim import CLAIM_BUSY
+from figwasp.runtime.stubs.interface import CLAIM_BUSY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.runtime.native.runtime import NativeRuntime
 
 __all__ = ["bind", "busy", "is_running", "set_cleanup", "thread_of"]
 

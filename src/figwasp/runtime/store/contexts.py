@@ -7,32 +7,34 @@ chain and of one out of fuel, passed to their store.
 from __future__ import annotations
 
 import weakref
-from typing import Protocol
 
 from figwasp import layout
 from figwasp.runtime.platform import linux
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class _Store(Protocol):
+        """The part of a store that contexts need."""
+
+        def clean_up(self, leaving: int) -> None:
+            """Release what the finished chain had pinned; `leaving` is its context."""
+
+        def refuel(self, context: int) -> bool:
+            """Return whether a context whose fuel is used up may go on."""
+
+        def grow_heap(self, size: int) -> int:
+            """Find memory for objects; return what `runtime.heap.heap.Heap.grow` does."""
+
+        def forget(self, context: int) -> None:
+            """Forget a context, which goes."""
+
+        @property
+        def record(self) -> int:
+            """The address of its record."""
+
 __all__ = ["Contexts"]
-
-
-class _Store(Protocol):
-    """The part of a store that contexts need."""
-
-    def clean_up(self, leaving: int) -> None:
-        """Release what the finished chain had pinned; `leaving` is its context."""
-
-    def refuel(self, context: int) -> bool:
-        """Return whether a context whose fuel is used up may go on."""
-
-    def grow_heap(self, size: int) -> int:
-        """Find memory for objects; return what `runtime.heap.heap.Heap.grow` does."""
-
-    def forget(self, context: int) -> None:
-        """Forget a context, which goes."""
-
-    @property
-    def record(self) -> int:
-        """The address of its record."""
 
 
 class Contexts:

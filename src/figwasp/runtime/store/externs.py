@@ -16,14 +16,20 @@ from __future__ import annotations
 
 import itertools
 from functools import partial
-from typing import Final
 
 from figwasp import layout
 from figwasp.errors import LimitExceeded
-from figwasp.runtime.native.owner import Owner, Owners, grow_slots
-from figwasp.runtime.once import Once, together
+from figwasp.runtime.native.owner import grow_slots
+from figwasp.runtime.once import together
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.stubs.library import StubLibrary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.runtime.native.owner import Owner, Owners
+    from figwasp.runtime.once import Once
+    from figwasp.runtime.stubs.library import StubLibrary
 
 _MAX_CELLS: Final = layout.EXTERN_CELLS
 _LENT: Final = 32  # cells made for stubs at a time

@@ -7,34 +7,37 @@ embedder's supply are moved there then. `ir.build.control` has the cost of code.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, Protocol
-
 from figwasp import layout
 from figwasp.runtime import arguments
 from figwasp.runtime.arguments import MAX_FUEL
-from figwasp.runtime.once import Once, together
+from figwasp.runtime.once import together
 from figwasp.runtime.platform import cpython, linux
-from figwasp.runtime.stubs.library import StubLibrary
 from figwasp.runtime.trap import deadline
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final, Protocol
+
+    from figwasp.runtime.once import Once
+    from figwasp.runtime.stubs.library import StubLibrary
+
+    class FuelContexts(Protocol):
+        """The part of a store that fuel needs."""
+
+        @property
+        def context(self) -> int:
+            """The context that stays."""
+
+        @property
+        def contexts(self) -> list[int]:
+            """All contexts of the store."""
+
+        @property
+        def fuel(self) -> Fuel:
+            """The fuel of the store."""
+
 _WORD: Final = 1 << 64
-
-
-class FuelContexts(Protocol):
-    """The part of a store that fuel needs."""
-
-    @property
-    def context(self) -> int:
-        """The context that stays."""
-
-    @property
-    def contexts(self) -> list[int]:
-        """All contexts of the store."""
-
-    @property
-    def fuel(self) -> Fuel:
-        """The fuel of the store."""
 
 
 class Fuel:

@@ -13,30 +13,34 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, Self, TypeVar
 
 from figwasp import layout
 from figwasp.runtime.heap.heap import DEFAULT_LIMIT, GROWN, Heap
-from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.native.runtime import NativeRuntime
-from figwasp.runtime.once import Once, move_all, step
+from figwasp.runtime.once import move_all, step
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.binding import busy, is_running, set_cleanup, thread_of
 from figwasp.runtime.store.externs import Externs
 from figwasp.runtime.store.fuel import Fuel
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol, Self, TypeVar
+
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.native.runtime import NativeRuntime
+    from figwasp.runtime.once import Once
+
+    _T = TypeVar("_T")
+
+    class Member(Protocol):
+        """A member of a store: an instance, or a table or global that the host has made."""
+
+        def join(self, store: Any) -> None:
+            """Move to a store. Repeating this is fine."""
+
 __all__ = ["Chain", "Linked", "Member"]
-
-_T = TypeVar("_T")
-
-
-class Member(Protocol):
-    """A member of a store: an instance, or a table or global that the host has made."""
-
-    def join(self, store: Any) -> None:
-        """Move to a store. Repeating this is fine."""
 
 
 class Chain:

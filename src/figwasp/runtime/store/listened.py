@@ -9,15 +9,18 @@ left in another way are found by their addresses at the next event of their chai
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from figwasp import layout
 from figwasp.runtime.code.listen import Listened
 from figwasp.runtime.objects.func import References
-from figwasp.runtime.objects.instance import InstanceState
 from figwasp.runtime.objects.values import get_values
 from figwasp.runtime.platform import linux
-from figwasp.wasm.syntax.types import Types
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+    from figwasp.runtime.objects.instance import InstanceState
+    from figwasp.wasm.syntax.types import Types
 
 __all__ = ["abandon", "after", "before", "forget"]
 

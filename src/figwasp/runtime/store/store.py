@@ -9,25 +9,33 @@ from __future__ import annotations
 
 import weakref
 from array import array
-from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, TypeVar
 
 from figwasp import layout
 from figwasp.errors import Busy, LimitExceeded
 from figwasp.runtime.arguments import STACK_SIZE
-from figwasp.runtime.native.owner import Owner
-from figwasp.runtime.once import Once, step, together
+from figwasp.runtime.once import step, together
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.store.binding import bind, busy, is_running, set_cleanup, thread_of
 from figwasp.runtime.store.linking import Chain, Linked
 from figwasp.runtime.trap import waits, window
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final, TypeVar
+
+    from figwasp.runtime.native.owner import Owner
+    from figwasp.runtime.once import Once
+
+    _T = TypeVar("_T")
+
 __all__ = ["Chain", "Store"]
 
-_T = TypeVar("_T")
 _ATTEMPTS: Final = 8
 _MAX_SPARE: Final = 16
+_HELD_DEPTH: Final = 2  # of the context that stays while `hold` has it, when no call runs there
+_UNDER_WAY: Final = "a call is under way in this store, which linked instances share: it has to end first, suspended ones too"
 _LAST: Final = (-1,)
 
 _lost: Final[list[weakref.ref[Chain]]] = []
@@ -189,6 +197,23 @@ class Store(Linked):
             self.claim()
         raise busy(self.current.context)
 
+    def hold_idle(self, work: Callable[[], _T]) -> _T:
+        """Call `work` while no call runs in this store or is suspended, nor begins in another thread.
+
+        Raises:
+            Busy: a call does.
+        """
+
+        def idle() -> _T:
+            store = self.current
+            others = [context for context in store.contexts if context != store.context]
+            depth = linux.read_u64(store.context + layout.CTX_DEPTH)
+            if store._chains or depth > _HELD_DEPTH or any(map(is_running, others)):
+                raise Busy(_UNDER_WAY)
+            return work()
+
+        return self.hold(idle)
+
     def interrupt(self) -> bool:
         """End the calls that run in this store, with all that they have brought about; return whether there are any.
 
@@ -257,7 +282,7 @@ class Store(Linked):
             self._pinned.clear()
         self._release_objects(leaving, frames)
         if self._successor is not None:  # a finalizer has merged it
-            self._pass_suspects_on()
+            self.pass_suspects_on()
 
     def _release_objects(self, leaving: int, frames: bool) -> None:
         """Release objects of the host that nobody refers to, so far as it is worth its while to look for them.
@@ -288,7 +313,7 @@ class Store(Linked):
             last, store = store, store._successor
             store._externs.share(last._externs, store.owner)
         if store is not first:
-            first._pass_suspects_on()
+            first.pass_suspects_on()
 
     def object_at(self, place: int) -> object:
         """Return what the reference at a place refers to: an object of the host, or an i31. The collector sees it there."""
@@ -318,17 +343,29 @@ class Store(Linked):
         cpython.check_recursion()
         store = self.current
         store.ask_for_cleanup()  # before: an exception may keep what follows from being done
-        together(partial(store.native.stubs.exchange_cells, place, new, count, store.record), *then)
+        together(store.exchanging_externs(place, new, count), *then)
         if store._successor is not None:  # it may have been too late for whoever merged it
-            store._pass_suspects_on()
+            store.pass_suspects_on()
 
-    def _pass_suspects_on(self) -> None:
-        """Make the suspects of this store those of the one that it has become part of."""
+    def pass_suspects_on(self) -> None:
+        """Make the suspects of this store those of the one that it has become part of, if it has."""
         store: Store = self
         while store._successor is not None:
             store.native.stubs.move_suspects(store.record, store._successor.record)
             store = store._successor
         store.ask_for_cleanup()
+
+    def exchanging_externs(self, place: int, new: int, count: int) -> Once:
+        """Return the call that sets externrefs which follow each other.
+
+        Cleanup is asked for before it, and afterwards suspects are passed on.
+
+        Args:
+            place: address of the first.
+            new: address of what they are to be; 0 for null.
+            count: their number.
+        """
+        return partial(self.native.stubs.exchange_cells, place, new, count, self.record)
 
 
 def _nothing() -> None:

@@ -1,6 +1,6 @@
 """Floor 4: numbers for Python functions that wasm calls, in objects that are used again.
 
-In: a number and the position of the parameter. Out: a Python int or float.
+In: a number and the position of the parameter. Out: a Python int or float, by IR. The cells are `symbols.Boxes`.
 
 Theory of operation. Most functions let go of their arguments when they return, so the objects can carry the next call's: a
 cell for each position and kind keeps a reference to the one it made last. When that reference is the only one, nobody can tell
@@ -17,51 +17,22 @@ from typing import Final
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64, V128
-from figwasp.runtime.platform import cpython, interpreter, linux
-from figwasp.runtime.stubs.builder import REF, Stub, overwritable
+from figwasp.runtime.platform import interpreter
+from figwasp.runtime.stubs.builder import Stub, overwritable
+from figwasp.runtime.stubs.interface import BOXES, DIGIT, REF
 
-_POSITIONS: Final = 16  # parameters further behind get new objects
-_INTS: Final = 0  # offsets of the cells of a position
-_FLOATS: Final = 8
-_CELLS: Final = 16
-
-_DIGIT: Final = 30
-_TWO_DIGITS: Final = (1 << 2 * _DIGIT) - 1  # the largest int of two digits
+_TWO_DIGITS: Final = (1 << 2 * DIGIT) - 1  # the largest int of two digits
 
 
-class Boxes:
-    """The cells, and the code that fills them: one for a process."""
-
-    __slots__ = ("_cells", "_compile", "_float", "_int")
-
-    def __init__(self, compile_: Callable[[Func], int]) -> None:
-        self._compile = compile_
-        self._cells = 0
-        self._float = 0
-        self._int = 0
-
-    def _begin(self) -> None:
-        self._int = self._compile(box_int())
-        self._float = self._compile(box_float())
-        cells = linux.allocate(_CELLS * _POSITIONS)
-        for position in range(_POSITIONS):
-            # In use by the tuple of constants of this code, so the first call replaces them.
-            cpython.set_reference(cells + _CELLS * position + _INTS, 1 << _DIGIT)
-            cpython.set_reference(cells + _CELLS * position + _FLOATS, 1.5)
-        self._cells = cells
-
-    def box(self, e: Stub, kind: int, value: Value, position: int) -> Value:
-        """Turn the value of a parameter into a Python object: a new reference, or 0."""
-        if kind in (REF, V128) or position >= _POSITIONS or not overwritable():
-            return e.box_kind(kind, value)
-        if not self._cells:
-            self._begin()
-        cell = self._cells + _CELLS * position
-        if kind in (F32, F64):
-            number = e.emit(ops.F64_PROMOTE_F32, [value]) if kind == F32 else value
-            return e.c(self._float, [number, e.word(cell + _FLOATS)])
-        number = e.emit(ops.I64_EXTEND_I32_S, [value]) if kind == I32 else value
-        return e.c(self._int, [number, e.word(cell + _INTS)])
+def box(e: Stub, kind: int, value: Value, position: int) -> Value:
+    """Turn the value of a parameter into a Python object: a new reference, or 0."""
+    if kind in (REF, V128) or position >= BOXES or not overwritable():
+        return e.box_kind(kind, value)
+    if kind in (F32, F64):
+        number = e.emit(ops.F64_PROMOTE_F32, [value]) if kind == F32 else value
+        return e.c("stub.box.float", [number, e.symbol(f"box.float.{position}")])
+    number = e.emit(ops.I64_EXTEND_I32_S, [value]) if kind == I32 else value
+    return e.c("stub.box.int", [number, e.symbol(f"box.int.{position}")])
 
 
 def box_int() -> Func:
@@ -73,15 +44,15 @@ def box_int() -> Func:
     e.split(e.emit(ops.I64_LE_U, [e.emit(ops.I64_ADD, [number, e.word(-first)]), e.word(last - first)]), other)
     far = e.emit(ops.I64_GT_U, [e.emit(ops.I64_ADD, [number, e.word(_TWO_DIGITS)]), e.word(2 * _TWO_DIGITS)])
     e.split(far, other)
-    thing = _free(e, cell, lambda: e.c("PyLong_FromLongLong", [e.word(1 << _DIGIT)]))
+    thing = _free(e, cell, lambda: e.c("PyLong_FromLongLong", [e.word(1 << DIGIT)]))
     minus = e.emit(ops.I64_SHR_S, [number, e.word(63)])  # -1 or 0: x ^ minus - minus is -x or x
 
     def signed(value: Value) -> Value:
         return e.emit(ops.I64_SUB, [e.emit(ops.I64_XOR, [value, minus]), minus])
 
     size = signed(number)
-    high = e.emit(ops.I64_SHR_U, [size, e.word(_DIGIT)])
-    low = e.emit(ops.I64_AND, [size, e.word((1 << _DIGIT) - 1)])
+    high = e.emit(ops.I64_SHR_U, [size, e.word(DIGIT)])
+    low = e.emit(ops.I64_AND, [size, e.word((1 << DIGIT) - 1)])
     digits = e.emit(ops.SELECT, [e.word(2), e.word(1), e.emit(ops.I64_NE, [high, e.word(0)])], 0, I64)
     if interpreter.INTS == interpreter.INT_SIGNED:
         tag = signed(digits)

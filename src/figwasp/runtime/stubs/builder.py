@@ -9,7 +9,7 @@ those of convention wasm run on the wasm stack and reach native code through `ca
                      raw: the same with the operands as raw bits in a buffer; what the record uses.
     wasm -> Python   host (wasm convention) puts its operands in a buffer in its frame and calls body (C convention), which
                      takes the GIL back if it was given up, boxes, calls, unboxes. One pair per function type.
-    wasm -> runtime  builtins, lazy compilation and ticks go the same way to Python functions (`stubs.hooks`) or to C code.
+    wasm -> runtime  builtins, lazy compilation and ticks go the same way to Python functions (`symbols.Callbacks`) or to C code.
 
 A Python exception travels as trap code TRAP_HOST: the body leaves it set in the thread state, the wasm side unwinds to
 `enter`, which returns NULL.
@@ -17,19 +17,13 @@ A Python exception travels as trap code TRAP_HOST: the body leaves it set in the
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp import layout
-from figwasp.codegen.abi import buffer_layout
 from figwasp.ir import ops
-from figwasp.ir.build.base import ir_types
 from figwasp.ir.func import Block, Call, Emitter, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64, V128
+from figwasp.ir.types import buffer_layout
 from figwasp.runtime.platform import cpython, interpreter
-from figwasp.wasm.syntax.types import EXTERNREF, Types, is_ref
-
-MISMATCH: Final = (TypeError, OverflowError)
-"""Exceptions of the C API's conversions for an object that is no number of the kind, or too large a one."""
+from figwasp.runtime.stubs.interface import REF
 
 
 def _transparent(type_: int) -> bool:
@@ -42,25 +36,6 @@ def _transparent(type_: int) -> bool:
 def overwritable() -> bool:
     """Return whether stubs can tell that nobody else has a Python number, and give it another value."""
     return interpreter.COUNTS != interpreter.COUNT_OPAQUE and interpreter.FLOATS and interpreter.INTS != interpreter.INT_OPAQUE
-
-
-REF: Final = 8
-"""Beside the IR types, the kind of a value that is a nullable externref."""
-
-
-def kinds(types: Types) -> bytes:
-    """Return the kinds of value types: IR types, and REF."""
-    return bytes([REF if code == EXTERNREF else kind for code, kind in zip(types, ir_types(types), strict=True)])
-
-
-def ir_kinds(given: bytes) -> bytes:
-    """Return the IR types of kinds."""
-    return given.replace(bytes([REF]), bytes([I64]))
-
-
-def simple(types: Types) -> bool:
-    """Return whether stubs can convert values of all the types: numbers, vectors and nullable externrefs."""
-    return all(code == EXTERNREF or not is_ref(code) for code in types)
 
 
 class Stub(Emitter):
@@ -79,6 +54,10 @@ class Stub(Emitter):
     def word(self, bits: int) -> Value:
         """An i64 constant."""
         return self.const(I64, bits & (2**64 - 1))
+
+    def symbol(self, name: str) -> Value:
+        """What the process has for a name (`stubs.symbols`): an i64."""
+        return self.emit(ops.SYMBOL, [], name)
 
     def store_values(self, values: list[Value], buffer: Value, start: int = 0) -> None:
         """Store values of wasm into a buffer (`abi.buffer_layout`) that begins `start` bytes behind an address."""
@@ -109,19 +88,18 @@ class Stub(Emitter):
         """Store a constant byte."""
         self.store(ops.I32_STORE8, self.const(I32, bits), base, offset)
 
-    def c(self, function: str | int | Value, args: list[Value], result: int = I64) -> Value:
-        """Call a C function, by name if it is of the C API. An int result is taken as 8 bytes: use `wrap`."""
-        if isinstance(function, str):
-            function = cpython.address(function)
-        target = self.word(function) if isinstance(function, int) else function
+    def c(self, function: str | Value, args: list[Value], result: int = I64) -> Value:
+        """Call a function or stub in the C convention, by the name of a symbol. An int result is taken as 8 bytes: use `wrap`."""
+        target = self.symbol(function) if isinstance(function, str) else function
         results = b"" if result == ops.VOID else bytes([result])
         call = Call(bytes(arg.type for arg in args), results)
         return self.emit(ops.CALL_C, [target, *args], call, result)
 
-    def native(self, function: int, args: list[Value]) -> Value:
-        """Call native code from the wasm stack."""
+    def native(self, function: str | Value, args: list[Value]) -> Value:
+        """Call native code from the wasm stack, by the name of a symbol."""
+        target = self.symbol(function) if isinstance(function, str) else function
         call = Call(bytes(arg.type for arg in args), bytes([I64]))
-        return self.emit(ops.CALL_NATIVE, [self.word(function), *args], call, I64)
+        return self.emit(ops.CALL_NATIVE, [target, *args], call, I64)
 
     def wrap(self, value: Value) -> Value:
         """The low half of an i64."""
@@ -130,6 +108,10 @@ class Stub(Emitter):
     def equals(self, value: Value, bits: int) -> Value:
         """Compare an i64 with a constant."""
         return self.emit(ops.I64_EQ, [value, self.word(bits)])
+
+    def same(self, value: Value, other: Value) -> Value:
+        """Compare two words."""
+        return self.emit(ops.I64_EQ, [value, other])
 
     def new(self) -> Block:
         """Make a block; it gets its place in the layout by `at`."""
@@ -191,7 +173,7 @@ class Stub(Emitter):
 
     def none(self) -> Value:
         """A new reference to None."""
-        return self._single(self.word(id(None)))
+        return self._single(self.symbol("object.None"))
 
     def _single(self, thing: Value) -> Value:
         """Take a reference to None or an int of which there is one object, and return the object."""
@@ -297,8 +279,8 @@ class Stub(Emitter):
 
     def _peek(self, type_: int, thing: Value, otherwise: Block) -> Value:
         """Read the value of a small int or a float; go to `otherwise` when it is anything else."""
-        exact = id(float) if type_ in (F32, F64) else id(int)
-        self.split(self.emit(ops.I64_NE, [self.get(thing, interpreter.OB_TYPE), self.word(exact)]), otherwise)
+        exact = self.symbol("object.float" if type_ in (F32, F64) else "object.int")
+        self.split(self.emit(ops.I64_NE, [self.get(thing, interpreter.OB_TYPE), exact]), otherwise)
         if type_ in (F32, F64):
             number = self.load(ops.F64_LOAD, thing, interpreter.FLOAT_VALUE)
             return number if type_ == F64 else self.emit(ops.F32_DEMOTE_F64, [number])
@@ -343,7 +325,7 @@ class Stub(Emitter):
         """After `unbox`: clear the exception for an object that does not fit; with any other exception set, go to `failed`."""
         clear = self.new()
         self.unless_zero(self.c("PyErr_Occurred", []), clear)
-        matches = self.wrap(self.c("PyErr_ExceptionMatches", [self.word(id(MISMATCH))]))
+        matches = self.wrap(self.c("PyErr_ExceptionMatches", [self.symbol("object.MISMATCH")]))
         self.split(self.emit(ops.I32_EQZ, [matches]), failed)
         self.jump(clear)
         self.at(clear)
@@ -351,7 +333,7 @@ class Stub(Emitter):
 
     def tuple_items(self, thing: Value, count: int, otherwise: Block) -> list[Value]:
         """The items of a tuple of so many (borrowed references); go to `otherwise` when it is none."""
-        self.split(self.emit(ops.I64_NE, [self.get(thing, interpreter.OB_TYPE), self.word(id(tuple))]), otherwise)
+        self.split(self.emit(ops.I64_NE, [self.get(thing, interpreter.OB_TYPE), self.symbol("object.tuple")]), otherwise)
         size = self.get(thing, interpreter.TUPLE_SIZE) if interpreter.TUPLE_ITEMS else self.c("PyTuple_Size", [thing])
         self.split(self.emit(ops.I64_NE, [size, self.word(count)]), otherwise)
         if interpreter.TUPLE_ITEMS:
@@ -390,7 +372,7 @@ class Stub(Emitter):
         index = self.emit(ops.I64_SUB, [value, self.word(first)])
         self.split(self.emit(ops.I64_GT_U, [index, self.word(last - first)]), large)
         place = self.emit(ops.I64_MUL, [index, self.word(interpreter.INT_STRIDE)])
-        self.jump(done, [self._single(self.emit(ops.I64_ADD, [place, self.word(id(first))]))])
+        self.jump(done, [self._single(self.emit(ops.I64_ADD, [place, self.symbol("object.SMALL_INTS")]))])
         self.at(large)
         self.jump(done, [self.c("PyLong_FromLongLong", [value])])
         self.at(done)
@@ -404,7 +386,7 @@ class Stub(Emitter):
         self.unless_host(value, other)
         found = self.get(self.cell_of(value), 0)
         # Finalizers may call what the collector has half cleared: an object that is gone is None.
-        thing = self.emit(ops.SELECT, [found, self.word(id(None)), self.emit(ops.I64_NE, [found, self.word(0)])], 0, I64)
+        thing = self.emit(ops.SELECT, [found, self.symbol("object.None"), self.emit(ops.I64_NE, [found, self.word(0)])], 0, I64)
         self.incref(thing)
         self.jump(boxed, [thing])
         self.at(other)

@@ -11,20 +11,16 @@ joins stores, or otherwise needs a context to be looked at again, writes the 0.
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.types import I64
 from figwasp.runtime.stubs.builder import Stub
 from figwasp.runtime.stubs.enter import leave
-from figwasp.runtime.stubs.hooks import Hooks
-
-CLAIM_BUSY: Final = 1  # what `claim` answers when another thread runs
+from figwasp.runtime.stubs.interface import CLAIM_BUSY
 
 
-def guard(hooks: Hooks) -> Func:
+def guard() -> Func:
     """Build (store record, work) -> what the callable `work` returns, called as a part of the chain, or 0 with an exception set.
 
     NotImplemented when the context on which the store runs is not this thread's, or has not been confirmed.
@@ -37,13 +33,13 @@ def guard(hooks: Hooks) -> Func:
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_THREAD_STATE), thread]), busy)
     e.split(e.equals(e.get(context, layout.CTX_NATIVE_SIZE), 0), busy)
     e.add_depth(context, 1)
-    leave(e, context, e.vectorcall(work, []), hooks)
+    leave(e, context, e.vectorcall(work, []))
     e.at(busy)
     _answer_not_implemented(e)
     return e.func
 
 
-def hold(hooks: Hooks) -> Func:
+def hold() -> Func:
     """Build (context, another one, work) -> what the callable `work` returns, or 0 with an exception set.
 
     Both count as running in this thread meanwhile, with a stack or without. Those that were not this thread's have to be confirmed
@@ -66,8 +62,8 @@ def hold(hooks: Hooks) -> Func:
     e.add_depth(second, 1)
     answer = e.vectorcall(work, [])
     e.add_depth(second, -1)
-    answer = e.c(hooks.leave, [second, answer])
-    leave(e, first, answer, hooks)
+    answer = e.c("stub.leave", [second, answer])
+    leave(e, first, answer)
     e.at(busy)
     _answer_not_implemented(e)
     return e.func
@@ -81,7 +77,7 @@ def _refuse(e: Stub, context: Value, thread: Value, busy: Block) -> None:
 
 
 def _answer_not_implemented(e: Stub) -> None:
-    answer = e.word(id(NotImplemented))
+    answer = e.symbol("object.NotImplemented")
     e.c("Py_IncRef", [answer], ops.VOID)
     e.ret([answer])
 

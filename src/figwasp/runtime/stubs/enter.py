@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp import layout
 from figwasp.codegen import abi
 from figwasp.codegen.isa import host
@@ -11,12 +9,8 @@ from figwasp.codegen.mach import NONE, STACK
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Call, Func, Value
 from figwasp.ir.types import CELL, I64
-from figwasp.runtime.stubs.builder import REF, Stub
-from figwasp.runtime.stubs.hooks import Hooks
-from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
-
-RAW_DEEP: Final = 1  # what `raw` answers when the native stack is too deep
-RAW_BUSY: Final = 2  # and when the chain is not this thread's
+from figwasp.runtime.stubs.builder import Stub
+from figwasp.runtime.stubs.interface import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE, RAW_BUSY, RAW_DEEP, REF
 
 
 class _Places:
@@ -49,13 +43,13 @@ def context_of(e: Stub, callable_: Value) -> Value:
     return e.get(e.get(e.get(callable_, FUNC_STORE), 0), layout.STORE_CONTEXT)
 
 
-def leave(e: Stub, context: Value, result: Value, hooks: Hooks) -> None:
+def leave(e: Stub, context: Value, result: Value) -> None:
     """End an entry that was counted before: return the result, a new reference, or 0 with an exception set."""
     e.add_depth(context, -1)
-    e.ret([e.c(hooks.leave, [context, result])])
+    e.ret([e.c("stub.leave", [context, result])])
 
 
-def slow(hooks: Hooks) -> Func:
+def slow() -> Func:
     """Build the vectorcall function that leaves everything to the record: (callable, args, nargsf, kwnames).
 
     The function calls the record with the arguments as they came, as a part of the chain, which counts as running meanwhile: the
@@ -75,7 +69,7 @@ def slow(hooks: Hooks) -> Func:
     check_native_stack(e, context, unbound)
     e.jump(bound)
     e.at(unbound)
-    answer = e.vectorcall(e.word(hooks.claim_chain), [record])
+    answer = e.vectorcall(e.symbol("callback.claim_chain"), [record])
     e.split(e.equals(answer, 0), broken)
     e.c("Py_DecRef", [answer], ops.VOID)
     e.jump(bound)
@@ -87,16 +81,16 @@ def slow(hooks: Hooks) -> Func:
     result = e.c("PyObject_Vectorcall", [record, args, count, names])
     whole = e.new()
     e.when(e.equals(result, 0), whole)
-    e.c(hooks.trim, [])
+    e.c("stub.trim", [])
     e.jump(whole)
     e.at(whole)
-    leave(e, context, result, hooks)
+    leave(e, context, result)
     e.at(busy)
-    e.ret([e.vectorcall(e.word(hooks.refuse_busy), [])])
+    e.ret([e.vectorcall(e.symbol("callback.refuse_busy"), [])])
     e.at(dead)
-    e.ret([e.vectorcall(e.word(hooks.refuse_cleared), [])])
+    e.ret([e.vectorcall(e.symbol("callback.refuse_cleared"), [])])
     e.at(broken)
-    e.ret([e.c(hooks.trim, [])])
+    e.ret([e.c("stub.trim", [])])
     return e.func
 
 
@@ -145,7 +139,7 @@ def _enter_wasm(
 def go_on(
     e: Stub, params: bytes, results: bytes, code: Value, instance: Value, context: Value, status: Value, area: Value
 ) -> list[Value]:
-    """Go on with a suspended call of a function type, as `cross` would have: `code` is that of `sequences.Switches.resume`."""
+    """Go on with a suspended call of a function type, as `cross` would have; `code`: of `resume` (`Sequences.switches`)."""
     e.add_depth(context, 1)
     return _enter_wasm(e, _Places(params, results), results, code, instance, [status], area)
 
@@ -157,18 +151,13 @@ def check_native_stack(e: Stub, context: Value, deep: Block) -> None:
     e.split(e.emit(ops.I64_GE_U, [above, e.get(context, layout.CTX_NATIVE_SIZE)]), deep)
 
 
-def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
-    """Build the vectorcall function of a type of numbers: (callable, args, nargsf, kwnames) -> new reference or 0.
-
-    Args:
-        params, results: IR types.
-        hooks: Python's half.
-    """
+def enter(params: bytes, results: bytes) -> Func:
+    """Build the vectorcall function of a type of numbers (IR types): (callable, args, nargsf, kwnames) -> new reference or 0."""
     e = Stub("enter", bytes([I64] * 4), bytes([I64]), CONV_C)
     callable_, args = e.params[:2]
     unusual = e.new()
     failed = e.new()
-    check_count(e, len(params), hooks)
+    check_count(e, len(params))
     values = e.unbox_all(params, [e.get(args, 8 * i) for i in range(len(params))], failed)
     context = context_of(e, callable_)
     thread = e.thread_state()
@@ -181,25 +170,25 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
     e.ret([box_results(e, results, outcome)])
     e.at(status)
     good = e.new()
-    e.split(e.equals(e.c(hooks.settle, [context]), 0), good)
+    e.split(e.equals(e.c("stub.enter.settle", [context]), 0), good)
     e.ret([e.word(0)])
     e.at(good)
     e.ret([box_results(e, results, outcome)])
-    leave_to_record(e, len(params), failed, unusual, hooks)
+    leave_to_record(e, len(params), failed, unusual)
     return e.func
 
 
-def check_count(e: Stub, wanted: int, hooks: Hooks) -> None:
+def check_count(e: Stub, wanted: int) -> None:
     """Go on if a vectorcall stub was given so many arguments, and none by name; else leave the call to the record."""
     callable_, args, count, names = e.params
     right = e.new()
     wrong = e.emit(ops.I64_XOR, [e.emit(ops.I64_AND, [count, e.word(2**63 - 1)]), e.word(wanted)])
     e.split(e.equals(e.emit(ops.I64_OR, [wrong, names]), 0), right)
-    e.ret([e.c(hooks.slow, [callable_, args, count, names])])
+    e.ret([e.c("stub.enter.slow", [callable_, args, count, names])])
     e.at(right)
 
 
-def leave_to_record(e: Stub, count: int, failed: Block, unusual: Block, hooks: Hooks) -> None:
+def leave_to_record(e: Stub, count: int, failed: Block, unusual: Block) -> None:
     """At `failed`, clear the error of a conversion; there and at `unusual` leave the call to the record."""
     raised = e.new()
     e.at(failed)
@@ -208,7 +197,7 @@ def leave_to_record(e: Stub, count: int, failed: Block, unusual: Block, hooks: H
     e.at(raised)
     e.ret([e.word(0)])
     e.at(unusual)
-    e.ret([e.c(hooks.slow, [*e.params[:2], e.word(count), e.word(0)])])
+    e.ret([e.c("stub.enter.slow", [*e.params[:2], e.word(count), e.word(0)])])
 
 
 def box_results(e: Stub, kinds: bytes, results: list[Value]) -> Value:
@@ -235,7 +224,7 @@ def box_results(e: Stub, kinds: bytes, results: list[Value]) -> Value:
     return e.func.new_param(done, I64)
 
 
-def settle(hooks: Hooks) -> Func:
+def settle() -> Func:
     """Build (context) -> 0 after a good call that needs cleanup, with the GIL held; 1 with an exception set."""
     e = Stub("enter.settle", bytes([I64]), bytes([I64]), CONV_C)
     context = e.params[0]
@@ -246,26 +235,26 @@ def settle(hooks: Hooks) -> Func:
     failing = e.new()
     e.brif(trap, failing, sound)
     e.at(failing)
-    set_exception(e, context, trap, hooks)
+    set_exception(e, context, trap)
     e.ret([e.word(1)])
     e.at(sound)
-    e.c(hooks.leave, [context, e.word(0)])
+    e.c("stub.leave", [context, e.word(0)])
     e.ret([e.emit(ops.I64_EXTEND_I32_U, [e.emit(ops.I64_NE, [e.c("PyErr_Occurred", []), e.word(0)])])])
     return e.func
 
 
-def fail(e: Stub, context: Value, trap: Value, hooks: Hooks) -> None:
+def fail(e: Stub, context: Value, trap: Value) -> None:
     """Return 0 with an exception set: the one a host function left, or the one the hook makes of the trap."""
-    set_exception(e, context, trap, hooks)
+    set_exception(e, context, trap)
     e.ret([e.word(0)])
 
 
-def set_exception(e: Stub, context: Value, trap: Value, hooks: Hooks) -> None:
+def set_exception(e: Stub, context: Value, trap: Value) -> None:
     """Set an exception, the one a host function left or the one the hook makes of the trap, and clean up."""
-    e.c(hooks.fail, [context, e.emit(ops.I64_EXTEND_I32_U, [trap])])
+    e.c("stub.fail", [context, e.emit(ops.I64_EXTEND_I32_U, [trap])])
 
 
-def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
+def raw(params: bytes, results: bytes) -> Func:
     """Build (reference, buffer) -> status: operands and results are raw bits in the buffer (`abi.buffer_layout`).
 
     The status is 0 (a Python exception may be set), RAW_DEEP or RAW_BUSY; the GIL is held again.
@@ -290,7 +279,7 @@ def raw(params: bytes, results: bytes, hooks: Hooks) -> Func:
     e.store_values(outcome, buffer)
     e.ret([e.word(0)])
     e.at(trapped)
-    fail(e, context, trap, hooks)
+    fail(e, context, trap)
     e.at(deep)
     e.ret([e.word(RAW_DEEP)])
     e.at(busy)

@@ -7,29 +7,24 @@ C) on the native stack.
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp import layout
-from figwasp.codegen.abi import buffer_layout
 from figwasp.errors import TRAP_HOST
 from figwasp.ir import builtins, ops
 from figwasp.ir.func import CONV_C, CONV_WASM, Block, Func, Value
 from figwasp.ir.ops import I64
-from figwasp.ir.types import CELL
+from figwasp.ir.types import CELL, buffer_layout
 from figwasp.runtime.platform.processor import machine
-from figwasp.runtime.stubs.box import Boxes
-from figwasp.runtime.stubs.builder import REF, Stub, ir_kinds
-
-HOST_CALLABLE: Final = 0  # fields of the pair of slots
-HOST_RECORD: Final = 8
+from figwasp.runtime.stubs.box import box
+from figwasp.runtime.stubs.builder import Stub
+from figwasp.runtime.stubs.interface import HOST_CALLABLE, HOST_RECORD, REF, ir_kinds
 
 
-def host(params: bytes, results: bytes, body_address: int) -> Func:
-    """Build the wasm side of host functions of a type."""
+def host(params: bytes, results: bytes, body_name: str) -> Func:
+    """Build the wasm side of host functions of a type (IR types); the symbol of their C side has the name."""
     e = Stub("host", bytes([I64]) + params, results, CONV_WASM)
     pair, *values = e.params
     buffer = store_operands(e, values, results)
-    status = e.native(body_address, [pair, buffer, e.emit(ops.CONTEXT, [])])
+    status = e.native(body_name, [pair, buffer, e.emit(ops.CONTEXT, [])])
     return_or_unwind(e, status, results, buffer)
     return e.func
 
@@ -51,23 +46,18 @@ def return_or_unwind(e: Stub, status: Value, results: bytes, buffer: Value) -> N
     e.emit(ops.UNWIND, [])
 
 
-def fail(e: Stub, context: Value, offers: int = 0) -> None:
-    """End with status 1: a Python exception is set.
-
-    Args:
-        e, context: the function, and the address of the context.
-        offers: of the word that holds the address of `stubs.builtins.exceptions.offer`, if wasm may catch the exception.
-    """
+def fail(e: Stub, context: Value, *, caught: bool = False) -> None:
+    """End with status 1: a Python exception is set, which wasm may catch or not."""
     note_failure(e, context, e.get(context, layout.CTX_WASM_SP))
-    if offers:
-        offer(e, context, offers)
+    if caught:
+        offer(e, context)
     e.ret([e.word(1)])
 
 
-def offer(e: Stub, context: Value, offers: int) -> None:
+def offer(e: Stub, context: Value) -> None:
     """Let wasm catch the exception, a failure having been noted; where no function has a handler yet, there is nobody to do so."""
     none = e.new()
-    code = e.get(e.word(offers), 0)
+    code = e.get(e.symbol("static.offer"), 0)
     e.unless_zero(code, none)
     e.c(code, [context])
     e.jump(none)
@@ -87,24 +77,21 @@ def note_place(e: Stub, context: Value, pointer: Value) -> None:
     e.put(e.emit(ops.I64_ADD, [pointer, e.word(place + 8)]), context, layout.CTX_TRAP_SP)
 
 
-def body(params: bytes, results: bytes, dead: int, boxes: Boxes, offers: int) -> Func:
+def body(params: bytes, results: bytes) -> Func:
     """Build the C side of host functions of a type of numbers, and externref parameters: (pair, buffer, context) -> status.
 
     Args:
         params, results: kinds.
-        dead: PyObject* of a callable that raises, called when the collector has cleared the pair.
-        boxes: makes Python objects of numbers.
-        offers: as in `fail`.
     """
     e = Stub("host.body", bytes([I64] * 3), bytes([I64]), CONV_C)
     pair, buffer, context = e.params
     failed = e.new()
     e.take_gil(context)
-    callable_ = _live(e, e.get(pair, HOST_CALLABLE), dead)
+    callable_ = _live(e, e.get(pair, HOST_CALLABLE))
     loads = e.load_values(ir_kinds(params), buffer)
     objects = e.new()
     e.split_objects(params, loads, objects)
-    boxed = [boxes.box(e, kind, value, k) for k, (kind, value) in enumerate(zip(params, loads, strict=True))]
+    boxed = [box(e, kind, value, k) for k, (kind, value) in enumerate(zip(params, loads, strict=True))]
     for kind, value in zip(params, boxed, strict=True):
         if kind != REF:
             e.split(e.equals(value, 0), failed)  # no memory for a number
@@ -117,24 +104,24 @@ def body(params: bytes, results: bytes, dead: int, boxes: Boxes, offers: int) ->
         things = [answer] if len(results) == 1 else e.tuple_items(answer, len(results), odd)
         e.store_values(e.unbox_all(results, things, odd), buffer)
     else:
-        e.split(e.emit(ops.I64_NE, [answer, e.word(id(None))]), odd)
+        e.split(e.emit(ops.I64_NE, [answer, e.symbol("object.None")]), odd)
     e.decref(answer)
     e.ret([e.word(0)])
-    _convert_slowly(e, pair, buffer, answer, odd, failed, dead)
+    _convert_slowly(e, pair, buffer, answer, odd, failed)
     if REF in params:
         e.at(objects)
-        serve(e, e.get(pair, HOST_RECORD), [buffer], context, dead, offers)
+        serve(e, e.get(pair, HOST_RECORD), [buffer], context)
     e.at(failed)
-    fail(e, context, offers)
+    fail(e, context, caught=True)
     return e.func
 
 
-def _convert_slowly(e: Stub, pair: Value, buffer: Value, answer: Value, odd: Block, failed: Block, dead: int) -> None:
+def _convert_slowly(e: Stub, pair: Value, buffer: Value, answer: Value, odd: Block, failed: Block) -> None:
     """At `odd`: let the record convert the answer into the buffer, or raise."""
     raised = e.new()
     e.at(odd)
     e.forgive(raised)
-    record = _live(e, e.get(pair, HOST_RECORD), dead)
+    record = _live(e, e.get(pair, HOST_RECORD))
     cell = e.c("PyLong_FromUnsignedLongLong", [buffer])
     converted = e.vectorcall(record, [cell, answer])
     e.c("Py_DecRef", [cell], ops.VOID)
@@ -147,55 +134,50 @@ def _convert_slowly(e: Stub, pair: Value, buffer: Value, answer: Value, odd: Blo
     e.jump(failed)
 
 
-def _live(e: Stub, reference: Value, dead: int) -> Value:
-    """The reference, or the callable that raises when it is 0."""
-    return e.emit(ops.SELECT, [reference, e.word(dead), e.emit(ops.I64_NE, [reference, e.word(0)])], 0, I64)
+def _live(e: Stub, reference: Value) -> Value:
+    """The reference, or the callable that raises when the collector has cleared it."""
+    return e.emit(ops.SELECT, [reference, e.symbol("callback.refuse_cleared"), e.emit(ops.I64_NE, [reference, e.word(0)])], 0, I64)
 
 
-def general_body(dead: int, offers: int) -> Func:
+def general_body() -> Func:
     """Build the C side of all other host functions: the record reads the operands' bits, calls, writes the results' bits."""
     e = Stub("host.general", bytes([I64] * 3), bytes([I64]), CONV_C)
     pair, buffer, context = e.params
     e.take_gil(context)
-    serve(e, e.get(pair, HOST_RECORD), [buffer], context, dead, offers)
+    serve(e, e.get(pair, HOST_RECORD), [buffer], context)
     return e.func
 
 
-def serve(e: Stub, record: Value, numbers: list[Value], context: Value, dead: int, offers: int) -> None:
+def serve(e: Stub, record: Value, numbers: list[Value], context: Value) -> None:
     """Call a record, which leaves its answer where the numbers say, and return the status."""
     failed = e.new()
-    answer = e.call_with_ints(_live(e, record, dead), numbers)
+    answer = e.call_with_ints(_live(e, record), numbers)
     e.split(e.equals(answer, 0), failed)
     e.c("Py_DecRef", [answer], ops.VOID)
     e.ret([e.word(0)])
     e.at(failed)
-    fail(e, context, offers)
+    fail(e, context, caught=True)
 
 
-def builtin(number: int, function: int, caller_address: int) -> Func:
-    """Build the wasm side of a builtin that Python implements.
-
-    Args:
-        number: of the builtin.
-        function: PyObject* of the callable that implements it.
-        caller_address: code of `call_python` for so many operands.
-    """
+def builtin(number: int) -> Func:
+    """Build the wasm side of a builtin that Python implements."""
     e = Stub(builtins.NAMES[number], bytes([I64]) + builtins.PARAMS[number], builtins.RESULTS[number], CONV_WASM)
-    ask_python(e, number, function, caller_address)
+    ask_python(e, number)
     return e.func
 
 
-def ask_python(e: Stub, number: int, function: int, caller_address: int) -> None:
-    """Let Python do what a builtin does; the arguments are those of `builtin`."""
+def ask_python(e: Stub, number: int) -> None:
+    """Let Python do what a builtin does."""
     results = builtins.RESULTS[number]
     instance, *values = e.params
     wide = [v if v.type == I64 else e.emit(ops.I64_EXTEND_I32_U, [v]) for v in values]
     buffer = store_operands(e, wide, results)
-    status = e.native(caller_address, [instance, buffer, e.word(function), e.emit(ops.CONTEXT, [])])
+    function = e.symbol(f"builtin.{builtins.NAMES[number]}")
+    status = e.native(f"stub.call_python:{len(values)}", [instance, buffer, function, e.emit(ops.CONTEXT, [])])
     return_or_unwind(e, status, results, buffer)
 
 
-def call_python(count: int, refuse_cleared: int) -> Func:
+def call_python(count: int) -> Func:
     """Build (instance, buffer, function, context) -> status: call a Python function about an instance.
 
     It is called with the instance's Python side and `count` operands, unsigned ints from the buffer, where the answer goes, an int
@@ -205,10 +187,10 @@ def call_python(count: int, refuse_cleared: int) -> Func:
     instance, buffer, function, context = e.params
     failed = e.new()
     e.take_gil(context)
-    answer = _ask_about(e, instance, function, [e.get(buffer, 8 * i) for i in range(count)], refuse_cleared)
+    answer = _ask_about(e, instance, function, [e.get(buffer, 8 * i) for i in range(count)])
     e.split(e.equals(answer, 0), failed)
     none = e.new()
-    e.split(e.equals(answer, id(None)), none)
+    e.split(e.same(answer, e.symbol("object.None")), none)
     e.put(e.c("PyLong_AsUnsignedLongLongMask", [answer]), buffer, 0)
     e.jump(none)
     e.at(none)
@@ -219,18 +201,13 @@ def call_python(count: int, refuse_cleared: int) -> Func:
     return e.func
 
 
-def compile_on_call(function: int, refuse_cleared: int) -> Func:
-    """Build (instance, function index, context) -> address of the function's code, or 0 with a Python exception set.
-
-    Args:
-        function: PyObject* of a callable that gets the instance's Python side, the index and the context's address.
-        refuse_cleared: PyObject* of a callable that raises, called when the collector has cleared the instance.
-    """
+def compile_on_call() -> Func:
+    """Build (instance, function index, context) -> address of the function's code, or 0 with a Python exception set."""
     e = Stub("compile_on_call", bytes([I64] * 3), bytes([I64]), CONV_C)
     instance, index, context = e.params
     failed = e.new()
     e.take_gil(context)
-    answer = _ask_about(e, instance, e.word(function), [index, context], refuse_cleared)
+    answer = _ask_about(e, instance, e.symbol("callback.compile"), [index, context])
     e.split(e.equals(answer, 0), failed)
     code = e.c("PyLong_AsUnsignedLongLongMask", [answer])
     e.c("Py_DecRef", [answer], ops.VOID)
@@ -241,9 +218,9 @@ def compile_on_call(function: int, refuse_cleared: int) -> Func:
     return e.func
 
 
-def _ask_about(e: Stub, instance: Value, function: Value, numbers: list[Value], refuse_cleared: int) -> Value:
+def _ask_about(e: Stub, instance: Value, function: Value, numbers: list[Value]) -> Value:
     """Call a Python function with the Python side of an instance and unsigned ints; a new reference or 0."""
     state = e.get(e.get(instance, layout.INST_STATE), 0)
     alive = e.emit(ops.I64_NE, [state, e.word(0)])
-    target = e.emit(ops.SELECT, [function, e.word(refuse_cleared), alive], 0, I64)
-    return e.call_with_ints(target, numbers, e.emit(ops.SELECT, [state, e.word(id(None)), alive], 0, I64))
+    target = e.emit(ops.SELECT, [function, e.symbol("callback.refuse_cleared"), alive], 0, I64)
+    return e.call_with_ints(target, numbers, e.emit(ops.SELECT, [state, e.symbol("object.None"), alive], 0, I64))

@@ -9,7 +9,6 @@ from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime.stubs.builder import Stub
-from figwasp.runtime.stubs.hooks import Hooks
 
 _DEAD_ZONE: Final = 256  # bytes kept between the frames of a trap and what runs while they are read
 
@@ -49,7 +48,7 @@ class Pending:
             self._e.c("Py_DecRef", [self._e.get(self._area, offset)], ops.VOID)
 
 
-def fail(hooks: Hooks) -> Func:
+def fail() -> Func:
     """Build (context, trap code) -> 0 with an exception set: the one a host function left, or the one the hook makes of a trap.
 
     While the hook reads the frames, all other calls stay below them, and other threads find the chain running.
@@ -58,7 +57,7 @@ def fail(hooks: Hooks) -> Func:
     context, trap = e.params
     e.put32(0, context, layout.CTX_TRAP_CODE)
     pending = Pending(e)
-    answer = _ask(e, context, trap, pending.value, hooks)
+    answer = _ask(e, context, trap, pending.value)
     broken, fresh, done = e.new(), e.new(), e.new()
     e.split(e.equals(answer, 0), broken)
     e.split(e.equals(pending.value, 0), fresh)
@@ -74,12 +73,12 @@ def fail(hooks: Hooks) -> Func:
     prefer(e, pending)
     e.jump(done)
     e.at(done)
-    _tell_listeners(e, context, hooks)
-    e.ret([e.c(hooks.leave, [context, e.word(0)])])
+    _tell_listeners(e, context)
+    e.ret([e.c("stub.leave", [context, e.word(0)])])
     return e.func
 
 
-def _ask(e: Stub, context: Value, trap: Value, pending: Value, hooks: Hooks) -> Value:
+def _ask(e: Stub, context: Value, trap: Value, pending: Value) -> Value:
     """Call the trap hook with what the context recorded; return the exception, a new reference, or 0."""
     kept = e.get(context, layout.CTX_WASM_SP)
     pointer = e.get(context, layout.CTX_TRAP_SP)
@@ -89,8 +88,8 @@ def _ask(e: Stub, context: Value, trap: Value, pending: Value, hooks: Hooks) -> 
     numbers = [context, trap, e.get(context, layout.CTX_TRAP_PC), pointer]
     boxed = [e.c("PyLong_FromUnsignedLongLong", [number]) for number in numbers]
     given = e.emit(ops.I64_NE, [pending, e.word(0)])
-    raised = e.emit(ops.SELECT, [pending, e.word(id(None)), given], 0, I64)
-    answer = e.vectorcall(e.word(hooks.explain_trap), [*boxed, raised])
+    raised = e.emit(ops.SELECT, [pending, e.symbol("object.None"), given], 0, I64)
+    answer = e.vectorcall(e.symbol("callback.explain_trap"), [*boxed, raised])
     for value in boxed:
         e.c("Py_DecRef", [value], ops.VOID)
     e.add_depth(context, -1)
@@ -102,7 +101,7 @@ def prefer(e: Stub, pending: Pending) -> None:
     """Choose the exception to raise after the hook has failed, perhaps for want of room: then the one before says more."""
     other, rest = e.new(), e.new()
     e.split(e.equals(pending.value, 0), other)
-    deep = e.wrap(e.c("PyErr_ExceptionMatches", [e.word(id(RecursionError))]))
+    deep = e.wrap(e.c("PyErr_ExceptionMatches", [e.symbol("object.RecursionError")]))
     e.split(e.emit(ops.I32_EQZ, [deep]), other)
     e.c("PyErr_Clear", [], ops.VOID)
     pending.restore()
@@ -113,12 +112,12 @@ def prefer(e: Stub, pending: Pending) -> None:
     e.at(rest)
 
 
-def trim(hooks: Hooks) -> Func:
+def trim() -> Func:
     """Build () -> 0: have the hook trim the traceback of the exception that is set."""
     e = Stub("trim", b"", bytes([I64]), CONV_C)
     broken = e.new()
     pending = Pending(e)
-    answer = e.vectorcall(e.word(hooks.trim_traceback), [pending.value])
+    answer = e.vectorcall(e.symbol("callback.trim_traceback"), [pending.value])
     e.split(e.equals(answer, 0), broken)
     pending.replace(answer)
     e.ret([e.word(0)])
@@ -128,7 +127,7 @@ def trim(hooks: Hooks) -> Func:
     return e.func
 
 
-def _tell_listeners(e: Stub, context: Value, hooks: Hooks) -> None:
+def _tell_listeners(e: Stub, context: Value) -> None:
     """Call the abandon hook with the exception that is set, if the flag asks for it; one that the hook raises replaces it."""
     done, raised = e.new(), e.new()
     flags = e.get32(context, layout.CTX_FLAGS)
@@ -136,7 +135,7 @@ def _tell_listeners(e: Stub, context: Value, hooks: Hooks) -> None:
     pending = Pending(e)
     e.add_depth(context, 1)
     number = e.c("PyLong_FromUnsignedLongLong", [context])
-    answer = e.vectorcall(e.word(hooks.end_listened_calls), [number, pending.value])
+    answer = e.vectorcall(e.symbol("callback.end_listened_calls"), [number, pending.value])
     e.c("Py_DecRef", [number], ops.VOID)
     e.add_depth(context, -1)
     e.split(e.equals(answer, 0), raised)
@@ -149,7 +148,7 @@ def _tell_listeners(e: Stub, context: Value, hooks: Hooks) -> None:
     e.at(done)
 
 
-def leave(hooks: Hooks) -> Func:
+def leave() -> Func:
     """Build (context, result) -> result, or 0 when an exception is set: the end of every entry that was not plain.
 
     When the outermost entry is leaving, its interrupt is over, and the cleanup hook is called if the flag asks for it. An
@@ -166,7 +165,7 @@ def leave(hooks: Hooks) -> Func:
     places = [saved, *[e.emit(ops.I64_ADD, [saved, e.word(offset)]) for offset in (8, 16)]]
     e.c("PyErr_Fetch", places, ops.VOID)
     e.add_depth(context, 1)
-    answer = e.call_with_ints(e.word(hooks.finish_chain), [context])
+    answer = e.call_with_ints(e.symbol("callback.finish_chain"), [context])
     e.add_depth(context, -1)
     called = e.new()
     e.unless_zero(answer, called)
@@ -177,7 +176,7 @@ def leave(hooks: Hooks) -> Func:
     e.c("PyErr_Restore", [e.get(saved, offset) for offset in (0, 8, 16)], ops.VOID)
     e.jump(done)
     e.at(done)
-    end_interrupt(e, context, hooks)
+    end_interrupt(e, context)
     good, nothing = e.new(), e.new()
     e.split(e.equals(e.c("PyErr_Occurred", []), 0), good)
     e.unless_zero(result, nothing)
@@ -190,14 +189,14 @@ def leave(hooks: Hooks) -> Func:
     return e.func
 
 
-def end_interrupt(e: Stub, context: Value, hooks: Hooks) -> None:
+def end_interrupt(e: Stub, context: Value) -> None:
     """Clear the interrupt of a chain, if it has one and has come to its end."""
     rest = e.new()
     interrupted = e.emit(ops.I32_AND, [e.get32(context, layout.CTX_FLAGS), e.const(I32, layout.FLAG_INTERRUPTED)])
     over = e.equals(e.get(context, layout.CTX_DEPTH), 0)
     e.when(e.emit(ops.I32_AND, [e.emit(ops.I32_NE, [interrupted, e.const(I32, 0)]), over]), rest)
     e.put8(0, context, layout.CTX_FLAGS + 3)
-    pending = e.word(hooks.interrupts)
+    pending = e.symbol("static.interrupts")
     e.put(e.emit(ops.I64_SUB, [e.get(pending, 0), e.word(1)]), pending, 0)
     e.jump(rest)
     e.at(rest)

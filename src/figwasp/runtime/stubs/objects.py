@@ -7,7 +7,6 @@ a callable or a view owns its native blocks until it is deallocated, whatever th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from figwasp import layout
 from figwasp.ir import ops
@@ -15,44 +14,22 @@ from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime.platform import interpreter
 from figwasp.runtime.stubs.builder import Stub
-
-# Fields of a callable
-FUNC_VECTORCALL: Final = 16  # address of its code
-FUNC_FUNCREF: Final = 24  # address of its FuncRef
-FUNC_STORE: Final = 32  # address of the field that points to the store record
-FUNC_OWNER: Final = 40  # PyObject*: keeps the native blocks; stays until the callable goes
-FUNC_RECORD: Final = 48  # PyObject*: the Python side; the collector may clear it
-FUNC_SIZE: Final = 56
-
-# Fields of a memory, and of a handle to an object of the heap
-VIEW_RECORD: Final = 16  # address of the memory record, or of the handle's root, behind which an array has the next block
-VIEW_OWNER: Final = FUNC_OWNER
-VIEW_SIDE: Final = FUNC_RECORD  # PyObject*: the Python side
-
-# What the buffer of an array of numbers is like
-VIEW_LENGTH: Final = 8  # elements
-VIEW_ITEM: Final = 16  # bytes of an element
-VIEW_READONLY: Final = 24  # 1: they cannot be assigned
-VIEW_FORMAT: Final = 32  # 2 bytes: what they are, for `struct`, and a NUL; 0 when there is no buffer
-
-# Py_buffer, which belongs to the stable ABI
-BUFFER_OWNER: Final = 8
-BUFFER_ITEM: Final = 24
-BUFFER_FORMAT: Final = 40
-BUFFER_SHAPE: Final = 48
-BUFFER_STRIDES: Final = 56
-
-_NO_BUFFER: Final = "only arrays of integers and floats have a buffer"
-
-HELD: Final = (FUNC_OWNER, FUNC_RECORD)
-"""The fields with references of both kinds of objects."""
-
-# Fields of an owner of a native block
-OWNER_BLOCK: Final = 16
-OWNER_SLOTS: Final = 24  # address of an array of PyObject*, each owned or 0
-OWNER_COUNT: Final = 32
-OWNER_HOLDS: Final = 40  # PyObject*: tuple of other owners, or 0
-OWNER_SIZE: Final = 48
+from figwasp.runtime.stubs.interface import (
+    BUFFER_FORMAT,
+    BUFFER_ITEM,
+    BUFFER_OWNER,
+    BUFFER_SHAPE,
+    BUFFER_STRIDES,
+    OWNER_BLOCK,
+    OWNER_COUNT,
+    OWNER_HOLDS,
+    OWNER_SLOTS,
+    VIEW_FORMAT,
+    VIEW_ITEM,
+    VIEW_LENGTH,
+    VIEW_READONLY,
+    VIEW_RECORD,
+)
 
 
 def _visit(e: Stub, value: Value) -> None:
@@ -126,14 +103,14 @@ class _SlotLoop:
         e.at(after)
 
 
-def clear(fields: Sequence[int], slots: bool, graveyard: int = 0) -> Func:
+def clear(fields: Sequence[int], slots: bool, graveyard: bool = False) -> Func:
     """Build tp_clear: drop the fields' and the slots' references.
 
     Args:
         fields: offsets of the references that a cycle may go through, and that may be missing afterwards.
         slots: whether there is an array of slots.
-        graveyard: PyObject* of a list, for owners: what the owner holds moves there, to be dropped when the collection is
-            over, since code reachable from other garbage may still run.
+        graveyard: whether what the owner holds moves to the graveyard, to be dropped when the collection is over, since code
+            reachable from other garbage may still run.
     """
     e = Stub("object.clear", bytes([I64]), bytes([I64]), CONV_C)
     self = e.params[0]
@@ -146,7 +123,7 @@ def clear(fields: Sequence[int], slots: bool, graveyard: int = 0) -> Func:
         held = e.get(self, OWNER_HOLDS)
         e.unless_zero(held, rest)
         e.put(e.word(0), self, OWNER_HOLDS)
-        e.c("PyList_Append", [e.word(graveyard), held])
+        e.c("PyList_Append", [e.symbol("owner.graveyard"), held])
         e.c("Py_DecRef", [held], ops.VOID)
         e.jump(rest)
         e.at(rest)
@@ -154,7 +131,7 @@ def clear(fields: Sequence[int], slots: bool, graveyard: int = 0) -> Func:
     return e.func
 
 
-def sweep(graveyard: int) -> Func:
+def sweep() -> Func:
     """Build the vectorcall function that drops what lies in the graveyard: (callable, args, nargsf, kwnames) -> None.
 
     The collector calls it when a collection begins and when it is over. A Python function would not do: Python would notice Ctrl-C
@@ -162,9 +139,9 @@ def sweep(graveyard: int) -> Func:
     """
     e = Stub("object.sweep", bytes([I64] * 4), bytes([I64]), CONV_C)
     rest = e.new()
-    size = e.c("PyList_Size", [e.word(graveyard)])
+    size = e.c("PyList_Size", [e.symbol("owner.graveyard")])
     e.unless_zero(size, rest)
-    e.c("PyList_SetSlice", [e.word(graveyard), e.word(0), size, e.word(0)])
+    e.c("PyList_SetSlice", [e.symbol("owner.graveyard"), e.word(0), size, e.word(0)])
     e.jump(rest)
     e.at(rest)
     e.ret([e.none()])
@@ -177,14 +154,13 @@ def _drop_slots(e: Stub, self: Value) -> None:
     loop.close()
 
 
-def dealloc(fields: Sequence[int], slots: bool, reap_list: int = 0, reap: int = 0) -> Func:
+def dealloc(fields: Sequence[int], slots: bool, reaped: bool = False) -> Func:
     """Build tp_dealloc.
 
     Args:
         fields: offsets of the references to drop.
         slots: whether there is an array of slots.
-        reap_list: for owners, the address of the head of the list of blocks to be released, linked through their first word.
-        reap: address of the pending call that releases them.
+        reaped: for owners, whether the block goes to the list of those to be released, linked through their first word.
     """
     e = Stub("object.dealloc", bytes([I64]), b"", CONV_C)
     self = e.params[0]
@@ -193,8 +169,8 @@ def dealloc(fields: Sequence[int], slots: bool, reap_list: int = 0, reap: int = 
         _drop(e, self, offset)
     if slots:
         _drop_slots(e, self)
-    if reap_list:
-        _hand_over(e, self, reap_list, reap)
+    if reaped:
+        _hand_over(e, self)
     type_ = e.get(self, interpreter.OB_TYPE)
     e.c("PyObject_GC_Del", [self], ops.VOID)
     e.c("Py_DecRef", [type_], ops.VOID)
@@ -202,28 +178,28 @@ def dealloc(fields: Sequence[int], slots: bool, reap_list: int = 0, reap: int = 
     return e.func
 
 
-def _hand_over(e: Stub, self: Value, reap_list: int, reap: int) -> None:
+def _hand_over(e: Stub, self: Value) -> None:
     """Put the block on the list; ask for a pending call if the list was empty."""
     rest = e.new()
     block = e.get(self, OWNER_BLOCK)
     e.unless_zero(block, rest)
-    head = e.word(reap_list)
+    head = e.symbol("static.reap_list")
     first = e.get(head, 0)
     e.put(first, block, 0)
     e.put(block, head, 0)
     e.when(e.equals(first, 0), rest)
-    e.c("Py_AddPendingCall", [e.word(reap), e.word(0)])
+    e.c("Py_AddPendingCall", [e.symbol("stub.owner.pending"), e.word(0)])
     e.jump(rest)
     e.at(rest)
 
 
-def pending(hook: int) -> Func:
-    """Build the pending call (argument) -> 0, or -1 with an exception set, that calls a Python object without arguments.
+def pending() -> Func:
+    """Build the pending call (argument) -> 0, or -1 with an exception set, that releases blocks (`owner.reap`).
 
     A callback made by ctypes would do, but libffi puts those in pages that are writable and executable.
     """
     e = Stub("object.pending", bytes([I64]), bytes([I64]), CONV_C)
-    answer = e.vectorcall(e.word(hook), [])
+    answer = e.vectorcall(e.symbol("owner.reap"), [])
     failed = e.new()
     e.split(e.equals(answer, 0), failed)
     e.c("Py_DecRef", [answer], ops.VOID)
@@ -233,10 +209,10 @@ def pending(hook: int) -> Func:
     return e.func
 
 
-def next_dead(reap_list: int) -> Func:
+def next_dead() -> Func:
     """Build () -> the first block on the list that `dealloc` makes, taken off, or 0: one step for other threads."""
     e = Stub("object.next_dead", b"", bytes([I64]), CONV_C)
-    head = e.word(reap_list)
+    head = e.symbol("static.reap_list")
     block = e.get(head, 0)
     rest = e.new()
     e.unless_zero(block, rest)
@@ -263,13 +239,28 @@ def new_owner() -> Func:
 
 
 def getbuffer() -> Func:
-    """Build bf_getbuffer of a memory: a writable view of its present length."""
+    """Build bf_getbuffer of a memory: a writable view of its present length, which is counted."""
     e = Stub("memory.getbuffer", bytes([I64, I64, I32]), bytes([I64]), CONV_C)
     self, view, flags = e.params
     record = e.get(self, VIEW_RECORD)
     base = e.get(record, layout.MEM_BASE)
     length = e.get(record, layout.MEM_LENGTH)
-    e.ret([e.c("PyBuffer_FillInfo", [view, self, base, length, e.const(I32, 0), flags])])
+    failed = e.new()
+    status = e.c("PyBuffer_FillInfo", [view, self, base, length, e.const(I32, 0), flags])
+    e.split(e.wrap(status), failed)
+    e.put(e.emit(ops.I64_ADD, [e.get(record, layout.MEM_EXPORTS), e.word(1)]), record, layout.MEM_EXPORTS)
+    e.jump(failed)
+    e.at(failed)
+    e.ret([status])
+    return e.func
+
+
+def releasebuffer() -> Func:
+    """Build bf_releasebuffer of a memory."""
+    e = Stub("memory.releasebuffer", bytes([I64, I64]), b"", CONV_C)
+    record = e.get(e.params[0], VIEW_RECORD)
+    e.put(e.emit(ops.I64_SUB, [e.get(record, layout.MEM_EXPORTS), e.word(1)]), record, layout.MEM_EXPORTS)
+    e.ret([])
     return e.func
 
 
@@ -290,7 +281,7 @@ def getbuffer_of_array() -> Func:
         _replace(e, view, field, e.emit(ops.I64_ADD, [block, e.word(place)]))
     e.jump(failed)
     e.at(none)
-    e.c("PyErr_SetObject", [e.word(id(BufferError)), e.word(id(_NO_BUFFER))], ops.VOID)
+    e.c("PyErr_SetObject", [e.symbol("object.BufferError"), e.symbol("object.NO_BUFFER")], ops.VOID)
     e.put(e.word(0), view, BUFFER_OWNER)
     e.ret([e.word(-1)])
     e.at(failed)

@@ -9,12 +9,13 @@ the GIL held and nothing in between, so neither another thread nor a finalizer f
 from __future__ import annotations
 
 from figwasp import layout
-from figwasp.codegen.abi import buffer_layout, stack_size
+from figwasp.codegen.abi import stack_size
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.ops import I64
+from figwasp.ir.types import buffer_layout
 from figwasp.runtime.platform import interpreter
-from figwasp.runtime.stubs.builder import REF, Stub, ir_kinds
+from figwasp.runtime.stubs.builder import Stub
 from figwasp.runtime.stubs.builtins.cells import suspect
 from figwasp.runtime.stubs.enter import (
     box_results,
@@ -25,22 +26,20 @@ from figwasp.runtime.stubs.enter import (
     leave_to_record,
     set_exception,
 )
-from figwasp.runtime.stubs.hooks import Hooks
-from figwasp.runtime.stubs.objects import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE
+from figwasp.runtime.stubs.interface import FUNC_FUNCREF, FUNC_RECORD, FUNC_STORE, REF, ir_kinds
 
 
-def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
+def enter(params: bytes, results: bytes) -> Func:
     """Build the vectorcall function of a type of numbers and externrefs: (callable, args, nargsf, kwnames) -> new reference or 0.
 
     Args:
         params, results: kinds.
-        hooks: Python's half.
     """
     e = Stub("enter.refs", bytes([I64] * 4), bytes([I64]), CONV_C)
     callable_, args = e.params[:2]
     unusual = e.new()
     failed = e.new()
-    check_count(e, len(params), hooks)
+    check_count(e, len(params))
     numbers = [i for i, kind in enumerate(params) if kind != REF]
     kinds = bytes(params[i] for i in numbers)
     unboxed = dict(zip(numbers, e.unbox_all(kinds, [e.get(args, 8 * i) for i in numbers], failed), strict=True))
@@ -50,52 +49,52 @@ def enter(params: bytes, results: bytes, hooks: Hooks) -> Func:
     check_native_stack(e, context, unusual)
     for i, kind in enumerate(params):
         if kind == REF:
-            _unless_handle(e, e.get(args, 8 * i), unusual, hooks)
+            _unless_handle(e, e.get(args, 8 * i), unusual)
     cells = _LentCells(e, callable_, params.count(REF))
     empty = e.new()
     values = [unboxed[i] if i in unboxed else cells.take(e.get(args, 8 * i), empty) for i in range(len(params))]
     outcome = cross(e, ir_kinds(params), ir_kinds(results), e.get(callable_, FUNC_FUNCREF), context, values)
     odd = e.new()
     e.split(e.emit(ops.I64_NE, [e.get(context, layout.CTX_STATUS), e.word(0)]), odd)
-    result = _box(e, context, results, outcome, hooks)
+    result = _box(e, context, results, outcome)
     e.add_depth(context, -1)
     cells.give_back()
     e.ret([result])
     e.at(odd)
-    _end_oddly(e, context, results, outcome, cells, hooks)
+    _end_oddly(e, context, results, outcome, cells)
     e.at(empty)
     cells.give_back()
     e.jump(unusual)
-    leave_to_record(e, len(params), failed, unusual, hooks)
+    leave_to_record(e, len(params), failed, unusual)
     return e.func
 
 
-def _unless_handle(e: Stub, thing: Value, handle: Block, hooks: Hooks) -> None:
+def _unless_handle(e: Stub, thing: Value, handle: Block) -> None:
     """Go on in a new block unless an object is a handle to one of the heap, which is no object of the host."""
     type_ = e.get(thing, interpreter.OB_TYPE)
-    same = [e.emit(ops.I64_EQ, [type_, e.get(e.word(place), 0)]) for place in (hooks.struct_type, hooks.array_type)]
+    same = [e.emit(ops.I64_EQ, [type_, e.get(e.symbol(place), 0)]) for place in ("static.struct_type", "static.array_type")]
     e.split(e.emit(ops.I32_OR, same), handle)
 
 
-def _end_oddly(e: Stub, context: Value, results: bytes, outcome: list[Value], cells: _LentCells, hooks: Hooks) -> None:
+def _end_oddly(e: Stub, context: Value, results: bytes, outcome: list[Value], cells: _LentCells) -> None:
     """End a call that needs more than its results: take the GIL back, raise the trap, clean up."""
     e.take_gil(context)
     trap = e.get32(context, layout.CTX_TRAP_CODE)
     trapped = e.new()
     e.split(trap, trapped)
-    result = _box(e, context, results, outcome, hooks)  # before the cells of its references are swept
+    result = _box(e, context, results, outcome)  # before the cells of its references are swept
     e.add_depth(context, -1)
     cells.give_back()
-    e.ret([e.c(hooks.leave, [context, result])])
+    e.ret([e.c("stub.leave", [context, result])])
     e.at(trapped)
     e.add_depth(context, -1)
     # The objects stay until the frames have been read: dropping them may run Python code.
-    set_exception(e, context, trap, hooks)
+    set_exception(e, context, trap)
     cells.give_back_in_error()
     e.ret([e.word(0)])
 
 
-def _box(e: Stub, context: Value, kinds: bytes, outcome: list[Value], hooks: Hooks) -> Value:
+def _box(e: Stub, context: Value, kinds: bytes, outcome: list[Value]) -> Value:
     """Turn results into what the call returns: by the record when there is an object of the heap, which stays on the wasm stack.
 
     The call still counts as running: no other one uses that stack.
@@ -113,8 +112,8 @@ def _box(e: Stub, context: Value, kinds: bytes, outcome: list[Value], hooks: Hoo
     e.put(place, context, layout.CTX_WASM_SP)
     record = e.get(e.params[0], FUNC_RECORD)
     alive = e.emit(ops.I64_NE, [record, e.word(0)])
-    hook = e.emit(ops.SELECT, [e.word(hooks.box_results), e.word(hooks.refuse_cleared), alive], 0, I64)
-    answer = e.call_with_ints(hook, [place], e.emit(ops.SELECT, [record, e.word(id(None)), alive], 0, I64))
+    hook = e.emit(ops.SELECT, [e.symbol("callback.box_results"), e.symbol("callback.refuse_cleared"), alive], 0, I64)
+    answer = e.call_with_ints(hook, [place], e.emit(ops.SELECT, [record, e.symbol("object.None"), alive], 0, I64))
     e.put(top, context, layout.CTX_WASM_SP)
     e.jump(done, [answer])
     e.at(done)
@@ -146,7 +145,7 @@ class _LentCells:
         done = e.new()
         some = e.new()
         null = e.new()
-        e.brif(e.equals(thing, id(None)), null, some)
+        e.brif(e.same(thing, e.symbol("object.None")), null, some)
         e.at(null)
         e.jump(done, [e.word(0)])
         e.at(some)

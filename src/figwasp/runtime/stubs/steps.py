@@ -1,25 +1,19 @@
 """Floor 4: changes of native state in one step: no thread that needs the GIL and no exception of Python comes between their parts.
 
-In: addresses of C functions. Out: IR of functions in the C convention, called with the GIL.
+Out: IR of functions in the C convention, called with the GIL.
 """
 
 from __future__ import annotations
-
-from typing import Final
 
 from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Func
 from figwasp.ir.types import I32, I64
 from figwasp.runtime.stubs.builder import Stub
-
-GROWN: Final = 1
-REFUSED: Final = 2
-CHANGED: Final = 3
-"""Answers of `grow_memory`."""
+from figwasp.runtime.stubs.interface import CHANGED, GROWN, REFUSED
 
 
-def grow_memory(mprotect: int) -> Func:
+def grow_memory() -> Func:
     """Build (record, old, new, protection) -> answer: pages become accessible and part of the memory, or neither.
 
     The lengths are bytes; what is accessible ends with a page of 64 KiB. REFUSED: there is no memory for the pages. CHANGED: the
@@ -32,7 +26,7 @@ def grow_memory(mprotect: int) -> Func:
     first = e.emit(ops.I64_AND, [old, e.word(-layout.PAGE_SIZE)])
     end = e.emit(ops.I64_AND, [e.emit(ops.I64_ADD, [new, e.word(layout.PAGE_SIZE - 1)]), e.word(-layout.PAGE_SIZE)])
     start = e.emit(ops.I64_ADD, [e.get(record, layout.MEM_BASE), first])
-    e.split(e.c(mprotect, [start, e.emit(ops.I64_SUB, [end, first]), protection], I32), refused)
+    e.split(e.c("mprotect", [start, e.emit(ops.I64_SUB, [end, first]), protection], I32), refused)
     # In this order for code of other threads as well, which may run without the GIL.
     e.emit(ops.I64_ATOMIC_STORE, [new, record], ops.memory_aux(layout.MEM_LENGTH, ops.REGION_NATIVE))
     e.ret([e.word(GROWN)])
@@ -133,12 +127,8 @@ def move_fuel() -> Func:
 # Interrupts and turns
 
 
-def interrupt(pending: int) -> Func:
-    """Build (context) -> the PyThreadState of the thread that runs it, whose calls are to end; 0 when none does.
-
-    Args:
-        pending: address of the word that counts interrupted contexts.
-    """
+def interrupt() -> Func:
+    """Build (context) -> the PyThreadState of the thread that runs it, whose calls are to end; 0 when none does."""
     e = Stub("step.interrupt", bytes([I64]), bytes([I64]), CONV_C)
     context = e.params[0]
     idle, known = e.new(), e.new()
@@ -148,7 +138,7 @@ def interrupt(pending: int) -> Func:
     flag = e.emit(ops.I32_AND, [e.get32(context, layout.CTX_FLAGS), e.const(I32, layout.FLAG_INTERRUPTED)])
     e.when(e.emit(ops.I32_EQZ, [flag]), known)
     e.put8(layout.FLAG_INTERRUPTED >> 24, context, layout.CTX_FLAGS + 3)
-    count = e.word(pending)
+    count = e.symbol("static.interrupts")
     e.put(e.emit(ops.I64_ADD, [e.get(count, 0), e.word(1)]), count, 0)
     e.jump(known)
     e.at(known)
@@ -159,19 +149,14 @@ def interrupt(pending: int) -> Func:
     return e.func
 
 
-def interrupted(contexts: int, used: int) -> Func:
-    """Build (PyThreadState) -> 1 when a context that a thread runs is interrupted, else 0. It may be called without the GIL.
-
-    Args:
-        contexts: address of the word that holds the address of the first context.
-        used: of the word that holds their number.
-    """
+def interrupted() -> Func:
+    """Build (PyThreadState) -> 1 when a context that a thread runs is interrupted, else 0. It may be called without the GIL."""
     e = Stub("step.interrupted", bytes([I64]), bytes([I64]), CONV_C)
     thread = e.params[0]
     loop, end, found = e.new(), e.new(), e.new()
     loop.loop = True
-    first = e.get(e.word(contexts), 0)
-    size = e.emit(ops.I64_MUL, [e.get(e.word(used), 0), e.word(layout.CTX_SIZE)])
+    first = e.get(e.symbol("static.contexts"), 0)
+    size = e.emit(ops.I64_MUL, [e.get(e.symbol("static.contexts_used"), 0), e.word(layout.CTX_SIZE)])
     beyond = e.emit(ops.I64_ADD, [first, size])
     e.jump(loop, [first])
     e.at(loop)

@@ -14,8 +14,6 @@ all that enter or claim it take for another thread's. A call that has begun whil
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp import layout
 from figwasp.errors import TRAP_SUSPENDED
 from figwasp.ir import ops
@@ -23,14 +21,12 @@ from figwasp.ir.func import CONV_C, CONV_WASM, Func, Value
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime.stubs import host as stubs_host
 from figwasp.runtime.stubs.builder import Stub
-from figwasp.runtime.stubs.enter import RAW_BUSY, RAW_DEEP, check_native_stack, cross, fail, go_on
-from figwasp.runtime.stubs.hooks import Hooks
+from figwasp.runtime.stubs.enter import check_native_stack, cross, fail, go_on
+from figwasp.runtime.stubs.interface import HOST_RECORD, RAW_BUSY, RAW_DEEP, RAW_SUSPENDED
 from figwasp.runtime.stubs.leave import end_interrupt
 
-RAW_SUSPENDED: Final = 3  # beside the answers of `raw`
 
-
-def start(params: bytes, results: bytes, hooks: Hooks) -> Func:
+def start(params: bytes, results: bytes) -> Func:
     """Build (reference, buffer, area, context) -> status: as `stubs.enter.raw`, but on another context; may be suspended.
 
     Results that come in memory go to `area`, from where they are put into the buffer as well.
@@ -39,18 +35,15 @@ def start(params: bytes, results: bytes, hooks: Hooks) -> Func:
     reference, buffer, area, context = e.params
     swap = _Swap(e, e.get(reference, layout.FUNCREF_INSTANCE), context)
     values = e.load_values(params, buffer)
-    swap.finish(cross(e, params, results, reference, context, values, area), buffer, hooks)
+    swap.finish(cross(e, params, results, reference, context, values, area), buffer)
     return e.func
 
 
-def resume(params: bytes, results: bytes, hooks: Hooks, code: int, offers: int) -> Func:
+def resume(params: bytes, results: bytes) -> Func:
     """Build (instance, buffer, area, context, error) -> status: go on with a suspended call, raising `error` there unless it is 0.
 
     Args:
         params, results: IR types of the function that was called.
-        hooks: Python's half.
-        code: address of `sequences.Switches.resume`.
-        offers: as in `stubs.host.fail`.
     """
     e = Stub("resume", bytes([I64] * 5), bytes([I64]), CONV_C)
     instance, buffer, area, context, error = e.params
@@ -63,13 +56,13 @@ def resume(params: bytes, results: bytes, hooks: Hooks, code: int, offers: int) 
     stubs_host.note_failure(e, context, e.get(context, layout.CTX_SUSPENDED_SP))
     e.put(e.get(context, layout.CTX_SUSPENDED_SP), context, layout.CTX_WASM_SP)
     e.add_depth(context, 1)
-    stubs_host.offer(e, context, offers)
+    stubs_host.offer(e, context)
     e.add_depth(context, -1)
     e.jump(calm)
     e.at(calm)
     e.put(e.get(context, layout.CTX_SUSPENDED_SP), context, layout.CTX_WASM_SP)
     failed = e.emit(ops.I64_EXTEND_I32_U, [e.emit(ops.I64_NE, [error, e.word(0)])])
-    swap.finish(go_on(e, params, results, e.word(code), instance, context, failed, area), buffer, hooks)
+    swap.finish(go_on(e, params, results, e.symbol("switch.resume"), instance, context, failed, area), buffer)
     return e.func
 
 
@@ -110,12 +103,12 @@ class _Swap:
         e.put(e.emit(ops.I64_AND, [e.get(context, layout.CTX_TURNS), alone]), context, layout.CTX_TURN)
         e.put(context, self._record, layout.STORE_CONTEXT)
 
-    def finish(self, outcome: list[Value], buffer: Value, hooks: Hooks) -> None:
+    def finish(self, outcome: list[Value], buffer: Value) -> None:
         """Take the GIL and put the results into the buffer, or report that there are none yet."""
         e, context = self._e, self._context
         e.take_gil(context)
         e.add_depth(context, -1)
-        end_interrupt(e, context, hooks)  # a call that is suspended hears of it otherwise
+        end_interrupt(e, context)  # a call that is suspended hears of it otherwise
         e.put(self._present, self._record, layout.STORE_CONTEXT)
         trap = e.get32(context, layout.CTX_TRAP_CODE)
         stopped = e.new()
@@ -134,33 +127,27 @@ class _Swap:
         e.at(untaken)
         e.ret([e.word(RAW_SUSPENDED)])
         e.at(trapped)
-        fail(e, context, trap, hooks)
+        fail(e, context, trap)
 
 
-def host(params: bytes, results: bytes, body_address: int, suspend: int) -> Func:
-    """Build the wasm side of async host functions of a type.
-
-    Args:
-        params, results: IR types.
-        body_address: code of `body`.
-        suspend: address of `sequences.Switches.suspend`.
-    """
+def host(params: bytes, results: bytes) -> Func:
+    """Build the wasm side of async host functions of a type (IR types)."""
     e = Stub("host.async", bytes([I64]) + params, results, CONV_WASM)
     pair, *values = e.params
     buffer = stubs_host.store_operands(e, values, results)
-    status = e.native(body_address, [pair, buffer, e.emit(ops.CONTEXT, [])])
+    status = e.native("stub.host.async.body", [pair, buffer, e.emit(ops.CONTEXT, [])])
     failed = e.new()
     e.split(e.emit(ops.I64_NE, [status, e.word(0)]), failed)
-    stubs_host.return_or_unwind(e, e.native(suspend, []), results, buffer)
+    stubs_host.return_or_unwind(e, e.native("switch.suspend", []), results, buffer)
     e.at(failed)
     e.emit(ops.UNWIND, [])
     return e.func
 
 
-def body(dead: int, offers: int) -> Func:
+def body() -> Func:
     """Build the C side of all async host functions: the record is called with the addresses of the buffer and the context."""
     e = Stub("host.async.body", bytes([I64] * 3), bytes([I64]), CONV_C)
     pair, buffer, context = e.params
     e.take_gil(context)
-    stubs_host.serve(e, e.get(pair, stubs_host.HOST_RECORD), [buffer, context], context, dead, offers)
+    stubs_host.serve(e, e.get(pair, HOST_RECORD), [buffer, context], context)
     return e.func

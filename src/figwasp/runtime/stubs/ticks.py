@@ -1,6 +1,6 @@
-"""Floor 4: what happens at ticks, and when fuel has run out: signals, interrupts, deadlines, turns, other threads.
+"""Floor 4: what happens at ticks, and when fuel has run out: signals, interrupts, deadlines, turns, other threads; fault handlers.
 
-In: addresses. Out: the functions that the slow paths of a stack check and of fuel call, on the native stack.
+Out: the functions that the slow paths of a stack check and of fuel call, on the native stack.
 """
 
 from __future__ import annotations
@@ -8,48 +8,25 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp import layout
+from figwasp.codegen.sequences import SUSPEND
 from figwasp.errors import TRAP_INTERRUPTED, TRAP_OUT_OF_FUEL, TRAP_STACK_EXHAUSTED, TRAP_TIMEOUT
 from figwasp.ir import ops
 from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.ops import I32, I64
 from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.builder import Stub
-from figwasp.runtime.stubs.faults import FaultFront
 from figwasp.runtime.stubs.host import fail
+from figwasp.runtime.stubs.interface import FAULT_HANDLERS, UNUSED
 
 TICKS_BETWEEN_CHECKS: Final = 10  # the main thread runs signal handlers at most every so many ticks while it has given the GIL up
 YIELD_MICROSECONDS: Final = 100  # longer than it takes to wake a thread, short beside the 5 ms of a tick
 
 
-class Ends:
-    """Addresses by which ticks find out that calls have to end.
-
-    Attributes:
-        key: of the words in which native threads have their deadlines (`linux.thread_key`).
-        pending: address of the word that counts interrupted contexts.
-        interrupted: address of `steps.interrupted`.
-    """
-
-    __slots__ = ("interrupted", "key", "pending")
-
-    def __init__(self, key: int, pending: int, interrupted: int) -> None:
-        self.key = key
-        self.pending = pending
-        self.interrupted = interrupted
-
-
-def tick(parked: int, wake: int, front: FaultFront, ends: Ends, suspend: int) -> Func:
+def tick() -> Func:
     """Build (context, stack pointer) -> status, called from the tick stub on the native stack.
 
     The stack pointer went below the context's limit: either the wasm stack is used up, or the ticker has raised the limit. The
-    status is 0 to go on, 1 to leave wasm, or `suspend` to leave it until the call is resumed.
-
-    Args:
-        parked: address of the word that is 1 while the ticker sleeps.
-        wake: address of the native function that wakes it.
-        front: how to keep the fault handler in front.
-        ends: addresses by which it finds out that the call has to end.
-        suspend: `sequences.SUSPEND`.
+    status is 0 to go on, 1 to leave wasm, or `sequences.SUSPEND` to leave it until the call is resumed.
     """
     e = Stub("tick", bytes([I64, I64]), bytes([I64]), CONV_C)
     context, pointer = e.params
@@ -61,20 +38,20 @@ def tick(parked: int, wake: int, front: FaultFront, ends: Ends, suspend: int) ->
     ticks = e.emit(ops.I64_ADD, [e.get(context, layout.CTX_TICKS), e.word(1)])
     e.put(ticks, context, layout.CTX_TICKS)
     awake = e.new()
-    e.unless_zero(e.get(e.word(parked), 0), awake)
-    e.c(wake, [])
+    e.unless_zero(e.get(e.symbol("static.parked"), 0), awake)
+    e.c("stub.wake", [])
     e.jump(awake)
     e.at(awake)
-    e.c(e.get(e.word(front.handler), 16), [])
+    e.c(e.get(e.symbol("static.handler"), 16), [])
     interrupted, expired = e.new(), e.new()
-    check_interrupts(e, context, ends, interrupted)
-    check_deadline(e, ends, expired)
-    _give_turn(e, context, failed, suspend)
+    check_interrupts(e, context, interrupted)
+    check_deadline(e, expired)
+    _give_turn(e, context, failed)
     _run_signal_handlers(e, context, ticks, failed)
     e.put8(layout.FLAG_GIL_RELEASED, context, layout.CTX_FLAGS)
     e.c("PyEval_SaveThread", [])
     # A host call may come within nanoseconds: whoever waits for the GIL has to wake up first, or waits for the next tick.
-    e.c(linux.symbol("usleep"), [e.const(I32, YIELD_MICROSECONDS)])
+    e.c("usleep", [e.const(I32, YIELD_MICROSECONDS)])
     e.ret([e.word(0)])
     e.at(failed)
     fail(e, context)
@@ -90,33 +67,33 @@ def tick(parked: int, wake: int, front: FaultFront, ends: Ends, suspend: int) ->
     return e.func
 
 
-def check_interrupts(e: Stub, context: Value, ends: Ends, interrupted: Block) -> None:
+def check_interrupts(e: Stub, context: Value, interrupted: Block) -> None:
     """Go to `interrupted` when a call of the thread is interrupted, this one or one that has brought it about."""
     none = e.new()
-    e.unless_zero(e.get(e.word(ends.pending), 0), none)
-    found = e.c(ends.interrupted, [e.get(context, layout.CTX_THREAD_STATE)])
+    e.unless_zero(e.get(e.symbol("static.interrupts"), 0), none)
+    found = e.c("stub.step.interrupted", [e.get(context, layout.CTX_THREAD_STATE)])
     e.split(e.emit(ops.I64_NE, [found, e.word(0)]), interrupted)
     e.jump(none)
     e.at(none)
 
 
-def check_deadline(e: Stub, ends: Ends, expired: Block) -> None:
+def check_deadline(e: Stub, expired: Block) -> None:
     """Go to `expired` when the deadline of the thread has passed, whoever holds the GIL."""
     none = e.new()
-    word = e.c(linux.symbol("pthread_getspecific"), [e.const(I32, ends.key)])
+    word = e.c("pthread_getspecific", [e.wrap(e.symbol("thread.key"))])
     e.unless_zero(word, none)
     deadline = e.get(word, 0)
     e.unless_zero(deadline, none)
     time = e.emit(ops.FRAME_AREA, [], 16)
-    e.c(linux.symbol("clock_gettime"), [e.const(I32, linux.CLOCK_MONOTONIC), time])
+    e.c("clock_gettime", [e.const(I32, linux.CLOCK_MONOTONIC), time])
     now = e.emit(ops.I64_ADD, [e.emit(ops.I64_MUL, [e.get(time, 0), e.word(10**9)]), e.get(time, 8)])
     e.split(e.emit(ops.I64_GE_S, [now, deadline]), expired)
     e.jump(none)
     e.at(none)
 
 
-def _give_turn(e: Stub, context: Value, failed: Block, suspend: int) -> None:
-    """Return `suspend`, with signals handled, from a call that ticks suspend, unless Python has called wasm again in it."""
+def _give_turn(e: Stub, context: Value, failed: Block) -> None:
+    """Return SUSPEND, with signals handled, from a call that ticks suspend, unless Python has called wasm again in it."""
     rest = e.new()
     turn = e.get(context, layout.CTX_TURN)
     # The first tick may come as soon as a call has been entered, or has gone on.
@@ -127,7 +104,7 @@ def _give_turn(e: Stub, context: Value, failed: Block, suspend: int) -> None:
     e.take_gil(context)
     e.split(e.wrap(e.c("PyErr_CheckSignals", [])), failed)
     e.put(e.word(layout.TURN_TAKEN), context, layout.CTX_TURN)
-    e.ret([e.word(suspend)])
+    e.ret([e.word(SUSPEND)])
     e.at(rest)
 
 
@@ -149,25 +126,58 @@ def _run_signal_handlers(e: Stub, context: Value, ticks: Value, failed: Block) -
     e.split(answer, failed)
 
 
-def fuel(hook: int) -> Func:
-    """Build (context, stack pointer) -> status, called from the fuel stub on the native stack; 0 means go on.
-
-    Args:
-        hook: PyObject* of a callable that gets the context's address and returns whether there is fuel again, or raises.
-    """
+def fuel() -> Func:
+    """Build (context, stack pointer) -> status, called from the fuel stub on the native stack; 0 means go on."""
     e = Stub("fuel", bytes([I64, I64]), bytes([I64]), CONV_C)
     context = e.params[0]
     e.take_gil(context)
     failed = e.new()
     empty = e.new()
-    answer = e.call_with_ints(e.word(hook), [context])
+    answer = e.call_with_ints(e.symbol("callback.refuel"), [context])
     e.split(e.equals(answer, 0), failed)
     e.c("Py_DecRef", [answer], ops.VOID)
-    e.split(e.emit(ops.I64_NE, [answer, e.word(id(True))]), empty)
+    e.split(e.emit(ops.I64_NE, [answer, e.symbol("object.True")]), empty)
     e.ret([e.word(0)])
     e.at(empty)
     e.put32(TRAP_OUT_OF_FUEL, context, layout.CTX_TRAP_CODE)
     e.ret([e.word(1)])
     e.at(failed)
     fail(e, context)
+    return e.func
+
+
+# The fault handler in front of others (decision 015)
+
+
+def keep_in_front() -> Func:
+    """Build () -> 0: put one of our fault handlers in front unless one is."""
+    e = Stub("keep_in_front", b"", bytes([I64]), CONV_C)
+    number = e.const(I32, linux.SIGSEGV)
+    room = e.symbol("static.present_action")
+    e.c("sigaction", [number, e.word(0), room])
+    present = e.get(room, 0)
+    ahead = e.new()
+    own = e.symbol("static.handler")
+    e.when(e.emit(ops.I64_GE_U, [e.emit(ops.I64_SUB, [present, e.get(own, 0)]), e.get(own, 8)]), ahead)
+    chosen = e.word(FAULT_HANDLERS - 1)  # which has to do when all others go on to something else
+    for k in reversed(range(FAULT_HANDLERS - 1)):
+        before = e.get(e.symbol("static.previous_handler"), 8 * k)
+        fits = e.emit(ops.I32_OR, [e.emit(ops.I64_EQ, [before, present]), e.equals(before, UNUSED)])
+        chosen = e.emit(ops.SELECT, [e.word(k), chosen, fits], 0, I64)
+    place = e.emit(ops.I64_ADD, [e.symbol("static.previous_handler"), e.emit(ops.I64_SHL, [chosen, e.word(3)])])
+    e.put(present, place, 0)
+    offset = e.emit(ops.I64_MUL, [chosen, e.word(linux.ACTION_SIZE)])
+    e.c("sigaction", [number, e.emit(ops.I64_ADD, [e.symbol("static.our_action"), offset]), e.word(0)])
+    e.jump(ahead)
+    e.at(ahead)
+    e.ret([e.word(0)])
+    return e.func
+
+
+def followed(number: int) -> Func:
+    """Build a method of C of any signature that calls another one, `method.NUMBER`, and then has our fault handler in front."""
+    e = Stub("followed", bytes([I64] * 4), bytes([I64]), CONV_C)
+    answer = e.c(f"method.{number}", list(e.params))
+    e.c("stub.keep_in_front", [])
+    e.ret([answer])
     return e.func

@@ -16,11 +16,16 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections.abc import Callable
-from typing import Final
 
-from figwasp.errors import TRAP_INTERRUPTED, TRAP_MESSAGES, TRAP_TIMEOUT, Interrupted, Timeout, Trap
+from figwasp.errors import TRAP_INTERRUPTED, TRAP_MESSAGES, TRAP_TIMEOUT, Interrupted, Timeout
 from figwasp.runtime.platform import cpython, linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from figwasp.errors import Trap
 
 __all__ = ["after", "check", "due", "enter", "follow", "reason"]
 

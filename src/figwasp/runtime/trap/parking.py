@@ -16,11 +16,14 @@ import os
 import time
 import weakref
 from functools import partial
-from typing import Final
 
 from figwasp.runtime.once import step
 from figwasp.runtime.platform import cpython
 from figwasp.runtime.trap import waits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["DIFFERS", "TIMED_OUT", "WOKEN", "wait", "wake"]
 

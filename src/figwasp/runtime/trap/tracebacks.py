@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 import stat
-from types import CodeType, TracebackType
-from typing import TYPE_CHECKING, Final
+from types import TracebackType
 
 from figwasp.errors import Error, printable
 from figwasp.runtime.platform import cpython
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import CodeType
+    from typing import Final
+
     from figwasp.runtime.code.ranges import CodeRange, Entry, Site
 
 INNER: Final = 20  # entries of a long traceback that are made

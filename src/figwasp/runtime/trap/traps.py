@@ -7,7 +7,6 @@ whatever a Python function raised.
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Final
 
 from figwasp import layout
 from figwasp.codegen.code import IN_FRAME
@@ -33,8 +32,10 @@ from figwasp.ir.types import CELL
 from figwasp.runtime.platform import linux
 from figwasp.runtime.trap import tracebacks
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     from figwasp.codegen.target import Target
     from figwasp.runtime.code.ranges import CodeTable, Site

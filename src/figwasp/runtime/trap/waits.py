@@ -15,12 +15,23 @@ import select
 import threading
 import time
 import weakref
-from collections.abc import Mapping
-from typing import Final, Protocol
 
-from figwasp.runtime.once import Once
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.trap import deadline
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final, Protocol
+
+    from figwasp.runtime.once import Once
+
+    class Woken(Protocol):
+        """The part of one who waits for something else than descriptors that is looked at when its thread has been woken."""
+
+        @property
+        def woken(self) -> bool:
+            """Whether the wait is over."""
 
 __all__ = ["Event", "event_of", "wait", "wake"]
 
@@ -28,14 +39,6 @@ _LONGEST: Final = 3600 * 10**9  # nanoseconds: a guest may name times that poll(
 _WITHOUT_EVENT: Final = 50_000_000  # nanoseconds: how often a thread looks by itself when it can have no descriptor more
 _ON_MAIN: Final = 200_000_000  # nanoseconds: how often the thread that handles signals looks by itself
 _MILLISECOND: Final = 1_000_000
-
-
-class Woken(Protocol):
-    """The part of one who waits for something else than descriptors that is looked at when its thread has been woken."""
-
-    @property
-    def woken(self) -> bool:
-        """Whether the wait is over."""
 
 
 class Event:
@@ -73,7 +76,6 @@ class _ThreadWaits(threading.local):
 
     def __init__(self) -> None:
         self.longest = _ON_MAIN if threading.current_thread() is threading.main_thread() else _LONGEST
-
 
 _own: Final = _ThreadWaits()
 _events: Final[dict[int, weakref.ref[Event]]] = {}
@@ -161,6 +163,5 @@ def _after_fork() -> None:
     _events.clear()
     _own.event = None
     _own.longest = _ON_MAIN
-
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -11,17 +11,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
 
-from figwasp.runtime.code.teardown import discard
+from figwasp.lazy import importing
 from figwasp.runtime.platform import cpython
 from figwasp.runtime.trap import deadline
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final, TypeVar
+
+    _T = TypeVar("_T")
 
 __all__ = ["bounded", "end"]
 
 _AGAIN: Final = 0.05  # seconds
-_T = TypeVar("_T")
 
 
 class _Expired(BaseException):
@@ -95,7 +99,6 @@ class _Window:
         self._done.set()
         self.closed = True
 
-
 _open: Final[dict[int, _Window]] = {}
 """The innermost window of each thread, by its PyThreadState."""
 
@@ -150,6 +153,9 @@ def bounded(work: Callable[..., _T], *args: Any) -> _T:
     try:
         if isinstance(error, Exception):
             raise error
+        with importing:
+            from figwasp.runtime.code.teardown import discard
+
         discard(error.__traceback__)
         error.__traceback__ = None
         if isinstance(error, _Expired):

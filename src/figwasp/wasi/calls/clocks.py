@@ -13,11 +13,7 @@ import errno
 import fcntl
 import os
 import select
-import termios
 import time
-from collections.abc import Callable
-from struct import Struct
-from typing import Final
 
 from figwasp.api import deadline as running
 from figwasp.wasi.abi import (
@@ -45,8 +41,15 @@ from figwasp.wasi.abi import (
     Fail,
     errno_of,
 )
-from figwasp.wasi.calls.state import GuestState
-from figwasp.wasi.descriptors.files import Descriptor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from struct import Struct
+    from typing import Final
+
+    from figwasp.wasi.calls.state import GuestState
+    from figwasp.wasi.descriptors.files import Descriptor
 
 _CLOCKS: Final[tuple[Callable[[], int], ...]] = (
     time.time_ns,
@@ -159,6 +162,8 @@ def _file_bytes(descriptor: Descriptor) -> int:
 
 
 def _pipe_bytes(host: int) -> int:
+    import termios  # programs that poll pipes are rare
+
     try:
         return int(U32.unpack(fcntl.ioctl(host, termios.FIONREAD, bytes(4)))[0])
     except OSError:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from struct import Struct
-from typing import Final
 
 from figwasp.wasi.abi import (
     BADF,
@@ -47,9 +45,15 @@ from figwasp.wasi.abi import (
     WHENCE_SNAPSHOT0,
     Fail,
 )
-from figwasp.wasi.calls.memory import GuestMemory
-from figwasp.wasi.calls.state import GuestState
-from figwasp.wasi.filesystem import Status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from struct import Struct
+    from typing import Final
+
+    from figwasp.wasi.calls.memory import GuestMemory
+    from figwasp.wasi.calls.state import GuestState
+    from figwasp.wasi.filesystem import Status
 
 _ADVICE: Final = tuple(
     getattr(os, "POSIX_FADV_" + name, 0)

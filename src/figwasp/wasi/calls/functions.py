@@ -7,19 +7,28 @@ every other exception, KeyboardInterrupt among them, passes through the guest to
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, Protocol
-
-from figwasp.api.caller import Caller
 from figwasp.errors import Timeout, Unlinkable
 from figwasp.types import I32, I64, FuncType
 from figwasp.wasi.abi import Fail, errno_of
 from figwasp.wasi.calls import clocks, fd, path, process, sock
-from figwasp.wasi.calls.state import GuestState
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final, Protocol
+
+    from figwasp.api.caller import Caller
+    from figwasp.wasi.calls.state import GuestState
+
+    Function = Callable[..., int]
+
+    class World(Protocol):
+        """The provider of each instance's state."""
+
+        def state_of(self, caller: Caller) -> GuestState:
+            """Return the state for the instance that calls."""
 
 __all__ = ["MODULES", "Function", "World", "bind"]
-
-Function = Callable[..., int]
 
 PREVIEW1: Final[dict[str, Function]] = {
     function.__name__: function
@@ -99,15 +108,6 @@ _PARAMS: Final = {
 """The types of the parameters of functions with parameters of 64 bits."""
 MODULES: Final = {"wasi_snapshot_preview1": PREVIEW1, "wasi_unstable": SNAPSHOT0}
 """The functions by the module names that programs import."""
-
-
-
-
-class World(Protocol):
-    """The provider of each instance's state."""
-
-    def state_of(self, caller: Caller) -> GuestState:
-        """Return the state for the instance that calls."""
 
 
 def bind(name: str, function: Function, world: World) -> Function:

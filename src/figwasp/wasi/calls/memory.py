@@ -3,23 +3,27 @@
 In: pointers and lengths as wasm passes them, signed Python ints of 32 bits. Out: slices of one memoryview, and offsets that are
 known to lie inside it. A range that does not lie in memory raises `Fail(FAULT)` before anything has been done.
 
-A memory's base never moves and its length only grows, so one view is kept and made anew when an access is beyond its end.
+A memory's base never moves, so one view is kept and made anew when an access is beyond its end. It is released when the memory is
+to become smaller (`api.memory.add_window`), which happens between calls.
 """
 
 from __future__ import annotations
 
-from struct import Struct
-from typing import Final, Protocol
-
+from figwasp.api.memory import Memory, add_window
 from figwasp.wasi.abi import FAULT, INVAL, IOVEC, MASK32, MAX_PATH, MAX_VECTORS, NAMETOOLONG, U32, U64, Fail
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from struct import Struct
+    from typing import Final, Protocol
+
+    class Buffer(Protocol):
+        """A buffer that `memoryview` takes."""
+
+        def __buffer__(self, flags: int, /) -> memoryview: ...
+
+_NOTHING: Final = memoryview(b"")
 _unpack_iovec: Final = IOVEC.unpack_from
-
-
-class Buffer(Protocol):
-    """A buffer that `memoryview` takes."""
-
-    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 
 class GuestMemory:
@@ -30,11 +34,18 @@ class GuestMemory:
         size: the number of these bytes.
     """
 
-    __slots__ = ("_memory", "size", "view")
+    __slots__ = ("__weakref__", "_memory", "size", "view")
 
     def __init__(self, memory: Buffer) -> None:
         self._memory = memory
         self._renew()
+        if isinstance(memory, Memory):
+            add_window(memory, self)
+
+    def close(self) -> None:
+        """Let go of the bytes until the next access."""
+        self.size = 0
+        self.view = _NOTHING
 
     def _renew(self) -> None:
         view = memoryview(self._memory)

@@ -11,8 +11,6 @@ that is not `writable`.
 from __future__ import annotations
 
 import errno
-from struct import Struct
-from typing import NoReturn
 
 from figwasp.wasi.abi import (
     BUSY,
@@ -64,7 +62,6 @@ from figwasp.wasi.abi import (
     Fail,
 )
 from figwasp.wasi.calls.fd import check_time_flags, new_times, store_filestat
-from figwasp.wasi.calls.state import GuestState
 from figwasp.wasi.descriptors.hostfiles import opened
 from figwasp.wasi.directories.paths import Walk
 from figwasp.wasi.filesystem import (
@@ -78,10 +75,16 @@ from figwasp.wasi.filesystem import (
     TRUNCATE,
     WRITE,
     Directory,
-    File,
-    Status,
     failure,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from struct import Struct
+    from typing import NoReturn
+
+    from figwasp.wasi.calls.state import GuestState
+    from figwasp.wasi.filesystem import File, Status
 
 
 def _walk(state: GuestState, fd: int, rights: int, path: int, length: int) -> Walk:

@@ -7,13 +7,17 @@ become numbers.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Final, NoReturn
 
 from figwasp.api import deadline
 from figwasp.errors import Exit
 from figwasp.wasi.abi import MASK32, NOTSUP, SUCCESS, U32
-from figwasp.wasi.calls.state import GuestState
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final, NoReturn
+
+    from figwasp.wasi.calls.state import GuestState
 
 _RANDOM_CHUNK: Final = 1 << 16
 

@@ -6,8 +6,6 @@ In: the state and the guest's arguments as signed ints. Out: an error number; re
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
-from typing import Final
 
 from figwasp.wasi.abi import (
     FD_READ,
@@ -21,9 +19,15 @@ from figwasp.wasi.abi import (
     U16,
     Fail,
 )
-from figwasp.wasi.calls.state import GuestState
 from figwasp.wasi.descriptors.files import Descriptor
 from figwasp.wasi.filesystem import failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
+
+    from figwasp.wasi.calls.state import GuestState
 
 RECV_PEEK: Final = 1
 RECV_WAITALL: Final = 2

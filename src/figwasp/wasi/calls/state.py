@@ -5,12 +5,16 @@ In: the settings of `WASI`. Out: descriptors looked up by number with the right 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from figwasp.wasi.abi import BADF, MASK32, NOTDIR, Fail
-from figwasp.wasi.calls.memory import GuestMemory
-from figwasp.wasi.descriptors.files import Descriptor, OpenDirectory
-from figwasp.wasi.descriptors.table import Table
+from figwasp.wasi.descriptors.files import OpenDirectory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from figwasp.wasi.calls.memory import GuestMemory
+    from figwasp.wasi.descriptors.files import Descriptor
+    from figwasp.wasi.descriptors.table import Table
 
 
 class GuestState:

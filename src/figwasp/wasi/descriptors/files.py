@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
-from typing import Final
 
 from figwasp.wasi.abi import (
     BADF,
@@ -36,9 +34,16 @@ from figwasp.wasi.abi import (
     STREAM_RIGHTS,
     Fail,
 )
-from figwasp.wasi.allowance import Allowance
 from figwasp.wasi.descriptors.listing import Listing
-from figwasp.wasi.filesystem import Directory, File, Status, failure
+from figwasp.wasi.filesystem import Status, failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
+
+    from figwasp.wasi.allowance import Allowance
+    from figwasp.wasi.filesystem import Directory, File
 
 SYNC_FLAGS: Final = FDFLAG_DSYNC | FDFLAG_RSYNC | FDFLAG_SYNC
 CHANGES: Final = FD_WRITE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE | FD_FILESTAT_SET_TIMES

@@ -12,8 +12,6 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Sequence
-from typing import Final
 
 from figwasp.api import deadline
 from figwasp.wasi.abi import (
@@ -33,7 +31,14 @@ from figwasp.wasi.abi import (
 )
 from figwasp.wasi.descriptors.files import CHANGES, Descriptor, OpenDirectory, OpenFile, first
 from figwasp.wasi.directories.host import HostFile, status_of
-from figwasp.wasi.filesystem import Directory, File, Status, failure
+from figwasp.wasi.filesystem import Directory, failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
+
+    from figwasp.wasi.filesystem import File, Status
 
 _CHUNK: Final = 1 << 24
 """Most bytes that are moved at once between a file and the guest: the running call may have to end soon."""

@@ -6,11 +6,15 @@ In: a directory. Out: its entries as the guest gets them, one after the other in
 from __future__ import annotations
 
 from array import array
-from typing import Final
 
 from figwasp.wasi.abi import DIRENT, FILETYPE_DIRECTORY, MASK64
-from figwasp.wasi.allowance import Allowance
-from figwasp.wasi.filesystem import Directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.wasi.allowance import Allowance
+    from figwasp.wasi.filesystem import Directory
 
 __all__ = ["Listing"]
 

@@ -10,15 +10,19 @@ import io
 import os
 import select
 import stat
-from collections.abc import Sequence
-from typing import IO, Any, Final
 
 from figwasp.api import deadline
 from figwasp.wasi.abi import FD_READ, FD_WRITE, FDFLAG_NONBLOCK, FILETYPE_UNKNOWN, STREAM_RIGHTS
-from figwasp.wasi.allowance import Allowance
 from figwasp.wasi.descriptors.files import Descriptor, first
 from figwasp.wasi.descriptors.hostfiles import from_path, inherited, ready
 from figwasp.wasi.filesystem import failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import IO, Any, Final
+
+    from figwasp.wasi.allowance import Allowance
 
 _CHUNK: Final = 1 << 20
 """Most bytes that are moved at once between a Python file object and the guest."""

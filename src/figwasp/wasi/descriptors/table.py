@@ -6,11 +6,14 @@ has closed its standard output and does not look for errors when it writes there
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.wasi.abi import BADF, MASK32, MFILE, Fail
 from figwasp.wasi.allowance import Allowance
-from figwasp.wasi.descriptors.files import Descriptor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.wasi.descriptors.files import Descriptor
 
 LISTINGS: Final = 64 << 20
 """Bytes: listings of some 300,000 names at once."""

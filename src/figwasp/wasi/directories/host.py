@@ -12,10 +12,8 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import call
-from typing import TYPE_CHECKING, Final
 
 from figwasp.runtime.platform.linux import enter_beneath
 from figwasp.wasi import filesystem as how_to
@@ -28,7 +26,11 @@ from figwasp.wasi.abi import (
 )
 from figwasp.wasi.filesystem import Directory, Entry, File, Status, failure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Final
+
     from figwasp.wasi.filesystem import Name
 
 __all__ = ["HostDirectory", "HostFile", "status_of"]

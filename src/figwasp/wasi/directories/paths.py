@@ -16,11 +16,15 @@ host at a time whatever the length of the path. Where nothing but plain names is
 from __future__ import annotations
 
 import errno
-from typing import Final
 
 from figwasp.api import deadline
 from figwasp.wasi.abi import LOOP, MAX_PATH, NAMETOOLONG, NOENT, NOTCAPABLE, Fail
-from figwasp.wasi.filesystem import Directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.wasi.filesystem import Directory
 
 MAX_LINKS: Final = 40
 _NO_NAMES: Final = ("", ".", "..")

@@ -6,8 +6,10 @@ That package bounds its own work; what it cannot read it gives back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
 
 __all__ = ["demangle"]
 

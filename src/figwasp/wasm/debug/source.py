@@ -6,12 +6,13 @@ wrong with them means "not known".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from figwasp.errors import Place, printable
 from figwasp.wasm.debug.demangle import demangle
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from figwasp.wasm.debug.dwarf import LineTable
     from figwasp.wasm.syntax.module import Module
 

@@ -240,12 +240,44 @@ def _chosen(objects: list[Any], words: bytes) -> _Column:
     return _Column(words, 1, objects.__getitem__)
 
 
-def _functions(words: bytes) -> _Column:
-    return _Column(words, 1, _Functions().__getitem__)
+class _FunctionColumn(_Column):
+    """Expressions that bare function indices imply."""
+
+    __slots__ = ()
+
+    def __init__(self, words: bytes) -> None:
+        super().__init__(words, 1, _Functions().__getitem__)
 
 
-def _datas(words: bytes) -> _Column:
-    return _Column(words, 5, _data)
+class _Datas(_Column):
+    """Data segments."""
+
+    __slots__ = ()
+
+    def __init__(self, words: bytes) -> None:
+        super().__init__(words, 5, _data)
+
+    def active(self) -> Iterator[tuple[int, int, int]]:
+        """Return of each active segment the place in the first memory, and where it begins and ends in the module."""
+        numbers = iter(self._words)
+        return ((place, start, end) for place, first, _, start, end in zip(*[numbers] * 5) if first)
+
+
+def active_segments(module: Module) -> Iterator[tuple[int, int, int]] | None:
+    """Return the active data segments of a module that has been thawed, as numbers.
+
+    Returns:
+        Of each the place in the first memory, and where it begins and ends in the module's bytes; None if the module has not been
+        thawed, or has segments of another kind.
+    """
+    datas: object = module.datas
+    return datas.active() if isinstance(datas, _Datas) else None
+
+
+def function_segment(elem: Elem) -> memoryview | None:
+    """Return the functions of an element segment of a module that has been thawed; None if it is not one of functions alone."""
+    inits: object = elem.inits
+    return inits._words if isinstance(inits, _FunctionColumn) else None
 
 
 def _data(place: int, first: int, after: int, start: int, end: int) -> Data:
@@ -256,7 +288,7 @@ def _data(place: int, first: int, after: int, start: int, end: int) -> Data:
     return Data(ACTIVE, 0, ConstExpr([(_I32_CONST, value)], first, after), start, end)
 
 
-_FORMS: Final = (*[made for made, _ in _CLASSES], _tuple, _list, _struct, _chosen, _indices, _bodies, _functions, _datas)
+_FORMS: Final = (*[made for made, _ in _CLASSES], _tuple, _list, _struct, _chosen, _indices, _bodies, _FunctionColumn, _Datas)
 """What makes something again of its parts, by the number that it is frozen with."""
 _NUMBERS: Final = {made: number for number, (made, _) in enumerate(_CLASSES)}
 _TUPLE: Final = _FORMS.index(_tuple)
@@ -266,7 +298,7 @@ _CHOSEN: Final = _FORMS.index(_chosen)
 _COLUMNS: Final = (
     (_FORMS.index(_indices), _index_words),
     (_FORMS.index(_bodies), _body_words),
-    (_FORMS.index(_functions), _function_words),
-    (_FORMS.index(_datas), _data_words),
+    (_FORMS.index(_FunctionColumn), _function_words),
+    (_FORMS.index(_Datas), _data_words),
 )
 """The lists that are columns: how they are made again, and what returns the words of one of their items."""

@@ -22,7 +22,9 @@ The instruction table names a kind for every row; `binary/immediates.py` has wha
 
 from __future__ import annotations
 
-from typing import Final
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["KINDS", "KIND_NAMES", "Clause", "Immediate", "block_and_clauses", "number", "numbers", "pair"]
 

@@ -6,7 +6,9 @@ browser runs here. They and the ones of our own keep time and memory in proporti
 
 from __future__ import annotations
 
-from typing import Final
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 MAX_MODULE: Final = 1 << 30
 """Bytes of a binary."""

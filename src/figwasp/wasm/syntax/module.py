@@ -6,16 +6,20 @@ tables, memories, globals) hold imports first, as in the spec. The encoder takes
 
 from __future__ import annotations
 
-from figwasp.features import DEFAULT, Features
-from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, SubType, TableType
+import keyword
+
+from figwasp.features import DEFAULT
+from figwasp.wasm.syntax.names import NameMap, Names, read_field_names, read_names
+from figwasp.wasm.syntax.types import FuncType, MemoryType, TableType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
+    from figwasp.features import Features
     from figwasp.wasm.syntax.immediates import Immediate
-    from figwasp.wasm.syntax.names import NameMap, Names
+    from figwasp.wasm.syntax.types import GlobalType, SubType
 
 __all__ = [
     "ACTIVE",
@@ -257,8 +261,6 @@ class Module:
     def names(self) -> Names:
         """The name section, read on first use; empty where there is none or it is malformed."""
         if self._names is None:
-            from figwasp.wasm.syntax.names import Names, read_names  # many programs run without a look at them
-
             section = self._name_section
             self._names = read_names(self.data, section.start, section.end) if section else Names()
         return self._names
@@ -266,8 +268,6 @@ class Module:
     @property
     def field_names(self) -> dict[int, NameMap]:
         """The names of fields in the name section, of which the rest is not read for that."""
-        from figwasp.wasm.syntax.names import read_field_names
-
         section = self._name_section
         return read_field_names(self.data, section.start, section.end) if section else {}
 
@@ -306,8 +306,6 @@ class Module:
 
     def parameter_names(self, func: int) -> list[str]:
         """Return names for a function's parameters that Python allows: from the name section, once each, otherwise p0, p1, ..."""
-        import keyword
-
         names = [f"p{i}" for i in range(len(self.func_type(func).params))]
         for i in range(len(names)):
             name = self.local_name(func, i) or ""

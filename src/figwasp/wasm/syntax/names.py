@@ -6,11 +6,13 @@ subsection, and what was read before it stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
-
 from figwasp.errors import Malformed
 from figwasp.wasm.binary.leb128 import read_u32, write_unsigned
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
 
 __all__ = ["NameMap", "Names", "read_field_names", "read_names", "write_names"]
 

@@ -18,11 +18,14 @@ A heap type that stands alone, as in `ref.null func`, is written as the nullable
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final, NoReturn
 
-from figwasp.features import Features
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final, NoReturn
+
+    from figwasp.features import Features
 
 __all__ = [
     "ANYREF",

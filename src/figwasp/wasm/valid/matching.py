@@ -6,8 +6,10 @@ Indices in value types stand for canonical numbers of a world that both modules 
 
 from __future__ import annotations
 
-from figwasp.wasm.syntax.types import GlobalType, Limits, MemoryType, TableType
-from figwasp.wasm.valid.subtyping import TypeWorld
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from figwasp.wasm.syntax.types import GlobalType, Limits, MemoryType, TableType
+    from figwasp.wasm.valid.subtyping import TypeWorld
 
 __all__ = ["global_matches", "limits_match", "memory_matches", "table_matches"]
 

@@ -18,10 +18,8 @@ indices; it remembers what it answered.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
 from functools import partial
 from threading import Lock
-from typing import Final
 
 from figwasp.wasm.syntax.types import (
     ANYREF,
@@ -39,14 +37,18 @@ from figwasp.wasm.syntax.types import (
     NULLFUNCREF,
     NULLREF,
     STRUCTREF,
-    CompType,
-    FieldType,
     FuncType,
     StructType,
-    SubType,
     concrete,
     is_ref,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from figwasp.wasm.syntax.types import CompType, FieldType, SubType
 
 __all__ = ["ModuleTypes", "TypeWorld", "canonical_type", "kind_of", "top_of"]
 

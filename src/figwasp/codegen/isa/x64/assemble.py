@@ -16,6 +16,7 @@ from figwasp.codegen.code import (
     FIELD_NEAR,
     RELOC_BUILTIN,
     RELOC_CELL,
+    RELOC_SYMBOL,
     STUB_ALLOCATE,
     STUB_FUEL,
     STUB_TICK,
@@ -46,6 +47,7 @@ from figwasp.codegen.mach import (
     TO_FUNC,
     TO_MEMORY,
     TO_REGISTER,
+    TO_SYMBOL,
     TRAP,
     TRAPIF,
     UNWIND,
@@ -170,9 +172,9 @@ class X64Assembler(TailAssembler):
         Return the mark of its return address.
         """
         kind = site.kind
-        if kind == TO_FUNC or kind == TO_BUILTIN:
+        if kind in _THROUGH_WORDS:
             self.buf += b"\xff\x15"
-            self.reloc(RELOC_CELL if kind == TO_FUNC else RELOC_BUILTIN, site.target)
+            self.reloc(_THROUGH_WORDS[kind], site.target)
         elif kind == TO_REGISTER:
             self.inst(x.CALL_R, rn=site.address)
         elif kind == TO_MEMORY:
@@ -350,6 +352,8 @@ def goal(data: bytes | bytearray, offset: int, field: int, address: int) -> int:
     return address + end + int.from_bytes(data[offset:end], "little", signed=True)
 
 
+_THROUGH_WORDS: Final = {TO_FUNC: RELOC_CELL, TO_BUILTIN: RELOC_BUILTIN, TO_SYMBOL: RELOC_SYMBOL}
+"""Kinds of callees whose address is loaded from a word -> what leads to the word."""
 _DISPATCH: Final[list[Callable[[X64Assembler, MInst, MBlock], None]]] = [X64Assembler._refuse] * FIRST_ROW
 _DISPATCH[ENTRY] = X64Assembler._entry
 _DISPATCH[COPY] = X64Assembler._copy

@@ -1,10 +1,13 @@
-"""Floor 3: the instructions of a sequence written by hand. In: rows and operands, labels. Out: bytes, jumps resolved."""
+"""Floor 3: the instructions of a sequence written by hand. In: rows and operands, labels, names. Out: code, jumps resolved."""
 
 from __future__ import annotations
 
+from figwasp.codegen.code import FIELD_NEAR, RELOC_SYMBOL, Code
 from figwasp.codegen.isa.x64 import insts as x
-from figwasp.codegen.isa.x64.encode import encode
+from figwasp.codegen.isa.x64.encode import encode, encode_fields
+from figwasp.codegen.isa.x64.registers import RIP
 from figwasp.codegen.mach import NONE, MInst
+from figwasp.codegen.sequences import Sequence
 
 __all__ = ["InstBuffer"]
 
@@ -17,12 +20,14 @@ class InstBuffer:
         labels: offset of each label placed.
     """
 
-    __slots__ = ("_fixups", "data", "labels")
+    __slots__ = ("_fixups", "_relocs", "_symbols", "data", "labels")
 
     def __init__(self) -> None:
         self.data = bytearray()
         self.labels: dict[str, int] = {}
         self._fixups: list[tuple[int, str]] = []
+        self._relocs: list[tuple[int, int, int, int]] = []
+        self._symbols: list[str] = []
 
     def op(self, row: int, *, rd: int = NONE, rn: int = NONE, imm: int = 0) -> None:
         """Append a register or immediate form; a tied source is the destination."""
@@ -52,6 +57,13 @@ class InstBuffer:
         """Append an instruction that writes memory, or compares it with rn or imm."""
         self.data += encode(MInst(row, NONE, rn, base, NONE, offset << 2, imm))
 
+    def symbol(self, register: int, name: str) -> None:
+        """Append the loading of what a symbol stands for."""
+        if name not in self._symbols:
+            self._symbols.append(name)
+        self.data += encode_fields(x.MOV64_RM, register, rm=RIP)
+        self._relocs.append((len(self.data) - 4, FIELD_NEAR, RELOC_SYMBOL, self._symbols.index(name)))
+
     def label(self, name: str) -> None:
         """Place a label here."""
         self.labels[name] = len(self.data)
@@ -76,8 +88,13 @@ class InstBuffer:
         self.data += bytes((0x4C, 0x8D, 0x05 | (register & 7) << 3)) + b"\0\0\0\0"  # lea, relative to rip
         self._fixups.append((len(self.data), name))
 
-    def finish(self) -> bytes:
-        """Resolve the labels and return the bytes."""
+    def finish(self, name: str) -> Sequence:
+        """Resolve the labels and return the sequence, with its labels as entries."""
         for end, name in self._fixups:
             self.data[end - 4 : end] = (self.labels[name] - end).to_bytes(4, "little", signed=True)
-        return bytes(self.data)
+        code = Code(name, -1)
+        code.data = bytes(self.data)
+        code.text_size = len(code.data)
+        code.relocs = self._relocs
+        code.symbols = self._symbols
+        return Sequence(code, self.labels)

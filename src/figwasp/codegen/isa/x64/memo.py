@@ -12,6 +12,7 @@ from typing import Final
 
 from figwasp.codegen import frame
 from figwasp.codegen.assembler import CUT, Assembler
+from figwasp.codegen.code import RELOC_SYMBOL
 from figwasp.codegen.isa.rows import CONDITION, IMMEDIATE, RELATIVE
 from figwasp.codegen.isa.x64 import insts
 from figwasp.codegen.isa.x64.encode import (
@@ -25,7 +26,7 @@ from figwasp.codegen.isa.x64.encode import (
     immediate_bytes,
 )
 from figwasp.codegen.isa.x64.registers import RIP, RSP, XMM15
-from figwasp.codegen.mach import AREA, FIRST_ROW, INCOMING, NONE, POOL, SLOT, MBlock, MFunc, MInst
+from figwasp.codegen.mach import AREA, FIRST_ROW, INCOMING, NONE, POOL, SLOT, SYMBOL, MBlock, MFunc, MInst
 from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY
 from figwasp.layout import FAULT_OFFSET
 
@@ -89,8 +90,8 @@ class MemoAssembler(Assembler):
             rm = inst.rm
             mem = inst.mem
             if rm > last_register:
-                if rm == POOL:
-                    self._pool(inst)
+                if rm <= SYMBOL:
+                    self._near(inst)
                     continue
                 mem = self._bases[rm] + ((mem & -4) << 3 if rm == SLOT else mem)
                 rm = RSP
@@ -137,8 +138,8 @@ class MemoAssembler(Assembler):
         else:
             self.buf += encode_fields(inst.op, inst.rd, inst.rn, rm, inst.rx, mem, imm)
 
-    def _pool(self, inst: MInst) -> None:
-        """Emit an instruction whose memory operand is a pool constant."""
+    def _near(self, inst: MInst) -> None:
+        """Emit an instruction whose memory operand is a pool constant or the word of a symbol."""
         imm = inst.imm
         assert isinstance(imm, int)
         if -128 <= imm < 128:
@@ -150,7 +151,11 @@ class MemoAssembler(Assembler):
         if len(forms(inst.op)) > 1 and -128 <= imm < 128:
             rest = forms(inst.op)[0].size
         self.buf += text[: len(text) - 4 - rest]
-        self.pool_field(inst.mem >> 2, rest)
+        if inst.rm == POOL:
+            self.pool_field(inst.mem >> 2, rest)
+        else:
+            assert not rest
+            self.reloc(RELOC_SYMBOL, inst.mem >> 2)
         self.buf += text[len(text) - rest :]
 
     def inst(self, op: int, rd: int = NONE, rn: int = NONE, rm: int = NONE, mem: int = 0, imm: int = 0) -> None:

@@ -10,13 +10,13 @@ from typing import Final
 
 from figwasp import errors, layout
 from figwasp.ir import builtins, ops
-from figwasp.ir.build.base import Builder, Method, ir_types
+from figwasp.ir.build.base import Builder, Method
 from figwasp.ir.build.memory import call_builtin
 from figwasp.ir.build.objects import cells
 from figwasp.ir.func import Value
 from figwasp.ir.layouts import element_shift
 from figwasp.ir.ops import F32, F64, I32, I64, V128
-from figwasp.ir.types import MASKS
+from figwasp.ir.types import MASKS, ir_types
 from figwasp.wasm.syntax.types import ArrayType, FieldType
 
 __all__ = ["METHODS"]
@@ -284,7 +284,6 @@ def _build_init_elem(b: Builder, pos: int) -> int:
     b.charge_bulk(b.stack[-1], _BYTES_SHIFT - element_shift(_element(b, type_).storage))
     _init_elem(b, segment, b.pop(4))
     return pos
-
 
 METHODS: Final[dict[str, Method]] = {
     "array.new": _build_new,

@@ -6,11 +6,12 @@ from typing import Final
 
 from figwasp import errors
 from figwasp.ir import builtins, ops
-from figwasp.ir.build.base import Builder, Method, ir_types
+from figwasp.ir.build.base import Builder, Method
 from figwasp.ir.build.memory import call_builtin
 from figwasp.ir.build.objects import cells
 from figwasp.ir.func import Value
 from figwasp.ir.layouts import HEADER, field_offsets
+from figwasp.ir.types import ir_types
 from figwasp.wasm.syntax.types import FieldType, StructType
 
 __all__ = ["METHODS"]
@@ -105,7 +106,6 @@ def _build_set(b: Builder, pos: int) -> int:
     cells.check(b, reference, errors.TRAP_NULL_STRUCTURE)
     b.emit(cells.store_op(field.storage, value), [value, reference], aux)
     return pos
-
 
 METHODS: Final[dict[str, Method]] = {
     "struct.new": _build_new,

@@ -18,7 +18,6 @@ from figwasp.errors import (
 from figwasp.ir import builtins, ops
 from figwasp.ir.func import CONV_WASM, Func, Value
 from figwasp.ir.ops import I32, I64
-from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.builder import Stub
 from figwasp.runtime.stubs.builtins.memories import Strides
 
@@ -96,7 +95,7 @@ class _Builtin(Stub):
         self.ret([])
 
     def _move(self, target: Value, source: Value, offset: Value, size: Value) -> None:
-        self.native(linux.symbol("memmove"), [self.add(target, offset), self.add(source, offset), size])
+        self.native("memmove", [self.add(target, offset), self.add(source, offset), size])
 
 
 def _array_copy() -> Func:

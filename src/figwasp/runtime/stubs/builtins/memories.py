@@ -9,7 +9,6 @@ from figwasp.errors import TRAP_OUT_OF_BOUNDS_MEMORY
 from figwasp.ir import builtins, ops
 from figwasp.ir.func import CONV_WASM, Func, Value
 from figwasp.ir.ops import I64
-from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.builder import Stub
 
 _STRIDE: Final = 1 << 20  # bytes of a bulk operation between two polls
@@ -73,7 +72,7 @@ def memory_fill() -> Func:
     first = _bounds(e, memory, start, length)
     strides = Strides(e, length)
     target = e.emit(ops.I64_ADD, [first, strides.done])
-    e.native(linux.symbol("memset"), [target, e.emit(ops.I64_EXTEND_I32_U, [value]), strides.piece])
+    e.native("memset", [target, e.emit(ops.I64_EXTEND_I32_U, [value]), strides.piece])
     strides.close()
     e.ret([])
     return e.func
@@ -103,7 +102,7 @@ def memory_copy() -> Func:
 
 def _move(e: Stub, target: Value, source: Value, offset: Value, size: Value) -> None:
     to = e.emit(ops.I64_ADD, [target, offset])
-    e.native(linux.symbol("memmove"), [to, e.emit(ops.I64_ADD, [source, offset]), size])
+    e.native("memmove", [to, e.emit(ops.I64_ADD, [source, offset]), size])
 
 
 def memory_init() -> Func:

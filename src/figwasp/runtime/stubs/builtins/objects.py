@@ -13,9 +13,7 @@ from figwasp import layout
 from figwasp.ir import builtins, ops
 from figwasp.ir.func import CONV_WASM, Func, Value
 from figwasp.ir.ops import I64, V128
-from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.builder import Stub
-from figwasp.runtime.stubs.heap.library import HeapLibrary
 
 __all__ = ["BUILTINS", "build"]
 
@@ -23,17 +21,12 @@ _INLINE: Final = 512  # bytes up to which zeros are stored here
 
 
 class _Maker(Stub):
-    """A builtin that makes an object.
+    """A builtin that makes an object."""
 
-    Attributes:
-        heap: the stubs of heaps.
-    """
+    __slots__ = ()
 
-    __slots__ = ("heap",)
-
-    def __init__(self, number: int, heap: HeapLibrary) -> None:
+    def __init__(self, number: int) -> None:
         super().__init__(builtins.NAMES[number], bytes([I64]) + builtins.PARAMS[number], builtins.RESULTS[number], CONV_WASM)
-        self.heap = heap
 
     def add(self, value: Value, other: Value | int) -> Value:
         """A sum."""
@@ -45,29 +38,29 @@ class _Maker(Stub):
         context = self.emit(ops.CONTEXT, [])
         self.split(self.emit(ops.I64_GT_U, [size, self.word(layout.CELL_SIZES[-1])]), large)
         eighths = self.emit(ops.I64_SHR_U, [size, self.word(3)])
-        number = self.load(ops.I64_LOAD8_U, self.add(eighths, self.heap.space.class_of), 0)
+        number = self.load(ops.I64_LOAD8_U, self.add(eighths, self.symbol("heap.class_of")), 0)
         offset = self.emit(ops.I64_SHL, [number, self.word(4)])
         cells = self.add(self.add(context, offset), layout.CTX_CELLS)
-        cell = self.load(ops.I64_LOAD32_U, self.add(offset, self.heap.space.classes), 0)
+        cell = self.load(ops.I64_LOAD32_U, self.add(offset, self.symbol("heap.classes")), 0)
         last = self.emit(ops.I64_SUB, [self.get(cells, layout.CELLS_END), cell])
         done = self.new()
         self.split(self.emit(ops.I64_LT_U, [last, self.get(cells, layout.CELLS_LOW)]), short)
         self.put(last, cells, layout.CELLS_END)
         self.jump(done, [last])
         self.at(short)
-        self.jump(done, [self._ask(self.heap.allocate, context, number)])
+        self.jump(done, [self._ask("stub.heap.allocate", context, number)])
         self.at(done)
         place = self.func.new_param(done, I64)
         self._zero(place, size)
         self.put(header, place, layout.OBJECT_TYPE)
         self.ret([place])
         self.at(large)
-        found = self._ask(self.heap.allocate_large, context, size)
+        found = self._ask("stub.heap.allocate_large", context, size)
         self.put(header, found, layout.OBJECT_TYPE)
         self.ret([found])
         return self.func
 
-    def _ask(self, function: int, context: Value, operand: Value) -> Value:
+    def _ask(self, function: str, context: Value, operand: Value) -> Value:
         """Call a slow path on the native stack; leave wasm when it has no place."""
         failed = self.new()
         found = self.native(function, [context, self.word(0), operand])
@@ -100,7 +93,7 @@ class _Maker(Stub):
         self.put(self.word(0), at, 0)
         self.jump(done)
         self.at(many)
-        self.native(linux.symbol("memset"), [first, self.word(0), self.emit(ops.I64_SUB, [end, first])])
+        self.native("memset", [first, self.word(0), self.emit(ops.I64_SUB, [end, first])])
         self.jump(done)
         self.at(done)
 
@@ -128,6 +121,6 @@ BUILTINS: Final[dict[int, Callable[[_Maker], Func]]] = {builtins.OBJECT_NEW: _ob
 """The builtins that are made here."""
 
 
-def build(number: int, heap: HeapLibrary) -> Func:
+def build(number: int) -> Func:
     """Build one of them."""
-    return BUILTINS[number](_Maker(number, heap))
+    return BUILTINS[number](_Maker(number))

@@ -31,18 +31,18 @@ class _Builtin(Stub):
         slow: where everything is left to Python.
     """
 
-    __slots__ = ("_caller", "_function", "_number", "instance", "operands", "slow")
+    __slots__ = ("_number", "instance", "operands", "slow")
 
-    def __init__(self, number: int, function: int, caller: int) -> None:
+    def __init__(self, number: int) -> None:
         super().__init__(builtins.NAMES[number], bytes([I64]) + builtins.PARAMS[number], builtins.RESULTS[number], CONV_WASM)
-        self._number, self._function, self._caller = number, function, caller
+        self._number = number
         self.instance, *self.operands = self.params
         self.slow = self.new()
 
     def finish(self) -> Func:
         """Build the way to Python."""
         self.at(self.slow)
-        ask_python(self, self._number, self._function, self._caller)
+        ask_python(self, self._number)
         return self.func
 
     def record(self, table: Value) -> Value:
@@ -310,17 +310,11 @@ _BUILDERS: Final[dict[int, Callable[[_Builtin], None]]] = {
 }
 
 
-def build(number: int, function: int, caller: int) -> Func:
-    """Build the wasm side of a builtin.
-
-    Args:
-        number: one of `BUILTINS`.
-        function: PyObject* of the callable that implements it in Python, 0 if nothing is left to that.
-        caller: code of `host.call_python` for so many operands.
-    """
-    e = _Builtin(number, function, caller)
+def build(number: int) -> Func:
+    """Build the wasm side of one of `BUILTINS`."""
+    e = _Builtin(number)
     _BUILDERS[number](e)
-    return e.finish() if function else e.func
+    return e.func if number in PURE else e.finish()
 
 
 BUILTINS: Final = frozenset(_BUILDERS)

@@ -16,67 +16,26 @@ from figwasp.errors import TRAP_HOST, TRAP_INTERRUPTED, TRAP_OUT_OF_HEAP, TRAP_T
 from figwasp.ir import ops
 from figwasp.ir.func import Block, Func, Value
 from figwasp.ir.ops import I64
-from figwasp.runtime.stubs.heap.heapstub import HeapStub, Loop, Places
+from figwasp.runtime.stubs.heap.heapstub import HeapStub, Loop
 from figwasp.runtime.stubs.heap.sweep import class_lists
 from figwasp.runtime.stubs.host import note_place
-from figwasp.runtime.stubs.ticks import TICKS_BETWEEN_CHECKS, Ends, check_deadline, check_interrupts
+from figwasp.runtime.stubs.ticks import TICKS_BETWEEN_CHECKS, check_deadline, check_interrupts
 
 SIGNALLED: Final = 1 << 16
 """Answer of a collection beside trap codes: a signal handler is to run first."""
 _LEAST_GROWTH: Final = 8 << 20  # bytes by which a heap may grow between two collections at least
 
 
-class Parts:
-    """Addresses of the functions that allocation calls.
-
-    Attributes:
-        finish_sweep, sort_blocks, sweep_run, open_block, mark_roots, drain, partition, forget_marks, own_large: of the functions
-            of these names.
-        collect: of `collect`.
-        tick: of the function that ticks call.
-        grow: PyObject* of a callable that gets a context's address, and bytes of a large object or 0; it gives the heap of the
-            context's store more blocks, and returns the address of the object, or 1; 0 where there is no more memory.
-    """
-
-    __slots__ = (
-        "collect",
-        "drain",
-        "finish_sweep",
-        "forget_marks",
-        "grow",
-        "mark_roots",
-        "open_block",
-        "own_large",
-        "partition",
-        "sort_blocks",
-        "sweep_run",
-        "tick",
-    )
-
-    finish_sweep: int
-    sort_blocks: int
-    sweep_run: int
-    open_block: int
-    own_large: int
-    mark_roots: int
-    drain: int
-    partition: int
-    forget_marks: int
-    collect: int
-    tick: int
-    grow: int
-
-
-def tick(places: Places, ends: Ends) -> Func:
+def tick() -> Func:
     """Build (context) -> 0, or why a collection has to end: a trap code, or SIGNALLED."""
-    e = HeapStub("heap.tick", 1, places)
+    e = HeapStub("heap.tick", 1)
     context = e.params[0]
     e.put(e.get(context, layout.CTX_REAL_LIMIT), context, layout.CTX_STACK_LIMIT)
     ticks = e.add(e.get(context, layout.CTX_TICKS), 1)
     e.put(ticks, context, layout.CTX_TICKS)
     interrupted, expired, calm = e.new(), e.new(), e.new()
-    check_interrupts(e, context, ends, interrupted)
-    check_deadline(e, ends, expired)
+    check_interrupts(e, context, interrupted)
+    check_deadline(e, expired)
     due = e.equals(e.emit(ops.I64_REM_U, [ticks, e.word(TICKS_BETWEEN_CHECKS)]), 0)
     main = e.emit(ops.I64_NE, [e.get(context, layout.CTX_MAIN_THREAD), e.word(0)])
     e.when(e.emit(ops.I32_AND, [due, main]), calm)
@@ -93,22 +52,22 @@ def tick(places: Places, ends: Ends) -> Func:
     return e.func
 
 
-def collect(places: Places, parts: Parts) -> Func:
+def collect() -> Func:
     """Build (context) -> 0 after a collection in the context's store, or why it has been given up (`tick`)."""
-    e = HeapStub("heap.collect", 1, places)
+    e = HeapStub("heap.collect", 1)
     context = e.params[0]
     record = e.get(context, layout.CTX_STORE)
     heap = e.get(record, layout.STORE_HEAP)
     stopped = e.new()
     e.take_gil(context)  # roots and cells go with objects of Python, which any thread may let go of
-    e.c(parts.finish_sweep, [record])
-    e.c(parts.forget_marks, [record])
+    e.c("stub.heap.finish_sweep", [record])
+    e.c("stub.cells.forget_marks", [record])
     marks = e.get(heap, layout.HEAP_MARKS)
-    e.put(e.c(parts.mark_roots, [record, marks]), heap, layout.HEAP_MARKED)
-    status = e.c(parts.drain, [context, heap])
+    e.put(e.c("stub.heap.mark_roots", [record, marks]), heap, layout.HEAP_MARKED)
+    status = e.c("stub.heap.drain", [context, heap])
     e.split(e.emit(ops.I64_NE, [status, e.word(0)]), stopped)
-    e.c(parts.partition, [record])
-    live = e.c(parts.sort_blocks, [heap])
+    e.c("stub.cells.partition", [record])
+    live = e.c("stub.heap.sort_blocks", [heap])
     e.put(live, heap, layout.HEAP_LIVE)
     e.put(e.add(e.get(heap, layout.HEAP_COLLECTIONS), 1), heap, layout.HEAP_COLLECTIONS)
     _set_goal(e, heap, live)
@@ -119,13 +78,13 @@ def collect(places: Places, parts: Parts) -> Func:
     return e.func
 
 
-def look_for_cells(places: Places, parts: Parts) -> Func:
+def look_for_cells() -> Func:
     """Build (store record) -> 0: externref cells that nothing refers to are dying, in a store that has no heap."""
-    e = HeapStub("heap.look_for_cells", 1, places)
+    e = HeapStub("heap.look_for_cells", 1)
     record = e.params[0]
-    e.c(parts.forget_marks, [record])
-    e.c(parts.mark_roots, [record, e.word(0)])
-    e.c(parts.partition, [record])
+    e.c("stub.cells.forget_marks", [record])
+    e.c("stub.heap.mark_roots", [record, e.word(0)])
+    e.c("stub.cells.partition", [record])
     e.done()
     return e.func
 
@@ -160,11 +119,10 @@ class _SlowPath(HeapStub):
         tried: how often there has been a collection (i64).
     """
 
-    __slots__ = ("_loop", "_parts", "context", "heap", "number", "tried")
+    __slots__ = ("_loop", "context", "heap", "number", "tried")
 
-    def __init__(self, name: str, places: Places, parts: Parts) -> None:
-        super().__init__(name, 3, places)
-        self._parts = parts
+    def __init__(self, name: str) -> None:
+        super().__init__(name, 3)
         self.context, _, self.number = self.params
         self._loop = Loop(self, self.word(0))
         self.tried = self._loop.values[0]
@@ -178,7 +136,7 @@ class _SlowPath(HeapStub):
         """At a block: collect and begin anew, or fail."""
         signalled, failed, good = self.new(), self.new(), self.new()
         self.at(at)
-        status = self.c(self._parts.collect, [self.context])
+        status = self.c("stub.heap.collect", [self.context])
         self.if_zero(status, good)
         self.split(self.equals(status, SIGNALLED), signalled)
         self.store(ops.I32_STORE, self.wrap(status), self.context, layout.CTX_TRAP_CODE)
@@ -214,7 +172,7 @@ class _SlowPath(HeapStub):
         """Ask for more memory, and return the answer; collect where there is none, if that may help, else trap."""
         broken, refused, exhausted = self.new(), self.new(), self.new()
         self.take_gil(self.context)
-        answer = self.call_with_ints(self.word(self._parts.grow), [self.context, size])
+        answer = self.call_with_ints(self.symbol("callback.grow_heap"), [self.context, size])
         self.if_zero(answer, broken)
         got = self.c("PyLong_AsUnsignedLongLongMask", [answer])
         self.c("Py_DecRef", [answer], ops.VOID)
@@ -241,9 +199,9 @@ class _SlowPath(HeapStub):
         self.split(self.emit(ops.I32_AND, [first, self.emit(ops.I32_OR, [over, stress])]), collect)
 
 
-def allocate(places: Places, parts: Parts) -> Func:
+def allocate() -> Func:
     """Build (context, stack pointer, class) -> the address of a cell, or 0: wasm is to be left, the context says why."""
-    e = _SlowPath("heap.allocate", places, parts)
+    e = _SlowPath("heap.allocate")
     none, collect, found, fresh, swept = e.new(), e.new(), e.new(), e.new(), e.new()
     e.if_zero(e.heap, none)
     stressed = e.new()
@@ -253,14 +211,14 @@ def allocate(places: Places, parts: Parts) -> Func:
     cells = e.add(e.add(e.context, e.left(e.number, 4)), layout.CTX_CELLS)
     entry = e.get(lists, layout.HEAP_PARTIAL)
     e.if_zero(entry, fresh)
-    e.split(e.emit(ops.I64_NE, [e.c(parts.sweep_run, [entry, cells]), e.word(0)]), found)
+    e.split(e.emit(ops.I64_NE, [e.c("stub.heap.sweep_run", [entry, cells]), e.word(0)]), found)
     e.put(e.get(entry, layout.BLOCK_NEXT), lists, layout.HEAP_PARTIAL)
     e.put(e.get(lists, layout.HEAP_FULL), entry, layout.BLOCK_NEXT)
     e.put(entry, lists, layout.HEAP_FULL)
     e.again(e.tried)
     e.at(fresh)
     e.must_collect(e.word(layout.BLOCK_BYTES), collect)
-    e.if_zero(e.c(parts.open_block, [e.heap, e.number]), none)
+    e.if_zero(e.c("stub.heap.open_block", [e.heap, e.number]), none)
     e.jump(swept)
     e.at(swept)
     e.again(e.tried)
@@ -289,27 +247,20 @@ def _hand_out(e: _SlowPath, entry: Value, cells: Value, stressed: Block) -> None
     e.ret([first])
 
 
-def new_object(places: Places, cell: int, large: int, memset: int) -> Func:
-    """Build (context, place, bytes, header) -> 1: a place refers to a new object of zeros; 0: there is none, the context says why.
-
-    Args:
-        places: of the space.
-        cell: address of `allocate`.
-        large: of `allocate_large`.
-        memset: of the C library's function.
-    """
-    e = HeapStub("heap.new_object", 4, places)
+def new_object() -> Func:
+    """Build (context, place, bytes, header) -> 1: a place refers to a new object of zeros; 0: there is none, as `allocate` says."""
+    e = HeapStub("heap.new_object", 4)
     context, place, size, header = e.params
     none, big, made = e.new(), e.new(), e.new()
     e.split(e.below(e.word(layout.CELL_SIZES[-1]), size), big)
-    number = e.load(ops.I64_LOAD8_U, e.add(e.right(size, 3), places.class_of), 0)
-    e.jump(made, [e.c(cell, [context, e.word(0), number])])
+    number = e.load(ops.I64_LOAD8_U, e.add(e.right(size, 3), e.symbol("heap.class_of")), 0)
+    e.jump(made, [e.c("stub.heap.allocate", [context, e.word(0), number])])
     e.at(big)
-    e.jump(made, [e.c(large, [context, e.word(0), size])])
+    e.jump(made, [e.c("stub.heap.allocate_large", [context, e.word(0), size])])
     e.at(made)
     thing = e.func.new_param(made, I64)
     e.if_zero(thing, none)
-    e.c(memset, [e.add(thing, layout.OBJECT_FIELDS), e.word(0), e.sub(size, layout.OBJECT_FIELDS)])
+    e.c("memset", [e.add(thing, layout.OBJECT_FIELDS), e.word(0), e.sub(size, layout.OBJECT_FIELDS)])
     e.put(header, thing, layout.OBJECT_TYPE)
     e.put(thing, place, 0)
     e.ret([e.word(1)])
@@ -318,9 +269,9 @@ def new_object(places: Places, cell: int, large: int, memset: int) -> Func:
     return e.func
 
 
-def allocate_large(places: Places, parts: Parts) -> Func:
+def allocate_large() -> Func:
     """Build (context, stack pointer, bytes) -> the address of zeros for a large object, or 0 as `allocate` does."""
-    e = _SlowPath("heap.allocate_large", places, parts)
+    e = _SlowPath("heap.allocate_large")
     none, collect = e.new(), e.new()
     size = e.number
     e.if_zero(e.heap, none)
@@ -330,7 +281,7 @@ def allocate_large(places: Places, parts: Parts) -> Func:
     address = e.ask_python(size, collect)
     fresh = e.new()
     e.split(e.equals(address, 1), fresh)  # there is a heap now
-    e.c(parts.own_large, [e.heap, address])
+    e.c("stub.heap.own_large", [e.heap, address])
     e.ret([address])
     e.at(fresh)
     e.again(e.tried)

@@ -1,6 +1,6 @@
 """Floor 4: phrases of the collector: blocks, mark bits, references.
 
-In: the places of the process's heap space. Out: an emitter for functions in the C convention.
+Out: an emitter for functions in the C convention.
 
 Theory of operation. The space is cut into blocks of 32 KiB; a table has an entry for each. A block holds cells of one size, one
 object each, or is part of a large object. A cell whose first word is 0 holds nothing; every other one holds an object with a valid
@@ -22,34 +22,6 @@ _BLOCK_BITS: Final = layout.BLOCK_BYTES.bit_length() - 1
 _ENTRY_BITS: Final = layout.BLOCK_SIZE.bit_length() - 1
 _MARK_BITS: Final = 3
 """log2 of the bytes that one mark bit stands for."""
-
-
-class Places:
-    """Addresses of the process's heap space.
-
-    Attributes:
-        start: of the space.
-        size: its bytes.
-        blocks: of the table of blocks.
-        marks: of the mark bits, one for 8 bytes.
-        class_of: of a table of bytes: for each number of 8 bytes the class of cells for an object of that size.
-        classes: of a table: for each class of cells 4 words of 4 bytes: BLOCK_CELL, BLOCK_INVERSE, BLOCK_END, 0.
-        descriptors: of the type descriptors.
-        contexts: of the word with the address of the first context.
-        used: of the word with the number of contexts.
-    """
-
-    __slots__ = ("blocks", "class_of", "classes", "contexts", "descriptors", "marks", "size", "start", "used")
-
-    start: int
-    size: int
-    blocks: int
-    marks: int
-    class_of: int
-    classes: int
-    descriptors: int
-    contexts: int
-    used: int
 
 
 class Loop:
@@ -75,13 +47,12 @@ class Loop:
 
 
 class HeapStub(Stub):
-    """An emitter with the phrases that the collector is made of."""
+    """An emitter with the phrases that the collector is made of. Attributes of the `HeapSpace` are symbols, as `heap.start`."""
 
-    __slots__ = ("places",)
+    __slots__ = ()
 
-    def __init__(self, name: str, params: int, places: Places) -> None:
+    def __init__(self, name: str, params: int) -> None:
         super().__init__(name, bytes([I64] * params), bytes([I64]), CONV_C)
-        self.places = places
 
     # Words
 
@@ -117,10 +88,6 @@ class HeapStub(Stub):
         """Whether a word is less than another, unsigned."""
         return self.emit(ops.I64_LT_U, [value, other])
 
-    def same(self, value: Value, other: Value) -> Value:
-        """Whether two words are equal."""
-        return self.emit(ops.I64_EQ, [value, other])
-
     def if_zero(self, value: Value, then: Block) -> None:
         """Go to a block when a word is 0, else go on in a new one."""
         self.split(self.equals(value, 0), then)
@@ -133,20 +100,20 @@ class HeapStub(Stub):
 
     def entry(self, offset: Value) -> Value:
         """The entry of the block at an offset in the space."""
-        return self.add(self.left(self.right(offset, _BLOCK_BITS), _ENTRY_BITS), self.places.blocks)
+        return self.add(self.left(self.right(offset, _BLOCK_BITS), _ENTRY_BITS), self.symbol("heap.blocks"))
 
     def start_of(self, entry: Value) -> Value:
         """The address of a block, from its entry."""
-        number = self.right(self.sub(entry, self.places.blocks), _ENTRY_BITS)
-        return self.add(self.left(number, _BLOCK_BITS), self.places.start)
+        number = self.right(self.sub(entry, self.symbol("heap.blocks")), _ENTRY_BITS)
+        return self.add(self.left(number, _BLOCK_BITS), self.symbol("heap.start"))
 
     def offset(self, address: Value) -> Value:
         """The offset of an address in the space; beyond its size for what lies elsewhere."""
-        return self.sub(address, self.places.start)
+        return self.sub(address, self.symbol("heap.start"))
 
     def marks_of(self, offset: Value) -> Value:
         """The address of the word with the mark bits of a place in the space."""
-        return self.add(self.left(self.right(offset, _MARK_BITS + 6), 3), self.places.marks)
+        return self.add(self.left(self.right(offset, _MARK_BITS + 6), 3), self.symbol("heap.marks"))
 
     def mark_bit(self, offset: Value) -> Value:
         """The mark bit of a place, in that word: shifts count modulo 64."""

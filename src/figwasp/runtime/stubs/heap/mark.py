@@ -14,19 +14,19 @@ from typing import Final
 from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import Func, Value
-from figwasp.runtime.stubs.heap.heapstub import HeapStub, Loop, Places
+from figwasp.runtime.stubs.heap.heapstub import HeapStub, Loop
 
 _SLOTS: Final = 63
 """Words of an object that TYPE_REFERENCES tells of."""
 
 
-def find(places: Places) -> Func:
+def find() -> Func:
     """Build (heap, word) -> the object of the heap that a word points into, or 0."""
-    e = HeapStub("heap.find", 2, places)
+    e = HeapStub("heap.find", 2)
     heap, word = e.params
     nothing, large = e.new(), e.new()
     offset = e.offset(word)
-    e.split(e.emit(ops.I64_GE_U, [offset, e.word(places.size)]), nothing)
+    e.split(e.emit(ops.I64_GE_U, [offset, e.symbol("heap.size")]), nothing)
     entry = e.entry(offset)
     e.split(e.emit(ops.I64_NE, [e.get(entry, layout.BLOCK_HEAP), heap]), nothing)
     size = e.half(entry, layout.BLOCK_CELL)
@@ -48,14 +48,9 @@ def find(places: Places) -> Func:
     return e.func
 
 
-def scan(places: Places, find_address: int) -> Func:
-    """Build (record, first word, end, top) -> the mark stack's new end: look at words that may be anything.
-
-    Args:
-        places: of the space.
-        find_address: of `find`.
-    """
-    e = HeapStub("heap.scan", 4, places)
+def scan() -> Func:
+    """Build (record, first word, end, top) -> the mark stack's new end: look at words that may be anything."""
+    e = HeapStub("heap.scan", 4)
     record, first, end, top = e.params
     heap = e.get(record, layout.STORE_HEAP)
     finished = e.new()
@@ -65,7 +60,7 @@ def scan(places: Places, find_address: int) -> Func:
     word = e.get(at, 0)
     host, inside, following = e.new(), e.new(), e.new()
     behind = e.add(at, 8)
-    e.split(e.emit(ops.I64_LE_U, [e.offset(word), e.word(places.size)]), inside)
+    e.split(e.emit(ops.I64_LE_U, [e.offset(word), e.symbol("heap.size")]), inside)
     e.split(e.equals(e.mask(word, layout.I31_TAG | layout.HOST_TAG), layout.HOST_TAG), host)
     e.jump(following)
     e.at(host)
@@ -73,8 +68,8 @@ def scan(places: Places, find_address: int) -> Func:
     e.jump(following)
     e.at(inside)
     e.if_zero(heap, following)
-    visited = e.visit(e.c(find_address, [heap, word]), top)
-    visited = e.visit(e.c(find_address, [heap, e.sub(word, 1)]), visited)  # one past the end of an object is within it
+    visited = e.visit(e.c("stub.heap.find", [heap, word]), top)
+    visited = e.visit(e.c("stub.heap.find", [heap, e.sub(word, 1)]), visited)  # one past the end of an object is within it
     loop.again(behind, visited)
     e.at(following)
     loop.again(behind, top)
@@ -100,18 +95,13 @@ def _look_for_cell(e: HeapStub, record: Value, cell: Value) -> None:
     e.at(none)
 
 
-def mark_roots(places: Places, scan_address: int) -> Func:
-    """Build (record, top) -> the mark stack's new end: mark what contexts and roots of a store refer to.
-
-    Args:
-        places: of the space.
-        scan_address: of `scan`.
-    """
-    e = HeapStub("heap.mark_roots", 2, places)
+def mark_roots() -> Func:
+    """Build (record, top) -> the mark stack's new end: mark what contexts and roots of a store refer to."""
+    e = HeapStub("heap.mark_roots", 2)
     record, top = e.params
     heapless = e.equals(e.get(record, layout.STORE_HEAP), 0)
-    first = e.get(e.word(places.contexts), 0)
-    beyond = e.add(first, e.emit(ops.I64_MUL, [e.get(e.word(places.used), 0), e.word(layout.CTX_SIZE)]))
+    first = e.get(e.symbol("static.contexts"), 0)
+    beyond = e.add(first, e.emit(ops.I64_MUL, [e.get(e.symbol("static.contexts_used"), 0), e.word(layout.CTX_SIZE)]))
     loop = Loop(e, first, top)
     context, top = loop.values
     walked = e.new()
@@ -120,9 +110,9 @@ def mark_roots(places: Places, scan_address: int) -> Func:
     e.brif(e.same(e.get(context, layout.CTX_STORE), record), mine, other)
     e.at(mine)
     pointer = e.get(context, layout.CTX_WASM_SP)
-    scanned = e.c(scan_address, [record, pointer, e.get(context, layout.CTX_STACK_TOP), top])
+    scanned = e.c("stub.heap.scan", [record, pointer, e.get(context, layout.CTX_STACK_TOP), top])
     pending = e.add(context, layout.CTX_EXCEPTION)
-    scanned = e.c(scan_address, [record, pending, e.add(pending, 8), scanned])
+    scanned = e.c("stub.heap.scan", [record, pending, e.add(pending, 8), scanned])
     loop.again(e.add(context, layout.CTX_SIZE), scanned)
     e.at(other)
     loop.again(e.add(context, layout.CTX_SIZE), top)
@@ -137,21 +127,16 @@ def mark_roots(places: Places, scan_address: int) -> Func:
     e.at(seen)
     base = e.get(e.get(root, layout.ROOT_BASE), 0)
     count = e.get(e.get(root, layout.ROOT_COUNT), 0)
-    scanned = e.c(scan_address, [record, base, e.add(base, e.left(count, 3)), top])
+    scanned = e.c("stub.heap.scan", [record, base, e.add(base, e.left(count, 3)), top])
     roots.again(e.get(root, layout.ROOT_NEXT), scanned)
     e.at(finished)
     e.ret([top])
     return e.func
 
 
-def drain(places: Places, tick: int) -> Func:
-    """Build (context, heap) -> 0 when everything on the mark stack has been followed; else why that has ended before.
-
-    Args:
-        places: of the space.
-        tick: address of `collect.tick`, which is called when there is a tick.
-    """
-    e = HeapStub("heap.drain", 2, places)
+def drain() -> Func:
+    """Build (context, heap) -> 0 when everything on the mark stack has been followed; else why that has ended before, at a tick."""
+    e = HeapStub("heap.drain", 2)
     context, heap = e.params
     base = e.get(heap, layout.HEAP_MARKS)
     loop = Loop(e, e.get(heap, layout.HEAP_MARKED))
@@ -161,13 +146,13 @@ def drain(places: Places, tick: int) -> Func:
     limit, real = e.get(context, layout.CTX_STACK_LIMIT), e.get(context, layout.CTX_REAL_LIMIT)
     e.brif(e.same(limit, real), calm, ticked)
     e.at(ticked)
-    status = e.c(tick, [context])
+    status = e.c("stub.heap.tick", [context])
     e.split(e.emit(ops.I64_NE, [status, e.word(0)]), stopped)
     e.jump(calm)
     e.at(calm)
     place = e.sub(top, 8)
     thing = e.get(place, 0)
-    descriptor = e.add(e.half(thing, layout.OBJECT_TYPE), places.descriptors)
+    descriptor = e.add(e.half(thing, layout.OBJECT_TYPE), e.symbol("types.descriptors"))
     array = e.new()
     e.split(e.equals(e.half(descriptor, layout.TYPE_KIND), layout.KIND_ARRAY), array)
     rest = _follow_words(e, thing, e.get(descriptor, layout.TYPE_REFERENCES), place)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import Func, Value
-from figwasp.runtime.stubs.heap.heapstub import HeapStub, Loop, Places
+from figwasp.runtime.stubs.heap.heapstub import HeapStub, Loop
 
 
 def link_roots() -> Func:
     """Build (store record, first, count) -> 0: roots, which follow each other, are roots of a store."""
-    e = HeapStub("heap.link_roots", 3, Places())
+    e = HeapStub("heap.link_roots", 3)
     record, first, count = e.params
     end = e.add(first, e.emit(ops.I64_MUL, [count, e.word(layout.ROOT_SIZE)]))
     loop = Loop(e, first)
@@ -37,7 +37,7 @@ def link_roots() -> Func:
 
 def unlink_roots() -> Func:
     """Build (first, count) -> 0: roots are none any more, if they have been."""
-    e = HeapStub("heap.unlink_roots", 2, Places())
+    e = HeapStub("heap.unlink_roots", 2)
     first, count = e.params
     end = e.add(first, e.emit(ops.I64_MUL, [count, e.word(layout.ROOT_SIZE)]))
     loop = Loop(e, first)
@@ -63,7 +63,7 @@ def unlink_roots() -> Func:
 
 def detach_roots() -> Func:
     """Build (store record) -> 0: a store that goes has no roots; they may be unlinked later."""
-    e = HeapStub("heap.detach_roots", 1, Places())
+    e = HeapStub("heap.detach_roots", 1)
     record = e.params[0]
     loop = Loop(e, e.get(record, layout.STORE_ROOTS))
     root = loop.values[0]
@@ -79,7 +79,7 @@ def detach_roots() -> Func:
 
 def copy_root() -> Func:
     """Build (root, place) -> the word at a place, which the one word of a root now is as well."""
-    e = HeapStub("heap.copy_root", 2, Places())
+    e = HeapStub("heap.copy_root", 2)
     root, place = e.params
     word = e.get(place, 0)
     e.put(word, e.get(root, layout.ROOT_OWN_BASE), 0)
@@ -89,7 +89,7 @@ def copy_root() -> Func:
 
 def link_array() -> Func:
     """Build (store record, array) -> 0: an array of externref cells is one of a store."""
-    e = HeapStub("heap.link_array", 2, Places())
+    e = HeapStub("heap.link_array", 2)
     record, array = e.params
     e.put(e.get(record, layout.STORE_ARRAYS), array, layout.ARRAY_NEXT)
     e.put(array, record, layout.STORE_ARRAYS)
@@ -97,16 +97,11 @@ def link_array() -> Func:
     return e.func
 
 
-def merge_roots(contexts: int, used: int) -> Func:
-    """Build (store record, another one) -> 0: contexts, roots and arrays of cells of one are the other's.
-
-    Args:
-        contexts: address of the word that holds the address of the first context.
-        used: of the word that holds their number.
-    """
-    e = HeapStub("heap.merge_roots", 2, Places())
+def merge_roots() -> Func:
+    """Build (store record, another one) -> 0: contexts, roots and arrays of cells of one are the other's."""
+    e = HeapStub("heap.merge_roots", 2)
     source, target = e.params
-    _retag_contexts(e, source, target, contexts, used)
+    _retag_contexts(e, source, target)
     _splice_arrays(e, source, target)
     _splice_dying(e, source, target)
     _splice_roots(e, source, target)
@@ -131,9 +126,9 @@ def _splice_arrays(e: HeapStub, source: Value, target: Value) -> None:
     e.at(none)
 
 
-def _retag_contexts(e: HeapStub, source: Value, target: Value, contexts: int, used: int) -> None:
-    first = e.get(e.word(contexts), 0)
-    beyond = e.add(first, e.emit(ops.I64_MUL, [e.get(e.word(used), 0), e.word(layout.CTX_SIZE)]))
+def _retag_contexts(e: HeapStub, source: Value, target: Value) -> None:
+    first = e.get(e.symbol("static.contexts"), 0)
+    beyond = e.add(first, e.emit(ops.I64_MUL, [e.get(e.symbol("static.contexts_used"), 0), e.word(layout.CTX_SIZE)]))
     loop = Loop(e, first)
     context = loop.values[0]
     walked, other = e.new(), e.new()

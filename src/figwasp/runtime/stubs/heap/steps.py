@@ -8,7 +8,7 @@ from __future__ import annotations
 from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import Func, Value
-from figwasp.runtime.stubs.heap.heapstub import HeapStub, Loop, Places
+from figwasp.runtime.stubs.heap.heapstub import HeapStub, Loop
 from figwasp.runtime.stubs.heap.sweep import class_lists
 
 # Blocks
@@ -16,7 +16,7 @@ from figwasp.runtime.stubs.heap.sweep import class_lists
 
 def add_blocks() -> Func:
     """Build (heap, entry of the first, of the last, bytes) -> 0: a heap has more free blocks, which are linked."""
-    e = HeapStub("heap.add_blocks", 4, Places())
+    e = HeapStub("heap.add_blocks", 4)
     heap, first, last, size = e.params
     e.put(e.get(heap, layout.HEAP_FREE), last, layout.BLOCK_NEXT)
     e.put(first, heap, layout.HEAP_FREE)
@@ -27,7 +27,7 @@ def add_blocks() -> Func:
 
 def take_dead() -> Func:
     """Build (heap) -> the entry of the first block of a large object that is to be taken back, and no longer the heap's; or 0."""
-    e = HeapStub("heap.take_dead", 1, Places())
+    e = HeapStub("heap.take_dead", 1)
     heap = e.params[0]
     none = e.new()
     entry = e.get(heap, layout.HEAP_DEAD)
@@ -43,7 +43,7 @@ def take_dead() -> Func:
 
 def take_free() -> Func:
     """Build (heap, entry of the first, end) -> 1: blocks in a row are the heap's no more; 0: not all of them are free."""
-    e = HeapStub("heap.take_free", 3, Places())
+    e = HeapStub("heap.take_free", 3)
     heap, first, end = e.params
     wanted = e.right(e.sub(end, first), layout.BLOCK_SIZE.bit_length() - 1)
     counting = Loop(e, e.get(heap, layout.HEAP_FREE), e.word(0))
@@ -80,9 +80,9 @@ def _lies_between(e: HeapStub, entry: Value, first: Value, end: Value) -> Value:
 # Stores that are merged
 
 
-def merge_heaps(places: Places) -> Func:
+def merge_heaps() -> Func:
     """Build (store record, another one) -> 0: the heap of one is the other's."""
-    e = HeapStub("heap.merge", 2, places)
+    e = HeapStub("heap.merge", 2)
     source, target = e.params
     none, taken = e.new(), e.new()
     heap = e.get(source, layout.STORE_HEAP)
@@ -144,9 +144,9 @@ def _own(e: HeapStub, entry: Value, owner: Value) -> None:
     e.at(done)
 
 
-def own_large(places: Places) -> Func:
+def own_large() -> Func:
     """Build (heap, address of a run of blocks) -> 0: it is a large object of the heap, so long as its first block says."""
-    e = HeapStub("heap.own_large", 2, places)
+    e = HeapStub("heap.own_large", 2)
     heap, address = e.params
     entry = e.entry(e.offset(address))
     _own(e, entry, heap)

@@ -15,15 +15,15 @@ from typing import Final
 from figwasp import layout
 from figwasp.ir import ops
 from figwasp.ir.func import Func, Value
-from figwasp.runtime.stubs.heap.heapstub import HeapStub, Loop, Places
+from figwasp.runtime.stubs.heap.heapstub import HeapStub, Loop
 
 POISON: Final = 0xDD
 """Byte that free cells are filled with when collections are tested: what code still finds there is no valid reference."""
 
 
-def sweep_run(places: Places, memset: int) -> Func:
+def sweep_run() -> Func:
     """Build (entry, place) -> 1: the next run of free cells of a block is noted at a place as CELLS_*; 0: there is none."""
-    e = HeapStub("heap.sweep_run", 2, places)
+    e = HeapStub("heap.sweep_run", 2)
     entry, place = e.params
     size = e.half(entry, layout.BLOCK_CELL)
     start = e.start_of(entry)
@@ -43,7 +43,7 @@ def sweep_run(places: Places, memset: int) -> Func:
     e.put(e.word(0), e.add(start, behind), 0)
     swept = e.new()
     e.unless_zero(stress, swept)
-    e.c(memset, [e.add(e.add(start, behind), 8), e.word(POISON), e.sub(size, 8)])
+    e.c("memset", [e.add(e.add(start, behind), 8), e.word(POISON), e.sub(size, 8)])
     e.jump(swept)
     e.at(swept)
     following = e.add(behind, size)
@@ -63,9 +63,9 @@ def sweep_run(places: Places, memset: int) -> Func:
     return e.func
 
 
-def open_block(places: Places, memset: int) -> Func:
+def open_block() -> Func:
     """Build (heap, class) -> 1: a block that held nothing is the first with free cells of a class; 0: there is no such block."""
-    e = HeapStub("heap.open_block", 2, places)
+    e = HeapStub("heap.open_block", 2)
     heap, number = e.params
     none, clean = e.new(), e.new()
     entry = e.get(heap, layout.HEAP_FREE)
@@ -75,12 +75,12 @@ def open_block(places: Places, memset: int) -> Func:
     dirty = e.new()
     e.brif(e.equals(e.get(entry, layout.BLOCK_CLEAN), 0), dirty, clean)
     e.at(dirty)
-    e.c(memset, [start, e.word(0), e.word(layout.BLOCK_BYTES)])
+    e.c("memset", [start, e.word(0), e.word(layout.BLOCK_BYTES)])
     e.jump(clean)
     e.at(clean)
     e.put(e.word(0), entry, layout.BLOCK_CLEAN)
-    e.c(memset, [e.marks_of(e.offset(start)), e.word(0), e.word(layout.BLOCK_BYTES >> 6)])
-    row = e.add(e.left(number, 4), places.classes)
+    e.c("memset", [e.marks_of(e.offset(start)), e.word(0), e.word(layout.BLOCK_BYTES >> 6)])
+    row = e.add(e.left(number, 4), e.symbol("heap.classes"))
     e.put(e.get(row, 0), entry, layout.BLOCK_CELL)  # and BLOCK_INVERSE
     e.put(e.half(row, 8), entry, layout.BLOCK_END)  # and a cursor of 0
     lists = class_lists(e, heap, number)
@@ -98,15 +98,9 @@ def class_lists(e: HeapStub, heap: Value, number: Value) -> Value:
     return e.add(e.add(heap, e.left(number, 4)), layout.HEAP_CLASSES)
 
 
-def finish_sweep(places: Places, sweep_address: int, memset: int) -> Func:
-    """Build (record) -> 0: no dead object is left, no mark bit is set, no context has free cells, and all blocks are full ones.
-
-    Args:
-        places: of the space.
-        sweep_address: of `sweep_run`.
-        memset: of the C library's function.
-    """
-    e = HeapStub("heap.finish_sweep", 1, places)
+def finish_sweep() -> Func:
+    """Build (record) -> 0: no dead object is left, no mark bit is set, no context has free cells, and all blocks are full ones."""
+    e = HeapStub("heap.finish_sweep", 1)
     record = e.params[0]
     heap = e.get(record, layout.STORE_HEAP)
     _take_cells_back(e, record)
@@ -116,10 +110,10 @@ def finish_sweep(places: Places, sweep_address: int, memset: int) -> Func:
     done = e.new()
     e.split(e.equals(number, len(layout.CELL_SIZES)), done)
     lists = class_lists(e, heap, number)
-    full = _sweep_rest(e, lists, sweep_address, ignored)
+    full = _sweep_rest(e, lists, ignored)
     e.put(full, lists, layout.HEAP_FULL)
     e.put(e.word(0), lists, layout.HEAP_PARTIAL)
-    _clear_marks(e, full, memset)
+    _clear_marks(e, full)
     loop.again(e.add(number, 1))
     e.at(done)
     large = Loop(e, e.get(heap, layout.HEAP_LARGE))
@@ -136,8 +130,8 @@ def finish_sweep(places: Places, sweep_address: int, memset: int) -> Func:
 
 def _take_cells_back(e: HeapStub, record: Value) -> None:
     """Leave the contexts of a store without free cells: their first words are 0 already."""
-    first = e.get(e.word(e.places.contexts), 0)
-    beyond = e.add(first, e.emit(ops.I64_MUL, [e.get(e.word(e.places.used), 0), e.word(layout.CTX_SIZE)]))
+    first = e.get(e.symbol("static.contexts"), 0)
+    beyond = e.add(first, e.emit(ops.I64_MUL, [e.get(e.symbol("static.contexts_used"), 0), e.word(layout.CTX_SIZE)]))
     loop = Loop(e, first)
     context = loop.values[0]
     walked, other = e.new(), e.new()
@@ -153,7 +147,7 @@ def _take_cells_back(e: HeapStub, record: Value) -> None:
     e.at(walked)
 
 
-def _sweep_rest(e: HeapStub, lists: Value, sweep_address: int, ignored: Value) -> Value:
+def _sweep_rest(e: HeapStub, lists: Value, ignored: Value) -> Value:
     """Sweep the blocks of a class that have not been; return the list of all of them."""
     loop = Loop(e, e.get(lists, layout.HEAP_PARTIAL), e.get(lists, layout.HEAP_FULL))
     entry, full = loop.values
@@ -161,7 +155,7 @@ def _sweep_rest(e: HeapStub, lists: Value, sweep_address: int, ignored: Value) -
     e.if_zero(entry, done)
     runs = Loop(e)
     swept = e.new()
-    e.if_zero(e.c(sweep_address, [entry, ignored]), swept)
+    e.if_zero(e.c("stub.heap.sweep_run", [entry, ignored]), swept)
     runs.again()
     e.at(swept)
     following = e.get(entry, layout.BLOCK_NEXT)
@@ -171,21 +165,21 @@ def _sweep_rest(e: HeapStub, lists: Value, sweep_address: int, ignored: Value) -
     return full
 
 
-def _clear_marks(e: HeapStub, first: Value, memset: int) -> None:
+def _clear_marks(e: HeapStub, first: Value) -> None:
     """Clear the mark bits of the blocks in a list."""
     loop = Loop(e, first)
     entry = loop.values[0]
     done = e.new()
     e.if_zero(entry, done)
     offset = e.offset(e.start_of(entry))
-    e.c(memset, [e.marks_of(offset), e.word(0), e.word(layout.BLOCK_BYTES >> 6)])
+    e.c("memset", [e.marks_of(offset), e.word(0), e.word(layout.BLOCK_BYTES >> 6)])
     loop.again(e.get(entry, layout.BLOCK_NEXT))
     e.at(done)
 
 
-def sort_blocks(places: Places) -> Func:
+def sort_blocks() -> Func:
     """Build (heap) -> bytes of all marked objects: blocks go to the lists where they belong by what is marked in them."""
-    e = HeapStub("heap.sort_blocks", 1, places)
+    e = HeapStub("heap.sort_blocks", 1)
     heap = e.params[0]
     loop = Loop(e, e.word(0), e.word(0))
     number, live = loop.values

@@ -7,7 +7,7 @@ from typing import Final
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.features import IN_USE
-from figwasp.codegen.isa.x64.select.memory import NO_IMM, fold, foldable, imm32, low, wide
+from figwasp.codegen.isa.x64.select.memory import NO_IMM, fold, fold_symbol, foldable, imm32, low, wide
 from figwasp.codegen.mach import COPY, NONE, MInst
 from figwasp.codegen.select import Rule, Selector
 from figwasp.ir import ops
@@ -39,12 +39,16 @@ def _binary(s: Selector, value: Value, left: Value, right: Value, rd: int) -> No
     narrow = value.type == I32
     commutes = ops.FLAGS[op] & ops.COMMUTES != 0
     full = ops.I32_LOAD if narrow else ops.I64_LOAD
-    if commutes and left.op == full and right.op != full and foldable(s, left):
+    if commutes and (left.op == ops.SYMBOL or (left.op == full and right.op != full and foldable(s, left))):
         left, right = right, left
     if right.op == full and foldable(s, right):
         inst = MInst(_RM[op], rd)
         s.code.append(inst)
         fold(s, inst, right)
+    elif right.op == ops.SYMBOL:
+        inst = MInst(_RM[op], rd)
+        s.code.append(inst)
+        fold_symbol(s, inst, right)
     else:
         if commutes and s.dies(right) and not s.dies(left):
             left, right = right, left

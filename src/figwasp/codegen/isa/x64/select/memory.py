@@ -12,7 +12,7 @@ from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import insts_vector as v
 from figwasp.codegen.isa.x64.registers import CONTEXT
 from figwasp.codegen.isa.x64.table import memory_form
-from figwasp.codegen.mach import AREA, NONE, POOL, MInst
+from figwasp.codegen.mach import AREA, NONE, POOL, SYMBOL, MInst
 from figwasp.codegen.select import FIRST_LOAD, FOLDED, LAST_LOAD, Rule, Selector
 from figwasp.ir import ops
 from figwasp.ir.func import Value
@@ -85,6 +85,12 @@ def fold(s: Selector, inst: MInst, load: Value) -> None:
     """Make a load the memory operand of an instruction that has been appended."""
     s.regs[load.id] = FOLDED
     address(s, inst, load, 0)
+
+
+def fold_symbol(s: Selector, inst: MInst, symbol: Value) -> None:
+    """Make the word of a symbol the memory operand of an instruction that has been appended, and has no immediate."""
+    inst.rm = SYMBOL
+    inst.mem = s.symbol(symbol) << 2
 
 
 def address(s: Selector, inst: MInst, value: Value, first: int) -> None:
@@ -391,6 +397,11 @@ def pool_mem(s: Selector, constant: Value) -> int:
     return s.pool_constant(bits.to_bytes(SIZES[constant.type], "little")) << 2
 
 
+def _symbol(s: Selector, value: Value, rd: int) -> None:
+    """Load what a symbol stands for; as a constant, without touching the flags."""
+    s.code.append(MInst(x.MOV64_RM, rd, NONE, SYMBOL, NONE, s.symbol(value) << 2))
+
+
 def _context(s: Selector, _value: Value, rd: int) -> None:
     s.code.append(MInst(x.MOV64_RR, rd, CONTEXT))
 
@@ -408,4 +419,5 @@ def _thread_word(s: Selector, value: Value, rd: int) -> None:
 RULES: Final[dict[int, Rule]] = {
     **dict.fromkeys(range(FIRST_LOAD, LAST_LOAD + 1), _load), **dict.fromkeys(_STORE_ROW, _store),
     ops.CONST: _constant, ops.CONTEXT: _context, ops.FRAME_AREA: _frame_area, ops.THREAD_WORD: _thread_word,
+    ops.SYMBOL: _symbol,
 }  # fmt: skip

@@ -32,23 +32,6 @@ UNKNOWN: Final = 0
 _NOTHING: Final = -1  # in place of what the callee pops: nothing has been called
 
 
-class CodeMap:
-    """Where a walk finds what it needs to know of code.
-
-    Attributes:
-        start: address of the range of code.
-        map: address of its map.
-        returned: the return address at which a walk ends.
-    """
-
-    __slots__ = ("map", "returned", "start")
-
-    def __init__(self, start: int, map: int, returned: int) -> None:
-        self.start = start
-        self.map = map
-        self.returned = returned
-
-
 class Walk:
     """A loop over frames under construction, innermost first. The frame in hand, in its attributes, is that of one round.
 
@@ -61,13 +44,13 @@ class Walk:
 
     __slots__ = ("_e", "_header", "_size", "end", "first", "handler", "pc", "record", "pointer")
 
-    def __init__(self, e: Stub, code: CodeMap, pc: Value, pointer: Value) -> None:
+    def __init__(self, e: Stub, pc: Value, pointer: Value) -> None:
         """Begin the loop."""
         self._e = e
         self.end = e.new()
         self._header, (self.pc, below, popped) = _loop(e, [pc, pointer, e.word(_NOTHING)])
-        e.split(e.equals(self.pc, code.returned), self.end)
-        self.record = self._find_record(code)
+        e.split(e.same(self.pc, e.symbol("switch.returned")), self.end)
+        self.record = self._find_record()
         distance = _u32(e, self.record, layout.FRAME_DISTANCE)
         self.first = e.emit(ops.I64_SUB, [self.record, distance])
         self._size, pushed, self.handler = self._find_site()
@@ -85,14 +68,15 @@ class Walk:
         above = e.emit(ops.I64_ADD, [end, e.word(target.return_bytes)])
         e.jump(self._header, [e.get(end, target.return_offset), above, popped])
 
-    def _find_record(self, code: CodeMap) -> Value:
+    def _find_record(self) -> Value:
         """Go from the byte before the return address to the record, by the steps that the map says."""
         e = self._e
-        offset = e.emit(ops.I64_SUB, [self.pc, e.word(code.start + 1)])
+        start = e.symbol("code.start")
+        offset = e.emit(ops.I64_SUB, [e.emit(ops.I64_SUB, [self.pc, start]), e.word(1)])
         e.split(e.emit(ops.I64_GE_U, [offset, e.word(RANGE_SIZE)]), self.end)
         granule = e.emit(ops.I64_SHR_U, [offset, e.word(unwind.GRANULE_BITS)])
         header, (place,) = _loop(e, [granule])
-        step = e.emit(ops.I64_LOAD8_U, [e.word(code.map), place], ops.memory_aux(0, ops.REGION_NATIVE))
+        step = e.emit(ops.I64_LOAD8_U, [e.symbol("code.map"), place], ops.memory_aux(0, ops.REGION_NATIVE))
         e.split(e.equals(step, 0), self.end)
         here = e.new()
         e.split(e.emit(ops.I64_LT_U, [step, e.word(unwind.HOP)]), here)
@@ -101,7 +85,7 @@ class Walk:
         e.jump(header, [e.emit(ops.I64_ADD, [place, hop])])
         e.at(here)
         bytes_ = e.emit(ops.I64_SHL, [e.emit(ops.I64_ADD, [place, step]), e.word(unwind.GRANULE_BITS)])
-        return e.emit(ops.I64_ADD, [bytes_, e.word(code.start)])
+        return e.emit(ops.I64_ADD, [bytes_, start])
 
     def _find_site(self) -> tuple[Value, Value, Value]:
         """Look the return address up in the record; return the size of the frame, what has been pushed, what is caught."""
@@ -142,14 +126,14 @@ def _u32(e: Stub, base: Value, offset: int) -> Value:
     return e.load(ops.I64_LOAD32_U, base, offset)
 
 
-def find_handler(code: CodeMap) -> Func:
+def find_handler() -> Func:
     """Build (context, tag, pc, stack pointer) -> 1, with the handler and the number of its clause in the context; 0 without one.
 
     The tag is the address of one, or PROBE or UNKNOWN.
     """
     e = Stub("find_handler", bytes([I64] * 4), bytes([I64]), CONV_C)
     context, tag, pc, pointer = e.params
-    walk = Walk(e, code, pc, pointer)
+    walk = Walk(e, pc, pointer)
     nothing, caught = e.new(), e.new()
     e.split(e.equals(walk.handler, 0), nothing)
     handler = e.emit(ops.I64_ADD, [walk.record, walk.handler])

@@ -1,4 +1,4 @@
-"""Floor 5: numbers in linear memory, little-endian: their formats, and the errors for an offset or a value.
+"""Floor 4: numbers in linear memory, little-endian: their formats, and the errors for an offset or a value.
 
 In: a memory, the format of a number and an offset. Out: the number, or the memory with it; an IndexError for what does not lie in
 the memory, an OverflowError or a TypeError for a value that is no such number.
@@ -7,7 +7,6 @@ the memory, an OverflowError or a TypeError for a value that is no such number.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsFloat, SupportsIndex
 
 __all__ = ["FORMATS", "UNSIGNED", "outside", "pack", "unpack"]
 
@@ -27,7 +26,9 @@ FORMATS: Final = {
 }
 """Name of a kind of number -> its format."""
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Final, Protocol
 
     class _Memory(Protocol):
         """A buffer with a length."""
@@ -79,6 +80,8 @@ def outside(memory: _Memory, offset: int, size: int) -> IndexError:
 def _misfit(scalar: struct.Struct, value: object) -> TypeError | OverflowError:
     """Return the error for a value that cannot be written as a scalar."""
     name = next(name for name, one in FORMATS.items() if one is scalar)
+    from typing import SupportsFloat, SupportsIndex  # which takes long, and few want to be told
+
     wanted, kind = ("a float", SupportsFloat) if name[0] == "f" else ("an int", SupportsIndex)
     if isinstance(value, kind):
         return OverflowError(f"{value} is out of range for {name}")
