@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from figwasp.api.instance import Instance
     from figwasp.api.linker import Linker, load
     from figwasp.api.memory import Memory
-    from figwasp.api.module import Module
+    from figwasp.api.module import Module, deserialize
     from figwasp.api.snapshot import Snapshot
     from figwasp.api.table import Table
     from figwasp.errors import (
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Trap,
         Unlinkable,
         Unsupported,
+        Unusable,
         WasmException,
     )
     from figwasp.runtime.code.listen import FuncInfo
@@ -94,9 +95,11 @@ __all__ = [
     "Trap",
     "Unlinkable",
     "Unsupported",
+    "Unusable",
     "Use",
     "WASI",
     "WasmException",
+    "deserialize",
     "load",
     "run",
     "types",
@@ -108,7 +111,7 @@ if not TYPE_CHECKING:  # which are told above, and are to find names that do not
         globals(),
         {
             "figwasp.errors": "Busy Closed Error Exhaustion Exit Frame Incompatible Interrupted Invalid LimitExceeded Malformed "
-            "OutOfFuel ParseError Place Timeout Trap Unlinkable Unsupported WasmException",
+            "OutOfFuel ParseError Place Timeout Trap Unlinkable Unsupported Unusable WasmException",
             "figwasp.api.allocator": "Allocator",
             "figwasp.api.caller": "Caller",
             "figwasp.api.engine": "Engine",
@@ -117,7 +120,7 @@ if not TYPE_CHECKING:  # which are told above, and are to find names that do not
             "figwasp.api.instance": "Instance",
             "figwasp.api.linker": "Linker load",
             "figwasp.api.memory": "Memory",
-            "figwasp.api.module": "Module",
+            "figwasp.api.module": "Module deserialize",
             "figwasp.api.snapshot": "Snapshot",
             "figwasp.api.table": "Table",
             "figwasp.runtime.code.listen": "FuncInfo",

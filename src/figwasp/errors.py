@@ -49,6 +49,7 @@ __all__ = [
     "Trap",
     "Unlinkable",
     "Unsupported",
+    "Unusable",
     "WasmException",
 ]
 
@@ -124,6 +125,18 @@ class Unsupported(Error):
 
 class LimitExceeded(Error):
     """A limit of the implementation was reached (spec appendix A.2)."""
+
+
+class Unusable(Error, ValueError):
+    """The bytes of a serialized module are damaged, or were made for something else than what is here.
+
+    Attributes:
+        differs: what is not the same here, of "figwasp", "Python", "processor", "memory", "fuel", "proposals"; empty for damage.
+    """
+
+    def __init__(self, message: str, differs: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.differs = differs
 
 
 class Unlinkable(Error):

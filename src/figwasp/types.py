@@ -18,7 +18,7 @@ may also be `I8` and `I16`, and which are named more easily:
 
 from __future__ import annotations
 
-from figwasp.api.module import ExportType, ExternType, ImportType
+from figwasp.api.externs import ExportType, ExternType, ImportType
 from figwasp.wasm.syntax.types import (
     ANYREF,
     ARRAYREF,

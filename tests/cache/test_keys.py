@@ -104,21 +104,21 @@ def test_same_in_each_process(tmp_path: Path) -> None:
     [("version", "3.99.0 (of another day)"), ("implementation", SimpleNamespace(cache_tag="cpython-399")), ("byteorder", "middle"), ("maxsize", 1)],
 )
 def test_another_python(monkeypatch: pytest.MonkeyPatch, name: str, value: object) -> None:
-    before = keys._interpreter.__wrapped__()
+    before = keys.interpreter.__wrapped__()
     monkeypatch.setattr(sys, name, value)
-    assert keys._interpreter.__wrapped__() != before
+    assert keys.interpreter.__wrapped__() != before
 
 
 def test_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = keys._interpreter.__wrapped__()
+    before = keys.interpreter.__wrapped__()
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="riscv64"))
-    assert keys._interpreter.__wrapped__() != before
+    assert keys.interpreter.__wrapped__() != before
 
 
 def test_interpreter_and_sources_are_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     made = {key(MODULE)}
     with monkeypatch.context() as patch:
-        patch.setattr(keys, "_interpreter", lambda: ("other",))
+        patch.setattr(keys, "interpreter", lambda: ("other",))
         made.add(key(MODULE))
     monkeypatch.setattr(keys, "sources", lambda: b"others")
     made.add(key(MODULE))

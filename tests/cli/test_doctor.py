@@ -10,8 +10,9 @@ import sys
 import pytest
 
 import figwasp
-from figwasp.cli import doctor, selftest
-from figwasp.cli.selftest import TESTS
+from figwasp.cli import doctor
+from figwasp.cli.parts import selftest
+from figwasp.cli.parts.selftest import TESTS
 from figwasp.errors import Unsupported
 from figwasp.runtime.platform import interpreter
 from tests.cli.commands import outcome

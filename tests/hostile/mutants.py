@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, Final
 
 import figwasp
-from figwasp.api.module import ImportType
+from figwasp.api.externs import ImportType
 from figwasp.features import ALL, Features
 from figwasp.runtime.objects.func import func_at
 from figwasp.wasm.syntax.types import (

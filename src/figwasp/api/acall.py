@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from figwasp.api.module import listed
+from figwasp.api.externs import listed
 from figwasp.errors import printable
 from figwasp.runtime.objects import suspend
 from figwasp.runtime.objects.func import Func

@@ -5,7 +5,7 @@ from __future__ import annotations
 from figwasp.api import global_ as globals_
 from figwasp.api import memory as memories
 from figwasp.api import table as tables
-from figwasp.api.module import listed
+from figwasp.api.externs import listed
 from figwasp.errors import Closed
 from figwasp.runtime.objects.func import func_at
 from figwasp.wasm.syntax.module import FUNC, MEMORY, TABLE, TAG

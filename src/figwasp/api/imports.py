@@ -9,10 +9,11 @@ from collections.abc import Mapping
 
 from figwasp.api import global_ as globals_
 from figwasp.api.exports import Exports
+from figwasp.api.externs import show_import
 from figwasp.api.global_ import Global
 from figwasp.api.instance import Instance
 from figwasp.api.memory import Memory
-from figwasp.api.module import Module, show_import
+from figwasp.api.module import Module
 from figwasp.api.signature import adapt_host_function
 from figwasp.api.table import Table
 from figwasp.errors import Closed, Incompatible, Trap, Unlinkable, printable

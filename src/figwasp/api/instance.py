@@ -7,7 +7,7 @@ import weakref
 from figwasp.api import memory as memories
 from figwasp.api.acall import AsyncCalls
 from figwasp.api.exports import Exports, close_exports
-from figwasp.api.module import listed
+from figwasp.api.externs import listed
 from figwasp.errors import Closed, printable
 from figwasp.lazy import importing
 from figwasp.runtime import arguments

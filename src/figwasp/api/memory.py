@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import operator
 
-from figwasp.api.scalars import FORMATS, UNSIGNED, outside, pack, unpack
 from figwasp.lazy import imported
 from figwasp.runtime.arguments import address_type
 from figwasp.runtime.limits import budget
 from figwasp.runtime.objects import memory as runtime
 from figwasp.runtime.platform import cpython, modes
+from figwasp.runtime.scalars import FORMATS, UNSIGNED, outside, pack, unpack
 from figwasp.runtime.start import native_runtime
 from figwasp.runtime.stubs.interface import VIEW_OWNER, VIEW_RECORD, VIEW_SIDE
 from figwasp.wasm.syntax import limits

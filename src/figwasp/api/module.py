@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 from functools import cache
 
 from figwasp.api.engine import chosen, default_engine
+from figwasp.api.externs import KINDS, ExportType, ImportType, extern_type
 from figwasp.errors import Malformed, Unsupported, prefix_errors, printable
 from figwasp.features import ALL
 from figwasp.lazy import importing
+from figwasp.runtime import arguments
 from figwasp.wasm.syntax.frozen import thaw
-from figwasp.wasm.syntax.module import FUNC, GLOBAL, MEMORY, TABLE, TAG
-from figwasp.wasm.syntax.types import FuncType, GlobalType, MemoryType, TableType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from types import ModuleType
     from typing import Any, Final
@@ -26,72 +25,22 @@ if TYPE_CHECKING:
     from figwasp.api.instance import Instance
     from figwasp.api.linker import Imports
     from figwasp.api.snapshot import Snapshot
+    from figwasp.codegen.stored.image import Image
     from figwasp.features import Features
     from figwasp.runtime.code.compile import CompiledModule
     from figwasp.runtime.code.kept import Kept
+    from figwasp.runtime.code.translate import Translator
     from figwasp.runtime.config import Config
-    from figwasp.wasm.syntax.module import Export, Import
+    from figwasp.runtime.whole.whole import Outcome, Whole
+    from figwasp.wasm.syntax.module import Export
     from figwasp.wasm.syntax.module import Module as Decoded
     from figwasp.wasm.valid.module import FactsOf, FuncFacts
     from figwasp.wasm.valid.uses import Use
 
-ExternType = FuncType | TableType | MemoryType | GlobalType
-"""The type of an import or export; that of a tag is a function type without results."""
-
-KINDS: Final = {FUNC: "func", TABLE: "table", MEMORY: "memory", GLOBAL: "global", TAG: "tag"}
-
-_MOST_LISTED: Final = 20
 _HINT: Final = "a module in the text format is given as figwasp.wat(TEXT), or as the path of a .wat file"
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 """A path (of a binary, or of a text ending in .wat), or the bytes of a binary."""
-
-
-class ImportType:
-    """An import of a module: `module`, `name`, `kind` ("func", "table", "memory", "global", "tag") and `type`."""
-
-    __slots__ = ("kind", "module", "name", "type")
-
-    def __init__(self, module: str, name: str, kind: str, type: ExternType) -> None:
-        self.module = module
-        self.name = name
-        self.kind = kind
-        self.type = type
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ImportType) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def _key(self) -> tuple[object, ...]:
-        return self.module, self.name, self.kind, self.type
-
-    def __repr__(self) -> str:
-        return f"<import {printable(self.module)}.{printable(self.name)}: {_described(self.kind, self.type)}>"
-
-
-class ExportType:
-    """An export of a module: `name`, `kind` and `type`."""
-
-    __slots__ = ("kind", "name", "type")
-
-    def __init__(self, name: str, kind: str, type: ExternType) -> None:
-        self.name = name
-        self.kind = kind
-        self.type = type
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ExportType) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def _key(self) -> tuple[object, ...]:
-        return self.name, self.kind, self.type
-
-    def __repr__(self) -> str:
-        return f"<export {printable(self.name)}: {_described(self.kind, self.type)}>"
 
 
 class Module:
@@ -117,7 +66,19 @@ class Module:
         OSError: the file cannot be read.
     """
 
-    __slots__ = ("__weakref__", "_by_name", "_compiled", "_decoded", "_facts", "_kept", "_lock", "engine", "lazy")
+    __slots__ = (
+        "__weakref__",
+        "_by_name",
+        "_compiled",
+        "_decoded",
+        "_facts",
+        "_image",
+        "_is_valid",
+        "_kept",
+        "_lock",
+        "engine",
+        "lazy",
+    )
 
     _decoded: Decoded
     """The decoded module."""
@@ -131,6 +92,7 @@ class Module:
                 decoded = self._decoded = _decode(data, engine.config.features)
             else:
                 decoded = self._decoded = thaw(kept.frozen, data, engine.config.features)
+            self._is_valid = not lazy or (kept is not None and kept.valid)
             if kept is not None and (kept.valid or (lazy and kept.frozen is not None)):
                 self._facts = _facts_later(decoded)
             elif lazy:
@@ -139,11 +101,27 @@ class Module:
                 self._facts = _validation().facts_at_once(decoded)
                 if kept is not None:
                     kept.note_valid(decoded)
+        self._image: Image | None = None
+        self._begin(engine, lazy)
+
+    def _begin(self, engine: Engine, lazy: bool) -> None:
         self.engine = engine
         self.lazy = lazy
         self._compiled: CompiledModule | None = None
         self._lock = threading.Lock()
         self._by_name: dict[str, Export] | None = None
+
+    @classmethod
+    def _restored(cls, decoded: Decoded, is_valid: bool, image: Image, engine: Engine) -> Module:
+        """Make a module of what another has left."""
+        self = cls.__new__(cls)
+        self._decoded = decoded
+        self._facts = _facts_later(decoded)
+        self._is_valid = is_valid
+        self._kept = None
+        self._image = image
+        self._begin(engine, not is_valid)
+        return self
 
     @property
     def _code(self) -> CompiledModule:
@@ -159,13 +137,14 @@ class Module:
                         from figwasp.runtime.code.compile import CompiledModule  # decoding and validating work anywhere
                         from figwasp.runtime.start import native_runtime
 
-                    self._compiled = CompiledModule(native_runtime(), self._decoded, self._facts, self.engine.config, self._kept)
+                    native = native_runtime()
+                    self._compiled = CompiledModule(native, self._decoded, self._facts, self.engine.config, self._kept, self._image)
         return self._compiled
 
     @property
     def _has_kept_code(self) -> bool:
-        """Whether an earlier process has left code of the module in the cache; no longer known when it is in use."""
-        return self._kept is not None and self._kept.has_code
+        """Whether there is code of the module from before; no longer known when what is in the cache is in use."""
+        return self._image is not None or (self._kept is not None and self._kept.has_code)
 
     @property
     def name(self) -> str | None:
@@ -256,6 +235,98 @@ class Module:
         """
         return self._code.ahead()
 
+    def compile(self, jobs: int | None = None, progress: Callable[[int, int], object] | None = None) -> None:
+        """Compile all functions that are not compiled yet; those of a lazy module are validated.
+
+        Their code is used from now on, and kept in the cache if the engine has one; it is the same in whichever order and however
+        many processes it is made. Other processes are forked from this one, which therefore must not have other threads; where
+        Python knows of any, everything is compiled in this process. Ctrl-C, or an exception of `progress`, ends the other processes
+        and changes nothing: what has been compiled until then is lost.
+
+        >>> import figwasp
+        >>> module = figwasp.Module(figwasp.wat("(func (result i32) (i32.const 1)) (func)"))
+        >>> module.compile(jobs=1, progress=lambda done, total: print(f"{done} of {total} bytes"))
+        4 of 6 bytes
+        6 of 6 bytes
+        >>> module.compile(progress=print)  # all are there
+
+        Args:
+            jobs: the number of processes, from 1, which is this one alone; None for as many as this process may use processors and
+                there is enough to do for.
+            progress: called in this thread with the bytes of function bodies that have been compiled and of all that are to be.
+
+        Raises:
+            Malformed, Invalid, LimitExceeded: as for `Module`, if the module is lazy.
+            Unsupported: this platform cannot run compiled code.
+            TypeError, ValueError: `jobs` is no number of processes.
+        """
+        jobs = arguments.jobs(jobs)
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress must be callable or None, not {type(progress).__name__}")
+        self._compile_all(jobs, progress)
+
+    def _compile_all(self, jobs: int | None, progress: Callable[[int, int], object] | None) -> Outcome:
+        """Do what `compile` does, and tell what came of it."""
+        with importing:
+            from figwasp.runtime.whole.whole import Outcome
+
+        whole = self._whole()
+        before = len(whole)
+        whole.compile_all(self._is_valid, jobs, progress)
+        image = whole.image()
+        with self._lock:
+            self._is_valid = True
+            compiled = self._compiled
+            if compiled is None or not compiled.has_all(image):
+                self._image = image
+        if compiled is not None:
+            compiled.install_all(image)
+        is_kept = self._kept is not None and self._kept.replace(self._decoded, image)
+        return Outcome(len(image), before, image.size, is_kept)
+
+    def _whole(self) -> Whole:
+        """Return the code that there is, to be made whole."""
+        with importing:
+            from figwasp.runtime.whole.whole import Whole
+
+        config = self.engine.config
+        mode = config.mode  # once for all processes
+
+        def make() -> Translator:
+            with importing:
+                from figwasp.runtime.code.translate import Translator  # best imported where it is needed
+
+            return Translator(self._decoded, mode, config.metered, self._facts)
+
+        return Whole(self._decoded, make, self._images())
+
+    def _images(self) -> Iterator[Image | None]:
+        """Yield the images of the code that there is."""
+        if self._image is not None and self._image.text:
+            yield self._image
+        if self._compiled is not None:
+            yield self._compiled.image()
+        elif self._kept is not None:
+            yield self._kept.image
+
+    def serialize(self) -> bytes:
+        """Return the module with all code of it that there is, for `figwasp.deserialize` in another process; call `compile` before.
+
+        Functions that have been compiled when they were called first are compiled once more for it. Equal modules of which the same
+        functions are compiled have the same bytes.
+
+        Raises:
+            Unsupported: this platform cannot run compiled code.
+            Error: the sources of figwasp have been changed since this process began.
+        """
+        with importing:
+            from figwasp.runtime.whole.packed import pack
+
+        whole = self._whole()
+        if self._compiled is not None:
+            whole.compile(sorted(self._compiled.known), 1)
+        return pack(self._decoded, self.engine.config, self._is_valid, whole.image())
+
     def custom_sections(self, name: str) -> list[bytes]:
         """Return the contents of the custom sections of a name, in order."""
         decoded = self._decoded
@@ -277,6 +348,45 @@ class Module:
         return f"<figwasp.Module{' ' if decoded.name else ''}{printable(decoded.name or '')}: {counts}>"
 
 
+def deserialize(data: bytes | bytearray | memoryview, engine: Engine | None = None) -> Module:
+    """Return the module that `Module.serialize` has made bytes of.
+
+    **Only for bytes of your own.** They have machine code in them, which runs in this process without any checks: whoever can write
+    the bytes can do here whatever you can. The checksum finds what has been damaged, not what has been forged. Never take them from
+    others, nor from where others can write; take their `.wasm`.
+
+    The module takes nothing from the cache and adds nothing to it.
+
+    >>> import figwasp
+    >>> module = figwasp.Module(figwasp.wat('(func (export "f") (result i32) (i32.const 1))'))
+    >>> module.compile()
+    >>> data = module.serialize()
+    >>> figwasp.deserialize(data).instantiate().f()
+    1
+    >>> figwasp.deserialize(data, figwasp.Engine(fuel=True))
+    Traceback (most recent call last):
+    figwasp.errors.Unusable: the serialized module is for something else than what is here: fuel: not counted; here: counted
+
+    Args:
+        data: the bytes.
+        engine: the engine of the module, None for the default. Its `features`, its `memory`, and whether it counts `fuel` have to
+            be those of the engine that the module had; everything else may be different.
+
+    Raises:
+        Unusable: the bytes are no serialized module, or damaged; or for another figwasp, Python, processor or engine.
+            The message says what is different, and so does `differs`.
+        Unsupported: this platform cannot run compiled code.
+        TypeError: the arguments are of wrong types.
+    """
+    engine = chosen(engine)
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"data must be bytes, not {type(data).__name__}")
+    with importing:
+        from figwasp.runtime.whole.packed import unpack
+
+    return Module._restored(*unpack(bytes(data), engine.config), engine)
+
+
 def _load(data: bytes, engine: Engine | None, lazy: bool) -> Module:
     """Make a module again from its pickle."""
     return Module(data, engine=engine, lazy=lazy)
@@ -284,34 +394,6 @@ def _load(data: bytes, engine: Engine | None, lazy: bool) -> Module:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
-
-
-def _described(kind: str, type_: ExternType) -> str:
-    """Write a type with its kind, which the text of table, memory and global types includes already."""
-    return f"{kind} {type_}" if isinstance(type_, FuncType) else str(type_)
-
-
-def show_import(item: Import) -> str:
-    """Write the two names of an import, with quotes where they would be misread."""
-    plain = item.module.isprintable() and item.name.isprintable() and "." not in item.module and item.module and item.name
-    return f"{item.module}.{item.name}" if plain else f"{item.module!r} {item.name!r}"
-
-
-def extern_type(module: Decoded, kind: int, index: int) -> ExternType:
-    """Return the type of an item of an index space."""
-    if kind == FUNC:
-        return module.func_type(index)
-    if kind == TAG:
-        return module.signature(module.tags[index])
-    if kind == TABLE:
-        return module.tables[index]
-    return module.memories[index] if kind == MEMORY else module.globals[index]
-
-
-def listed(names: Iterable[str]) -> str:
-    """Write the names of exports for a line of output: the guest chooses them, as many and as odd as it likes."""
-    shown = [printable(name) for name in itertools.islice(names, _MOST_LISTED + 1)]
-    return ", ".join(shown if len(shown) <= _MOST_LISTED else [*shown[:-1], "..."])
 
 
 def _facts_later(module: Decoded) -> FactsOf:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from figwasp.cache.entries import Payload
 
-__all__ = ["PARTS", "Plain", "key", "sources"]
+__all__ = ["PARTS", "Plain", "contents", "interpreter", "key", "sources"]
 
 Plain = int | float | str | bytes | None | tuple["Plain", ...]
 
@@ -64,7 +64,7 @@ def key(subject: Payload | str, *given: Plain) -> bytes | None:
         return None
     _check(given)
     what = subject if isinstance(subject, str) else _hash(subject)
-    return _hash(repr((own, _interpreter(), what, given)).encode())
+    return _hash(repr((own, interpreter(), what, given)).encode())
 
 
 def _check(values: tuple[Plain, ...]) -> None:
@@ -81,7 +81,7 @@ def _hash(data: Payload) -> bytes:
 
 
 @cache
-def _interpreter() -> tuple[Plain, ...]:
+def interpreter() -> tuple[Plain, ...]:
     """Return what tells this build of Python, and what it runs on, from others."""
     return (
         sys.version,
@@ -125,6 +125,32 @@ def digest_of(package: str, version: str, imported: int) -> bytes | None:
         return None
     numbers = [number for status in statuses for number in (status.st_size, status.st_mtime_ns)]
     return _hash(repr((version, names)).encode() + struct.pack(f"{len(numbers)}q", *numbers))
+
+
+@cache
+def contents() -> bytes | None:
+    """Return the digest of what is in the sources, which is the same wherever this figwasp is installed; None if nobody knows it.
+
+    It takes four times as long as that of `sources`, which it is where they lie in an archive.
+    """
+    names: list[str] = []
+    statuses: list[os.stat_result] = []
+    found = blake2b(digest_size=KEY_SIZE)
+    folder = ""
+    try:
+        _list(_PACKAGE, PARTS, names, statuses)
+        for name in names:
+            if name.endswith(_SUFFIXES):
+                with open(os.path.join(folder, name), "rb") as file:
+                    found.update(repr((name, _hash(file.read()))).encode())
+            else:
+                folder = name
+                found.update(repr(os.path.relpath(folder, _PACKAGE)).encode())
+    except OSError:
+        return sources()
+    if not statuses or max(status.st_ctime_ns for status in statuses) > lazy.IMPORTED:
+        return None
+    return found.digest()
 
 
 def _list(folder: str, inner: tuple[str, ...] | None, names: list[str], statuses: list[os.stat_result]) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final
 
-__all__ = ["COMMAND", "main"]
+__all__ = ["COMMAND", "main", "size_text"]
 
 _KIB: Final = 1024
 _UNITS: Final = ("KiB", "MiB", "GiB", "TiB")
@@ -54,7 +54,7 @@ def _facts(path: str, reason: str) -> Iterator[str]:
     entries = eviction.entries_in(path)
     yield _row("folder", path)
     yield _row("entries", f"{len(entries)} (at most {eviction.MOST})")
-    yield _row("size", f"{_size(sum(entry.size for entry in entries))} (at most {_size(eviction.LIMIT)})")
+    yield _row("size", f"{size_text(sum(entry.size for entry in entries))} (at most {size_text(eviction.LIMIT)})")
     if entries:
         yield _row("oldest use", time.strftime("%Y-%m-%d", time.localtime(min(entry.used for entry in entries))))
 
@@ -63,7 +63,7 @@ def _row(name: str, text: str) -> str:
     return f"{name:<{_NAME}} {text}\n"
 
 
-def _size(number: int) -> str:
+def size_text(number: int) -> str:
     """Return a number of bytes for people."""
     if number < _KIB:
         return f"{number} bytes"
@@ -76,7 +76,7 @@ def _clear(path: str, reason: str) -> int:
     if wrong:
         return _no_cache(f"{path}: {wrong}" if path else wrong)
     number, size = eviction.clear(path)
-    return print_text([f"removed {number} {'entry' if number == 1 else 'entries'}, {_size(size)}\n"])
+    return print_text([f"removed {number} {'entry' if number == 1 else 'entries'}, {size_text(size)}\n"])
 
 
 def _path(path: str, reason: str) -> int:

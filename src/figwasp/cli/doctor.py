@@ -100,7 +100,7 @@ class _Report:
 
     def _trials(self) -> Iterator[str]:
         """Try the parts; what needs the platform is left out where it is refused."""
-        from figwasp.cli.selftest import TESTS
+        from figwasp.cli.parts.selftest import TESTS
 
         for name, trial in TESTS.items():
             yield f"{name + ' ':.<{_NAME}} "

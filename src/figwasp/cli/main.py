@@ -37,6 +37,7 @@ ABORTED: Final = 134
 
 COMMANDS: Final = {
     "run": "run a WASI program, or call a function of a module",
+    "compile": "compile programs before they are run, on all processors",
     "explain": "show what becomes of a function, from wasm text to machine code",
     "validate": "say whether modules are valid",
     "wat2wasm": "translate a module from the text format to the binary format",

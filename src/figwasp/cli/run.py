@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 
 from figwasp.api.engine import Engine
-from figwasp.api.module import Module
+from figwasp.api.module import Module, deserialize
 from figwasp.cli.main import not_collecting
 from figwasp.cli.running.options import COMMAND, parse_run
 from figwasp.cli.streams import binary_of, read, shown
 from figwasp.errors import prefix_errors
 from figwasp.runtime.code.ahead import BackgroundCompiler, possible
+from figwasp.runtime.whole import MAGIC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,16 +64,11 @@ def _load(options: RunOptions) -> tuple[Module, Tracer | None]:
         listener=None if tracer is None else tracer.listen,
         perf_map=options.perf_map,
     )
-    data = _read(options.program)
+    data = read(options.program)
     with prefix_errors(shown(options.program)):
-        return Module(data, engine=engine, lazy=True), tracer
-
-
-def _read(program: str) -> bytes:
-    """Read a module, binary or text."""
-    data = read(program)
-    with prefix_errors(shown(program)):
-        return binary_of(data)
+        if data.startswith(MAGIC):
+            return deserialize(data, engine), tracer
+        return Module(binary_of(data), engine=engine, lazy=True), tracer
 
 
 def _translator(module: Module, mode: int) -> Translator:

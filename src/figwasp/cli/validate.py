@@ -89,7 +89,7 @@ def _needs(use: Use) -> str:
 
 def _hindrances(module: Module) -> list[str]:
     """Return why `figwasp run` cannot run a valid module."""
-    from figwasp.api.module import show_import
+    from figwasp.api.externs import show_import
     from figwasp.runtime import platform
     from figwasp.wasi.calls.functions import MODULES
 

@@ -107,6 +107,8 @@ class Target:
         decode: (bytes, offset) -> (length, text) of the instruction there. data_reference: which constant such a text refers to.
         field_names, field_sizes: of the kinds of fields that relocations fill in, by `code.FIELD_*`.
         apply: fill in such a field.
+        goal: return what such a field refers to that has been filled in.
+        goal: what such a field refers to.
         filler: a byte that traps when it is run, to fill gaps with.
         synchronize: make code that was written to memory visible to the processor's fetching.
         sequences: the code written by hand.
@@ -137,6 +139,7 @@ class Target:
         "field_sizes",
         "filler",
         "fingerprint",
+        "goal",
         "instance_reg",
         "known_features",
         "link_reg",
@@ -198,6 +201,8 @@ class Target:
     field_sizes: list[int]
     apply: Callable[[bytearray, int, int, int, int], None]
     """(code, offset of the field, FIELD_*, address where the code will stand, address that the field refers to)."""
+    goal: Callable[[bytes | bytearray, int, int, int], int]
+    """(code, offset of the field, FIELD_*, address where the code stands) -> address that the field refers to."""
     filler: bytes
     synchronize: Callable[[int, int], None]
     """(address, size)."""

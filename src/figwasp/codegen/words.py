@@ -41,6 +41,13 @@ class Words:
         """Return the place of the word for a relocation's target, from the origin."""
         return self._starts[kind] + WORD * target
 
+    def at(self, offset: int) -> tuple[int, int] | None:
+        """Return the kind and the target of relocations that lead to a place, from the origin; None if no word is there."""
+        if offset % WORD or not -self.size <= offset < 0:
+            return None
+        kind = max((start, kind) for kind, start in self._starts.items() if start <= offset)[1]
+        return kind, (offset - self._starts[kind]) // WORD
+
     def relocate(self, data: bytes, relocs: Iterable[tuple[int, int, int, int]], place: int) -> bytes:
         """Return code with its fields filled in.
 
@@ -57,3 +64,26 @@ class Words:
         for offset, field, kind, target in relocs:
             apply(filled, offset, field, place, self._starts[kind] + WORD * target)
         return bytes(filled)
+
+    def unrelocate(self, data: bytearray, fields: Iterable[tuple[int, int]], place: int) -> list[tuple[int, int, int, int]] | None:
+        """Clear the fields of code that stands at a place, and return the relocations that fill them in again.
+
+        Args:
+            data: the code.
+            fields: offset and FIELD_* of each.
+            place: where the code stands, from the origin.
+
+        Returns:
+            `Code.relocs`; None if a field is outside of the code or refers to no word.
+        """
+        relocs = []
+        goal, sizes = host().goal, host().field_sizes
+        for offset, field in fields:
+            if field >= len(sizes) or offset + sizes[field] > len(data):
+                return None
+            word = self.at(goal(data, offset, field, place))
+            if word is None:
+                return None
+            data[offset : offset + sizes[field]] = bytes(sizes[field])
+            relocs.append((offset, field, *word))
+        return relocs

@@ -15,7 +15,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-__all__ = ["MAX_FUEL", "MAX_STACK", "MIN_STACK", "STACK_SIZE", "address_type", "cache", "fuel", "limit", "stack_size", "timeout"]
+__all__ = [
+    "MAX_FUEL",
+    "MAX_STACK",
+    "MIN_STACK",
+    "STACK_SIZE",
+    "address_type",
+    "cache",
+    "fuel",
+    "jobs",
+    "limit",
+    "stack_size",
+    "timeout",
+]
 
 MAX_FUEL: Final = 2**63 - 1
 """The most fuel that a store can have; a larger amount counts as this one."""
@@ -46,6 +58,21 @@ def fuel(value: object, name: str) -> int:
     if amount < 0:
         raise ValueError(f"{name} must not be negative: {amount}")
     return min(amount, MAX_FUEL)
+
+
+def jobs(value: object) -> int | None:
+    """Return a number of processes, None for as many as are useful.
+
+    Raises:
+        TypeError: the number is no int.
+        ValueError: the number is not positive.
+    """
+    if value is None:
+        return None
+    number = _number(value, "jobs", "an int or None")
+    if number < 1:
+        raise ValueError(f"jobs must be at least 1: {number}")
+    return number
 
 
 def stack_size(value: object) -> int:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from functools import partial
 from operator import call
 
+from figwasp.api.externs import KINDS
 from figwasp.api.linker import load
-from figwasp.api.module import KINDS
 from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Error, Exit, Timeout, Trap
 from figwasp.types import MemoryType
 

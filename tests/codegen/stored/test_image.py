@@ -164,3 +164,42 @@ def test_damage_is_bad_code_or_consistent(seed: int) -> None:
                 continue
             assert image.starts[number] + size <= image.size
             assert all(offset <= size for offset, _ in (*code.traps, *code.positions, *code.pushed))
+
+
+# Out again
+
+
+def test_functions_can_be_taken_out() -> None:
+    """They are what they were; another image of them, in another order, is as if they had been compiled for it."""
+    given = codes()
+    image = Image.from_bytes(image_of(given[::-1]).to_bytes(), FUNCTIONS)
+    found = [image.whole(number, Words(FUNCTIONS)) for number in range(len(image))]
+    for code, before in zip(found, given[::-1], strict=True):
+        for name in set(Code.__slots__) - {"name"}:
+            assert getattr(code, name) == getattr(before, name), name
+    assert image_of(found[::-1]).to_bytes() == image_of(given).to_bytes()
+
+
+def test_a_function_of_another_module_cannot_be_taken_out() -> None:
+    image = image_of(codes())
+    with pytest.raises(BadCode, match="refers to what there is not"):
+        print([image.whole(number, Words(FUNCTIONS - 8)) for number in range(len(image))])
+
+
+def test_damaged_relocations_are_bad_code_or_refer_to_words() -> None:
+    rng = random.Random(7)
+    good = image_of(codes()).to_bytes()
+    refused = 0
+    for _ in range(2000):
+        data = bytearray(good)
+        data[rng.randrange(16, len(data))] = rng.randrange(256)
+        try:
+            image = Image.from_bytes(bytes(data), FUNCTIONS)
+            found = [image.whole(number, Words(FUNCTIONS)) for number in range(len(image))]
+        except BadCode:
+            refused += 1
+            continue
+        for code in found:
+            for offset, _, kind, target in code.relocs:
+                assert 0 <= offset <= len(code.data) - 4 and -Words(FUNCTIONS).size <= Words(FUNCTIONS).offset(kind, target) < 0
+    assert refused

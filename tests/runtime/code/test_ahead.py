@@ -15,9 +15,10 @@ import pytest
 
 import figwasp
 from figwasp.codegen.code import Code
-from figwasp.runtime.code import ahead
+from figwasp.runtime.code import ahead, worker
 from figwasp.runtime.code.ahead import BackgroundCompiler
 from figwasp.runtime.code.translate import Translator
+from figwasp.runtime.code.worker import INDEX
 from figwasp.runtime.platform.modes import GUARD
 from figwasp.wasm.binary.decode import decode
 from tests.environment import HANG_GUARD, environment
@@ -55,7 +56,7 @@ def wait_for(module: figwasp.Module, count: int) -> None:
     """Wait until so many functions have come from the other process."""
     end = time.monotonic() + HANG_GUARD
     while len(other(module)._made) < count:
-        assert other(module)._called >= 0 and time.monotonic() < end
+        assert other(module)._process.pid and time.monotonic() < end
         other(module)._receive()
         time.sleep(0.005)
 
@@ -74,7 +75,7 @@ def test_what_is_made_there_is_what_would_be_made_here(none_left: None, engine: 
     data = figwasp.wat(chain(12))
     expected = figwasp.load(figwasp.Module(data)).f0(5)
     module = begin(chain(12), **engine)
-    os.write(other(module)._called, ahead._CALLED.pack(0) * 20)  # so much is to be done ahead
+    other(module)._process.order([0] * 20)  # so much is to be done ahead
     wait_for(module, 11)
     for index, code in other(module)._made.items():
         here = module._code._now.translator().translate(index)
@@ -117,7 +118,7 @@ def test_what_cannot_be_compiled_raises_where_it_is_called(none_left: None) -> N
 
 def test_it_goes_on_when_the_other_process_is_killed(none_left: None) -> None:
     module = begin(chain(12))
-    os.kill(other(module)._pid, signal.SIGKILL)
+    os.kill(other(module)._process.pid, signal.SIGKILL)
     assert figwasp.load(module).f0(5) == figwasp.load(figwasp.Module(figwasp.wat(chain(12)))).f0(5)
     other(module).close()
 
@@ -126,10 +127,9 @@ def test_it_goes_on_when_what_comes_is_damaged(none_left: None) -> None:
     """Code that is not as it was sent ends the other process's part, and is made here."""
     module = begin(chain(12))
     wait_for(module, 1)
-    damaged = ahead._ANSWER.pack(ahead._MADE, 5, 64) + bytes(64)
-    other(module)._data[:0] = damaged
+    other(module)._process._data[:0] = worker._ANSWER.pack(worker.MADE, 5, 64) + bytes(64)
     other(module)._receive()
-    assert other(module)._pid == 0 and 5 not in other(module)._made
+    assert other(module)._process.pid == 0 and 5 not in other(module)._made
     assert figwasp.load(module).f0(5) == figwasp.load(figwasp.Module(figwasp.wat(chain(12)))).f0(5)
     other(module).close()
 
@@ -142,7 +142,7 @@ def test_a_deadline_ends_the_wait(none_left: None) -> None:
     while other(module)._at_work < 0:
         assert time.monotonic() < end
         other(module)._receive()
-    os.kill(other(module)._pid, signal.SIGSTOP)
+    os.kill(other(module)._process.pid, signal.SIGSTOP)
     with pytest.raises(figwasp.Timeout):
         function(1, timeout=0.1)
     assert function(1) == figwasp.load(figwasp.Module(figwasp.wat(chain(2, 10_000)))).f0(1)
@@ -163,7 +163,7 @@ from figwasp.wasm.binary.decode import decode
 other = BackgroundCompiler(lambda: Translator(decode(figwasp.wat({chain(12)!r})), choose_mode(), False))
 while not other._made:
     other._receive()
-pid = other._pid
+pid = other._process.pid
 print(pid, sorted(os.readlink(f"/proc/{{pid}}/fd/{{fd}}").partition(":")[0] for fd in os.listdir(f"/proc/{{pid}}/fd")), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -255,7 +255,7 @@ def test_it_does_not_run_far_ahead() -> None:
             worker._seen.add(made[-1])
             worker.credit -= worker._sizes[made[-1]]
         assert made == [0]
-        os.write(write, ahead._CALLED.pack(0) * 3)
+        os.write(write, INDEX.pack(0) * 3)
         assert worker._listen()
         while worker.credit >= 0:
             made.append(worker._choose())

@@ -13,7 +13,7 @@ import time
 from contextlib import ExitStack
 
 from figwasp import errors
-from figwasp.api.module import KINDS, listed
+from figwasp.api.externs import KINDS, listed
 from figwasp.cli.main import complain
 from figwasp.cli.running.options import COMMAND
 from figwasp.cli.streams import STREAM, shown, write_stdout

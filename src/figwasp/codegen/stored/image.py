@@ -4,7 +4,8 @@ In: `Code`, and how many functions the module has. Out: an `Image`, its bytes, a
 
 Theory of operation. The text of an image is right at the origin of a region with that many functions (`codegen.words`), and nowhere
 else. Functions are added at its end. Behind the code of each stand its records (`codegen.unwind`), as they do where it is installed
-alone. What the runtime must know about a function that traps is in a row of its own, which is read when somebody asks.
+alone. What the runtime must know about a function that traps is in a row of its own, which is read when somebody asks; the row also
+says where its fields of relocations are, so that it can be taken out again, for another place.
 
 The bytes, in the order of the machine throughout, as code is for one machine anyway: numbers of functions and of needs, sizes of
 the rows and of the text; function indices, where their code begins, where their rows begin and the end of the last; the needs; the
@@ -33,10 +34,13 @@ if TYPE_CHECKING:
 __all__ = ["Image", "ImageBuilder"]
 
 _HEAD: Final = Struct("=4I")
-_ROW: Final = Struct("=IiII6I")
-"""Frame size, incoming, sizes of the text and of the data, rows of each table."""
+_ROW: Final = Struct("=IiIII6I")
+"""Frame size, incoming, sizes of the text and of the data, number of relocations, rows of each table."""
 _CELL: Final = 4
 _HANDLERS: Final = _ROW.size - _CELL  # where a row has the number of handlers
+_RELOCS: Final = Struct("=I")
+_RELOCS_PLACE: Final = 16  # where a row has the number of relocations
+_FIELD_BITS: Final = 4  # of a field's offset and kind in one number, those of the kind
 _CODES: Final = {RELOC_BUILTIN: builtins.COUNT, RELOC_STUB: STUB_COUNT}
 
 
@@ -87,6 +91,10 @@ class Image:
         """Forget the code, which stands where it is run."""
         self.text = self.places = b""
 
+    def with_text(self, text: bytes, places: bytes) -> Image:
+        """Return the image again, with the text that it had and the bytes of the map for it."""
+        return Image(self.indices, self.starts, self._ends, self.needs, self._rows, places, text)
+
     def at(self, offset: int) -> int:
         """Return the number of the function whose code begins last before an offset in the text, or there."""
         return bisect_right(self.starts, offset) - 1
@@ -99,11 +107,37 @@ class Image:
         """
         row = self._rows[self._ends[number] : self._ends[number + 1]]
         code = Code("", self.indices[number])
-        code.frame_size, code.incoming, code.text_size, size, *counts = _ROW.unpack_from(row)
+        code.frame_size, code.incoming, code.text_size, size, relocs, *counts = _ROW.unpack_from(row)
         if not code.text_size <= size <= self.size - self.starts[number]:
             raise BadCode("a function is larger than the image")
-        unpack_tables(code, [0, *counts], row[_ROW.size :], size)
+        end = len(row) - _CELL * relocs
+        if end < _ROW.size:
+            raise BadCode("a row has fewer relocations than it says")
+        unpack_tables(code, [0, *counts], row[_ROW.size : end], size)
         return code, size
+
+    def whole(self, number: int, words: Words) -> Code:
+        """Return a function with its data and relocations, as it was added, but for its name. The text has to be there.
+
+        Args:
+            number: of the function in the image.
+            words: those of the module.
+
+        Raises:
+            BadCode: its row makes no sense.
+        """
+        code, size = self.code(number)
+        row = self._rows[self._ends[number] : self._ends[number + 1]]
+        (relocs,) = _RELOCS.unpack_from(row, _RELOCS_PLACE)
+        start = self.starts[number]
+        data = bytearray(self.text[start : start + size])
+        fields = array("I", row[len(row) - _CELL * relocs :])
+        found = words.unrelocate(data, [(field >> _FIELD_BITS, field & (1 << _FIELD_BITS) - 1) for field in fields], start)
+        if found is None:
+            raise BadCode("a field is outside of the data, or refers to what there is not")
+        code.data = bytes(data)
+        code.relocs = found
+        return code
 
     def to_bytes(self) -> bytes:
         """Return the bytes of the image."""
@@ -191,7 +225,9 @@ class ImageBuilder:
         start = len(self._text)
         self._text += self._words.relocate(described, code.relocs, start)
         self._places += places.ljust(len(described) >> unwind.GRANULE_BITS, b"\0")
-        self._rows += _ROW.pack(code.frame_size, code.incoming, code.text_size, len(code.data), *counts) + cells
+        head = _ROW.pack(code.frame_size, code.incoming, code.text_size, len(code.data), len(code.relocs), *counts)
+        fields = array("I", [offset << _FIELD_BITS | field for offset, field, _, _ in code.relocs])
+        self._rows += head + cells + fields.tobytes()
         self._needs.update(dict.fromkeys((kind, target) for _, _, kind, target in code.relocs if kind != RELOC_CELL))
         self._starts.append(start)
         self._ends.append(len(self._rows))

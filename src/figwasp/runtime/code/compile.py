@@ -7,6 +7,7 @@ from array import array
 from contextlib import contextmanager
 
 from figwasp import layout
+from figwasp.codegen.words import Words
 from figwasp.ir.layouts import layout_of
 from figwasp.lazy import importing
 from figwasp.runtime.code import collector, listen
@@ -72,8 +73,16 @@ class CompiledModule:
         type_words: the same, as they stand in an instance block.
     """
 
-    def __init__(self, native: NativeRuntime, module: Module, facts: FactsOf, config: Config, kept: Kept | None = None) -> None:
-        """Make cells for the functions of a module, and install what is kept of them; nothing is compiled yet.
+    def __init__(
+        self,
+        native: NativeRuntime,
+        module: Module,
+        facts: FactsOf,
+        config: Config,
+        kept: Kept | None = None,
+        image: Image | None = None,
+    ) -> None:
+        """Make cells for the functions of a module, and install what there is of them; nothing is compiled yet.
 
         Args:
             native: the native runtime.
@@ -81,6 +90,7 @@ class CompiledModule:
             facts: returns the facts of a defined function, validating it if that has not been done.
             config: the settings that it is compiled with.
             kept: what is kept of its code on the disk, and hears of what is compiled; None for nothing.
+            image: the code that there is; None for what is kept. Its text is dropped when it has been installed.
         """
         self.native = native
         self.module = module
@@ -102,11 +112,14 @@ class CompiledModule:
         if config.perf_map:
             perfmap.enable()
         self._kept = kept
-        image = None if kept is None else kept.take_image(len(module.func_types))
+        if kept is not None:
+            there = kept.take_image()
+            image = there if image is None else image
         room = 0 if image is None else image.size
         self._region = codespace.Region(native.space, len(module.func_types), native.stubs.resolve, room)
         self._ranges: list[CodeRange | ImageRange] = []
         self._source_map = SourceMap(module)
+        self._image = image
         self._installed = {} if image is None else self._install_image(image)
         block = cpython.raw_calloc(1, 16)
         self.owner = native.owners.make(block, self._release(block))
@@ -238,6 +251,32 @@ class CompiledModule:
             stub = wrapper(self.module.func_type(index), index, address, report, stubs.listeners)
             address = self._install(stubs.translate(stub), None)
         return address
+
+    def install_all(self, image: Image) -> None:
+        """Put those functions of an image in place that are not there yet. Stopped in between, some are, and the others are not."""
+        words = Words(len(self.module.func_types))
+        for number, index in enumerate(image.indices):
+            if index in self.compiled or index in self._installed:
+                continue
+            self._installed.setdefault(index, self._install(image.whole(number, words), self._source_map))
+            if self.config.listener is None:
+                self.compile(index)
+
+    def has_all(self, image: Image) -> bool:
+        """Return whether the functions of an image are all in the one that it began with."""
+        return self._image is not None and not {*image.indices} - {*self._image.indices}
+
+    @property
+    def known(self) -> set[int]:
+        """The indices of the functions whose code there is."""
+        return {*self._installed, *self.compiled}
+
+    def image(self) -> Image | None:
+        """Return the image that it began with, with its text; None for none."""
+        image = self._image
+        if image is None or image.text or not image.size:
+            return image
+        return image.with_text(*self._region.read_described(self._region.origin, image.size))
 
     def _code(self, index: int) -> Code:
         """Return the code of a function from the first source that has it."""

@@ -45,6 +45,8 @@ _HEAD: Final = Struct("=QII")
 """Bytes of the frozen module, number of functions, whether all bodies are valid."""
 _MUCH: Final = 1 << 18
 """Bytes of serial forms below which nothing is written before the process ends."""
+_PATIENCE: Final = 60
+"""Seconds after which another thread that writes is not waited for any more: a signal handler may have come in between."""
 
 
 class _Entry:
@@ -77,6 +79,11 @@ class _Entry:
             return None
 
 
+def _packed(frozen: bytes, functions: int, valid: bool, image: Image) -> bytes:
+    """Return the contents of an entry."""
+    return b"".join((_HEAD.pack(len(frozen), functions, valid), frozen, image.to_bytes()))
+
+
 class _Waiting:
     """What waits to be written to an entry.
 
@@ -104,8 +111,7 @@ class _Waiting:
         added = [builder.add(from_bytes(code, machine().fingerprint)) for _, code in codes]
         valid = self.valid or (entry is not None and entry.valid)
         if entry is None or any(added) or valid != entry.valid:
-            head = _HEAD.pack(len(self.frozen), self.functions, valid)
-            self.cache.write(key, b"".join((head, self.frozen, builder.finish().to_bytes())))
+            self.cache.write(key, _packed(self.frozen, self.functions, valid, builder.finish()))
         for index, code in codes:
             self.codes.pop(index, None)
             self.size -= len(code)
@@ -186,10 +192,33 @@ class Kept:
         """Whether all bodies have been found valid."""
         return self._entry is not None and self._entry.valid
 
-    def take_image(self, functions: int) -> Image | None:
+    @property
+    def image(self) -> Image | None:
+        """The image, until somebody takes it; None if there is none."""
+        return None if self._entry is None or not len(self._entry.image) else self._entry.image
+
+    def take_image(self) -> Image | None:
         """Return the image, once: it is large; None if there is none."""
-        entry, self._entry = self._entry, None
-        return None if entry is None or not len(entry.image) else entry.image
+        image = self.image
+        self._entry = None
+        return image
+
+    def replace(self, module: Module, image: Image) -> bool:
+        """Have an image of all functions, which are valid, in the place of what is kept, and return whether that worked."""
+        entry = self._entry
+        if entry is not None and entry.valid and entry.image is image:
+            return True
+        written = False
+        held = _writing.acquire(timeout=_PATIENCE)  # what another thread writes meanwhile would be less
+        try:
+            written = self._cache.write(self._key, _packed(freeze(module), len(module.func_types), True, image))
+        finally:
+            if held:
+                _writing.release()
+        if written:
+            _waiting.pop(self._key, None)
+            self._known = max(self._known, image.size)
+        return written
 
     def note_valid(self, module: Module) -> None:
         """Note that all bodies have been found valid together."""

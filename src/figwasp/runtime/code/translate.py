@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from figwasp.codegen.code import Code
     from figwasp.wasm.syntax.module import Module
-    from figwasp.wasm.valid.module import FactsOf
+    from figwasp.wasm.valid.module import FactsOf, FuncFacts
 
 __all__ = ["Translator"]
 
@@ -48,7 +48,14 @@ class Translator:
             Invalid, Malformed, LimitExceeded: its body is.
             Unsupported: the function has an instruction that only validation knows.
         """
-        facts = self.facts(index)
+        return self.translate_checked(index, self.facts(index))
+
+    def translate_checked(self, index: int, facts: FuncFacts) -> Code:
+        """Compile a function whose facts are known.
+
+        Raises:
+            Unsupported, LimitExceeded: as for `translate`.
+        """
         return pipeline.compile(build(self.module, index, facts, self._layout, self.mode, self.metered), machine())
 
     def callees(self, index: int) -> list[int]:

@@ -277,6 +277,10 @@ class Region:
         self.write(address, data)
         linux.write(self._space.map_place(address), places)
 
+    def read_described(self, address: int, size: int) -> tuple[bytes, bytes]:
+        """Return what `write_described` has put at an address: so many bytes of code with records, and what the map says of it."""
+        return linux.read(address, size), linux.read(self._space.map_place(address), size >> unwind.GRANULE_BITS)
+
     def provide(self, kind: int, target: int) -> None:
         """See to it that the word for what relocations refer to is filled; those of functions are somebody else's."""
         if kind != RELOC_CELL:

@@ -16,6 +16,7 @@ import struct
 import threading
 from array import array
 from functools import partial
+from itertools import chain, starmap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -298,13 +299,14 @@ def handler_action(address: int) -> bytes:
 
 def is_writable(address: int) -> bool:
     """Return whether the 8 bytes at an address can be written: the kernel says so without a fault."""
-    here, there = pipe()
+    files: list[int] = []
     try:
+        here, there = pipe(files)
         os.write(there, read(address, 8))
         return bool(_libc.read(here, _Pointer(address), _Size(8)) == 8)
     finally:
-        os.close(here)
-        os.close(there)
+        for file in files:
+            os.close(file)
 
 
 def die_with(parent: int) -> None:
@@ -328,18 +330,22 @@ def enter_beneath(directory: int, path: str) -> int:
     return fd
 
 
-def pipe() -> tuple[int, int]:
-    """Make a pipe whose ends do not take the numbers of the standard streams, which may be closed."""
-    read, write_ = os.pipe()
-    return _above_streams(read), _above_streams(write_)
+def pipe(files: list[int]) -> tuple[int, int]:
+    """Make a pipe whose ends do not take the numbers of the standard streams, which may be closed.
+
+    Args:
+        files: all that has been opened for it is there as soon as it is open.
+    """
+    files.extend(chain.from_iterable(starmap(os.pipe, ((),))))  # in one step
+    read, write_ = files[-2:]
+    return _above_streams(read, files), _above_streams(write_, files)
 
 
-def _above_streams(file: int) -> int:
+def _above_streams(file: int, files: list[int]) -> int:
     if file > 2:
         return file
-    moved = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 3)
-    os.close(file)
-    return moved
+    files.extend(map(fcntl.fcntl, (file,), (fcntl.F_DUPFD_CLOEXEC,), (3,)))
+    return files[-1]
 
 
 def widen_pipe(pipe: int, size: int) -> None:

@@ -42,6 +42,8 @@ else:
 
 __all__ = ["freeze", "thaw"]
 
+_VERSION: Final = 2
+"""Of marshal: the last whose bytes depend on the values alone. Later ones refer to objects that others hold as well."""
 _WORD: Final = "I"
 _I32_CONST: Final = 0x41
 _REF_FUNC: Final = 0xD2
@@ -128,7 +130,7 @@ _FIELDS: Final = _Fields()
 def freeze(module: Module) -> bytes:
     """Return the plain form of a module, to be kept beside its binary, of which nothing is in it."""
     assert module.passive_datas is not None  # which has been found now
-    return marshal.dumps([_plain(getattr(module, name)) for name in _ATTRIBUTES])
+    return marshal.dumps([_plain(getattr(module, name)) for name in _ATTRIBUTES], _VERSION)
 
 
 def _plain(value: Any) -> Any:

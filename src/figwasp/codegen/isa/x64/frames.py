@@ -30,3 +30,9 @@ def apply(data: bytearray, offset: int, field: int, address: int, goal: int) -> 
     """Fill in the field of a relocation: the distance from its end."""
     end = offset + FIELD_SIZES[field]
     data[offset:end] = (goal - (address + end)).to_bytes(end - offset, "little", signed=True)
+
+
+def goal(data: bytes | bytearray, offset: int, field: int, address: int) -> int:
+    """Return what the field of a relocation refers to, as `apply` has filled it in."""
+    end = offset + FIELD_SIZES[field]
+    return address + end + int.from_bytes(data[offset:end], "little", signed=True)

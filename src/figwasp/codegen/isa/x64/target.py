@@ -6,7 +6,7 @@ from binascii import crc32
 
 from figwasp.codegen.isa.x64 import features
 from figwasp.codegen.isa.x64 import registers as r
-from figwasp.codegen.isa.x64.frames import FIELD_NAMES, FIELD_SIZES, FILLER, RETURN_BYTES, apply
+from figwasp.codegen.isa.x64.frames import FIELD_NAMES, FIELD_SIZES, FILLER, RETURN_BYTES, apply, goal
 from figwasp.codegen.isa.x64.sequences import X64Sequences
 from figwasp.codegen.mach import NONE
 from figwasp.codegen.target import Target
@@ -78,6 +78,7 @@ def _target() -> Target:
     target.field_names = FIELD_NAMES
     target.field_sizes = FIELD_SIZES
     target.apply = apply
+    target.goal = goal
     target.filler = FILLER
     target.synchronize = _synchronize
     target.sequences = X64Sequences()

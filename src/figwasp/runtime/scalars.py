@@ -1,4 +1,4 @@
-"""Floor 5: numbers in linear memory, little-endian: their formats, and the errors for an offset or a value.
+"""Floor 4: numbers in linear memory, little-endian: their formats, and the errors for an offset or a value.
 
 In: a memory, the format of a number and an offset. Out: the number, or the memory with it; an IndexError for what does not lie in
 the memory, an OverflowError or a TypeError for a value that is no such number.
