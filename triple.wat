@@ -1,1 +1,0 @@
-(module (func (export "triple") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3))))
