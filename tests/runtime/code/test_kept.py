@@ -263,8 +263,9 @@ def test_damage_changes_nothing(tmp_path: Path, seed: int) -> None:
     assert len(entry.read_bytes()) == len(good)
 
 
-def test_an_image_of_another_module_under_a_good_checksum(tmp_path: Path) -> None:
-    """What was written for a module with other functions is refused where it is read, whatever the key says."""
+@pytest.mark.parametrize("more", [-3, -1, 1, 1000])
+def test_an_image_of_another_module_under_a_good_checksum(tmp_path: Path, compiled: list[int], more: int) -> None:
+    """What was written for a module with other functions is not used, whatever the key says."""
     use(begin(tmp_path))
     kept.flush()
     (entry,) = entries(tmp_path)
@@ -275,8 +276,12 @@ def test_an_image_of_another_module_under_a_good_checksum(tmp_path: Path) -> Non
     data = cache.read(key)
     assert data is not None
     size, functions, valid = kept._HEAD.unpack_from(data)
-    assert cache.write(key, kept._HEAD.pack(size, functions - 3, valid) + data[kept._HEAD.size :])
+    assert cache.write(key, kept._HEAD.pack(size, functions + more, valid) + data[kept._HEAD.size :])
+    compiled.clear()
     assert begin(tmp_path).b(7) == 100
+    assert len(compiled) == 1
+    kept.flush()
+    assert use(begin(tmp_path))
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

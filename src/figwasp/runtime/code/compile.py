@@ -113,7 +113,7 @@ class CompiledModule:
             perfmap.enable()
         self._kept = kept
         if kept is not None:
-            there = kept.take_image()
+            there = kept.take_image(len(module.func_types))
             image = there if image is None else image
         room = 0 if image is None else image.size
         self._region = codespace.Region(native.space, len(module.func_types), native.stubs.resolve, room)

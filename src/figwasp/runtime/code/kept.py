@@ -54,14 +54,16 @@ class _Entry:
 
     Attributes:
         frozen: the decoded module.
+        functions: how many functions it has.
         valid: whether all its bodies have been found valid together.
         image: the code.
     """
 
-    __slots__ = ("frozen", "image", "valid")
+    __slots__ = ("frozen", "functions", "image", "valid")
 
-    def __init__(self, frozen: bytes, valid: bool, image: Image) -> None:
+    def __init__(self, frozen: bytes, functions: int, valid: bool, image: Image) -> None:
         self.frozen = frozen
+        self.functions = functions
         self.valid = valid
         self.image = image
 
@@ -74,7 +76,7 @@ class _Entry:
         view = memoryview(data)
         end = _HEAD.size + size
         try:
-            return cls(bytes(view[_HEAD.size : end]), bool(valid), Image.from_bytes(view[end:], functions))
+            return cls(bytes(view[_HEAD.size : end]), functions, bool(valid), Image.from_bytes(view[end:], functions))
         except BadCode:
             return None
 
@@ -107,6 +109,8 @@ class _Waiting:
         codes = list(self.codes.items())
         data = self.cache.read(key)
         entry = None if data is None else _Entry.from_bytes(data)
+        if entry is not None and entry.functions != self.functions:
+            entry = None
         builder = ImageBuilder(self.functions, None if entry is None else entry.image)
         added = [builder.add(from_bytes(code, machine().fingerprint)) for _, code in codes]
         valid = self.valid or (entry is not None and entry.valid)
@@ -116,9 +120,10 @@ class _Waiting:
             self.codes.pop(index, None)
             self.size -= len(code)
 
+
 _waiting: dict[bytes, Writer] = {}
 """What waits to be written, by the key of its entry."""
-_writing: Final = threading.Lock()
+_writing = threading.Lock()
 """Held while an entry is written; nobody waits for it."""
 
 
@@ -139,9 +144,11 @@ def flush() -> None:
 
 
 def _forget() -> None:
-    """Leave to the parent what waits in it."""
+    """Leave to the parent what waits in it; another thread of the parent may have been writing."""
     global _writing
+    _writing = threading.Lock()
     _waiting.clear()
+
 
 atexit.register(flush)
 os.register_at_fork(after_in_child=_forget)
@@ -197,11 +204,11 @@ class Kept:
         """The image, until somebody takes it; None if there is none."""
         return None if self._entry is None or not len(self._entry.image) else self._entry.image
 
-    def take_image(self) -> Image | None:
-        """Return the image, once: it is large; None if there is none."""
-        image = self.image
+    def take_image(self, functions: int) -> Image | None:
+        """Return the image, once: it is large; None if there is none for so many functions, as it would be wrong for others."""
+        entry, image = self._entry, self.image
         self._entry = None
-        return image
+        return None if entry is None or entry.functions != functions else image
 
     def replace(self, module: Module, image: Image) -> bool:
         """Have an image of all functions, which are valid, in the place of what is kept, and return whether that worked."""
@@ -235,7 +242,7 @@ class Kept:
                 waiting.write(self._key)
             finally:
                 _writing.release()
-            self._known *= 2
+            self._known = max(2 * self._known, _MUCH)
 
     def _waiting(self, module: Module) -> _Waiting:
         waiting = _waiting.get(self._key)

@@ -6,7 +6,7 @@ range and writable elsewhere, so that no page is ever both. Chunks belong to a r
 goes, its chunks go to the next one that asks.
 
 A region has *words*, through which its code reaches what is outside of it: private data, never executable, right in front of its
-first chunk. What stands in a region at the same distance from its words is thus the same in every process (`codegen.image`).
+first chunk. What stands in a region at the same distance from its words is thus the same in every process (`codegen.stored.image`).
 
 A map has a byte for every 16 bytes of the range, by which walks over frames find what they need to know of code
 (`codegen.unwind`). It is written after the code and before the address of that is given to anybody.
