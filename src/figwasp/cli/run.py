@@ -15,13 +15,13 @@ from figwasp.cli.main import not_collecting
 from figwasp.cli.running.options import COMMAND, parse_run
 from figwasp.cli.streams import binary_of, read, shown
 from figwasp.errors import prefix_errors
-from figwasp.runtime.code.ahead import BackgroundCompiler, possible
 from figwasp.runtime.whole import MAGIC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from figwasp.cli.running.options import RunOptions
     from figwasp.cli.running.trace import Tracer
+    from figwasp.runtime.code.ahead import BackgroundCompiler
     from figwasp.runtime.code.translate import Translator
 
 __all__ = ["COMMAND", "main"]
@@ -38,9 +38,8 @@ def main(words: list[str]) -> int:
     module, tracer = _load(options)
     ahead = None
     try:
-        if not module._has_kept_code and possible():
-            mode = module.engine.config.mode  # once for both: code for guard pages is for memories that have them
-            ahead = BackgroundCompiler(lambda: _translator(module, mode))
+        if not module._has_kept_code:
+            ahead = _begin(module)
         with not_collecting():
             from figwasp.cli.running.execute import execute
         return execute(options, module, tracer, ahead, began)
@@ -71,7 +70,18 @@ def _load(options: RunOptions) -> tuple[Module, Tracer | None]:
         return Module(binary_of(data), engine=engine, lazy=True), tracer
 
 
+def _begin(module: Module) -> BackgroundCompiler | None:
+    """Begin to compile in another process, if there should be one."""
+    from figwasp.runtime.code.ahead import BackgroundCompiler, possible
+
+    if not possible():
+        return None
+    mode = module.engine.config.mode  # once for both: code for guard pages is for memories that have them
+    return BackgroundCompiler(lambda: _translator(module, mode))
+
+
 def _translator(module: Module, mode: int) -> Translator:
+    from figwasp.runtime.code.ahead import BackgroundCompiler
     from figwasp.runtime.code.translate import Translator
 
     return Translator(module._decoded, mode, module.engine.config.metered, module._facts)
