@@ -174,7 +174,7 @@ def _dispatched(words: list[str]) -> int:
             return _unknown(words[0])
         words = ["run", *words]
     module = _imported(words[0])
-    if _owns_process and "figwasp.runtime.platform" in sys.modules:  # nothing else runs guests
+    if _owns_process and (words[0] == "run" or "figwasp.runtime.platform" in sys.modules):  # nothing else runs guests
         from figwasp.runtime.platform.interrupt import raise_on_interrupt
 
         raise_on_interrupt(Interrupted(INTERRUPTED))

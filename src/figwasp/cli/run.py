@@ -81,7 +81,6 @@ def _begin(module: Module) -> BackgroundCompiler | None:
 
 
 def _translator(module: Module, mode: int) -> Translator:
-    from figwasp.runtime.code.ahead import BackgroundCompiler
     from figwasp.runtime.code.translate import Translator
 
     return Translator(module._decoded, mode, module.engine.config.metered, module._facts)
