@@ -104,7 +104,6 @@ TO_MEMORY: Final = 2  # address at [CallSite.address + target] (folded load)
 TO_BUILTIN: Final = 3  # target: builtin number
 TO_CELL: Final = 5  # target: class of cells; takes a cell of the heap, and calls only when there is none
 TO_STUB: Final = 4  # target: STUB_*; CallSite.address, if any, goes in the target's scratch register
-TO_SYMBOL: Final = 6  # target: index into MFunc.symbols; the address is the symbol's value
 
 
 class CallSite:

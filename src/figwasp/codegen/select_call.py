@@ -28,7 +28,6 @@ from figwasp.codegen.mach import (
     TO_CELL,
     TO_REGISTER,
     TO_STUB,
-    TO_SYMBOL,
     TRAP,
     UNWIND,
     CallSite,
@@ -264,12 +263,7 @@ def _call_native(s: Selector, value: Value, rd: int) -> None:
 
 def _call_c(s: Selector, value: Value, rd: int) -> None:
     site = _c_site(s, value, rd)
-    code = value.args[0]
-    if code.op == ops.SYMBOL:
-        site.kind = TO_SYMBOL
-        site.target = s.symbol(code)
-    else:
-        _address(s, site, code)
+    _address(s, site, value.args[0])
 
 
 def _c_site(s: Selector, value: Value, rd: int) -> CallSite:

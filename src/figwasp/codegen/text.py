@@ -33,7 +33,6 @@ from figwasp.codegen.mach import (
     TO_MEMORY,
     TO_REGISTER,
     TO_STUB,
-    TO_SYMBOL,
     TRAP,
     TRAPIF,
     VIRTUAL,
@@ -47,7 +46,7 @@ from figwasp.ir.ops import TYPE_NAMES
 from figwasp.layout import CELL_SIZES
 
 _BASES: Final = {POOL: "pool", OUTGOING: "out", INCOMING: "in", AREA: "area", SLOT: "slot"}
-_KINDS: Final = {TO_FUNC: "func", TO_REGISTER: "", TO_MEMORY: "", TO_BUILTIN: "builtin", TO_STUB: "stub", TO_SYMBOL: "symbol"}
+_KINDS: Final = {TO_FUNC: "func", TO_REGISTER: "", TO_MEMORY: "", TO_BUILTIN: "builtin", TO_STUB: "stub"}
 STUB_NAMES: Final = ["trap", "tick", "unwind", "to_wasm", "to_native", "fuel", "restore_instance", "allocate"]
 
 

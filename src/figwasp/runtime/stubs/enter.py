@@ -182,7 +182,8 @@ def check_count(e: Stub, wanted: int) -> None:
     """Go on if a vectorcall stub was given so many arguments, and none by name; else leave the call to the record."""
     callable_, args, count, names = e.params
     right = e.new()
-    wrong = e.emit(ops.I64_XOR, [e.emit(ops.I64_AND, [count, e.word(2**63 - 1)]), e.word(wanted)])
+    # Without the flag, which is the highest bit.
+    wrong = e.emit(ops.I64_XOR, [e.emit(ops.I64_SHL, [count, e.word(1)]), e.word(2 * wanted)])
     e.split(e.equals(e.emit(ops.I64_OR, [wrong, names]), 0), right)
     e.ret([e.c("stub.enter.slow", [callable_, args, count, names])])
     e.at(right)

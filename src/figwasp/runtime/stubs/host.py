@@ -87,7 +87,9 @@ def body(params: bytes, results: bytes) -> Func:
     pair, buffer, context = e.params
     failed = e.new()
     e.take_gil(context)
-    callable_ = _live(e, e.get(pair, HOST_CALLABLE))
+    callable_ = e.get(pair, HOST_CALLABLE)
+    cleared = e.new()
+    e.split(e.equals(callable_, 0), cleared)
     loads = e.load_values(ir_kinds(params), buffer)
     objects = e.new()
     e.split_objects(params, loads, objects)
@@ -111,6 +113,9 @@ def body(params: bytes, results: bytes) -> Func:
     if REF in params:
         e.at(objects)
         serve(e, e.get(pair, HOST_RECORD), [buffer], context)
+    e.at(cleared)
+    e.vectorcall(e.symbol("callback.refuse_cleared"), [])
+    e.jump(failed)
     e.at(failed)
     fail(e, context, caught=True)
     return e.func

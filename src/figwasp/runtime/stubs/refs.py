@@ -72,8 +72,8 @@ def enter(params: bytes, results: bytes) -> Func:
 def _unless_handle(e: Stub, thing: Value, handle: Block) -> None:
     """Go on in a new block unless an object is a handle to one of the heap, which is no object of the host."""
     type_ = e.get(thing, interpreter.OB_TYPE)
-    same = [e.emit(ops.I64_EQ, [type_, e.get(e.symbol(place), 0)]) for place in ("static.struct_type", "static.array_type")]
-    e.split(e.emit(ops.I32_OR, same), handle)
+    for place in ("static.struct_type", "static.array_type"):
+        e.split(e.same(type_, e.get(e.symbol(place), 0)), handle)
 
 
 def _end_oddly(e: Stub, context: Value, results: bytes, outcome: list[Value], cells: _LentCells) -> None:

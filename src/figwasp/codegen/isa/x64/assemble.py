@@ -16,7 +16,6 @@ from figwasp.codegen.code import (
     FIELD_NEAR,
     RELOC_BUILTIN,
     RELOC_CELL,
-    RELOC_SYMBOL,
     STUB_ALLOCATE,
     STUB_FUEL,
     STUB_TICK,
@@ -47,7 +46,6 @@ from figwasp.codegen.mach import (
     TO_FUNC,
     TO_MEMORY,
     TO_REGISTER,
-    TO_SYMBOL,
     TRAP,
     TRAPIF,
     UNWIND,
@@ -167,9 +165,9 @@ class X64Assembler(TailAssembler):
         Return the mark of its return address.
         """
         kind = site.kind
-        if kind in _THROUGH_WORDS:
+        if kind == TO_FUNC or kind == TO_BUILTIN:
             self.buf += b"\xff\x15"
-            self.reloc(_THROUGH_WORDS[kind], site.target)
+            self.reloc(RELOC_CELL if kind == TO_FUNC else RELOC_BUILTIN, site.target)
         elif kind == TO_REGISTER:
             self.inst(x.CALL_R, rn=site.address)
         elif kind == TO_MEMORY:
@@ -335,8 +333,6 @@ class X64Assembler(TailAssembler):
         return FILLER
 
 
-_THROUGH_WORDS: Final = {TO_FUNC: RELOC_CELL, TO_BUILTIN: RELOC_BUILTIN, TO_SYMBOL: RELOC_SYMBOL}
-"""Kinds of callees whose address is loaded from a word -> what leads to the word."""
 _DISPATCH: Final[list[Callable[[X64Assembler, MInst, MBlock], None]]] = [X64Assembler._refuse] * FIRST_ROW
 _DISPATCH[ENTRY] = X64Assembler._entry
 _DISPATCH[COPY] = X64Assembler._copy

@@ -11,7 +11,7 @@ from typing import Final
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import insts_vector as v
 from figwasp.codegen.isa.x64 import registers as r
-from figwasp.codegen.isa.x64.select.memory import NO_IMM, fold, fold_symbol, foldable, imm32, low, pool_mem, wide
+from figwasp.codegen.isa.x64.select.memory import NO_IMM, fold, foldable, imm32, low, pool_mem, wide
 from figwasp.codegen.mach import NONE, POOL, MInst
 from figwasp.codegen.select import NO_REGION, Selector
 from figwasp.ir import ops
@@ -104,8 +104,6 @@ def _compare(s: Selector, left: Value, right: Value, code: int, narrow: bool) ->
         if imm != NO_IMM:
             return _compare_immediate(s, left, imm, code, narrow)
     full = ops.I32_LOAD if narrow else ops.I64_LOAD
-    if left.op == ops.SYMBOL or right.op == ops.SYMBOL:
-        return _compare_symbol(s, left, right, code)
     if right.op == full and foldable(s, right):
         inst = MInst(x.CMP32_RM if narrow else x.CMP64_RM)
         s.code.append(inst)
@@ -121,18 +119,6 @@ def _compare(s: Selector, left: Value, right: Value, code: int, narrow: bool) ->
         s.code.append(inst)
         inst.rn = low(s, left) if narrow else wide(s, left)
         inst.rm = low(s, right) if narrow else wide(s, right)
-    return code
-
-
-def _compare_symbol(s: Selector, left: Value, right: Value, code: int) -> int:
-    """Append the comparison of two i64 of which one at least is a symbol, with its word; return the code."""
-    if right.op != ops.SYMBOL:
-        left, right = right, left
-        code = _MIRRORED[code]
-    inst = MInst(x.CMP64_RM)
-    s.code.append(inst)
-    fold_symbol(s, inst, right)
-    inst.rn = wide(s, left)
     return code
 
 
