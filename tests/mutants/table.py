@@ -354,7 +354,7 @@ _ROWS: Final[list[tuple[str, ...]]] = [
      f"{_HANDLES}test_arrays.py", "an array whose elements are constant is written through a view"),
     ("objects: functions", "runtime/heap/fields.py", "store.keep(owner_of(linux.read_u64(place)))", "owner_of(linux.read_u64(place))",
      f"{_HANDLES}test_lives.py::test_functions_in_objects_stay", "an object refers to a function that has gone"),
-    ("objects: handles", "runtime/stubs/refs.py", '"static.array_type"):', '"static.struct_type"):',
+    ("objects: handles", "runtime/stubs/refs.py", "e.get(e.symbol(place), 0)), handle)", "e.symbol(place)), handle)",
      f"{_HANDLES}test_lives.py", "a handle comes in as an object of the host"),
     ("objects: types of other stores", "runtime/code/known_types.py", "_holders[first] += 1", "_holders[first] += 0",
      f"{_HANDLES}test_making.py", "a type goes while a store has objects of it"),
