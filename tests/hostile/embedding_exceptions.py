@@ -157,6 +157,7 @@ def exceptions_in_signal_handlers() -> None:
 
     signal.signal(signal.SIGALRM, handler)
     inst = load()
+    sound(inst)  # with all that is imported for that: Python warns of a file left open where it is interrupted in an import
     for name in ("endless", "loop") * 4:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         raises(Oops, inst.exports[name])

@@ -62,11 +62,12 @@ def test_the_program_begins_with_its_code(folder: Path, program: Path, options: 
     assert (status, out) == (0, b"") and re.fullmatch(SAID, err)
     running = {"--fuel": ["--fuel", "100"], "--enable": ["--enable", "threads"]}
     given = running.get(options[0], []) if options else []
-    assert run("run", *given, "--invoke", "add", program, "2", "3") == (0, "5\n", "")
     assert len(list(folder.glob("*.entry"))) == 1
+    assert run("run", *given, "--invoke", "add", program, "2", "3") == (0, "5\n", "")
+    assert len(list(folder.glob("*.entry"))) == 2  # that of the stubs, too
     if given:
         assert run("run", "--invoke", "add", program, "2", "3")[:2] in ((0, "5\n"), (0, "compiled 0\n5\n"))  # here, or ahead
-        assert len(list(folder.glob("*.entry"))) == 2
+        assert len(list(folder.glob("*.entry"))) == 3
     status, _, err = outcome("compile", *options, program)
     assert status == 0 and "of code, 1 of them from before, in" in err
 
@@ -93,9 +94,10 @@ def test_into_a_file(folder: Path, program: Path, tmp_path: Path) -> None:
     path = tmp_path / "program.fwm"
     status, out, err = outcome("compile", "-o", path, program)
     assert (status, out) == (0, b"") and re.fullmatch(SAID, err)
+    assert not folder.exists()
     assert run("run", "--invoke", "add", path, "2", "3") == (0, "5\n", "")
     assert figwasp.deserialize(path.read_bytes()).instantiate().add(2, 3) == 5
-    assert not folder.exists()
+    assert len(list(folder.glob("*.entry"))) == 1  # that of the stubs
     first = path.read_bytes()
     assert outcome("compile", "-j", "2", f"--output={path}", program)[0] == 0 and path.read_bytes() == first
     assert outcome("compile", "-o", "-", program)[1] == first
