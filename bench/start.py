@@ -71,7 +71,8 @@ import wasmtime
 cached, module, dirs, words = sys.argv[1], sys.argv[2], sys.argv[3].split("|"), sys.argv[4:]
 config = wasmtime.Config()
 config.wasm_exceptions = True
-config.cache = cached == "cached"
+if cached == "cached":
+    config.cache = True
 engine = wasmtime.Engine(config)
 store = wasmtime.Store(engine)
 wasi = wasmtime.WasiConfig()
