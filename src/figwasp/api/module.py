@@ -413,7 +413,8 @@ def _look_up(config: Config, data: bytes) -> Kept | None:
     if config.cache is None:
         return None
     try:
-        from figwasp.runtime.code.kept import look_up  # where nothing can be run, modules can be looked at
+        with importing:
+            from figwasp.runtime.code.kept import look_up  # where nothing can be run, modules can be looked at
     except Unsupported:
         return None
     return look_up(config, data)

@@ -10,6 +10,7 @@ import os
 
 from figwasp.cache import entries
 from figwasp.cache.folder import OFF, chosen, objection, prepared
+from figwasp.lazy import importing
 
 __all__ = ["Cache", "resolved"]
 
@@ -32,7 +33,8 @@ class Cache:
 
     def write(self, key: bytes, payload: entries.Payload) -> bool:
         """Write an entry under a key of 32 bytes and return whether that worked; old entries may have to go."""
-        from figwasp.cache import eviction  # not to be waited for where entries are only read
+        with importing:
+            from figwasp.cache import eviction  # not to be waited for where entries are only read
 
         if not prepared(self.path):
             return False

@@ -6,6 +6,7 @@ In: the arguments of `figwasp.Engine`, checked there. Out: one object that a com
 from __future__ import annotations
 
 from figwasp.layout import CHECKED
+from figwasp.lazy import importing
 from figwasp.runtime.limits import InstanceSlots
 
 TYPE_CHECKING = False
@@ -103,7 +104,8 @@ class Config:
     def cache(self) -> Cache | None:
         """Where what has been compiled is kept, or None if it is not. The environment is asked once."""
         if self._cache is None:
-            from figwasp.cache.cache import resolved  # only where something is to be compiled
+            with importing:
+                from figwasp.cache.cache import resolved  # only where something is to be compiled
 
             self._cache = (resolved(self.cache_setting),)
         return self._cache[0]

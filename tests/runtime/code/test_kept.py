@@ -355,3 +355,16 @@ def test_many_modules_of_one_kind(tmp_path: Path) -> None:
     assert len(kept._waiting) == 5
     kept.flush()
     assert len(entries(tmp_path)) == 5
+
+
+def test_a_server_that_loads_modules_for_ever(tmp_path: Path, compiled: list[int]) -> None:
+    """What waits is bounded in number, whether functions have been compiled or only validated; nothing of it is lost."""
+    texts = [f'(module (func (export "f") (result i32) (i32.const {k})))' for k in range(3 * kept._MANY)]
+    for k, text in enumerate(texts):
+        instance = begin(tmp_path, text)
+        assert k % 2 or instance.f() == k
+        assert len(kept._waiting) <= kept._MANY
+    kept.flush()
+    assert len(entries(tmp_path)) == len(texts)
+    compiled.clear()
+    assert [begin(tmp_path, text).f() for text in texts[::2]] == [*range(0, len(texts), 2)] and compiled == []

@@ -4,8 +4,9 @@ In: the bytes of a module, the settings that it is compiled with, and code as it
 if an earlier process, or this one, has left them in the cache.
 
 Theory of operation. There is an entry of the cache for a module with all that its code depends on. It is read when the module is
-loaded, and written when there is much that is not in it, and at the end of the process: then it is read once more, and what is
-missing is added to what is there, so that processes add to each other's work; what two write at one time is written by one of them.
+loaded, and written when there is much that is not in it, when many others wait to be written, and at the end of the process: then
+it is read once more, and what is missing is added to what is there, so that processes add to each other's work; what two write at
+one time is written by one of them.
 What waits to be written is in serial form, by the entry's key, whatever becomes of the module. Only compiling and the end of the
 process write, never a finalizer. What cannot be written is forgotten.
 """
@@ -45,6 +46,8 @@ _HEAD: Final = Struct("=QII")
 """Bytes of the frozen module, number of functions, whether all bodies are valid."""
 _MUCH: Final = 1 << 18
 """Bytes of serial forms below which nothing is written before the process ends."""
+_MANY: Final = 64
+"""Entries that wait before all are written: a process may load modules for ever, each of them once."""
 _PATIENCE: Final = 60
 """Seconds after which another thread that writes is not waited for any more: a signal handler may have come in between."""
 
@@ -124,7 +127,7 @@ class _Waiting:
 _waiting: dict[bytes, Writer] = {}
 """What waits to be written, by the key of its entry."""
 _writing = threading.Lock()
-"""Held while an entry is written; nobody waits for it."""
+"""Held while an entry is written. Only who replaces one waits for it."""
 
 
 def wait(key: bytes, writer: Writer) -> None:
@@ -133,7 +136,7 @@ def wait(key: bytes, writer: Writer) -> None:
 
 
 def flush() -> None:
-    """Write everything that waits, at the end of the process."""
+    """Write everything that waits, unless another thread is writing."""
     if _writing.acquire(blocking=False):
         try:
             while _waiting:
@@ -247,6 +250,8 @@ class Kept:
     def _waiting(self, module: Module) -> _Waiting:
         waiting = _waiting.get(self._key)
         if waiting is None:
+            if len(_waiting) >= _MANY:
+                flush()
             waiting = _waiting.setdefault(self._key, _Waiting(self._cache, module))
         assert isinstance(waiting, _Waiting)
         return waiting
