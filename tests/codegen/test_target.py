@@ -30,6 +30,23 @@ def test_near_field_reaches_two_gigabytes() -> None:
         TARGET.apply(bytearray(4), 0, FIELD_NEAR, 0, (1 << 31) + 4)
 
 
+@pytest.mark.parametrize(("through", "straight"), [("call", "call 0x100c"), ("jmp", "jmp 0x100c")])
+def test_calls_and_jumps_go_straight(through: str, straight: str) -> None:
+    """What goes through a word goes to where that leads, and comes back to the same place."""
+    data = bytearray(b"\xaa\xaa\xff" + {"call": b"\x15", "jmp": b"\x25"}[through] + bytes(4) + b"\xaa")
+    assert TARGET.decode(bytes(data), 2) == (6, f"{through} QWORD PTR [rip+0x0]")
+    TARGET.go_straight(data, 4, FIELD_NEAR, 0x4000, 0x4000 + 0x100C + 2)
+    assert TARGET.decode(bytes(data), 2) == (1, "nop")
+    assert TARGET.decode(bytes(data[2:]), 1) == (5, straight)
+    assert data[:2] + data[8:] == b"\xaa\xaa\xaa"
+
+
+def test_loads_do_not_go_straight() -> None:
+    data = bytearray.fromhex("488b0500000000")
+    TARGET.go_straight(data, 3, FIELD_NEAR, 0, 0x1000)
+    assert data == bytes.fromhex("488b0500000000")
+
+
 def test_fields_have_names_and_sizes() -> None:
     assert dict(zip(TARGET.field_names, TARGET.field_sizes, strict=True)) == {"rel32": 4}
 

@@ -108,7 +108,7 @@ class Target:
         field_names, field_sizes: of the kinds of fields that relocations fill in, by `code.FIELD_*`.
         apply: fill in such a field.
         goal: return what such a field refers to that has been filled in.
-        goal: what such a field refers to.
+        go_straight: make a call or a jump through the word that such a field refers to go straight to where that leads.
         filler: a byte that traps when it is run, to fill gaps with.
         synchronize: make code that was written to memory visible to the processor's fetching.
         sequences: the code written by hand.
@@ -139,6 +139,7 @@ class Target:
         "field_sizes",
         "filler",
         "fingerprint",
+        "go_straight",
         "goal",
         "instance_reg",
         "known_features",
@@ -203,6 +204,8 @@ class Target:
     """(code, offset of the field, FIELD_*, address where the code will stand, address that the field refers to)."""
     goal: Callable[[bytes | bytearray, int, int, int], int]
     """(code, offset of the field, FIELD_*, address where the code stands) -> address that the field refers to."""
+    go_straight: Callable[[bytearray, int, int, int, int], None]
+    """(code, offset of the field, FIELD_*, address where the code will stand, address that is in the word)."""
     filler: bytes
     synchronize: Callable[[int, int], None]
     """(address, size)."""

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 import figwasp
+from figwasp.codegen.code import FIELD_NEAR, RELOC_STUB, STUB_TICK, STUB_TRAP, Code
+from figwasp.codegen.isa import host
+from figwasp.codegen.words import Words
 from figwasp.runtime.platform import codespace, linux
 from figwasp.runtime.start import native_runtime
 from tests.interrupts.lines import between_lines
@@ -229,6 +232,23 @@ def test_region_write_finds_its_chunk() -> None:
     region.write(first, b"\xcc" * 16)
     region.write(second, b"\xc3" * 16)
     assert linux.read(first, 16) == b"\xcc" * 16 and linux.read(second, 16) == b"\xc3" * 16
+    region.release()
+
+
+def test_code_goes_straight_to_what_is_in_the_range() -> None:
+    space = native_runtime().space
+    far = linux.symbol("memset")
+    goals = {STUB_TRAP: space.start + 64, STUB_TICK: far}
+    region = codespace.Region(space, 0, lambda kind, target: goals[target])
+    code = Code("calls", -1)
+    code.data = bytes.fromhex("ff1500000000") * 2
+    code.text_size = len(code.data)
+    code.relocs = [(2, FIELD_NEAR, RELOC_STUB, STUB_TRAP), (8, FIELD_NEAR, RELOC_STUB, STUB_TICK)]
+    through, straight = region.install(code), region.install(code, direct=True)
+    words = [region.origin + Words(0).offset(RELOC_STUB, stub) for stub in goals]
+    for address, found in [(through, words), (straight, [goals[STUB_TRAP], words[1]])]:
+        data = linux.read(address, len(code.data))
+        assert [host().goal(data, offset, FIELD_NEAR, address) for offset in (2, 8)] == found
     region.release()
 
 

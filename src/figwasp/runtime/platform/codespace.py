@@ -288,14 +288,31 @@ class Region:
             if not linux.read_u64(word):
                 linux.write_u64(word, self._resolve(kind, target))
 
-    def install(self, code: Code) -> int:
-        """Relocate code and put it in place; return its address."""
+    def install(self, code: Code, direct: bool = False) -> int:
+        """Relocate code and put it in place; return its address.
+
+        Args:
+            code: the code.
+            direct: True if it may go straight to where a word leads: what is in that word never changes, and nobody keeps the code
+                as it stands here.
+        """
         described, places = unwind.describe(code.data, [(0, len(code.data), code)], host().instance_reg)
         for kind, target in {(kind, target) for _, _, kind, target in code.relocs}:
             self.provide(kind, target)
         address = self.place(len(described))
-        self.write_described(address, self.relocate(described, code.relocs, address), places)
+        data = self.relocate(described, code.relocs, address)
+        self.write_described(address, self._direct(data, code.relocs, address) if direct else data, places)
         return address
+
+    def _direct(self, data: bytes, relocs: Iterable[tuple[int, int, int, int]], address: int) -> bytes:
+        """Return code that goes straight to what words lead to, where that is in the range of code."""
+        changed = bytearray(data)
+        go_straight, start = host().go_straight, self._space.start
+        for offset, field, kind, target in relocs:
+            goal = linux.read_u64(self.origin + self._words.offset(kind, target))
+            if start <= goal < start + RANGE_SIZE:
+                go_straight(changed, offset, field, address, goal)
+        return bytes(changed)
 
     def relocate(self, data: bytes, relocs: Iterable[tuple[int, int, int, int]], address: int) -> bytes:
         """Return code with its fields as they have to be at an address of the region."""

@@ -133,7 +133,7 @@ class InstalledStubs:
 
     def install(self, code: Code) -> int:
         """Put a stub in place; return its address."""
-        address = self._region.install(self._with_words(code))
+        address = self._region.install(self._with_words(code), direct=True)
         self._table.add(CodeRange(address, len(code.data), code, None))
         perfmap.add_stub(address, len(code.data), code.name)
         return address

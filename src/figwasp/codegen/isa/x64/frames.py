@@ -36,3 +36,15 @@ def goal(data: bytes | bytearray, offset: int, field: int, address: int) -> int:
     """Return what the field of a relocation refers to, as `apply` has filled it in."""
     end = offset + FIELD_SIZES[field]
     return address + end + int.from_bytes(data[offset:end], "little", signed=True)
+
+
+_STRAIGHT: Final = {b"\xff\x15": b"\x90\xe8", b"\xff\x25": b"\x90\xe9"}
+"""Calls and jumps through a word, and those without it: of the same size, with a no-op in front."""
+
+
+def go_straight(data: bytearray, offset: int, field: int, address: int, goal: int) -> None:
+    """Change a call or a jump through a word into one that does without it; other instructions stay as they are."""
+    straight = _STRAIGHT.get(bytes(data[offset - 2 : offset]))
+    if straight is not None:
+        data[offset - 2 : offset] = straight
+        apply(data, offset, field, address, goal)

@@ -6,7 +6,7 @@ from binascii import crc32
 
 from figwasp.codegen.isa.x64 import features
 from figwasp.codegen.isa.x64 import registers as r
-from figwasp.codegen.isa.x64.frames import FIELD_NAMES, FIELD_SIZES, FILLER, RETURN_BYTES, apply, goal
+from figwasp.codegen.isa.x64.frames import FIELD_NAMES, FIELD_SIZES, FILLER, RETURN_BYTES, apply, go_straight, goal
 from figwasp.codegen.isa.x64.sequences import X64Sequences
 from figwasp.codegen.mach import NONE
 from figwasp.codegen.target import Target
@@ -79,6 +79,7 @@ def _target() -> Target:
     target.field_sizes = FIELD_SIZES
     target.apply = apply
     target.goal = goal
+    target.go_straight = go_straight
     target.filler = FILLER
     target.synchronize = _synchronize
     target.sequences = X64Sequences()
