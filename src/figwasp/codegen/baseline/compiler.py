@@ -36,8 +36,11 @@ _UNREACHABLE, _BLOCK, _LOOP, _IF, _ELSE, _END, _BR, _BR_IF, _RETURN, _CALL, _CAL
     0x00, 0x02, 0x03, 0x04, 0x05, 0x0B, 0x0C, 0x0D, 0x0F, 0x10, 0x11,
 )  # fmt: skip
 _GET, _SET, _TEE = 0x20, 0x21, 0x22
-_NONE, _INT, _FLOAT = -1, 0, 1
-_pack = Struct("<i").pack
+_INT: Final = 0
+_pack: Final = Struct("<i").pack
+_pack_into: Final = Struct("<i").pack_into
+_RAX: Final = machine.RESULT[_INT]
+_RBP: Final = 5
 
 
 class NoTemplate(Exception):
@@ -54,7 +57,13 @@ class Fix:
 
     __slots__ = ("pool", "positions", "relocs", "traps")
 
-    def __init__(self, relocs, traps, positions, pool) -> None:  # type: ignore[no-untyped-def]
+    def __init__(
+        self,
+        relocs: list[tuple[int, int, int, int]],
+        traps: list[tuple[int, int]],
+        positions: list[tuple[int, int]],
+        pool: list[tuple[int, int, bytes]],
+    ) -> None:
         self.relocs = relocs
         self.traps = traps
         self.positions = positions
@@ -63,14 +72,15 @@ class Fix:
     def moved(self, by: int) -> Fix:
         """Return the same for code that so many bytes come before."""
         return Fix(
-            [(at + by, *rest) for at, *rest in self.relocs],
+            [(at + by, field, kind, target) for at, field, kind, target in self.relocs],
             [(at + by, trap) for at, trap in self.traps],
             [(at + by, instr) for at, instr in self.positions],
-            [(at + by, *rest) for at, *rest in self.pool],
+            [(at + by, behind, constant) for at, behind, constant in self.pool],
         )
 
 
 Piece = tuple[bytes, "State", "Fix | None"]
+Branch = tuple[bytes, bytes, "State", "Fix | None", int]
 
 
 class State(dict[bytes, Piece]):
@@ -83,7 +93,7 @@ class State(dict[bytes, Piece]):
         branches: the same for runs that a conditional branch follows; the condition stands behind.
     """
 
-    __slots__ = ("_tables", "branches", "depth", "flush", "top", "_flushed")
+    __slots__ = ("_flushed", "_tables", "branches", "depth", "flush", "top")
 
     def __init__(self, tables: Baseline, depth: int, top: int) -> None:
         self._tables = tables
@@ -91,16 +101,13 @@ class State(dict[bytes, Piece]):
         self.top = top
         self.flush = b"" if top < 0 else machine.STORE_SLOT[machine.RESULT[top]].at(8 * depth - 8)
         self._flushed: State | None = self if top < 0 else None
-        self.branches = Branches(self)
+        self.branches = Branches(tables, self)
 
     @property
     def flushed(self) -> State:
         if self._flushed is None:
             self._flushed = self._tables.state(self.depth, NONE)
         return self._flushed
-
-    def after(self, depth: int, top: int) -> State:
-        return self._tables.state(depth, top)
 
     def __missing__(self, run: bytes) -> Piece:
         piece = self._tables.piece(self, run)
@@ -116,35 +123,49 @@ class State(dict[bytes, Piece]):
         return machine.INT_FROM_FLOAT if wanted == _INT else machine.FLOAT_FROM_INT
 
 
-class Branches(dict[bytes, tuple[bytes, State, "Fix | None", int]]):
-    """The code of runs that a conditional branch follows, with the condition."""
+class Branches(dict[bytes, Branch]):
+    """The code of runs that a conditional branch follows: without it; with it; state, fix, condition."""
 
-    __slots__ = ("_state",)
+    __slots__ = ("_state", "_tables")
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, tables: Baseline, state: State) -> None:
+        self._tables = tables
         self._state = state
 
-    def __missing__(self, run: bytes) -> tuple[bytes, State, Fix | None, int]:
-        found = self._state._tables.branch(self._state, run)
-        self[run] = found
+    def __missing__(self, run: bytes) -> Branch:
+        code, state, fix, condition = self._tables.branch(self._state, run)
+        found = self[run] = code, code + machine.branch(condition), state, fix, condition
         return found
 
 
 class Label:
-    __slots__ = ("arity", "branches", "height", "kind", "otherwise", "place", "results", "params")
+    """A label.
 
-    def __init__(self, kind: int, height: int, params: int, results: int) -> None:
-        self.kind = kind
-        self.height = height  # without the parameters
-        self.params = params
-        self.results = results
-        self.arity = params if kind == _LOOP else results
+    Attributes:
+        height: operands below those that it begins with.
+        arity: operands that a branch to it carries.
+        after: state behind its end.
+        place: number of the piece that it stands in front of.
+        branches: numbers of the pieces behind the branches to it.
+        otherwise: of an `if` without an `else` so far, the piece behind its branch.
+        begin: state where it begins.
+    """
+
+    __slots__ = ("after", "arity", "begin", "branches", "height", "loop", "otherwise", "place")
+
+    def __init__(self, height: int, arity: int, begin: State, after: State, loop: bool = False) -> None:
+        self.height = height
+        self.arity = arity
+        self.begin = begin
+        self.after = after
+        self.loop = loop
         self.place = NONE
         self.branches: list[int] = []
         self.otherwise = NONE
 
 
 def unsigned(data: bytes, pos: int) -> tuple[int, int]:
+    """Read an unsigned LEB128; return it and the position after it."""
     result = shift = 0
     while True:
         byte = data[pos]
@@ -156,6 +177,7 @@ def unsigned(data: bytes, pos: int) -> tuple[int, int]:
 
 
 def signed(data: bytes, pos: int) -> tuple[int, int]:
+    """Read a signed LEB128; return it and the position after it."""
     result = shift = 0
     while True:
         byte = data[pos]
@@ -169,24 +191,63 @@ def signed(data: bytes, pos: int) -> tuple[int, int]:
 class Baseline:
     """The baseline compiler of a module's functions."""
 
-    def __init__(self, module: Module, layout_: InstanceLayout, mode: int) -> None:
+    def __init__(self, module: Module, layout_: InstanceLayout, mode: int, noting: bool = False) -> None:
         self.module = module
         self.layout = layout_
         self.mode = mode
+        self.noting = noting
         self._states: dict[tuple[int, int], State] = {}
         self._shapes: dict[bytes, Template] = {}
+        self._signatures: dict[int, abi.Signature] = {}
+        self._block_types: dict[bytes, tuple[int, int]] = {}
         if module.memories and (module.memories[0].address == wasm.I64 or module.memories[0].page != 16):
             raise NoTemplate("memory")
 
     def state(self, depth: int, top: int) -> State:
+        """Return the state with so many operands, the topmost in the register of a class or, with NONE, in its place."""
         found = self._states.get((depth, top))
         if found is None:
             found = self._states[depth, top] = State(self, depth, top)
         return found
 
+    def signature(self, type: int) -> abi.Signature:
+        """Return where values of a function type travel."""
+        found = self._signatures.get(type)
+        if found is None:
+            func = self.module.signature(type)
+            params, results = ir_types(func.params), ir_types(func.results)
+            if V128 in params or V128 in results:
+                raise NoTemplate("vectors")
+            found = self._signatures[type] = abi.wasm_signature(host(), params, results)
+            if found.hidden != NONE:
+                raise NoTemplate("results in memory")
+        return found
+
+    def block_type(self, control: bytes) -> tuple[int, int]:
+        """Return how many parameters and results a block has, given its instruction."""
+        key = control[1:]
+        found = self._block_types.get(key)
+        if found is None:
+            found = self._block_types[key] = self._read_block_type(key)
+        return found
+
+    def _read_block_type(self, key: bytes) -> tuple[int, int]:
+        code = key[0]
+        if key == b"\x40":
+            return 0, 0
+        if code == 0x63 or code == 0x64 or (len(key) == 1 and code > 0x40):
+            if code == 0x7B:
+                raise NoTemplate("vectors")
+            return 0, 1
+        type = self.module.signature(signed(key, 0)[0])
+        if wasm.V128 in type.params or wasm.V128 in type.results:
+            raise NoTemplate("vectors")
+        return len(type.params), len(type.results)
+
     # Runs
 
     def template(self, key: bytes) -> Template:
+        """Return the template for opcodes."""
         found = self._shapes.get(key)
         if found is None:
             try:
@@ -198,6 +259,10 @@ class Baseline:
 
     def piece(self, state: State, run: bytes) -> Piece:
         """Make the code of a run."""
+        if run[0] == _CALL:
+            return self._call(state, unsigned(run, 1)[0])
+        if run[0] == _CALL_INDIRECT:
+            return self._call_indirect(state, run)
         key, locals, number, offset, special = parse(run)
         if special:
             return self._special(state, run, key, locals, number)
@@ -212,7 +277,8 @@ class Baseline:
         if run[0] == _GET:
             _, at = unsigned(run, 1)
         _, end = signed(run, at + 1)
-        codes, fixes = [], []
+        codes: list[bytes] = []
+        fixes = []
         for part in filter(None, (run[:at], run[at:end], run[end:])):
             code, state, fix = state[part]
             if fix is not None:
@@ -224,13 +290,13 @@ class Baseline:
     def branch(self, state: State, run: bytes) -> tuple[bytes, State, Fix | None, int]:
         """Make the code of a run that a conditional branch follows."""
         if run:
-            key, locals, number, offset, special = parse(run)
-            if not special and _compares(key) and -0x8000_0000 <= number < 0x8000_0000:
-                try:
-                    code, after, fix, condition = self._fill(state, key + b"\x0d", locals, number, offset)
-                    return code, after, fix, condition
-                except NoTemplate:
-                    pass
+            if run[0] != _CALL and run[0] != _CALL_INDIRECT:
+                key, locals, number, offset, special = parse(run)
+                if not special and key[-1] in _COMPARES and -0x8000_0000 <= number < 0x8000_0000:
+                    try:
+                        return self._fill(state, key + b"\x0d", locals, number, offset)
+                    except NoTemplate:
+                        pass
             code, after, fix = state[run]
         else:
             code, after, fix = b"", state, None
@@ -241,25 +307,21 @@ class Baseline:
 
     def _fill(self, state: State, key: bytes, locals: list[int], number: int, offset: int) -> tuple[bytes, State, Fix | None, int]:
         template = self.template(key)
-        code = template.code
         before = state.load(template.top) if template.takes else state.flush
         depth = state.depth
-        shift = len(before)
-        data = bytearray(code)
+        data = bytearray(template.code)
         moved: list[int] = []
         for at, size, kind, which in template.fields:
             at += len(moved) * 3
             if kind == LOCAL:
-                place = 8 * locals[which] - machine.BIAS
+                place = 8 * locals[which] + machine.FIRST_LOCAL
             elif kind == SLOT:
                 place = 8 * (depth - which)
             elif kind == IMMEDIATE:
-                place = number
                 if size == 1:
                     data[at] = number & 63  # the machine takes it modulo the width
                     continue
-                if not -0x8000_0000 <= number < 0x8000_0000:
-                    raise NoTemplate("immediate")
+                place = number
             elif kind == OFFSET:
                 place = offset
                 if offset >= (0x8000_0000 if self.mode == layout.GUARD else layout.LEAST_MARGIN - 8):
@@ -275,17 +337,8 @@ class Baseline:
             data[at : at + 4] = _pack(place)
         after = self.state(depth - template.takes + (template.result >= 0), template.result)
         fix = None
-        if template.relocs or template.positions or template.pool:
-
-            def move(at: int) -> int:
-                return shift + at + 3 * sum(1 for place in moved if place < at)
-
-            fix = Fix(
-                [(move(at), field, kind, target) for at, field, kind, target in template.relocs],
-                [(move(at), trap) for at, trap in template.traps],
-                [(move(at), instr) for at, instr in template.positions],
-                [(move(at), rest, constant) for at, rest, constant in template.pool],
-            )
+        if template.relocs or template.pool or (self.noting and template.positions):
+            fix = _fix(template, len(before), moved)
         return before + bytes(data), after, fix, template.condition
 
     def _instance_offset(self, which: int, number: int) -> int:
@@ -293,16 +346,15 @@ class Baseline:
             return self.layout.memory_base(0)
         if which == cut.INST_RECORD:
             return self.layout.memory_record(0)
-        if which == cut.INST_GLOBAL:
-            return self.layout.global_cell(number)
-        raise AssertionError(which)
+        assert which == cut.INST_GLOBAL
+        return self.layout.global_cell(number)
 
     def _special(self, state: State, run: bytes, key: bytes, locals: list[int], number: int) -> Piece:
         """Make the code of what needs no template, or one that depends on the module."""
         op = key[0]
         if op == _SET or op == _TEE:
             top = max(state.top, 0)
-            code = state.load(top) + machine.STORE_LOCAL[machine.RESULT[top]].at(8 * locals[0] - machine.BIAS)
+            code = state.load(top) + machine.STORE_LOCAL[machine.RESULT[top]].at(8 * locals[0] + machine.FIRST_LOCAL)
             return code, self.state(state.depth - (op == _SET), top if op == _TEE else NONE), None
         if op == 0x1A:  # drop
             return b"", self.state(state.depth - 1, NONE), None
@@ -316,13 +368,72 @@ class Baseline:
                 key += b"\1"
             return self._fill(state, key, locals, number, 0)[:3]
         if op == _GET:
-            code = machine.LOAD_LOCAL[machine.RESULT[_INT]].at(8 * locals[0] - machine.BIAS)
+            code = machine.LOAD_LOCAL[_RAX].at(8 * locals[0] + machine.FIRST_LOCAL)
         else:
             code = machine.constant(number)
         if key[1:]:  # straight into a local
-            code += machine.STORE_LOCAL[machine.RESULT[_INT]].at(8 * locals[-1] - machine.BIAS)
+            code += machine.STORE_LOCAL[_RAX].at(8 * locals[-1] + machine.FIRST_LOCAL)
             return state.flush + code, state.flushed, None
         return state.flush + code, self.state(state.depth + 1, _INT), None
+
+    # Calls
+
+    def _call(self, state: State, index: int) -> Piece:
+        type = self.module.func_types[index]
+        if index < self.module.num_imported_funcs:
+            where = self.layout
+            call = machine.imported(where.imported_func(index), where.imported_instance(index)) + machine.CALL_REFERENCE
+            return self._finish_call(state.flush, state.flushed, type, call, None, leaves=True)
+        fix = Fix([(len(machine.CALL) - 4, FIELD_NEAR, RELOC_CELL, index)], [], [], [])
+        return self._finish_call(state.flush, state.flushed, type, machine.CALL, fix, leaves=False)
+
+    def _call_indirect(self, state: State, run: bytes) -> Piece:
+        type, at = unsigned(run, 1)
+        table, _ = unsigned(run, at)
+        if not self.module.types[type].final or self.module.tables[table].address == wasm.I64:
+            raise NoTemplate("call_indirect")
+        template = self.template(bytes((_CALL_INDIRECT,)))
+        before = state.load(_INT)
+        data = bytearray(template.code)
+        for place, _, _, which in template.fields:
+            where = self.layout.table_record(table) if which == cut.INST_TABLE else self.layout.type_id(type)
+            data[place : place + 4] = _pack(where)
+        checks = before + bytes(data) + machine.LOAD_CALLEE
+        after = self.state(state.depth - 1, NONE)
+        code, after, fix = self._finish_call(checks, after, type, machine.LOAD_INSTANCE + machine.CALL_REFERENCE, None, leaves=True)
+        other = _fix(template, len(before), [])
+        if fix is not None:
+            other.positions += fix.positions
+        return code, after, other
+
+    def _finish_call(self, before: bytes, state: State, type: int, call: bytes, fix: Fix | None, leaves: bool) -> Piece:
+        """Return a call with all around it: the arguments are in their places."""
+        func, signature = self.module.signature(type), self.signature(type)
+        depth = state.depth - len(func.params)
+        size = signature.stack_bytes
+        code = [before, machine.move_stack(size)] if size else [before]
+        registers = []
+        for number, place in enumerate(signature.params):
+            slot = size + 8 * (depth + number)
+            if place >= STACK:
+                code.append(machine.LOAD_SLOT[_RAX].at(slot) + machine.STORE_SLOT[_RAX].at(8 * (place - STACK)))
+            else:
+                registers.append(machine.LOAD_SLOT[place].at(slot))
+        code += registers
+        at = sum(map(len, code))
+        if fix is not None:
+            fix = fix.moved(at)
+        code.append(call)
+        if self.noting:
+            fix = fix or Fix([], [], [], [])
+            fix.positions.append((at + len(call), 1))
+        if leaves:
+            code.append(machine.RESTORE_INSTANCE)
+        count = len(func.results)
+        after = self.state(depth + count, CLASSES[ir_types(func.results)[0]] if count == 1 else NONE)
+        if count > 1:
+            code += [machine.STORE_SLOT[place].at(8 * (depth + number)) for number, place in enumerate(signature.results)]
+        return b"".join(code), after, fix
 
     # Bodies
 
@@ -334,6 +445,19 @@ class Baseline:
         """
         return _Body(self, index, facts).run()
 
+
+def _fix(template: Template, shift: int, moved: list[int]) -> Fix:
+    """Return what has to be done about a template behind so many bytes, in which fields at some places have become larger."""
+
+    def move(at: int) -> int:
+        return shift + at + 3 * sum(1 for place in moved if place < at)
+
+    return Fix(
+        [(move(at), field, kind, target) for at, field, kind, target in template.relocs],
+        [(move(at), trap) for at, trap in template.traps],
+        [(move(at), instr) for at, instr in template.positions],
+        [(move(at), rest, constant) for at, rest, constant in template.pool],
+    )
 
 _SPECIAL_OPS: Final = frozenset((0x01, 0x1A, 0x21, 0x22, 0x23, 0x24))
 
@@ -392,12 +516,14 @@ def parse(run: bytes) -> tuple[bytes, list[int], int, int, bool]:
 _COMPARES: Final = frozenset([*range(0x45, 0x67)])
 
 
-def _compares(key: bytes) -> bool:
-    return key[-1] in _COMPARES
-
-
 class _Body:
-    """The state of one compilation."""
+    """The state of one compilation.
+
+    Attributes:
+        out: pieces of code.
+        fixes: number of a piece, of its token, and what is to be done about it.
+        labels: those that stand around the current instruction. closed: the others that something branches to.
+    """
 
     def __init__(self, tables: Baseline, index: int, facts: FuncFacts) -> None:
         self.tables = tables
@@ -406,77 +532,53 @@ class _Body:
         self.locals = ir_types(facts.locals)
         if V128 in self.locals:
             raise NoTemplate("vectors")
-        self.type = self.module.func_type(index)
-        self.signature = self._signature(self.type)
-        self.results = ir_types(self.type.results)
+        self.signature = tables.signature(self.module.func_types[index])
+        self.results = ir_types(self.module.func_type(index).results)
         self.out: list[bytes] = []
         self.fixes: list[tuple[int, int, Fix]] = []
-        self.jumps: list[tuple[int, Label]] = []
-        self.calls: list[tuple[int, int, int, int, int]] = []  # piece, offset of the field in it from its end, kind, target, token
         self.polls: list[tuple[int, int]] = []
-        self.tables_: list[tuple[int, int, list[int]]] = []
-        self.places: dict[int, int] = {}
+        self.switches: list[tuple[int, int, list[int]]] = []
+        self.otherwise: list[tuple[int, int]] = []  # piece behind the branch of an `if`, and where that leads
         self.deepest = 0
-        self.epilogue = Label(_BLOCK, 0, 0, 0)
-        self.spans: list[int] = []  # where tokens end
-
-    def _signature(self, type: FuncType) -> abi.Signature:
-        params, results = ir_types(type.params), ir_types(type.results)
-        if V128 in params or V128 in results:
-            raise NoTemplate("vectors")
-        signature = abi.wasm_signature(host(), params, results)
-        if signature.hidden != NONE:
-            raise NoTemplate("results in memory")
-        return signature
-
-    def _block_type(self, control: bytes) -> tuple[int, int]:
-        code = control[1]
-        if code == 0x40:
-            return 0, 0
-        if code == 0x63 or code == 0x64 or (len(control) == 2 and code > 0x40):
-            if code == 0x7B:
-                raise NoTemplate("vectors")
-            return 0, 1
-        index, _ = signed(control, 1)
-        if index < 0:
-            raise NoTemplate("block type")
-        type = self.module.signature(index)
-        if wasm.V128 in type.params or wasm.V128 in type.results:
-            raise NoTemplate("vectors")
-        return len(type.params), len(type.results)
+        self.tokens = 0  # before the current stretch
+        self.dead = 0
+        self.lengths: list[int] = []
+        start = tables.state(0, NONE)
+        self.state = start
+        self.exit = Label(0, len(self.results), start, start)
+        self.labels = [self.exit]
+        self.closed: list[Label] = []
 
     def run(self) -> Code:
+        """Compile."""
         module = self.module
         body = module.body(self.index)
         data = module.data
-        pos = _skip_locals(data, body.start)
+        self.begin = pos = _skip_locals(data, body.start)
         end = body.end
-        self.start = pos
-        self.labels = [Label(_BLOCK, 0, 0, len(self.results))]
-        self.state = self.tables.state(0, NONE)
-        self.dead = 0
         while True:
             match = BODY.match(data, pos, end)
             assert match is not None
             stop = match.end()
-            self._walk(TOKEN.findall(data, pos, stop), pos)
-            pos = stop
-            if pos == end:
+            self._walk(TOKEN.findall(data, pos, stop))
+            if stop == end:
                 break
-            if data[pos] != BR_TABLE:
-                raise NoTemplate(f"instruction {data[pos]:#x}")
-            pos = self._br_table(data, pos)
-        return self._finish(end)
+            if data[stop] != BR_TABLE:
+                raise NoTemplate(f"instruction {data[stop]:#x}")
+            pos = self._br_table(data, stop)
+            self.tokens += 1
+            self.lengths.append(pos - stop)
+        return self._finish()
 
-    def _walk(self, tokens: list[tuple[bytes, bytes]], pos: int) -> None:
+    def _walk(self, tokens: list[tuple[bytes, bytes]]) -> None:
         out = self.out
         push = out.append
-        fixes = self.fixes
+        labels = self.labels
         state = self.state
         dead = self.dead
-        for run, control in tokens:
+        deepest = self.deepest
+        for number, (run, control) in enumerate(tokens, self.tokens):
             if dead:
-                pos += len(run) + len(control)
                 if control:
                     op = control[0]
                     if _BLOCK <= op <= _IF:
@@ -484,114 +586,130 @@ class _Body:
                     elif op == _END:
                         dead -= 1
                         if not dead:
-                            state = self._end(state, False)
+                            state = self._end(state, live=False)
                     elif op == _ELSE and dead == 1:
                         dead = 0
-                        state = self._else(state, False)
+                        state = self._else(state, live=False)
                 continue
-            if control:
-                op = control[0]
-                if op == _BR_IF or op == _IF:
-                    code, state, fix, condition = state.branches[run]
-                    if fix is not None:
-                        fixes.append((len(out), pos, fix))
-                    push(code)
-                    pos += len(run) + len(control)
-                    if op == _IF:
-                        params, results = self._block_type(control)
-                        label = Label(_IF, state.depth - params, params, results)
-                        push(machine.branch(machine.opposite(condition)))
-                        label.otherwise = len(out)
-                        self.labels.append(label)
-                    else:
-                        depth = control[1]
-                        if depth >= 0x80:
-                            depth, _ = unsigned(control, 1)
-                        self._branch_if(state, self.labels[-1 - depth], condition)
-                    continue
-                if run:
-                    code, state, fix = state[run]
-                    if fix is not None:
-                        fixes.append((len(out), pos, fix))
-                    push(code)
-                    pos += len(run)
-                    if state.depth > self.deepest:
-                        self.deepest = state.depth
-                if op == _END:
-                    state = self._end(state, True)
-                elif op == _BLOCK:
-                    push(state.flush)
-                    state = state.flushed
-                    params, results = self._block_type(control)
-                    self.labels.append(Label(_BLOCK, state.depth - params, params, results))
-                elif op == _LOOP:
-                    push(state.flush)
-                    state = state.flushed
-                    params, results = self._block_type(control)
-                    label = Label(_LOOP, state.depth - params, params, results)
-                    label.place = len(out)
-                    self.labels.append(label)
-                    self._poll(pos)
-                elif op == _BR:
-                    self._branch(state, self.labels[-1 - unsigned(control, 1)[0]])
-                    dead = 1
-                elif op == _CALL:
-                    state = self._call(state, unsigned(control, 1)[0], pos)
-                elif op == _CALL_INDIRECT:
-                    state = self._call_indirect(state, control, pos)
-                elif op == _ELSE:
-                    state = self._else(state, True)
-                elif op == _RETURN:
-                    self._branch(state, self.labels[0])
-                    dead = 1
-                else:
-                    self._trap(pos, TRAP_UNREACHABLE)
-                    dead = 1
-                pos += len(control)
-            else:
+            if not control:
                 if not run:
                     break
                 code, state, fix = state[run]
                 if fix is not None:
-                    fixes.append((len(out), pos, fix))
+                    self.fixes.append((len(out), number, fix))
                 push(code)
-                pos += len(run)
-            if state.depth > self.deepest:
-                self.deepest = state.depth
+                if state.depth > deepest:
+                    deepest = state.depth
+                continue
+            op = control[0]
+            if op == _BR_IF:
+                code, whole, state, fix, condition = state.branches[run]
+                if fix is not None:
+                    self.fixes.append((len(out), number, fix))
+                depth = control[1]
+                label = labels[-1 - depth if depth < 0x80 else -1 - unsigned(control, 1)[0]]
+                if label.arity:
+                    push(code)
+                    self._branch_if(state, label, condition)
+                else:
+                    push(whole)
+                    label.branches.append(len(out))
+                continue
+            if op == _IF:
+                code, _, state, fix, condition = state.branches[run]
+                if fix is not None:
+                    self.fixes.append((len(out), number, fix))
+                push(code)
+                push(machine.branch(machine.opposite(condition)))
+                label = self._open(state, control)
+                label.otherwise = len(out)
+                continue
+            if run:
+                code, state, fix = state[run]
+                if fix is not None:
+                    self.fixes.append((len(out), number, fix))
+                push(code)
+                if state.depth > deepest:
+                    deepest = state.depth
+            if op == _END:
+                state = self._end(state, live=True)
+                if state.depth > deepest:
+                    deepest = state.depth
+            elif op == _BLOCK:
+                if state.top >= 0:
+                    push(state.flush)
+                    state = state.flushed
+                self._open(state, control)
+            elif op == _BR:
+                depth = control[1]
+                self._branch(state, labels[-1 - depth if depth < 0x80 else -1 - unsigned(control, 1)[0]])
+                dead = 1
+            elif op == _LOOP:
+                if state.top >= 0:
+                    push(state.flush)
+                    state = state.flushed
+                label = self._open(state, control, loop=True)
+                label.place = len(out)
+                push(_POLL)
+                self.polls.append((len(out), number))
+            elif op == _ELSE:
+                state = self._else(state, live=True)
+            elif op == _RETURN:
+                self._branch(state, self.exit)
+                dead = 1
+            else:
+                self.fixes.append((len(out), number, _UNREACHABLE_FIX))
+                push(machine.CALL)
+                dead = 1
         self.state = state
         self.dead = dead
+        self.deepest = deepest
+        self.tokens += len(tokens)
+        if self.tables.noting:
+            self.lengths += [len(run) + len(control) for run, control in tokens]
 
     # Control
 
+    def _open(self, state: State, control: bytes, loop: bool = False) -> Label:
+        """Put a label on the stack of labels; the operands are in their places."""
+        params, results = self.tables.block_type(control)
+        height = state.depth - params
+        after = state if params == results else self.tables.state(height + results, NONE)
+        label = Label(height, params if loop else results, state, after, loop)
+        self.labels.append(label)
+        return label
+
     def _end(self, state: State, live: bool) -> State:
         label = self.labels.pop()
+        out = self.out
         if not self.labels:
             if live:
                 self._leave(state)
-            for end in label.branches:
-                self.jumps.append((end, self.epilogue))
+            label.place = len(out)
+            self.closed.append(label)
             return state
-        if live:
-            self.out.append(state.flush)
-        if label.kind == _IF:  # without else: parameters are results
-            self.places[label.otherwise] = len(self.out)
-        if label.kind != _LOOP:
-            label.place = len(self.out)
-        for end in label.branches:
-            self.jumps.append((end, label))
-        return self.tables.state(label.height + label.results, NONE)
+        if live and state.top >= 0:
+            out.append(state.flush)
+        if label.otherwise >= 0:  # without else: parameters are results
+            self.otherwise.append((label.otherwise, len(out)))
+        if label.branches:
+            if not label.loop:
+                label.place = len(out)
+            self.closed.append(label)
+        return label.after
 
     def _else(self, state: State, live: bool) -> State:
         label = self.labels[-1]
         if live:
-            self.out.append(state.flush)
-            self._jump(machine.ALWAYS, label)
-        self.places[label.otherwise] = len(self.out)
-        label.kind = _BLOCK
-        return self.tables.state(label.height + label.params, NONE)
+            if state.top >= 0:
+                self.out.append(state.flush)
+            self._jump(label)
+        self.otherwise.append((label.otherwise, len(self.out)))
+        label.otherwise = NONE
+        return label.begin
 
-    def _jump(self, condition: int, label: Label) -> None:
-        self.out.append(machine.branch(condition))
+    def _jump(self, label: Label) -> None:
+        self.out.append(machine.branch(machine.ALWAYS))
         label.branches.append(len(self.out))
 
     def _leave(self, state: State) -> None:
@@ -606,41 +724,37 @@ class _Body:
             self.out.append(b"".join(code))
 
     def _moves(self, state: State, label: Label) -> bytes:
-        """Return what moves the operands that a branch carries to where its label expects them; the top is in its place."""
-        if label is self.labels[0] or state.depth == label.height + label.arity:
-            return b""
-        code = []
+        """Return what moves the operands that a branch carries to where its label expects them."""
+        if label is self.exit or not label.arity:
+            mark = len(self.out)
+            if label is self.exit:
+                self._leave(state)
+            code = b"".join(self.out[mark:])
+            del self.out[mark:]
+            return code
+        if state.depth == label.height + label.arity:
+            return state.flush
+        moves = [state.flush]
         for number in range(label.arity):
-            source = 8 * (state.depth - label.arity + number)
-            code.append(machine.LOAD_SLOT[machine.RESULT[_INT]].at(source))
-            code.append(machine.STORE_SLOT[machine.RESULT[_INT]].at(8 * (label.height + number)))
-        return b"".join(code)
+            moves.append(machine.LOAD_SLOT[_RAX].at(8 * (state.depth - label.arity + number)))
+            moves.append(machine.STORE_SLOT[_RAX].at(8 * (label.height + number)))
+        return b"".join(moves)
 
     def _branch(self, state: State, label: Label) -> None:
-        if label is self.labels[0]:
-            self._leave(state)
-        else:
-            if label.arity:
-                self.out.append(state.flush)
+        if label.arity:
             self.out.append(self._moves(state, label))
-        self._jump(machine.ALWAYS, label)
+        self._jump(label)
 
     def _branch_if(self, state: State, label: Label, condition: int) -> None:
-        mark = len(self.out)
-        if label is self.labels[0]:
-            self._leave(state)
+        moves = self._moves(state, label)
+        if moves:
+            self.out.append(machine.skip(machine.opposite(condition), len(moves) + len(machine.branch(machine.ALWAYS))) + moves)
+            self._jump(label)
         else:
-            self.out.append(self._moves(state, label))
-        moves = b"".join(self.out[mark:])
-        del self.out[mark:]
-        if not moves:
-            self._jump(condition, label)
-            return
-        self.out.append(machine.skip(machine.opposite(condition), len(moves) + 5) + moves)
-        self._jump(machine.ALWAYS, label)
+            self.out.append(machine.branch(condition))
+            label.branches.append(len(self.out))
 
     def _br_table(self, data: bytes, pos: int) -> int:
-        token = pos
         count, pos = unsigned(data, pos + 1)
         depths = []
         for _ in range(count + 1):
@@ -648,206 +762,107 @@ class _Body:
             depths.append(depth)
         if self.dead:
             return pos
-        state = self.state
         code, field = machine.switch(count)
-        self.out.append(state.load(_INT) + code)
+        self.out.append(self.state.load(_INT) + code)
         at = len(self.out)
-        after = self.tables.state(state.depth - 1, NONE)
-        stubs: dict[int, int] = {}
+        after = self.tables.state(self.state.depth - 1, NONE)
+        ways: dict[int, int] = {}
         for depth in depths:
-            if depth not in stubs:
-                stubs[depth] = len(self.out)
+            if depth not in ways:
+                ways[depth] = len(self.out)
                 self._branch(after, self.labels[-1 - depth])
-        self.tables_.append((at, len(code) - field, [stubs[depth] for depth in depths]))
+        self.switches.append((at, len(code) - field, [ways[depth] for depth in depths]))
         self.dead = 1
-        del token
         return pos
-
-    def _poll(self, pos: int) -> None:
-        self.out.append(machine.CHECK_STACK + machine.branch(machine.BELOW))
-        self.polls.append((len(self.out), pos))
-
-    def _trap(self, pos: int, trap: int) -> None:
-        self.fixes.append((len(self.out), pos, Fix([(2, FIELD_NEAR, RELOC_STUB, STUB_TRAP)], [(6, trap)], [(6, 1)], [])))
-        self.out.append(machine.CALL)
-
-    # Calls
-
-    def _arguments(self, state: State, type: FuncType, signature: abi.Signature) -> bytes:
-        """Return what loads the arguments, which are in their places."""
-        first = state.depth - len(type.params)
-        size = signature.stack_bytes
-        code = [machine.move_stack(size)] if size else []
-        later = []
-        for number, place in enumerate(signature.params):
-            slot = size + 8 * (first + number)
-            if place >= STACK:
-                code.append(machine.LOAD_SLOT[_RAX].at(slot) + machine.STORE_SLOT[_RAX].at(8 * (place - STACK)))
-            else:
-                later.append(machine.LOAD_SLOT[place].at(slot))
-        return b"".join(code + later)
-
-    def _results(self, state: State, type: FuncType, signature: abi.Signature) -> State:
-        depth = state.depth - len(type.params)
-        count = len(type.results)
-        if count == 0:
-            return self.tables.state(depth, NONE)
-        if count == 1:
-            return self.tables.state(depth + 1, CLASSES[ir_types(type.results)[0]])
-        self.out.append(b"".join(machine.STORE_SLOT[place].at(8 * (depth + number)) for number, place in enumerate(signature.results)))
-        return self.tables.state(depth + count, NONE)
-
-    def _restore(self) -> bytes:
-        return machine.LOAD_LOCAL[_INSTANCE].at(8 * len(self.locals) - machine.BIAS)
-
-    def _call(self, state: State, index: int, pos: int) -> State:
-        type = self.module.func_type(index)
-        signature = self._signature(type)
-        arguments = state.flush + self._arguments(state, type, signature)
-        out = self.out
-        if index < self.module.num_imported_funcs:
-            where = self.tables.layout
-            out.append(
-                arguments
-                + machine.imported(where.imported_func(index), where.imported_instance(index))
-                + machine.CALL_REFERENCE
-            )
-            self.calls.append((len(out), NONE, 0, 0, pos))
-            out.append(self._restore())
-        else:
-            out.append(arguments + machine.CALL)
-            self.calls.append((len(out), 4, RELOC_CELL, index, pos))
-        return self._results(state, type, signature)
-
-    def _call_indirect(self, state: State, control: bytes, pos: int) -> State:
-        index, at = unsigned(control, 1)
-        table, _ = unsigned(control, at)
-        sub = self.module.types[index]
-        if not sub.final or self.module.tables[table].address == wasm.I64:
-            raise NoTemplate("call_indirect")
-        type = self.module.signature(index)
-        signature = self._signature(type)
-        template = self.tables.template(b"\x11")
-        before = state.load(_INT)
-        data = bytearray(template.code)
-        for place, _, _, which in template.fields:
-            where = self.tables.layout.table_record(table) if which == cut.INST_TABLE else self.tables.layout.type_id(index)
-            data[place : place + 4] = _pack(where)
-        shift = len(before)
-        self.fixes.append((
-            len(self.out),
-            pos,
-            Fix(
-                [(shift + at_, field, kind, target) for at_, field, kind, target in template.relocs],
-                [(shift + at_, trap) for at_, trap in template.traps],
-                [(shift + at_, instr) for at_, instr in template.positions],
-                [],
-            ),
-        ))  # fmt: skip
-        self.out.append(before + bytes(data) + machine.LOAD_CALLEE)
-        after = self.tables.state(state.depth - 1, NONE)
-        self.out.append(self._arguments(after, type, signature) + machine.LOAD_INSTANCE + machine.CALL_REFERENCE)
-        self.calls.append((len(self.out), NONE, 0, 0, pos))
-        self.out.append(self._restore())
-        return self._results(after, type, signature)
 
     # The end
 
-    def _finish(self, end: int) -> Code:
+    def _finish(self) -> Code:
         count = len(self.locals)
         cells = self.deepest + count + 2
-        size = 8 * cells + (8 if cells % 2 == 0 else 0)
+        size = 8 * (cells + (cells % 2 == 0))
         if size > _LARGEST_FRAME:
             raise NoTemplate("a large frame")
         pointer = 8 * self.deepest + machine.BIAS
-        saved = 8 * (count + 1) - machine.BIAS
-        begin, rest = machine.prologue(size, pointer, pointer + saved)
-        code = [begin + machine.branch(machine.BELOW), rest]
-        code.append(machine.STORE_LOCAL[_INSTANCE].at(8 * count - machine.BIAS))
+        begin, rest = machine.prologue(size, pointer)
+        entry = [rest]
+        stacked = []
         for number, place in enumerate(self.signature.params):
-            local = 8 * number - machine.BIAS
+            store = 8 * number + machine.FIRST_LOCAL
             if place < STACK:
-                code.append(machine.STORE_LOCAL[place].at(local))
-        for number, place in enumerate(self.signature.params):
-            if place >= STACK:
-                local = 8 * number - machine.BIAS
-                code.append(machine.LOAD_SLOT[_RAX].at(size + 8 + 8 * (place - STACK)) + machine.STORE_LOCAL[_RAX].at(local))
+                entry.append(machine.STORE_LOCAL[place].at(store))
+            else:
+                stacked.append(machine.LOAD_SLOT[_RAX].at(size + 8 + 8 * (place - STACK)) + machine.STORE_LOCAL[_RAX].at(store))
         params = len(self.signature.params)
-        code.append(machine.clear(8 * params - machine.BIAS, count - params))
-        head = [code[0], b"".join(code[1:])]
-        shift = len(head)
-        out = head + self.out
-        self.epilogue.place = len(self.out)
-        out.append(machine.epilogue(size, saved, self.signature.stack_bytes))
-        slow: list[tuple[int, int]] = [(1, self.start)]  # piece behind the branch, position
-        slow += [(shift + piece, pos) for piece, pos in self.polls]
-        slow_places = []
-        for _ in slow:
-            slow_places.append(len(out))
-            out.append(machine.CALL + machine.branch(machine.ALWAYS))
+        entry += stacked
+        entry.append(machine.clear(8 * params + machine.FIRST_LOCAL, count - params))
+        out = [begin, b"".join(entry), *self.out]
+        shift = 2
+        out.append(machine.epilogue(size, self.signature.stack_bytes))
+        slow = [(1, 0), *[(shift + piece, number) for piece, number in self.polls]]
+        first = len(out)
+        out += [_SLOW] * len(slow)
         starts = [0, *accumulate(map(len, out))]
         data = bytearray(b"".join(out))
         made = Code(self.module.func_name(self.index) or "", self.index)
-        relocs, traps, positions = made.relocs, made.traps, made.positions
-
-        def distance(field_end: int, goal: int) -> None:
-            data[field_end - 4 : field_end] = _pack(goal - field_end)
-
-        for (piece, pos), place in zip(slow, slow_places, strict=True):
-            at = starts[place]
-            distance(starts[piece], at)
-            distance(starts[place + 1], starts[piece])
+        relocs = made.relocs
+        for number, (piece, _) in enumerate(slow, first):
+            at, back, end = starts[number], starts[piece], starts[number + 1]
+            _pack_into(data, back - 4, at - back)
+            _pack_into(data, end - 4, back - end)
             relocs.append((at + 2, FIELD_NEAR, RELOC_STUB, STUB_TICK))
-            positions.append((at + 6, pos))
-        for piece, label in self.jumps:
-            distance(starts[shift + piece], starts[shift + label.place])
-        for piece, goal in self.places.items():
-            distance(starts[shift + piece], starts[shift + goal])
-        for piece, field, kind, target, pos in self.calls:
-            at = starts[shift + piece]
-            positions.append((at, pos))
-            if field != NONE:
-                relocs.append((at - field, FIELD_NEAR, kind, target))
+        for label in self.closed:
+            goal = starts[shift + label.place]
+            for piece in label.branches:
+                end = starts[shift + piece]
+                _pack_into(data, end - 4, goal - end)
+        for piece, place in self.otherwise:
+            end = starts[shift + piece]
+            _pack_into(data, end - 4, starts[shift + place] - end)
         pool: dict[bytes, list[tuple[int, int]]] = {}
-        for piece, pos, fix in self.fixes:
+        for piece, _, fix in self.fixes:
             at = starts[shift + piece]
-            for offset, field_kind, kind, target in fix.relocs:
-                relocs.append((at + offset, field_kind, kind, target))
-            for offset, trap in fix.traps:
-                traps.append((at + offset, trap))
-            for offset, _instr in fix.positions:
-                positions.append((at + offset, pos))
+            for offset, field, kind, target in fix.relocs:
+                relocs.append((at + offset, field, kind, target))
             for offset, behind, constant in fix.pool:
                 pool.setdefault(constant, []).append((at + offset, behind))
-        self._pushed(made, starts, shift)
-        positions.sort()
+        if self.tables.noting:
+            self._note(made, starts, shift, slow, first)
         data += host().filler
         made.text_size = len(data)
         for constant in sorted(pool, key=len, reverse=True):
             data += bytes(-len(data) % len(constant))
             for at, behind in pool[constant]:
-                data[at : at + 4] = _pack(len(data) - at - 4 - behind)
+                _pack_into(data, at, len(data) - at - 4 - behind)
             data += constant
-        for piece, back, goals in self.tables_:
+        for piece, back, goals in self.switches:
             data += bytes(-len(data) % 4)
             start = len(data)
             at = starts[shift + piece] - back
-            data[at : at + 4] = _pack(start - at - 4)
-            for goal in goals:
-                data += _pack(starts[shift + goal] - start)
+            _pack_into(data, at, start - at - 4)
+            data += b"".join([_pack(starts[shift + goal] - start) for goal in goals])
         made.data = bytes(data)
         made.frame_size = size
         made.incoming = self.signature.stack_bytes
-        made.saved = [(_RBP, pointer + saved)]
+        made.saved = [(_RBP, pointer + machine.SAVED)]
         return made
 
-    def _pushed(self, made: Code, starts: list[int], shift: int) -> None:
-        pass
+    def _note(self, made: Code, starts: list[int], shift: int, slow: list[tuple[int, int]], first: int) -> None:
+        """Fill in where the code traps and calls."""
+        places = [self.begin, *accumulate(self.lengths, initial=self.begin)][1:]
+        for number, (_, token) in enumerate(slow, first):
+            made.positions.append((starts[number] + 6, places[token]))
+        for piece, token, fix in self.fixes:
+            at = starts[shift + piece]
+            made.traps += [(at + offset, trap) for offset, trap in fix.traps]
+            made.positions += [(at + offset, places[token]) for offset, _ in fix.positions]
+        made.positions.sort()
+        made.traps.sort()
 
 
-_RAX: Final = machine.RESULT[_INT]
-_RBP: Final = 5
-_INSTANCE: Final = host().instance_reg
+_POLL: Final = machine.CHECK_STACK + machine.branch(machine.BELOW)
+_SLOW: Final = machine.CALL + machine.branch(machine.ALWAYS)
+_UNREACHABLE_FIX: Final = Fix([(2, FIELD_NEAR, RELOC_STUB, STUB_TRAP)], [(6, TRAP_UNREACHABLE)], [(6, 1)], [])
 
 
 def _skip_locals(data: bytes, pos: int) -> int:

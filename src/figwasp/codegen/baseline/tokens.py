@@ -90,13 +90,14 @@ _RUN: Final = b"|".join([
     _name("select_t") + rb"\x01[\x7c-\x7f]",
     _set([BY_NAME[name].code for name in ("memory.size", "memory.grow")]) + rb"\x00",
     rb"\xfc\x0a\x00\x00|\xfc\x0b\x00",
+    _name("call") + _LEB,
+    _name("call_indirect") + _LEB + _LEB,
 ])  # fmt: skip
 _BLOCK: Final = rb"(?:[\x63\x64]" + _LEB + b"|" + _LEB + b")"
 _CONTROL: Final = b"|".join([
     _set([BY_NAME[name].code for name in ("else", "end", "return", "unreachable")]),
-    _set([BY_NAME[name].code for name in ("br", "br_if", "call")]) + _LEB,
+    _set([BY_NAME[name].code for name in ("br", "br_if")]) + _LEB,
     _set([BY_NAME[name].code for name in ("block", "loop", "if")]) + _BLOCK,
-    _name("call_indirect") + _LEB + _LEB,
 ])  # fmt: skip
 
 TOKEN: Final = re.compile(b"(" + _RUN + b"|)(" + _CONTROL + b"|)", re.DOTALL)

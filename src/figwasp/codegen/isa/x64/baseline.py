@@ -6,6 +6,7 @@ the stack pointer, locals from RBP, which points BIAS bytes behind the first of 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
 from typing import Final
 
@@ -15,6 +16,10 @@ from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.encode import encode_fields
 
 BIAS: Final = 128
+_OWN: Final = -BIAS
+SAVED: Final = 8 - BIAS
+FIRST_LOCAL: Final = 16 - BIAS
+"""What there is from RBP: the instance, the caller's RBP, the locals."""
 
 _pack: Final = Struct("<i").pack
 _PROBE: Final = 0x11  # a displacement of one byte
@@ -135,25 +140,30 @@ CHECK_STACK: Final = encode_fields(x.CMP64_RM, rn=r.RSP, rm=r.CONTEXT, mem=layou
 BELOW: Final = r.CC_B
 
 
-def prologue(size: int, pointer: int, saved: int) -> tuple[bytes, bytes]:
-    """Return what makes the frame, and what follows the check of the stack.
+RESTORE_INSTANCE: Final = LOAD_LOCAL[r.INSTANCE].at(_OWN)
+
+
+@lru_cache(1024)
+def prologue(size: int, pointer: int) -> tuple[bytes, bytes]:
+    """Return what makes the frame, checks the stack and branches if that is not well, and what follows.
 
     Args:
         size: bytes of the frame.
         pointer: what RBP is to be, from the stack pointer.
-        saved: where it is saved, from the stack pointer.
     """
-    begin = encode_fields(x.SUB64_RI, r.RSP, r.RSP, imm=size) + CHECK_STACK
-    rest = _STORE_FRAME_POINTER.at(saved) + encode_fields(x.LEA64_RM, r.RBP, rm=r.RSP, mem=pointer << 2)
-    return begin, rest
+    begin = encode_fields(x.SUB64_RI, r.RSP, r.RSP, imm=size) + CHECK_STACK + branch(BELOW)
+    rest = _STORE_FRAME_POINTER.at(pointer + SAVED) + encode_fields(x.LEA64_RM, r.RBP, rm=r.RSP, mem=pointer << 2)
+    return begin, rest + STORE_LOCAL[r.INSTANCE].at(_OWN)
 
 
-def epilogue(size: int, saved: int, incoming: int) -> bytes:
-    """Return the end of a function; `saved` is counted from RBP."""
-    back = _LOAD_FRAME_POINTER.at(saved) + encode_fields(x.ADD64_RI, r.RSP, r.RSP, imm=size)
+@lru_cache(1024)
+def epilogue(size: int, incoming: int) -> bytes:
+    """Return the end of a function."""
+    back = _LOAD_FRAME_POINTER.at(SAVED) + encode_fields(x.ADD64_RI, r.RSP, r.RSP, imm=size)
     return back + (encode_fields(x.RET_I, imm=incoming) if incoming else encode_fields(x.RET))
 
 
+@lru_cache(1024)
 def clear(first: int, count: int) -> bytes:
     """Zero so many cells from a place on, counted from RBP."""
     if count <= 12:
