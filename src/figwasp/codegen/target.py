@@ -104,6 +104,7 @@ class Target:
         emit: MFunc, after frame finishing, -> Code.
         assembler: MFunc -> the state of its emission, with the machine's part filled in.
         complete: fill in what only compiling needs, which is not there before somebody first asks for some of it: `COMPILING`.
+        baseline: return what the baseline compiler needs of the machine, a module: templates, and what stands between them.
         decode: (bytes, offset) -> (length, text) of the instruction there. data_reference: which constant such a text refers to.
         field_names, field_sizes: of the kinds of fields that relocations fill in, by `code.FIELD_*`.
         apply: fill in such a field.
@@ -122,6 +123,7 @@ class Target:
         "apply",
         "args",
         "assembler",
+        "baseline",
         "c_args",
         "c_callee_saved",
         "c_results",
@@ -195,6 +197,7 @@ class Target:
     emit: Callable[[MFunc], Code]
     assembler: Callable[[MFunc], Assembler]
     complete: Callable[[], None]
+    baseline: Callable[[], Any]
     decode: Callable[[bytes, int], tuple[int, str]]
     data_reference: Callable[[str, int], int]
     """(text of an instruction, offset of its end) -> offset of the constant after the code that it reads, or NONE."""

@@ -14,12 +14,20 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.codegen import abi
-from figwasp.codegen.baseline import cut
-from figwasp.codegen.baseline.cut import IMMEDIATE, INSTANCE, LOCAL, OFFSET, SLOT, Template
+from figwasp.codegen.baseline.template import (
+    IMMEDIATE,
+    INST_GLOBAL,
+    INST_MEMORY,
+    INST_RECORD,
+    INST_TABLE,
+    LOCAL,
+    OFFSET,
+    SLOT,
+    Template,
+)
 from figwasp.codegen.baseline.tokens import BODY, BR_TABLE, TOKEN
-from figwasp.codegen.code import FIELD_NEAR, RELOC_BUILTIN, RELOC_CELL, RELOC_STUB, STUB_TICK, STUB_TRAP, Code
+from figwasp.codegen.code import FIELD_NEAR, RELOC_CELL, RELOC_STUB, STUB_TICK, STUB_TRAP, Code
 from figwasp.codegen.isa import host
-from figwasp.codegen.isa.x64 import baseline as machine
 from figwasp.codegen.mach import NONE, STACK
 from figwasp.errors import TRAP_UNREACHABLE
 from figwasp.ir.types import CLASSES, V128, ir_types
@@ -31,6 +39,7 @@ from figwasp.wasm.valid.state import FuncFacts
 
 __all__ = ["Baseline", "NoTemplate"]
 
+machine: Final = host().baseline()
 _LARGEST_FRAME: Final = 4096
 _UNREACHABLE, _BLOCK, _LOOP, _IF, _ELSE, _END, _BR, _BR_IF, _RETURN, _CALL, _CALL_INDIRECT = (
     0x00, 0x02, 0x03, 0x04, 0x05, 0x0B, 0x0C, 0x0D, 0x0F, 0x10, 0x11,
@@ -250,11 +259,10 @@ class Baseline:
         """Return the template for opcodes."""
         found = self._shapes.get(key)
         if found is None:
-            try:
-                found = cut.template(key, self.mode)
-            except cut.Uncut as error:
-                raise NoTemplate(f"{key.hex()}: {error}") from None
-            self._shapes[key] = found
+            columns = (self.mode == layout.CHECKED and machine.CHECKED.get(key)) or machine.TEMPLATES.get(key)
+            if columns is None:
+                raise NoTemplate(f"no template for {key.hex()}")
+            found = self._shapes[key] = Template(*columns)
         return found
 
     def piece(self, state: State, run: bytes) -> Piece:
@@ -342,11 +350,11 @@ class Baseline:
         return before + bytes(data), after, fix, template.condition
 
     def _instance_offset(self, which: int, number: int) -> int:
-        if which == cut.INST_MEMORY:
+        if which == INST_MEMORY:
             return self.layout.memory_base(0)
-        if which == cut.INST_RECORD:
+        if which == INST_RECORD:
             return self.layout.memory_record(0)
-        assert which == cut.INST_GLOBAL
+        assert which == INST_GLOBAL
         return self.layout.global_cell(number)
 
     def _special(self, state: State, run: bytes, key: bytes, locals: list[int], number: int) -> Piece:
@@ -396,7 +404,7 @@ class Baseline:
         before = state.load(_INT)
         data = bytearray(template.code)
         for place, _, _, which in template.fields:
-            where = self.layout.table_record(table) if which == cut.INST_TABLE else self.layout.type_id(type)
+            where = self.layout.table_record(table) if which == INST_TABLE else self.layout.type_id(type)
             data[place : place + 4] = _pack(where)
         checks = before + bytes(data) + machine.LOAD_CALLEE
         after = self.state(state.depth - 1, NONE)

@@ -7,10 +7,13 @@ other numbers in the places of displacements and immediates: where the bytes dif
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, NamedTuple
+import sys
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from figwasp import layout
+from figwasp.codegen.baseline import tokens
+from figwasp.codegen.baseline.template import IMMEDIATE, INSTANCE, INST_GLOBAL, INST_MEMORY, INST_RECORD, INST_TABLE, INST_TYPE, LOCAL, OFFSET, SLOT, Template
 from figwasp.codegen.isa.x64.cutting import Uncut, cut
 from figwasp.codegen.mach import NONE
 from figwasp.ir import ops, order, pipeline
@@ -28,53 +31,6 @@ TEE: Final = BY_NAME["local.tee"].code
 CONST: Final = BY_NAME["i32.const"].code
 CONST64: Final = BY_NAME["i64.const"].code
 BR_IF: Final = BY_NAME["br_if"].code
-
-# What fields refer to
-LOCAL: Final = 0  # a local: the n-th of the token
-SLOT: Final = 1  # the place of an operand: the n-th below the top, from 1
-IMMEDIATE: Final = 2  # the n-th number of the token
-OFFSET: Final = 3  # the offset of a memory access
-INSTANCE: Final = 4  # an offset in the instance block, INST_*
-
-INST_MEMORY: Final = 0
-INST_RECORD: Final = 1
-INST_GLOBAL: Final = 2
-INST_TABLE: Final = 3
-INST_TYPE: Final = 4
-
-
-class Field(NamedTuple):
-    offset: int
-    size: int
-    kind: int
-    number: int
-
-
-class Template(NamedTuple):
-    """A template.
-
-    Attributes:
-        code: the bytes, zeros in the fields.
-        fields: what is to be filled in.
-        takes: operands taken from the stack, the top among them; top: class of registers of the top one, NONE if none is taken.
-        result: class of registers of the result, NONE for none.
-        condition: on which a branch is to be taken behind it, or NONE.
-        traps: (offset, trap code) of trap sites. positions: (offset, number of the instruction), of these and of calls.
-        relocs: as in `Code`.
-        pool: (offset, bytes of the instruction behind the field, constant).
-    """
-
-    code: bytes
-    fields: list[Field]
-    takes: int
-    top: int
-    result: int
-    condition: int
-    traps: list[tuple[int, int]]
-    positions: list[tuple[int, int]]
-    relocs: list[tuple[int, int, int, int]]
-    pool: list[tuple[int, int, bytes]]
-
 
 class _Numbers:
     """Numbers for the fields, in two versions."""
@@ -358,7 +314,7 @@ def _compare(made: list[_Maker], takes: int, top: int) -> Template:
     if len(code.data) != len(other.data):
         raise Uncut("its length depends on the numbers")
     data = bytearray(code.data)
-    fields: list[Field] = []
+    fields: list[tuple[int, int, int, int]] = []
     expected = [(a, c[3]) for a, c in zip(made[0].numbers.used, made[1].numbers.used, strict=True)]
     at = 0
     while at < len(data):
@@ -367,7 +323,7 @@ def _compare(made: list[_Maker], takes: int, top: int) -> Template:
             continue
         for (kind, number, size, value), second in expected:
             if data[at : at + size] == value.to_bytes(size, "little") and other.data[at : at + size] == second.to_bytes(size, "little"):
-                fields.append(Field(at, size, kind, number))
+                fields.append((at, size, kind, number))
                 data[at : at + size] = bytes(size)
                 at += size
                 break
@@ -379,13 +335,71 @@ def _compare(made: list[_Maker], takes: int, top: int) -> Template:
     results = made[0].func.results
     return Template(
         bytes(data),
-        fields,
+        tuple(fields),
         takes,
         NONE if top == NONE else CLASSES[top],
         CLASSES[results[0]] if results else NONE,
         condition,
-        code.traps,
-        code.positions,
-        code.relocs,
-        [(offset, rest, pool[item]) for offset, item, rest in fixups],
+        tuple(code.traps),
+        tuple(code.positions),
+        tuple(code.relocs),
+        tuple((offset, rest, pool[item]) for offset, item, rest in fixups),
     )
+
+
+def keys() -> Iterator[bytes]:
+    """Return the keys of all templates that tokens may ask for, and of some that there are not."""
+    yield from _SPECIAL_KEYS
+    for row in [*SINGLE, *BY_PREFIX[0xFC]]:
+        if row is None or row.params is None or not (tokens.is_numeric(row) or tokens.is_access(row)):
+            continue
+        code = row.code.to_bytes(2, "big").lstrip(b"\0")
+        for sources in _sources_of(row):
+            for sink in _sinks_of(row):
+                yield sources + code + sink
+
+
+def _sources_of(row: Opcode) -> list[bytes]:
+    get = bytes((GET,))
+    assert row.params is not None
+    if len(row.params) == 1:
+        return [b"", get]
+    constant = tokens.CONSTANTS.get(row.code)
+    return [b"", get, get * 2] + ([constant, get + constant] if constant else [])
+
+
+def _sinks_of(row: Opcode) -> list[bytes]:
+    if not row.results:
+        return [b""]
+    tests = [bytes((BR_IF,))] if row.code in tokens.COMPARISONS else []
+    return [b"", bytes((SET,)), bytes((TEE,)), *tests]
+
+
+def make(mode: int) -> dict[bytes, Template]:
+    """Cut the templates of a memory mode; CHECKED: those that are not as with GUARD."""
+    made = {}
+    for key in keys():
+        try:
+            found = template(key, mode)
+            if mode == layout.GUARD or found != template(key, layout.GUARD):
+                made[key] = found
+        except Uncut:
+            pass
+    return made
+
+
+def write() -> str:
+    """Return the text of the module that has all templates."""
+    lines = [
+        '"""Floor 3: templates of the baseline tier for x86-64. Made by `make templates`: see `codegen.baseline.cut`."""',
+        "",
+        "# As the fields of `codegen.baseline.template.Template`, by opcodes",
+    ]
+    for name, mode in (("TEMPLATES", layout.GUARD), ("CHECKED", layout.CHECKED)):
+        rows = [f"    {key!r}: {tuple(found)!r}," for key, found in sorted(make(mode).items())]
+        lines += [f"{name} = {{", *rows, "}"]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(write())

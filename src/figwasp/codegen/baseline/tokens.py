@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from figwasp.wasm.syntax.immediates import MEMARG
+from figwasp.wasm.syntax.immediates import MEMARG, NONE
 from figwasp.wasm.syntax.opcodes import BY_NAME, BY_PREFIX, SINGLE, Opcode
 from figwasp.wasm.syntax.types import F32, F64, I32, I64
 
-__all__ = ["BODY", "BR_TABLE", "CONSTANT_OPERAND", "TOKEN"]
+__all__ = ["BODY", "BR_TABLE", "COMPARISONS", "CONSTANTS", "TOKEN", "is_access", "is_numeric"]
 
 _LEB: Final = rb"[\x80-\xff]*+[\x00-\x7f]"
 _CONSTS: Final = {I32: "i32.const", I64: "i64.const"}
@@ -31,30 +31,42 @@ def _set(codes: list[int]) -> bytes:
     return b"[" + b"".join(map(_byte, codes)) + b"]"
 
 
-def _numeric(row: Opcode | None) -> bool:
-    return row is not None and row.params is not None and row.results is not None and row.immediates == 0 and bool(row.params) and (
-        {*row.params, *row.results} <= {I32, I64, F32, F64} and len(row.results) == 1
-    )
+def is_numeric(row: Opcode) -> bool:
+    """Tell whether an instruction makes one number of one or two others, and has no immediates."""
+    if not row.params or row.results is None or row.immediates != NONE:
+        return False
+    return len(row.params) <= 2 and len(row.results) == 1 and {*row.params, *row.results} <= {I32, I64, F32, F64}
 
 
-_ROWS: Final = [row for row in SINGLE if _numeric(row)]
-_UNARY: Final = [row.code for row in _ROWS if row and row.params and len(row.params) == 1]
-_BINARY: Final = [row.code for row in _ROWS if row and row.params and len(row.params) == 2]
-_TRUNCATIONS: Final = [number for number, row in enumerate(BY_PREFIX[0xFC]) if _numeric(row)]
-_LOADS: Final = [row.code for row in SINGLE if row and row.immediates == MEMARG and row.results]
-_STORES: Final = [row.code for row in SINGLE if row and row.immediates == MEMARG and not row.results]
+def is_access(row: Opcode) -> bool:
+    """Tell whether an instruction is a load or a store."""
+    return row.immediates == MEMARG and row.code < 1 << 8
+
+
+_ROWS: Final = [row for row in SINGLE if row is not None]
+_NUMERIC: Final = [row for row in _ROWS if is_numeric(row)]
+_UNARY: Final = [row.code for row in _NUMERIC if row.params and len(row.params) == 1]
+_BINARY: Final = [row.code for row in _NUMERIC if row.params and len(row.params) == 2]
+_TRUNCATIONS: Final = [number for number, row in enumerate(BY_PREFIX[0xFC]) if row is not None and is_numeric(row)]
+_LOADS: Final = [row.code for row in _ROWS if is_access(row) and row.results]
+_STORES: Final = [row.code for row in _ROWS if is_access(row) and not row.results]
 
 _NOT_BY_CONSTANT: Final = ("sub", "div_s", "div_u", "rem_s", "rem_u")
-CONSTANT_OPERAND: Final = {
+_CONSTANT_OPERAND: Final = {
     type: [
         row.code
-        for row in _ROWS
-        if row and row.params == (type, type) and not any(row.name.endswith(name) for name in _NOT_BY_CONSTANT)
+        for row in _NUMERIC
+        if row.params == (type, type) and not any(row.name.endswith(name) for name in _NOT_BY_CONSTANT)
     ]
     for type in (I32, I64)
 }
-"""Instructions whose second operand may be a constant: for others the compiler makes something else of each constant."""
 _CONSTANT_STORES: Final = {I32: [BY_NAME["i32.store"].code], I64: [BY_NAME["i64.store"].code]}
+CONSTANTS: Final = {
+    code: bytes((BY_NAME[_CONSTS[type]].code,)) for type in _CONSTS for code in _CONSTANT_OPERAND[type] + _CONSTANT_STORES[type]
+}
+"""Instructions whose last operand may be a constant, and its opcode: of others the compiler makes something else with each constant."""
+COMPARISONS: Final = frozenset(row.code for row in _NUMERIC if row.ir.split("_")[1] in ("eqz", "eq", "ne", "lt", "gt", "le", "ge"))
+"""Instructions behind which a branch may depend on flags."""
 
 _GET: Final = _name("local.get") + _LEB
 _SINK: Final = b"(?:" + _set([BY_NAME["local.set"].code, BY_NAME["local.tee"].code]) + _LEB + b")?+"
@@ -66,7 +78,7 @@ def _const(type: int) -> bytes:
 
 
 _BY_CONST: Final = b"|".join(
-    _const(type) + b"(?:" + _set(CONSTANT_OPERAND[type]) + _SINK + b"|" + _set(_CONSTANT_STORES[type]) + _MEMARG + b")"
+    _const(type) + b"(?:" + _set(_CONSTANT_OPERAND[type]) + _SINK + b"|" + _set(_CONSTANT_STORES[type]) + _MEMARG + b")"
     for type in (I32, I64)
 )
 _ONE: Final = b"|".join([

@@ -14,6 +14,8 @@ from figwasp import layout
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.encode import encode_fields
+from figwasp.codegen.isa.x64.templates import CHECKED as CHECKED
+from figwasp.codegen.isa.x64.templates import TEMPLATES as TEMPLATES
 
 BIAS: Final = 128
 _OWN: Final = -BIAS

@@ -15,7 +15,7 @@ from figwasp.lazy import importing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Any, Final
 
 
 def _bits(registers: list[int]) -> int:
@@ -31,6 +31,13 @@ def _decode(data: bytes, offset: int) -> tuple[int, str]:
 def _data_reference(text: str, end: int) -> int:
     _, found, distance = text.partition("[rip+0x")
     return end + int(distance.partition("]")[0], 16) if found else NONE
+
+
+def _baseline() -> Any:
+    with importing:
+        from figwasp.codegen.isa.x64 import baseline  # programs whose code is kept do without
+
+    return baseline
 
 
 def _complete() -> None:
@@ -73,6 +80,7 @@ def _target() -> Target:
     target.register_names = r.NAMES
     target.condition_names = r.CC_NAMES
     target.complete = _complete
+    target.baseline = _baseline
     target.decode = _decode
     target.data_reference = _data_reference
     target.field_names = FIELD_NAMES
