@@ -78,6 +78,8 @@ CTX_EXCEPTION: Final = 168  # reference to the exception that is on its way to a
 CTX_CLAUSE: Final = 176  # number of the clause that catches it, among those of the call that it comes out of
 CTX_LANDING_PC: Final = 184  # where `unwind` goes on, and with which stack pointer; 0: nowhere in this entry
 CTX_LANDING_SP: Final = 192
+CTX_CONTINUATION: Final = 200  # where code goes on in whose place a better one has been made while it runs; 0: in its own
+CTX_LEFT_SIZE: Final = 208  # bytes of its frame, a copy of which stands at the lowest address of the stack then
 CTX_CELLS: Final = 256  # for each class of cells two words: CELLS_END, CELLS_LOW
 CTX_SIZE: Final = 1024
 
@@ -104,7 +106,8 @@ FLAG_INTERRUPTED: Final = 0x1000000  # and this: the outermost entry is to end, 
 
 # Wasm stack
 STACK_ABOVE: Final = 64  # bytes above the first frame
-STACK_HEADROOM: Final = 64 << 10  # bytes between the lowest address and CTX_REAL_LIMIT: for signal frames and stubs
+LEFT_FRAME: Final = 4 << 10  # bytes at the lowest address, for the copy of a frame of baseline code; such frames are no larger
+STACK_HEADROOM: Final = (64 << 10) + LEFT_FRAME  # bytes between the lowest address and CTX_REAL_LIMIT: for signal frames and stubs
 
 # Record of a function's frames, which stands behind its code (`codegen.unwind`); fields of 4 bytes
 FRAME_SIZE: Final = 0  # bytes between the stack pointer in its body and the return address

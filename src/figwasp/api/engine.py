@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "chosen", "default_engine"]
 
-_GIVEN: Final = frozenset({"cache", "fuel", "memory"})  # arguments that the configuration has in another form
+_GIVEN: Final = frozenset({"cache", "fuel", "memory", "tier"})  # arguments that the configuration has in another form
+_TIERS: Final = ("auto", "baseline", "optimize")
 _MODES: Final = {"guard": GUARD, "checked": CHECKED}
 
 
@@ -51,6 +52,9 @@ class Engine:
             any of the methods `before(func, args, depth)`, `after(func, results, depth)` and `abort(func, error, depth)`, which are
             called for every call of that function. Functions that it answers None for cost nothing.
         perf_map: write where functions stand to /tmp/perf-PID.map, so that Linux `perf` can name them.
+        tier: which compiler makes code: "auto" (the baseline compiler, which is quick, then the optimising one for what runs often),
+            "baseline" or "optimize" (one of them alone); None for what the environment says: FIGWASP_TIER, else "optimize". What the
+            baseline compiler cannot do is left to the other.
         cache: the folder that keeps what has been compiled for other processes, False or "off" for none; None or True for what the
             environment says: FIGWASP_CACHE, a folder or "off", else `figwasp` in $XDG_CACHE_HOME or in ~/.cache. It is made when
             something is first written. It is used if it is this user's and others cannot write to it.
@@ -59,7 +63,7 @@ class Engine:
         TypeError, ValueError: an argument is not what it must be.
     """
 
-    __slots__ = ("_cache", "_fuel", "_memory", "config")
+    __slots__ = ("_cache", "_fuel", "_memory", "_tier", "config")
 
     def __init__(
         self,
@@ -76,9 +80,14 @@ class Engine:
         timeout: float | None = None,
         listener: Listener | None = None,
         perf_map: bool = False,
+        tier: str | None = None,
         cache: str | bytes | os.PathLike[str] | os.PathLike[bytes] | bool | None = None,
     ) -> None:
         self._cache = arguments.cache(cache)
+        self._tier = tier
+        chosen_tier = os.environ.get("FIGWASP_TIER", "optimize") if tier is None else tier
+        if chosen_tier not in _TIERS:
+            raise ValueError(f'tier is "auto", "baseline" or "optimize", not {chosen_tier!r}')
         self._memory = memory
         self._fuel = fuel or fuel is not False  # 0 is True: it is counted, and there is none at first
         if memory is not None and memory not in _MODES:
@@ -100,6 +109,7 @@ class Engine:
             timeout=arguments.timeout(timeout),
             listener=listener,
             perf_map=bool(perf_map),
+            tier=chosen_tier,
             cache=self._cache,
         )
 

@@ -14,6 +14,7 @@ RELOC_CELL: Final = 0  # the address of a function; target: its index
 RELOC_BUILTIN: Final = 1  # the address of a builtin; target: its number
 RELOC_STUB: Final = 2  # the address of a stub; target: STUB_*
 RELOC_SYMBOL: Final = 3  # what a symbol stands for; target: index into `Code.symbols`
+RELOC_COUNTER: Final = 4  # how often baseline code of a function may still run before it is hot; target: the function's index
 
 STUB_TRAP: Final = 0  # called out of line; the return address tells the site
 STUB_TICK: Final = 1  # called out of line by POLL and prologues; preserves every register
@@ -23,7 +24,8 @@ STUB_TO_NATIVE: Final = 4  # called from wasm: switch to the native stack and ca
 STUB_FUEL: Final = 5  # called out of line by FUEL; preserves every register
 STUB_RESTORE_INSTANCE: Final = 6  # returned to, where a tail call has left the instance: gives the caller its instance back
 STUB_ALLOCATE: Final = 7  # called out of line for a cell of the class in the scratch register; preserves all but the result's
-STUB_COUNT: Final = 8
+STUB_HOT: Final = 8  # called out of line by baseline code that has run often; preserves every register
+STUB_COUNT: Final = 9
 
 IN_FRAME: Final = -1
 """As `Code.incoming`: what the word below the return address says."""
@@ -53,9 +55,11 @@ class Code:
             several for a call that catches several things, in order. Of a tag it is the offset in the instance block where its
             address stands, else `ir.func.ANY`. At the pad the stack pointer is that of the body, and no register holds anything.
         text_size: bytes of instructions, without the pool.
+        baseline: True for code of the baseline tier; where it traps and calls is then found out when somebody asks.
     """
 
     __slots__ = (
+        "baseline",
         "data",
         "frame_size",
         "frame_size_exceptions",
@@ -77,6 +81,7 @@ class Code:
         self.index = index
         self.data = b""
         self.text_size = 0
+        self.baseline = False
         self.relocs: list[tuple[int, int, int, int]] = []
         self.symbols: list[str] = []
         self.traps: list[tuple[int, int]] = []

@@ -36,15 +36,16 @@ class SwitchPlaces:
     """Names of symbols that the stack switching stubs need.
 
     Attributes:
-        tick, fuel, allocate: words that hold the functions of the slow paths.
+        tick, fuel, allocate, hot: words that hold the functions of the slow paths.
         compile: the function that compiles what a lazy entry stands for.
     """
 
-    __slots__ = ("allocate", "compile", "fuel", "tick")
+    __slots__ = ("allocate", "compile", "fuel", "hot", "tick")
 
     tick: str
     fuel: str
     allocate: str
+    hot: str
     compile: str
 
 

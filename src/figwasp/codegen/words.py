@@ -3,13 +3,13 @@
 In: `Code` and the distance of the place where it is to stand from its region's *origin*. Out: code that is right there.
 
 Theory of operation. Every relocation leads to a word, 8 bytes that hold an address. The words of a region stand right in front of
-its origin, those of functions first, by index; then those of builtins; then those of `code.STUB_*`. Nothing but distances goes into
+its origin, those of functions first, by index; then their counters; then those of builtins; then those of `code.STUB_*`. Nothing but distances goes into
 the code, so what stands at one distance from the origin is the same in every process.
 """
 
 from __future__ import annotations
 
-from figwasp.codegen.code import RELOC_BUILTIN, RELOC_CELL, RELOC_STUB, STUB_COUNT
+from figwasp.codegen.code import RELOC_BUILTIN, RELOC_CELL, RELOC_COUNTER, RELOC_STUB, STUB_COUNT
 from figwasp.codegen.isa import host
 from figwasp.ir import builtins
 
@@ -33,9 +33,14 @@ class Words:
 
     def __init__(self, functions: int) -> None:
         """Lay out the words of a region with a number of functions, imported ones included."""
-        self.size = WORD * (functions + builtins.COUNT + STUB_COUNT)
+        self.size = WORD * (2 * functions + builtins.COUNT + STUB_COUNT)
         stubs = -WORD * STUB_COUNT
-        self._starts = {RELOC_CELL: -self.size, RELOC_BUILTIN: stubs - WORD * builtins.COUNT, RELOC_STUB: stubs}
+        self._starts = {
+            RELOC_CELL: -self.size,
+            RELOC_COUNTER: WORD * functions - self.size,
+            RELOC_BUILTIN: stubs - WORD * builtins.COUNT,
+            RELOC_STUB: stubs,
+        }
 
     def offset(self, kind: int, target: int) -> int:
         """Return the place of the word for a relocation's target, from the origin."""

@@ -35,6 +35,7 @@ class Config:
         timeout: seconds that a call from Python may take unless it says otherwise, or None.
         listener: asked about each function that is compiled (see `runtime.code.listen`), or None.
         perf_map: whether `perf` is told where functions stand (see `runtime.platform.perfmap`).
+        tier: "auto", "baseline" or "optimize": which compiler makes code (see `runtime.code.tiers`).
         cache_setting: the absolute path of the folder of the cache, "off", or None for what the environment says.
     """
 
@@ -54,6 +55,7 @@ class Config:
         "perf_map",
         "slots",
         "stack_size",
+        "tier",
         "timeout",
     )
 
@@ -72,6 +74,7 @@ class Config:
         timeout: float | None,
         listener: Listener | None,
         perf_map: bool,
+        tier: str,
         cache: str | None,
     ) -> None:
         self.features = features
@@ -88,6 +91,7 @@ class Config:
         self.timeout = timeout
         self.listener = listener
         self.perf_map = perf_map
+        self.tier = tier
         self.cache_setting = cache
         self._cache: tuple[Cache | None] | None = None
 

@@ -25,8 +25,17 @@ from figwasp.codegen.baseline.template import (
     SLOT,
     Template,
 )
-from figwasp.codegen.baseline.tokens import BODY, BR_TABLE, TOKEN
-from figwasp.codegen.code import FIELD_NEAR, RELOC_CELL, RELOC_STUB, STUB_TICK, STUB_TRAP, Code
+from figwasp.codegen.baseline.tokens import BODY, BR_TABLE, COMPARISONS, INSTRUCTION, TOKEN
+from figwasp.codegen.code import (
+    FIELD_NEAR,
+    RELOC_CELL,
+    RELOC_COUNTER,
+    RELOC_STUB,
+    STUB_HOT,
+    STUB_TICK,
+    STUB_TRAP,
+    Code,
+)
 from figwasp.codegen.isa import host
 from figwasp.codegen.mach import NONE, STACK
 from figwasp.errors import TRAP_UNREACHABLE
@@ -60,8 +69,7 @@ class Fix:
     """What has to be done about a piece of code where it stands.
 
     Attributes:
-        relocs, traps, positions: as of its template.
-        pool: likewise.
+        relocs, traps, positions, pool: as of its template; in positions 0 stands for what transfers control behind a run.
     """
 
     __slots__ = ("pool", "positions", "relocs", "traps")
@@ -78,12 +86,12 @@ class Fix:
         self.positions = positions
         self.pool = pool
 
-    def moved(self, by: int) -> Fix:
-        """Return the same for code that so many bytes come before."""
+    def moved(self, by: int, instrs: int = 0) -> Fix:
+        """Return the same for code that so many bytes, and instructions, come before."""
         return Fix(
             [(at + by, field, kind, target) for at, field, kind, target in self.relocs],
             [(at + by, trap) for at, trap in self.traps],
-            [(at + by, instr) for at, instr in self.positions],
+            [(at + by, instrs + instr) for at, instr in self.positions],
             [(at + by, behind, constant) for at, behind, constant in self.pool],
         )
 
@@ -200,8 +208,21 @@ def signed(data: bytes, pos: int) -> tuple[int, int]:
 class Baseline:
     """The baseline compiler of a module's functions."""
 
-    def __init__(self, module: Module, layout_: InstanceLayout, mode: int, noting: bool = False) -> None:
+    def __init__(self, module: Module, layout_: InstanceLayout, mode: int, counted: bool, noting: bool = False) -> None:
+        """Begin with a module that has been validated, but for its bodies.
+
+        Args:
+            module: the module.
+            layout_: where things lie in the instance block.
+            mode: GUARD or CHECKED memory.
+            counted: whether functions count how often they are called and how often their loops go round.
+            noting: whether `Code` tells where it traps and calls. The bytes are the same.
+
+        Raises:
+            NoTemplate: there are none for accesses to its memory.
+        """
         self.module = module
+        self.counted = counted
         self.layout = layout_
         self.mode = mode
         self.noting = noting
@@ -287,11 +308,13 @@ class Baseline:
         _, end = signed(run, at + 1)
         codes: list[bytes] = []
         fixes = []
+        before = 0
         for part in filter(None, (run[:at], run[at:end], run[end:])):
             code, state, fix = state[part]
             if fix is not None:
-                fixes.append(fix.moved(sum(map(len, codes))))
+                fixes.append(fix.moved(sum(map(len, codes)), before))
             codes.append(code)
+            before += 1
         assert len(fixes) <= 1
         return b"".join(codes), state, fixes[0] if fixes else None
 
@@ -300,7 +323,7 @@ class Baseline:
         if run:
             if run[0] != _CALL and run[0] != _CALL_INDIRECT:
                 key, locals, number, offset, special = parse(run)
-                if not special and key[-1] in _COMPARES and -0x8000_0000 <= number < 0x8000_0000:
+                if not special and key[-1] in COMPARISONS and -0x8000_0000 <= number < 0x8000_0000:
                     try:
                         return self._fill(state, key + b"\x0d", locals, number, offset)
                     except NoTemplate:
@@ -521,7 +544,6 @@ def parse(run: bytes) -> tuple[bytes, list[int], int, int, bool]:
     return bytes(key), locals, number, offset, special
 
 
-_COMPARES: Final = frozenset([*range(0x45, 0x67)])
 
 
 class _Body:
@@ -544,13 +566,14 @@ class _Body:
         self.results = ir_types(self.module.func_type(index).results)
         self.out: list[bytes] = []
         self.fixes: list[tuple[int, int, Fix]] = []
-        self.polls: list[tuple[int, int]] = []
+        self.slow: list[tuple[int, int, int]] = []  # piece behind a branch to a slow path, token, stub
         self.switches: list[tuple[int, int, list[int]]] = []
         self.otherwise: list[tuple[int, int]] = []  # piece behind the branch of an `if`, and where that leads
         self.deepest = 0
         self.tokens = 0  # before the current stretch
         self.dead = 0
-        self.lengths: list[int] = []
+        self.cut: list[tuple[bytes, bytes]] = []  # the tokens, when they are noted
+        self.counts: list[int] = []  # pieces behind which the field of a counter ends
         start = tables.state(0, NONE)
         self.state = start
         self.exit = Label(0, len(self.results), start, start)
@@ -575,7 +598,7 @@ class _Body:
                 raise NoTemplate(f"instruction {data[stop]:#x}")
             pos = self._br_table(data, stop)
             self.tokens += 1
-            self.lengths.append(pos - stop)
+            self.cut.append((b"", data[stop:pos]))
         return self._finish()
 
     def _walk(self, tokens: list[tuple[bytes, bytes]]) -> None:
@@ -659,7 +682,12 @@ class _Body:
                 label = self._open(state, control, loop=True)
                 label.place = len(out)
                 push(_POLL)
-                self.polls.append((len(out), number))
+                self.slow.append((len(out), number, STUB_TICK))
+                if self.tables.counted:
+                    push(machine.COUNT)
+                    self.counts.append(len(out))
+                    push(machine.branch(machine.HOT))
+                    self.slow.append((len(out), number, STUB_HOT))
             elif op == _ELSE:
                 state = self._else(state, live=True)
             elif op == _RETURN:
@@ -674,7 +702,7 @@ class _Body:
         self.deepest = deepest
         self.tokens += len(tokens)
         if self.tables.noting:
-            self.lengths += [len(run) + len(control) for run, control in tokens]
+            self.cut += tokens
 
     # Control
 
@@ -804,21 +832,31 @@ class _Body:
         params = len(self.signature.params)
         entry += stacked
         entry.append(machine.clear(8 * params + machine.FIRST_LOCAL, count - params))
-        out = [begin, b"".join(entry), *self.out]
-        shift = 2
+        if self.tables.counted:
+            head = [begin, machine.COUNT, machine.branch(machine.HOT), b"".join(entry)]
+            slow = [(1, 0, STUB_TICK), (3, 0, STUB_HOT)]
+            counts = [2]
+        else:
+            head = [begin, b"".join(entry)]
+            slow = [(1, 0, STUB_TICK)]
+            counts = []
+        shift = len(head)
+        slow += [(shift + piece, token, stub) for piece, token, stub in self.slow]
+        out = [*head, *self.out]
         out.append(machine.epilogue(size, self.signature.stack_bytes))
-        slow = [(1, 0), *[(shift + piece, number) for piece, number in self.polls]]
         first = len(out)
         out += [_SLOW] * len(slow)
         starts = [0, *accumulate(map(len, out))]
         data = bytearray(b"".join(out))
         made = Code(self.module.func_name(self.index) or "", self.index)
         relocs = made.relocs
-        for number, (piece, _) in enumerate(slow, first):
+        for number, (piece, _, stub) in enumerate(slow, first):
             at, back, end = starts[number], starts[piece], starts[number + 1]
             _pack_into(data, back - 4, at - back)
             _pack_into(data, end - 4, back - end)
-            relocs.append((at + 2, FIELD_NEAR, RELOC_STUB, STUB_TICK))
+            relocs.append((at + 2, FIELD_NEAR, RELOC_STUB, stub))
+        for piece in counts + [shift + piece for piece in self.counts]:
+            relocs.append((starts[piece] - 4, FIELD_NEAR, RELOC_COUNTER, self.index))
         for label in self.closed:
             goal = starts[shift + label.place]
             for piece in label.branches:
@@ -849,28 +887,35 @@ class _Body:
             at = starts[shift + piece] - back
             _pack_into(data, at, start - at - 4)
             data += b"".join([_pack(starts[shift + goal] - start) for goal in goals])
+        made.baseline = True
         made.data = bytes(data)
         made.frame_size = size
         made.incoming = self.signature.stack_bytes
-        made.saved = [(_RBP, pointer + machine.SAVED)]
+        made.saved = [(_RBP, pointer + machine.SAVED_POINTER)]
         return made
 
-    def _note(self, made: Code, starts: list[int], shift: int, slow: list[tuple[int, int]], first: int) -> None:
+    def _note(self, made: Code, starts: list[int], shift: int, slow: list[tuple[int, int, int]], first: int) -> None:
         """Fill in where the code traps and calls."""
-        places = [self.begin, *accumulate(self.lengths, initial=self.begin)][1:]
-        for number, (_, token) in enumerate(slow, first):
-            made.positions.append((starts[number] + 6, places[token]))
+        ends = [*accumulate((len(run) + len(control) for run, control in self.cut), initial=self.begin)]
+        for number, (piece, token, _) in enumerate(slow, first):
+            # what the function begins with counts as its first instruction
+            pos = self.begin if piece < shift else ends[token] + len(self.cut[token][0])
+            made.positions.append((starts[number] + len(machine.CALL), pos))
         for piece, token, fix in self.fixes:
             at = starts[shift + piece]
+            run = self.cut[token][0]
+            places = [ends[token] + match.start() for match in INSTRUCTION.finditer(run)]
             made.traps += [(at + offset, trap) for offset, trap in fix.traps]
-            made.positions += [(at + offset, places[token]) for offset, _ in fix.positions]
+            made.positions += [
+                (at + offset, places[instr - 1] if instr else ends[token] + len(run)) for offset, instr in fix.positions
+            ]
         made.positions.sort()
         made.traps.sort()
 
 
 _POLL: Final = machine.CHECK_STACK + machine.branch(machine.BELOW)
 _SLOW: Final = machine.CALL + machine.branch(machine.ALWAYS)
-_UNREACHABLE_FIX: Final = Fix([(2, FIELD_NEAR, RELOC_STUB, STUB_TRAP)], [(6, TRAP_UNREACHABLE)], [(6, 1)], [])
+_UNREACHABLE_FIX: Final = Fix([(2, FIELD_NEAR, RELOC_STUB, STUB_TRAP)], [(6, TRAP_UNREACHABLE)], [(6, 0)], [])
 
 
 def _skip_locals(data: bytes, pos: int) -> int:

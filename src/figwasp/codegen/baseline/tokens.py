@@ -13,7 +13,7 @@ from figwasp.wasm.syntax.immediates import MEMARG, NONE
 from figwasp.wasm.syntax.opcodes import BY_NAME, BY_PREFIX, SINGLE, Opcode
 from figwasp.wasm.syntax.types import F32, F64, I32, I64
 
-__all__ = ["BODY", "BR_TABLE", "COMPARISONS", "CONSTANTS", "TOKEN", "is_access", "is_numeric"]
+__all__ = ["BODY", "BR_TABLE", "COMPARISONS", "CONSTANTS", "INSTRUCTION", "TOKEN", "is_access", "is_numeric"]
 
 _LEB: Final = rb"[\x80-\xff]*+[\x00-\x7f]"
 _CONSTS: Final = {I32: "i32.const", I64: "i64.const"}
@@ -112,6 +112,20 @@ _CONTROL: Final = b"|".join([
     _set([BY_NAME[name].code for name in ("block", "loop", "if")]) + _BLOCK,
 ])  # fmt: skip
 
+_GETS: Final = b"|".join(map(_name, ("local.get", "local.set", "local.tee", "global.get", "global.set", "call", *_CONSTS.values())))
+INSTRUCTION: Final = re.compile(
+    b"|".join([
+        b"(?:" + _GETS + b")" + _LEB,
+        _name("call_indirect") + _LEB + _LEB,
+        _set(_LOADS + _STORES) + _MEMARG,
+        _name("f32.const") + b"....",
+        _name("f64.const") + b"........",
+        _name("select_t") + rb"\x01.",
+        rb"[\x3f\x40]\x00|\xfc\x0a\x00\x00|\xfc\x0b\x00|\xfc.|.",
+    ]),
+    re.DOTALL,
+)
+"""An instruction of a run."""
 TOKEN: Final = re.compile(b"(" + _RUN + b"|)(" + _CONTROL + b"|)", re.DOTALL)
 BODY: Final = re.compile(b"(?:" + _RUN + b"|" + _CONTROL + b")*+", re.DOTALL)
 """Everything up to a `br_table`, or to what has no template."""

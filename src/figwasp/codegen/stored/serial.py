@@ -21,7 +21,7 @@ from struct import Struct
 
 from figwasp.codegen.code import (
     IN_FRAME,
-    RELOC_SYMBOL,
+    RELOC_COUNTER,
     STUB_COUNT,
     Code,
 )
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "BadCode", "from_bytes", "pack_tables", "tables_of", "to_bytes", "unpack_tables"]
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Goes up with every change of the form, and of what its numbers mean: of kinds of relocations, stubs, builtins, trap codes."""
 
 _HEAD: Final = Struct("<4sI").pack(b"fwco", VERSION)
@@ -50,7 +50,7 @@ _CELL_SIZE: Final = 4
 _SWAP: Final = sys.byteorder == "big"
 _LEAST_FIELD: Final = 4  # bytes of a field of whatever kind
 _UNLIMITED: Final = 1 << 32
-"""Targets of a relocation of kind RELOC_CELL: how many functions there are only the module says."""
+"""Targets of relocations of kinds RELOC_CELL and RELOC_COUNTER: how many functions there are only the module says."""
 _BETWEEN: Final = "\0"
 
 
@@ -207,8 +207,8 @@ def _relocs(cells: list[int], count: int, size: int, symbols: int) -> list[tuple
     targets = cells[3 * count : 4 * count]
     if max(offsets) + _LEAST_FIELD > size:
         raise BadCode("a field is outside of the data")
-    most = (_UNLIMITED, builtins.COUNT, STUB_COUNT, symbols)
-    if max(kinds) > RELOC_SYMBOL or [kind for target, kind in zip(targets, kinds) if target >= most[kind]]:
+    most = (_UNLIMITED, builtins.COUNT, STUB_COUNT, symbols, _UNLIMITED)
+    if max(kinds) > RELOC_COUNTER or [kind for target, kind in zip(targets, kinds) if target >= most[kind]]:
         raise BadCode("a field refers to what there is not")
     return list(zip(offsets, fields, kinds, targets))
 

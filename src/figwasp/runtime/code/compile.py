@@ -25,13 +25,14 @@ from figwasp.wasm.syntax.types import StructType
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Protocol
+    from typing import Final, Protocol
 
     from figwasp.codegen.code import Code
     from figwasp.codegen.stored.image import Image
     from figwasp.runtime.code.initial import InitialContents
     from figwasp.runtime.code.kept import Kept
     from figwasp.runtime.code.sources import CodeSource
+    from figwasp.runtime.code.tiers import BaselineTier
     from figwasp.runtime.config import Config
     from figwasp.runtime.native.runtime import NativeRuntime
     from figwasp.runtime.once import Once, Release
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
             """None, or something as soon as it is being closed."""
 
 __all__ = ["CompiledModule"]
+
+NEVER: Final = (1 << 31) - 1
+"""As a counter: about as long as a program runs."""
 
 
 class CompiledModule:
@@ -100,6 +104,7 @@ class CompiledModule:
         self._checked: CompiledModule | None = None
         self.layout = layout_of(module)
         self._now = Now(module, facts, config)
+        self._tier: BaselineTier | None = None
         self.sources: list[CodeSource] = [self._now]
         self.numbers = TYPES.intern(module.types, module.groups)
         if any(isinstance(type_.comp, StructType) for type_ in module.types):
@@ -107,6 +112,7 @@ class CompiledModule:
         self.type_ids = TYPES.descriptors(self.numbers)
         self.type_words = array("I", self.type_ids).tobytes()
         self.compiled: dict[int, int] = {}
+        self._improved: dict[int, int] = {}
         self.listeners: listen.Listeners = {}
         self._users: dict[int, weakref.ref[User]] = {}
         if config.perf_map:
@@ -220,6 +226,11 @@ class CompiledModule:
         address = self.compiled.get(index)
         if address is None:
             address = self.compiled.setdefault(index, self._new_code(index))
+        self._publish(index, address)
+        return address
+
+    def _publish(self, index: int, address: int) -> None:
+        """Let the cell and the FuncRefs of a function lead to its code."""
         # Every time: whoever set the address may have been interrupted here.
         linux.write_u64(self._region.cells + 8 * index, address)
         offset = self.layout.funcref(index) + layout.FUNCREF_CODE
@@ -230,13 +241,31 @@ class CompiledModule:
                 # It has not been released or closed meanwhile, nor can it be until the line below is done.
                 if user.block and user.closed is None:
                     place.value = address
-        return address
+
+    def improve(self, index: int) -> None:
+        """Compile a function once more, by the optimising line; its baseline code is not asked for again.
+
+        Raises:
+            Interrupted, Timeout, LimitExceeded: as for `compile`.
+        """
+        if index not in self._improved:
+            code = collector.without_collections(self._code, index)
+            self._improved[index] = self._install(code, self._source_map)
+            if self._kept is not None:
+                self._kept.add(self.module, code)
+        self.compiled[index] = self._improved[index]
+        self._publish(index, self._improved[index])
+        self._region.set_counter(index, NEVER)
 
     def _new_code(self, index: int) -> int:
         """Make the code of a function, and put it in place."""
         listener = self.config.listener
         has_listener = listener is not None and listen.ask(listener, self.module, index, self.listeners)
         address = self._installed.get(index)
+        if address is None and self.config.tier != "optimize" and not has_listener:
+            code = collector.without_collections(self._baseline, index)
+            if code is not None:
+                return self._install_baseline(code)
         if address is None:
             code = collector.without_collections(self._code, index)
             address = self._install(code, self._source_map)
@@ -302,18 +331,39 @@ class CompiledModule:
             self.sources.remove(other)
             other.close()
 
+    def _baseline(self, index: int) -> Code | None:
+        """Return the baseline code of a function, or None."""
+        if self._tier is None:
+            with importing:
+                from figwasp.runtime.code.tiers import BaselineTier  # programs whose code is kept do without
+
+            self._tier = BaselineTier(self.module, self._facts, self.config)
+        return self._tier.take(index)
+
+    def _install_baseline(self, code: Code) -> int:
+        """Install code of the baseline tier."""
+        from figwasp.runtime.code.tiers import HOT, BaselineRange  # they are there
+
+        assert self._tier is not None
+        self._region.set_counter(code.index, HOT)
+        address = self._region.install(code)
+        return self._add(BaselineRange(address, len(code.data), code, self._source_map, self._tier, self), code)
+
     def _install(self, code: Code, source_map: SourceMap | None) -> int:
         """Install code and add it to the code table; backtraces leave out code without a source map."""
         stubs = self.native.stubs
         if code.handlers:
             stubs.expect_handlers()
         address = self._region.install(code)
-        placed = CodeRange(address, len(code.data), code, source_map)
+        return self._add(CodeRange(address, len(code.data), code, source_map), code)
+
+    def _add(self, placed: CodeRange, code: Code) -> int:
+        """Make installed code known by its addresses; return the first."""
         self._ranges.append(placed)
         self.native.table.add(placed)
         if self.config.perf_map:
-            self._tell_perf(code.name or f"func[{code.index}]", address, len(code.data))
-        return address
+            self._tell_perf(code.name or f"func[{code.index}]", placed.start, len(code.data))
+        return placed.start
 
     def _tell_perf(self, name: str, address: int, size: int) -> None:
         perfmap.add(address, size, f"{self.module.name or 'wasm'}::{name}")

@@ -20,7 +20,7 @@ from __future__ import annotations
 import os as _os
 
 from figwasp.codegen import unwind
-from figwasp.codegen.code import RELOC_CELL
+from figwasp.codegen.code import RELOC_CELL, RELOC_COUNTER
 from figwasp.codegen.isa import host
 from figwasp.codegen.words import Words
 from figwasp.errors import LimitExceeded, Unsupported
@@ -281,9 +281,13 @@ class Region:
         """Return what `write_described` has put at an address: so many bytes of code with records, and what the map says of it."""
         return linux.read(address, size), linux.read(self._space.map_place(address), size >> unwind.GRANULE_BITS)
 
+    def set_counter(self, index: int, count: int) -> None:
+        """Let baseline code of a function run so often before it is hot, 0 or more, less than 2**31."""
+        linux.write_u64(self.origin + self._words.offset(RELOC_COUNTER, index), count)
+
     def provide(self, kind: int, target: int) -> None:
         """See to it that the word for what relocations refer to is filled; those of functions are somebody else's."""
-        if kind != RELOC_CELL:
+        if kind != RELOC_CELL and kind != RELOC_COUNTER:
             word = self.origin + self._words.offset(kind, target)
             if not linux.read_u64(word):
                 linux.write_u64(word, self._resolve(kind, target))

@@ -23,6 +23,7 @@ class Statics:
         fuel: address of the code that asks for more fuel; 0 until it is needed.
         offer: address of the code that offers exceptions of Python to WebAssembly; 0 until a function has a handler.
         allocate: address of the code that finds free cells of the heap; 0 until it is needed.
+        hot: address of the code that has what runs often compiled better; 0 until it is needed.
         struct_type, array_type: PyTypeObject* of handles; 0 until there is one.
         default_action, our_action, present_action: struct sigaction: the default, with each of our handlers, and room for another.
     """
@@ -35,6 +36,7 @@ class Statics:
         "default_action",
         "fuel",
         "handler",
+        "hot",
         "interrupts",
         "interval",
         "offer",
@@ -61,6 +63,7 @@ class Statics:
         self.array_type = page + 232
         self.offer = page + 240
         self.allocate = page + 248
+        self.hot = page + 216
         self.handler = page + 80
         self.previous_handler = page + 112
         self.default_action = page + 256

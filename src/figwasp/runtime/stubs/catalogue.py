@@ -66,7 +66,7 @@ PLAIN: Final[dict[str, Callable[[], Func]]] = {
     "leave": leave.leave, "trim": leave.trim, "fail": leave.fail,
     "enter.slow": enter.slow, "enter.settle": enter.settle,
     "claim": claim.claim, "confirm": claim.confirm, "guard": claim.guard, "hold": claim.hold, "strip": claim.strip,
-    "tick": ticks.tick, "fuel": ticks.fuel, "keep_in_front": ticks.keep_in_front,
+    "tick": ticks.tick, "fuel": ticks.fuel, "hot": ticks.hot, "keep_in_front": ticks.keep_in_front,
     "step.expect": restore.expect, "step.restore_memory": restore.restore_memory,
     "step.grow_memory": steps.grow_memory, "step.exchange_reference": steps.exchange_reference, "step.raise_to": steps.raise_to,
     "step.lend": steps.lend, "step.move_lent": steps.move_lent, "step.move_fuel": steps.move_fuel,
@@ -173,7 +173,7 @@ _OTHERS: Final[dict[str, Callable[..., Func]]] = {
 
 def _switches() -> Sequence:
     places = SwitchPlaces()
-    places.tick, places.fuel, places.allocate = "static.tick", "static.fuel", "static.allocate"
+    places.tick, places.fuel, places.allocate, places.hot = "static.tick", "static.fuel", "static.allocate", "static.hot"
     places.compile = "stub.compile_on_call"
     return machine().sequences.switches(TRAP_UNREACHABLE, TRAP_SUSPENDED, places)
 

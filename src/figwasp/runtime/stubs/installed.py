@@ -21,6 +21,7 @@ from figwasp.codegen.code import (
     STUB_ALLOCATE,
     STUB_COUNT,
     STUB_FUEL,
+    STUB_HOT,
     STUB_RESTORE_INSTANCE,
     STUB_TICK,
     STUB_TO_NATIVE,
@@ -63,9 +64,12 @@ __all__ = ["InstalledStubs", "Kept"]
 _WORDS: Final = 1 << 14
 """How many symbols may be in use. Of most kinds there is a fixed number; for each type of host functions there is one."""
 _SWITCHES: Final = {
-    "trap": STUB_TRAP, "tick": STUB_TICK, "fuel": STUB_FUEL, "allocate": STUB_ALLOCATE, "unwind": STUB_UNWIND,
+    "trap": STUB_TRAP, "tick": STUB_TICK, "fuel": STUB_FUEL, "allocate": STUB_ALLOCATE, "hot": STUB_HOT, "unwind": STUB_UNWIND,
     "to_wasm": STUB_TO_WASM, "to_native": STUB_TO_NATIVE, "restore_instance": STUB_RESTORE_INSTANCE,
 }  # fmt: skip
+
+_WHEN_NEEDED: Final = {STUB_FUEL: ("fuel", "fuel"), STUB_ALLOCATE: ("allocate", "heap.allocate"), STUB_HOT: ("hot", "hot")}
+"""Slow paths whose functions are made when code first refers to them: the word of `Statics` for each, and its key."""
 
 
 class InstalledStubs:
@@ -215,8 +219,9 @@ class InstalledStubs:
         """Return the address that relocations other than those of functions refer to."""
         if kind == RELOC_BUILTIN:
             return self.stub(f"builtin:{builtins.NAMES[target]}")
-        if target in (STUB_FUEL, STUB_ALLOCATE):
-            place, key = (self._statics.fuel, "fuel") if target == STUB_FUEL else (self._statics.allocate, "heap.allocate")
+        if target in _WHEN_NEEDED:
+            word, key = _WHEN_NEEDED[target]
+            place = getattr(self._statics, word)
             if not linux.read_u64(place):
                 linux.write_u64(place, self.stub(key))
         return self._switches[target]

@@ -62,6 +62,7 @@ class Callbacks:
             WebAssembly, if that may catch it.
         trim_traceback: (exception,) -> the exception, without the runtime's own functions in its traceback.
         refuel: (context address,) -> whether a chain that is out of fuel may go on.
+        hot: (context address,) -> where to go on instead of in the baseline code that has run often, or 0.
         grow_heap: (context address, bytes): gives the heap of the context's store more blocks (`stubs.heap.collect.Parts`).
         compile: (instance, function index, context address) -> address of the function's code.
         before_call, after_call: (instance, function index, address of operands or results, context address): tell a listener.
@@ -80,6 +81,7 @@ class Callbacks:
         "finish_chain",
         "offer_exception",
         "grow_heap",
+        "hot",
         "refuel",
         "refuse_busy",
         "refuse_cleared",
@@ -96,6 +98,7 @@ class Callbacks:
     trim_traceback: Callable[[BaseException], BaseException]
     offer_exception: Callable[[int, BaseException], None]
     refuel: Callable[[int], bool]
+    hot: Callable[[int], int]
     grow_heap: Callable[[int, int], int]
     compile: Callable[[Any, int, int], int]
     before_call: Callable[[Any, int, int, int], None]

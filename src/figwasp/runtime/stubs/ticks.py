@@ -146,6 +146,26 @@ def fuel() -> Func:
     return e.func
 
 
+def hot() -> Func:
+    """Build (context, stack pointer) -> status, called from the stub of baseline code that is hot, on the native stack.
+
+    The status is 0 to go on, in what the context says then, or 1 to leave wasm.
+    """
+    e = Stub("hot", bytes([I64, I64]), bytes([I64]), CONV_C)
+    context = e.params[0]
+    e.take_gil(context)
+    failed = e.new()
+    answer = e.call_with_ints(e.symbol("callback.hot"), [context])
+    e.split(e.equals(answer, 0), failed)
+    code = e.c("PyLong_AsUnsignedLongLongMask", [answer])
+    e.c("Py_DecRef", [answer], ops.VOID)
+    e.put(code, context, layout.CTX_CONTINUATION)
+    e.ret([e.word(0)])
+    e.at(failed)
+    fail(e, context)
+    return e.func
+
+
 # The fault handler in front of others (decision 015)
 
 

@@ -14,14 +14,13 @@ from figwasp import layout
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.encode import encode_fields
+from figwasp.codegen.isa.x64.frames import BIAS as BIAS
+from figwasp.codegen.isa.x64.frames import FIRST_LOCAL as FIRST_LOCAL
+from figwasp.codegen.isa.x64.frames import OWN_INSTANCE
+from figwasp.codegen.isa.x64.frames import SAVED_POINTER as SAVED_POINTER
 from figwasp.codegen.isa.x64.templates import CHECKED as CHECKED
 from figwasp.codegen.isa.x64.templates import TEMPLATES as TEMPLATES
 
-BIAS: Final = 128
-_OWN: Final = -BIAS
-SAVED: Final = 8 - BIAS
-FIRST_LOCAL: Final = 16 - BIAS
-"""What there is from RBP: the instance, the caller's RBP, the locals."""
 
 _pack: Final = Struct("<i").pack
 _PROBE: Final = 0x11  # a displacement of one byte
@@ -138,11 +137,14 @@ def move_stack(size: int) -> bytes:
     return encode_fields(x.SUB64_RI, r.RSP, r.RSP, imm=size)
 
 
+COUNT: Final = b"\xff\x0d\0\0\0\0"
+"""Decrements a word; the last four bytes are the field."""
+HOT: Final = r.CC_S
 CHECK_STACK: Final = encode_fields(x.CMP64_RM, rn=r.RSP, rm=r.CONTEXT, mem=layout.CTX_STACK_LIMIT << 2)
 BELOW: Final = r.CC_B
 
 
-RESTORE_INSTANCE: Final = LOAD_LOCAL[r.INSTANCE].at(_OWN)
+RESTORE_INSTANCE: Final = LOAD_LOCAL[r.INSTANCE].at(OWN_INSTANCE)
 
 
 @lru_cache(1024)
@@ -154,14 +156,14 @@ def prologue(size: int, pointer: int) -> tuple[bytes, bytes]:
         pointer: what RBP is to be, from the stack pointer.
     """
     begin = encode_fields(x.SUB64_RI, r.RSP, r.RSP, imm=size) + CHECK_STACK + branch(BELOW)
-    rest = _STORE_FRAME_POINTER.at(pointer + SAVED) + encode_fields(x.LEA64_RM, r.RBP, rm=r.RSP, mem=pointer << 2)
-    return begin, rest + STORE_LOCAL[r.INSTANCE].at(_OWN)
+    rest = _STORE_FRAME_POINTER.at(pointer + SAVED_POINTER) + encode_fields(x.LEA64_RM, r.RBP, rm=r.RSP, mem=pointer << 2)
+    return begin, rest + STORE_LOCAL[r.INSTANCE].at(OWN_INSTANCE)
 
 
 @lru_cache(1024)
 def epilogue(size: int, incoming: int) -> bytes:
     """Return the end of a function."""
-    back = _LOAD_FRAME_POINTER.at(SAVED) + encode_fields(x.ADD64_RI, r.RSP, r.RSP, imm=size)
+    back = _LOAD_FRAME_POINTER.at(SAVED_POINTER) + encode_fields(x.ADD64_RI, r.RSP, r.RSP, imm=size)
     return back + (encode_fields(x.RET_I, imm=incoming) if incoming else encode_fields(x.RET))
 
 

@@ -20,6 +20,13 @@ SAVED_INTS: Final = 8 * len(INTS)
 SAVED: Final = SAVED_INTS + 16 * 15
 """Of what native code does not preserve: the integers, and with them all registers for floats but the scratch one."""
 
+BIAS: Final = 128
+"""In baseline code RBP points so many bytes behind what it is the base of, all of which is thus in reach of a byte."""
+OWN_INSTANCE: Final = -BIAS
+SAVED_POINTER: Final = 8 - BIAS
+FIRST_LOCAL: Final = 16 - BIAS
+"""What there is from RBP: the instance, the caller's RBP, the locals."""
+
 FIELD_NAMES: Final = ["rel32"]
 FIELD_SIZES: Final = [4]
 FILLER: Final = b"\xcc"

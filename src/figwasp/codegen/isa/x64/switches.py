@@ -14,7 +14,7 @@ from typing import Final
 
 from figwasp import layout
 from figwasp.codegen.isa.x64 import insts as x
-from figwasp.codegen.isa.x64.frames import INTS, KEPT, KEPT_SIZE, SAVED, SAVED_INTS
+from figwasp.codegen.isa.x64.frames import INTS, KEPT, KEPT_SIZE, SAVED, SAVED_INTS, SAVED_POINTER
 from figwasp.codegen.isa.x64.inst_buffer import InstBuffer
 from figwasp.codegen.isa.x64.registers import (
     CC_AE,
@@ -29,6 +29,7 @@ from figwasp.codegen.isa.x64.registers import (
     R14,
     R15,
     RAX,
+    RBP,
     RBX,
     RCX,
     RDI,
@@ -167,6 +168,49 @@ def _slow_path(a: InstBuffer, name: str, cell: str) -> None:
     _restore(a, 15)
     a.op(x.RET)
     _leave_slow_path(a, name)
+
+
+def _hot(a: InstBuffer, cell: str) -> None:
+    """What baseline code calls out of line that has run often; preserves every register.
+
+    The function whose address is in the cell gets context and stack pointer. When it answers anything else but 0 wasm is left from
+    here. When it has put an address into the context, code there goes on in the place of the baseline code: that finds a copy of the
+    frame, and everything as a call would leave it that has come from the same place.
+    """
+    a.label("hot")
+    a.store(x.POP_M, R15, layout.CTX_TRAP_PC)
+    a.store(x.MOV64_MR, R15, layout.CTX_TRAP_SP, RSP)
+    a.store(x.PUSH_M, R15, layout.CTX_TRAP_PC)
+    _save(a, 15)
+    a.move(RDI, R15)
+    a.load(x.MOV64_RM, RSI, R15, layout.CTX_TRAP_SP)
+    a.symbol(R11, cell)
+    a.load(x.MOV64_RM, R11, R11, 0)
+    a.call("to_native")
+    a.test(RAX)
+    a.branch(CC_NE, "hot.leave")
+    a.store(x.CMP64_MI, R15, layout.CTX_CONTINUATION, imm=0)
+    a.branch(CC_NE, "hot.go_on")
+    _restore(a, 15)
+    a.op(x.RET)
+    a.label("hot.go_on")
+    a.tied(x.ADD64_RI, RSP, SAVED + 8 + 8)
+    a.move(RSI, RSP)
+    a.load(x.MOV64_RM, RDI, R15, layout.CTX_STACK_BASE)
+    a.load(x.MOV64_RM, RCX, R15, layout.CTX_LEFT_SIZE)
+    a.label("hot.copy")
+    a.load(x.MOV64_RM, RAX, RSI, 0)
+    a.store(x.MOV64_MR, RDI, 0, RAX)
+    a.tied(x.ADD64_RI, RSI, 8)
+    a.tied(x.ADD64_RI, RDI, 8)
+    a.tied(x.SUB64_RI, RCX, 8)
+    a.branch(CC_NE, "hot.copy")
+    a.move(RSP, RSI)
+    a.load(x.MOV64_RM, RBP, RBP, SAVED_POINTER)
+    a.load(x.MOV64_RM, R11, R15, layout.CTX_CONTINUATION)
+    a.store(x.MOV64_MI, R15, layout.CTX_CONTINUATION, imm=0)
+    a.op(x.JMP_R, rn=R11)
+    _leave_slow_path(a, "hot")
 
 
 def _save(a: InstBuffer, floats: int, pushed: int = 0) -> None:
@@ -379,6 +423,7 @@ def switches(trap_unreachable: int, trap_suspended: int, places: SwitchPlaces) -
     _slow_path(a, "tick", places.tick)
     _slow_path(a, "fuel", places.fuel)
     _allocate(a, places.allocate)
+    _hot(a, places.hot)
     _lazy(a, places.compile)
     _suspend(a, trap_suspended)
     _resume(a)

@@ -1,0 +1,140 @@
+"""Floor 4: tiers: which code a function gets first, and when it gets better code.
+
+In: a module. Out: baseline code of its functions, where the program is not to wait for the optimising compiler; and what happens when
+such code turns out to be hot.
+
+Theory of operation. Baseline code of a function counts down, in a word of the module's region, whenever it is called and whenever a
+loop in it goes round. When that is used up it calls out of line, and comes to `TierUp`: the function is compiled by the optimising line,
+and its cell and its FuncRefs change over. The activation that has found this out goes on in the old code, but at the head of a loop it
+can be left for a *continuation*: optimised code of the same function that begins there (`stubs.ticks.hot`, `ir.build.continuation`).
+"""
+
+from __future__ import annotations
+
+import weakref
+
+from figwasp import layout
+from figwasp.codegen.baseline.compiler import Baseline, NoTemplate
+from figwasp.ir.layouts import layout_of
+from figwasp.runtime.code.ranges import CodeRange
+from figwasp.runtime.platform import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.codegen.code import Code
+    from figwasp.runtime.code.compile import CompiledModule
+    from figwasp.runtime.code.ranges import CodeTable
+    from figwasp.runtime.config import Config
+    from figwasp.wasm.debug.source import SourceMap
+    from figwasp.wasm.syntax.module import Module
+    from figwasp.wasm.valid.module import FactsOf
+
+__all__ = ["BaselineRange", "BaselineTier", "TierUp"]
+
+HOT: Final = 10_000
+"""Calls and rounds of loops after which a function is compiled again."""
+
+
+class BaselineTier:
+    """The source of a module's baseline code."""
+
+    __slots__ = ("_config", "_facts", "_module", "_noting", "_tables")
+
+    def __init__(self, module: Module, facts: FactsOf, config: Config) -> None:
+        self._module = module
+        self._facts = facts
+        self._config = config
+        self._noting: Baseline | None = None
+        try:
+            self._tables: Baseline | None = self._make(noting=False)
+        except NoTemplate:
+            self._tables = None
+
+    def _make(self, noting: bool) -> Baseline:
+        config = self._config
+        return Baseline(self._module, layout_of(self._module), config.mode, config.tier == "auto", noting)
+
+    def take(self, index: int) -> Code | None:
+        """Return the baseline code of a function, or None if it has something that is left to the other compiler.
+
+        Raises:
+            Invalid, Malformed, LimitExceeded: the function's body is, whose validation was left for now.
+        """
+        if self._tables is None:
+            return None
+        facts = self._facts(index)
+        try:
+            return self._tables.compile(index, facts)
+        except NoTemplate:
+            return None
+
+    def note(self, index: int) -> Code:
+        """Return the same code once more, with where it traps and calls."""
+        if self._noting is None:
+            self._noting = self._make(noting=True)
+        return self._noting.compile(index, self._facts(index))
+
+
+class BaselineRange(CodeRange):
+    """An installed function of the baseline tier.
+
+    Attributes:
+        compiled: returns its module's code, or None when that has gone: then nothing is compiled any more.
+    """
+
+    __slots__ = ("_noted", "_tier", "compiled")
+
+    def __init__(
+        self, start: int, size: int, code: Code, source_map: SourceMap | None, tier: BaselineTier, compiled: CompiledModule
+    ) -> None:
+        super().__init__(start, size, code, source_map)
+        self._tier = tier
+        self._noted = False
+        self.compiled = weakref.ref(compiled)
+
+    def _note(self) -> None:
+        if not self._noted:
+            code = self._tier.note(self.index)
+            self._traps, self._positions = dict(code.traps), code.positions
+            self._noted = True
+
+    def trap_at(self, pc: int) -> int | None:
+        """Return the trap code of a site, or None."""
+        self._note()
+        return super().trap_at(pc)
+
+    def position(self, pc: int) -> int:
+        """Return the byte offset of the wasm instruction at a pc."""
+        self._note()
+        return super().position(pc)
+
+
+class TierUp:
+    """What happens when baseline code has run often."""
+
+    __slots__ = ("_table",)
+
+    def __init__(self, table: CodeTable) -> None:
+        self._table = table
+
+    def hot(self, context: int) -> int:
+        """Have a better code made of the function whose baseline code has called.
+
+        Args:
+            context: of the chain that runs it.
+
+        Returns:
+            Where to go on, or 0: where it was.
+
+        Raises:
+            Interrupted, Timeout, LimitExceeded: as when a function is compiled at its first call.
+        """
+        pc = linux.read_u64(context + layout.CTX_TRAP_PC)
+        found = self._table.find(pc)
+        compiled = found.compiled() if isinstance(found, BaselineRange) else None
+        if found is None or compiled is None:
+            return 0
+        compiled.improve(found.index)
+        return 0
