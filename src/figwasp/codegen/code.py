@@ -55,17 +55,22 @@ class Code:
             several for a call that catches several things, in order. Of a tag it is the offset in the instance block where its
             address stands, else `ir.func.ANY`. At the pad the stack pointer is that of the body, and no register holds anything.
         text_size: bytes of instructions, without the pool.
+        loops: (offset, wasm byte offset of the loop) of the return addresses of calls of STUB_HOT at the head of a loop; baseline code
+            has them as it has `traps`.
+        first_local: of baseline code: number of the cell of its frame, from the stack pointer, that holds local 0.
         baseline: True for code of the baseline tier; where it traps and calls is then found out when somebody asks.
     """
 
     __slots__ = (
         "baseline",
         "data",
+        "first_local",
         "frame_size",
         "frame_size_exceptions",
         "handlers",
         "incoming",
         "index",
+        "loops",
         "name",
         "positions",
         "pushed",
@@ -82,6 +87,8 @@ class Code:
         self.data = b""
         self.text_size = 0
         self.baseline = False
+        self.first_local = 0
+        self.loops: list[tuple[int, int]] = []
         self.relocs: list[tuple[int, int, int, int]] = []
         self.symbols: list[str] = []
         self.traps: list[tuple[int, int]] = []

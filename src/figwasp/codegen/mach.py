@@ -213,12 +213,14 @@ class MFunc:
         incoming: bytes of incoming stack arguments, to be popped on return.
         has_calls: False for a leaf.
         polls: True when the function contains a POLL or a call, so that its prologue must compare the stack pointer.
+        continues: as of the IR function: its prologue must not compare the stack pointer.
         frame_size: bytes that the prologue subtracts, after frame finishing.
     """
 
     __slots__ = (
         "area",
         "blocks",
+        "continues",
         "conv",
         "frame_size",
         "has_calls",
@@ -251,6 +253,7 @@ class MFunc:
         self.incoming = 0
         self.has_calls = False
         self.polls = False
+        self.continues = False
         self.frame_size = 0
 
     def new_register(self, type: int) -> int:

@@ -127,6 +127,7 @@ class Selector:
         self.arrive = arrive
         self.func = func
         self.mfunc = MFunc(func.name, func.index, func.conv)
+        self.mfunc.continues = func.continues
         self.types = self.mfunc.types
         self.uses = [0] * func.num_values
         self.region_of = [0] * func.num_values

@@ -119,9 +119,10 @@ class Func:
         blocks: in layout order; blocks[0] is the entry and its params are the function's. The blocks of a loop are contiguous,
             the header first; the header has exactly one predecessor outside the loop, which ends in `jump`.
         num_values: bound of value ids.
+        continues: True when it takes the place of code that is running: what it begins with must not be interrupted.
     """
 
-    __slots__ = ("blocks", "conv", "index", "name", "num_values", "params", "results")
+    __slots__ = ("blocks", "continues", "conv", "index", "name", "num_values", "params", "results")
 
     def __init__(self, name: str, index: int, params: bytes, results: bytes, conv: int = CONV_WASM) -> None:
         self.name = name
@@ -131,6 +132,7 @@ class Func:
         self.conv = conv
         self.blocks: list[Block] = []
         self.num_values = 0
+        self.continues = False
 
     def new_value(self, op: int, type: int, args: list[Value], aux: Aux = 0, pos: int = 0) -> Value:
         """Make a value that is in no block yet."""

@@ -888,6 +888,7 @@ class _Body:
             _pack_into(data, at, start - at - 4)
             data += b"".join([_pack(starts[shift + goal] - start) for goal in goals])
         made.baseline = True
+        made.first_local = self.deepest + machine.CELLS_BEFORE_LOCALS
         made.data = bytes(data)
         made.frame_size = size
         made.incoming = self.signature.stack_bytes
@@ -897,10 +898,13 @@ class _Body:
     def _note(self, made: Code, starts: list[int], shift: int, slow: list[tuple[int, int, int]], first: int) -> None:
         """Fill in where the code traps and calls."""
         ends = [*accumulate((len(run) + len(control) for run, control in self.cut), initial=self.begin)]
-        for number, (piece, token, _) in enumerate(slow, first):
+        for number, (piece, token, stub) in enumerate(slow, first):
+            at = starts[number] + len(machine.CALL)
             # what the function begins with counts as its first instruction
-            pos = self.begin if piece < shift else ends[token] + len(self.cut[token][0])
-            made.positions.append((starts[number] + len(machine.CALL), pos))
+            pos = self.begin if piece <= shift else ends[token] + len(self.cut[token][0])
+            made.positions.append((at, pos))
+            if stub == STUB_HOT and piece > shift:
+                made.loops.append((at, pos))
         for piece, token, fix in self.fixes:
             at = starts[shift + piece]
             run = self.cut[token][0]

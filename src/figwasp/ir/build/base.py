@@ -8,7 +8,7 @@ returns the position after the immediates; bytes have been validated and are not
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from figwasp.ir import ops
 from figwasp.ir.build.env import Env, LocalsSnapshot
@@ -99,6 +99,16 @@ class Label:
         self.clauses: object = None
 
 
+class Entered(Protocol):
+    """What a continuation does where loops begin (`build.continuation`)."""
+
+    def before(self, b: Builder) -> None:
+        """Lead to a loop, in front of its head."""
+
+    def inside(self, b: Builder) -> None:
+        """Lead on from the head of a loop."""
+
+
 class Builder:
     """The state of the walk over one body.
 
@@ -130,6 +140,7 @@ class Builder:
         budget: block arguments that may still be made.
         call_values: operands and results that calls may still have.
         tail: blocks to be put last in the layout.
+        continuation: where the function is entered instead of at its beginning, or None.
     """
 
     __slots__ = (
@@ -142,6 +153,7 @@ class Builder:
         "call_values",
         "clauses",
         "code",
+        "continuation",
         "data",
         "depth",
         "env",
@@ -205,6 +217,7 @@ class Builder:
         self.labels: list[Label] = []
         self.tail: list[Block] = []
         self.depth = 0
+        self.continuation: Entered | None = None
         self.area: Value | None = None
         self.local_size = 0
         self.base: Value | None = None

@@ -20,6 +20,7 @@ from figwasp.errors import LimitExceeded
 from figwasp.ir import ops, order
 from figwasp.ir.build import atomic, calls, casts, control, exceptions, legacy, locals, memory, numeric, refs, vector
 from figwasp.ir.build.base import Builder, Method, OutOfProportion
+from figwasp.ir.build.continuation import Continuation
 from figwasp.ir.build.objects import arrays, structs
 from figwasp.ir.func import Func, Value
 from figwasp.ir.types import BY_WASM, MASKS, SIZES, ir_types
@@ -132,7 +133,15 @@ for _prefix in _PREFIXED:
     _SINGLE.methods[_prefix] = _SPILLED.methods[_prefix] = _prefixed
 
 
-def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, mode: int, metered: bool = False) -> Func:
+def build(
+    module: Module,
+    index: int,
+    facts: FuncFacts,
+    layout: InstanceLayout,
+    mode: int,
+    metered: bool = False,
+    continuation: Continuation | None = None,
+) -> Func:
     """Return the SSA form of a function.
 
     Args:
@@ -142,16 +151,19 @@ def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, 
         layout: where things lie in the instance block.
         mode: GUARD or CHECKED memory.
         metered: whether the code counts fuel, as `build.control` says.
+        continuation: where it is entered instead of at its beginning.
 
     Raises:
         LimitExceeded: for a body whose SSA form would be out of all proportion to it.
     """
     try:
         budget = _FREE_ARGS + _ARGS_PER_OP * facts.num_ops
-        func = _build(module, index, facts, layout, mode, metered, budget, spilled=False)
+        func = _build(module, index, facts, layout, mode, metered, budget, continuation, spilled=False)
     except OutOfProportion:
+        if continuation is not None:
+            raise LimitExceeded(f"function {index} passes more than {budget} values in branches") from None
         try:
-            func = _build(module, index, facts, layout, mode, metered, _MAX_ARGS, spilled=True)
+            func = _build(module, index, facts, layout, mode, metered, _MAX_ARGS, None, spilled=True)
         except OutOfProportion:
             raise LimitExceeded(f"function {index} passes more than {_MAX_ARGS} values in branches") from None
     order.run(func)
@@ -159,8 +171,9 @@ def build(module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, 
 
 
 def _build(
-    module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, mode: int, metered: bool, budget: int, *, spilled: bool
-) -> Func:
+    module: Module, index: int, facts: FuncFacts, layout: InstanceLayout, mode: int, metered: bool, budget: int,
+    continuation: Continuation | None, *, spilled: bool
+) -> Func:  # fmt: skip
     """Build a function, with locals as values or in the frame."""
     type = module.func_type(index)
     params = bytes((ops.I64,)) + ir_types(type.params)
@@ -175,6 +188,10 @@ def _build(
     if facts.uses_memory and module.memories:
         memory.open_memory(b)
     b.pos = pos = _skip_locals(b, body.start)
+    if continuation is not None:
+        func.continues = True
+        b.continuation = continuation
+        continuation.enter(b, pos)
     control.open_body(b, results)
     _walk(b, _SPILLED if spilled else _SINGLE, pos, body.end)
     func.blocks += b.tail

@@ -27,7 +27,7 @@ from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, SINGLE, pack
 from figwasp.wasm.syntax.types import EMPTY
 
-__all__ = ["METHODS", "TRY", "block_type", "branch", "branch_where", "connect", "leave", "open_body", "unreachable_from"]
+__all__ = ["BLOCK", "METHODS", "TRY", "block_type", "branch", "branch_where", "connect", "join", "leave", "open_body", "unreachable_from"]
 
 FUNC: Final = 0
 BLOCK: Final = 1
@@ -118,6 +118,9 @@ def leave(b: Builder, label: Label) -> None:
 
 def _build_loop(b: Builder, pos: int) -> int:
     params, _, pos = block_type(b, pos)
+    continuation = b.continuation
+    if continuation is not None:
+        continuation.before(b)
     before = b.block
     b.close_run()
     b.emit(ops.JUMP, [])
@@ -139,6 +142,8 @@ def _build_loop(b: Builder, pos: int) -> int:
     b.labels.append(label)
     b.start(header)
     b.emit(ops.POLL, [])
+    if continuation is not None:
+        continuation.inside(b)
     b.open_run()
     return pos
 
@@ -175,11 +180,11 @@ def _build_end(b: Builder, pos: int) -> int:
         del b.stack[label.height :]
         b.live = False
         if label.edges:
-            _join(b, label)
+            join(b, label)
     return pos if b.live or not b.labels else _skip_unreachable(b, pos)
 
 
-def _join(b: Builder, label: Label) -> None:
+def join(b: Builder, label: Label) -> None:
     """Make the block at the end of a label and go on there."""
     edges = label.edges
     results = edges[0].args

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from figwasp import layout
 from figwasp.codegen.words import Words
+from figwasp.errors import LimitExceeded
 from figwasp.ir.layouts import layout_of
 from figwasp.lazy import importing
 from figwasp.runtime.code import collector, listen
@@ -53,8 +54,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CompiledModule"]
 
-NEVER: Final = (1 << 31) - 1
-"""As a counter: about as long as a program runs."""
+HOT: Final = 10_000
+"""Calls and rounds of loops after which a function is compiled again."""
+_NEVER: Final = (1 << 31) - 1
 
 
 class CompiledModule:
@@ -113,6 +115,7 @@ class CompiledModule:
         self.type_words = array("I", self.type_ids).tobytes()
         self.compiled: dict[int, int] = {}
         self._improved: dict[int, int] = {}
+        self._continuations: dict[int, int] = {}
         self.listeners: listen.Listeners = {}
         self._users: dict[int, weakref.ref[User]] = {}
         if config.perf_map:
@@ -255,7 +258,31 @@ class CompiledModule:
                 self._kept.add(self.module, code)
         self.compiled[index] = self._improved[index]
         self._publish(index, self._improved[index])
-        self._region.set_counter(index, NEVER)
+        self._region.set_counter(index, HOT)  # for what is running: nothing else comes to the old code
+
+    def continuation(self, index: int, loop: int, first: int) -> int:
+        """Return the address of what goes on at a loop in the place of a function's baseline code, or 0 where that has to go on.
+
+        Args:
+            index: of the function.
+            loop: offset of the loop.
+            first: `Code.first_local` of the baseline code.
+
+        Raises:
+            Interrupted, Timeout: as for `compile`.
+        """
+        address = self._continuations.get(loop)
+        if address is None:
+            try:
+                code = collector.without_collections(self._now.continuation, index, loop, first)
+            except LimitExceeded:
+                address = 0
+            else:
+                address = self._install(code, self._source_map) if code.frame_size <= layout.LEFT_FRAME else 0
+            self._continuations[loop] = address
+        if not address:
+            self._region.set_counter(index, _NEVER)
+        return address
 
     def _new_code(self, index: int) -> int:
         """Make the code of a function, and put it in place."""
@@ -342,7 +369,7 @@ class CompiledModule:
 
     def _install_baseline(self, code: Code) -> int:
         """Install code of the baseline tier."""
-        from figwasp.runtime.code.tiers import HOT, BaselineRange  # they are there
+        from figwasp.runtime.code.tiers import BaselineRange  # it is there
 
         assert self._tier is not None
         self._region.set_counter(code.index, HOT)

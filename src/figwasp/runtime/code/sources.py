@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from functools import cache
+from functools import cache, partial
 
 from figwasp.errors import Error
 from figwasp.lazy import importing
@@ -64,6 +64,14 @@ class Now:
         if self._translator is None:
             self._translator = _compiler()(self._module, self._mode, self._metered, self._facts)
         return self._translator
+
+    def continuation(self, index: int, loop: int, first: int) -> Code:
+        """Compile a defined function, to be entered at a loop (`Translator.continuation`).
+
+        Raises:
+            LimitExceeded, Interrupted, Timeout: as for `take`.
+        """
+        return window.bounded(partial(self.translator().continuation, index, loop), first)
 
     def take(self, index: int) -> Code:
         """Compile a defined function.

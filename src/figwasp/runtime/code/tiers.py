@@ -21,8 +21,6 @@ from figwasp.runtime.platform import linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from figwasp.codegen.code import Code
     from figwasp.runtime.code.compile import CompiledModule
     from figwasp.runtime.code.ranges import CodeTable
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BaselineRange", "BaselineTier", "TierUp"]
 
-HOT: Final = 10_000
-"""Calls and rounds of loops after which a function is compiled again."""
 
 
 class BaselineTier:
@@ -81,10 +77,11 @@ class BaselineRange(CodeRange):
     """An installed function of the baseline tier.
 
     Attributes:
+        first_local: `Code.first_local`.
         compiled: returns its module's code, or None when that has gone: then nothing is compiled any more.
     """
 
-    __slots__ = ("_noted", "_tier", "compiled")
+    __slots__ = ("_noted", "_tier", "compiled", "first_local", "_loops")
 
     def __init__(
         self, start: int, size: int, code: Code, source_map: SourceMap | None, tier: BaselineTier, compiled: CompiledModule
@@ -92,13 +89,20 @@ class BaselineRange(CodeRange):
         super().__init__(start, size, code, source_map)
         self._tier = tier
         self._noted = False
+        self._loops: dict[int, int] = {}
+        self.first_local = code.first_local
         self.compiled = weakref.ref(compiled)
 
     def _note(self) -> None:
         if not self._noted:
             code = self._tier.note(self.index)
-            self._traps, self._positions = dict(code.traps), code.positions
+            self._traps, self._positions, self._loops = dict(code.traps), code.positions, dict(code.loops)
             self._noted = True
+
+    def loop_at(self, pc: int) -> int | None:
+        """Return the byte offset of the loop that has called out of line because it is hot; None at another return address."""
+        self._note()
+        return self._loops.get(pc - self.start)
 
     def trap_at(self, pc: int) -> int | None:
         """Return the trap code of a site, or None."""
@@ -134,7 +138,12 @@ class TierUp:
         pc = linux.read_u64(context + layout.CTX_TRAP_PC)
         found = self._table.find(pc)
         compiled = found.compiled() if isinstance(found, BaselineRange) else None
-        if found is None or compiled is None:
+        if not isinstance(found, BaselineRange) or compiled is None:
             return 0
         compiled.improve(found.index)
-        return 0
+        loop = found.loop_at(pc)
+        if loop is None:
+            return 0
+        address = compiled.continuation(found.index, loop, found.first_local)
+        linux.write_u64(context + layout.CTX_LEFT_SIZE, found.frame_size)
+        return address

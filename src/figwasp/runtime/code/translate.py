@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from figwasp.codegen import pipeline
 from figwasp.ir.build.builder import build
+from figwasp.ir.build.continuation import Continuation
 from figwasp.ir.layouts import layout_of
 from figwasp.runtime.platform.processor import machine
 from figwasp.wasm.valid.module import facts_when_asked
@@ -57,6 +58,21 @@ class Translator:
             Unsupported, LimitExceeded: as for `translate`.
         """
         return pipeline.compile(build(self.module, index, facts, self._layout, self.mode, self.metered), machine())
+
+    def continuation(self, index: int, loop: int, first: int) -> Code:
+        """Compile a function once more, to be entered at a loop.
+
+        Args:
+            index: of the function.
+            loop: offset of the loop's opcode.
+            first: number of the cell of the frame with local 0 (`ir.build.continuation`).
+
+        Raises:
+            LimitExceeded: as for `translate`.
+        """
+        facts = self.facts(index)
+        entered = Continuation(loop, first)
+        return pipeline.compile(build(self.module, index, facts, self._layout, self.mode, self.metered, entered), machine())
 
     def callees(self, index: int) -> list[int]:
         """Return the functions that a defined function calls directly, one for each call; none when all were validated at once.

@@ -109,7 +109,7 @@ class X64Assembler(TailAssembler):
         """Emit the prologue: check the stack, make the frame, save registers."""
         func = self.func
         size = func.frame_size
-        check = func.conv == CONV_WASM and (func.polls or func.has_calls or size >= SMALL_FRAME)
+        check = func.conv == CONV_WASM and not func.continues and (func.polls or func.has_calls or size >= SMALL_FRAME)
         if check and size > LARGE_FRAME:
             self.inst(x.LEA64_RM, r.SCRATCH, rm=r.RSP, mem=-size << 2)
             self.inst(x.CMP64_RM, rn=r.SCRATCH, rm=r.CONTEXT, mem=CTX_STACK_LIMIT << 2)

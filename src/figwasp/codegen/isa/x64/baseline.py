@@ -63,6 +63,7 @@ _LOAD_FRAME_POINTER: Final = _load(r.RBP, r.RBP)
 _STORE_FRAME_POINTER: Final = _store(r.RBP, r.RSP)
 _TEST_SLOT: Final = _Move(*[encode_fields(x.CMP32_MI, rm=r.RSP, mem=place << 2, imm=0)[:-1] for place in (_PROBE, _FAR)])
 
+CELLS_BEFORE_LOCALS: Final = (FIRST_LOCAL + BIAS) // 8
 RESULT: Final = [r.RAX, r.XMM0]
 """Class -> the register in which templates have the topmost operand."""
 

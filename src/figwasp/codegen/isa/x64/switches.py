@@ -194,6 +194,7 @@ def _hot(a: InstBuffer, cell: str) -> None:
     _restore(a, 15)
     a.op(x.RET)
     a.label("hot.go_on")
+    a.load(x.MOV64_RM, R10, RSP, 8 * INTS.index(R10))  # which callees preserve, but native code does not
     a.tied(x.ADD64_RI, RSP, SAVED + 8 + 8)
     a.move(RSI, RSP)
     a.load(x.MOV64_RM, RDI, R15, layout.CTX_STACK_BASE)
