@@ -86,7 +86,7 @@ class Engine:
         self._cache = arguments.cache(cache)
         self._tier = tier
         chosen_tier = os.environ.get("FIGWASP_TIER", "optimize") if tier is None else tier
-        if chosen_tier not in _TIERS:
+        if chosen_tier not in (_TIERS if tier is not None else (*_TIERS, "stress")):
             raise ValueError(f'tier is "auto", "baseline" or "optimize", not {chosen_tier!r}')
         self._memory = memory
         self._fuel = fuel or fuel is not False  # 0 is True: it is counted, and there is none at first

@@ -31,6 +31,7 @@ from figwasp.codegen.code import (
     RELOC_CELL,
     RELOC_COUNTER,
     RELOC_STUB,
+    STUB_FUEL,
     STUB_HOT,
     STUB_TICK,
     STUB_TRAP,
@@ -53,7 +54,10 @@ _LARGEST_FRAME: Final = 4096
 _UNREACHABLE, _BLOCK, _LOOP, _IF, _ELSE, _END, _BR, _BR_IF, _RETURN, _CALL, _CALL_INDIRECT = (
     0x00, 0x02, 0x03, 0x04, 0x05, 0x0B, 0x0C, 0x0D, 0x0F, 0x10, 0x11,
 )  # fmt: skip
-_GET, _SET, _TEE = 0x20, 0x21, 0x22
+_NOP, _GET, _SET, _TEE = 0x01, 0x20, 0x21, 0x22
+_PREFIX, _FIRST_BULK = 0xFC, 0x08
+_FREE: Final = frozenset((_BLOCK, _LOOP, _ELSE, _END))
+_CALLS: Final = (_CALL, _CALL_INDIRECT)
 _INT: Final = 0
 _pack: Final = Struct("<i").pack
 _pack_into: Final = Struct("<i").pack_into
@@ -155,6 +159,14 @@ class Branches(dict[bytes, Branch]):
         return found
 
 
+class _Costs(dict[bytes, int]):
+    """The fuel that runs take."""
+
+    def __missing__(self, run: bytes) -> int:
+        found = self[run] = sum(instr[0] != _NOP for instr in INSTRUCTION.findall(run))
+        return found
+
+
 class Label:
     """A label.
 
@@ -208,13 +220,16 @@ def signed(data: bytes, pos: int) -> tuple[int, int]:
 class Baseline:
     """The baseline compiler of a module's functions."""
 
-    def __init__(self, module: Module, layout_: InstanceLayout, mode: int, counted: bool, noting: bool = False) -> None:
+    def __init__(
+        self, module: Module, layout_: InstanceLayout, mode: int, metered: bool, counted: bool, noting: bool = False
+    ) -> None:
         """Begin with a module that has been validated, but for its bodies.
 
         Args:
             module: the module.
             layout_: where things lie in the instance block.
             mode: GUARD or CHECKED memory.
+            metered: whether the code counts fuel, as `ir.build.control` says.
             counted: whether functions count how often they are called and how often their loops go round.
             noting: whether `Code` tells where it traps and calls. The bytes are the same.
 
@@ -222,7 +237,9 @@ class Baseline:
             NoTemplate: there are none for accesses to its memory.
         """
         self.module = module
+        self.metered = metered
         self.counted = counted
+        self.costs = _Costs()
         self.layout = layout_
         self.mode = mode
         self.noting = noting
@@ -292,6 +309,8 @@ class Baseline:
             return self._call(state, unsigned(run, 1)[0])
         if run[0] == _CALL_INDIRECT:
             return self._call_indirect(state, run)
+        if self.metered and run[0] == _PREFIX and run[1] >= _FIRST_BULK:
+            raise NoTemplate("bulk operations pay by size")
         key, locals, number, offset, special = parse(run)
         if special:
             return self._special(state, run, key, locals, number)
@@ -566,13 +585,17 @@ class _Body:
         self.results = ir_types(self.module.func_type(index).results)
         self.out: list[bytes] = []
         self.fixes: list[tuple[int, int, Fix]] = []
-        self.slow: list[tuple[int, int, int]] = []  # piece behind a branch to a slow path, token, stub
+      
+        self.slow: list[tuple[int, int, int]] = []
         self.switches: list[tuple[int, int, list[int]]] = []
         self.otherwise: list[tuple[int, int]] = []  # piece behind the branch of an `if`, and where that leads
         self.deepest = 0
         self.tokens = 0  # before the current stretch
         self.dead = 0
         self.cut: list[tuple[bytes, bytes]] = []  # the tokens, when they are noted
+        self.paid = NONE  # the piece that pays for the current run, when fuel is counted; of which token; and how much
+        self.payer = 0
+        self.spent = 0
         self.counts: list[int] = []  # pieces behind which the field of a counter ends
         start = tables.state(0, NONE)
         self.state = start
@@ -587,6 +610,7 @@ class _Body:
         data = module.data
         self.begin = pos = _skip_locals(data, body.start)
         end = body.end
+        self._open_run(~0)
         while True:
             match = BODY.match(data, pos, end)
             assert match is not None
@@ -608,6 +632,8 @@ class _Body:
         state = self.state
         dead = self.dead
         deepest = self.deepest
+        metered = self.tables.metered
+        costs = self.tables.costs
         for number, (run, control) in enumerate(tokens, self.tokens):
             if dead:
                 if control:
@@ -617,10 +643,10 @@ class _Body:
                     elif op == _END:
                         dead -= 1
                         if not dead:
-                            state = self._end(state, live=False)
+                            state = self._end(state, number, live=False)
                     elif op == _ELSE and dead == 1:
                         dead = 0
-                        state = self._else(state, live=False)
+                        state = self._else(state, number, live=False)
                 continue
             if not control:
                 if not run:
@@ -631,8 +657,24 @@ class _Body:
                 push(code)
                 if state.depth > deepest:
                     deepest = state.depth
+                if metered:
+                    self.spent += costs[run]
+                    if run[0] in _CALLS:
+                        self._close_run()
+                        self._open_run(~number)
                 continue
             op = control[0]
+            if metered:
+                if run and run[0] in _CALLS:
+                    code, state, fix = state[run]
+                    if fix is not None:
+                        self.fixes.append((len(out), number, fix))
+                    push(code)
+                    self.spent += costs[run]
+                    self._close_run()
+                    self._open_run(~number)
+                    run = b""
+                self.spent += costs[run] + (op not in _FREE)
             if op == _BR_IF:
                 code, whole, state, fix, condition = state.branches[run]
                 if fix is not None:
@@ -645,6 +687,9 @@ class _Body:
                 else:
                     push(whole)
                     label.branches.append(len(out))
+                if metered:
+                    self._close_run()
+                    self._open_run(number)
                 continue
             if op == _IF:
                 code, _, state, fix, condition = state.branches[run]
@@ -654,6 +699,9 @@ class _Body:
                 push(machine.branch(machine.opposite(condition)))
                 label = self._open(state, control)
                 label.otherwise = len(out)
+                if metered:
+                    self._close_run()
+                    self._open_run(number)
                 continue
             if run:
                 code, state, fix = state[run]
@@ -663,7 +711,7 @@ class _Body:
                 if state.depth > deepest:
                     deepest = state.depth
             if op == _END:
-                state = self._end(state, live=True)
+                state = self._end(state, number, live=True)
                 if state.depth > deepest:
                     deepest = state.depth
             elif op == _BLOCK:
@@ -672,10 +720,12 @@ class _Body:
                     state = state.flushed
                 self._open(state, control)
             elif op == _BR:
+                self._close_run()
                 depth = control[1]
                 self._branch(state, labels[-1 - depth if depth < 0x80 else -1 - unsigned(control, 1)[0]])
                 dead = 1
             elif op == _LOOP:
+                self._close_run()
                 if state.top >= 0:
                     push(state.flush)
                     state = state.flushed
@@ -688,12 +738,15 @@ class _Body:
                     self.counts.append(len(out))
                     push(machine.branch(machine.HOT))
                     self.slow.append((len(out), number, STUB_HOT))
+                self._open_run(number)
             elif op == _ELSE:
-                state = self._else(state, live=True)
+                state = self._else(state, number, live=True)
             elif op == _RETURN:
+                self._close_run()
                 self._branch(state, self.exit)
                 dead = 1
             else:
+                self._close_run()
                 self.fixes.append((len(out), number, _UNREACHABLE_FIX))
                 push(machine.CALL)
                 dead = 1
@@ -703,6 +756,23 @@ class _Body:
         self.tokens += len(tokens)
         if self.tables.noting:
             self.cut += tokens
+
+    # Fuel
+
+    def _open_run(self, token: int) -> None:
+        """Begin a straight run of instructions here, which is paid for before any of them is executed."""
+        if self.tables.metered:
+            self.paid = len(self.out)
+            self.payer = token
+            self.spent = 0
+            self.out.append(b"")
+
+    def _close_run(self) -> None:
+        """End the run: control goes elsewhere now."""
+        if self.paid != NONE and self.spent:
+            self.out[self.paid] = machine.pay(self.spent)
+            self.slow.append((self.paid + 1, self.payer, STUB_FUEL))
+        self.paid = NONE
 
     # Control
 
@@ -715,10 +785,11 @@ class _Body:
         self.labels.append(label)
         return label
 
-    def _end(self, state: State, live: bool) -> State:
+    def _end(self, state: State, token: int, live: bool) -> State:
         label = self.labels.pop()
         out = self.out
         if not self.labels:
+            self._close_run()
             if live:
                 self._leave(state)
             label.place = len(out)
@@ -732,16 +803,21 @@ class _Body:
             if not label.loop:
                 label.place = len(out)
             self.closed.append(label)
+        if self.tables.metered and (not live or label.otherwise >= 0 or (label.branches and not label.loop)):
+            self._close_run()
+            self._open_run(token)
         return label.after
 
-    def _else(self, state: State, live: bool) -> State:
+    def _else(self, state: State, token: int, live: bool) -> State:
         label = self.labels[-1]
         if live:
+            self._close_run()
             if state.top >= 0:
                 self.out.append(state.flush)
             self._jump(label)
         self.otherwise.append((label.otherwise, len(self.out)))
         label.otherwise = NONE
+        self._open_run(token)
         return label.begin
 
     def _jump(self, label: Label) -> None:
@@ -798,6 +874,8 @@ class _Body:
             depths.append(depth)
         if self.dead:
             return pos
+        self.spent += 1
+        self._close_run()
         code, field = machine.switch(count)
         self.out.append(self.state.load(_INT) + code)
         at = len(self.out)
@@ -834,11 +912,11 @@ class _Body:
         entry.append(machine.clear(8 * params + machine.FIRST_LOCAL, count - params))
         if self.tables.counted:
             head = [begin, machine.COUNT, machine.branch(machine.HOT), b"".join(entry)]
-            slow = [(1, 0, STUB_TICK), (3, 0, STUB_HOT)]
+            slow = [(1, ~0, STUB_TICK), (3, ~0, STUB_HOT)]
             counts = [2]
         else:
             head = [begin, b"".join(entry)]
-            slow = [(1, 0, STUB_TICK)]
+            slow = [(1, ~0, STUB_TICK)]
             counts = []
         shift = len(head)
         slow += [(shift + piece, token, stub) for piece, token, stub in self.slow]
@@ -900,8 +978,7 @@ class _Body:
         ends = [*accumulate((len(run) + len(control) for run, control in self.cut), initial=self.begin)]
         for number, (piece, token, stub) in enumerate(slow, first):
             at = starts[number] + len(machine.CALL)
-            # what the function begins with counts as its first instruction
-            pos = self.begin if piece <= shift else ends[token] + len(self.cut[token][0])
+            pos = ends[~token] if token < 0 else ends[token] + len(self.cut[token][0])
             made.positions.append((at, pos))
             if stub == STUB_HOT and piece > shift:
                 made.loops.append((at, pos))

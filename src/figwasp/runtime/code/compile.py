@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from array import array
 from contextlib import contextmanager
+from random import randrange
 
 from figwasp import layout
 from figwasp.codegen.words import Words
@@ -54,8 +55,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CompiledModule"]
 
-HOT: Final = 10_000
+_HOT: Final = 10_000
 """Calls and rounds of loops after which a function is compiled again."""
+_STRESS: Final = 20
+"""The same for tests, at most."""
 _NEVER: Final = (1 << 31) - 1
 
 
@@ -258,7 +261,7 @@ class CompiledModule:
                 self._kept.add(self.module, code)
         self.compiled[index] = self._improved[index]
         self._publish(index, self._improved[index])
-        self._region.set_counter(index, HOT)  # for what is running: nothing else comes to the old code
+        self._region.set_counter(index, self._patience())  # for what is running: nothing else comes to the old code
 
     def continuation(self, index: int, loop: int, first: int) -> int:
         """Return the address of what goes on at a loop in the place of a function's baseline code, or 0 where that has to go on.
@@ -367,12 +370,16 @@ class CompiledModule:
             self._tier = BaselineTier(self.module, self._facts, self.config)
         return self._tier.take(index)
 
+    def _patience(self) -> int:
+        """Return how often baseline code of a function may run before that is compiled again."""
+        return randrange(_STRESS) if self.config.tier == "stress" else _HOT
+
     def _install_baseline(self, code: Code) -> int:
         """Install code of the baseline tier."""
         from figwasp.runtime.code.tiers import BaselineRange  # it is there
 
         assert self._tier is not None
-        self._region.set_counter(code.index, HOT)
+        self._region.set_counter(code.index, self._patience())
         address = self._region.install(code)
         return self._add(BaselineRange(address, len(code.data), code, self._source_map, self._tier, self), code)
 

@@ -50,7 +50,7 @@ class BaselineTier:
 
     def _make(self, noting: bool) -> Baseline:
         config = self._config
-        return Baseline(self._module, layout_of(self._module), config.mode, config.tier == "auto", noting)
+        return Baseline(self._module, layout_of(self._module), config.mode, config.metered, config.tier != "baseline", noting)
 
     def take(self, index: int) -> Code | None:
         """Return the baseline code of a function, or None if it has something that is left to the other compiler.

@@ -141,6 +141,13 @@ def move_stack(size: int) -> bytes:
 COUNT: Final = b"\xff\x0d\0\0\0\0"
 """Decrements a word; the last four bytes are the field."""
 HOT: Final = r.CC_S
+
+
+def pay(amount: int) -> bytes:
+    """Return what takes fuel, and branches when there is not so much."""
+    return encode_fields(x.SUB64_MI, rm=r.CONTEXT, mem=layout.CTX_FUEL << 2, imm=amount) + branch(r.CC_S)
+
+
 CHECK_STACK: Final = encode_fields(x.CMP64_RM, rn=r.RSP, rm=r.CONTEXT, mem=layout.CTX_STACK_LIMIT << 2)
 BELOW: Final = r.CC_B
 
