@@ -27,6 +27,8 @@ STUB_ALLOCATE: Final = 7  # called out of line for a cell of the class in the sc
 STUB_HOT: Final = 8  # called out of line by baseline code that has run often; preserves every register
 STUB_COUNT: Final = 9
 
+OPTIMIZED: Final = 0
+"""As `Code.tier`."""
 IN_FRAME: Final = -1
 """As `Code.incoming`: what the word below the return address says."""
 
@@ -57,14 +59,12 @@ class Code:
         text_size: bytes of instructions, without the pool.
         loops: (offset, wasm byte offset of the loop) of the return addresses of calls of STUB_HOT at the head of a loop; baseline code
             has them as it has `traps`.
-        first_local: of baseline code: number of the cell of its frame, from the stack pointer, that holds local 0.
-        baseline: True for code of the baseline tier; where it traps and calls is then found out when somebody asks.
+        tier: OPTIMIZED, or of baseline code how many cells of its frame come before that which holds local 0, from the stack
+            pointer, and one more. Where baseline code traps and calls is found out when somebody asks.
     """
 
     __slots__ = (
-        "baseline",
         "data",
-        "first_local",
         "frame_size",
         "frame_size_exceptions",
         "handlers",
@@ -78,6 +78,7 @@ class Code:
         "saved",
         "symbols",
         "text_size",
+        "tier",
         "traps",
     )
 
@@ -86,8 +87,7 @@ class Code:
         self.index = index
         self.data = b""
         self.text_size = 0
-        self.baseline = False
-        self.first_local = 0
+        self.tier = OPTIMIZED
         self.loops: list[tuple[int, int]] = []
         self.relocs: list[tuple[int, int, int, int]] = []
         self.symbols: list[str] = []

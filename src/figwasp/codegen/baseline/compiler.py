@@ -487,6 +487,13 @@ class Baseline:
 
     # Bodies
 
+    def take(self, index: int, facts: FuncFacts) -> Code | None:
+        """Compile a function; return None if there are no templates for all of it."""
+        try:
+            return self.compile(index, facts)
+        except NoTemplate:
+            return None
+
     def compile(self, index: int, facts: FuncFacts) -> Code:
         """Compile a function.
 
@@ -965,8 +972,7 @@ class _Body:
             at = starts[shift + piece] - back
             _pack_into(data, at, start - at - 4)
             data += b"".join([_pack(starts[shift + goal] - start) for goal in goals])
-        made.baseline = True
-        made.first_local = self.deepest + machine.CELLS_BEFORE_LOCALS
+        made.tier = self.deepest + machine.CELLS_BEFORE_LOCALS + 1
         made.data = bytes(data)
         made.frame_size = size
         made.incoming = self.signature.stack_bytes

@@ -21,7 +21,7 @@ from itertools import pairwise
 from struct import Struct
 
 from figwasp.codegen import unwind
-from figwasp.codegen.code import RELOC_BUILTIN, RELOC_CELL, RELOC_STUB, STUB_COUNT, Code
+from figwasp.codegen.code import RELOC_BUILTIN, RELOC_STUB, STUB_COUNT, Code
 from figwasp.codegen.isa import host
 from figwasp.codegen.stored.serial import BadCode, pack_tables, tables_of, unpack_tables
 from figwasp.codegen.words import Words
@@ -50,18 +50,20 @@ class Image:
     Attributes:
         indices: function index of each.
         starts: where the code of each begins, from the origin, ascending.
+        tiers: `Code.tier` of each.
         needs: (RELOC_*, target) of the words that have to be filled, those of functions excepted.
         text: the code with its records; empty when it has been dropped.
         places: the bytes of the map for it.
         size: bytes of the text.
     """
 
-    __slots__ = ("_ends", "_rows", "indices", "needs", "places", "size", "starts", "text")
+    __slots__ = ("_ends", "_rows", "indices", "needs", "places", "size", "starts", "text", "tiers")
 
     def __init__(
         self,
         indices: array[int],
         starts: array[int],
+        tiers: array[int],
         ends: array[int],
         needs: list[tuple[int, int]],
         rows: bytes,
@@ -71,6 +73,7 @@ class Image:
         """Take the parts; `ends` are the places where rows begin, and the end of the last."""
         self.indices = indices
         self.starts = starts
+        self.tiers = tiers
         self._ends = ends
         self.needs = needs
         self._rows = rows
@@ -93,7 +96,7 @@ class Image:
 
     def with_text(self, text: bytes, places: bytes) -> Image:
         """Return the image again, with the text that it had and the bytes of the map for it."""
-        return Image(self.indices, self.starts, self._ends, self.needs, self._rows, places, text)
+        return Image(self.indices, self.starts, self.tiers, self._ends, self.needs, self._rows, places, text)
 
     def at(self, offset: int) -> int:
         """Return the number of the function whose code begins last before an offset in the text, or there."""
@@ -107,6 +110,7 @@ class Image:
         """
         row = self._rows[self._ends[number] : self._ends[number + 1]]
         code = Code("", self.indices[number])
+        code.tier = self.tiers[number]
         code.frame_size, code.incoming, code.text_size, size, relocs, *counts = _ROW.unpack_from(row)
         if not code.text_size <= size <= self.size - self.starts[number]:
             raise BadCode("a function is larger than the image")
@@ -143,7 +147,7 @@ class Image:
         """Return the bytes of the image."""
         needs = array("I", [number for need in self.needs for number in need])
         head = _HEAD.pack(len(self.indices), len(self.needs), len(self._rows), self.size)
-        return b"".join((head, self.indices, self.starts, self._ends, needs, self._rows, self.places, self.text))
+        return b"".join((head, self.indices, self.starts, self.tiers, self._ends, needs, self._rows, self.places, self.text))
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview, functions: int) -> Image:
@@ -160,7 +164,7 @@ class Image:
             raise BadCode(f"{len(data)} bytes are too few")
         data = memoryview(data)
         count, num_needs, rows_size, size = _HEAD.unpack_from(data)
-        sizes = (count, count, count + 1, 2 * num_needs)
+        sizes = (count, count, count, count + 1, 2 * num_needs)
         if _HEAD.size + _CELL * sum(sizes) + rows_size + (size >> unwind.GRANULE_BITS) + size != len(data):
             raise BadCode("the sizes are not those of what is there")
         place = _HEAD.size
@@ -168,7 +172,7 @@ class Image:
         for length in sizes:
             columns.append(array("I", data[place : place + _CELL * length].tobytes()))
             place += _CELL * length
-        indices, starts, ends, needs = columns
+        indices, starts, tiers, ends, needs = columns
         _check_places(indices, functions)
         _check_order(starts, size, unwind.GRANULE)
         _check_order(ends, rows_size + 1, 1, _ROW.size)
@@ -178,7 +182,7 @@ class Image:
         rows = data[place : place + rows_size].tobytes()
         place += rows_size
         text = place + (size >> unwind.GRANULE_BITS)
-        return cls(indices, starts, ends, pairs, rows, data[place:text], data[text:])
+        return cls(indices, starts, tiers, ends, pairs, rows, data[place:text], data[text:])
 
 
 def _check_places(indices: array[int], functions: int) -> None:
@@ -197,7 +201,7 @@ def _check_order(places: array[int], end: int, unit: int, least: int = 1) -> Non
 class ImageBuilder:
     """An image to which functions are added."""
 
-    __slots__ = ("_ends", "_indices", "_known", "_needs", "_places", "_rows", "_starts", "_text", "_words")
+    __slots__ = ("_ends", "_indices", "_known", "_needs", "_places", "_rows", "_starts", "_text", "_tiers", "_words")
 
     def __init__(self, functions: int, image: Image | None = None) -> None:
         """Begin with what an image has, whose text is there, or with nothing.
@@ -210,6 +214,7 @@ class ImageBuilder:
         self._indices = array("I") if image is None else image.indices[:]
         self._known = set(self._indices)
         self._starts = array("I") if image is None else image.starts[:]
+        self._tiers = array("I") if image is None else image.tiers[:]
         self._ends = array("I", [0]) if image is None else image._ends[:]
         self._needs = {} if image is None else dict.fromkeys(image.needs)
         self._rows = bytearray() if image is None else bytearray(image._rows)
@@ -217,9 +222,12 @@ class ImageBuilder:
         self._text = bytearray() if image is None else bytearray(image.text)
 
     def add(self, code: Code) -> bool:
-        """Add a function, unless it is there already; return whether it is new."""
+        """Add a function, unless it is there already, and as good; return whether it is new."""
         if code.index in self._known:
-            return False
+            number = self._indices.index(code.index)
+            if code.tier or not self._tiers[number]:
+                return False
+            self._remove(number)
         described, places = unwind.describe(code.data, [(0, len(code.data), code)], host().instance_reg)
         counts, cells = pack_tables(tables_of(code))
         start = len(self._text)
@@ -228,15 +236,23 @@ class ImageBuilder:
         head = _ROW.pack(code.frame_size, code.incoming, code.text_size, len(code.data), len(code.relocs), *counts)
         fields = array("I", [offset << _FIELD_BITS | field for offset, field, _, _ in code.relocs])
         self._rows += head + cells + fields.tobytes()
-        self._needs.update(dict.fromkeys((kind, target) for _, _, kind, target in code.relocs if kind != RELOC_CELL))
+        self._needs.update(dict.fromkeys((kind, target) for _, _, kind, target in code.relocs if kind in _CODES))
         self._starts.append(start)
+        self._tiers.append(code.tier)
         self._ends.append(len(self._rows))
         self._indices.append(code.index)
         self._known.add(code.index)
         return True
 
+    def _remove(self, number: int) -> None:
+        """Remove a function; its text stays, as what comes behind it must stand where it does."""
+        start, end = self._ends[number], self._ends[number + 1]
+        del self._rows[start:end], self._indices[number], self._starts[number], self._tiers[number], self._ends[number + 1]
+        for later in range(number + 1, len(self._ends)):
+            self._ends[later] -= end - start
+
     def finish(self) -> Image:
         """Return the image."""
         return Image(
-            self._indices, self._starts, self._ends, list(self._needs), bytes(self._rows), bytes(self._places), bytes(self._text)
+            self._indices, self._starts, self._tiers, self._ends, list(self._needs), bytes(self._rows), bytes(self._places), bytes(self._text)
         )

@@ -3,7 +3,7 @@
 In: `Code`. Out: bytes, and from bytes `Code` again, or `BadCode`. The form, little-endian throughout:
 
     magic, version, checksum: the CRC-32 of magic and version, of what the code is made for, then of all that follows
-    index, frame size, incoming, bytes of text, bytes of the name, of those of symbols, of data, rows of each table
+    index, frame size, incoming, tier, bytes of text, bytes of the name, of those of symbols, of data, rows of each table
     the name in UTF-8, those of symbols, with NULs between, the data
     the tables as one block of unsigned 32-bit numbers: of each table column by column
 
@@ -42,7 +42,7 @@ VERSION: Final = 5
 _HEAD: Final = Struct("<4sI").pack(b"fwco", VERSION)
 _SEED: Final = crc32(_HEAD)
 _CHECKSUM: Final = Struct("<I")
-_FIELDS: Final = Struct("<iIi11I")
+_FIELDS: Final = Struct("<iIi12I")
 _BODY: Final = len(_HEAD) + _CHECKSUM.size
 _START: Final = _BODY + _FIELDS.size
 _CELL: Final = "I"
@@ -74,7 +74,7 @@ def to_bytes(code: Code, machine: int = 0) -> bytes:
     data = code.data
     counts, cells = pack_tables([code.relocs, *tables_of(code)])
     sizes = (code.text_size, len(name), len(symbols), len(data))
-    fields = _FIELDS.pack(code.index, code.frame_size, code.incoming, *sizes, *counts)
+    fields = _FIELDS.pack(code.index, code.frame_size, code.incoming, code.tier, *sizes, *counts)
     body = b"".join((fields, name, symbols, data, cells))
     return _HEAD + _CHECKSUM.pack(crc32(body, _seed(machine))) + body
 
@@ -128,7 +128,7 @@ def from_bytes(data: bytes, machine: int = 0) -> Code:
         BadCode: the bytes are no code, or of another version, or for another machine, or damaged.
     """
     _check(data, machine)
-    index, frame_size, incoming, text_size, name_size, symbols_size, size, *counts = _FIELDS.unpack_from(data, _BODY)
+    index, frame_size, incoming, tier, text_size, name_size, symbols_size, size, *counts = _FIELDS.unpack_from(data, _BODY)
     names = _START + name_size
     place = names + symbols_size
     end = place + size
@@ -146,6 +146,7 @@ def from_bytes(data: bytes, machine: int = 0) -> Code:
     code.text_size = text_size
     code.frame_size = frame_size
     code.incoming = incoming
+    code.tier = tier
     unpack_tables(code, counts, data[end:], size)
     return code
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import weakref
 from array import array
 from contextlib import contextmanager
-from random import randrange
+from functools import partial
 
 from figwasp import layout
+from figwasp.codegen.code import OPTIMIZED
 from figwasp.codegen.words import Words
 from figwasp.errors import LimitExceeded
 from figwasp.ir.layouts import layout_of
@@ -19,6 +20,7 @@ from figwasp.runtime.code.entries import LazyEntries
 from figwasp.runtime.code.kept import look_up
 from figwasp.runtime.code.ranges import CodeRange, ImageRange
 from figwasp.runtime.code.sources import Now
+from figwasp.runtime.code.tiers import NEVER, BaselineRange, BaselineTier
 from figwasp.runtime.once import Lazily
 from figwasp.runtime.platform import codespace, cpython, linux, modes, perfmap
 from figwasp.wasm.debug.source import SourceMap
@@ -27,14 +29,13 @@ from figwasp.wasm.syntax.types import StructType
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Final, Protocol
+    from typing import Protocol
 
     from figwasp.codegen.code import Code
     from figwasp.codegen.stored.image import Image
     from figwasp.runtime.code.initial import InitialContents
     from figwasp.runtime.code.kept import Kept
     from figwasp.runtime.code.sources import CodeSource
-    from figwasp.runtime.code.tiers import BaselineTier
     from figwasp.runtime.config import Config
     from figwasp.runtime.native.runtime import NativeRuntime
     from figwasp.runtime.once import Once, Release
@@ -55,11 +56,15 @@ if TYPE_CHECKING:
 
 __all__ = ["CompiledModule"]
 
-_HOT: Final = 10_000
-"""Calls and rounds of loops after which a function is compiled again."""
-_STRESS: Final = 20
-"""The same for tests, at most."""
-_NEVER: Final = (1 << 31) - 1
+
+def _placed(
+    source_map: SourceMap | None, tier: BaselineTier, compiled: weakref.ref[CompiledModule], start: int, size: int, code: Code
+) -> CodeRange:
+    """Return what is known of a function that is installed at an address."""
+    if code.tier == OPTIMIZED:
+        return CodeRange(start, size, code, source_map)
+    return BaselineRange(start, size, code, source_map, tier, compiled)
+
 
 
 class CompiledModule:
@@ -109,7 +114,7 @@ class CompiledModule:
         self._checked: CompiledModule | None = None
         self.layout = layout_of(module)
         self._now = Now(module, facts, config)
-        self._tier: BaselineTier | None = None
+        self._tier = BaselineTier(module, facts, config)
         self.sources: list[CodeSource] = [self._now]
         self.numbers = TYPES.intern(module.types, module.groups)
         if any(isinstance(type_.comp, StructType) for type_ in module.types):
@@ -117,6 +122,7 @@ class CompiledModule:
         self.type_ids = TYPES.descriptors(self.numbers)
         self.type_words = array("I", self.type_ids).tobytes()
         self.compiled: dict[int, int] = {}
+        self._baseline: set[int] = set()
         self._improved: dict[int, int] = {}
         self._continuations: dict[int, int] = {}
         self.listeners: listen.Listeners = {}
@@ -167,10 +173,16 @@ class CompiledModule:
             stubs.expect_handlers()
         region.write_described(address, bytes(image.text), bytes(image.places))
         image.drop_text()
-        placed = ImageRange(address, image, self._source_map)
+        placed = ImageRange(address, image, partial(_placed, self._source_map, self._tier, weakref.ref(self)))
         self._ranges.append(placed)
         self.native.table.add(placed)
         found = dict(zip(image.indices, map(address.__add__, image.starts), strict=True))
+        for index, tier in zip(image.indices, image.tiers, strict=True):
+            if tier != OPTIMIZED:
+                self._baseline.add(index)
+                self._region.set_counter(index, self._tier.patience)
+                if self.config.listener is not None:  # functions that it hears of are optimised
+                    del found[index]
         if self.config.perf_map:
             for number, (index, start) in enumerate(found.items()):
                 self._tell_perf(self.module.func_name(index) or f"func[{index}]", start, image.code(number)[1])
@@ -260,8 +272,9 @@ class CompiledModule:
             if self._kept is not None:
                 self._kept.add(self.module, code)
         self.compiled[index] = self._improved[index]
+        self._baseline.discard(index)
         self._publish(index, self._improved[index])
-        self._region.set_counter(index, self._patience())  # for what is running: nothing else comes to the old code
+        self._region.set_counter(index, self._tier.patience)  # for what is running: nothing else comes to the old code
 
     def continuation(self, index: int, loop: int, first: int) -> int:
         """Return the address of what goes on at a loop in the place of a function's baseline code, or 0 where that has to go on.
@@ -284,7 +297,7 @@ class CompiledModule:
                 address = self._install(code, self._source_map) if code.frame_size <= layout.LEFT_FRAME else 0
             self._continuations[loop] = address
         if not address:
-            self._region.set_counter(index, _NEVER)
+            self._region.set_counter(index, NEVER)
         return address
 
     def _new_code(self, index: int) -> int:
@@ -293,9 +306,13 @@ class CompiledModule:
         has_listener = listener is not None and listen.ask(listener, self.module, index, self.listeners)
         address = self._installed.get(index)
         if address is None and self.config.tier != "optimize" and not has_listener:
-            code = collector.without_collections(self._baseline, index)
+            code = collector.without_collections(self._tier.take, index)
             if code is not None:
-                return self._install_baseline(code)
+                self._baseline.add(index)
+                self._region.set_counter(index, self._tier.patience)
+                if self._kept is not None:
+                    self._kept.add(self.module, code)
+                return self._install(code, self._source_map)
         if address is None:
             code = collector.without_collections(self._code, index)
             address = self._install(code, self._source_map)
@@ -315,11 +332,15 @@ class CompiledModule:
         """Put those functions of an image in place that are not there yet. Stopped in between, some are, and the others are not."""
         words = Words(len(self.module.func_types))
         for number, index in enumerate(image.indices):
-            if index in self.compiled or index in self._installed:
-                continue
-            self._installed.setdefault(index, self._install(image.whole(number, words), self._source_map))
-            if self.config.listener is None:
-                self.compile(index)
+            if index not in self._baseline:
+                if index in self.compiled or index in self._installed:
+                    continue
+                self._installed.setdefault(index, self._install(image.whole(number, words), self._source_map))
+                if self.config.listener is None:
+                    self.compile(index)
+            elif image.tiers[number] == OPTIMIZED:
+                self._improved.setdefault(index, self._install(image.whole(number, words), self._source_map))
+                self.improve(index)
 
     def has_all(self, image: Image) -> bool:
         """Return whether the functions of an image are all in the one that it began with."""
@@ -327,8 +348,8 @@ class CompiledModule:
 
     @property
     def known(self) -> set[int]:
-        """The indices of the functions whose code there is."""
-        return {*self._installed, *self.compiled}
+        """The indices of the functions whose code there is, that of the baseline tier not counted."""
+        return {*self._installed, *self.compiled} - self._baseline
 
     def image(self) -> Image | None:
         """Return the image that it began with, with its text; None for none."""
@@ -350,7 +371,7 @@ class CompiledModule:
         """Have functions compiled ahead in a second process meanwhile, where that is possible."""
         from figwasp.runtime.code import ahead  # most programs do without
 
-        if len(self.sources) > 1 or not ahead.possible():
+        if len(self.sources) > 1 or self.config.tier != "optimize" or not ahead.possible():
             yield
             return
         other = ahead.BackgroundCompiler(self._now.translator)
@@ -361,43 +382,18 @@ class CompiledModule:
             self.sources.remove(other)
             other.close()
 
-    def _baseline(self, index: int) -> Code | None:
-        """Return the baseline code of a function, or None."""
-        if self._tier is None:
-            with importing:
-                from figwasp.runtime.code.tiers import BaselineTier  # programs whose code is kept do without
-
-            self._tier = BaselineTier(self.module, self._facts, self.config)
-        return self._tier.take(index)
-
-    def _patience(self) -> int:
-        """Return how often baseline code of a function may run before that is compiled again."""
-        return randrange(_STRESS) if self.config.tier == "stress" else _HOT
-
-    def _install_baseline(self, code: Code) -> int:
-        """Install code of the baseline tier."""
-        from figwasp.runtime.code.tiers import BaselineRange  # it is there
-
-        assert self._tier is not None
-        self._region.set_counter(code.index, self._patience())
-        address = self._region.install(code)
-        return self._add(BaselineRange(address, len(code.data), code, self._source_map, self._tier, self), code)
-
     def _install(self, code: Code, source_map: SourceMap | None) -> int:
         """Install code and add it to the code table; backtraces leave out code without a source map."""
         stubs = self.native.stubs
         if code.handlers:
             stubs.expect_handlers()
         address = self._region.install(code)
-        return self._add(CodeRange(address, len(code.data), code, source_map), code)
-
-    def _add(self, placed: CodeRange, code: Code) -> int:
-        """Make installed code known by its addresses; return the first."""
+        placed = _placed(source_map, self._tier, weakref.ref(self), address, len(code.data), code)
         self._ranges.append(placed)
         self.native.table.add(placed)
         if self.config.perf_map:
-            self._tell_perf(code.name or f"func[{code.index}]", placed.start, len(code.data))
-        return placed.start
+            self._tell_perf(code.name or f"func[{code.index}]", address, len(code.data))
+        return address
 
     def _tell_perf(self, name: str, address: int, size: int) -> None:
         perfmap.add(address, size, f"{self.module.name or 'wasm'}::{name}")

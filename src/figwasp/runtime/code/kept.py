@@ -19,6 +19,7 @@ import threading
 from struct import Struct
 
 from figwasp.cache.keys import key
+from figwasp.codegen.code import OPTIMIZED
 from figwasp.codegen.stored.image import Image, ImageBuilder
 from figwasp.codegen.stored.serial import BadCode, from_bytes, to_bytes
 from figwasp.errors import Unsupported
@@ -120,8 +121,9 @@ class _Waiting:
         if entry is None or any(added) or valid != entry.valid:
             self.cache.write(key, _packed(self.frozen, self.functions, valid, builder.finish()))
         for index, code in codes:
-            self.codes.pop(index, None)
-            self.size -= len(code)
+            if self.codes.get(index) is code:  # and not a better one, made meanwhile
+                self.codes.pop(index, None)
+                self.size -= len(code)
 
 
 _waiting: dict[bytes, Writer] = {}
@@ -170,7 +172,7 @@ def look_up(config: Config, data: bytes) -> Kept | None:
         target, mode = machine(), config.mode
     except Unsupported:  # modules can be looked at where they cannot be run
         return None
-    found = key(data, tuple(sorted(config.features.enabled)), mode, config.metered, target.name, target.features)
+    found = key(data, tuple(sorted(config.features.enabled)), mode, config.metered, config.tier, target.name, target.features)
     return None if found is None else Kept(config.cache, found)
 
 
@@ -238,8 +240,10 @@ class Kept:
         """Have a function kept that has been compiled."""
         waiting = self._waiting(module)
         data = to_bytes(code, machine().fingerprint)
-        if waiting.codes.setdefault(code.index, data) is data:
-            waiting.size += len(data)
+        before = waiting.codes.get(code.index, b"")
+        if not before or code.tier == OPTIMIZED:
+            waiting.codes[code.index] = data
+            waiting.size += len(data) - len(before)
         if waiting.size >= max(_MUCH, self._known) and _writing.acquire(blocking=False):
             try:
                 waiting.write(self._key)

@@ -11,7 +11,7 @@ from operator import attrgetter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import CodeType
     from typing import Any, Final
 
@@ -97,13 +97,14 @@ class ImageRange:
         start, end: addresses of its text.
     """
 
-    __slots__ = ("_found", "_image", "_source_map", "end", "start")
+    __slots__ = ("_found", "_image", "_make", "end", "start")
 
-    def __init__(self, start: int, image: Image, source_map: SourceMap) -> None:
+    def __init__(self, start: int, image: Image, make: Callable[[int, int, Code], CodeRange]) -> None:
+        """Begin with an image and what makes the range of a function: (address, bytes, code)."""
         self.start = start
         self.end = start + image.size
         self._image = image
-        self._source_map = source_map
+        self._make = make
         self._found: dict[int, CodeRange] = {}
 
     def at(self, pc: int) -> CodeRange | None:
@@ -112,7 +113,7 @@ class ImageRange:
         found = self._found.get(number)
         if found is None:
             code, size = self._image.code(number)
-            found = self._found.setdefault(number, CodeRange(self.start + self._image.starts[number], size, code, self._source_map))
+            found = self._found.setdefault(number, self._make(self.start + self._image.starts[number], size, code))
         return found.at(pc)
 
 Site = tuple[CodeRange, int]

@@ -1,26 +1,31 @@
 """Floor 4: tiers: which code a function gets first, and when it gets better code.
 
-In: a module. Out: baseline code of its functions, where the program is not to wait for the optimising compiler; and what happens when
-such code turns out to be hot.
+In: a module. Out: baseline code of its functions, where the program is not to wait for the optimising compiler; and what happens
+when such code turns out to be hot.
 
 Theory of operation. Baseline code of a function counts down, in a word of the module's region, whenever it is called and whenever a
-loop in it goes round. When that is used up it calls out of line, and comes to `TierUp`: the function is compiled by the optimising line,
-and its cell and its FuncRefs change over. The activation that has found this out goes on in the old code, but at the head of a loop it
-can be left for a *continuation*: optimised code of the same function that begins there (`stubs.ticks.hot`, `ir.build.continuation`).
+loop in it goes round. When that is used up it calls out of line, and comes to `TierUp`: the function is compiled by the optimising
+line, and its cell and its FuncRefs change over. The activation that has found this out goes on in the old code, but at the head of a
+loop it can be left for a *continuation*: optimised code of the same function that begins there (`stubs.ticks.hot`,
+`ir.build.continuation`).
 """
 
 from __future__ import annotations
 
 import weakref
+from random import randrange
 
 from figwasp import layout
-from figwasp.codegen.baseline.compiler import Baseline, NoTemplate
 from figwasp.ir.layouts import layout_of
+from figwasp.lazy import importing
 from figwasp.runtime.code.ranges import CodeRange
 from figwasp.runtime.platform import linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.codegen.baseline.compiler import Baseline
     from figwasp.codegen.code import Code
     from figwasp.runtime.code.compile import CompiledModule
     from figwasp.runtime.code.ranges import CodeTable
@@ -29,28 +34,41 @@ if TYPE_CHECKING:
     from figwasp.wasm.syntax.module import Module
     from figwasp.wasm.valid.module import FactsOf
 
-__all__ = ["BaselineRange", "BaselineTier", "TierUp"]
+__all__ = ["NEVER", "BaselineRange", "BaselineTier", "TierUp"]
 
+_HOT: Final = 10_000
+"""Calls and rounds of loops after which a function is compiled again."""
+_STRESS: Final = 20
+"""The same for tests, at most."""
+NEVER: Final = (1 << 31) - 1
+"""As such a number: about as long as a program runs."""
 
 
 class BaselineTier:
-    """The source of a module's baseline code."""
+    """The baseline compiler of a module, which is imported when it is needed."""
 
-    __slots__ = ("_config", "_facts", "_module", "_noting", "_tables")
+    __slots__ = ("_config", "_facts", "_made", "_module")
 
     def __init__(self, module: Module, facts: FactsOf, config: Config) -> None:
         self._module = module
         self._facts = facts
         self._config = config
-        self._noting: Baseline | None = None
-        try:
-            self._tables: Baseline | None = self._make(noting=False)
-        except NoTemplate:
-            self._tables = None
+        self._made: dict[bool, Baseline | None] = {}
 
-    def _make(self, noting: bool) -> Baseline:
-        config = self._config
-        return Baseline(self._module, layout_of(self._module), config.mode, config.metered, config.tier != "baseline", noting)
+    def _compiler(self, noting: bool) -> Baseline | None:
+        """Return the compiler, one that notes where code traps or one that does not; None if the module is left to the other."""
+        if noting not in self._made:
+            with importing:
+                from figwasp.codegen.baseline.compiler import Baseline, NoTemplate  # programs whose code is kept do without
+
+            config = self._config
+            try:
+                self._made[noting] = Baseline(
+                    self._module, layout_of(self._module), config.mode, config.metered, config.tier != "baseline", noting
+                )
+            except NoTemplate:
+                self._made[noting] = None
+        return self._made[noting]
 
     def take(self, index: int) -> Code | None:
         """Return the baseline code of a function, or None if it has something that is left to the other compiler.
@@ -58,40 +76,46 @@ class BaselineTier:
         Raises:
             Invalid, Malformed, LimitExceeded: the function's body is, whose validation was left for now.
         """
-        if self._tables is None:
-            return None
-        facts = self._facts(index)
-        try:
-            return self._tables.compile(index, facts)
-        except NoTemplate:
-            return None
+        compiler = self._compiler(noting=False)
+        return None if compiler is None else compiler.take(index, self._facts(index))
 
     def note(self, index: int) -> Code:
         """Return the same code once more, with where it traps and calls."""
-        if self._noting is None:
-            self._noting = self._make(noting=True)
-        return self._noting.compile(index, self._facts(index))
+        compiler = self._compiler(noting=True)
+        assert compiler is not None
+        return compiler.compile(index, self._facts(index))
+
+    @property
+    def patience(self) -> int:
+        """How often baseline code of a function may run before that is compiled again."""
+        return randrange(_STRESS) if self._config.tier == "stress" else _HOT
 
 
 class BaselineRange(CodeRange):
     """An installed function of the baseline tier.
 
     Attributes:
-        first_local: `Code.first_local`.
+        first_local: number of the cell of its frame that holds local 0.
         compiled: returns its module's code, or None when that has gone: then nothing is compiled any more.
     """
 
-    __slots__ = ("_noted", "_tier", "compiled", "first_local", "_loops")
+    __slots__ = ("_loops", "_noted", "_tier", "compiled", "first_local")
 
     def __init__(
-        self, start: int, size: int, code: Code, source_map: SourceMap | None, tier: BaselineTier, compiled: CompiledModule
+        self,
+        start: int,
+        size: int,
+        code: Code,
+        source_map: SourceMap | None,
+        tier: BaselineTier,
+        compiled: weakref.ref[CompiledModule],
     ) -> None:
         super().__init__(start, size, code, source_map)
         self._tier = tier
         self._noted = False
         self._loops: dict[int, int] = {}
-        self.first_local = code.first_local
-        self.compiled = weakref.ref(compiled)
+        self.first_local = code.tier - 1
+        self.compiled = compiled
 
     def _note(self) -> None:
         if not self._noted:
@@ -137,8 +161,10 @@ class TierUp:
         """
         pc = linux.read_u64(context + layout.CTX_TRAP_PC)
         found = self._table.find(pc)
-        compiled = found.compiled() if isinstance(found, BaselineRange) else None
-        if not isinstance(found, BaselineRange) or compiled is None:
+        if not isinstance(found, BaselineRange):
+            return 0
+        compiled = found.compiled()
+        if compiled is None:
             return 0
         compiled.improve(found.index)
         loop = found.loop_at(pc)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from figwasp.codegen.code import OPTIMIZED
 from figwasp.codegen.stored.image import Image, ImageBuilder
 from figwasp.codegen.stored.serial import from_bytes
 from figwasp.codegen.words import Words
@@ -61,7 +62,8 @@ class Whole:
         self._places: dict[int, tuple[Image, int]] = {}  # where each function stands
         for image in self._images:
             for number, index in enumerate(image.indices):
-                self._places.setdefault(index, (image, number))
+                if image.tiers[number] == OPTIMIZED:
+                    self._places.setdefault(index, (image, number))
         self._codes: dict[int, bytes] = {}
 
     def __len__(self) -> int:
@@ -122,7 +124,7 @@ class Whole:
         """
         indices = sorted({*self._places, *self._codes})
         for image in self._images:
-            if image.indices.tolist() == indices:
+            if image.indices.tolist() == indices and not any(image.tiers):
                 return image
         builder = ImageBuilder(len(self._module.func_types))
         for code in self._in_order(indices):
