@@ -107,7 +107,7 @@ FLAG_INTERRUPTED: Final = 0x1000000  # and this: the outermost entry is to end, 
 # Wasm stack
 STACK_ABOVE: Final = 64  # bytes above the first frame
 LEFT_FRAME: Final = 4 << 10  # bytes at the lowest address, for the copy of a frame of baseline code; such frames are no larger
-STACK_HEADROOM: Final = (64 << 10) + LEFT_FRAME  # bytes between the lowest address and CTX_REAL_LIMIT: for signal frames and stubs
+STACK_HEADROOM: Final = 64 << 10  # bytes between the lowest address and CTX_REAL_LIMIT: for signal frames, stubs, and that copy
 
 # Record of a function's frames, which stands behind its code (`codegen.unwind`); fields of 4 bytes
 FRAME_SIZE: Final = 0  # bytes between the stack pointer in its body and the return address

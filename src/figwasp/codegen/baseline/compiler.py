@@ -265,9 +265,10 @@ class Baseline:
             params, results = ir_types(func.params), ir_types(func.results)
             if V128 in params or V128 in results:
                 raise NoTemplate("vectors")
-            found = self._signatures[type] = abi.wasm_signature(host(), params, results)
+            found = abi.wasm_signature(host(), params, results)
             if found.hidden != NONE:
                 raise NoTemplate("results in memory")
+            self._signatures[type] = found
         return found
 
     def block_type(self, control: bytes) -> tuple[int, int]:

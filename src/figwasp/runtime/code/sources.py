@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from functools import cache, partial
 
 from figwasp.errors import Error
@@ -11,6 +12,7 @@ from figwasp.runtime.trap import window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Final, Protocol
 
     from figwasp.codegen.code import Code
@@ -25,20 +27,31 @@ if TYPE_CHECKING:
         def take(self, index: int) -> Code | None:
             """Return the code of a defined function that is called for the first time, or None."""
 
-__all__ = ["Now", "CodeSource"]
+__all__ = ["CodeSource", "Now", "importing_compiler"]
 
 _LONG_BODY: Final = 1000  # bytes, of which each is a good 5 us
 
 
-@cache  # at the very end nothing can be imported, even if it has been before
-def _compiler() -> type[Translator]:
+@contextmanager
+def importing_compiler() -> Iterator[None]:
+    """Import a compiler here, which programs do without whose code is kept.
+
+    Raises:
+        Error: Python is shutting down.
+    """
     try:
         with importing:
-            from figwasp.runtime.code.translate import Translator  # programs whose code is kept do without
+            yield
     except ImportError as error:
         if not sys.is_finalizing():
             raise
         raise Error("no function can be compiled any more: Python is shutting down") from error
+
+
+@cache  # at the very end nothing can be imported, even if it has been before
+def _compiler() -> type[Translator]:
+    with importing_compiler():
+        from figwasp.runtime.code.translate import Translator
     return Translator
 
 

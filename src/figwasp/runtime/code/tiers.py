@@ -13,13 +13,15 @@ loop it can be left for a *continuation*: optimised code of the same function th
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from random import randrange
 
 from figwasp import layout
 from figwasp.ir.layouts import layout_of
-from figwasp.lazy import importing
 from figwasp.runtime.code.ranges import CodeRange
+from figwasp.runtime.code.sources import importing_compiler
 from figwasp.runtime.platform import linux
+from figwasp.runtime.trap import window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ _HOT: Final = 10_000
 """Calls and rounds of loops after which a function is compiled again."""
 _STRESS: Final = 20
 """The same for tests, at most."""
+_LONG: Final = 5000
+"""Instructions of a function that takes long."""
 NEVER: Final = (1 << 31) - 1
 """As such a number: about as long as a program runs."""
 
@@ -58,8 +62,8 @@ class BaselineTier:
     def _compiler(self, noting: bool) -> Baseline | None:
         """Return the compiler, one that notes where code traps or one that does not; None if the module is left to the other."""
         if noting not in self._made:
-            with importing:
-                from figwasp.codegen.baseline.compiler import Baseline, NoTemplate  # programs whose code is kept do without
+            with importing_compiler():
+                from figwasp.codegen.baseline.compiler import Baseline, NoTemplate
 
             config = self._config
             try:
@@ -75,9 +79,15 @@ class BaselineTier:
 
         Raises:
             Invalid, Malformed, LimitExceeded: the function's body is, whose validation was left for now.
+            Interrupted, Timeout: the running calls had to end before the code was made.
         """
         compiler = self._compiler(noting=False)
-        return None if compiler is None else compiler.take(index, self._facts(index))
+        if compiler is None:
+            return None
+        facts = self._facts(index)
+        if facts.num_ops > _LONG:
+            return window.bounded(partial(compiler.take, index), facts)
+        return compiler.take(index, facts)
 
     def note(self, index: int) -> Code:
         """Return the same code once more, with where it traps and calls."""
