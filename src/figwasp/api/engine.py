@@ -53,7 +53,7 @@ class Engine:
             called for every call of that function. Functions that it answers None for cost nothing.
         perf_map: write where functions stand to /tmp/perf-PID.map, so that Linux `perf` can name them.
         tier: which compiler makes code: "auto" (the baseline compiler, which is quick, then the optimising one for what runs often),
-            "baseline" or "optimize" (one of them alone); None for what the environment says: FIGWASP_TIER, else "optimize". What the
+            "baseline" or "optimize" (one of them alone); None for what the environment says: FIGWASP_TIER, else "auto". What the
             baseline compiler cannot do is left to the other.
         cache: the folder that keeps what has been compiled for other processes, False or "off" for none; None or True for what the
             environment says: FIGWASP_CACHE, a folder or "off", else `figwasp` in $XDG_CACHE_HOME or in ~/.cache. It is made when
@@ -85,7 +85,7 @@ class Engine:
     ) -> None:
         self._cache = arguments.cache(cache)
         self._tier = tier
-        chosen_tier = os.environ.get("FIGWASP_TIER", "optimize") if tier is None else tier
+        chosen_tier = os.environ.get("FIGWASP_TIER", "auto") if tier is None else tier
         if chosen_tier not in (_TIERS if tier is not None else (*_TIERS, "stress")):
             raise ValueError(f'tier is "auto", "baseline" or "optimize", not {chosen_tier!r}')
         self._memory = memory

@@ -180,7 +180,7 @@ class CompiledModule:
         for index, tier in zip(image.indices, image.tiers, strict=True):
             if tier != OPTIMIZED:
                 self._baseline.add(index)
-                self._region.set_counter(index, self._tier.patience)
+                self._region.set_counter(index, self._tier.patience(index))
                 if self.config.listener is not None:  # functions that it hears of are optimised
                     del found[index]
         if self.config.perf_map:
@@ -274,7 +274,7 @@ class CompiledModule:
         self.compiled[index] = self._improved[index]
         self._baseline.discard(index)
         self._publish(index, self._improved[index])
-        self._region.set_counter(index, self._tier.patience)  # for what is running: nothing else comes to the old code
+        self._region.set_counter(index, self._tier.patience(index))  # for what is running: nothing else comes to the old code
 
     def continuation(self, index: int, loop: int, first: int) -> int:
         """Return the address of what goes on at a loop in the place of a function's baseline code, or 0 where that has to go on.
@@ -309,7 +309,7 @@ class CompiledModule:
             code = collector.without_collections(self._tier.take, index)
             if code is not None:
                 self._baseline.add(index)
-                self._region.set_counter(index, self._tier.patience)
+                self._region.set_counter(index, self._tier.patience(index))
                 if self._kept is not None:
                     self._kept.add(self.module, code)
                 return self._install(code, self._source_map)

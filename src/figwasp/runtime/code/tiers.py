@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["NEVER", "BaselineRange", "BaselineTier", "TierUp"]
 
-_HOT: Final = 10_000
-"""Calls and rounds of loops after which a function is compiled again."""
+_HOT: Final = 2_000
+_HOT_PER_BYTE: Final = 100
+"""Calls and rounds of loops after which a function is compiled again: more for a large one, which takes longer."""
 _STRESS: Final = 20
 """The same for tests, at most."""
 _LONG: Final = 5000
@@ -95,10 +96,12 @@ class BaselineTier:
         assert compiler is not None
         return compiler.compile(index, self._facts(index))
 
-    @property
-    def patience(self) -> int:
-        """How often baseline code of a function may run before that is compiled again."""
-        return randrange(_STRESS) if self._config.tier == "stress" else _HOT
+    def patience(self, index: int) -> int:
+        """Return how often baseline code of a function may run before that is compiled again."""
+        if self._config.tier == "stress":
+            return randrange(_STRESS)
+        body = self._module.body(index)
+        return min(_HOT + _HOT_PER_BYTE * (body.end - body.start), NEVER)
 
 
 class BaselineRange(CodeRange):
