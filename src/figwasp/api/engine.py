@@ -52,9 +52,9 @@ class Engine:
             any of the methods `before(func, args, depth)`, `after(func, results, depth)` and `abort(func, error, depth)`, which are
             called for every call of that function. Functions that it answers None for cost nothing.
         perf_map: write where functions stand to /tmp/perf-PID.map, so that Linux `perf` can name them.
-        tier: which compiler makes code: "auto" (the baseline compiler, which is quick, then the optimising one for what runs often),
-            "baseline" or "optimize" (one of them alone); None for what the environment says: FIGWASP_TIER, else "auto". What the
-            baseline compiler cannot do is left to the other.
+        tier: which compiler makes code: "auto" (the baseline compiler, which is quick, then the optimising one for what runs
+            often), "baseline" or "optimize" (one of them alone); None for what the environment says: FIGWASP_TIER, else "auto".
+            What the baseline compiler cannot do is left to the other.
         cache: the folder that keeps what has been compiled for other processes, False or "off" for none; None or True for what the
             environment says: FIGWASP_CACHE, a folder or "off", else `figwasp` in $XDG_CACHE_HOME or in ~/.cache. It is made when
             something is first written. It is used if it is this user's and others cannot write to it.

@@ -156,6 +156,14 @@ class Assembler:
 
     # Finishing
 
+    def finish_without_pool(self) -> tuple[Code, list[tuple[int, int, int]]]:
+        """Finish without constants; return offset, index and rest, as `pool_field` has them, of what refers to them."""
+        pool, fixups = self.func.pool, self._fixups
+        self.func.pool, self._fixups = [], []
+        code = self.finish()
+        self.func.pool = pool
+        return code, [(self.place(mark), item, rest) for mark, item, rest in fixups]
+
     def finish(self) -> Code:
         """Give the branches their sizes, and every place its offset."""
         data = self._join(self._choose_sizes())

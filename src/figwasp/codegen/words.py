@@ -2,9 +2,9 @@
 
 In: `Code` and the distance of the place where it is to stand from its region's *origin*. Out: code that is right there.
 
-Theory of operation. Every relocation leads to a word, 8 bytes that hold an address. The words of a region stand right in front of
-its origin, those of functions first, by index; then their counters; then those of builtins; then those of `code.STUB_*`. Nothing but distances goes into
-the code, so what stands at one distance from the origin is the same in every process.
+Theory of operation. Every relocation leads to a word, 8 bytes that hold an address. The words of a region stand right in front
+of its origin, those of functions first, by index; then their counters; then those of builtins; then those of `code.STUB_*`.
+Nothing but distances goes into the code, so what stands at one distance from the origin is the same in every process.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ class Config:
         timeout: seconds that a call from Python may take unless it says otherwise, or None.
         listener: asked about each function that is compiled (see `runtime.code.listen`), or None.
         perf_map: whether `perf` is told where functions stand (see `runtime.platform.perfmap`).
-        tier: "auto", "baseline" or "optimize": which compiler makes code (see `runtime.code.tiers`); "stress" is "auto" with changes
-            at random moments.
+        tier: "auto", "baseline" or "optimize": which compiler makes code (see `runtime.code.tiers`); "stress" is "auto" with
+            changes at random moments.
         cache_setting: the absolute path of the folder of the cache, "off", or None for what the environment says.
     """
 

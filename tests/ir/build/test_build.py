@@ -137,7 +137,7 @@ def test_every_function_of_real_modules_is_well_formed(shared: Path, name: str) 
 
 
 def test_a_row_without_a_method_is_an_error_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(build_module._METHODS, "table.grow")
+    monkeypatch.delitem(build_module.METHODS, "table.grow")
     with pytest.raises(ValueError, match="no method for table.grow"):
         build_module._Columns(BY_PREFIX[0xFC])
 

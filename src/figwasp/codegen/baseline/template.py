@@ -1,8 +1,10 @@
-"""Floor 3: templates: machine code with fields, by which the baseline compiler puts functions together."""
+"""Floor 3: templates: machine code with fields, which the baseline compiler puts together."""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = [
     "IMMEDIATE",
@@ -15,6 +17,7 @@ __all__ = [
     "LOCAL",
     "OFFSET",
     "SLOT",
+    "NoTemplate",
     "Template",
 ]
 
@@ -32,27 +35,53 @@ INST_TABLE: Final = 3  # of the pointer to the record of a table
 INST_TYPE: Final = 4  # of the descriptor of a type
 
 
-class Template(NamedTuple):
+class NoTemplate(Exception):
+    """There is none for what is wanted."""
+
+
+class Template:
     """A template.
 
     Attributes:
         code: the bytes, zeros in the fields.
-        fields: offset, bytes, what it holds and which of it, of each.
-        takes: operands taken from the stack; top: class of the register that the topmost of them is in, NONE if none is taken.
+        fields: offset, bytes, what it holds and which of it, of each, ascending.
+        takes: operands taken from the stack. top: class of the register that the topmost of them is in, NONE if none is taken.
         result: class of the register with the result, NONE for none.
         condition: on which a branch is to be taken behind it, or NONE.
         traps: (offset, trap code) of trap sites. positions: (offset, number of the instruction), of these and of calls.
         relocs: as in `Code`.
-        pool: (offset, bytes of the instruction behind the field, constant).
+        pool: (offset, bytes of the instruction behind the field, constant) of references to constants.
     """
 
-    code: bytes
-    fields: tuple[tuple[int, int, int, int], ...]
-    takes: int
-    top: int
-    result: int
-    condition: int
-    traps: tuple[tuple[int, int], ...]
-    positions: tuple[tuple[int, int], ...]
-    relocs: tuple[tuple[int, int, int, int], ...]
-    pool: tuple[tuple[int, int, bytes], ...]
+    __slots__ = ("code", "condition", "fields", "pool", "positions", "relocs", "result", "takes", "top", "traps")
+
+    def __init__(
+        self,
+        code: bytes,
+        fields: tuple[tuple[int, int, int, int], ...],
+        takes: int,
+        top: int,
+        result: int,
+        condition: int,
+        traps: tuple[tuple[int, int], ...],
+        positions: tuple[tuple[int, int], ...],
+        relocs: tuple[tuple[int, int, int, int], ...],
+        pool: tuple[tuple[int, int, bytes], ...],
+    ) -> None:
+        self.code = code
+        self.fields = fields
+        self.takes = takes
+        self.top = top
+        self.result = result
+        self.condition = condition
+        self.traps = traps
+        self.positions = positions
+        self.relocs = relocs
+        self.pool = pool
+
+    def columns(self) -> tuple[object, ...]:
+        """Return its arguments, as they stand in the machine's table."""
+        return (
+            self.code, self.fields, self.takes, self.top, self.result, self.condition,
+            self.traps, self.positions, self.relocs, self.pool,
+        )  # fmt: skip

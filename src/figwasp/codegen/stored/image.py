@@ -253,6 +253,5 @@ class ImageBuilder:
 
     def finish(self) -> Image:
         """Return the image."""
-        return Image(
-            self._indices, self._starts, self._tiers, self._ends, list(self._needs), bytes(self._rows), bytes(self._places), bytes(self._text)
-        )
+        rows, places, text = bytes(self._rows), bytes(self._places), bytes(self._text)
+        return Image(self._indices, self._starts, self._tiers, self._ends, list(self._needs), rows, places, text)

@@ -31,7 +31,7 @@ from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.syntax.opcodes import BY_NAME, BY_PREFIX, SINGLE, Opcode
 from figwasp.wasm.valid.module import FuncFacts
 
-__all__ = ["build"]
+__all__ = ["METHODS", "build"]
 
 METHOD: Final = 0
 GET: Final = 1
@@ -82,7 +82,7 @@ def _methods() -> dict[str, Method]:
 
 def _kind(row: Opcode | None) -> int:
     """Say how a row is built; a row that nothing builds is an error, so that none is supported by half."""
-    if row is None or row.name in _METHODS:
+    if row is None or row.name in METHODS:
         return METHOD
     if row.name in _INLINE:
         return _INLINE[row.name]
@@ -106,7 +106,7 @@ class _Columns:
     __slots__ = ("free", "kinds", "masks", "methods", "ops", "types")
 
     def __init__(self, rows: list[Opcode | None], extra: dict[str, Method] | None = None) -> None:
-        methods = _METHODS | extra if extra else _METHODS
+        methods = METHODS | extra if extra else METHODS
         self.kinds = [METHOD if row and row.name in methods else _kind(row) for row in rows]
         self.free = [1 if row and row.name in _FREE else 0 for row in rows]
         self.ops = [ops.BY_NAME.get(row.ir, ops.CONST) if row else ops.NOP for row in rows]
@@ -125,7 +125,7 @@ def _prefixed(b: Builder, pos: int) -> int:
     b.stack.append(b.emit(columns.ops[sub], b.pop(kind - UNARY + 1)))
     return pos
 
-_METHODS: Final = _methods()
+METHODS: Final = _methods()
 _PREFIXED: Final = {prefix: _Columns(rows) for prefix, rows in BY_PREFIX.items()}
 _SINGLE: Final = _Columns(SINGLE)
 _SPILLED: Final = _Columns(SINGLE, locals.METHODS)

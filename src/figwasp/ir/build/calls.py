@@ -22,7 +22,7 @@ from figwasp.ir.func import Call, Value
 from figwasp.ir.types import ir_types
 from figwasp.wasm.syntax.types import FuncType
 
-__all__ = ["METHODS", "call_in_scope"]
+__all__ = ["METHODS", "call_in_scope", "table_element"]
 
 _FEW_CLAUSES: Final = 8
 _MANY_COST: Final = 8
@@ -101,7 +101,7 @@ def _build_call(b: Builder, pos: int) -> int:
     return pos
 
 
-def _table_element(b: Builder, pos: int) -> tuple[Value, FuncType, int]:
+def table_element(b: Builder, pos: int) -> tuple[Value, FuncType, int]:
     """Append the load and the checks of a function in a table; return its FuncRef, its type, and where the immediates end."""
     index, pos = b.unsigned(pos)
     table, pos = b.unsigned(pos)
@@ -113,7 +113,7 @@ def _table_element(b: Builder, pos: int) -> tuple[Value, FuncType, int]:
 
 
 def _build_call_indirect(b: Builder, pos: int) -> int:
-    reference, type, pos = _table_element(b, pos)
+    reference, type, pos = table_element(b, pos)
     _call_reference(b, reference, type)
     return pos
 
@@ -153,7 +153,7 @@ def _build_return_call(b: Builder, pos: int) -> int:
 
 
 def _build_return_call_indirect(b: Builder, pos: int) -> int:
-    reference, type, pos = _table_element(b, pos)
+    reference, type, pos = table_element(b, pos)
     _tail_reference(b, reference, type)
     return unreachable_from(b, pos)
 

@@ -1,9 +1,10 @@
 """Continuations: a function that begins at the head of a loop, for whoever has run up to there in other code. Floor 2.
 
-In: the offset of the loop, and a copy of the frame of baseline code, to which the context leads (`layout.LEFT_FRAME`). Theory of
-operation. The body is walked like any other, but what it begins with is in a block that nothing leads to. The entry loads all locals and
-operands instead, and goes to the loop. If that stands in others, it goes to the outermost of them; a flag, one more local, leads from
-the head of each to the next one that is further in, the first time round. So every loop has one entry, as everywhere.
+In: the offset of the loop, and a copy of the frame of baseline code, to which the context leads (`layout.LEFT_FRAME`). Theory
+of operation. The body is walked like any other, but what it begins with is in a block that nothing leads to. The entry loads
+all locals and operands instead, and goes to the loop. If that stands in others, it goes to the outermost of them; a flag, one
+more local, leads from the head of each to the next one that is further in, the first time round. So every loop has one entry,
+as everywhere.
 """
 
 from __future__ import annotations

@@ -27,7 +27,19 @@ from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, SINGLE, pack
 from figwasp.wasm.syntax.types import EMPTY
 
-__all__ = ["BLOCK", "METHODS", "TRY", "block_type", "branch", "branch_where", "connect", "join", "leave", "open_body", "unreachable_from"]
+__all__ = [
+    "BLOCK",
+    "METHODS",
+    "TRY",
+    "block_type",
+    "branch",
+    "branch_where",
+    "connect",
+    "join",
+    "leave",
+    "open_body",
+    "unreachable_from",
+]
 
 FUNC: Final = 0
 BLOCK: Final = 1

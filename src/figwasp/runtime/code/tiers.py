@@ -3,11 +3,11 @@
 In: a module. Out: baseline code of its functions, where the program is not to wait for the optimising compiler; and what happens
 when such code turns out to be hot.
 
-Theory of operation. Baseline code of a function counts down, in a word of the module's region, whenever it is called and whenever a
-loop in it goes round. When that is used up it calls out of line, and comes to `TierUp`: the function is compiled by the optimising
-line, and its cell and its FuncRefs change over. The activation that has found this out goes on in the old code, but at the head of a
-loop it can be left for a *continuation*: optimised code of the same function that begins there (`stubs.ticks.hot`,
-`ir.build.continuation`).
+Theory of operation. Baseline code of a function counts down, in a word of the module's region, whenever it is called and
+whenever a loop in it goes round. When that is used up it calls out of line, and comes to `TierUp`: the function is compiled by
+the optimising line, and its cell and its FuncRefs change over. The activation that has found this out goes on in the old code,
+but at the head of a loop it can be left for a *continuation*: optimised code of the same function that begins there
+(`stubs.ticks.hot`, `ir.build.continuation`).
 """
 
 from __future__ import annotations
@@ -58,22 +58,25 @@ class BaselineTier:
         self._module = module
         self._facts = facts
         self._config = config
-        self._made: dict[bool, Baseline | None] = {}
+        self._made: dict[bool, Baseline] = {}
 
-    def _compiler(self, noting: bool) -> Baseline | None:
-        """Return the compiler, one that notes where code traps or one that does not; None if the module is left to the other."""
-        if noting not in self._made:
+    def _compiler(self, noting: bool) -> Baseline:
+        """Return the compiler, one that notes where code traps or one that does not."""
+        found = self._made.get(noting)
+        if found is None:
             with importing_compiler():
-                from figwasp.codegen.baseline.compiler import Baseline, NoTemplate
+                from figwasp.codegen.baseline.compiler import Baseline
 
             config = self._config
-            try:
-                self._made[noting] = Baseline(
-                    self._module, layout_of(self._module), config.mode, config.metered, config.tier != "baseline", noting
-                )
-            except NoTemplate:
-                self._made[noting] = None
-        return self._made[noting]
+            found = self._made[noting] = Baseline(
+                self._module,
+                layout_of(self._module),
+                config.mode,
+                metered=config.metered,
+                counted=config.tier != "baseline",
+                noting=noting,
+            )
+        return found
 
     def take(self, index: int) -> Code | None:
         """Return the baseline code of a function, or None if it has something that is left to the other compiler.
@@ -82,19 +85,15 @@ class BaselineTier:
             Invalid, Malformed, LimitExceeded: the function's body is, whose validation was left for now.
             Interrupted, Timeout: the running calls had to end before the code was made.
         """
-        compiler = self._compiler(noting=False)
-        if compiler is None:
-            return None
+        take = self._compiler(noting=False).take
         facts = self._facts(index)
-        if facts.num_ops > _LONG:
-            return window.bounded(partial(compiler.take, index), facts)
-        return compiler.take(index, facts)
+        return window.bounded(partial(take, index), facts) if facts.num_ops > _LONG else take(index, facts)
 
     def note(self, index: int) -> Code:
         """Return the same code once more, with where it traps and calls."""
-        compiler = self._compiler(noting=True)
-        assert compiler is not None
-        return compiler.compile(index, self._facts(index))
+        code = self._compiler(noting=True).take(index, self._facts(index))
+        assert code is not None
+        return code
 
     def patience(self, index: int) -> int:
         """Return how often baseline code of a function may run before that is compiled again."""

@@ -1,16 +1,18 @@
 """Floor 3: emission of templates on x86-64: the body of a function without prologue and return, in one piece.
 
-In: an allocated MFunc. Out: its bytes, which control enters at the beginning and leaves at the end. A branch at its end is left out,
-and so is what would be out of line: a trap is called where it is found out.
+In: an allocated MFunc. Out: its bytes, which control enters at the beginning and leaves at the end. A branch at its end is left
+out, and so is what would be out of line: a trap is called where it is found out.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from figwasp.codegen.baseline.template import NoTemplate
 from figwasp.codegen.code import STUB_TRAP, Code
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.assemble import X64Assembler
+from figwasp.codegen.isa.x64.baseline import FRAME_POINTER
 from figwasp.codegen.isa.x64.select.rules import select
 from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.codegen.mach import BRANCH, ENTRY, NONE, RET, TRAPIF, MBlock, MFunc, MInst
@@ -18,14 +20,7 @@ from figwasp.codegen.regalloc.allocate import allocate
 from figwasp.codegen.target import Target
 from figwasp.ir.func import Func
 
-__all__ = ["LOCALS", "Uncut", "cut"]
-
-LOCALS: Final = r.RBP
-"""The register that the places of locals are counted from."""
-
-
-class Uncut(Exception):
-    """There is no template for this."""
+__all__ = ["cut"]
 
 
 def _target() -> Target:
@@ -60,7 +55,7 @@ class _Cutter(X64Assembler):
         if inst.op == BRANCH:
             assert type(inst.imm) is int
             if inst.imm >= r.CC_FEQ:
-                raise Uncut("it takes two branches")
+                raise NoTemplate("it takes two branches")
             self.condition = inst.imm
         elif inst.op == TRAPIF:
             assert type(inst.imm) is int
@@ -94,32 +89,29 @@ def cut(func: Func) -> tuple[Code, list[bytes], list[tuple[int, int, int]], int]
     """Return the template of a function that ends in a return, or in a branch between two blocks that do.
 
     Returns:
-        The code; the constants that it refers to; offset, index of the constant and bytes of the instruction behind of each field that
-        does; the condition of the branch, or NONE.
+        The code; the constants that it refers to; of each field that does, its offset, the index of the constant, and the bytes
+        of the instruction behind it; the condition of the branch, or NONE.
 
     Raises:
-        Uncut: it is not of one piece, or needs more registers than there are.
+        NoTemplate: it is not of one piece, or needs more registers than there are.
     """
     machine = select(func, _TARGET)
     allocate(machine, _TARGET)
     if machine.num_slots or machine.saved or machine.outgoing:
-        raise Uncut("not in registers")
+        raise NoTemplate("not in registers")
     for block in machine.blocks:
         for inst in block.code:
             if inst.rm == r.CONTEXT:
-                inst.rm = LOCALS
+                inst.rm = FRAME_POINTER
     assembler = _Cutter(machine)
     first = machine.blocks[0]
     assembler.bind(first.id)
     assembler.block(first)
     if len(machine.blocks) > 1 and assembler.condition == NONE:
-        raise Uncut("more than one block")
+        raise NoTemplate("more than one block")
     if assembler.sites:
-        raise Uncut("out of line")
-    pool, fixups = machine.pool, assembler._fixups
-    machine.pool = []
-    assembler._fixups = []
-    code = assembler.finish()
-    return code, pool, [(assembler.place(mark), item, rest) for mark, item, rest in fixups], assembler.condition
+        raise NoTemplate("out of line")
+    code, uses = assembler.finish_without_pool()
+    return code, machine.pool, uses, assembler.condition
 
 

@@ -173,9 +173,9 @@ def _slow_path(a: InstBuffer, name: str, cell: str) -> None:
 def _hot(a: InstBuffer, cell: str) -> None:
     """What baseline code calls out of line that has run often; preserves every register.
 
-    The function whose address is in the cell gets context and stack pointer. When it answers anything else but 0 wasm is left from
-    here. When it has put an address into the context, code there goes on in the place of the baseline code: that finds a copy of the
-    frame, and everything as a call would leave it that has come from the same place.
+    The function whose address is in the cell gets context and stack pointer. When it answers anything else but 0 wasm is left
+    from here. When it has put an address into the context, code there goes on in the place of the baseline code: that finds a
+    copy of the frame, and everything as a call would leave it that has come from the same place.
     """
     a.label("hot")
     a.store(x.POP_M, R15, layout.CTX_TRAP_PC)

@@ -1,6 +1,6 @@
-"""Floor 3: templates of the baseline tier for x86-64. Made by `make templates`: see `codegen.baseline.cut`."""
+"""Floor 3: templates of the baseline tier. Made by `make templates`, see `codegen.baseline.cut`."""
 
-# As the fields of `codegen.baseline.template.Template`, by opcodes
+# opcodes -> arguments of `codegen.baseline.template.Template`
 TEMPLATES = {
     b'\x11': (b'\x89\xc1I\x8b\x86\x00\x00\x00\x00H;H\x08r\x06\xff\x15\x00\x00\x00\x00H\x8b\x00H\x8b\x04\xc8H\x85\xc0u\x06\xff\x15\x00\x00\x00\x00\x8bH\x10A;\x8e\x00\x00\x00\x00t\x06\xff\x15\x00\x00\x00\x00', ((5, 4, 4, 3), (45, 4, 4, 4)), 1, 0, 0, -1, ((21, 10), (39, 4), (57, 5)), ((21, 1), (39, 1), (57, 1)), ((17, 0, 2, 0), (35, 0, 2, 0), (53, 0, 2, 0)), ()),
     b'\x1b': (b'\x89\xc1H\x8bD$\x00\x85\xc9H\x0fED$\x00', ((6, 1, 1, 2), (14, 1, 1, 3)), 3, 0, 0, -1, (), (), (), ()),

@@ -1,0 +1,439 @@
+"""Floor 3: the walk of the baseline compiler over one body: control and fuel.
+
+In: the tokens of a body (`tokens`), the code of its runs (`pieces`). Out: a list of pieces of code, of which the last bytes may
+be a distance to be filled in, and what else `ending` needs, which makes `Code` of it. Labels and branches are numbers of pieces
+until then.
+"""
+
+from __future__ import annotations
+
+from figwasp.codegen.baseline.pieces import CALLS, Fix, machine
+from figwasp.codegen.baseline.reading import skip_locals
+from figwasp.codegen.baseline.template import NoTemplate
+from figwasp.codegen.baseline.tokens import BODY, TOKEN
+from figwasp.codegen.code import (
+    FIELD_NEAR,
+    RELOC_STUB,
+    STUB_FUEL,
+    STUB_HOT,
+    STUB_TICK,
+    STUB_TRAP,
+)
+from figwasp.codegen.mach import NONE
+from figwasp.errors import TRAP_UNREACHABLE
+from figwasp.ir.types import CELL, CLASSES, INT, V128, ir_types
+from figwasp.wasm.binary.leb128 import unsigned
+from figwasp.wasm.syntax.opcodes import BY_NAME
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.codegen.baseline.pieces import Pieces, State
+    from figwasp.wasm.valid.state import FuncFacts
+
+__all__ = ["Body"]
+
+_BLOCK, _LOOP, _IF, _ELSE, _END, _BR, _BR_IF, _BR_TABLE, _RETURN = (
+    BY_NAME[name].code for name in ("block", "loop", "if", "else", "end", "br", "br_if", "br_table", "return")
+)
+_FREE: Final = frozenset((_BLOCK, _LOOP, _ELSE, _END))
+"""What costs no fuel."""
+_THROUGH: Final = machine.RESULT[INT]
+_POLL: Final = machine.CHECK_STACK + machine.branch(machine.BELOW)
+_RETURN_ADDRESS: Final = len(machine.CALL)
+_UNREACHABLE: Final = Fix(
+    [(machine.CALL_FIELD, FIELD_NEAR, RELOC_STUB, STUB_TRAP)], [(_RETURN_ADDRESS, TRAP_UNREACHABLE)], [(_RETURN_ADDRESS, 0)], []
+)
+_JUMP: Final = machine.branch(machine.ALWAYS)
+
+
+class _Label:
+    """A label.
+
+    Attributes:
+        height: operands below those that it begins with.
+        arity: operands that a branch to it carries.
+        begin, after: the states where it begins, and behind its end.
+        loop: whether it is that of a loop.
+        place: number of the piece that it stands in front of.
+        branches: numbers of the pieces behind the branches to it.
+        otherwise: of an `if` without an `else` so far, the piece behind its branch; else NONE.
+    """
+
+    __slots__ = ("after", "arity", "begin", "branches", "height", "loop", "otherwise", "place")
+
+    def __init__(self, height: int, arity: int, begin: State, after: State, loop: bool = False) -> None:
+        self.height = height
+        self.arity = arity
+        self.begin = begin
+        self.after = after
+        self.loop = loop
+        self.place = NONE
+        self.branches: list[int] = []
+        self.otherwise = NONE
+
+
+class Body:
+    """The walk over one body, and what comes of it.
+
+    A token is referred to by its number where something belongs at the instruction that transfers control behind it, by the
+    inverse of that where it belongs at its beginning. Whatever jumps does so at the end of a piece, and is referred to by the
+    number of the next.
+
+    Attributes:
+        pieces: the code of runs.
+        index: of the function.
+        signature, results: where its parameters and results travel, and the IR types of these.
+        locals: IR types of all locals.
+        out: pieces of code.
+        fixes: number of a piece, token, what is to be done about it.
+        slow: piece, token, stub of each branch out of line.
+        counts: pieces that end in the field of a reference to the function's counter.
+        switches: piece that ends in a switch, how far from its end the field is that refers to the table, pieces it leads to.
+        otherwise: piece that ends in a branch, and the one that it leads to.
+        labels: those that stand around the current instruction. closed: the others that something branches to.
+        exit: the label of the function.
+        deepest: most operands.
+        begin: offset of the first instruction. cut: the tokens, where they are to be known.
+    """
+
+    __slots__ = (
+        "_counted",
+        "_dead",
+        "_module",
+        "_paid",
+        "_payer",
+        "_spent",
+        "_state",
+        "_tokens",
+        "begin",
+        "closed",
+        "counts",
+        "cut",
+        "deepest",
+        "exit",
+        "fixes",
+        "index",
+        "labels",
+        "locals",
+        "otherwise",
+        "out",
+        "pieces",
+        "results",
+        "signature",
+        "slow",
+        "switches",
+    )
+
+    def __init__(self, pieces: Pieces, index: int, facts: FuncFacts, counted: bool) -> None:
+        """Begin with a function; the arguments are those of `compiler.Baseline`.
+
+        Raises:
+            NoTemplate: it has vectors, or results that come back in memory.
+        """
+        module = pieces.module
+        self.pieces = pieces
+        self._module = module
+        self._counted = counted
+        self.index = index
+        self.locals = ir_types(facts.locals)
+        if V128 in self.locals:
+            raise NoTemplate("vectors")
+        self.signature = pieces.signature(module.func_types[index])
+        self.results = ir_types(module.func_type(index).results)
+        self.out: list[bytes] = []
+        self.fixes: list[tuple[int, int, Fix]] = []
+        self.slow: list[tuple[int, int, int]] = []
+        self.counts: list[int] = []
+        self.switches: list[tuple[int, int, list[int]]] = []
+        self.otherwise: list[tuple[int, int]] = []
+        self.deepest = 0
+        self.begin = 0
+        self.cut: list[tuple[bytes, bytes]] = []
+        self._tokens = 0  # before the current stretch
+        self._dead = 0  # blocks that have begun where nothing comes, and one more
+        self._paid = NONE  # the piece that pays for the current run of instructions, when fuel is counted
+        self._payer = 0  # its token
+        self._spent = 0  # how much
+        self._state = pieces.state(0, NONE)
+        self.exit = _Label(0, len(self.results), self._state, self._state)
+        self.labels = [self.exit]
+        self.closed: list[_Label] = []
+        self._walk_all()
+
+    def _walk_all(self) -> None:
+        body = self._module.body(self.index)
+        data = self._module.data
+        self.begin = pos = skip_locals(data, body.start)
+        end = body.end
+        self._open_run(~0)
+        while True:
+            match = BODY.match(data, pos, end)
+            assert match is not None
+            stop = match.end()
+            self._walk(TOKEN.findall(data, pos, stop))
+            if stop == end:
+                return
+            if data[stop] != _BR_TABLE:
+                raise NoTemplate(f"instruction {data[stop]:#x}")
+            pos = self._br_table(data, stop)
+            self._tokens += 1
+            if self.pieces.noting:
+                self.cut.append((b"", data[stop:pos]))
+
+    def _walk(self, tokens: list[tuple[bytes, bytes]]) -> None:
+        """Walk over a stretch of tokens: one long loop, since calls are what costs most in CPython."""
+        out = self.out
+        push = out.append
+        labels = self.labels
+        state = self._state
+        dead = self._dead
+        deepest = self.deepest
+        metered = self.pieces.metered
+        costs = self.pieces.costs
+        for number, (run, control) in enumerate(tokens, self._tokens):
+            if dead:
+                if control:
+                    op = control[0]
+                    if _BLOCK <= op <= _IF:
+                        dead += 1
+                    elif op == _END:
+                        dead -= 1
+                        if not dead:
+                            state = self._end(state, number, live=False)
+                    elif op == _ELSE and dead == 1:
+                        dead = 0
+                        state = self._else(state, number, live=False)
+                continue
+            if not control:
+                if not run:
+                    break
+                code, state, fix = state[run]
+                if fix is not None:
+                    self.fixes.append((len(out), number, fix))
+                push(code)
+                if state.depth > deepest:
+                    deepest = state.depth
+                if metered:
+                    self._spent += costs[run]
+                    if run[0] in CALLS:
+                        self._close_run()
+                        self._open_run(~number)
+                continue
+            op = control[0]
+            if metered:
+                if run and run[0] in CALLS:
+                    code, state, fix = state[run]
+                    if fix is not None:
+                        self.fixes.append((len(out), number, fix))
+                    push(code)
+                    self._spent += costs[run]
+                    self._close_run()
+                    self._open_run(~number)
+                    run = b""
+                self._spent += costs[run] + (op not in _FREE)
+            if op == _BR_IF:
+                code, whole, state, fix, condition = state.branches[run]
+                if fix is not None:
+                    self.fixes.append((len(out), number, fix))
+                label = labels[~control[1] if len(control) == 2 else ~unsigned(control, 1, 32)[0]]
+                if label.arity:
+                    push(code)
+                    self._branch_if(state, label, condition)
+                else:
+                    push(whole)
+                    label.branches.append(len(out))
+                if metered:
+                    self._close_run()
+                    self._open_run(number)
+                continue
+            if op == _IF:
+                code, _, state, fix, condition = state.branches[run]
+                if fix is not None:
+                    self.fixes.append((len(out), number, fix))
+                push(code)
+                push(machine.branch(machine.opposite(condition)))
+                label = self._open(state, control)
+                label.otherwise = len(out)
+                if metered:
+                    self._close_run()
+                    self._open_run(number)
+                continue
+            if run:
+                code, state, fix = state[run]
+                if fix is not None:
+                    self.fixes.append((len(out), number, fix))
+                push(code)
+                if state.depth > deepest:
+                    deepest = state.depth
+            if op == _END:
+                state = self._end(state, number, live=True)
+                if state.depth > deepest:
+                    deepest = state.depth
+            elif op == _BLOCK:
+                if state.top != NONE:
+                    push(state.flush)
+                    state = state.flushed
+                self._open(state, control)
+            elif op == _BR:
+                self._close_run()
+                self._branch(state, labels[~control[1] if len(control) == 2 else ~unsigned(control, 1, 32)[0]])
+                dead = 1
+            elif op == _LOOP:
+                self._close_run()
+                if state.top != NONE:
+                    push(state.flush)
+                    state = state.flushed
+                label = self._open(state, control, loop=True)
+                label.place = len(out)
+                push(_POLL)
+                self.slow.append((len(out), number, STUB_TICK))
+                if self._counted:
+                    push(machine.COUNT)
+                    self.counts.append(len(out))
+                    push(machine.branch(machine.HOT))
+                    self.slow.append((len(out), number, STUB_HOT))
+                self._open_run(number)
+            elif op == _ELSE:
+                state = self._else(state, number, live=True)
+            elif op == _RETURN:
+                self._close_run()
+                self._branch(state, self.exit)
+                dead = 1
+            else:
+                self._close_run()
+                self.fixes.append((len(out), number, _UNREACHABLE))
+                push(machine.CALL)
+                dead = 1
+        self._state = state
+        self._dead = dead
+        self.deepest = deepest
+        self._tokens += len(tokens)
+        if self.pieces.noting:
+            self.cut += tokens
+
+    # Fuel
+
+    def _open_run(self, token: int) -> None:
+        """Begin a straight run of instructions here, which is paid for before any of them is executed."""
+        if self.pieces.metered:
+            self._paid = len(self.out)
+            self._payer = token
+            self._spent = 0
+            self.out.append(b"")
+
+    def _close_run(self) -> None:
+        """End the run: control goes elsewhere now."""
+        if self._paid != NONE and self._spent:
+            self.out[self._paid] = machine.pay(self._spent)
+            self.slow.append((self._paid + 1, self._payer, STUB_FUEL))
+        self._paid = NONE
+
+    # Control
+
+    def _open(self, state: State, control: bytes, loop: bool = False) -> _Label:
+        """Put a label on the stack of labels; the operands are in their places."""
+        params, results = self.pieces.block_type(control[1:])
+        height = state.depth - params
+        after = state if params == results else self.pieces.state(height + results, NONE)
+        label = _Label(height, params if loop else results, state, after, loop)
+        self.labels.append(label)
+        return label
+
+    def _end(self, state: State, token: int, live: bool) -> State:
+        label = self.labels.pop()
+        out = self.out
+        if not self.labels:
+            self._close_run()
+            if live:
+                out.append(self._leave(state))
+            label.place = len(out)
+            self.closed.append(label)
+            return state
+        if live and state.top != NONE:
+            out.append(state.flush)
+        if label.otherwise != NONE:  # without else: parameters are results
+            self.otherwise.append((label.otherwise, len(out)))
+        if label.branches:
+            if not label.loop:
+                label.place = len(out)
+            self.closed.append(label)
+        if self.pieces.metered and (not live or label.otherwise != NONE or (label.branches and not label.loop)):
+            self._close_run()
+            self._open_run(token)
+        return label.after
+
+    def _else(self, state: State, token: int, live: bool) -> State:
+        label = self.labels[-1]
+        if live:
+            self._close_run()
+            if state.top != NONE:
+                self.out.append(state.flush)
+            self._jump(label)
+        self.otherwise.append((label.otherwise, len(self.out)))
+        label.otherwise = NONE
+        self._open_run(token)
+        return label.begin
+
+    def _jump(self, label: _Label) -> None:
+        self.out.append(_JUMP)
+        label.branches.append(len(self.out))
+
+    def _leave(self, state: State) -> bytes:
+        """Return what loads the results into their registers."""
+        count = len(self.results)
+        if count == 1:
+            return state.load(CLASSES[self.results[0]])
+        slots = range(state.depth - count, state.depth)
+        loads = [machine.LOAD_SLOT[register].at(CELL * slot) for slot, register in zip(slots, self.signature.results)]
+        return b"".join([state.flush, *loads]) if count else b""
+
+    def _moves(self, state: State, label: _Label) -> bytes:
+        """Return what moves the operands that a branch carries to where its label expects them."""
+        if label is self.exit:
+            return self._leave(state)
+        if state.depth == label.height + label.arity:
+            return state.flush
+        moves = [state.flush]
+        for number in range(label.arity):
+            moves.append(machine.LOAD_SLOT[_THROUGH].at(CELL * (state.depth - label.arity + number)))
+            moves.append(machine.STORE_SLOT[_THROUGH].at(CELL * (label.height + number)))
+        return b"".join(moves)
+
+    def _branch(self, state: State, label: _Label) -> None:
+        if label.arity:
+            self.out.append(self._moves(state, label))
+        self._jump(label)
+
+    def _branch_if(self, state: State, label: _Label, condition: int) -> None:
+        moves = self._moves(state, label)
+        if moves:
+            self.out.append(machine.skip(machine.opposite(condition), len(moves) + len(_JUMP)) + moves)
+            self._jump(label)
+        else:
+            self.out.append(machine.branch(condition))
+            label.branches.append(len(self.out))
+
+    def _br_table(self, data: bytes, pos: int) -> int:
+        count, pos = unsigned(data, pos + 1, 32)
+        depths = []
+        for _ in range(count + 1):
+            depth, pos = unsigned(data, pos, 32)
+            depths.append(depth)
+        if self._dead:
+            return pos
+        self._spent += 1
+        self._close_run()
+        code, field = machine.switch(count)
+        self.out.append(self._state.load(INT) + code)
+        at = len(self.out)
+        after = self.pieces.state(self._state.depth - 1, NONE)
+        ways: dict[int, int] = {}
+        for depth in depths:
+            if depth not in ways:
+                ways[depth] = len(self.out)
+                self._branch(after, self.labels[~depth])
+        self.switches.append((at, len(code) - field, [ways[depth] for depth in depths]))
+        self._dead = 1
+        return pos

@@ -1,0 +1,174 @@
+"""Floor 3: the end of a function of the baseline compiler, where everything gets its place.
+
+In: a body that has been walked. Out: `Code`. Frames, from the stack pointer upwards, in cells: operands, the instance, the
+caller's frame pointer, locals. The frame pointer says where locals are, whatever the number of operands has turned out to be.
+
+Where code traps and calls is told only when somebody wants to know: then the function is compiled once more.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from struct import Struct
+
+from figwasp.codegen.baseline.pieces import machine
+from figwasp.codegen.baseline.template import NoTemplate
+from figwasp.codegen.baseline.tokens import INSTRUCTION
+from figwasp.codegen.code import FIELD_NEAR, RELOC_COUNTER, RELOC_STUB, STUB_HOT, STUB_TICK, Code
+from figwasp.codegen.isa import host
+from figwasp.codegen.mach import STACK
+from figwasp.ir.types import CELL, INT
+from figwasp.layout import LEFT_FRAME
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from figwasp.codegen.baseline.body import Body
+
+__all__ = ["finish"]
+
+_THROUGH: Final = machine.RESULT[INT]
+_SLOW: Final = machine.CALL + machine.branch(machine.ALWAYS)
+_FIELD: Final = 4  # bytes of a distance
+_pack: Final = Struct("<i").pack
+_pack_into: Final = Struct("<i").pack_into
+
+
+def finish(body: Body, counted: bool) -> Code:
+    """Return the code of a function.
+
+    Raises:
+        NoTemplate: its frame is too large.
+    """
+    return _Ending(body, counted).code
+
+
+class _Ending:
+    """A function that gets its end.
+
+    Attributes:
+        code: the code.
+    """
+
+    __slots__ = ("_body", "_data", "_first", "_shift", "_slow", "_starts", "code")
+
+    def __init__(self, body: Body, counted: bool) -> None:
+        self._body = body
+        size = self._frame_size()
+        head, slow, counts = self._head(size, counted)
+        self._shift = shift = len(head)
+        self._slow = slow + [(shift + piece, token, stub) for piece, token, stub in body.slow]
+        self._first = shift + len(body.out) + 1  # piece out of line
+        out = [*head, *body.out, machine.epilogue(size, body.signature.stack_bytes), *[_SLOW] * len(self._slow)]
+        self._starts = [0, *accumulate(map(len, out))]
+        self._data = bytearray(b"".join(out))
+        code = self.code = Code(body.pieces.module.func_name(body.index) or "", body.index)
+        code.frame_size = size
+        code.incoming = body.signature.stack_bytes
+        code.tier = body.deepest + machine.CELLS_BEFORE_LOCALS + 1
+        code.saved = [(machine.FRAME_POINTER, CELL * body.deepest + machine.BIAS + machine.SAVED_POINTER)]
+        self._fill_branches()
+        for piece in counts + [shift + piece for piece in body.counts]:
+            code.relocs.append((self._starts[piece] - _FIELD, FIELD_NEAR, RELOC_COUNTER, body.index))
+        if body.pieces.noting:
+            self._note()
+        self._append_constants()
+        self._append_tables()
+        code.data = bytes(self._data)
+
+    def _frame_size(self) -> int:
+        """Return the bytes between the stack pointer and the return address: the latter stands at an odd multiple of 8."""
+        body = self._body
+        cells = body.deepest + machine.CELLS_BEFORE_LOCALS + len(body.locals)
+        size: int = CELL * (cells | 1)
+        if size > LEFT_FRAME:
+            raise NoTemplate("a large frame")
+        return size
+
+    def _head(self, size: int, counted: bool) -> tuple[list[bytes], list[tuple[int, int, int]], list[int]]:
+        """Return the pieces that the function begins with; those of them behind branches out of line and fields of the counter."""
+        body = self._body
+        begin, rest = machine.prologue(size, CELL * body.deepest + machine.BIAS)
+        entry = [rest]
+        stacked = []
+        params = body.signature.params
+        for number, place in enumerate(params):
+            local = CELL * number + machine.FIRST_LOCAL
+            if place < STACK:
+                entry.append(machine.STORE_LOCAL[place].at(local))
+            else:
+                above = size + CELL + CELL * (place - STACK)
+                stacked.append(machine.LOAD_SLOT[_THROUGH].at(above) + machine.STORE_LOCAL[_THROUGH].at(local))
+        entry += stacked
+        entry.append(machine.clear(CELL * len(params) + machine.FIRST_LOCAL, len(body.locals) - len(params)))
+        tick = (1, ~0, STUB_TICK)
+        if not counted:
+            return [begin, b"".join(entry)], [tick], []
+        count = [machine.COUNT, machine.branch(machine.HOT)]
+        return [begin, *count, b"".join(entry)], [tick, (3, ~0, STUB_HOT)], [2]
+
+    def _fill(self, end: int, goal: int) -> None:
+        """Fill in the distance to a goal from where a branch ends."""
+        _pack_into(self._data, end - _FIELD, goal - end)
+
+    def _fill_branches(self) -> None:
+        body, starts, shift, fill = self._body, self._starts, self._shift, self._fill
+        for number, (piece, _, stub) in enumerate(self._slow, self._first):
+            fill(starts[piece], starts[number])
+            fill(starts[number + 1], starts[piece])
+            self.code.relocs.append((starts[number] + machine.CALL_FIELD, FIELD_NEAR, RELOC_STUB, stub))
+        for label in body.closed:
+            goal = starts[shift + label.place]
+            for piece in label.branches:
+                fill(starts[shift + piece], goal)
+        for piece, place in body.otherwise:
+            fill(starts[shift + piece], starts[shift + place])
+
+    def _append_constants(self) -> None:
+        """Fill in the fields of pieces, and append the constants that they refer to."""
+        data, relocs = self._data, self.code.relocs
+        users: dict[bytes, list[tuple[int, int]]] = {}
+        for piece, _, fix in self._body.fixes:
+            at = self._starts[self._shift + piece]
+            for offset, field, kind, target in fix.relocs:
+                relocs.append((at + offset, field, kind, target))
+            for offset, behind, constant in fix.pool:
+                users.setdefault(constant, []).append((at + offset, behind))
+        data += host().filler  # the return address of a last call belongs to this function, not to the next one
+        self.code.text_size = len(data)
+        for constant in sorted(users, key=len, reverse=True):
+            data += bytes(-len(data) % len(constant))
+            for at, behind in users[constant]:
+                _pack_into(data, at, len(data) - at - _FIELD - behind)
+            data += constant
+
+    def _append_tables(self) -> None:
+        """Append the tables of switches."""
+        data, starts, shift = self._data, self._starts, self._shift
+        for piece, back, goals in self._body.switches:
+            data += bytes(-len(data) % _FIELD)
+            table = len(data)
+            at = starts[shift + piece] - back
+            _pack_into(data, at, table - at - _FIELD)
+            data += b"".join([_pack(starts[shift + goal] - table) for goal in goals])
+
+    def _note(self) -> None:
+        """Fill in where the code traps and calls."""
+        code, body, starts = self.code, self._body, self._starts
+        places = [*accumulate((len(run) + len(control) for run, control in body.cut), initial=body.begin)]
+        for number, (piece, token, stub) in enumerate(self._slow, self._first):
+            at = starts[number] + len(machine.CALL)
+            pos = places[~token] if token < 0 else places[token] + len(body.cut[token][0])
+            code.positions.append((at, pos))
+            if stub == STUB_HOT and piece > self._shift:
+                code.loops.append((at, pos))
+        for piece, token, fix in body.fixes:
+            at = starts[self._shift + piece]
+            run = body.cut[token][0]
+            instrs = [match.start() for match in INSTRUCTION.finditer(run)]
+            code.traps += [(at + offset, trap) for offset, trap in fix.traps]
+            for offset, instr in fix.positions:
+                code.positions.append((at + offset, places[token] + (instrs[instr - 1] if instr else len(run))))
+        code.positions.sort()
+        code.traps.sort()
