@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import atexit
 import os
-import threading
+import time
 from struct import Struct
 
 from figwasp.cache.keys import key
@@ -51,6 +51,8 @@ _MANY: Final = 64
 """Entries that wait before all are written: a process may load modules for ever, each of them once."""
 _PATIENCE: Final = 60
 """Seconds after which another thread that writes is not waited for any more: a signal handler may have come in between."""
+_PAUSE: Final = 0.01
+"""Seconds between looks at whether it still does."""
 
 
 class _Entry:
@@ -128,8 +130,33 @@ class _Waiting:
 
 _waiting: dict[bytes, Writer] = {}
 """What waits to be written, by the key of its entry."""
-_writing = threading.Lock()
-"""Held while an entry is written. Only who replaces one waits for it."""
+_writer: list[object] = []
+"""Who writes an entry, if somebody does. Only who replaces one waits for that."""
+
+
+class _Turn:
+    """A turn to write an entry. It is taken and given back by one operation of a list each, so that it can be stopped anywhere."""
+
+    __slots__ = ()
+
+    def taken(self, patience: float = 0) -> bool:
+        """Take the turn, if it is nobody's, waiting for that for so many seconds; tell whether it has been taken."""
+        end = time.monotonic() + patience
+        while True:
+            _writer.append(self)
+            if _writer[0] is self:
+                return True
+            self.end()
+            if time.monotonic() >= end:
+                return False
+            time.sleep(_PAUSE)
+
+    def end(self) -> None:
+        """Give the turn back, or what there is of it."""
+        try:
+            _writer.remove(self)
+        except ValueError:
+            pass
 
 
 def wait(key: bytes, writer: Writer) -> None:
@@ -139,19 +166,19 @@ def wait(key: bytes, writer: Writer) -> None:
 
 def flush() -> None:
     """Write everything that waits, unless another thread is writing."""
-    if _writing.acquire(blocking=False):
-        try:
+    turn = _Turn()
+    try:
+        if turn.taken():
             while _waiting:
                 key = next(iter(_waiting))
                 _waiting.pop(key).write(key)
-        finally:
-            _writing.release()
+    finally:
+        turn.end()
 
 
 def _forget() -> None:
     """Leave to the parent what waits in it; another thread of the parent may have been writing."""
-    global _writing
-    _writing = threading.Lock()
+    _writer.clear()
     _waiting.clear()
 
 
@@ -220,13 +247,12 @@ class Kept:
         entry = self._entry
         if entry is not None and entry.valid and entry.image is image:
             return True
-        written = False
-        held = _writing.acquire(timeout=_PATIENCE)  # what another thread writes meanwhile would be less
+        turn = _Turn()
         try:
+            turn.taken(_PATIENCE)  # what another thread writes meanwhile would be less
             written = self._cache.write(self._key, _packed(freeze(module), len(module.func_types), True, image))
         finally:
-            if held:
-                _writing.release()
+            turn.end()
         if written:
             _waiting.pop(self._key, None)
             self._known = max(self._known, image.size)
@@ -244,11 +270,14 @@ class Kept:
         if not before or code.tier == OPTIMIZED:
             waiting.codes[code.index] = data
             waiting.size += len(data) - len(before)
-        if waiting.size >= max(_MUCH, self._known) and _writing.acquire(blocking=False):
+        if waiting.size >= max(_MUCH, self._known):
+            turn = _Turn()
             try:
+                if not turn.taken():
+                    return
                 waiting.write(self._key)
             finally:
-                _writing.release()
+                turn.end()
             self._known = max(2 * self._known, _MUCH)
 
     def _waiting(self, module: Module) -> _Waiting:
