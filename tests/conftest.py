@@ -18,6 +18,7 @@ from figwasp.errors import Unsupported
 from tests.environment import PINNED, RUNS, SHARED, WHOLE, WHOLE_DATA
 
 os.environ.setdefault("FIGWASP_CHECK", "1")  # verify the IR after every pass, and every register allocation
+os.environ.setdefault("FIGWASP_TIER", "stress")  # whatever runs more than a few times runs in code of both compilers
 os.environ["FIGWASP_CACHE"] = "off"  # a test that is about the cache asks for a folder of its own
 
 # A shell without job control has what it starts in the background ignore Ctrl-C, and children inherit that.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from figwasp.features import ALL
 from figwasp.ir import ops
+from figwasp.runtime.platform.modes import CHECKED, GUARD
 from figwasp.wasm.binary.decode import decode
 from tests.ir.fold import vector_model
 from tests.property import engines, peer
@@ -16,7 +17,7 @@ from tests.property.modules import calls, generate
 from tests.property.outcomes import Outcome, OutOfTime
 from tests.property.vectors import RELAXED
 
-ENGINES = os.environ.get("FIGWASP_FUZZ", "guard checked wasmtime").split()
+ENGINES = os.environ.get("FIGWASP_FUZZ", "guard checked tiers wasmtime").split()
 """What is compared with the evaluator, beside the evaluator of what the passes make."""
 HARD = [(True, False), (False, True), (True, True), (False, False)]
 """Whether there are few registers, and whether allocation goes block by block: by the seed, for the run with bounds checks. There and
@@ -45,6 +46,9 @@ def compare(binary: bytes, seed: int) -> list[str]:
         spilled = seed % 3 == 0
         with engines.allocation(few, local), engines.in_frames(spilled):
             found += _against(oracle, f"checked, few={few} local={local} spilled={spilled}", lambda: engines.checked(module, made))
+    if "tiers" in ENGINES:
+        mode = (GUARD, CHECKED)[seed % 2]
+        found += _against(oracle, "tiers", lambda: engines.tiers(module, made, mode))
     if "stress" in ENGINES:
         with engines.in_frames(seed % 3 == 1):
             found += _against(oracle, "stress", lambda: engines.stress(module, made))

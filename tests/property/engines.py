@@ -107,7 +107,7 @@ def _tick(state: InstanceState) -> None:
     linux.write_u64(state.store.context + layout.CTX_STACK_LIMIT, (1 << 64) - 1)
 
 
-def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Outcome:
+def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool, tier: str = "optimize") -> Outcome:
     """Run a module on our machine code.
 
     Args:
@@ -115,8 +115,10 @@ def run_compiled(module: Module, calls: list[Call], mode: int, raw: bool) -> Out
         calls: what to call.
         mode: modes.GUARD or modes.CHECKED.
         raw: whether to pass bits instead of Python values, and to have ticks at entries.
+        tier: which compiler makes code.
     """
-    config = figwasp.Engine(memory=_MEMORY[mode]).config
+    config = figwasp.Engine(memory=_MEMORY[mode], tier="optimize").config
+    config.tier = tier
     code = CompiledModule(native_runtime(), module, facts_at_once(module), config)
     outcome = Outcome()
     enter = _call_raw if raw else _call_boxed
@@ -166,6 +168,11 @@ def guard(module: Module, calls: list[Call]) -> Outcome:
 def checked(module: Module, calls: list[Call]) -> Outcome:
     """Run with bounds checks, called with bits."""
     return run_compiled(module, calls, modes.CHECKED, raw=True)
+
+
+def tiers(module: Module, calls: list[Call], mode: int) -> Outcome:
+    """Run in baseline code, and from some call or round of a loop on in optimised code; called with bits."""
+    return run_compiled(module, calls, mode, raw=True, tier="stress")
 
 
 def stressed(run: Callable[[], Outcome]) -> Outcome:

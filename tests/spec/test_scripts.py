@@ -52,6 +52,9 @@ EVALUATED: Final = (
 )
 """Folders that are run in every mode; in the others nothing differs between modes yet but what these show as well."""
 
+TIERS: Final = ("optimize", "stress")
+"""Which compilers make code: one, or both; most functions of scripts run so seldom that they never leave baseline code."""
+
 
 def features_of(folder: str) -> Features:
     """Return the proposals that the scripts of a folder are written for."""
@@ -79,15 +82,17 @@ def run_part(folder: str, mode: str, part: int) -> dict[str, Report]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "mode", "part"),
+    ("folder", "mode", "tier", "part"),
     [
-        (folder, mode, part)
+        (folder, mode, tier, part)
         for folder in FOLDERS
         for mode in (MODES if folder in EVALUATED else MODES[:1])
+        for tier in (TIERS if mode != "evaluate" else TIERS[:1])
         for part in range(parts(folder))
     ],
 )
-def test_folder(folder: str, mode: str, part: int) -> None:
+def test_folder(monkeypatch: pytest.MonkeyPatch, folder: str, mode: str, tier: str, part: int) -> None:
+    monkeypatch.setenv("FIGWASP_TIER", tier)
     reports = run_part(folder, mode, part)
     wrong = [
         f"{name}:{f.line}: expected {f.expected}, found {f.found}" for name, report in reports.items() for f in report.failures

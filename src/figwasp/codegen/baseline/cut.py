@@ -36,7 +36,7 @@ from figwasp.ir import ops, order, pipeline
 from figwasp.ir.build import builder, calls, memory
 from figwasp.ir.build.base import Builder
 from figwasp.ir.func import Block, Func, Value
-from figwasp.ir.types import BY_WASM, CLASSES, I32, I64
+from figwasp.ir.types import BITS, BY_WASM, CLASSES, I32, I64
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.opcodes import ADDRESS, BY_NAME, BY_PREFIX, SINGLE, Opcode
 
@@ -85,9 +85,15 @@ class _Numbers:
             return self.wide(OFFSET)
         return self._use(OFFSET, 0, 4, (0x00152638, 0x00141527)[self._version])
 
-    def count(self) -> int:
-        """Return a number of bits to shift by."""
-        return self._use(IMMEDIATE, 0, 1, (0x15, 0x0B)[self._version])
+    def immediate(self, type: int) -> int:
+        """Return the bits of a constant of a type: in one version with a sign, as the code must not depend on that."""
+        value = (0xC2637395, 0x31415127)[self._version]
+        self._use(IMMEDIATE, 0, 4, value)
+        return value | 0xFFFF_FFFF_0000_0000 if type == I64 and value >> 31 else value
+
+    def count(self, type: int) -> int:
+        """Return a number of bits to shift by: in one version as many as there are in half of a type, and more."""
+        return self._use(IMMEDIATE, 0, 1, (BITS[type] // 2 + 5, 0x0B)[self._version])
 
     def _use(self, kind: int, number: int, size: int, value: int) -> int:
         use = (kind, number, size, value)
@@ -152,7 +158,7 @@ class _Maker:
         if source == _LOCAL:
             return b.emit(ops.LOAD_OF[type], [self._locals], self._next_local())
         if source == _CONSTANT:
-            return b.const(type, numbers.count() if is_count else numbers.wide(IMMEDIATE))
+            return b.const(type, numbers.count(type) if is_count else numbers.immediate(type))
         if below == 0:
             return b.block.params[1]
         return b.emit(ops.LOAD_OF[type], [self._slots], ops.memory_aux(numbers.place(SLOT, below + 1), ops.REGION_NATIVE))

@@ -56,10 +56,9 @@ _TRUNCATIONS: Final = [number for number, row in enumerate(BY_PREFIX[0xFC]) if r
 _LOADS: Final = [row.code for row in _ROWS if is_access(row) and row.results]
 _STORES: Final = [row.code for row in _ROWS if is_access(row) and not row.results]
 
-_NOT_BY_CONSTANT: Final = ("sub", "div_s", "div_u", "rem_s", "rem_u")
+_NOT_BY_CONSTANT: Final = frozenset(("i64_and", *[f"{type}_{op}" for type in ("i32", "i64") for op in ("sub", "div_s", "div_u", "rem_s", "rem_u")]))
 _BY_CONSTANT: Final = {
-    type: [row.code for row in _NUMERIC if row.params == (type, type) and row.ir.partition("_")[2] not in _NOT_BY_CONSTANT]
-    for type in _CONSTS
+    type: [row.code for row in _NUMERIC if row.params == (type, type) and row.ir not in _NOT_BY_CONSTANT] for type in _CONSTS
 }
 _CONSTANT_STORES: Final = {I32: BY_NAME["i32.store"].code, I64: BY_NAME["i64.store"].code}
 CONSTANTS: Final = {

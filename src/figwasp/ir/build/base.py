@@ -82,9 +82,10 @@ class Label:
         repeats: True when a loop has a back edge.
         close: of a `try_table` or `try`: called where it ends.
         clauses: of a legacy `try`: `build.legacy.Clauses`.
+        start: of an `if`: the offset of its opcode.
     """
 
-    __slots__ = ("clauses", "close", "edges", "header", "height", "kind", "locals", "otherwise", "repeats", "types")
+    __slots__ = ("clauses", "close", "edges", "header", "height", "kind", "locals", "otherwise", "repeats", "start", "types")
 
     def __init__(self, kind: int, height: int, types: bytes, header: Block, locals: list[int]) -> None:
         self.kind = kind
@@ -97,16 +98,22 @@ class Label:
         self.repeats = False
         self.close: Callable[[], None] | None = None
         self.clauses: object = None
+        self.start = 0
 
 
 class Entered(Protocol):
-    """What a continuation does where loops begin (`build.continuation`)."""
+    """What a continuation does where blocks begin (`build.continuation`)."""
+
+    BLOCK: int
+    LOOP: int
+    THEN: int
+    ELSE: int
 
     def before(self, b: Builder) -> None:
-        """Lead to a loop, in front of its head."""
+        """Lead to a block, loop or `if` that begins here."""
 
-    def inside(self, b: Builder) -> None:
-        """Lead on from the head of a loop."""
+    def inside(self, b: Builder, pos: int, arm: int) -> None:
+        """Lead on from the head of what has begun at an offset."""
 
 
 class Builder:

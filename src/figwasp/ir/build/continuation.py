@@ -1,10 +1,12 @@
 """Continuations: a function that begins at the head of a loop, for whoever has run up to there in other code. Floor 2.
 
-In: the offset of the loop, and a copy of the frame of baseline code, to which the context leads (`layout.LEFT_FRAME`). Theory
-of operation. The body is walked like any other, but what it begins with is in a block that nothing leads to. The entry loads
-all locals and operands instead, and goes to the loop. If that stands in others, it goes to the outermost of them; a flag, one
-more local, leads from the head of each to the next one that is further in, the first time round. So every loop has one entry,
-as everywhere.
+In: the offset of the loop, and a copy of the frame of baseline code, to which the context leads (`layout.LEFT_FRAME`). Theory of
+operation. The body is walked like any other, but what it begins with is in a block that nothing leads to. The entry loads all locals
+and operands instead, and goes to the loop. If that stands in others, it goes to the outermost of them; a flag, one more local, leads
+from the head of each to the next one that is further in, the first time round. So every loop has one entry, as everywhere.
+
+What is on the stack below a block must be the same however control leaves that. So where there are new operands between one loop and
+the next, the way leads in front of the blocks around it, too, and through an `if` by a condition that is known.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp import layout
+from figwasp.errors import LimitExceeded
 from figwasp.ir import ops
 from figwasp.ir.build import control
 from figwasp.ir.build.base import Builder, Edge, Label
@@ -24,8 +27,12 @@ __all__ = ["Continuation"]
 
 _THEN: Final = [0]
 _JUMP: Final[list[int]] = []
-_LOOP: Final = BY_NAME["loop"].code
-_OPENS: Final = frozenset(BY_NAME[name].code for name in ("block", "loop", "if", "try_table", "try"))
+BLOCK, LOOP, THEN, ELSE = range(4)
+"""What is around a loop."""
+_OPENS: Final = {
+    BY_NAME[name].code: kind for name, kind in (("block", BLOCK), ("loop", LOOP), ("if", THEN), ("try_table", BLOCK), ("try", BLOCK))
+}
+_DIVIDES: Final = BY_NAME["else"].code
 _ENDS: Final = frozenset(BY_NAME[name].code for name in ("end", "delegate"))
 
 
@@ -37,7 +44,9 @@ class Continuation:
         flag: number of the local that leads there.
     """
 
-    __slots__ = ("_edge", "_entry", "_first", "_frame", "_loops", "flag", "target")
+    __slots__ = ("_edge", "_entry", "_first", "_frame", "_same", "_steps", "flag", "target")
+
+    BLOCK, LOOP, THEN, ELSE = BLOCK, LOOP, THEN, ELSE
 
     def __init__(self, target: int, first: int) -> None:
         """Begin.
@@ -48,16 +57,18 @@ class Continuation:
         """
         self.target = target
         self._first = first
-        self._loops: list[int] = []
+        self._steps: dict[int, int] = {}  # what stands around the target from the outermost loop on, and what to do there
+        self._same = 0  # operands that are the same on the way from the entry as on the other
 
     def enter(self, b: Builder, start: int) -> None:
         """Make the entry of the function, whose instructions begin at an offset, and go on where nothing leads to."""
-        self._loops = _loops_around(b, start, self.target)
+        self._steps = _around(b, start, self.target)
         self.flag = len(b.types)
         b.types += bytes((I32,))
         b.env.values.append(b.const(I32, 0))
-        for loop in self._loops:
-            b.written[loop] |= 1 << self.flag
+        for offset in self._steps:
+            if offset in b.written:
+                b.written[offset] |= 1 << self.flag
         self._entry = b.block
         self._frame = b.load(b.emit(ops.CONTEXT, []), layout.CTX_STACK_BASE, ops.REGION_NATIVE)
         before = b.env.seal()
@@ -73,48 +84,63 @@ class Continuation:
         return b.emit(ops.LOAD_OF[type], [self._frame], ops.memory_aux(CELL * cell, ops.REGION_NATIVE))
 
     def before(self, b: Builder) -> None:
-        """Lead to a loop, which begins here, from the entry or from the head of the loop around it."""
-        if b.pos != self.target and b.pos not in self._loops:
+        """Lead to a block, loop or `if` that begins here, from the entry or from the head of what is around it.
+
+        Raises:
+            LimitExceeded: fuel is counted, and there are operands on the stack that make a difference.
+        """
+        kind = self._steps.get(b.pos)
+        if kind is None:
             return
+        stack = b.stack
+        operands = len(stack) - (kind in (THEN, ELSE))
+        if kind != LOOP and operands == self._same:
+            del self._steps[b.pos]
+            return
+        if kind != LOOP and b.metered:
+            raise LimitExceeded(f"function {b.func.index} would pay for its instructions in other parts")
         b.close_run()
         b.emit(ops.JUMP, [])
-        stack = b.stack
         label = Label(control.BLOCK, 0, bytes([value.type for value in stack]), b.block, [])
-        self._edge.args = self._operands(b, label.types)
+        self._edge.args = stack[: self._same] + self._operands(b, stack[self._same : operands], kind)
         label.edges = [Edge(b.block, _JUMP, stack[:], b.env.seal()), self._edge]
         del stack[:]
         control.join(b, label)
         if b.pos == self.target:
             b.env.set(self.flag, b.const(I32, 0))
+            self._steps.clear()
 
-    def _operands(self, b: Builder, types: bytes) -> list[Value]:
-        """Append the loads of the operands to the entry."""
+    def _operands(self, b: Builder, values: list[Value], kind: int) -> list[Value]:
+        """Append the loads of operands like these to the entry, and the condition of an `if`."""
         entry, code = self._entry, b.code
         end = entry.code.pop()
         b.code = entry.code
-        values = [self._load(b, type, cell) for cell, type in enumerate(types)]
+        found = [self._load(b, value.type, self._same + number) for number, value in enumerate(values)]
+        if kind in (THEN, ELSE):
+            found.append(b.const(I32, int(kind == THEN)))
         entry.code.append(end)
         b.code = code
-        return values
+        return found
 
-    def inside(self, b: Builder) -> None:
-        """Lead on from the head of a loop around the one in question."""
-        if b.pos not in self._loops:
+    def inside(self, b: Builder, pos: int, arm: int) -> None:
+        """Lead on from the head of what has begun at an offset: a block, a loop, or an arm of an `if`."""
+        if self._steps.get(pos) != arm:
             return
         head: Block = b.block
         b.emit(ops.BRIF, [b.env.values[self.flag]])
         head.succs = [head, head]
         head.args = [[], []]
         self._edge = Edge(head, _THEN, [], b.env.seal())
+        self._same = b.labels[-1].height  # its own parameters may be taken before the next
         head.succs[1] = b.func.new_block(b.depth)
         b.start(head.succs[1])
         b.env.set(self.flag, b.const(I32, 0))
 
 
-def _loops_around(b: Builder, pos: int, target: int) -> list[int]:
-    """Return the offsets of the loops around one, the outermost first."""
+def _around(b: Builder, pos: int, target: int) -> dict[int, int]:
+    """Return the offsets of what is around a loop, from the outermost loop on, with what each is; the loop itself is the last."""
     data = b.data
-    around: list[int] = []
+    around: list[tuple[int, int]] = []
     while pos != target:
         opcode = data[pos]
         at = pos
@@ -125,7 +151,11 @@ def _loops_around(b: Builder, pos: int, target: int) -> list[int]:
             sub, pos = b.unsigned(pos + 1)
             pos = SKIPPERS[BY_CODE[pack(opcode, sub)].immediates](data, pos)
         if opcode in _OPENS:
-            around.append(at if opcode == _LOOP else -1)
+            around.append((at, _OPENS[opcode]))
+        elif opcode == _DIVIDES:
+            around[-1] = (around[-1][0], ELSE)
         elif opcode in _ENDS:
             around.pop()
-    return [loop for loop in around if loop >= 0]
+    around.append((target, LOOP))
+    loops = [number for number, (_, kind) in enumerate(around) if kind == LOOP]
+    return dict(around[loops[0] :])

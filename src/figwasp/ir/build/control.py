@@ -78,20 +78,31 @@ def block_type(b: Builder, pos: int) -> tuple[bytes, bytes, int]:
 
 def _build_block(b: Builder, pos: int) -> int:
     params, results, pos = block_type(b, pos)
+    continuation = b.continuation
+    if continuation is not None:
+        continuation.before(b)
     b.labels.append(Label(BLOCK, len(b.stack) - len(params), results, b.block, []))
+    if continuation is not None:
+        continuation.inside(b, b.pos, continuation.BLOCK)
     return pos
 
 
 def _build_if(b: Builder, pos: int) -> int:
     params, results, pos = block_type(b, pos)
+    continuation = b.continuation
+    if continuation is not None:
+        continuation.before(b)
     condition = b.stack.pop()
     label = Label(IF, len(b.stack) - len(params), results, b.block, [])
     b.charge(len(params))
+    label.start = b.pos
     label.otherwise = Edge(b.block, _ELSE, b.peek(len(params)), b.env.seal())
     b.labels.append(label)
     _branch_if(b, condition)
     b.block.succs[0] = then = b.func.new_block(b.depth)
     b.start(then)
+    if continuation is not None:
+        continuation.inside(b, b.pos, continuation.THEN)
     b.open_run()
     return pos
 
@@ -116,6 +127,8 @@ def _build_else(b: Builder, pos: int) -> int:
     b.env.go(edge.state)
     b.stack[label.height :] = edge.args
     b.start(target)
+    if b.continuation is not None:
+        b.continuation.inside(b, label.start, b.continuation.ELSE)
     b.open_run()
     return pos
 
@@ -155,7 +168,7 @@ def _build_loop(b: Builder, pos: int) -> int:
     b.start(header)
     b.emit(ops.POLL, [])
     if continuation is not None:
-        continuation.inside(b)
+        continuation.inside(b, b.pos, continuation.LOOP)
     b.open_run()
     return pos
 

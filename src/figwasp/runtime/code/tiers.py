@@ -13,8 +13,8 @@ but at the head of a loop it can be left for a *continuation*: optimised code of
 from __future__ import annotations
 
 import weakref
+from binascii import crc32
 from functools import partial
-from random import randrange
 
 from figwasp import layout
 from figwasp.ir.layouts import layout_of
@@ -42,7 +42,7 @@ _HOT: Final = 2_000
 _HOT_PER_BYTE: Final = 100
 """Calls and rounds of loops after which a function is compiled again: more for a large one, which takes longer."""
 _STRESS: Final = 20
-"""The same for tests, at most."""
+"""The same for tests, at most; it differs from function to function."""
 _LONG: Final = 5000
 """Instructions of a function that takes long."""
 NEVER: Final = (1 << 31) - 1
@@ -97,9 +97,9 @@ class BaselineTier:
 
     def patience(self, index: int) -> int:
         """Return how often baseline code of a function may run before that is compiled again."""
-        if self._config.tier == "stress":
-            return randrange(_STRESS)
         body = self._module.body(index)
+        if self._config.tier == "stress":
+            return crc32(self._module.data[body.start : body.end]) % _STRESS
         return min(_HOT + _HOT_PER_BYTE * (body.end - body.start), NEVER)
 
 
