@@ -79,7 +79,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests' own process is not to be forked, and is large."""
-    monkeypatch.setattr("figwasp.runtime.code.ahead.possible", lambda: False)
+    monkeypatch.setattr("figwasp.runtime.workers.ahead.possible", lambda: False)
 
 
 CASES = [
@@ -194,7 +194,7 @@ import os, sys
 from figwasp.cli.main import console
 from figwasp.cli import completion, explain, objdump, run, stubs, wast, wasm2wat, wat2wasm
 from figwasp.cli.running import execute
-from figwasp.runtime.code import ahead
+from figwasp.runtime.workers import ahead
 ahead.possible = lambda: False
 os.chdir(sys.argv[1])
 for words in sys.argv[2:]:

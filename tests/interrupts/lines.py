@@ -24,7 +24,7 @@ EXCUSED: Final = {
     ("runtime/store/fuel.py", "self._asking = False"): "follows the return of a Python function",
     ("runtime/store/fuel.py", "try:"): "follows an assignment",
     ("cache/entries.py", "exhaust(closing)"): "follows a call in the `try`, whose exception leads here as well",
-    ("runtime/code/worker.py", "c_signal.pthread_sigmask(c_signal.SIG_SETMASK, before)"): "signals are blocked",
+    ("runtime/workers/worker.py", "c_signal.pthread_sigmask(c_signal.SIG_SETMASK, before)"): "signals are blocked",
     ("wasi/directories/host.py", "if fd >= 0:"): "follows an assignment",
     ("wasi/directories/host.py", "os.close(fd)"): "follows a comparison",
     ("wasi/directories/host.py", "return fd"): "follows an assignment",

@@ -231,7 +231,8 @@ class Module:
         """Return a context in which a second process compiles functions that will probably be called next.
 
         The second process is forked when the context is entered, when this process therefore must not have other threads, and ended
-        with the context. Without a second processor, or where Python knows of other threads, none is forked.
+        with the context. Without a second processor, or where Python knows of other threads, none is forked; nor with a baseline
+        compiler (`Engine(tier=...)`), which makes code faster than two processes do.
         """
         return self._code.ahead()
 

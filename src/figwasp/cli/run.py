@@ -1,7 +1,7 @@
 """Floor 7: `figwasp run`, up to where a second process can begin to compile.
 
 In: the words after `run`. Out: the exit status, which `execute` finds out. If the code of the program is not kept on the disk, the
-modules for compiling and running are imported while the other process (`runtime.code.ahead`) is at work already, and imports its
+modules for compiling and running are imported while the other process (`runtime.workers.ahead`) is at work already, and imports its
 own: a process that has little in memory is forked fast, and has few pages to be copied afterwards.
 """
 
@@ -21,8 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from figwasp.cli.running.options import RunOptions
     from figwasp.cli.running.trace import Tracer
-    from figwasp.runtime.code.ahead import BackgroundCompiler
     from figwasp.runtime.code.translate import Translator
+    from figwasp.runtime.workers.ahead import BackgroundCompiler
 
 __all__ = ["COMMAND", "main"]
 
@@ -38,7 +38,7 @@ def main(words: list[str]) -> int:
     module, tracer = _load(options)
     ahead = None
     try:
-        if not module._has_kept_code:
+        if module.engine.config.tier == "optimize" and not module._has_kept_code:
             ahead = _begin(module)
         with not_collecting():
             from figwasp.cli.running.execute import execute
@@ -72,7 +72,7 @@ def _load(options: RunOptions) -> tuple[Module, Tracer | None]:
 
 def _begin(module: Module) -> BackgroundCompiler | None:
     """Begin to compile in another process, if there should be one."""
-    from figwasp.runtime.code.ahead import BackgroundCompiler, possible
+    from figwasp.runtime.workers.ahead import BackgroundCompiler, possible
 
     if not possible():
         return None

@@ -145,7 +145,7 @@ def run(
         engine: the engine that compiles the program; a module has its own.
         compile_ahead: have a second process compile functions that will probably be called next, if there is a processor for it.
             That process is forked from this one, which therefore must not have other threads; where Python knows of any, none is
-            forked. For scripts that do nothing but run a program.
+            forked, nor with a baseline compiler (`Engine(tier=...)`). For scripts that do nothing but run a program.
 
     Returns:
         `args` is the program (its name where bytes were given) and its arguments; `returncode` is the exit status, 134 after a

@@ -15,11 +15,11 @@ import pytest
 
 import figwasp
 from figwasp.codegen.code import Code
-from figwasp.runtime.code import ahead, worker
-from figwasp.runtime.code.ahead import BackgroundCompiler
 from figwasp.runtime.code.translate import Translator
-from figwasp.runtime.code.worker import INDEX
 from figwasp.runtime.platform.modes import GUARD
+from figwasp.runtime.workers import ahead, worker
+from figwasp.runtime.workers.ahead import BackgroundCompiler
+from figwasp.runtime.workers.worker import INDEX
 from figwasp.wasm.binary.decode import decode
 from tests.environment import HANG_GUARD, environment
 from tests.runtime.support import check_script
@@ -36,7 +36,7 @@ def chain(length: int, body: int = 40) -> str:
 
 def begin(text: str, **settings: Any) -> figwasp.Module:
     """A module of which functions are compiled ahead."""
-    engine = figwasp.Engine(**settings)
+    engine = figwasp.Engine(tier="optimize", **settings)
     data = figwasp.wat(text)
     config = engine.config
     module = figwasp.Module(data, engine=engine, lazy=True)
@@ -156,7 +156,7 @@ def test_it_has_no_files_of_others_and_ends_with_its_parent(tmp_path: Path) -> N
         f"""
 import os, signal, sys
 import figwasp
-from figwasp.runtime.code.ahead import BackgroundCompiler
+from figwasp.runtime.workers.ahead import BackgroundCompiler
 from figwasp.runtime.platform.modes import choose_mode
 from figwasp.runtime.code.translate import Translator
 from figwasp.wasm.binary.decode import decode
@@ -183,7 +183,7 @@ def test_when_there_is_one() -> None:
     check_script(
         """
 import os, threading
-from figwasp.runtime.code import ahead
+from figwasp.runtime.workers import ahead
 os.sched_getaffinity = lambda pid: {0, 1}
 assert ahead.possible()
 os.sched_getaffinity = lambda pid: {0}
@@ -282,7 +282,7 @@ def test_run_has_it_when_it_is_asked_for() -> None:
         """
         import os
         import figwasp
-        from figwasp.runtime.code import ahead
+        from figwasp.runtime.workers import ahead
         begun = []
         class Counting(ahead.BackgroundCompiler):
             def __init__(self, make):

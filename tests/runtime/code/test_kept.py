@@ -59,7 +59,7 @@ def nothing_waits() -> Iterator[None]:
 
 def begin(folder: Path, text: str | bytes = MODULE, *, lazy: bool = False, host: Any = lambda x: x + 1, **settings: Any) -> figwasp.Instance:
     """Load a module with a cache in a folder."""
-    engine = figwasp.Engine(cache=folder, **settings)
+    engine = figwasp.Engine(cache=folder, **{"tier": "optimize", **settings})
     data = figwasp.wat(text) if isinstance(text, str) else text
     module = figwasp.Module(data, engine=engine, lazy=lazy)
     return module.instantiate({"h": {"f": host}}, unknown_imports="error") if b"\x01h\x01f" in data else module.instantiate()
@@ -269,7 +269,7 @@ def test_an_image_of_another_module_under_a_good_checksum(tmp_path: Path, compil
     use(begin(tmp_path))
     kept.flush()
     (entry,) = entries(tmp_path)
-    engine = figwasp.Engine(cache=tmp_path)
+    engine = figwasp.Engine(cache=tmp_path, tier="optimize")
     cache = engine.config.cache
     assert cache is not None
     key = bytes.fromhex(entry.stem)
@@ -303,7 +303,7 @@ SCRIPT = """
     made = []
     translate = Translator.translate
     Translator.translate = lambda self, index: made.append(index) or translate(self, index)
-    engine = figwasp.Engine(cache=sys.argv[1])
+    engine = figwasp.Engine(cache=sys.argv[1], tier="optimize")
     instance = figwasp.load(figwasp.Module(figwasp.wat(sys.argv[2]), engine=engine), {"h": {"f": lambda x: x + 1}})
 """
 

@@ -15,11 +15,11 @@ from figwasp.codegen.stored.serial import to_bytes
 from figwasp.errors import Invalid
 from figwasp.features import DEFAULT
 from figwasp.layout import GUARD
-from figwasp.runtime.code import worker
 from figwasp.runtime.code.translate import Translator
 from figwasp.runtime.platform.processor import machine
 from figwasp.runtime.whole import pool
 from figwasp.runtime.whole.pool import Pool
+from figwasp.runtime.workers import worker
 from figwasp.wasm.binary.decode import decode
 from figwasp.wasm.syntax.module import Module
 from figwasp.wasm.valid.state import FuncFacts

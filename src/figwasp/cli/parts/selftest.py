@@ -218,7 +218,7 @@ def _asynchronous_calls() -> str:
 
 
 def _second_process() -> str:
-    from figwasp.runtime.code import ahead
+    from figwasp.runtime.workers import ahead
 
     if not ahead.possible():
         return "not used: there is one processor, or there are other threads"

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from figwasp.cli.running.options import RunOptions
     from figwasp.cli.running.progress import Progress
     from figwasp.cli.running.trace import Tracer
-    from figwasp.runtime.code.ahead import BackgroundCompiler
     from figwasp.runtime.objects.func import Func
+    from figwasp.runtime.workers.ahead import BackgroundCompiler
 
     Imports = dict[str, dict[str, Any]]
 

@@ -7,20 +7,12 @@ until then.
 
 from __future__ import annotations
 
-from figwasp.codegen.baseline.pieces import CALLS, Fix, machine
+from figwasp.codegen.baseline.pieces import CALLS
 from figwasp.codegen.baseline.reading import skip_locals
 from figwasp.codegen.baseline.template import NoTemplate
 from figwasp.codegen.baseline.tokens import BODY, TOKEN
-from figwasp.codegen.code import (
-    FIELD_NEAR,
-    RELOC_STUB,
-    STUB_FUEL,
-    STUB_HOT,
-    STUB_TICK,
-    STUB_TRAP,
-)
+from figwasp.codegen.code import STUB_FUEL, STUB_HOT, STUB_TICK
 from figwasp.codegen.mach import NONE
-from figwasp.errors import TRAP_UNREACHABLE
 from figwasp.ir.types import CELL, CLASSES, INT, V128, ir_types
 from figwasp.wasm.binary.leb128 import unsigned
 from figwasp.wasm.syntax.opcodes import BY_NAME
@@ -29,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-    from figwasp.codegen.baseline.pieces import Pieces, State
+    from figwasp.codegen.baseline.pieces import Fix, Pieces, State
     from figwasp.wasm.valid.state import FuncFacts
 
 __all__ = ["Body"]
@@ -39,13 +31,6 @@ _BLOCK, _LOOP, _IF, _ELSE, _END, _BR, _BR_IF, _BR_TABLE, _RETURN = (
 )
 _FREE: Final = frozenset((_BLOCK, _LOOP, _ELSE, _END))
 """What costs no fuel."""
-_THROUGH: Final = machine.RESULT[INT]
-_POLL: Final = machine.CHECK_STACK + machine.branch(machine.BELOW)
-_RETURN_ADDRESS: Final = len(machine.CALL)
-_UNREACHABLE: Final = Fix(
-    [(machine.CALL_FIELD, FIELD_NEAR, RELOC_STUB, STUB_TRAP)], [(_RETURN_ADDRESS, TRAP_UNREACHABLE)], [(_RETURN_ADDRESS, 0)], []
-)
-_JUMP: Final = machine.branch(machine.ALWAYS)
 
 
 class _Label:
@@ -184,6 +169,7 @@ class Body:
 
     def _walk(self, tokens: list[tuple[bytes, bytes]]) -> None:
         """Walk over a stretch of tokens: one long loop, since calls are what costs most in CPython."""
+        machine = self.pieces.machine
         out = self.out
         push = out.append
         labels = self.labels
@@ -287,7 +273,7 @@ class Body:
                     state = state.flushed
                 label = self._open(state, control, loop=True)
                 label.place = len(out)
-                push(_POLL)
+                push(machine.POLL)
                 self.slow.append((len(out), number, STUB_TICK))
                 if self._counted:
                     push(machine.COUNT)
@@ -303,7 +289,7 @@ class Body:
                 dead = 1
             else:
                 self._close_run()
-                self.fixes.append((len(out), number, _UNREACHABLE))
+                self.fixes.append((len(out), number, self.pieces.unreachable))
                 push(machine.CALL)
                 dead = 1
         self._state = state
@@ -325,6 +311,7 @@ class Body:
 
     def _close_run(self) -> None:
         """End the run: control goes elsewhere now."""
+        machine = self.pieces.machine
         if self._paid != NONE and self._spent:
             self.out[self._paid] = machine.pay(self._spent)
             self.slow.append((self._paid + 1, self._payer, STUB_FUEL))
@@ -377,11 +364,13 @@ class Body:
         return label.begin
 
     def _jump(self, label: _Label) -> None:
-        self.out.append(_JUMP)
+        machine = self.pieces.machine
+        self.out.append(machine.JUMP)
         label.branches.append(len(self.out))
 
     def _leave(self, state: State) -> bytes:
         """Return what loads the results into their registers."""
+        machine = self.pieces.machine
         count = len(self.results)
         if count == 1:
             return state.load(CLASSES[self.results[0]])
@@ -391,14 +380,15 @@ class Body:
 
     def _moves(self, state: State, label: _Label) -> bytes:
         """Return what moves the operands that a branch carries to where its label expects them."""
+        machine = self.pieces.machine
         if label is self.exit:
             return self._leave(state)
         if state.depth == label.height + label.arity:
             return state.flush
         moves = [state.flush]
         for number in range(label.arity):
-            moves.append(machine.LOAD_SLOT[_THROUGH].at(CELL * (state.depth - label.arity + number)))
-            moves.append(machine.STORE_SLOT[_THROUGH].at(CELL * (label.height + number)))
+            moves.append(machine.LOAD_SLOT[machine.THROUGH].at(CELL * (state.depth - label.arity + number)))
+            moves.append(machine.STORE_SLOT[machine.THROUGH].at(CELL * (label.height + number)))
         return b"".join(moves)
 
     def _branch(self, state: State, label: _Label) -> None:
@@ -407,15 +397,17 @@ class Body:
         self._jump(label)
 
     def _branch_if(self, state: State, label: _Label, condition: int) -> None:
+        machine = self.pieces.machine
         moves = self._moves(state, label)
         if moves:
-            self.out.append(machine.skip(machine.opposite(condition), len(moves) + len(_JUMP)) + moves)
+            self.out.append(machine.skip(machine.opposite(condition), len(moves) + len(machine.JUMP)) + moves)
             self._jump(label)
         else:
             self.out.append(machine.branch(condition))
             label.branches.append(len(self.out))
 
     def _br_table(self, data: bytes, pos: int) -> int:
+        machine = self.pieces.machine
         count, pos = unsigned(data, pos + 1, 32)
         depths = []
         for _ in range(count + 1):

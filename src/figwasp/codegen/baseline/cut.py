@@ -316,7 +316,7 @@ def _compiled(maker: _Maker) -> tuple[Code, list[bytes], list[tuple[int, int, in
     pipeline.run(func)
     succs = list(func.blocks[0].succs)
     machine = host().baseline()
-    code, pool, uses, condition = machine.cutter().cut(func)
+    code, pool, uses, condition = machine.cutter().cut(func, host())
     if succs and succs[0] is not maker.taken:  # the condition was a negation
         condition = machine.opposite(condition)
     return code, pool, uses, condition

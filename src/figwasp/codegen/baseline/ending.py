@@ -11,13 +11,12 @@ from __future__ import annotations
 from itertools import accumulate
 from struct import Struct
 
-from figwasp.codegen.baseline.pieces import machine
 from figwasp.codegen.baseline.template import NoTemplate
 from figwasp.codegen.baseline.tokens import INSTRUCTION
 from figwasp.codegen.code import FIELD_NEAR, RELOC_COUNTER, RELOC_STUB, STUB_HOT, STUB_TICK, Code
 from figwasp.codegen.isa import host
 from figwasp.codegen.mach import STACK
-from figwasp.ir.types import CELL, INT
+from figwasp.ir.types import CELL
 from figwasp.layout import LEFT_FRAME
 
 TYPE_CHECKING = False
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["finish"]
 
-_THROUGH: Final = machine.RESULT[INT]
-_SLOW: Final = machine.CALL + machine.branch(machine.ALWAYS)
 _FIELD: Final = 4  # bytes of a distance
 _pack: Final = Struct("<i").pack
 _pack_into: Final = Struct("<i").pack_into
@@ -51,16 +48,17 @@ class _Ending:
         code: the code.
     """
 
-    __slots__ = ("_body", "_data", "_first", "_shift", "_slow", "_starts", "code")
+    __slots__ = ("_body", "_data", "_first", "_machine", "_shift", "_slow", "_starts", "code")
 
     def __init__(self, body: Body, counted: bool) -> None:
+        machine = self._machine = body.pieces.machine
         self._body = body
         size = self._frame_size()
         head, slow, counts = self._head(size, counted)
         self._shift = shift = len(head)
         self._slow = slow + [(shift + piece, token, stub) for piece, token, stub in body.slow]
         self._first = shift + len(body.out) + 1  # piece out of line
-        out = [*head, *body.out, machine.epilogue(size, body.signature.stack_bytes), *[_SLOW] * len(self._slow)]
+        out = [*head, *body.out, machine.epilogue(size, body.signature.stack_bytes), *[machine.SLOW] * len(self._slow)]
         self._starts = [0, *accumulate(map(len, out))]
         self._data = bytearray(b"".join(out))
         code = self.code = Code(body.pieces.module.func_name(body.index) or "", body.index)
@@ -79,6 +77,7 @@ class _Ending:
 
     def _frame_size(self) -> int:
         """Return the bytes between the stack pointer and the return address: the latter stands at an odd multiple of 8."""
+        machine = self._machine
         body = self._body
         cells = body.deepest + machine.CELLS_BEFORE_LOCALS + len(body.locals)
         size: int = CELL * (cells | 1)
@@ -88,6 +87,7 @@ class _Ending:
 
     def _head(self, size: int, counted: bool) -> tuple[list[bytes], list[tuple[int, int, int]], list[int]]:
         """Return the pieces that the function begins with; those of them behind branches out of line and fields of the counter."""
+        machine = self._machine
         body = self._body
         begin, rest = machine.prologue(size, CELL * body.deepest + machine.BIAS)
         entry = [rest]
@@ -99,7 +99,7 @@ class _Ending:
                 entry.append(machine.STORE_LOCAL[place].at(local))
             else:
                 above = size + CELL + CELL * (place - STACK)
-                stacked.append(machine.LOAD_SLOT[_THROUGH].at(above) + machine.STORE_LOCAL[_THROUGH].at(local))
+                stacked.append(machine.LOAD_SLOT[machine.THROUGH].at(above) + machine.STORE_LOCAL[machine.THROUGH].at(local))
         entry += stacked
         entry.append(machine.clear(CELL * len(params) + machine.FIRST_LOCAL, len(body.locals) - len(params)))
         tick = (1, ~0, STUB_TICK)
@@ -113,6 +113,7 @@ class _Ending:
         _pack_into(self._data, end - _FIELD, goal - end)
 
     def _fill_branches(self) -> None:
+        machine = self._machine
         body, starts, shift, fill = self._body, self._starts, self._shift, self._fill
         for number, (piece, _, stub) in enumerate(self._slow, self._first):
             fill(starts[piece], starts[number])
@@ -155,6 +156,7 @@ class _Ending:
 
     def _note(self) -> None:
         """Fill in where the code traps and calls."""
+        machine = self._machine
         code, body, starts = self.code, self._body, self._starts
         places = [*accumulate((len(run) + len(control) for run, control in body.cut), initial=body.begin)]
         for number, (piece, token, stub) in enumerate(self._slow, self._first):

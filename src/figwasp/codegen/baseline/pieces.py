@@ -22,9 +22,10 @@ from figwasp.codegen.baseline.template import (
     Template,
 )
 from figwasp.codegen.baseline.tokens import COMPARISONS, INSTRUCTION
-from figwasp.codegen.code import FIELD_NEAR, RELOC_CELL
+from figwasp.codegen.code import FIELD_NEAR, RELOC_CELL, RELOC_STUB, STUB_TRAP
 from figwasp.codegen.isa import host
 from figwasp.codegen.mach import NONE, STACK
+from figwasp.errors import TRAP_UNREACHABLE
 from figwasp.ir.types import CELL, CLASSES, INT, V128, ir_types
 from figwasp.wasm.binary.leb128 import signed, unsigned
 from figwasp.wasm.syntax import types as wasm
@@ -43,9 +44,8 @@ if TYPE_CHECKING:
     Branch = tuple[bytes, bytes, "State", "Fix | None", int]
     """The code of a run that a conditional branch follows, the same with the branch, state, fix, condition of the branch."""
 
-__all__ = ["CALLS", "IMPORTED", "Fix", "Pieces", "State", "machine"]
+__all__ = ["CALLS", "IMPORTED", "Fix", "Pieces", "State"]
 
-machine: Final = host().baseline()
 _GET: Final = BY_NAME["local.get"].code
 _SET: Final = BY_NAME["local.set"].code
 _TEE: Final = BY_NAME["local.tee"].code
@@ -130,6 +130,7 @@ class State(dict[bytes, "Piece"]):
     __slots__ = ("_flushed", "_pieces", "branches", "depth", "flush", "top")
 
     def __init__(self, pieces: Pieces, depth: int, top: int) -> None:
+        machine = pieces.machine
         self._pieces = pieces
         self.depth = depth
         self.top = top
@@ -148,6 +149,7 @@ class State(dict[bytes, "Piece"]):
         """Return what brings the topmost operand into the register of a class."""
         if self.top == wanted:
             return b""
+        machine = self._pieces.machine
         code: bytes = machine.INT_FROM_FLOAT if wanted == INT else machine.FLOAT_FROM_INT
         if self.top == NONE:
             code = machine.LOAD_SLOT[machine.RESULT[wanted]].at(CELL * (self.depth - 1))
@@ -169,7 +171,7 @@ class _Branches(dict[bytes, "Branch"]):
 
     def __missing__(self, run: bytes) -> Branch:
         code, state, fix, condition = self._pieces.make_branch(self._state, run)
-        found = self[run] = code, code + machine.branch(condition), state, fix, condition
+        found = self[run] = code, code + self._pieces.machine.branch(condition), state, fix, condition
         return found
 
 
@@ -188,6 +190,8 @@ class Pieces:
 
     Attributes:
         module: the module.
+        machine: what stands between templates.
+        unreachable: what has to be done about a call of the trap.
         metered: whether the code counts fuel.
         noting: whether it is to be told where code traps and calls.
         costs: the fuel that a run takes.
@@ -203,9 +207,11 @@ class Pieces:
         "_templates",
         "costs",
         "count",
+        "machine",
         "metered",
         "module",
         "noting",
+        "unreachable",
     )
 
     def __init__(self, module: Module, layout_: InstanceLayout, mode: int, metered: bool, noting: bool) -> None:
@@ -214,7 +220,11 @@ class Pieces:
         Raises:
             NoTemplate: there are none for accesses to its memory.
         """
+        machine = host().baseline()
         self.module = module
+        self.machine = machine
+        end = len(machine.CALL)
+        self.unreachable = Fix([(machine.CALL_FIELD, FIELD_NEAR, RELOC_STUB, STUB_TRAP)], [(end, TRAP_UNREACHABLE)], [(end, 0)], [])
         self.metered = metered
         self.noting = noting
         self.costs = _Costs()
@@ -296,7 +306,7 @@ class Pieces:
         """
         found = self._templates.get(key)
         if found is None:
-            columns = (self._mode == layout.CHECKED and machine.CHECKED.get(key)) or machine.TEMPLATES.get(key)
+            columns = (self._mode == layout.CHECKED and self.machine.CHECKED.get(key)) or self.machine.TEMPLATES.get(key)
             if columns is None:
                 raise NoTemplate(key.hex())
             found = self._templates[key] = Template(*columns)
@@ -330,6 +340,7 @@ class Pieces:
         Raises:
             NoTemplate: there are none for it.
         """
+        machine = self.machine
         self.count += 1
         if run and run[0] not in CALLS:
             read = Run(run)
@@ -356,6 +367,7 @@ class Pieces:
 
     def _fill(self, state: State, key: bytes, run: Run) -> tuple[bytes, State, Fix | None, int]:
         """Make code of a template."""
+        machine = self.machine
         template = self.template(key)
         before = state.load(template.top) if template.takes else state.flush
         data = bytearray(template.code)
@@ -396,6 +408,7 @@ class Pieces:
 
     def _move(self, state: State, run: Run) -> Piece:
         """Make the code of what moves an operand as it is, or drops it."""
+        machine = self.machine
         op = run.key[0]
         if op in _GLOBALS:
             return self._global(state, run)
@@ -426,6 +439,7 @@ class Pieces:
     # Calls
 
     def _call(self, state: State, index: int) -> Piece:
+        machine = self.machine
         type = self.module.func_types[index]
         where = self._layout
         if index < self.module.num_imported_funcs:
@@ -435,6 +449,7 @@ class Pieces:
         return self._finish_call(state.flush, state.flushed, type, machine.CALL, fix, leaves=False)
 
     def _call_indirect(self, state: State, run: bytes) -> Piece:
+        machine = self.machine
         type, at = unsigned(run, 1, 32)
         table, _ = unsigned(run, at, 32)
         if not self.module.types[type].final or self.module.tables[table].address == wasm.I64:
@@ -457,6 +472,7 @@ class Pieces:
 
     def _finish_call(self, before: bytes, state: State, type: int, call: bytes, fix: Fix, leaves: bool) -> Piece:
         """Return a call with all around it: the arguments are in their places."""
+        machine = self.machine
         func, signature = self.module.signature(type), self.signature(type)
         depth = state.depth - len(func.params)
         size = signature.stack_bytes

@@ -56,7 +56,13 @@ _TRUNCATIONS: Final = [number for number, row in enumerate(BY_PREFIX[0xFC]) if r
 _LOADS: Final = [row.code for row in _ROWS if is_access(row) and row.results]
 _STORES: Final = [row.code for row in _ROWS if is_access(row) and not row.results]
 
-_NOT_BY_CONSTANT: Final = frozenset(("i64_and", *[f"{type}_{op}" for type in ("i32", "i64") for op in ("sub", "div_s", "div_u", "rem_s", "rem_u")]))
+_NOT_BY_CONSTANT: Final = frozenset(
+    """
+    i64_and
+    i32_sub i32_div_s i32_div_u i32_rem_s i32_rem_u
+    i64_sub i64_div_s i64_div_u i64_rem_s i64_rem_u
+    """.split()
+)
 _BY_CONSTANT: Final = {
     type: [row.code for row in _NUMERIC if row.params == (type, type) and row.ir not in _NOT_BY_CONSTANT] for type in _CONSTS
 }

@@ -102,7 +102,7 @@ class Label:
 
 
 class Entered(Protocol):
-    """What a continuation does where blocks begin (`build.continuation`)."""
+    """What a continuation does where blocks begin (`build.frames.continuation`)."""
 
     BLOCK: int
     LOOP: int

@@ -18,9 +18,10 @@ from typing import Final
 
 from figwasp.errors import LimitExceeded
 from figwasp.ir import ops, order
-from figwasp.ir.build import atomic, calls, casts, control, exceptions, legacy, locals, memory, numeric, refs, vector
+from figwasp.ir.build import atomic, calls, casts, control, exceptions, legacy, memory, numeric, refs, vector
 from figwasp.ir.build.base import Builder, Method, OutOfProportion
-from figwasp.ir.build.continuation import Continuation
+from figwasp.ir.build.frames import locals
+from figwasp.ir.build.frames.continuation import Continuation
 from figwasp.ir.build.objects import arrays, structs
 from figwasp.ir.func import Func, Value
 from figwasp.ir.types import BY_WASM, MASKS, SIZES, ir_types

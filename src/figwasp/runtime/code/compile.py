@@ -115,7 +115,7 @@ class CompiledModule:
         self.layout = layout_of(module)
         self._now = Now(module, facts, config)
         self._tier = BaselineTier(module, facts, config)
-        self.sources: list[CodeSource] = [self._now]
+        self.sources: list[CodeSource] = [self._now] if config.tier == "optimize" else [self._tier, self._now]
         self.numbers = TYPES.intern(module.types, module.groups)
         if any(isinstance(type_.comp, StructType) for type_ in module.types):
             TYPES.name_fields(self.numbers, module.field_names)
@@ -267,7 +267,7 @@ class CompiledModule:
             Interrupted, Timeout, LimitExceeded: as for `compile`.
         """
         if index not in self._improved:
-            code = collector.without_collections(self._code, index)
+            code = collector.without_collections(self._now.take, index)
             self._improved[index] = self._install(code, self._source_map)
             if self._kept is not None:
                 self._kept.add(self.module, code)
@@ -305,16 +305,11 @@ class CompiledModule:
         listener = self.config.listener
         has_listener = listener is not None and listen.ask(listener, self.module, index, self.listeners)
         address = self._installed.get(index)
-        if address is None and self.config.tier != "optimize" and not has_listener:
-            code = collector.without_collections(self._tier.take, index)
-            if code is not None:
+        if address is None:
+            code = collector.without_collections(self._now.take if has_listener else self._code, index)
+            if code.tier != OPTIMIZED:
                 self._baseline.add(index)
                 self._region.set_counter(index, self._tier.patience(index))
-                if self._kept is not None:
-                    self._kept.add(self.module, code)
-                return self._install(code, self._source_map)
-        if address is None:
-            code = collector.without_collections(self._code, index)
             address = self._install(code, self._source_map)
             if self._kept is not None:
                 self._kept.add(self.module, code)
@@ -369,7 +364,7 @@ class CompiledModule:
     @contextmanager
     def ahead(self) -> Iterator[None]:
         """Have functions compiled ahead in a second process meanwhile, where that is possible."""
-        from figwasp.runtime.code import ahead  # most programs do without
+        from figwasp.runtime.workers import ahead  # most programs do without
 
         if len(self.sources) > 1 or self.config.tier != "optimize" or not ahead.possible():
             yield

@@ -7,12 +7,11 @@ Theory of operation. Baseline code of a function counts down, in a word of the m
 whenever a loop in it goes round. When that is used up it calls out of line, and comes to `TierUp`: the function is compiled by
 the optimising line, and its cell and its FuncRefs change over. The activation that has found this out goes on in the old code,
 but at the head of a loop it can be left for a *continuation*: optimised code of the same function that begins there
-(`stubs.ticks.hot`, `ir.build.continuation`).
+(`stubs.ticks.hot`, `ir.build.frames.continuation`).
 """
 
 from __future__ import annotations
 
-import weakref
 from binascii import crc32
 from functools import partial
 
@@ -25,16 +24,25 @@ from figwasp.runtime.trap import window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from collections.abc import Callable
+    from typing import Final, Protocol
 
     from figwasp.codegen.baseline.compiler import Baseline
     from figwasp.codegen.code import Code
-    from figwasp.runtime.code.compile import CompiledModule
     from figwasp.runtime.code.ranges import CodeTable
     from figwasp.runtime.config import Config
     from figwasp.wasm.debug.source import SourceMap
     from figwasp.wasm.syntax.module import Module
     from figwasp.wasm.valid.module import FactsOf
+
+    class Improving(Protocol):
+        """The code of a module, of which some may become better."""
+
+        def improve(self, index: int) -> None:
+            """Compile a function once more, by the optimising line."""
+
+        def continuation(self, index: int, loop: int, first: int) -> int:
+            """Return the address of what goes on at a loop in the place of baseline code, or 0."""
 
 __all__ = ["NEVER", "BaselineRange", "BaselineTier", "TierUp"]
 
@@ -120,7 +128,7 @@ class BaselineRange(CodeRange):
         code: Code,
         source_map: SourceMap | None,
         tier: BaselineTier,
-        compiled: weakref.ref[CompiledModule],
+        compiled: Callable[[], Improving | None],
     ) -> None:
         super().__init__(start, size, code, source_map)
         self._tier = tier

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from figwasp.codegen import pipeline
 from figwasp.ir.build.builder import build
-from figwasp.ir.build.continuation import Continuation
+from figwasp.ir.build.frames.continuation import Continuation
 from figwasp.ir.layouts import layout_of
 from figwasp.runtime.platform.processor import machine
 from figwasp.wasm.valid.module import facts_when_asked
@@ -65,7 +65,7 @@ class Translator:
         Args:
             index: of the function.
             loop: offset of the loop's opcode.
-            first: number of the cell of the frame with local 0 (`ir.build.continuation`).
+            first: number of the cell of the frame with local 0 (`ir.build.frames.continuation`).
 
         Raises:
             LimitExceeded: as for `translate`.

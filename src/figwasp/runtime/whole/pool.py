@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from figwasp.codegen.stored.serial import BadCode, from_bytes, to_bytes
-from figwasp.runtime.code import collector, worker
-from figwasp.runtime.code.worker import FAILED, INDEX, MADE, PIPE, REFUSED, SIZE, Process
+from figwasp.runtime.code import collector
 from figwasp.runtime.platform.processor import machine
+from figwasp.runtime.workers import worker
+from figwasp.runtime.workers.worker import FAILED, INDEX, MADE, PIPE, REFUSED, SIZE, Process
 
 if TYPE_CHECKING:
     from figwasp.runtime.code.translate import Translator

@@ -20,6 +20,8 @@ SAVED_INTS: Final = 8 * len(INTS)
 SAVED: Final = SAVED_INTS + 16 * 15
 """Of what native code does not preserve: the integers, and with them all registers for floats but the scratch one."""
 
+FRAME_POINTER: Final = RBP
+"""Of baseline code."""
 BIAS: Final = 128
 """In baseline code RBP points so many bytes behind what it is the base of, all of which is thus in reach of a byte."""
 OWN_INSTANCE: Final = -BIAS

@@ -35,9 +35,9 @@ def _data_reference(text: str, end: int) -> int:
 
 def _baseline() -> Any:
     with importing:
-        from figwasp.codegen.isa.x64 import baseline  # programs whose code is kept do without
+        from figwasp.codegen.isa.x64.baseline import parts  # programs whose code is kept do without
 
-    return baseline
+    return parts
 
 
 def _complete() -> None:

@@ -19,10 +19,10 @@ from collections import deque
 
 from figwasp.codegen.stored.serial import BadCode, from_bytes
 from figwasp.errors import Error
-from figwasp.runtime.code import worker
-from figwasp.runtime.code.worker import BEGUN, INDEX, MADE, PIPE, SIZE, Process
 from figwasp.runtime.platform import linux
 from figwasp.runtime.platform.processor import machine
+from figwasp.runtime.workers import worker
+from figwasp.runtime.workers.worker import BEGUN, INDEX, MADE, PIPE, SIZE, Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,15 +6,14 @@ out, and so is what would be out of line: a trap is called where it is found out
 
 from __future__ import annotations
 
-from typing import Final
+from functools import cache
 
 from figwasp.codegen.baseline.template import NoTemplate
 from figwasp.codegen.code import STUB_TRAP, Code
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.assemble import X64Assembler
-from figwasp.codegen.isa.x64.baseline import FRAME_POINTER
+from figwasp.codegen.isa.x64.frames import FRAME_POINTER
 from figwasp.codegen.isa.x64.select.rules import select
-from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.codegen.mach import BRANCH, ENTRY, NONE, RET, TRAPIF, MBlock, MFunc, MInst
 from figwasp.codegen.regalloc.allocate import allocate
 from figwasp.codegen.target import Target
@@ -23,18 +22,16 @@ from figwasp.ir.func import Func
 __all__ = ["cut"]
 
 
-def _target() -> Target:
+@cache
+def _limited(target: Target) -> Target:
     """Return the machine with the registers that templates may destroy, and no others."""
-    target = Target()
-    TARGET.complete()
+    target.complete()
+    limited = Target()
     for name in Target.__slots__:
-        setattr(target, name, getattr(TARGET, name))
-    preserved = TARGET.callee_saved
-    target.regs = [[register for register in registers if not preserved >> register & 1] for registers in TARGET.regs]
-    return target
-
-
-_TARGET: Final = _target()
+        setattr(limited, name, getattr(target, name))
+    preserved = target.callee_saved
+    limited.regs = [[register for register in registers if not preserved >> register & 1] for registers in target.regs]
+    return limited
 
 
 class _Cutter(X64Assembler):
@@ -85,7 +82,7 @@ class _Cutter(X64Assembler):
         return b""
 
 
-def cut(func: Func) -> tuple[Code, list[bytes], list[tuple[int, int, int]], int]:
+def cut(func: Func, target: Target) -> tuple[Code, list[bytes], list[tuple[int, int, int]], int]:
     """Return the template of a function that ends in a return, or in a branch between two blocks that do.
 
     Returns:
@@ -95,8 +92,9 @@ def cut(func: Func) -> tuple[Code, list[bytes], list[tuple[int, int, int]], int]
     Raises:
         NoTemplate: it is not of one piece, or needs more registers than there are.
     """
-    machine = select(func, _TARGET)
-    allocate(machine, _TARGET)
+    limited = _limited(target)
+    machine = select(func, limited)
+    allocate(machine, limited)
     if machine.num_slots or machine.saved or machine.outgoing:
         raise NoTemplate("not in registers")
     for block in machine.blocks:

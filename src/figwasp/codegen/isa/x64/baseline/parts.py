@@ -1,4 +1,4 @@
-"""Floor 3: x86-64's part of the baseline tier: the templates, and what stands between them.
+"""Floor 3: what stands between templates on x86-64, with the templates.
 
 In: numbers of registers, places in the frame. Out: bytes. A place is a base register and a displacement: operands are counted from
 the stack pointer, locals from RBP (`frames.BIAS`).
@@ -11,9 +11,9 @@ from functools import lru_cache
 from figwasp import layout
 from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
+from figwasp.codegen.isa.x64.baseline.templates import CHECKED, TEMPLATES
 from figwasp.codegen.isa.x64.encode import encode_fields
-from figwasp.codegen.isa.x64.frames import BIAS, FIRST_LOCAL, OWN_INSTANCE, SAVED_POINTER
-from figwasp.codegen.isa.x64.templates import CHECKED, TEMPLATES
+from figwasp.codegen.isa.x64.frames import BIAS, FIRST_LOCAL, FRAME_POINTER, OWN_INSTANCE, SAVED_POINTER
 from figwasp.ir.types import CELL
 
 TYPE_CHECKING = False
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 __all__ = [
-    "ALWAYS", "BELOW", "BIAS", "CALL", "CALL_FIELD", "CALL_REFERENCE", "CELLS_BEFORE_LOCALS", "CHECKED", "CHECK_STACK", "COUNT",
-    "FIRST_LOCAL", "FLOAT_FROM_INT", "FRAME_POINTER", "HOT", "INT_FROM_FLOAT", "LOAD_CALLEE", "LOAD_INSTANCE", "LOAD_LOCAL",
-    "LOAD_SLOT", "RESTORE_INSTANCE", "RESULT", "SAVED_POINTER", "STORE_LOCAL", "STORE_SLOT", "TEMPLATES", "TEST", "TRUE",
-    "branch", "clear", "constant", "cutter", "epilogue", "imported", "move_stack", "opposite", "pay", "prologue", "skip", "switch",
-    "test_slot", "widen",
+    "ALWAYS", "BIAS", "CALL", "CALL_FIELD", "CALL_REFERENCE", "CELLS_BEFORE_LOCALS", "CHECKED", "COUNT", "FIRST_LOCAL",
+    "FLOAT_FROM_INT", "FRAME_POINTER", "HOT", "INT_FROM_FLOAT", "JUMP", "LOAD_CALLEE", "LOAD_INSTANCE", "LOAD_LOCAL",
+    "LOAD_SLOT", "POLL", "RESTORE_INSTANCE", "RESULT", "SAVED_POINTER", "SLOW", "STORE_LOCAL", "STORE_SLOT", "TEMPLATES",
+    "TEST", "THROUGH", "TRUE", "branch", "clear", "constant", "cutter", "epilogue", "imported", "move_stack", "opposite",
+    "pay", "prologue", "skip", "switch", "test_slot", "widen",
 ]  # fmt: skip
 
-FRAME_POINTER: Final = r.RBP
 CELLS_BEFORE_LOCALS: Final = (FIRST_LOCAL + BIAS) // CELL
+THROUGH: Final = r.RAX
+"""What copies between places go through."""
 RESULT: Final = [r.RAX, r.XMM0]
 """Class -> the register in which templates have the topmost operand."""
 _KEPT: Final = 1024  # of what depends on numbers that a module chooses
@@ -98,13 +99,12 @@ def widen(code: bytearray, offset: int, slot: bool) -> None:
 # Branches
 
 ALWAYS: Final = -1
-BELOW: Final = r.CC_B
 HOT: Final = r.CC_S
 TRUE: Final = r.CC_NE
 """Holds behind `TEST` and `test_slot` when the operand is not 0."""
 TEST: Final = encode_fields(x.TEST32_RR, rn=r.RAX, rm=r.RAX)
 _test_near, _test_far = [encode_fields(x.CMP32_MI, rm=r.RSP, mem=place << 2, imm=0) for place in (_NEAR, _FAR)]
-_JUMP: Final = encode_fields(x.JMP_REL32)
+JUMP: Final = encode_fields(x.JMP_REL32)
 _BRANCHES: Final = [encode_fields(x.JCC_REL32, imm=condition) for condition in range(r.CC_G + 1)]
 test_slot = _Move(_test_near, _test_far, rest=1).at
 
@@ -116,7 +116,7 @@ def opposite(condition: int) -> int:
 
 def branch(condition: int) -> bytes:
     """Return a branch whose distance is to be filled in: its last four bytes."""
-    return _JUMP if condition == ALWAYS else _BRANCHES[condition]
+    return JUMP if condition == ALWAYS else _BRANCHES[condition]
 
 
 def skip(condition: int, size: int) -> bytes:
@@ -162,7 +162,10 @@ def move_stack(size: int) -> bytes:
 
 # Frames
 
-CHECK_STACK: Final = encode_fields(x.CMP64_RM, rn=r.RSP, rm=r.CONTEXT, mem=layout.CTX_STACK_LIMIT << 2)
+_CHECK_STACK: Final = encode_fields(x.CMP64_RM, rn=r.RSP, rm=r.CONTEXT, mem=layout.CTX_STACK_LIMIT << 2)
+POLL: Final = _CHECK_STACK + branch(r.CC_B)
+SLOW: Final = CALL + JUMP
+"""A slow path out of line: a call, and back."""
 COUNT: Final = encode_fields(x.DEC32_M, rm=r.RIP)
 """Decrements a word, to which its last four bytes refer."""
 _SAVE_POINTER: Final = _store(r.RBP, r.RSP)
@@ -183,7 +186,7 @@ def prologue(size: int, pointer: int) -> tuple[bytes, bytes]:
         size: bytes of the frame.
         pointer: what RBP is to be, from the stack pointer.
     """
-    begin = encode_fields(x.SUB64_RI, r.RSP, r.RSP, imm=size) + CHECK_STACK + branch(BELOW)
+    begin = encode_fields(x.SUB64_RI, r.RSP, r.RSP, imm=size) + POLL
     rest = _SAVE_POINTER.at(pointer + SAVED_POINTER) + encode_fields(x.LEA64_RM, r.RBP, rm=r.RSP, mem=pointer << 2)
     return begin, rest + _KEEP_INSTANCE
 
@@ -204,6 +207,6 @@ def epilogue(size: int, incoming: int) -> bytes:
 
 def cutter() -> Any:
     """Return the module that cuts templates, with which programs have nothing to do."""
-    from figwasp.codegen.isa.x64 import cutting
+    from figwasp.codegen.isa.x64.baseline import cutting
 
     return cutting

@@ -1,12 +1,13 @@
 """Continuations: a function that begins at the head of a loop, for whoever has run up to there in other code. Floor 2.
 
-In: the offset of the loop, and a copy of the frame of baseline code, to which the context leads (`layout.LEFT_FRAME`). Theory of
-operation. The body is walked like any other, but what it begins with is in a block that nothing leads to. The entry loads all locals
-and operands instead, and goes to the loop. If that stands in others, it goes to the outermost of them; a flag, one more local, leads
-from the head of each to the next one that is further in, the first time round. So every loop has one entry, as everywhere.
+In: the offset of the loop, and a copy of the frame of baseline code, to which the context leads (`layout.LEFT_FRAME`). Theory
+of operation. The body is walked like any other, but what it begins with is in a block that nothing leads to. The entry loads
+all locals and operands instead, and goes to the loop. If that stands in others, it goes to the outermost of them; a flag, one
+more local, leads from the head of each to the next one that is further in, the first time round. So every loop has one entry,
+as everywhere.
 
-What is on the stack below a block must be the same however control leaves that. So where there are new operands between one loop and
-the next, the way leads in front of the blocks around it, too, and through an `if` by a condition that is known.
+What is on the stack below a block must be the same however control leaves that. So where there are new operands between one
+loop and the next, the way leads in front of the blocks around it, too, and through an `if` by a condition that is known.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _JUMP: Final[list[int]] = []
 BLOCK, LOOP, THEN, ELSE = range(4)
 """What is around a loop."""
 _OPENS: Final = {
-    BY_NAME[name].code: kind for name, kind in (("block", BLOCK), ("loop", LOOP), ("if", THEN), ("try_table", BLOCK), ("try", BLOCK))
+    BY_NAME[name].code: kind for name, kind in (("block", BLOCK), ("loop", LOOP), ("if", THEN), ("try_table", BLOCK), ("try",
+    BLOCK))
 }
 _DIVIDES: Final = BY_NAME["else"].code
 _ENDS: Final = frozenset(BY_NAME[name].code for name in ("end", "delegate"))

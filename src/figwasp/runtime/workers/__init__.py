@@ -1,0 +1,1 @@
+"""Floor 4: other processes that compile for this one."""
