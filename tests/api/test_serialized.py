@@ -30,7 +30,7 @@ TEXT = """(module $stored (import "h" "f" (func $f (param i32) (result i32))) (i
 DATA = figwasp.wat(TEXT)
 FUNCTIONS = 6
 IMPORTS: dict[str, Any] = {"h": {"f": lambda x: x + 1, "text: \u00e9": 7}}
-OFF = figwasp.Engine(cache=False)
+OFF = figwasp.Engine(cache=False, tier="optimize")
 
 
 @pytest.fixture

@@ -57,8 +57,6 @@ class Code:
             several for a call that catches several things, in order. Of a tag it is the offset in the instance block where its
             address stands, else `ir.func.ANY`. At the pad the stack pointer is that of the body, and no register holds anything.
         text_size: bytes of instructions, without the pool.
-        loops: (offset, wasm byte offset of the loop) of the return addresses of calls of STUB_HOT at the head of a loop;
-            baseline code has them as it has `traps`.
         tier: OPTIMIZED, or of baseline code how many cells of its frame come before that which holds local 0, from the stack
             pointer, and one more. Where baseline code traps and calls is found out when somebody asks.
     """
@@ -70,7 +68,6 @@ class Code:
         "handlers",
         "incoming",
         "index",
-        "loops",
         "name",
         "positions",
         "pushed",
@@ -88,7 +85,6 @@ class Code:
         self.data = b""
         self.text_size = 0
         self.tier = OPTIMIZED
-        self.loops: list[tuple[int, int]] = []
         self.relocs: list[tuple[int, int, int, int]] = []
         self.symbols: list[str] = []
         self.traps: list[tuple[int, int]] = []

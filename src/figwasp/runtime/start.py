@@ -6,13 +6,12 @@ All that is made below an engine gets the native runtime handed to it; only the 
 from __future__ import annotations
 
 import threading
-from functools import partial
 
 from figwasp.codegen.isa import host
 from figwasp.errors import BUSY, Busy
-from figwasp.lazy import importing
 from figwasp.runtime.code import collector
 from figwasp.runtime.code.ranges import CodeTable
+from figwasp.runtime.code.tiers import TierUp
 from figwasp.runtime.native.runtime import NativeRuntime
 from figwasp.runtime.objects.builtins import BUILTINS, compile_on_call
 from figwasp.runtime.objects.exceptions import Bridge
@@ -62,20 +61,13 @@ def _make() -> NativeRuntime:
     callbacks.end_listened_calls = listened.abandon
     callbacks.trim_traceback = tracebacks.tidy
     callbacks.refuel = contexts.refuel
-    callbacks.hot = partial(_hot, table)
+    callbacks.hot = TierUp(table).hot
     callbacks.grow_heap = contexts.grow_heap
     callbacks.compile = compile_on_call
     callbacks.before_call = listened.before
     callbacks.after_call = listened.after
     callbacks.builtins = BUILTINS
     return NativeRuntime(table, contexts, callbacks, listened.forget, References)
-
-
-def _hot(table: CodeTable, context: int) -> int:
-    with importing:
-        from figwasp.runtime.code.tiers import TierUp  # it is there
-
-    return TierUp(table).hot(context)
 
 
 def _refuse_cleared(*_args: object) -> None:

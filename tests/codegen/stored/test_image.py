@@ -134,8 +134,8 @@ COUNT = FUNCTIONS - 1
     [
         (0, FUNCTIONS), (0, 0xFFFF_FFFF), (1, 1),  # an index: too large, twice
         (COUNT, 8), (COUNT + 1, 0), (COUNT + 2, 0xFFFF_FFF0), (COUNT + 1, 1 << 20),  # a start: unaligned, twice, out of order, outside
-        (2 * COUNT + 1, 3), (3 * COUNT, 0xFFFF_FFFF),  # a row: too short, outside
-        (3 * COUNT + 1, 7), (3 * COUNT + 1, RELOC_CELL), (3 * COUNT + 2, 1 << 20),  # a need: of no kind, of a function, of nothing
+        (3 * COUNT + 1, 3), (4 * COUNT, 0xFFFF_FFFF),  # a row: too short, outside
+        (4 * COUNT + 1, 7), (4 * COUNT + 1, RELOC_CELL), (4 * COUNT + 2, 1 << 20),  # a need: of no kind, of a function, of nothing
     ],
 )  # fmt: skip
 def test_numbers_that_make_no_sense(place: int, value: int) -> None:

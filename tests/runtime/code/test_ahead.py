@@ -292,7 +292,9 @@ def test_run_has_it_when_it_is_asked_for() -> None:
         ahead.possible = lambda: True
         good = figwasp.wat('(module (memory (export "memory") 1) (func $f) (func (export "_start") (call $f)))')
         bad = figwasp.wat('(module (memory (export "memory") 1) (func $f unreachable) (func (export "_start") (call $f)))')
-        for program, status in ((good, 0), (bad, 134), (figwasp.Module(good), 0)):
+        for program, status in ((good, 0), (bad, 134), (figwasp.Module(good, engine=figwasp.Engine(tier="optimize")), 0)):
+            if isinstance(program, bytes):
+                program = figwasp.Module(program, engine=figwasp.Engine(tier="optimize"))
             assert figwasp.run(program, capture_output=True, compile_ahead=True).returncode == status
             try:
                 os.waitpid(-1, os.WNOHANG)

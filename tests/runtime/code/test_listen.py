@@ -177,6 +177,8 @@ def test_without_a_wish_to_listen_the_code_is_the_same(monkeypatch: pytest.Monke
         installed.append(code.data)
         return install(region, code)
 
+    monkeypatch.setenv("FIGWASP_TIER", "optimize")
+
     def code_with(listener: Any) -> list[bytes]:
         exports = load(FAC, listener).exports
         exports.fac(2), exports.twice(1.0)  # so that the stubs of these types are there

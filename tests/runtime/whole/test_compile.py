@@ -52,7 +52,7 @@ def nothing_waits() -> Iterator[None]:
 
 
 def module(data: bytes = DATA, *, lazy: bool = False, **settings: Any) -> figwasp.Module:
-    return figwasp.Module(data, engine=figwasp.Engine(**{"cache": False, **settings}), lazy=lazy)
+    return figwasp.Module(data, engine=figwasp.Engine(**{"cache": False, "tier": "optimize", **settings}), lazy=lazy)
 
 
 def use(instance: figwasp.Instance) -> list[int]:

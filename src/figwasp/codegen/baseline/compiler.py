@@ -12,7 +12,7 @@ Templates are cut from what the optimising line makes of a few instructions (`cu
 from __future__ import annotations
 
 from figwasp.codegen.baseline.body import Body
-from figwasp.codegen.baseline.ending import finish
+from figwasp.codegen.baseline.ending import finish, notes
 from figwasp.codegen.baseline.pieces import Pieces
 from figwasp.codegen.baseline.template import NoTemplate
 
@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+    from figwasp.codegen.baseline.ending import Notes
     from figwasp.codegen.code import Code
     from figwasp.layout import InstanceLayout
     from figwasp.wasm.syntax.module import Module
@@ -34,10 +35,10 @@ _MOST: Final = 1 << 16
 class Baseline:
     """The baseline compiler of a module's functions."""
 
-    __slots__ = ("_counted", "_pieces")
+    __slots__ = ("_arguments", "_counted", "_pieces")
 
     def __init__(
-        self, module: Module, layout: InstanceLayout, mode: int, *, metered: bool, counted: bool, noting: bool = False
+        self, module: Module, layout: InstanceLayout, mode: int, *, metered: bool, counted: bool
     ) -> None:
         """Begin with a module that has been validated, but for its bodies.
 
@@ -47,11 +48,11 @@ class Baseline:
             mode: GUARD or CHECKED memory.
             metered: whether the code counts fuel, as `ir.build.control` says.
             counted: whether functions count how often they are called and how often their loops go round.
-            noting: whether `Code` tells where it traps and calls. The bytes are the same.
         """
         self._counted = counted
+        self._arguments = (module, layout, mode, metered)
         try:
-            self._pieces: Pieces | None = Pieces(module, layout, mode, metered, noting)
+            self._pieces: Pieces | None = Pieces(*self._arguments, noting=False)
         except NoTemplate:
             self._pieces = None
 
@@ -66,3 +67,12 @@ class Baseline:
             return finish(Body(pieces, index, facts, self._counted), self._counted)
         except NoTemplate:
             return None
+
+    def note(self, index: int, facts: FuncFacts) -> Notes:
+        """Compile a function once more, and return what there is to know of its code.
+
+        Raises:
+            NoTemplate: there are none for all of it, so that there is no code.
+        """
+        pieces = Pieces(*self._arguments, noting=True)
+        return notes(Body(pieces, index, facts, self._counted), self._counted)

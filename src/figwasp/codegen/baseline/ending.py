@@ -25,11 +25,27 @@ if TYPE_CHECKING:
 
     from figwasp.codegen.baseline.body import Body
 
-__all__ = ["finish"]
+__all__ = ["Notes", "finish", "notes"]
 
 _FIELD: Final = 4  # bytes of a distance
 _pack: Final = Struct("<i").pack
 _pack_into: Final = Struct("<i").pack_into
+
+
+class Notes:
+    """What there is to know of code when something happens in it.
+
+    Attributes:
+        traps, positions: as in `Code`.
+        loops: (offset, wasm byte offset of the loop) of return addresses of calls of STUB_HOT at the head of a loop.
+    """
+
+    __slots__ = ("loops", "positions", "traps")
+
+    def __init__(self) -> None:
+        self.traps: list[tuple[int, int]] = []
+        self.positions: list[tuple[int, int]] = []
+        self.loops: list[tuple[int, int]] = []
 
 
 def finish(body: Body, counted: bool) -> Code:
@@ -39,6 +55,15 @@ def finish(body: Body, counted: bool) -> Code:
         NoTemplate: its frame is too large.
     """
     return _Ending(body, counted).code
+
+
+def notes(body: Body, counted: bool) -> Notes:
+    """Return what there is to know of the code of a function, whose pieces are those that note it.
+
+    Raises:
+        NoTemplate: as for `finish`.
+    """
+    return _Ending(body, counted).notes()
 
 
 class _Ending:
@@ -69,8 +94,6 @@ class _Ending:
         self._fill_branches()
         for piece in counts + [shift + piece for piece in body.counts]:
             code.relocs.append((self._starts[piece] - _FIELD, FIELD_NEAR, RELOC_COUNTER, body.index))
-        if body.pieces.noting:
-            self._note()
         self._append_constants()
         self._append_tables()
         code.data = bytes(self._data)
@@ -154,23 +177,24 @@ class _Ending:
             _pack_into(data, at, table - at - _FIELD)
             data += b"".join([_pack(starts[shift + goal] - table) for goal in goals])
 
-    def _note(self) -> None:
-        """Fill in where the code traps and calls."""
+    def notes(self) -> Notes:
+        """Return where the code traps and calls."""
         machine = self._machine
-        code, body, starts = self.code, self._body, self._starts
+        found, body, starts = Notes(), self._body, self._starts
         places = [*accumulate((len(run) + len(control) for run, control in body.cut), initial=body.begin)]
         for number, (piece, token, stub) in enumerate(self._slow, self._first):
             at = starts[number] + len(machine.CALL)
             pos = places[~token] if token < 0 else places[token] + len(body.cut[token][0])
-            code.positions.append((at, pos))
+            found.positions.append((at, pos))
             if stub == STUB_HOT and piece > self._shift:
-                code.loops.append((at, pos))
+                found.loops.append((at, pos))
         for piece, token, fix in body.fixes:
             at = starts[self._shift + piece]
             run = body.cut[token][0]
             instrs = [match.start() for match in INSTRUCTION.finditer(run)]
-            code.traps += [(at + offset, trap) for offset, trap in fix.traps]
+            found.traps += [(at + offset, trap) for offset, trap in fix.traps]
             for offset, instr in fix.positions:
-                code.positions.append((at + offset, places[token] + (instrs[instr - 1] if instr else len(run))))
-        code.positions.sort()
-        code.traps.sort()
+                found.positions.append((at + offset, places[token] + (instrs[instr - 1] if instr else len(run))))
+        found.positions.sort()
+        found.traps.sort()
+        return found

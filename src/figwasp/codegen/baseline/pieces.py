@@ -214,8 +214,10 @@ class Pieces:
         "unreachable",
     )
 
-    def __init__(self, module: Module, layout_: InstanceLayout, mode: int, metered: bool, noting: bool) -> None:
+    def __init__(self, module: Module, layout_: InstanceLayout, mode: int, metered: bool, *, noting: bool) -> None:
         """Begin with a module that has been validated, but for its bodies; the arguments are those of `compiler.Baseline`.
+
+        With `noting` it is told as well where code traps and calls. The bytes are the same.
 
         Raises:
             NoTemplate: there are none for accesses to its memory.

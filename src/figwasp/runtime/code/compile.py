@@ -10,7 +10,7 @@ from functools import partial
 from figwasp import layout
 from figwasp.codegen.code import OPTIMIZED
 from figwasp.codegen.words import Words
-from figwasp.errors import LimitExceeded
+from figwasp.errors import Error, Interrupted, Timeout
 from figwasp.ir.layouts import layout_of
 from figwasp.lazy import importing
 from figwasp.runtime.code import collector, listen
@@ -260,14 +260,20 @@ class CompiledModule:
                 if user.block and user.closed is None:
                     place.value = address
 
-    def improve(self, index: int) -> None:
-        """Compile a function once more, by the optimising line; its baseline code is not asked for again.
+    def improve(self, index: int) -> bool:
+        """Compile a function once more, by the optimising line, if that can be done; return whether it has been.
 
         Raises:
-            Interrupted, Timeout, LimitExceeded: as for `compile`.
+            Interrupted, Timeout: the running calls have to end.
         """
         if index not in self._improved:
-            code = collector.without_collections(self._now.take, index)
+            try:
+                code = collector.without_collections(self._now.take, index)
+            except (Interrupted, Timeout):
+                raise
+            except Error:  # it is out of proportion, or Python is shutting down: what there is will do
+                self._region.set_counter(index, NEVER)
+                return False
             self._improved[index] = self._install(code, self._source_map)
             if self._kept is not None:
                 self._kept.add(self.module, code)
@@ -275,6 +281,7 @@ class CompiledModule:
         self._baseline.discard(index)
         self._publish(index, self._improved[index])
         self._region.set_counter(index, self._tier.patience(index))  # for what is running: nothing else comes to the old code
+        return True
 
     def continuation(self, index: int, loop: int, first: int) -> int:
         """Return the address of what goes on at a loop in the place of a function's baseline code, or 0 where that has to go on.
@@ -291,7 +298,9 @@ class CompiledModule:
         if address is None:
             try:
                 code = collector.without_collections(self._now.continuation, index, loop, first)
-            except LimitExceeded:
+            except (Interrupted, Timeout):
+                raise
+            except Error:
                 address = 0
             else:
                 address = self._install(code, self._source_map) if code.frame_size <= layout.LEFT_FRAME else 0

@@ -12,7 +12,7 @@ from figwasp.runtime.trap import window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Final, Protocol
 
     from figwasp.codegen.code import Code
@@ -84,7 +84,7 @@ class Now:
         Raises:
             LimitExceeded, Interrupted, Timeout: as for `take`.
         """
-        return window.bounded(partial(self.translator().continuation, index, loop), first)
+        return self._bounded(index, partial(self.translator().continuation, loop=loop, first=first))
 
     def take(self, index: int) -> Code:
         """Compile a defined function.
@@ -93,7 +93,10 @@ class Now:
             Invalid, Malformed, LimitExceeded: the function's body is, whose validation was left for now.
             Interrupted, Timeout: the running calls had to end before the code was made.
         """
-        translate = self.translator().translate
+        return self._bounded(index, self.translator().translate)
+
+    def _bounded(self, index: int, translate: Callable[[int], Code]) -> Code:
+        """Translate a function, in a window if that takes long."""
         body = self._module.body(index)
         if body.end - body.start > _LONG_BODY:
             return window.bounded(translate, index)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Final, Protocol
 
     from figwasp.codegen.baseline.compiler import Baseline
+    from figwasp.codegen.baseline.ending import Notes
     from figwasp.codegen.code import Code
     from figwasp.runtime.code.ranges import CodeTable
     from figwasp.runtime.config import Config
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     class Improving(Protocol):
         """The code of a module, of which some may become better."""
 
-        def improve(self, index: int) -> None:
-            """Compile a function once more, by the optimising line."""
+        def improve(self, index: int) -> bool:
+            """Compile a function once more, by the optimising line, if that can be done."""
 
         def continuation(self, index: int, loop: int, first: int) -> int:
             """Return the address of what goes on at a loop in the place of baseline code, or 0."""
@@ -66,25 +67,18 @@ class BaselineTier:
         self._module = module
         self._facts = facts
         self._config = config
-        self._made: dict[bool, Baseline] = {}
+        self._made: Baseline | None = None
 
-    def _compiler(self, noting: bool) -> Baseline:
-        """Return the compiler, one that notes where code traps or one that does not."""
-        found = self._made.get(noting)
-        if found is None:
+    def _compiler(self) -> Baseline:
+        if self._made is None:
             with importing_compiler():
                 from figwasp.codegen.baseline.compiler import Baseline
 
             config = self._config
-            found = self._made[noting] = Baseline(
-                self._module,
-                layout_of(self._module),
-                config.mode,
-                metered=config.metered,
-                counted=config.tier != "baseline",
-                noting=noting,
+            self._made = Baseline(
+                self._module, layout_of(self._module), config.mode, metered=config.metered, counted=config.tier != "baseline"
             )
-        return found
+        return self._made
 
     def take(self, index: int) -> Code | None:
         """Return the baseline code of a function, or None if it has something that is left to the other compiler.
@@ -93,15 +87,13 @@ class BaselineTier:
             Invalid, Malformed, LimitExceeded: the function's body is, whose validation was left for now.
             Interrupted, Timeout: the running calls had to end before the code was made.
         """
-        take = self._compiler(noting=False).take
+        take = self._compiler().take
         facts = self._facts(index)
         return window.bounded(partial(take, index), facts) if facts.num_ops > _LONG else take(index, facts)
 
-    def note(self, index: int) -> Code:
-        """Return the same code once more, with where it traps and calls."""
-        code = self._compiler(noting=True).take(index, self._facts(index))
-        assert code is not None
-        return code
+    def note(self, index: int) -> Notes:
+        """Return what there is to know of a function's baseline code."""
+        return self._compiler().note(index, self._facts(index))
 
     def patience(self, index: int) -> int:
         """Return how often baseline code of a function may run before that is compiled again."""
@@ -139,8 +131,8 @@ class BaselineRange(CodeRange):
 
     def _note(self) -> None:
         if not self._noted:
-            code = self._tier.note(self.index)
-            self._traps, self._positions, self._loops = dict(code.traps), code.positions, dict(code.loops)
+            notes = self._tier.note(self.index)
+            self._traps, self._positions, self._loops = dict(notes.traps), notes.positions, dict(notes.loops)
             self._noted = True
 
     def loop_at(self, pc: int) -> int | None:
@@ -177,7 +169,7 @@ class TierUp:
             Where to go on, or 0: where it was.
 
         Raises:
-            Interrupted, Timeout, LimitExceeded: as when a function is compiled at its first call.
+            Interrupted, Timeout: the running calls have to end.
         """
         pc = linux.read_u64(context + layout.CTX_TRAP_PC)
         found = self._table.find(pc)
@@ -186,7 +178,8 @@ class TierUp:
         compiled = found.compiled()
         if compiled is None:
             return 0
-        compiled.improve(found.index)
+        if not compiled.improve(found.index):
+            return 0
         loop = found.loop_at(pc)
         if loop is None:
             return 0
