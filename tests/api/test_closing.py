@@ -145,8 +145,12 @@ def test_what_runs_may_go_on_calling_it_until_its_end() -> None:
         user.both(1)
 
 
-def test_closing_from_another_thread() -> None:
-    """A host function that another thread is in goes on to its end, and its call too where nothing looks; then nothing works any more."""
+def test_closing_from_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host function that another thread is in goes on to its end, and its call too where nothing looks; then nothing works any more.
+
+    Baseline code looks wherever a function begins.
+    """
+    monkeypatch.setattr("figwasp.api.engine._default", figwasp.Engine(tier="optimize"))
     inside, leave = threading.Event(), threading.Event()
     results: list[int] = []
 

@@ -36,10 +36,11 @@ def main(words: list[str]) -> int:
     options = parse_run(words)
     began = time.monotonic()
     module, tracer = _load(options)
+    mode = module.engine.config.mode  # which shows whether anything can be run here; once for both processes
     ahead = None
     try:
         if module.engine.config.tier == "optimize" and not module._has_kept_code:
-            ahead = _begin(module)
+            ahead = _begin(module, mode)
         with not_collecting():
             from figwasp.cli.running.execute import execute
         return execute(options, module, tracer, ahead, began)
@@ -70,13 +71,12 @@ def _load(options: RunOptions) -> tuple[Module, Tracer | None]:
         return Module(binary_of(data), engine=engine, lazy=True), tracer
 
 
-def _begin(module: Module) -> BackgroundCompiler | None:
+def _begin(module: Module, mode: int) -> BackgroundCompiler | None:
     """Begin to compile in another process, if there should be one."""
     from figwasp.runtime.workers.ahead import BackgroundCompiler, possible
 
     if not possible():
         return None
-    mode = module.engine.config.mode  # once for both: code for guard pages is for memories that have them
     return BackgroundCompiler(lambda: _translator(module, mode))
 
 

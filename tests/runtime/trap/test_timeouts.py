@@ -373,7 +373,7 @@ class TestCompilation:
             """
             import sys, figwasp
             from tests.runtime.trap.test_timeouts import huge_module
-            inst = figwasp.load(huge_module(400_000))
+            inst = figwasp.load(huge_module(400_000), engine=figwasp.Engine(tier="optimize"))
             try:
                 inst.huge(1, timeout=0.1)
             except figwasp.Timeout:
@@ -401,7 +401,7 @@ class TestCompilation:
         module = huge_module(4000)
         kinds = set()
         for step in range(1, 60):
-            inst = figwasp.load(module)
+            inst = figwasp.load(module, engine=Engine(tier="optimize"))
             try:
                 assert inst.huge(1, timeout=step * 0.002) == model(1, 4000)
                 kinds.add("result")
