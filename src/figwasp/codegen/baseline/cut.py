@@ -43,7 +43,7 @@ from figwasp.wasm.syntax.opcodes import ADDRESS, BY_NAME, BY_PREFIX, SINGLE, Opc
 if TYPE_CHECKING:
     from figwasp.layout import InstanceLayout
 
-__all__ = ["keys", "make", "template", "write"]
+__all__ = ["all_keys", "make", "template", "write"]
 
 _GET: Final = BY_NAME["local.get"].code
 _SET: Final = BY_NAME["local.set"].code
@@ -387,7 +387,7 @@ _SPECIAL: Final[dict[bytes, tuple[list[int], Callable[[Builder], None]]]] = {
 # All of them
 
 
-def keys() -> Iterator[bytes]:
+def all_keys() -> Iterator[bytes]:
     """Return the keys of all templates that tokens may ask for, and of some that there are not."""
     yield from _SPECIAL
     for row in [*SINGLE, *BY_PREFIX[0xFC]]:
@@ -418,7 +418,7 @@ def _sinks_of(row: Opcode) -> list[bytes]:
 def make(mode: int) -> dict[bytes, Template]:
     """Cut the templates of a memory mode; with CHECKED those that are not as with GUARD."""
     made = {}
-    for key in keys():
+    for key in all_keys():
         try:
             found = template(key, mode)
             if mode == layout.GUARD or found.columns() != template(key, layout.GUARD).columns():
