@@ -12,7 +12,7 @@ WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$n 
 PYTHONS ?=
 PYTHONS_IN ?=
 
-.PHONY: help demo test test-pythons interrupts mutants lint types bench wheel clean
+.PHONY: help demo test test-pythons interrupts mutants templates lint types bench wheel clean
 
 help:
 	@echo "make demo    run a WASI program with figwasp"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-pythons  run the tests on CPython 3.11 to 3.15; make test-pythons PYTHONS='3.13 3.15' TESTS=tests/api"
 	@echo "make interrupts  stop operations, and have another thread come between, at every line, not at a sample"
 	@echo "make mutants put mistakes into a copy of the source, one by one, and see whether the tests notice (takes half an hour)"
+	@echo "make templates   cut the templates of the baseline compiler anew, after a change of how instructions are compiled"
 	@echo "make lint    ruff          make types   mypy --strict over src and tests"
 	@echo "make bench   calls, memory, instances, threads, leaks, kernels, start-up, validation, beside wasmtime (takes minutes)"
 	@echo "make wheel   build the wheel into dist/"
@@ -57,6 +58,10 @@ interrupts: $(VENV)/.installed-dev
 
 mutants: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.mutants.run $(MUTANTS)
+
+templates: $(VENV)/.installed-dev
+	$(BIN)/python -m figwasp.codegen.baseline.cut > templates.new
+	mv templates.new src/figwasp/codegen/isa/x64/baseline/templates.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check .

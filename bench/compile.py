@@ -1,7 +1,8 @@
 """How fast functions are compiled: microseconds per wasm instruction, split by stage, in plain CPython.
 
-`python bench/compile.py [--checked] [FILE ...]` compiles every function of whole modules, with explicit checks of memory accesses
-if asked; without files, some programs of the test data.
+`python bench/compile.py [--checked] [--tier baseline] [FILE ...]` compiles every function of whole modules, with explicit checks of
+memory accesses if asked; without files, some programs of the test data. With `--tier baseline` it is the baseline compiler, and what part
+of functions and of instructions goes through templates stands behind.
 Garbage collection is off, as it is when figwasp compiles.
 """
 
@@ -15,6 +16,7 @@ from time import perf_counter
 from side import machine, need_shared
 
 from figwasp.codegen import frame
+from figwasp.codegen.baseline.compiler import Baseline
 from figwasp.codegen.emit import emit
 from figwasp.codegen.regalloc.allocate import allocate
 from figwasp.errors import Error
@@ -120,18 +122,45 @@ def whole_modules(files: list[Path], mode: int) -> None:
     show("all", total)
 
 
+def baseline_modules(files: list[Path], mode: int) -> None:
+    """Compile modules by the baseline compiler and print a line for each."""
+    print(machine())
+    print(f"{'us per instruction':20}{'ops':>9} validate baseline    B/op  functions  instructions")
+    for path in files:
+        module = decode(path.read_bytes())
+        context = validate_module(module)
+        compiler = Baseline(module, layout_of(module), mode, metered=False, counted=True)
+        first, count = module.num_imported_funcs, len(module.bodies)
+        start = perf_counter()
+        facts = [validate_func(context, first + number) for number in range(count)]
+        middle = perf_counter()
+        codes = [compiler.take(first + number, found) for number, found in enumerate(facts)]
+        end = perf_counter()
+        ops = sum(found.num_ops for found in facts)
+        done = sum(found.num_ops for found, code in zip(facts, codes, strict=True) if code is not None)
+        size = sum(len(code.data) for code in codes if code is not None)
+        parts = sum(code is not None for code in codes) / count, done / ops
+        each = (middle - start) / ops * 1e6, (end - middle) / ops * 1e6
+        print(
+            f"{path.stem:20}{ops:9}{each[0]:9.2f}{each[1]:9.2f}{size / max(done, 1):8.1f}{parts[0]:11.2%}{parts[1]:14.2%}",
+            flush=True,
+        )
+
+
 def main() -> None:
     """Compile the modules named by the arguments."""
     gc.disable()
     parser = argparse.ArgumentParser(description="microseconds per instruction, by stage")
     parser.add_argument("files", nargs="*", metavar="FILE", type=Path)
     parser.add_argument("--checked", action="store_true", help="code with explicit checks of memory accesses")
+    parser.add_argument("--tier", choices=("optimize", "baseline"), default="optimize")
     options = parser.parse_args()
     files = options.files
     if not files:
         folder = need_shared() / "programs/modules"
         files = [folder / f"{name}.wasm" for name in PROGRAMS]
-    whole_modules(files, CHECKED if options.checked else GUARD)
+    compile_all = whole_modules if options.tier == "optimize" else baseline_modules
+    compile_all(files, CHECKED if options.checked else GUARD)
 
 
 if __name__ == "__main__":

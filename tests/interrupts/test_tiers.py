@@ -35,4 +35,4 @@ def test_a_function_and_its_loop(monkeypatch: pytest.MonkeyPatch) -> None:
         assert instance.f(40) == EXPECTED
         assert not instance.module._code._baseline
 
-    assert stop_everywhere(prepare, lambda instance: instance.f(40), check, 0.02) > 500
+    assert stop_everywhere(prepare, lambda instance: instance.f(40), check, 0.01) > 500
