@@ -1,8 +1,8 @@
 """How fast functions are compiled: microseconds per wasm instruction, split by stage, in plain CPython.
 
-`python bench/compile.py [--checked] [--tier baseline] [FILE ...]` compiles every function of whole modules, with explicit checks of
-memory accesses if asked; without files, some programs of the test data. With `--tier baseline` it is the baseline compiler, and what part
-of functions and of instructions goes through templates stands behind.
+`python bench/compile.py [--checked] [--tier baseline] [FILE ...]` compiles every function of whole modules, with explicit
+checks of memory accesses if asked; without files, some programs of the test data. With `--tier baseline` it is the baseline
+compiler, and what part of functions and of instructions goes through templates stands behind.
 Garbage collection is off, as it is when figwasp compiles.
 """
 

@@ -2,8 +2,8 @@
 
     python bench/tiers.py [--rounds N] [NAME ...]
 
-Each process imports figwasp, loads a kernel and calls it as often as takes a second in optimised code; caches are off. The processes
-take turns. The ratio is of the medians. The last column is the ratio of a first call in baseline code alone to optimised code.
+Each process imports figwasp, loads a kernel and calls it as often as takes a second in optimised code; caches are off. The
+processes take turns. The ratio is of the medians. The last column is the ratio of a call in baseline code to optimised code.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def main() -> None:
         baseline = process([*words, "1", "baseline"])[2] / once
         ratios.append(both / alone)
         slow.append(baseline)
-        print(f"{name:14} auto {both:6.3f} s   optimize {alone:6.3f} s   ratio {both / alone:5.3f}   baseline code {baseline:5.2f}", flush=True)
+        figures = f"auto {both:6.3f} s   optimize {alone:6.3f} s   ratio {both / alone:5.3f}   baseline code {baseline:5.2f}"
+        print(f"{name:14} {figures}", flush=True)
     print(f"geomean {geomean(ratios):.3f}, worst {max(ratios):.3f}; baseline code {geomean(slow):.2f}")
 
 
