@@ -14,6 +14,7 @@ from figwasp.codegen.baseline.tokens import BODY, TOKEN
 from figwasp.codegen.code import STUB_FUEL, STUB_HOT, STUB_TICK
 from figwasp.codegen.mach import NONE
 from figwasp.ir.types import CELL, CLASSES, INT, V128, ir_types
+from figwasp.layout import LEFT_FRAME
 from figwasp.wasm.binary.leb128 import unsigned
 from figwasp.wasm.syntax.opcodes import BY_NAME
 
@@ -31,6 +32,8 @@ _BLOCK, _LOOP, _IF, _ELSE, _END, _BR, _BR_IF, _BR_TABLE, _RETURN = (
 )
 _FREE: Final = frozenset((_BLOCK, _LOOP, _ELSE, _END))
 """What costs no fuel."""
+_MOST_OPERANDS: Final = LEFT_FRAME // CELL
+"""More do not fit a frame; a state for each of them would be made for nothing."""
 
 
 class _Label:
@@ -201,6 +204,8 @@ class Body:
                 push(code)
                 if state.depth > deepest:
                     deepest = state.depth
+                    if deepest > _MOST_OPERANDS:
+                        raise NoTemplate("a large frame")
                 if metered:
                     self._spent += costs[run]
                     if run[0] in CALLS:

@@ -462,27 +462,28 @@ def clear_event(host: int) -> None:
 _ThreadAttributes: Final = ctypes.c_char * 64  # pthread_attr_t
 
 
-class _Stack(threading.local):
-    """The stack of a thread, asked for once: for the main thread that reads /proc/self/maps, 0.3 ms a time."""
-
-    def __init__(self) -> None:
-        self.lowest = self.size = 0
-        attributes = _ThreadAttributes()
-        if _libc.pthread_getattr_np(_Thread(this_thread()), attributes):
-            return
-        base = ctypes.c_size_t()
-        size = ctypes.c_size_t()
-        _libc.pthread_attr_getstack(attributes, ctypes.byref(base), ctypes.byref(size))
-        _libc.pthread_attr_destroy(attributes)
-        self.lowest, self.size = base.value, size.value
+_stack: Final = threading.local()
+"""Of each thread where its stack is, asked for once: for the main thread that reads /proc/self/maps, 0.3 ms a time."""
 
 
-_stack: Final = _Stack()
+def _ask_for_stack() -> tuple[int, int]:
+    """Return the lowest address and the size of the calling thread's stack; 0 and 0 if that cannot be told."""
+    attributes = _ThreadAttributes()
+    if _libc.pthread_getattr_np(_Thread(this_thread()), attributes):
+        return 0, 0
+    base = ctypes.c_size_t()
+    size = ctypes.c_size_t()
+    _libc.pthread_attr_getstack(attributes, ctypes.byref(base), ctypes.byref(size))
+    _libc.pthread_attr_destroy(attributes)
+    return base.value, size.value
 
 
 def native_stack() -> tuple[int, int]:
     """Return the lowest address that the calling thread's stack may grow down to, and its size."""
-    lowest, size = _stack.lowest, _stack.size
+    found: tuple[int, int] | None = getattr(_stack, "found", None)
+    if found is None:  # a finalizer may come in between, and ask as well
+        found = _stack.found = _ask_for_stack()
+    lowest, size = found
     if not size:
         return 0, 1 << 62
     top = lowest + size
