@@ -82,7 +82,7 @@ class Body:
         otherwise: piece that ends in a branch, and the one that it leads to.
         labels: those that stand around the current instruction. closed: the others that something branches to.
         exit: the label of the function.
-        deepest: most operands.
+        deepest: most operands that have been in their places, or may be.
         begin: offset of the first instruction. cut: the tokens, where they are to be known.
     """
 
@@ -191,6 +191,7 @@ class Body:
                         dead -= 1
                         if not dead:
                             state = self._end(state, number, live=False)
+                            deepest = max(deepest, state.depth)
                     elif op == _ELSE and dead == 1:
                         dead = 0
                         state = self._else(state, number, live=False)
@@ -198,14 +199,12 @@ class Body:
             if not control:
                 if not run:
                     break
-                code, state, fix = state[run]
+                code, state, fix, most = state[run]
                 if fix is not None:
                     self.fixes.append((len(out), number, fix))
                 push(code)
-                if state.depth > deepest:
-                    deepest = state.depth
-                    if deepest > _MOST_OPERANDS:
-                        raise NoTemplate("a large frame")
+                if most > deepest:
+                    deepest = _checked(most)
                 if metered:
                     self._spent += costs[run]
                     if run[0] in CALLS:
@@ -215,19 +214,23 @@ class Body:
             op = control[0]
             if metered:
                 if run and run[0] in CALLS:
-                    code, state, fix = state[run]
+                    code, state, fix, most = state[run]
                     if fix is not None:
                         self.fixes.append((len(out), number, fix))
                     push(code)
+                    if most > deepest:
+                        deepest = _checked(most)
                     self._spent += costs[run]
                     self._close_run()
                     self._open_run(~number)
                     run = b""
                 self._spent += costs[run] + (op not in _FREE)
             if op == _BR_IF:
-                code, whole, state, fix, condition = state.branches[run]
+                code, whole, state, fix, condition, most = state.branches[run]
                 if fix is not None:
                     self.fixes.append((len(out), number, fix))
+                if most > deepest:
+                    deepest = _checked(most)
                 label = labels[~control[1] if len(control) == 2 else ~unsigned(control, 1, 32)[0]]
                 if label.arity:
                     push(code)
@@ -240,9 +243,11 @@ class Body:
                     self._open_run(number)
                 continue
             if op == _IF:
-                code, _, state, fix, condition = state.branches[run]
+                code, _, state, fix, condition, most = state.branches[run]
                 if fix is not None:
                     self.fixes.append((len(out), number, fix))
+                if most > deepest:
+                    deepest = _checked(most)
                 push(code)
                 push(machine.branch(machine.opposite(condition)))
                 label = self._open(state, control)
@@ -252,16 +257,14 @@ class Body:
                     self._open_run(number)
                 continue
             if run:
-                code, state, fix = state[run]
+                code, state, fix, most = state[run]
                 if fix is not None:
                     self.fixes.append((len(out), number, fix))
                 push(code)
-                if state.depth > deepest:
-                    deepest = state.depth
+                if most > deepest:
+                    deepest = _checked(most)
             if op == _END:
                 state = self._end(state, number, live=True)
-                if state.depth > deepest:
-                    deepest = state.depth
             elif op == _BLOCK:
                 if state.top != NONE:
                     push(state.flush)
@@ -434,3 +437,14 @@ class Body:
         self.switches.append((at, len(code) - field, [ways[depth] for depth in depths]))
         self._dead = 1
         return pos
+
+
+def _checked(operands: int) -> int:
+    """Return how many operands there are places for.
+
+    Raises:
+        NoTemplate: they are too many for a frame.
+    """
+    if operands > _MOST_OPERANDS:
+        raise NoTemplate("a large frame")
+    return operands

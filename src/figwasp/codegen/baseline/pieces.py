@@ -39,10 +39,12 @@ if TYPE_CHECKING:
     from figwasp.layout import InstanceLayout
     from figwasp.wasm.syntax.module import Module
 
-    Piece = tuple[bytes, "State", "Fix | None"]
-    """The code of a run, the state behind it, and what has to be done about it."""
-    Branch = tuple[bytes, bytes, "State", "Fix | None", int]
-    """The code of a run that a conditional branch follows, the same with the branch, state, fix, condition of the branch."""
+    Made = tuple[bytes, "State", "Fix | None"]
+    """Code, the state behind it, and what has to be done about it."""
+    Piece = tuple[bytes, "State", "Fix | None", int]
+    """The same of a run, and the most operands that it has in their places: before, behind or within it."""
+    Branch = tuple[bytes, bytes, "State", "Fix | None", int, int]
+    """The code of a run that a conditional branch follows, the same with the branch; state, fix, condition of that, operands."""
 
 __all__ = ["CALLS", "IMPORTED", "Fix", "Pieces", "State"]
 
@@ -170,8 +172,8 @@ class _Branches(dict[bytes, "Branch"]):
         self._state = state
 
     def __missing__(self, run: bytes) -> Branch:
-        code, state, fix, condition = self._pieces.make_branch(self._state, run)
-        found = self[run] = code, code + self._pieces.machine.branch(condition), state, fix, condition
+        (code, after, fix, most), condition = self._pieces.make_branch(self._state, run)
+        found = self[run] = code, code + self._pieces.machine.branch(condition), after, fix, condition, most
         return found
 
 
@@ -323,21 +325,20 @@ class Pieces:
         self.count += 1
         op = run[0]
         if op == _CALL:
-            return self._call(state, unsigned(run, 1, 32)[0])
+            return _piece(state, self._call(state, unsigned(run, 1, 32)[0]))
         if op == _CALL_INDIRECT:
-            return self._call_indirect(state, run)
+            return _piece(state, self._call_indirect(state, run))
         if self.metered and op == _PREFIX and run[1] >= _FIRST_BULK:
             raise NoTemplate("bulk operations pay by size")
         read = Run(run)
         if op in _ALONE or _is_move(read.key):
-            return self._move(state, read)
+            return _piece(state, self._move(state, read))
         if not _fits(read.number):
             return self._in_parts(state, run)
-        code, after, fix, _ = self._fill(state, read.key, read)
-        return code, after, fix
+        return _piece(state, self._fill(state, read.key, read)[0])
 
-    def make_branch(self, state: State, run: bytes) -> tuple[bytes, State, Fix | None, int]:
-        """Make the code of a run that a conditional branch follows; return code, state, fix, condition.
+    def make_branch(self, state: State, run: bytes) -> tuple[Piece, int]:
+        """Make the code of a run that a conditional branch follows; return it with the condition.
 
         Raises:
             NoTemplate: there are none for it.
@@ -348,27 +349,28 @@ class Pieces:
             read = Run(run)
             key = read.key + _BRANCH
             if read.key[-1] in COMPARISONS and _fits(read.number) and key in machine.TEMPLATES:
-                return self._fill(state, key, read)
-        code, after, fix = state[run] if run else (b"", state, None)
+                made, condition = self._fill(state, key, read)
+                return _piece(state, made), condition
+        code, after, fix, most = state[run] if run else (b"", state, None, state.depth)
         rest = self.state(after.depth - 1, NONE)
-        if after.top == NONE:
-            return code + machine.test_slot(CELL * rest.depth), rest, fix, machine.TRUE
-        return code + after.load(INT) + machine.TEST, rest, fix, machine.TRUE
+        code += machine.test_slot(CELL * rest.depth) if after.top == NONE else after.load(INT) + machine.TEST
+        return (code, rest, fix, most), machine.TRUE
 
     def _in_parts(self, state: State, run: bytes) -> Piece:
         """Make the code of a run whose constant is too large for an instruction: of what is before it, of itself, of the rest."""
         at = unsigned(run, 1, 32)[1] if run[0] == _GET else 0
         end = signed(run, at + 1, 64)[1]
-        code, fix = b"", None
+        code, fix, most = b"", None, 0
         for before, part in enumerate(filter(None, (run[:at], run[at:end], run[end:]))):
-            more, state, own = state[part]
+            more, state, own, operands = state[part]
+            most = max(most, operands)
             if own is not None:  # of the rest alone
                 fix = own.moved(len(code), before)
             code += more
-        return code, state, fix
+        return code, state, fix, most
 
-    def _fill(self, state: State, key: bytes, run: Run) -> tuple[bytes, State, Fix | None, int]:
-        """Make code of a template."""
+    def _fill(self, state: State, key: bytes, run: Run) -> tuple[Made, int]:
+        """Make code of a template; return it with the template's condition."""
         machine = self.machine
         template = self.template(key)
         before = state.load(template.top) if template.takes else state.flush
@@ -399,7 +401,7 @@ class Pieces:
         fix = None
         if template.relocs or template.pool or (self.noting and template.positions):
             fix = Fix.of(template, len(before), widened)
-        return before + bytes(data), after, fix, template.condition
+        return (before + bytes(data), after, fix), template.condition
 
     def _offset(self, which: int, number: int) -> int:
         """Return an offset in the instance block, of what a run names by a number."""
@@ -408,7 +410,7 @@ class Pieces:
             return where.global_cell(number)
         return where.memory_base(0) if which == INST_MEMORY else where.memory_record(0)
 
-    def _move(self, state: State, run: Run) -> Piece:
+    def _move(self, state: State, run: Run) -> Made:
         """Make the code of what moves an operand as it is, or drops it."""
         machine = self.machine
         op = run.key[0]
@@ -431,16 +433,16 @@ class Pieces:
             return state.flush + code, state.flushed, None
         return state.flush + code, self.state(state.depth + 1, INT), None
 
-    def _global(self, state: State, run: Run) -> Piece:
+    def _global(self, state: State, run: Run) -> Made:
         kind = self.module.globals[run.number]
         if is_ref(kind.type) or kind.type == wasm.V128:
             raise NoTemplate("a reference or a vector in a global")
         own = run.number >= self.module.num_imported_globals
-        return self._fill(state, run.key if own else run.key + IMPORTED, run)[:3]
+        return self._fill(state, run.key if own else run.key + IMPORTED, run)[0]
 
     # Calls
 
-    def _call(self, state: State, index: int) -> Piece:
+    def _call(self, state: State, index: int) -> Made:
         machine = self.machine
         type = self.module.func_types[index]
         where = self._layout
@@ -450,7 +452,7 @@ class Pieces:
         fix = Fix([(machine.CALL_FIELD, FIELD_NEAR, RELOC_CELL, index)], [], [], [])
         return self._finish_call(state.flush, state.flushed, type, machine.CALL, fix, leaves=False)
 
-    def _call_indirect(self, state: State, run: bytes) -> Piece:
+    def _call_indirect(self, state: State, run: bytes) -> Made:
         machine = self.machine
         type, at = unsigned(run, 1, 32)
         table, _ = unsigned(run, at, 32)
@@ -472,7 +474,7 @@ class Pieces:
             checked.positions += fix.positions
         return code, after, checked
 
-    def _finish_call(self, before: bytes, state: State, type: int, call: bytes, fix: Fix, leaves: bool) -> Piece:
+    def _finish_call(self, before: bytes, state: State, type: int, call: bytes, fix: Fix, leaves: bool) -> Made:
         """Return a call with all around it: the arguments are in their places."""
         machine = self.machine
         func, signature = self.module.signature(type), self.signature(type)
@@ -502,6 +504,12 @@ class Pieces:
             code += [machine.STORE_SLOT[place].at(CELL * (depth + number)) for number, place in enumerate(signature.results)]
         after = self.state(depth + count, CLASSES[ir_types(func.results)[0]] if count == 1 else NONE)
         return b"".join(code), after, fix if fix.relocs or fix.positions else None
+
+
+def _piece(state: State, made: Made) -> Piece:
+    """Return code as a piece: it has a place for each operand in front of it and behind it."""
+    code, after, fix = made
+    return code, after, fix, max(state.depth, after.depth)
 
 
 def _fits(number: int) -> bool:
