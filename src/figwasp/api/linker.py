@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 from figwasp.api.engine import chosen
@@ -10,6 +11,7 @@ from figwasp.api.instance import Instance, remember
 from figwasp.api.module import Module
 from figwasp.errors import Unlinkable
 from figwasp.lazy import importing
+from figwasp.locks import new_lock
 from figwasp.runtime.objects.instantiate import instantiate
 
 TYPE_CHECKING = False
@@ -113,8 +115,8 @@ class Linker:
         self.allow_shadowing = allow_shadowing
         self._items: dict[str, dict[str, Any]] = {}
         self._namespaces: dict[str, Any] = {}
-        self._under_way: list[str] = []
-        self._lock = threading.RLock()
+        self._under_way: dict[tuple[int, int], list[str]] = {}  # by process and thread
+        self._lock = new_lock()
 
     def define(self, module: str, name: str, value: Any) -> None:
         """Define one import, which takes precedence over a namespace of that module name.
@@ -200,17 +202,18 @@ class Linker:
             namespace = self._namespaces[name]
             if not isinstance(namespace, Module):
                 return namespace
-            if name in self._under_way:
-                circle = [*self._under_way[self._under_way.index(name) :], name]
+            under_way = self._under_way.setdefault((os.getpid(), threading.get_ident()), [])
+            if name in under_way:
+                circle = [*under_way[under_way.index(name) :], name]
                 raise Unlinkable(f"modules import each other: {' -> '.join(circle)}")
-            self._under_way.append(name)
+            under_way.append(name)
             try:
                 instance = self._namespaces[name] = self.instantiate(namespace)
             except Exception as error:
                 error.add_note(f"while instantiating the module {name!r} of a linker")
                 raise
             finally:
-                self._under_way.pop()
+                under_way.pop()
             return instance
 
     def __repr__(self) -> str:

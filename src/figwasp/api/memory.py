@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 
-from figwasp.lazy import imported
+from figwasp.lazy import imported, importing
 from figwasp.runtime.arguments import address_type
 from figwasp.runtime.limits import budget
 from figwasp.runtime.objects import memory as runtime
@@ -239,7 +239,8 @@ class Memory:
             numpy: Any = imported("numpy")
         except ImportError as error:
             raise ImportError("Memory.as_array() needs NumPy, which is not installed (pip install numpy)") from error
-        from math import prod
+        with importing:
+            from math import prod
 
         kind = numpy.dtype(dtype)
         room = len(self) - offset

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from functools import cache
 
 from figwasp.api.engine import chosen, default_engine
@@ -11,6 +10,7 @@ from figwasp.api.externs import KINDS, ExportType, ImportType, extern_type
 from figwasp.errors import Malformed, Unsupported, prefix_errors, printable
 from figwasp.features import ALL
 from figwasp.lazy import importing
+from figwasp.locks import new_lock
 from figwasp.runtime import arguments
 from figwasp.wasm.syntax.frozen import thaw
 
@@ -108,7 +108,7 @@ class Module:
         self.engine = engine
         self.lazy = lazy
         self._compiled: CompiledModule | None = None
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._by_name: dict[str, Export] | None = None
 
     @classmethod
@@ -138,7 +138,9 @@ class Module:
                         from figwasp.runtime.start import native_runtime
 
                     native = native_runtime()
-                    self._compiled = CompiledModule(native, self._decoded, self._facts, self.engine.config, self._kept, self._image)
+                    made = CompiledModule(native, self._decoded, self._facts, self.engine.config, self._kept, self._image)
+                    if self._compiled is None:  # no signal handler has come in between
+                        self._compiled = made
         return self._compiled
 
     @property
@@ -184,7 +186,8 @@ class Module:
         >>> module.features
         {'sign-extension': <use of sign-extension: i32.extend8_s in function 0 at 0x1b>}
         """
-        from figwasp.wasm.valid.uses import uses  # few ask
+        with importing:
+            from figwasp.wasm.valid.uses import uses  # few ask
 
         return uses(self._decoded.data)
 
@@ -207,7 +210,8 @@ class Module:
             Invalid: it does not validate outside of function bodies, whatever is on.
             OSError: the file cannot be read.
         """
-        from figwasp.wasm.valid.uses import uses
+        with importing:
+            from figwasp.wasm.valid.uses import uses
 
         data = _read(source)
         with prefix_errors(None if isinstance(source, (bytes, bytearray, memoryview)) else os.fspath(source)):
@@ -223,7 +227,8 @@ class Module:
         >>> figwasp.Module(figwasp.wat(text)).instantiate({"env": {"ask": lambda: 42}}).ask()
         42
         """
-        from figwasp.api.linker import load
+        with importing:
+            from figwasp.api.linker import load
 
         return load(self, imports, unknown_imports=unknown_imports, snapshot=snapshot)
 
@@ -470,6 +475,7 @@ def as_binary(data: bytes, name: str) -> bytes:
     """
     if not name.endswith(".wat"):
         return data
-    from figwasp.wasm.text.parse.module import wat  # as much to import as the decoder and the validator
+    with importing:
+        from figwasp.wasm.text.parse.module import wat  # as much to import as the decoder and the validator
 
     return wat(data)

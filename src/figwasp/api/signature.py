@@ -11,6 +11,7 @@ import sys
 from types import FunctionType, MethodType, UnionType
 
 from figwasp.api.caller import Caller
+from figwasp.lazy import importing
 from figwasp.runtime.objects.caller import WithCaller
 
 TYPE_CHECKING = False
@@ -74,7 +75,8 @@ def adapt_host_function(function: Callable[..., Any], count: int, module: Module
 
 
 def _shown(function: Callable[..., Any]) -> str:
-    import inspect
+    with importing:
+        import inspect
 
     try:
         return f"{getattr(function, '__qualname__', type(function).__qualname__)}{inspect.signature(function)}"
@@ -88,7 +90,8 @@ def _shape_of(function: Callable[..., Any]) -> _Shape | None:
         return _shape_of_function(function, 0)
     if type(function) is MethodType and type(function.__func__) is FunctionType and not hasattr(function, "__wrapped__"):
         return _shape_of_function(function.__func__, 1)
-    import inspect
+    with importing:
+        import inspect
 
     try:
         signature = inspect.signature(function)
@@ -100,7 +103,8 @@ def _shape_of(function: Callable[..., Any]) -> _Shape | None:
 
 
 def _signature_of_strings(function: Callable[..., Any]) -> inspect.Signature:
-    import inspect
+    with importing:
+        import inspect
 
     options: dict[str, Any] = {"annotation_format": 4}  # annotationlib.Format.STRING
     return inspect.signature(function, **options)
@@ -132,7 +136,8 @@ def _annotations_of(function: FunctionType) -> Mapping[str, Any]:
 
 
 def _shape_of_signature(signature: inspect.Signature, names: Mapping[str, Any]) -> _Shape:
-    import inspect
+    with importing:
+        import inspect
 
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     least = most = 0

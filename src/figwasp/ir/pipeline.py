@@ -14,6 +14,7 @@ from typing import Final
 from figwasp.ir import order, params
 from figwasp.ir.func import Func
 from figwasp.ir.simplify.walk import simplify
+from figwasp.lazy import importing
 
 __all__ = ["PASSES", "Trace", "run"]
 
@@ -52,7 +53,8 @@ def _verifier() -> Callable[..., None]:
     """Return `verify`, which programs do without. It is kept: nothing can be imported when the interpreter is shutting down."""
     global _verify
     if _verify is None:
-        from figwasp.ir.verify import verify
+        with importing:
+            from figwasp.ir.verify import verify
 
         _verify = verify
     return _verify

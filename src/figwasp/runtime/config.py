@@ -100,7 +100,8 @@ class Config:
     def mode(self) -> int:
         """How memory accesses are made safe, GUARD or CHECKED: unless one was given, the first that this process can have."""
         if self._mode is None:
-            from figwasp.runtime.platform.modes import choose_mode  # only where something is to run
+            with importing:
+                from figwasp.runtime.platform.modes import choose_mode  # only where something is to run
 
             self._mode = choose_mode()
         return self._mode
@@ -117,7 +118,8 @@ class Config:
 
     def checked(self) -> Config:
         """Return the same settings for memories without a guard area."""
-        from copy import copy  # seldom needed, and slow to import
+        with importing:
+            from copy import copy  # seldom needed, and slow to import
 
         other = copy(self)
         other._mode = CHECKED

@@ -7,11 +7,11 @@ may happen at any moment, in any thread, between any two instructions.
 from __future__ import annotations
 
 import gc
-import threading
 import weakref
 from functools import partial
 
 from figwasp.errors import LimitExceeded
+from figwasp.locks import new_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Budget:
         self.limit = limit
         self.used = 0
         self._name = name
-        self._lock = threading.RLock()  # a signal handler may grow what is growing
+        self._lock = new_lock()  # a signal handler may grow what is growing
 
     def take(self, amount: int) -> bool:
         """Use more, if there is room for it; return whether there was."""

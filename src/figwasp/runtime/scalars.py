@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import struct
 
+from figwasp.lazy import importing
+
 __all__ = ["FORMATS", "UNSIGNED", "outside", "pack", "unpack"]
 
 UNSIGNED: Final = "; nothing is counted from the end, and an i32 of 2 GiB or more is a negative int: p & 0xFFFFFFFF is its offset"
@@ -80,7 +82,8 @@ def outside(memory: _Memory, offset: int, size: int) -> IndexError:
 def _misfit(scalar: struct.Struct, value: object) -> TypeError | OverflowError:
     """Return the error for a value that cannot be written as a scalar."""
     name = next(name for name, one in FORMATS.items() if one is scalar)
-    from typing import SupportsFloat, SupportsIndex  # which takes long, and few want to be told
+    with importing:
+        from typing import SupportsFloat, SupportsIndex  # which takes long, and few want to be told
 
     wanted, kind = ("a float", SupportsFloat) if name[0] == "f" else ("an int", SupportsIndex)
     if isinstance(value, kind):

@@ -5,10 +5,10 @@ All that is made below an engine gets the native runtime handed to it; only the 
 
 from __future__ import annotations
 
-import threading
-
 from figwasp.codegen.isa import host
 from figwasp.errors import BUSY, Busy
+from figwasp.lazy import importing
+from figwasp.locks import is_mine, new_lock
 from figwasp.runtime.code import collector
 from figwasp.runtime.code.ranges import CodeTable
 from figwasp.runtime.code.tiers import TierUp
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["native_runtime"]
 
-_lock = threading.Lock()
+_lock = new_lock()
 _native: NativeRuntime | None = None
 
 
@@ -37,10 +37,13 @@ def native_runtime() -> NativeRuntime:
 
     Raises:
         Unsupported: this platform cannot run compiled code.
+        Busy: it is just being made, and a signal handler or a finalizer has come in between.
     """
     global _native
     if _native is None:
-        with _lock:
+        if is_mine(_lock):
+            raise Busy("what runs modules is being made for the first time in this process, and is needed by what comes in between")
+        with importing, _lock:  # so a fork waits
             if _native is None:
                 _native = collector.without_collections(_make)  # looking for garbage took a third of the time
     return _native

@@ -16,6 +16,7 @@ import errno
 import os
 from collections.abc import Mapping
 
+from figwasp.lazy import importing
 from figwasp.wasi.abi import DIRECTORY_RIGHTS, FILE_RIGHTS
 from figwasp.wasi.allowance import Allowance
 from figwasp.wasi.calls.functions import MODULES, bind
@@ -198,7 +199,8 @@ def _pairs(dirs: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
 
 
 def _socket(sock: socket.socket | tuple[str, int]) -> Descriptor:
-    from figwasp.wasi.descriptors.sockets import given  # which few need, and takes long to import
+    with importing:
+        from figwasp.wasi.descriptors.sockets import given  # which few need, and takes long to import
 
     return given(sock)
 
@@ -211,15 +213,18 @@ def _preopen(guest: str, given: Any) -> Descriptor:
     elif isinstance(given, (str, os.PathLike)):
         found = HostDirectory(given)
     elif isinstance(given, Mapping):
-        from figwasp.wasi.directories.inmemory import MemoryDirectory
+        with importing:
+            from figwasp.wasi.directories.inmemory import MemoryDirectory
 
         found = MemoryDirectory(given)
     elif hasattr(given, "infolist"):
-        from figwasp.wasi.directories.tree import ZipDirectory  # which few need
+        with importing:
+            from figwasp.wasi.directories.tree import ZipDirectory  # which few need
 
         found = ZipDirectory(given)
     elif hasattr(given, "iterdir"):
-        from figwasp.wasi.directories.tree import ResourceDirectory
+        with importing:
+            from figwasp.wasi.directories.tree import ResourceDirectory
 
         found = ResourceDirectory(given)
     else:

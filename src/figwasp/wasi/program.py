@@ -13,6 +13,7 @@ from operator import call
 from figwasp.api.externs import KINDS
 from figwasp.api.linker import load
 from figwasp.errors import TRAP_MESSAGES, TRAP_TIMEOUT, Error, Exit, Timeout, Trap
+from figwasp.lazy import importing
 from figwasp.types import MemoryType
 
 TYPE_CHECKING = False
@@ -65,7 +66,8 @@ def opened(
         The instance, and what calls a function of it and returns when all threads have ended; the context closes the instance.
     """
     if any(item.module == "wasi" or (isinstance(item.desc, MemoryType) and item.desc.shared) for item in module._decoded.imports):
-        from figwasp.wasi.threads import MAX_THREADS, Threads  # which few need
+        with importing:
+            from figwasp.wasi.threads import MAX_THREADS, Threads  # which few need
 
         most = MAX_THREADS if max_threads is None else max_threads
         with Threads(module, imports, most) as threads, threads.instantiate() as instance:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypedDict, Unpa
 from figwasp.api.engine import Engine, default_engine
 from figwasp.api.module import Module, as_binary
 from figwasp.errors import Timeout, Trap, WasmException, prefix_errors
+from figwasp.lazy import importing
 from figwasp.wasi.descriptors.streams import MAX_OUTPUT
 from figwasp.wasi.preview1 import WASI
 from figwasp.wasi.program import report, start
@@ -202,7 +203,8 @@ def run(
 def _completed(
     command: list[Any], code: int, streams: Redirection, codec: Codec | None, check: bool
 ) -> CompletedProcess[Any]:
-    from subprocess import CalledProcessError, CompletedProcess  # takes longer to import than all of WASI
+    with importing:
+        from subprocess import CalledProcessError, CompletedProcess  # takes longer to import than all of WASI
 
     out: Any = streams.captured_stdout
     err: Any = streams.captured_stderr
@@ -214,7 +216,8 @@ def _completed(
 
 
 def _expire(command: list[Any], timeout: float, streams: Redirection) -> NoReturn:
-    from subprocess import TimeoutExpired
+    with importing:
+        from subprocess import TimeoutExpired
 
     raise TimeoutExpired(command, timeout, streams.captured_stdout, streams.captured_stderr) from None
 

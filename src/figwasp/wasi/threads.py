@@ -24,6 +24,7 @@ from figwasp.api.linker import load
 from figwasp.api.memory import shared_memory
 from figwasp.api.module import Module
 from figwasp.errors import Closed, Error, Exit, Interrupted, LimitExceeded, Trap, Unlinkable
+from figwasp.locks import new_lock
 from figwasp.types import I32, ExternType, FuncType, MemoryType
 from figwasp.wasi.abi import AGAIN
 
@@ -92,7 +93,7 @@ class Threads:
     def __init__(self, module: Module, imports: Mapping[str, Any], most: int = MAX_THREADS) -> None:
         self._module = module
         self._most = most
-        self._lock = threading.RLock()  # a finalizer may come between
+        self._lock = new_lock()  # a finalizer may come between
         self._ids = itertools.count(1)
         self._threads: dict[int, _Thread] = {}
         self._starting = 0

@@ -32,6 +32,7 @@ from figwasp.codegen.regalloc.spill import Spiller
 from figwasp.codegen.target import Target
 from figwasp.ir.func import CONV_C
 from figwasp.ir.types import CLASSES
+from figwasp.lazy import importing
 
 if TYPE_CHECKING:
     from figwasp.codegen.regalloc.check import Snapshot
@@ -56,7 +57,8 @@ def allocate(func: MFunc, target: Target, check: bool = False) -> None:
     before = _snapshot(func, target) if check or CHECK else None
     ranges = None if _wants_local(func) else live_ranges(func, target)
     if ranges is None:
-        from figwasp.codegen.regalloc.local import allocate_local  # few functions are large
+        with importing:
+            from figwasp.codegen.regalloc.local import allocate_local  # few functions are large
 
         written = allocate_local(func, target)
     else:
@@ -77,7 +79,8 @@ def _snapshot(func: MFunc, target: Target) -> Snapshot:
     """Make what programs do without; the class is kept, since nothing can be imported when the interpreter is shutting down."""
     global _Snapshot
     if _Snapshot is None:
-        from figwasp.codegen.regalloc import check
+        with importing:
+            from figwasp.codegen.regalloc import check
 
         _Snapshot = check.Snapshot
     return _Snapshot(func, target)

@@ -373,7 +373,8 @@ class CompiledModule:
     @contextmanager
     def ahead(self) -> Iterator[None]:
         """Have functions compiled ahead in a second process meanwhile, where that is possible."""
-        from figwasp.runtime.workers import ahead  # most programs do without
+        with importing:
+            from figwasp.runtime.workers import ahead  # most programs do without
 
         if len(self.sources) > 1 or self.config.tier != "optimize" or not ahead.possible():
             yield

@@ -161,7 +161,7 @@ class KnownTypes(DescribedTypes):
 
         None if it is no such object, or nobody has the type any more.
         """
-        with self._lock:
+        with self.alone():
             self._forget_released()
             number = self._number_of.get(id(comp))
             if number is None or self._known[number].made is not comp:

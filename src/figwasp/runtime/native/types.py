@@ -5,8 +5,7 @@ In: a Python class with the methods. Out: the type, whose slots are emitted code
 
 from __future__ import annotations
 
-import threading
-
+from figwasp.locks import new_lock
 from figwasp.runtime.platform import cpython, linux
 from figwasp.runtime.stubs.interface import FUNC_SIZE, FUNC_VECTORCALL
 
@@ -28,7 +27,7 @@ class NativeTypes:
     def __init__(self, stubs: StubLibrary) -> None:
         self._stubs = stubs
         self._made: dict[type, type] = {}
-        self._lock = threading.RLock()
+        self._lock = new_lock()
 
     def get(
         self,
@@ -76,5 +75,8 @@ class NativeTypes:
                     setattr(made, "__doc__", property(doc))  # noqa: B010  which mypy takes for a str
                 if place:
                     linux.write_u64(place, id(made))
-                self._made[base] = made
+                first = self._made.setdefault(base, made)  # of a signal handler that has come in between, if it is another
+                if place and first is not made:
+                    linux.write_u64(place, id(first))
+                made = first
             return made

@@ -8,11 +8,11 @@ Calls cost nothing more than before.
 
 from __future__ import annotations
 
-import threading
 from array import array
 
 from figwasp import layout
 from figwasp.errors import Closed, printable
+from figwasp.locks import new_lock
 from figwasp.runtime.platform import linux
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "close"]
 
-_closing: Final = threading.RLock()  # a signal handler may close what is being closed
+_closing: Final = new_lock()  # a signal handler may close what is being closed
 _WORDS: Final = layout.FUNCREF_SIZE // 8
 
 

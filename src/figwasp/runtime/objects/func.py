@@ -11,6 +11,7 @@ import ctypes
 from figwasp import layout
 from figwasp.errors import printable
 from figwasp.ir.types import ir_types
+from figwasp.lazy import importing
 from figwasp.runtime import arguments
 from figwasp.runtime.code.descriptors import TYPES
 from figwasp.runtime.heap.roots import RootWords
@@ -201,7 +202,8 @@ class CallSlowPath:
 
     def signature(self) -> inspect.Signature:
         """Return the signature that `inspect` shows."""
-        import inspect  # takes longer than all the rest, and few ask
+        with importing:
+            import inspect  # takes longer than all the rest, and few ask
 
         kind = inspect.Parameter.POSITIONAL_ONLY
         params = [

@@ -18,6 +18,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType, MethodWrapperTy
 from figwasp import layout
 from figwasp.errors import BUSY, TRAP_INTERRUPTED, TRAP_MESSAGES, TRAP_TIMEOUT, Busy, Interrupted, Timeout, printable
 from figwasp.ir.types import CELL, ir_types
+from figwasp.lazy import importing
 from figwasp.runtime.objects import turns
 from figwasp.runtime.objects.func import Buffer, HostFunc, References
 from figwasp.runtime.objects.values import cells_of, get_values, put_arguments
@@ -56,7 +57,8 @@ def _is_coroutine_function(function: object) -> bool:
         return bool(plain.__code__.co_flags & _CO_COROUTINE)
     if type(plain) is MethodWrapperType or type(plain) is BuiltinFunctionType:
         return False
-    import inspect
+    with importing:
+        import inspect
 
     return inspect.iscoroutinefunction(function)
 

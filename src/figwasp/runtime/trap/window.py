@@ -9,10 +9,12 @@ inside a window, which opens and closes under a lock. The compiler has no effect
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 
 from figwasp.lazy import importing
+from figwasp.locks import new_lock
 from figwasp.runtime.platform import cpython
 from figwasp.runtime.trap import deadline
 
@@ -40,14 +42,15 @@ class _Window:
         closed: whether nothing will be raised any more.
     """
 
-    __slots__ = ("_done", "_end", "_fired", "_ident", "_lock", "_outer", "_thread", "closed", "over")
+    __slots__ = ("_end", "_fired", "_ident", "_lock", "_open", "_outer", "_thread", "closed", "over")
 
     def __init__(self) -> None:
         self._end = deadline.due()
         self._thread = cpython.thread_state()
         self._ident = threading.get_ident()
-        self._lock = threading.Lock()
-        self._done = threading.Event()
+        self._lock = new_lock()
+        self._open = _thread.allocate_lock()  # taken until it is closed; an event would have a lock that a fork leaves taken
+        self._open.acquire()
         self._fired = False
         self._outer = _open.get(self._thread)  # a signal handler may have called wasm
         self.over = False
@@ -70,22 +73,16 @@ class _Window:
 
     def _wait(self) -> None:
         pause = max(self._end - time.monotonic_ns(), 0) / 1e9
-        while not self._done.wait(pause):
+        while not self._open.acquire(timeout=pause):
             self.end()
             pause = _AGAIN  # it may have struck where exceptions are ignored, as in a finalizer
 
     def end(self) -> None:
         """Have the window left, unless it is over."""
-        if self._ident == threading.get_ident():  # a signal handler: nothing goes on in this thread meanwhile
-            self._strike()
-            return
         with self._lock:
-            self._strike()
-
-    def _strike(self) -> None:
-        if not self.over:
-            self._fired = True
-            cpython.raise_in_thread(self._ident, _Expired)
+            if not self.over:
+                self._fired = True
+                cpython.raise_in_thread(self._ident, _Expired)
 
     def close(self) -> None:
         """Close the window; to be repeated when an exception strikes in here."""
@@ -96,7 +93,8 @@ class _Window:
             _open[self._thread] = self._outer
         else:
             _open.pop(self._thread, None)
-        self._done.set()
+        if self._open.locked():
+            self._open.release()
         self.closed = True
 
 _open: Final[dict[int, _Window]] = {}

@@ -16,6 +16,7 @@ import select
 import time
 
 from figwasp.api import deadline as running
+from figwasp.lazy import importing
 from figwasp.wasi.abi import (
     CLOCK_ABSTIME,
     CLOCK_MONOTONIC,
@@ -162,7 +163,8 @@ def _file_bytes(descriptor: Descriptor) -> int:
 
 
 def _pipe_bytes(host: int) -> int:
-    import termios  # programs that poll pipes are rare
+    with importing:
+        import termios  # programs that poll pipes are rare
 
     try:
         return int(U32.unpack(fcntl.ioctl(host, termios.FIONREAD, bytes(4)))[0])

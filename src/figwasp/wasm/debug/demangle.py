@@ -6,6 +6,8 @@ That package bounds its own work; what it cannot read it gives back.
 
 from __future__ import annotations
 
+from figwasp.lazy import importing
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +29,8 @@ def _demangler() -> Callable[..., str]:
     """Return the function of the package, looked for once."""
     if not _found:
         try:
-            from demangle import demangle as found  # the optional extra
+            with importing:
+                from demangle import demangle as found  # the optional extra
 
             _found.append(found)
         except Exception:

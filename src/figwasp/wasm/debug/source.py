@@ -7,6 +7,7 @@ wrong with them means "not known".
 from __future__ import annotations
 
 from figwasp.errors import Place, printable
+from figwasp.lazy import importing
 from figwasp.wasm.debug.demangle import demangle
 
 TYPE_CHECKING = False
@@ -60,7 +61,8 @@ class SourceMap:
     def _find(self, func: int, offset: int) -> tuple[Place, ...]:
         if self._lines is None:
             try:
-                from figwasp.wasm.debug.dwarf import LineTable  # a reader that only backtraces need
+                with importing:
+                    from figwasp.wasm.debug.dwarf import LineTable  # a reader that only backtraces need
             except ImportError:  # Python is shutting down
                 return ()
             self._lines = LineTable(self.module.data, {custom.name: (custom.start, custom.end) for custom in self.module.customs})

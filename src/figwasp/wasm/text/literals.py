@@ -15,6 +15,8 @@ import re
 import struct
 from typing import Final
 
+from figwasp.lazy import importing
+
 __all__ = ["RANGE_ERROR", "float_bits", "float_text", "integer"]
 
 _INTEGER: Final = re.compile(r"[+-]?(?:0x[0-9a-fA-F](?:_?[0-9a-fA-F])*|[0-9](?:_?[0-9])*)")
@@ -133,7 +135,8 @@ def _halfway(value: float) -> bool:
 
 
 def _compare_decimal(digits: str, value: float) -> int:
-    from decimal import Decimal  # takes as long to load as ten of our modules, and few literals need it
+    with importing:
+        from decimal import Decimal  # takes as long to load as ten of our modules, and few literals need it
 
     exact, rounded = Decimal(digits), Decimal(value)
     return (exact > rounded) - (exact < rounded)

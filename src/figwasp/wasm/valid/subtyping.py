@@ -19,8 +19,9 @@ from __future__ import annotations
 
 from array import array
 from functools import partial
-from threading import Lock
 
+from figwasp.errors import Busy
+from figwasp.locks import is_mine, new_lock
 from figwasp.wasm.syntax.types import (
     ANYREF,
     ARRAYREF,
@@ -46,6 +47,7 @@ from figwasp.wasm.syntax.types import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from typing import Final
 
     from figwasp.wasm.syntax.types import CompType, FieldType, SubType
@@ -118,7 +120,7 @@ class TypeWorld:
         self._sizes: dict[int, int] = {}  # per group
         self._holders: dict[int, int] = {}  # per group, as often as it has been interned and not released
         self._released: list[list[int]] = []
-        self._lock = Lock()
+        self._lock = new_lock()
 
     def intern(self, types: list[SubType], groups: list[int]) -> list[int]:
         """Return the canonical number of every type of a module.
@@ -129,7 +131,7 @@ class TypeWorld:
         """
         numbers: list[int] = []
         held: list[int] = []
-        with self._lock:
+        with self.alone():
             try:
                 self._forget_released()
                 for place, start in enumerate(groups):
@@ -143,6 +145,16 @@ class TypeWorld:
                 self._released.append(held)
                 raise
         return numbers
+
+    def alone(self) -> AbstractContextManager[object]:
+        """Return a context in which no other thread gives out numbers or takes them back.
+
+        Raises:
+            Busy: this thread does just that: a signal handler or a finalizer has come in between.
+        """
+        if is_mine(self._lock):
+            raise Busy("modules cannot be linked by what comes in between while the types of another are being entered")
+        return self._lock
 
     def _group(self, types: list[SubType], start: int, end: int, numbers: list[int]) -> int:
         """Return the number of the first type of a group."""

@@ -11,6 +11,7 @@ from functools import cache
 from figwasp.codegen.isa.x64.features import PROBE_WORDS
 from figwasp.codegen.isa.x64.frames import KEPT_SIZE, SAVED
 from figwasp.codegen.sequences import FaultPlaces, Sequence, Sequences, SwitchPlaces, TickerPlaces
+from figwasp.lazy import importing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ _PROBE: Final = bytes.fromhex(
 @cache
 def _instructions() -> Any:
     """Return the module `switches`; kept, as nothing can be imported when the process ends."""
-    from figwasp.codegen.isa.x64 import switches
+    with importing:
+        from figwasp.codegen.isa.x64 import switches
 
     return switches
 

@@ -23,7 +23,8 @@ def _bits(registers: list[int]) -> int:
 
 
 def _decode(data: bytes, offset: int) -> tuple[int, str]:
-    from figwasp.codegen.isa.x64.decode import decode  # programs do without
+    with importing:
+        from figwasp.codegen.isa.x64.decode import decode  # programs do without
 
     return decode(data, offset)
 

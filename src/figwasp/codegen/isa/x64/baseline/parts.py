@@ -15,6 +15,7 @@ from figwasp.codegen.isa.x64.baseline.templates import CHECKED, TEMPLATES
 from figwasp.codegen.isa.x64.encode import encode_fields
 from figwasp.codegen.isa.x64.frames import BIAS, FIRST_LOCAL, FRAME_POINTER, OWN_INSTANCE, SAVED_POINTER
 from figwasp.ir.types import CELL
+from figwasp.lazy import importing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -207,6 +208,7 @@ def epilogue(size: int, incoming: int) -> bytes:
 
 def cutter() -> Any:
     """Return the module that cuts templates, with which programs have nothing to do."""
-    from figwasp.codegen.isa.x64.baseline import cutting
+    with importing:
+        from figwasp.codegen.isa.x64.baseline import cutting
 
     return cutting

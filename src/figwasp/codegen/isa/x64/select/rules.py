@@ -14,6 +14,7 @@ from figwasp.codegen.target import Target
 from figwasp.ir import ops
 from figwasp.ir.func import Func, Value
 from figwasp.ir.types import CLASSES, FLOAT, I64
+from figwasp.lazy import importing
 
 
 def _nothing(_s: Selector, _value: Value, _rd: int) -> None:
@@ -25,7 +26,8 @@ _FIRST_VECTOR: Final = ops.BY_NAME["i8x16_shuffle"]
 
 def _first_vector(s: Selector, value: Value, rd: int) -> None:
     """Put the rules of vectors into the table, which few programs need, and apply the one that is wanted."""
-    from figwasp.codegen.isa.x64.select import lanes, shuffles, vector_floats, vector_sequences, vectors
+    with importing:
+        from figwasp.codegen.isa.x64.select import lanes, shuffles, vector_floats, vector_sequences, vectors
 
     for part in (vectors.RULES, vector_sequences.RULES, vector_floats.RULES, lanes.RULES, shuffles.RULES):
         for op, rule in part.items():
