@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from pathlib import Path
 from typing import Any
@@ -319,6 +320,40 @@ def test_calls_end_in_the_middle(soon: None) -> None:
     endless = load('(module (func (export "f") (loop $l (br $l))))')
     with pytest.raises(figwasp.Timeout):
         endless.f(timeout=0.05)
+
+
+def test_wasm_that_comes_between(soon: None) -> None:
+    """While better code is made, a signal handler may run other code of the same instance that goes on elsewhere, too."""
+    loop = """(loop $l (local.set $a (i32.add (i32.mul (local.get $a) (i32.const 3)) (local.get $n)))
+      (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1))))) (local.get $a)"""
+    others = "".join(
+        f'(func (export "g{k}") (param $n i32) (result i32) (local $a i32) (local {"i64 " * (3 * k)}) {loop})' for k in range(1, 40)
+    )
+    text = f'(module (func (export "f") (param $n i32) (result i32) (local $a i32) {loop}) {others} (func (export "t") unreachable))'
+    expected = load(text, figwasp.Engine(tier="optimize")).f(50)
+    instance = load(text)
+    assert instance.g39(3) == load(text, figwasp.Engine(tier="optimize")).g39(3)
+    coming = iter(range(1, 39))
+    answers = set()
+
+    def between(frame: Any, event: str, _arg: Any) -> Any:
+        if frame.f_code is not tiers.TierUp.hot.__code__:
+            return None
+        sys.settrace(None)
+        answers.add(instance.exports[f"g{next(coming)}"](50))
+        with pytest.raises(figwasp.Trap):
+            instance.t()
+        sys.settrace(between)
+        return between
+
+    before = sys.gettrace()
+    sys.settrace(between)
+    try:
+        assert instance.f(50) == expected
+    finally:
+        sys.settrace(before)
+    assert answers == {expected}
+    assert next(coming) > 5
 
 
 # What is kept

@@ -15,11 +15,10 @@ from __future__ import annotations
 from binascii import crc32
 from functools import partial
 
-from figwasp import layout
 from figwasp.ir.layouts import layout_of
 from figwasp.runtime.code.ranges import CodeRange
 from figwasp.runtime.code.sources import importing_compiler
-from figwasp.runtime.platform import linux
+from figwasp.runtime.stubs.interface import SIZE_SHIFT
 from figwasp.runtime.trap import window
 
 TYPE_CHECKING = False
@@ -159,19 +158,18 @@ class TierUp:
     def __init__(self, table: CodeTable) -> None:
         self._table = table
 
-    def hot(self, context: int) -> int:
+    def hot(self, pc: int) -> int:
         """Have a better code made of the function whose baseline code has called.
 
         Args:
-            context: of the chain that runs it.
+            pc: the return address of the call. The context may not be asked here: what comes in between may run wasm in it.
 
         Returns:
-            Where to go on, or 0: where it was.
+            Where to go on, and how many bytes the frame has that is left (`symbols.Callbacks.hot`); or 0: where it was.
 
         Raises:
             Interrupted, Timeout: the running calls have to end.
         """
-        pc = linux.read_u64(context + layout.CTX_TRAP_PC)
         found = self._table.find(pc)
         if not isinstance(found, BaselineRange):
             return 0
@@ -184,5 +182,4 @@ class TierUp:
         if loop is None:
             return 0
         address = compiled.continuation(found.index, loop, found.first_local)
-        linux.write_u64(context + layout.CTX_LEFT_SIZE, found.frame_size)
-        return address
+        return address and address | found.frame_size << SIZE_SHIFT

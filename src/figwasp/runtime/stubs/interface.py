@@ -72,6 +72,9 @@ NATIVE: Final = frozenset((
 FAULT_HANDLERS: Final = 8  # one for each handler that may be before ours
 UNUSED: Final = -1  # in place of the handler before one that has never been in force
 
+# What tells where hot code goes on
+SIZE_SHIFT: Final = 48  # bits of the address, which is a user's; the bytes of the frame to leave stand above them
+
 # Numbers for Python functions (`stubs.box`)
 
 BOXES: Final = 16  # positions of parameters that have cells for them

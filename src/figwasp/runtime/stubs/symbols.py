@@ -62,7 +62,8 @@ class Callbacks:
             WebAssembly, if that may catch it.
         trim_traceback: (exception,) -> the exception, without the runtime's own functions in its traceback.
         refuel: (context address,) -> whether a chain that is out of fuel may go on.
-        hot: (context address,) -> where to go on instead of in the baseline code that has run often, or 0.
+        hot: (return address,) -> where to go on instead of in the baseline code that has run often and called, or 0; with the bytes
+            of its frame from bit SIZE_SHIFT on.
         grow_heap: (context address, bytes): gives the heap of the context's store more blocks (`stubs.heap.collect.Parts`).
         compile: (instance, function index, context address) -> address of the function's code.
         before_call, after_call: (instance, function index, address of operands or results, context address): tell a listener.

@@ -16,7 +16,7 @@ from figwasp.ir.ops import I32, I64
 from figwasp.runtime.platform import linux
 from figwasp.runtime.stubs.builder import Stub
 from figwasp.runtime.stubs.host import fail
-from figwasp.runtime.stubs.interface import FAULT_HANDLERS, UNUSED
+from figwasp.runtime.stubs.interface import FAULT_HANDLERS, SIZE_SHIFT, UNUSED
 
 TICKS_BETWEEN_CHECKS: Final = 10  # the main thread runs signal handlers at most every so many ticks while it has given the GIL up
 YIELD_MICROSECONDS: Final = 100  # longer than it takes to wake a thread, short beside the 5 ms of a tick
@@ -153,13 +153,15 @@ def hot() -> Func:
     """
     e = Stub("hot", bytes([I64, I64]), bytes([I64]), CONV_C)
     context = e.params[0]
+    pc = e.get(context, layout.CTX_TRAP_PC)  # before anything that may run wasm, as the two words below are written after that
     e.take_gil(context)
     failed = e.new()
-    answer = e.call_with_ints(e.symbol("callback.hot"), [context])
+    answer = e.call_with_ints(e.symbol("callback.hot"), [pc])
     e.split(e.equals(answer, 0), failed)
-    code = e.c("PyLong_AsUnsignedLongLongMask", [answer])
+    where = e.c("PyLong_AsUnsignedLongLongMask", [answer])
     e.c("Py_DecRef", [answer], ops.VOID)
-    e.put(code, context, layout.CTX_CONTINUATION)
+    e.put(e.emit(ops.I64_AND, [where, e.word((1 << SIZE_SHIFT) - 1)]), context, layout.CTX_CONTINUATION)
+    e.put(e.emit(ops.I64_SHR_U, [where, e.word(SIZE_SHIFT)]), context, layout.CTX_LEFT_SIZE)
     e.ret([e.word(0)])
     e.at(failed)
     fail(e, context)
