@@ -82,12 +82,12 @@ class Body:
         otherwise: piece that ends in a branch, and the one that it leads to.
         labels: those that stand around the current instruction. closed: the others that something branches to.
         exit: the label of the function.
+        counted: whether it counts how often it is called and how often its loops go round.
         deepest: most operands that have been in their places, or may be.
         begin: offset of the first instruction. cut: the tokens, where they are to be known.
     """
 
     __slots__ = (
-        "_counted",
         "_dead",
         "_module",
         "_paid",
@@ -97,6 +97,7 @@ class Body:
         "_tokens",
         "begin",
         "closed",
+        "counted",
         "counts",
         "cut",
         "deepest",
@@ -123,7 +124,7 @@ class Body:
         module = pieces.module
         self.pieces = pieces
         self._module = module
-        self._counted = counted
+        self.counted = counted
         self.index = index
         self.locals = ir_types(facts.locals)
         if V128 in self.locals:
@@ -283,7 +284,7 @@ class Body:
                 label.place = len(out)
                 push(machine.POLL)
                 self.slow.append((len(out), number, STUB_TICK))
-                if self._counted:
+                if self.counted:
                     push(machine.COUNT)
                     self.counts.append(len(out))
                     push(machine.branch(machine.HOT))

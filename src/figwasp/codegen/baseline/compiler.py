@@ -64,7 +64,7 @@ class Baseline:
         if pieces.count > _MOST:
             pieces.forget()
         try:
-            return finish(Body(pieces, index, facts, self._counted), self._counted)
+            return finish(Body(pieces, index, facts, self._counted))
         except NoTemplate:
             return None
 
@@ -75,4 +75,4 @@ class Baseline:
             NoTemplate: there are none for all of it, so that there is no code.
         """
         pieces = Pieces(*self._arguments, noting=True)
-        return notes(Body(pieces, index, facts, self._counted), self._counted)
+        return notes(Body(pieces, index, facts, self._counted))

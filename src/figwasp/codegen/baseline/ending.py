@@ -48,22 +48,22 @@ class Notes:
         self.loops: list[tuple[int, int]] = []
 
 
-def finish(body: Body, counted: bool) -> Code:
+def finish(body: Body) -> Code:
     """Return the code of a function.
 
     Raises:
         NoTemplate: its frame is too large.
     """
-    return _Ending(body, counted).code
+    return _Ending(body).code
 
 
-def notes(body: Body, counted: bool) -> Notes:
+def notes(body: Body) -> Notes:
     """Return what there is to know of the code of a function, whose pieces are those that note it.
 
     Raises:
         NoTemplate: as for `finish`.
     """
-    return _Ending(body, counted).notes()
+    return _Ending(body).notes()
 
 
 class _Ending:
@@ -75,11 +75,11 @@ class _Ending:
 
     __slots__ = ("_body", "_data", "_first", "_machine", "_shift", "_slow", "_starts", "code")
 
-    def __init__(self, body: Body, counted: bool) -> None:
+    def __init__(self, body: Body) -> None:
         machine = self._machine = body.pieces.machine
         self._body = body
         size = self._frame_size()
-        head, slow, counts = self._head(size, counted)
+        head, slow, counts = self._head(size)
         self._shift = shift = len(head)
         self._slow = slow + [(shift + piece, token, stub) for piece, token, stub in body.slow]
         self._first = shift + len(body.out) + 1  # piece out of line
@@ -108,7 +108,7 @@ class _Ending:
             raise NoTemplate("a large frame")
         return size
 
-    def _head(self, size: int, counted: bool) -> tuple[list[bytes], list[tuple[int, int, int]], list[int]]:
+    def _head(self, size: int) -> tuple[list[bytes], list[tuple[int, int, int]], list[int]]:
         """Return the pieces that the function begins with; those of them behind branches out of line and fields of the counter."""
         machine = self._machine
         body = self._body
@@ -126,7 +126,7 @@ class _Ending:
         entry += stacked
         entry.append(machine.clear(CELL * len(params) + machine.FIRST_LOCAL, len(body.locals) - len(params)))
         tick = (1, ~0, STUB_TICK)
-        if not counted:
+        if not body.counted:
             return [begin, b"".join(entry)], [tick], []
         count = [machine.COUNT, machine.branch(machine.HOT)]
         return [begin, *count, b"".join(entry)], [tick, (3, ~0, STUB_HOT)], [2]
