@@ -20,7 +20,7 @@ help:
 	@echo "make test-pythons  run the tests on CPython 3.11 to 3.15; make test-pythons PYTHONS='3.13 3.15' TESTS=tests/api"
 	@echo "make interrupts  stop operations, and have another thread come between, at every line, not at a sample"
 	@echo "make mutants put mistakes into a copy of the source, one by one, and see whether the tests notice (takes half an hour)"
-	@echo "make templates   cut the templates of the baseline compiler anew, after a change of how instructions are compiled"
+	@echo "make templates   make anew what the compiler has made in advance, after a change of it: templates of the baseline compiler, stubs"
 	@echo "make lint    ruff          make types   mypy --strict over src and tests"
 	@echo "make bench   calls, memory, instances, threads, leaks, kernels, start-up, validation, beside wasmtime (takes minutes)"
 	@echo "make wheel   build the wheel into dist/"
@@ -62,6 +62,7 @@ mutants: $(VENV)/.installed-dev
 templates: $(VENV)/.installed-dev
 	$(BIN)/python -m figwasp.codegen.baseline.cut > templates.new
 	mv templates.new src/figwasp/codegen/isa/x64/baseline/templates.py
+	$(BIN)/python -m figwasp.runtime.native.shipping src/figwasp/runtime/native/shipped
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check .

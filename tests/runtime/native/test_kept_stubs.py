@@ -10,7 +10,8 @@ import pytest
 
 from figwasp.cache.cache import Cache
 from figwasp.codegen.code import Code
-from figwasp.runtime.native.kept_stubs import KeptStubs, _build, look_up
+from figwasp.runtime.native.build import facts
+from figwasp.runtime.native.kept_stubs import KeptStubs, look_up
 from tests.runtime.support import check_script
 
 SCRIPT = """
@@ -128,7 +129,7 @@ def test_there_is_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_key_has_what_is_known_of_the_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Offsets that emitted code has in it, those too that depend on what else has been loaded."""
     cache = Cache(str(tmp_path))
-    names = {name for name, _ in _build()[:-1]}
+    names = {name for name, _ in facts()[:-1]}
     assert {"OB_TYPE", "INTS", "COUNTS", "SINGLETONS", "FLOAT_VALUE", "TUPLE_ITEMS"} <= names
     found = look_up(cache)
     monkeypatch.setattr("figwasp.runtime.platform.interpreter.THREAD_STATE", 0x7FFF_FF00, raising=False)

@@ -12,12 +12,13 @@ import marshal
 from figwasp.cache.keys import key
 from figwasp.codegen.stored.serial import BadCode, from_bytes, to_bytes
 from figwasp.runtime.code import kept
-from figwasp.runtime.platform import cpython, interpreter, linux
+from figwasp.runtime.native.build import facts
+from figwasp.runtime.platform import interpreter
 from figwasp.runtime.platform.processor import machine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Final
+    from typing import Final
 
     from figwasp.cache.cache import Cache
     from figwasp.codegen.code import Code
@@ -33,23 +34,8 @@ def look_up(cache: Cache | None) -> KeptStubs | None:
     if cache is None:
         return None
     target = machine()
-    found = key("stubs", target.name, target.features, *_build())
+    found = key("stubs", target.name, target.features, *facts(), interpreter.THREAD_STATE)
     return None if found is None else KeptStubs(cache, found)
-
-
-def _build() -> list[Any]:
-    """Return what code of stubs has in it of this build of Python, and of this process."""
-    found = [value for module in (interpreter, cpython, linux) for value in _constants(module)]
-    return [*found, interpreter.THREAD_STATE]
-
-
-def _constants(module: Any) -> list[Any]:
-    names = vars(module)
-    return [(name, names[name]) for name in sorted(names) if name.upper() == name and _is_plain(names[name])]
-
-
-def _is_plain(value: Any) -> bool:
-    return all(map(_is_plain, value)) if type(value) is tuple else type(value) in (int, bool, float, str, bytes, type(None))
 
 
 class KeptStubs:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 
 from figwasp.cache.cache import resolved
+from figwasp.runtime.native import kept_stubs, shipped_stubs
 from figwasp.runtime.native.handler import FaultHandler
-from figwasp.runtime.native.kept_stubs import look_up
 from figwasp.runtime.native.owner import Owners
 from figwasp.runtime.native.ticker import Ticker
 from figwasp.runtime.native.types import NativeTypes
@@ -94,7 +94,8 @@ class NativeRuntime:
         statics = self.statics = Statics()
         self.space = codespace.Space()
         self.thread_key = linux.thread_key()
-        self.stubs = StubLibrary(self.space, table, statics, callbacks, self.thread_key, look_up(resolved(None)))
+        shipped, kept = shipped_stubs.look_up(), kept_stubs.look_up(resolved(None))
+        self.stubs = StubLibrary(self.space, table, statics, callbacks, self.thread_key, shipped, kept)
         self.stacks = Stacks(statics, self._strip, forget_calls)
         deadline.follow(statics.interrupts, self.stubs.interrupted)
         self.types = NativeTypes(self.stubs)

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
     from figwasp.ir.func import Func
 
-    class Kept(Protocol):
-        """The stubs that are kept, by key (`native.kept_stubs`)."""
+    class Made(Protocol):
+        """Stubs that have been made before, by key (`native.shipped_stubs`)."""
 
         def code(self, key: str) -> Code | None:
             """Return the code of one, or None."""
@@ -56,10 +56,13 @@ if TYPE_CHECKING:
         def entries(self, key: str) -> dict[str, int] | None:
             """Return the offsets of the entry points of a sequence, or None."""
 
+    class Kept(Made, Protocol):
+        """Those that are kept (`native.kept_stubs`)."""
+
         def add(self, key: str, code: Code, entries: dict[str, int] | None = None) -> None:
             """Have one kept that has been made."""
 
-__all__ = ["InstalledStubs", "Kept"]
+__all__ = ["InstalledStubs", "Kept", "Made"]
 
 _WORDS: Final = 1 << 14
 """How many symbols may be in use. Of most kinds there is a fixed number; for each type of host functions there is one."""
@@ -83,9 +86,10 @@ class InstalledStubs:
     """
 
     def __init__(
-        self, space: codespace.Space, table: CodeTable, statics: Statics, symbols: Symbols, kept: Kept | None
+        self, space: codespace.Space, table: CodeTable, statics: Statics, symbols: Symbols, shipped: Made | None, kept: Kept | None
     ) -> None:
-        """Begin with the stack switching stubs; others come from `kept`, or are made and given to that."""
+        """Begin with the stack switching stubs; others come from `shipped` or `kept`, or are made and given to the latter."""
+        self._sources: list[Made] = [source for source in (shipped, kept) if source is not None]
         self._kept = kept
         self.sequences = machine().sequences
         self.symbols = symbols
@@ -123,12 +127,14 @@ class InstalledStubs:
 
     def _code(self, key: str) -> Code:
         """Return the code of a stub."""
-        code = None if self._kept is None else self._kept.code(key)
-        if code is None:
-            code = self._maker.code(key)
-            if self._kept is not None:
-                self._kept.add(key, code)
-        return code
+        for source in self._sources:
+            code = source.code(key)
+            if code is not None:
+                return code
+        made: Code = self._maker.code(key)
+        if self._kept is not None:
+            self._kept.add(key, made)
+        return made
 
     def translate(self, func: Func) -> Code:
         """Compile a stub that has been built."""
@@ -174,8 +180,8 @@ class InstalledStubs:
         return self.install(made.code), made.entries
 
     def _sequence(self, key: str) -> Sequence:
-        if self._kept is not None:
-            entries, code = self._kept.entries(key), self._kept.code(key)
+        for source in self._sources:
+            entries, code = source.entries(key), source.code(key)
             if entries is not None and code is not None:
                 return Sequence(code, entries)
         made: Sequence = self._maker.SEQUENCES[key]()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from figwasp.runtime.code.ranges import CodeTable
     from figwasp.runtime.platform.statics import Statics
-    from figwasp.runtime.stubs.installed import Kept
+    from figwasp.runtime.stubs.installed import Kept, Made
 
 __all__ = ["StubLibrary"]
 
@@ -58,9 +58,10 @@ class StubLibrary(InstalledStubs):
         statics: Statics,
         callbacks: Callbacks,
         thread_key: int,
+        shipped: Made | None,
         kept: Kept | None,
     ) -> None:
-        super().__init__(space, table, statics, Symbols(callbacks, statics), kept)
+        super().__init__(space, table, statics, Symbols(callbacks, statics), shipped, kept)
         self._callbacks = callbacks
         self._raw: dict[str, Callable[[int, int], int]] = {}
         self._suspendable: dict[str, tuple[Callable[..., int], Callable[..., int]]] = {}
