@@ -368,3 +368,15 @@ def test_a_server_that_loads_modules_for_ever(tmp_path: Path, compiled: list[int
     assert len(entries(tmp_path)) == len(texts)
     compiled.clear()
     assert [begin(tmp_path, text).f() for text in texts[::2]] == [*range(0, len(texts), 2)] and compiled == []
+
+
+def test_a_turn_that_was_never_given_back() -> None:
+    """An exception where a turn is given back leaves it to the object's end: others must not wait for it."""
+    turn = kept._Turn()
+    assert turn.taken()
+    assert not kept._Turn().taken()
+    del turn
+    other = kept._Turn()
+    assert other.taken()
+    other.end()
+    assert kept._writer == []

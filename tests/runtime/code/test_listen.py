@@ -173,9 +173,9 @@ def test_without_a_wish_to_listen_the_code_is_the_same(monkeypatch: pytest.Monke
     installed: list[bytes] = []
     install = codespace.Region.install
 
-    def spy(region: codespace.Region, code: Any) -> int:
+    def spy(region: codespace.Region, code: Any, direct: bool = False) -> int:
         installed.append(code.data)
-        return install(region, code)
+        return install(region, code, direct)
 
     monkeypatch.setenv("FIGWASP_TIER", "optimize")
 

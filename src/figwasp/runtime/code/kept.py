@@ -16,6 +16,7 @@ from __future__ import annotations
 import atexit
 import os
 import time
+import weakref
 from struct import Struct
 
 from figwasp.cache.keys import key
@@ -130,21 +131,25 @@ class _Waiting:
 
 _waiting: dict[bytes, Writer] = {}
 """What waits to be written, by the key of its entry."""
-_writer: list[object] = []
+_writer: list[weakref.ref[_Turn]] = []
 """Who writes an entry, if somebody does. Only who replaces one waits for that."""
 
 
 class _Turn:
-    """A turn to write an entry. It is taken and given back by one operation of a list each, so that it can be stopped anywhere."""
+    """A turn to write an entry. It is taken and given back by one operation of a list each, so that it can be stopped anywhere.
 
-    __slots__ = ()
+    If what gives it back is stopped, it is given back when the object goes.
+    """
+
+    __slots__ = ("__weakref__",)
 
     def taken(self, patience: float = 0) -> bool:
         """Take the turn, if it is nobody's, waiting for that for so many seconds; tell whether it has been taken."""
         end = time.monotonic() + patience
         while True:
-            _writer.append(self)
-            if _writer[0] is self:
+            entry = weakref.ref(self, _writer.remove)
+            _writer.append(entry)
+            if _writer[0] is entry:
                 return True
             self.end()
             if time.monotonic() >= end:
@@ -153,10 +158,9 @@ class _Turn:
 
     def end(self) -> None:
         """Give the turn back, or what there is of it."""
-        try:
-            _writer.remove(self)
-        except ValueError:
-            pass
+        for entry in [*_writer]:
+            if entry() is self:
+                _writer.remove(entry)
 
 
 def wait(key: bytes, writer: Writer) -> None:
