@@ -20,11 +20,13 @@ rm, rx and mem. Two `=` registers both mean rd.
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.codegen.mach import FIRST_ROW
 from figwasp.codegen.target import Rows
 from figwasp.ir.types import FLOAT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 # Access
 READ: Final = 0

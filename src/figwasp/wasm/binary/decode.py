@@ -9,7 +9,6 @@ validator, which reads it anyway. Counts and sizes are held to the limits that t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
 from figwasp.features import DEFAULT, Features, off
@@ -51,6 +50,10 @@ from figwasp.wasm.syntax.types import (
     SubType,
     TableType,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["SECTIONS", "decode", "sections"]
 

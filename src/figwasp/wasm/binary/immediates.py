@@ -7,7 +7,6 @@ index is for the validator. The skippers assume bytes that have been read before
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from figwasp.errors import LimitExceeded, Malformed
 from figwasp.wasm.binary import leb128
@@ -32,6 +31,10 @@ from figwasp.wasm.syntax.immediates import (
 )
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_PREFIX, Opcode, illegal, pack
 from figwasp.wasm.syntax.types import EMPTY, NON_NULL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["MEMORY_INDEX_FLAG", "READERS", "SKIPPERS", "WRITERS", "Reader", "Skipper", "Writer", "read_opcode"]
 

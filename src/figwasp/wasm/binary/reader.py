@@ -6,8 +6,6 @@ returns one item and moves on, or raises `Malformed` with the offset where the i
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.errors import LimitExceeded, Malformed
 from figwasp.features import Features, off
 from figwasp.wasm.binary.leb128 import unsigned
@@ -28,6 +26,10 @@ from figwasp.wasm.syntax.types import (
     missing_proposal,
     type_name,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["Reader"]
 

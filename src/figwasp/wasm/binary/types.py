@@ -6,8 +6,6 @@ the proposal of a type is on is for the caller to say (`missing_proposal`), whet
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.errors import Malformed
 from figwasp.wasm.binary.leb128 import read_s33, write_signed
 from figwasp.wasm.syntax.types import (
@@ -19,6 +17,10 @@ from figwasp.wasm.syntax.types import (
     Types,
     concrete,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["heap_type_bytes", "read_heap_type", "read_ref_type", "read_value_type", "value_type_bytes", "value_types_bytes"]
 

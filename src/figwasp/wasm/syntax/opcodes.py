@@ -17,12 +17,14 @@ A prefixed opcode is one int, `pack(prefix, sub)`: 0xFC08 for fc:08, with the bi
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.features import PROPOSALS, off
 from figwasp.wasm.syntax import opcodes_atomic, opcodes_vector
 from figwasp.wasm.syntax.immediates import KIND_NAMES, KINDS
 from figwasp.wasm.syntax.types import TYPE_CODES, Types
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["ADDRESS", "BY_CODE", "BY_NAME", "BY_PREFIX", "ROWS", "SINGLE", "Opcode", "illegal", "pack", "show", "subcode"]
 

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.errors import LimitExceeded
 from figwasp.wasm.syntax import limits
 from figwasp.wasm.syntax.immediates import Immediate, number, pair
@@ -25,6 +23,10 @@ from figwasp.wasm.syntax.types import (
     type_name,
 )
 from figwasp.wasm.valid.state import Checker, Mismatch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["AGGREGATES"]
 

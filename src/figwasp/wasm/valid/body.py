@@ -20,8 +20,6 @@ in a list of their own, and `inits` remembers in which order they were assigned:
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.errors import LimitExceeded, Malformed
 from figwasp.wasm.binary.leb128 import signed, unsigned
 from figwasp.wasm.syntax import limits
@@ -46,6 +44,10 @@ from figwasp.wasm.valid.tables import (
     Tables,
     tables_for,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["check_body"]
 

@@ -6,8 +6,6 @@ names in it are added to those that bodies may name.
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.errors import Invalid, LimitExceeded
 from figwasp.features import off
 from figwasp.wasm.syntax.immediates import number
@@ -17,6 +15,10 @@ from figwasp.wasm.syntax.types import FUNCREF, type_name
 from figwasp.wasm.valid.context import Context
 from figwasp.wasm.valid.rules import PLANS, apply
 from figwasp.wasm.valid.state import Checker, Mismatch, show
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["check_const"]
 

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.errors import Malformed
 from figwasp.wasm.syntax.immediates import CATCH_ALL_REF, CATCH_REF, Immediate, block_and_clauses, number, numbers, pair
 from figwasp.wasm.syntax.types import (
@@ -24,6 +22,10 @@ from figwasp.wasm.syntax.types import (
     type_names,
 )
 from figwasp.wasm.valid.state import ANY, ANY_REF, Checker, Mismatch, show
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["CONTROL", "close_with_delegate", "read_catch", "enter_try_table", "tag_params"]
 

@@ -7,7 +7,6 @@ memory is used. Rules and the loop rely on indices that have been checked here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from figwasp.errors import Malformed
 from figwasp.wasm.syntax import immediates
@@ -15,6 +14,10 @@ from figwasp.wasm.syntax.immediates import CATCH_REF, Immediate, block_and_claus
 from figwasp.wasm.syntax.opcodes import Opcode
 from figwasp.wasm.syntax.types import I32, I64, Types
 from figwasp.wasm.valid.state import Checker, Mismatch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["ADDRESSES", "CHECKS", "Address", "Check", "check_memarg", "smaller"]
 

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.wasm.syntax.immediates import Immediate, number, pair
 from figwasp.wasm.syntax.types import (
     ANYREF,
@@ -21,6 +19,10 @@ from figwasp.wasm.syntax.types import (
 from figwasp.wasm.valid.immediates import smaller
 from figwasp.wasm.valid.state import ANY, Checker, Mismatch
 from figwasp.wasm.valid.subtyping import top_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["REFS"]
 

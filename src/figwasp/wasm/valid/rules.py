@@ -8,7 +8,6 @@ exchanged before, and it checks what remains. A row with neither a type nor a ru
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from figwasp.wasm.binary.immediates import READERS, Reader
 from figwasp.wasm.syntax import opcodes
@@ -20,6 +19,10 @@ from figwasp.wasm.valid.control import CONTROL
 from figwasp.wasm.valid.immediates import ADDRESSES, CHECKS, Address, Check
 from figwasp.wasm.valid.refs import REFS
 from figwasp.wasm.valid.state import Checker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["PLANS", "Plan", "Rule", "apply"]
 

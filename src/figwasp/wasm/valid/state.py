@@ -7,7 +7,6 @@ types, the reading of locals and block types, and the errors with the place wher
 from __future__ import annotations
 
 from itertools import chain
-from typing import Final
 
 from figwasp.errors import Invalid, LimitExceeded, Malformed
 from figwasp.features import off
@@ -29,6 +28,10 @@ from figwasp.wasm.syntax.types import (
     type_name,
 )
 from figwasp.wasm.valid.context import Context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["ANY", "ANY_REF", "BARRIER", "Checker", "FuncFacts", "Mismatch", "show"]
 

@@ -5,8 +5,6 @@ Goes in: the state of the walk. Comes out: the position after the instruction, o
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.errors import Error, Malformed
 from figwasp.wasm.binary.immediates import MEMORY_INDEX_FLAG
 from figwasp.wasm.syntax import immediates, opcodes
@@ -16,6 +14,10 @@ from figwasp.wasm.valid.immediates import CHECKS, check_memarg
 from figwasp.wasm.valid.rules import apply
 from figwasp.wasm.valid.state import Checker, Mismatch
 from figwasp.wasm.valid.tables import Tables
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["UNSET", "enter_try", "explain", "memarg", "other", "take_back"]
 

@@ -6,13 +6,15 @@ action for every instruction that has a fast path in `valid/body.py`. A row whos
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.features import Features
 from figwasp.wasm.syntax import immediates, opcodes
 from figwasp.wasm.syntax.opcodes import Opcode
 from figwasp.wasm.syntax.types import EMPTY, TYPE_CODES, Types, missing_proposal
 from figwasp.wasm.valid.rules import PLANS, Plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = [
     "BINARY",

@@ -8,13 +8,16 @@ selection or allocation cannot become wrong code.
 from __future__ import annotations
 
 import struct
-from typing import Final
 
 from figwasp.codegen.isa.rows import CONDITION, IMMEDIATE, NO_FIELD, RD, RELATIVE, RM, RN, Operand, Row
 from figwasp.codegen.isa.x64 import insts
 from figwasp.codegen.isa.x64.registers import CC_FEQ, CC_FNE, CC_NE, CC_NP, CC_P, RIP, RSP, SCRATCH, XMM0
 from figwasp.codegen.mach import FIRST_ROW, NONE, MInst
 from figwasp.ir.types import FLOAT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 CUT_DISPLACEMENT: Final = 1  # force a 4-byte displacement and leave it (and what follows) to the caller
 CUT_IMMEDIATE: Final = 2  # force the longest form and leave the immediate to the caller

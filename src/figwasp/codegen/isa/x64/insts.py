@@ -12,14 +12,16 @@ register read, rm second register read, or memory base with rx and mem. Conditio
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.codegen.isa.rows import columns, name_rows
 from figwasp.codegen.isa.x64 import insts_vector
 from figwasp.codegen.isa.x64.registers import BY_NAME
 from figwasp.codegen.isa.x64.table import TABLE, TWINS, add_twins
 from figwasp.codegen.isa.x64.table import row as _row
 from figwasp.codegen.target import Rows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["ROWS", "TABLE", "TWINS"]
 

@@ -7,10 +7,12 @@ the baseline is a row with its feature.
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.codegen.isa.x64.table import packed as _packed
 from figwasp.codegen.isa.x64.table import row as _row
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 # Integers, lane by lane
 PADDB: Final = _packed("paddb", "+xmm xmm/m128", "66 0F FC /r")

@@ -11,11 +11,13 @@ A function is selected in the rows without VEX; `TWINS` says what they become on
 
 from __future__ import annotations
 
-from typing import Final
-
 from figwasp.codegen.isa.rows import Row, Vocabulary
 from figwasp.codegen.mach import FIRST_ROW
 from figwasp.ir.types import FLOAT, INT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["TABLE", "TWINS", "add_twins", "memory_form", "packed", "row"]
 
