@@ -52,6 +52,11 @@ def run(*words: str | Path) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+def entries(folder: Path) -> set[Path]:
+    """Return what the cache holds."""
+    return set(folder.glob("*.entry"))
+
+
 SAID = r"figwasp: \S+program\.wat: 1 functions, 7\d bytes, to \d+ bytes of code, in \d+\.\d s\n"
 
 
@@ -62,12 +67,14 @@ def test_the_program_begins_with_its_code(folder: Path, program: Path, options: 
     assert (status, out) == (0, b"") and re.fullmatch(SAID, err)
     running = {"--fuel": ["--fuel", "100"], "--enable": ["--enable", "threads"]}
     given = running.get(options[0], []) if options else []
-    assert len(list(folder.glob("*.entry"))) == 1
+    kept = entries(folder)
+    assert len(kept) == 1
     assert run("run", *given, "--invoke", "add", program, "2", "3") == (0, "5\n", "")
-    assert len(list(folder.glob("*.entry"))) == 2  # that of the stubs, too
+    assert kept <= entries(folder) and len(entries(folder) - kept) <= 1  # that of stubs which are not shipped for this Python
     if given:
+        kept = entries(folder)
         assert run("run", "--invoke", "add", program, "2", "3")[:2] in ((0, "5\n"), (0, "compiled 0\n5\n"))  # here, or ahead
-        assert len(list(folder.glob("*.entry"))) == 3
+        assert kept < entries(folder)
     status, _, err = outcome("compile", *options, program)
     assert status == 0 and "of code, 1 of them from before, in" in err
 
@@ -81,7 +88,7 @@ def test_several_programs(folder: Path, program: Path, tmp_path: Path) -> None:
     lines = err.splitlines()
     assert [line.split(": ")[1].replace(str(tmp_path), "") for line in lines] == ["error", "/program.wat", "error", "/more.wat"]
     assert "bad.wat: type mismatch" in lines[0] and "No such file" in lines[2]
-    assert len(list(folder.glob("*.entry"))) == 2
+    assert len(entries(folder)) == 2
 
 
 def test_standard_input(folder: Path) -> None:
@@ -97,7 +104,7 @@ def test_into_a_file(folder: Path, program: Path, tmp_path: Path) -> None:
     assert not folder.exists()
     assert run("run", "--invoke", "add", path, "2", "3") == (0, "5\n", "")
     assert figwasp.deserialize(path.read_bytes()).instantiate().add(2, 3) == 5
-    assert len(list(folder.glob("*.entry"))) == 1  # that of the stubs
+    assert len(entries(folder)) <= 1  # that of stubs which are not shipped for this Python
     first = path.read_bytes()
     assert outcome("compile", "-j", "2", f"--output={path}", program)[0] == 0 and path.read_bytes() == first
     assert outcome("compile", "-o", "-", program)[1] == first
