@@ -8,8 +8,8 @@ until then.
 from __future__ import annotations
 
 from figwasp.codegen.baseline.pieces import CALLS
-from figwasp.codegen.baseline.reading import skip_locals
-from figwasp.codegen.baseline.template import NoTemplate
+from figwasp.codegen.baseline.reading import skip_locals, unknown
+from figwasp.codegen.baseline.template import LARGE_FRAME, NoTemplate
 from figwasp.codegen.baseline.tokens import BODY, TOKEN
 from figwasp.codegen.code import STUB_FUEL, STUB_HOT, STUB_TICK
 from figwasp.codegen.mach import NONE
@@ -165,7 +165,7 @@ class Body:
             if stop == end:
                 return
             if data[stop] != _BR_TABLE:
-                raise NoTemplate(f"instruction {data[stop]:#x}")
+                raise NoTemplate(unknown(data, stop))
             pos = self._br_table(data, stop)
             self._tokens += 1
             if self.pieces.noting:
@@ -447,5 +447,5 @@ def _checked(operands: int) -> int:
         NoTemplate: they are too many for a frame.
     """
     if operands > _MOST_OPERANDS:
-        raise NoTemplate("a large frame")
+        raise NoTemplate(LARGE_FRAME)
     return operands

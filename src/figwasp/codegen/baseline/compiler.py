@@ -15,12 +15,14 @@ from figwasp.codegen.baseline.body import Body
 from figwasp.codegen.baseline.ending import finish, notes
 from figwasp.codegen.baseline.pieces import Pieces
 from figwasp.codegen.baseline.template import NoTemplate
+from figwasp.lazy import importing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
     from figwasp.codegen.baseline.ending import Notes
+    from figwasp.codegen.baseline.trace import Trace
     from figwasp.codegen.code import Code
     from figwasp.layout import InstanceLayout
     from figwasp.wasm.syntax.module import Module
@@ -76,3 +78,14 @@ class Baseline:
         """
         pieces = Pieces(*self._arguments, noting=True)
         return notes(Body(pieces, index, facts, self._counted))
+
+    def trace(self, index: int, facts: FuncFacts) -> Trace:
+        """Compile a function once more, and return which of its code comes from which instructions.
+
+        Raises:
+            NoTemplate: there are none for all of it, so that there is no code.
+        """
+        with importing:
+            from figwasp.codegen.baseline.trace import Trace  # programs do without
+
+        return Trace(Pieces(*self._arguments, noting=True), index, facts, self._counted)

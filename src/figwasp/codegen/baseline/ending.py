@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import accumulate
 from struct import Struct
 
-from figwasp.codegen.baseline.template import NoTemplate
+from figwasp.codegen.baseline.template import LARGE_FRAME, NoTemplate
 from figwasp.codegen.baseline.tokens import INSTRUCTION
 from figwasp.codegen.code import FIELD_NEAR, RELOC_COUNTER, RELOC_STUB, STUB_HOT, STUB_TICK, Code
 from figwasp.codegen.isa import host
@@ -21,11 +21,12 @@ from figwasp.layout import LEFT_FRAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Final
 
     from figwasp.codegen.baseline.body import Body
 
-__all__ = ["Notes", "finish", "notes"]
+__all__ = ["Ending", "Notes", "finish", "notes"]
 
 _FIELD: Final = 4  # bytes of a distance
 _pack: Final = Struct("<i").pack
@@ -54,7 +55,7 @@ def finish(body: Body) -> Code:
     Raises:
         NoTemplate: its frame is too large.
     """
-    return _Ending(body).code
+    return Ending(body).code
 
 
 def notes(body: Body) -> Notes:
@@ -63,10 +64,10 @@ def notes(body: Body) -> Notes:
     Raises:
         NoTemplate: as for `finish`.
     """
-    return _Ending(body).notes()
+    return Ending(body).notes()
 
 
-class _Ending:
+class Ending:
     """A function that gets its end.
 
     Attributes:
@@ -76,6 +77,11 @@ class _Ending:
     __slots__ = ("_body", "_data", "_first", "_machine", "_shift", "_slow", "_starts", "code")
 
     def __init__(self, body: Body) -> None:
+        """Put everything in its place.
+
+        Raises:
+            NoTemplate: the frame is too large.
+        """
         machine = self._machine = body.pieces.machine
         self._body = body
         size = self._frame_size()
@@ -105,7 +111,7 @@ class _Ending:
         cells = body.deepest + machine.CELLS_BEFORE_LOCALS + len(body.locals)
         size: int = CELL * (cells | 1)
         if size > LEFT_FRAME:
-            raise NoTemplate("a large frame")
+            raise NoTemplate(LARGE_FRAME)
         return size
 
     def _head(self, size: int) -> tuple[list[bytes], list[tuple[int, int, int]], list[int]]:
@@ -176,6 +182,15 @@ class _Ending:
             at = starts[shift + piece] - back
             _pack_into(data, at, table - at - _FIELD)
             data += b"".join([_pack(starts[shift + goal] - table) for goal in goals])
+
+    def offsets(self, pieces: Iterable[int]) -> list[int]:
+        """Return where pieces of the body begin in the code; the last may be what stands behind the body."""
+        return [self._starts[self._shift + piece] for piece in pieces]
+
+    @property
+    def out_of_line(self) -> int:
+        """The offset of what stands behind the epilogue."""
+        return self._starts[self._first]
 
     def notes(self) -> Notes:
         """Return where the code traps and calls."""

@@ -240,7 +240,7 @@ class Pieces:
         self._signatures: dict[int, abi.Signature] = {}
         self._block_types: dict[bytes, tuple[int, int]] = {}
         if module.memories and (module.memories[0].address == wasm.I64 or 1 << module.memories[0].page != layout.PAGE_SIZE):
-            raise NoTemplate("addresses of 64 bits, or pages of another size")
+            raise NoTemplate("a memory with addresses of 64 bits, or with pages of another size")
 
     def forget(self) -> None:
         """Forget all code."""
@@ -272,7 +272,7 @@ class Pieces:
                 raise NoTemplate("vectors")
             found = abi.wasm_signature(host(), params, results)
             if found.hidden != NONE:
-                raise NoTemplate("results in memory")
+                raise NoTemplate("more results than registers return")
             self._signatures[type] = found
         return found
 
@@ -312,7 +312,7 @@ class Pieces:
         if found is None:
             columns = (self._mode == layout.CHECKED and self.machine.CHECKED.get(key)) or self.machine.TEMPLATES.get(key)
             if columns is None:
-                raise NoTemplate(key.hex())
+                raise NoTemplate(f"the opcodes {key.hex(' ')}")
             found = self._templates[key] = Template(*columns)
         return found
 
@@ -329,7 +329,7 @@ class Pieces:
         if op == _CALL_INDIRECT:
             return _piece(state, self._call_indirect(state, run))
         if self.metered and op == _PREFIX and run[1] >= _FIRST_BULK:
-            raise NoTemplate("bulk operations pay by size")
+            raise NoTemplate("bulk operations where fuel is counted")
         read = Run(run)
         if op in _ALONE or _is_move(read.key):
             return _piece(state, self._move(state, read))
@@ -389,7 +389,7 @@ class Pieces:
             elif kind == OFFSET:
                 value = run.offset
                 if value >= (layout.LEAST_MARGIN - _LARGEST if self._mode == layout.CHECKED else 1 << 31):
-                    raise NoTemplate("a large offset")
+                    raise NoTemplate("an access with a large offset")
             else:
                 value = self._offset(which, run.number)
             if size == 1 and not -0x80 <= value < 0x80:
@@ -457,7 +457,7 @@ class Pieces:
         type, at = unsigned(run, 1, 32)
         table, _ = unsigned(run, at, 32)
         if not self.module.types[type].final or self.module.tables[table].address == wasm.I64:
-            raise NoTemplate("a type with subtypes, or a table with indices of 64 bits")
+            raise NoTemplate("a call of a type with subtypes, or through a table with indices of 64 bits")
         template = self.template(bytes((_CALL_INDIRECT,)))
         load = state.load(INT)
         data = bytearray(template.code)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from figwasp.wasm.binary.leb128 import signed, unsigned
 from figwasp.wasm.binary.types import read_value_type
-from figwasp.wasm.syntax.opcodes import BY_NAME
+from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, BY_PREFIX, pack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-__all__ = ["Run", "skip_locals"]
+__all__ = ["Run", "skip_locals", "unknown"]
 
 _LOCALS: Final = frozenset(BY_NAME[name].code for name in ("local.get", "local.set", "local.tee"))
 _CONSTANTS: Final = frozenset(BY_NAME[name].code for name in ("i32.const", "i64.const"))
@@ -21,6 +21,7 @@ _LAST_ACCESS: Final = BY_NAME["i64.store32"].code
 _SIZE_AND_GROW: Final = frozenset(BY_NAME[name].code for name in ("memory.size", "memory.grow"))
 _SELECT: Final = BY_NAME["select"].code
 _SELECT_T: Final = BY_NAME["select_t"].code
+_ON_MEMORIES: Final = frozenset(BY_NAME[name].code for name in ("memory.size", "memory.grow", "memory.copy", "memory.fill"))
 _PREFIX: Final = 0xFC
 _FIRST_BULK: Final = 0x08
 
@@ -77,3 +78,14 @@ def skip_locals(data: bytes, pos: int) -> int:
     for _ in range(count):
         pos = read_value_type(data, unsigned(data, pos, 32)[1])[1]
     return pos
+
+
+def unknown(data: bytes, pos: int) -> str:
+    """Return in words what stands at a position that tokens do not know: an instruction, or one of this kind."""
+    code = data[pos]
+    if code in BY_PREFIX:
+        code = pack(code, unsigned(data, pos + 1, 32)[0])
+    row = BY_CODE[code]
+    if _FIRST_ACCESS <= code <= _LAST_ACCESS or code in _ON_MEMORIES:
+        return f"{row.text} of another memory than the first"
+    return f"the instruction {row.text}" + (" of a type that is no number" if code == _SELECT_T else "")

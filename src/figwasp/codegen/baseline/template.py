@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from figwasp.layout import LEFT_FRAME
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
@@ -14,6 +16,7 @@ __all__ = [
     "INST_RECORD",
     "INST_TABLE",
     "INST_TYPE",
+    "LARGE_FRAME",
     "LOCAL",
     "OFFSET",
     "SLOT",
@@ -35,8 +38,12 @@ INST_TABLE: Final = 3  # of the pointer to the record of a table
 INST_TYPE: Final = 4  # of the descriptor of a type
 
 
+LARGE_FRAME: Final = f"a frame above {LEFT_FRAME >> 10} KiB"
+"""As what there is no template for."""
+
+
 class NoTemplate(Exception):
-    """There is none for what is wanted."""
+    """There is none for what is wanted; the message tells users for what: there is no template for ..."""
 
 
 class Template:
