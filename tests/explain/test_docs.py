@@ -105,7 +105,7 @@ def test_every_folder_has_its_table() -> None:
 
 def test_the_walk_shows_every_stage() -> None:
     told = [words.partition(" ")[0] for kind, words, _ in PART.findall(TEXT) if kind == "explain"]
-    assert told == ["wat", "ssa", "order", "select", "allocate", "code", "joined", "entry"]
+    assert told == ["wat", "baseline", "ssa", "order", "select", "allocate", "code", "joined", "entry"]
 
 
 def test_listings_do_not_differ_from_run_to_run() -> None:

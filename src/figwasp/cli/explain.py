@@ -27,9 +27,9 @@ NAMES: Final = "--names"
 
 COMMAND: Final = Command(
     "explain",
-    "Show what becomes of one function: wasm text, SSA form after every pass, machine instructions before and "
-    "after register allocation, bytes, the code that enters it from Python, times and sizes. Without FUNCTION, list the "
-    "functions. The program is not run.",
+    "Show what becomes of one function: wasm text, the code of the baseline compiler, SSA form after every pass, machine "
+    "instructions before and after register allocation, bytes, the code that enters it from Python, times and sizes. Without "
+    "FUNCTION, list the functions. The program is not run.",
     [
         Argument("PROGRAM", "a module, binary or text"),
         Argument(FUNCTION, "index, name of an export, or name of the name section", least=0),

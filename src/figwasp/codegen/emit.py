@@ -9,7 +9,7 @@ from __future__ import annotations
 from figwasp.codegen import frame
 from figwasp.codegen.assembler import ALWAYS, UNBOUND, Assembler
 from figwasp.codegen.code import Code
-from figwasp.codegen.mach import NONE, MBlock, MFunc, MInst
+from figwasp.codegen.mach import NONE, MBlock, MFunc
 from figwasp.codegen.target import Target
 
 
@@ -18,17 +18,15 @@ class Origin:
 
     Attributes:
         offset: its first byte.
-        block: id of the machine block, or NONE for what stands at the function's end.
-        inst: the machine instruction, or None.
+        block: id of the machine block, or NONE for what stands at the function's end. Of baseline code, number of the part.
         pos: byte offset of the wasm instruction, 0 if none.
     """
 
-    __slots__ = ("block", "inst", "offset", "pos")
+    __slots__ = ("block", "offset", "pos")
 
-    def __init__(self, offset: int, block: int, inst: MInst | None, pos: int) -> None:
+    def __init__(self, offset: int, block: int, pos: int) -> None:
         self.offset = offset
         self.block = block
-        self.inst = inst
         self.pos = pos
 
 
@@ -55,7 +53,7 @@ def emit(func: MFunc, target: Target, origins: list[Origin] | None = None) -> Co
     for site in assembler.sites:
         assembler.bind(site.label)
         if origins is not None:
-            origins.append(Origin(assembler.mark(), NONE, None, site.pos))
+            origins.append(Origin(assembler.mark(), NONE, site.pos))
         assembler.site(site)
         if site.back != UNBOUND:
             assembler.branch(ALWAYS, site.back)
@@ -64,7 +62,7 @@ def emit(func: MFunc, target: Target, origins: list[Origin] | None = None) -> Co
     if origins is not None:
         for origin in origins:
             origin.offset = assembler.place(origin.offset)
-        origins.append(Origin(code.text_size - len(assembler.padding()), NONE, None, 0))
+        origins.append(Origin(code.text_size - len(assembler.padding()), NONE, 0))
     return code
 
 
@@ -74,6 +72,6 @@ def _trace_block(assembler: Assembler, block: MBlock, origins: list[Origin]) -> 
     part.succs = block.succs
     part.args = block.args
     for inst in block.code:
-        origins.append(Origin(assembler.mark(), block.id, inst, inst.pos))
+        origins.append(Origin(assembler.mark(), block.id, inst.pos))
         part.code = [inst]
         assembler.block(part)

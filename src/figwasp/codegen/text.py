@@ -47,7 +47,7 @@ from figwasp.layout import CELL_SIZES
 
 _BASES: Final = {POOL: "pool", OUTGOING: "out", INCOMING: "in", AREA: "area", SLOT: "slot"}
 _KINDS: Final = {TO_FUNC: "func", TO_REGISTER: "", TO_MEMORY: "", TO_BUILTIN: "builtin", TO_STUB: "stub"}
-STUB_NAMES: Final = ["trap", "tick", "unwind", "to_wasm", "to_native", "fuel", "restore_instance", "allocate"]
+STUB_NAMES: Final = ["trap", "tick", "unwind", "to_wasm", "to_native", "fuel", "restore_instance", "allocate", "hot"]
 
 
 def show(func: MFunc, target: Target) -> str:

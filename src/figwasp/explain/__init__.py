@@ -9,14 +9,19 @@
     >>> explanation.name, explanation.type
     ('add', (i32, i32) -> i32)
 
-In: a decoded module and the index of a function. Out: an `Explanation`, which has the products of the stages as attributes.
-The program is not run.
+In: a module, decoded or not, or an instance, and the index of a function. Out: an `Explanation`, which has the products of the
+stages as attributes. The program is not run. Of an instance it tells besides which compiler's code the function has now:
+
+    >>> instance = figwasp.load(figwasp.Module(figwasp.wat(text), engine=figwasp.Engine(tier="auto", cache=False)))
+    >>> explain(instance, 0).standing.tier
+    'none'
 """
 
 from __future__ import annotations
 
 from figwasp.explain.explanation import STAGES, Explanation, explain
 from figwasp.explain.functions import FuncRow, UnknownFunction, find, functions
+from figwasp.explain.live import Standing, tiers
 from figwasp.explain.products import CodeProduct, Compilation, Product
 
 __all__ = [
@@ -26,8 +31,10 @@ __all__ = [
     "Explanation",
     "FuncRow",
     "Product",
+    "Standing",
     "UnknownFunction",
     "explain",
     "find",
     "functions",
+    "tiers",
 ]

@@ -52,11 +52,10 @@ HEADING: Final = f"{'func':>6} {'bytes':>7}  {'type':<{_TYPE_WIDTH}}  name"
 
 def functions(module: Module) -> list[FuncRow]:
     """List the functions of a validated module."""
-    names = module.names.funcs
-    rows = []
-    for index in range(len(module.func_types)):
-        name = as_identifier(names[index]) if names.get(index) else ""
-        rows.append(FuncRow(index, name, repr(module.func_type(index)), _size(module, index)))
+    rows = [
+        FuncRow(index, identifier(module, index), repr(module.func_type(index)), _size(module, index))
+        for index in range(len(module.func_types))
+    ]
     imports = [item for item in module.imports if item.kind == FUNC]
     for row, item in zip(rows, imports):
         row.roles.append(f"import {as_string(item.module)} {as_string(item.name)}")
@@ -66,6 +65,12 @@ def functions(module: Module) -> list[FuncRow]:
     if module.start is not None:
         rows[module.start].roles.append("start")
     return rows
+
+
+def identifier(module: Module, index: int) -> str:
+    """Return the name of a function as the text format writes it, `$name`, or ""."""
+    name = module.names.funcs.get(index)
+    return as_identifier(name) if name else ""
 
 
 def _size(module: Module, index: int) -> int | None:

@@ -7,9 +7,10 @@ code is installed are shown as `..`.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from typing import Final
 
-from figwasp.codegen.code import RELOC_CELL, RELOC_STUB, RELOC_SYMBOL, STUB_TRAP, Code
+from figwasp.codegen.code import RELOC_BUILTIN, RELOC_COUNTER, RELOC_STUB, RELOC_SYMBOL, STUB_TRAP, Code
 from figwasp.codegen.disasm import disassemble
 from figwasp.codegen.emit import Origin
 from figwasp.codegen.mach import NONE
@@ -77,7 +78,7 @@ def code_instructions(code: Code, target: Target, origins: list[Origin]) -> list
             instruction.text = _resolved(instruction.text, kind, index, code)
             if kind == RELOC_STUB and index == STUB_TRAP and end in traps:
                 instruction.note = _trap_name(traps[end])
-        elif origin.inst is not None and origin.inst.fault and offset + FAULT_OFFSET in traps:
+        elif offset + FAULT_OFFSET in traps:
             instruction.note = f"may trap: {_trap_name(traps[offset + FAULT_OFFSET])}"
         else:
             constant = target.data_reference(text, end)
@@ -98,8 +99,10 @@ def _resolved(text: str, kind: int, index: int, code: Code) -> str:
         return f"{text.partition(' ')[0]} <{STUB_NAMES[index]}>"
     if kind == RELOC_SYMBOL:
         name = code.symbols[index]
+    elif kind == RELOC_BUILTIN:
+        name = f"builtin {builtins.NAMES[index]}"
     else:
-        name = f"function {index}" if kind == RELOC_CELL else f"builtin {builtins.NAMES[index]}"
+        name = f"counter of function {index}" if kind == RELOC_COUNTER else f"function {index}"
     return f"{text.partition('[')[0]}[<{name}>]"
 
 
@@ -109,11 +112,11 @@ def line_widths(instructions: list[Instruction]) -> Widths:
     return offset, min(max(len(instruction.bytes) for instruction in instructions), MAX_BYTES_WIDTH)
 
 
-def code_text(code: Code, instructions: list[Instruction]) -> str:
-    """Write the listing: blocks, what stands at the end, constants."""
+def code_text(code: Code, instructions: list[Instruction], heading: Callable[[int], str]) -> str:
+    """Write the listing: blocks, each under its heading, what stands at the end, constants."""
     lines: list[str] = []
     widths = line_widths(instructions)
-    block = -2
+    block: int | None = None
     for instruction in instructions:
         if instruction.block != block:
             block = instruction.block

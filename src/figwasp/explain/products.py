@@ -7,6 +7,8 @@ made, so a product is text, and lines of text with the byte offsets of their was
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import copy
 from time import perf_counter
 
 from figwasp.codegen import pipeline, text
@@ -14,7 +16,7 @@ from figwasp.codegen.code import Code
 from figwasp.codegen.emit import Origin
 from figwasp.codegen.mach import SLOT, VIRTUAL, MFunc
 from figwasp.codegen.target import Target
-from figwasp.explain.listing import Instruction, code_instructions, code_text
+from figwasp.explain.listing import code_instructions, code_text, heading
 from figwasp.ir import text as ir_text
 from figwasp.ir.func import Func
 
@@ -59,12 +61,31 @@ class CodeProduct(Product):
         instructions: its disassembly.
     """
 
-    __slots__ = ("code", "instructions")
+    __slots__ = ("_heading", "_origins", "_target", "code", "instructions")
 
-    def __init__(self, code: Code, instructions: list[Instruction], text: str, size: str, seconds: float) -> None:
-        super().__init__("code", text, size, seconds)
+    def __init__(
+        self,
+        name: str,
+        code: Code,
+        target: Target,
+        origins: list[Origin],
+        seconds: float | None,
+        heading: Callable[[int], str] = heading,
+    ) -> None:
+        """Disassemble code; `heading`: what stands above the code of a block."""
+        self._target, self._origins, self._heading = target, origins, heading
         self.code = code
-        self.instructions = instructions
+        self.instructions = code_instructions(code, target, origins)
+        size = f"{_count(len(self.instructions), 'instruction')}, {_count(code.text_size, 'byte')}"
+        if len(code.data) > code.text_size:
+            size += f" and {len(code.data) - code.text_size} of constants"
+        super().__init__(name, code_text(code, self.instructions, heading), size, seconds)
+
+    def installed(self, data: bytes) -> CodeProduct:
+        """Return the same of the bytes that have been installed, which are read from memory."""
+        code = copy(self.code)
+        code.data = data
+        return CodeProduct("installed", code, self._target, self._origins, None, self._heading)
 
 
 class Compilation:
@@ -148,11 +169,7 @@ class _Tracer(pipeline.Trace):
 
     def emitted(self, code: Code, origins: list[Origin]) -> None:
         seconds = perf_counter() - self._clock
-        instructions = code_instructions(code, self._target, origins)
-        size = f"{_count(len(instructions), 'instruction')}, {_count(code.text_size, 'byte')}"
-        if len(code.data) > code.text_size:
-            size += f" and {len(code.data) - code.text_size} of constants"
-        self.code = CodeProduct(code, instructions, code_text(code, instructions), size, seconds)
+        self.code = CodeProduct("code", code, self._target, origins, seconds)
 
     def _machine(self, name: str, func: MFunc, more: str) -> None:
         seconds = perf_counter() - self._clock

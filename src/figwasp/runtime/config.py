@@ -107,6 +107,11 @@ class Config:
         return self._mode
 
     @property
+    def counted(self) -> bool:
+        """Whether baseline code counts how often it runs: not where nothing comes of it."""
+        return self.tier != "baseline"
+
+    @property
     def cache(self) -> Cache | None:
         """Where what has been compiled is kept, or None if it is not. The environment is asked once."""
         if self._cache is None:

@@ -66,6 +66,7 @@ for run in (lambda: figwasp.load(module, {"e": {"f": print}}), lambda: figwasp.M
 from figwasp.explain import explain
 shown = explain(module, 1)
 assert "i32_add" in shown.stage("ssa") and "add" in shown.stage("code") and WORD in shown.stage("entry"), shown
+assert ("sub rsp" in shown.stage("baseline")) != ("(none: no compiler for " in shown.stage("baseline")), shown
 assert "times" in str(shown)
 
 from figwasp.cli.main import main

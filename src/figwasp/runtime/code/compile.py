@@ -283,6 +283,13 @@ class CompiledModule:
         self._region.set_counter(index, self._tier.patience(index))  # for what is running: nothing else comes to the old code
         return True
 
+    def left(self, index: int) -> int | None:
+        """Return how many more calls and rounds of loops baseline code of a function has before it is compiled again.
+
+        None if it does not count them.
+        """
+        return self._region.counter(index) if self.config.counted else None
+
     def continuation(self, index: int, loop: int, first: int) -> int:
         """Return the address of what goes on at a loop in the place of a function's baseline code, or 0 where that has to go on.
 

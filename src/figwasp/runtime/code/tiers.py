@@ -75,7 +75,7 @@ class BaselineTier:
 
             config = self._config
             self._made = Baseline(
-                self._module, layout_of(self._module), config.mode, metered=config.metered, counted=config.tier != "baseline"
+                self._module, layout_of(self._module), config.mode, metered=config.metered, counted=config.counted
             )
         return self._made
 

@@ -285,6 +285,11 @@ class Region:
         """Let baseline code of a function run so often before it is hot, 0 or more, less than 2**31."""
         linux.write_u64(self.origin + self._words.offset(RELOC_COUNTER, index), count)
 
+    def counter(self, index: int) -> int:
+        """Return how often baseline code of a function may still run before it is hot."""
+        count = linux.read_u32(self.origin + self._words.offset(RELOC_COUNTER, index))
+        return count if count < 1 << 31 else 0  # it goes below 0, and then calls out of line
+
     def provide(self, kind: int, target: int) -> None:
         """See to it that the word for what relocations refer to is filled; those of functions are somebody else's."""
         if kind != RELOC_CELL and kind != RELOC_COUNTER:
