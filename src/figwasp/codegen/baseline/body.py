@@ -8,7 +8,8 @@ until then.
 from __future__ import annotations
 
 from figwasp.codegen.baseline.pieces import CALLS
-from figwasp.codegen.baseline.reading import skip_locals, unknown
+from figwasp.codegen.baseline.handlers import land, read_clauses
+from figwasp.codegen.baseline.reading import skip_block_type, skip_locals, unknown
 from figwasp.codegen.baseline.template import LARGE_FRAME, NoTemplate
 from figwasp.codegen.baseline.tokens import BODY, TOKEN
 from figwasp.codegen.code import STUB_FUEL, STUB_HOT, STUB_TICK
@@ -22,13 +23,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+    from figwasp.codegen.baseline.handlers import Scope
     from figwasp.codegen.baseline.pieces import Fix, Pieces, State
     from figwasp.wasm.valid.state import FuncFacts
 
-__all__ = ["Body"]
+__all__ = ["Body", "Label"]
 
-_BLOCK, _LOOP, _IF, _ELSE, _END, _BR, _BR_IF, _BR_TABLE, _RETURN = (
-    BY_NAME[name].code for name in ("block", "loop", "if", "else", "end", "br", "br_if", "br_table", "return")
+_BLOCK, _LOOP, _IF, _ELSE, _END, _BR, _BR_IF, _BR_TABLE, _RETURN, _TRY_TABLE, _THROW_REF = (
+    BY_NAME[name].code
+    for name in ("block", "loop", "if", "else", "end", "br", "br_if", "br_table", "return", "try_table", "throw_ref")
 )
 _FREE: Final = frozenset((_BLOCK, _LOOP, _ELSE, _END))
 """What costs no fuel."""
@@ -36,7 +39,7 @@ _MOST_OPERANDS: Final = LEFT_FRAME // CELL
 """More do not fit a frame; a state for each of them would be made for nothing."""
 
 
-class _Label:
+class Label:
     """A label.
 
     Attributes:
@@ -47,9 +50,10 @@ class _Label:
         place: number of the piece that it stands in front of.
         branches: numbers of the pieces behind the branches to it.
         otherwise: of an `if` without an `else` so far, the piece behind its branch; else NONE.
+        scope: of a `try_table`, what it catches; else None.
     """
 
-    __slots__ = ("after", "arity", "begin", "branches", "height", "loop", "otherwise", "place")
+    __slots__ = ("after", "arity", "begin", "branches", "height", "loop", "otherwise", "place", "scope")
 
     def __init__(self, height: int, arity: int, begin: State, after: State, loop: bool = False) -> None:
         self.height = height
@@ -60,6 +64,7 @@ class _Label:
         self.place = NONE
         self.branches: list[int] = []
         self.otherwise = NONE
+        self.scope: Scope | None = None
 
 
 class Body:
@@ -80,6 +85,8 @@ class Body:
         counts: pieces that end in the field of a reference to the function's counter.
         switches: piece that ends in a switch, how far from its end the field is that refers to the table, pieces it leads to.
         otherwise: piece that ends in a branch, and the one that it leads to.
+        scope: what is caught here, or None. scopes: those with calls in them that have ended.
+        landings: pieces that end in the field of what the frame pointer is to be.
         labels: those that stand around the current instruction. closed: the others that something branches to.
         exit: the label of the function.
         counted: whether it counts how often it is called and how often its loops go round.
@@ -88,6 +95,7 @@ class Body:
     """
 
     __slots__ = (
+        "_covered",
         "_dead",
         "_module",
         "_paid",
@@ -105,11 +113,14 @@ class Body:
         "fixes",
         "index",
         "labels",
+        "landings",
         "locals",
         "otherwise",
         "out",
         "pieces",
         "results",
+        "scope",
+        "scopes",
         "signature",
         "slow",
         "switches",
@@ -137,6 +148,10 @@ class Body:
         self.counts: list[int] = []
         self.switches: list[tuple[int, int, list[int]]] = []
         self.otherwise: list[tuple[int, int]] = []
+        self.scope: Scope | None = None
+        self.scopes: list[Scope] = []
+        self.landings: list[int] = []
+        self._covered = 0  # fixes of which it is known whether they are in a scope
         self.deepest = 0
         self.begin = 0
         self.cut: list[tuple[bytes, bytes]] = []
@@ -146,9 +161,9 @@ class Body:
         self._payer = 0  # its token
         self._spent = 0  # how much
         self._state = pieces.state(0, NONE)
-        self.exit = _Label(0, len(self.results), self._state, self._state)
+        self.exit = Label(0, len(self.results), self._state, self._state)
         self.labels = [self.exit]
-        self.closed: list[_Label] = []
+        self.closed: list[Label] = []
         self._walk_all()
 
     def _walk_all(self) -> None:
@@ -164,12 +179,23 @@ class Body:
             self._walk(TOKEN.findall(data, pos, stop))
             if stop == end:
                 return
-            if data[stop] != _BR_TABLE:
-                raise NoTemplate(unknown(data, stop))
-            pos = self._br_table(data, stop)
+            pos = self._apart(data, stop)
             self._tokens += 1
             if self.pieces.noting:
                 self.cut.append((b"", data[stop:pos]))
+
+    def _apart(self, data: bytes, pos: int) -> int:
+        """Walk over an instruction that no token has; return where it ends.
+
+        Raises:
+            NoTemplate: it is another one.
+        """
+        op = data[pos]
+        if op == _BR_TABLE:
+            return self._br_table(data, pos)
+        if op == _TRY_TABLE:
+            return self._try_table(data, pos)
+        raise NoTemplate(unknown(data, pos))
 
     def _walk(self, tokens: list[tuple[bytes, bytes]]) -> None:
         """Walk over a stretch of tokens: one long loop, since calls are what costs most in CPython."""
@@ -273,7 +299,7 @@ class Body:
                 self._open(state, control)
             elif op == _BR:
                 self._close_run()
-                self._branch(state, labels[~control[1] if len(control) == 2 else ~unsigned(control, 1, 32)[0]])
+                self.branch(state, labels[~control[1] if len(control) == 2 else ~unsigned(control, 1, 32)[0]])
                 dead = 1
             elif op == _LOOP:
                 self._close_run()
@@ -294,7 +320,13 @@ class Body:
                 state = self._else(state, number, live=True)
             elif op == _RETURN:
                 self._close_run()
-                self._branch(state, self.exit)
+                self.branch(state, self.exit)
+                dead = 1
+            elif op == _THROW_REF:
+                self._close_run()
+                code, fix = self.pieces.throw_ref(state)
+                self.fixes.append((len(out), number, fix))
+                push(code)
                 dead = 1
             else:
                 self._close_run()
@@ -303,7 +335,7 @@ class Body:
                 dead = 1
         self._state = state
         self._dead = dead
-        self.deepest = deepest
+        self.use(deepest)
         self._tokens += len(tokens)
         if self.pieces.noting:
             self.cut += tokens
@@ -328,12 +360,20 @@ class Body:
 
     # Control
 
-    def _open(self, state: State, control: bytes, loop: bool = False) -> _Label:
+    def use(self, operands: int) -> None:
+        """See to it that so many operands have places.
+
+        Raises:
+            NoTemplate: they are too many for a frame.
+        """
+        self.deepest = max(self.deepest, _checked(operands))
+
+    def _open(self, state: State, control: bytes, loop: bool = False) -> Label:
         """Put a label on the stack of labels; the operands are in their places."""
         params, results = self.pieces.block_type(control[1:])
         height = state.depth - params
         after = state if params == results else self.pieces.state(height + results, NONE)
-        label = _Label(height, params if loop else results, state, after, loop)
+        label = Label(height, params if loop else results, state, after, loop)
         self.labels.append(label)
         return label
 
@@ -349,6 +389,16 @@ class Body:
             return state
         if live and state.top != NONE:
             out.append(state.flush)
+        scope = label.scope
+        if scope is not None:
+            self._cover()
+            self.scope = scope.outer
+            if scope.calls or scope.jumps:
+                self._close_run()
+                if live:
+                    self._jump(label)
+                    live = False
+                land(self, scope, label.height)
         if label.otherwise != NONE:  # without else: parameters are results
             self.otherwise.append((label.otherwise, len(out)))
         if label.branches:
@@ -359,6 +409,30 @@ class Body:
             self._close_run()
             self._open_run(token)
         return label.after
+
+    def _try_table(self, data: bytes, pos: int) -> int:
+        end = skip_block_type(data, pos + 1)
+        scope, after = read_clauses(self, end)
+        if self._dead:
+            self._dead += 1
+            return after
+        state = self._state
+        if state.top != NONE:
+            self.out.append(state.flush)
+            self._state = state.flushed
+        self._cover()
+        label = self._open(self._state, data[pos:end])
+        label.scope = scope
+        if scope is not None:
+            self.scope = scope
+        return after
+
+    def _cover(self) -> None:
+        """Count the calls since the last time to the scope here."""
+        fixes = self.fixes
+        if self.scope is not None:
+            self.scope.calls += [(piece, fix.call) for piece, _, fix in fixes[self._covered :] if fix.call]
+        self._covered = len(fixes)
 
     def _else(self, state: State, token: int, live: bool) -> State:
         label = self.labels[-1]
@@ -372,7 +446,7 @@ class Body:
         self._open_run(token)
         return label.begin
 
-    def _jump(self, label: _Label) -> None:
+    def _jump(self, label: Label) -> None:
         machine = self.pieces.machine
         self.out.append(machine.JUMP)
         label.branches.append(len(self.out))
@@ -387,7 +461,7 @@ class Body:
         loads = [machine.LOAD_SLOT[register].at(CELL * slot) for slot, register in zip(slots, self.signature.results)]
         return b"".join([state.flush, *loads]) if count else b""
 
-    def _moves(self, state: State, label: _Label) -> bytes:
+    def _moves(self, state: State, label: Label) -> bytes:
         """Return what moves the operands that a branch carries to where its label expects them."""
         machine = self.pieces.machine
         if label is self.exit:
@@ -400,12 +474,13 @@ class Body:
             moves.append(machine.STORE_SLOT[machine.THROUGH].at(CELL * (label.height + number)))
         return b"".join(moves)
 
-    def _branch(self, state: State, label: _Label) -> None:
+    def branch(self, state: State, label: Label) -> None:
+        """Append a branch."""
         if label.arity:
             self.out.append(self._moves(state, label))
         self._jump(label)
 
-    def _branch_if(self, state: State, label: _Label, condition: int) -> None:
+    def _branch_if(self, state: State, label: Label, condition: int) -> None:
         machine = self.pieces.machine
         moves = self._moves(state, label)
         if moves:
@@ -434,7 +509,7 @@ class Body:
         for depth in depths:
             if depth not in ways:
                 ways[depth] = len(self.out)
-                self._branch(after, self.labels[~depth])
+                self.branch(after, self.labels[~depth])
         self.switches.append((at, len(code) - field, [ways[depth] for depth in depths]))
         self._dead = 1
         return pos

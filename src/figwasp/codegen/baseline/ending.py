@@ -1,7 +1,7 @@
 """Floor 3: the end of a function of the baseline compiler, where everything gets its place.
 
 In: a body that has been walked. Out: `Code`. Frames, from the stack pointer upwards, in cells: operands, the instance, the
-caller's frame pointer, locals. The frame pointer says where locals are, whatever the number of operands has turned out to be.
+caller's frame pointer, locals; where something is caught, the caller's other registers. The frame pointer says where locals are, whatever the number of operands has turned out to be.
 
 Where code traps and calls is told only when somebody wants to know: then the function is compiled once more.
 """
@@ -96,8 +96,10 @@ class Ending:
         code.frame_size = size
         code.incoming = body.signature.stack_bytes
         code.tier = body.deepest + machine.CELLS_BEFORE_LOCALS + 1
-        code.saved = [(machine.FRAME_POINTER, CELL * body.deepest + machine.BIAS + machine.SAVED_POINTER)]
+        pointer = CELL * body.deepest + machine.BIAS
+        code.saved = [(machine.FRAME_POINTER, pointer + machine.SAVED_POINTER)]
         self._fill_branches()
+        self._add_handlers(pointer)
         for piece in counts + [shift + piece for piece in body.counts]:
             code.relocs.append((self._starts[piece] - _FIELD, FIELD_NEAR, RELOC_COUNTER, body.index))
         self._append_constants()
@@ -108,7 +110,8 @@ class Ending:
         """Return the bytes between the stack pointer and the return address: the latter stands at an odd multiple of 8."""
         machine = self._machine
         body = self._body
-        cells = body.deepest + machine.CELLS_BEFORE_LOCALS + len(body.locals)
+        kept = len(machine.KEPT) if body.scopes else 0
+        cells = body.deepest + machine.CELLS_BEFORE_LOCALS + len(body.locals) + kept
         size: int = CELL * (cells | 1)
         if size > LEFT_FRAME:
             raise NoTemplate(LARGE_FRAME)
@@ -130,6 +133,8 @@ class Ending:
                 above = size + CELL + CELL * (place - STACK)
                 stacked.append(machine.LOAD_SLOT[machine.THROUGH].at(above) + machine.STORE_LOCAL[machine.THROUGH].at(local))
         entry += stacked
+        if body.scopes:
+            entry.append(machine.keep(len(body.locals)))
         entry.append(machine.clear(CELL * len(params) + machine.FIRST_LOCAL, len(body.locals) - len(params)))
         tick = (1, ~0, STUB_TICK)
         if not body.counted:
@@ -154,6 +159,21 @@ class Ending:
                 fill(starts[shift + piece], goal)
         for piece, place in body.otherwise:
             fill(starts[shift + piece], starts[shift + place])
+
+    def _add_handlers(self, pointer: int) -> None:
+        """Tell what calls catch, and where that goes on; fill in the landing pads what the frame pointer is, from the stack pointer."""
+        body, starts, shift, code = self._body, self._starts, self._shift, self.code
+        if not body.scopes:
+            return
+        machine = self._machine
+        code.saved += [(register, pointer + place) for register, place in machine.kept_places(len(body.locals))]
+        for scope in body.scopes:
+            pad = starts[shift + scope.pad]
+            for piece, offset in scope.calls:
+                at = starts[shift + piece] + offset
+                code.handlers += [(at, caught, pad) for caught in scope.catches]
+        for piece in body.landings:
+            _pack_into(self._data, starts[shift + piece] - _FIELD, pointer)
 
     def _append_constants(self) -> None:
         """Fill in the fields of pieces, and append the constants that they refer to."""

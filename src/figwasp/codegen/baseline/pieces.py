@@ -22,10 +22,11 @@ from figwasp.codegen.baseline.template import (
     Template,
 )
 from figwasp.codegen.baseline.tokens import COMPARISONS, INSTRUCTION
-from figwasp.codegen.code import FIELD_NEAR, RELOC_CELL, RELOC_STUB, STUB_TRAP
+from figwasp.codegen.code import FIELD_NEAR, RELOC_BUILTIN, RELOC_CELL, RELOC_STUB, STUB_TRAP
 from figwasp.codegen.isa import host
 from figwasp.codegen.mach import NONE, STACK
-from figwasp.errors import TRAP_UNREACHABLE
+from figwasp.errors import TRAP_NULL_EXCEPTION, TRAP_UNREACHABLE
+from figwasp.ir import builtins
 from figwasp.ir.types import CELL, CLASSES, INT, V128, ir_types
 from figwasp.wasm.binary.leb128 import signed, unsigned
 from figwasp.wasm.syntax import types as wasm
@@ -79,9 +80,10 @@ class Fix:
 
     Attributes:
         relocs, traps, positions, pool: as of its template; in positions 0 stands for what transfers control behind a run.
+        call: the return address of a call of wasm in it, as an offset; 0 if there is none.
     """
 
-    __slots__ = ("pool", "positions", "relocs", "traps")
+    __slots__ = ("call", "pool", "positions", "relocs", "traps")
 
     def __init__(
         self,
@@ -89,7 +91,9 @@ class Fix:
         traps: list[tuple[int, int]],
         positions: list[tuple[int, int]],
         pool: list[tuple[int, int, bytes]],
+        call: int = 0,
     ) -> None:
+        self.call = call
         self.relocs = relocs
         self.traps = traps
         self.positions = positions
@@ -198,17 +202,18 @@ class Pieces:
         noting: whether it is to be told where code traps and calls.
         costs: the fuel that a run takes.
         count: how much has been made.
+        layout: where things lie in the instance block.
     """
 
     __slots__ = (
         "_block_types",
-        "_layout",
         "_mode",
         "_signatures",
         "_states",
         "_templates",
         "costs",
         "count",
+        "layout",
         "machine",
         "metered",
         "module",
@@ -233,7 +238,7 @@ class Pieces:
         self.noting = noting
         self.costs = _Costs()
         self.count = 0
-        self._layout = layout_
+        self.layout = layout_
         self._mode = mode
         self._states: dict[tuple[int, int], State] = {}
         self._templates: dict[bytes, Template] = {}
@@ -405,7 +410,7 @@ class Pieces:
 
     def _offset(self, which: int, number: int) -> int:
         """Return an offset in the instance block, of what a run names by a number."""
-        where = self._layout
+        where = self.layout
         if which == INST_GLOBAL:
             return where.global_cell(number)
         return where.memory_base(0) if which == INST_MEMORY else where.memory_record(0)
@@ -445,7 +450,7 @@ class Pieces:
     def _call(self, state: State, index: int) -> Made:
         machine = self.machine
         type = self.module.func_types[index]
-        where = self._layout
+        where = self.layout
         if index < self.module.num_imported_funcs:
             call = machine.imported(where.imported_func(index), where.imported_instance(index)) + machine.CALL_REFERENCE
             return self._finish_call(state.flush, state.flushed, type, call, Fix([], [], [], []), leaves=True)
@@ -462,7 +467,7 @@ class Pieces:
         load = state.load(INT)
         data = bytearray(template.code)
         for place, size, _, which in template.fields:
-            value = self._layout.table_record(table) if which == INST_TABLE else self._layout.type_id(type)
+            value = self.layout.table_record(table) if which == INST_TABLE else self.layout.type_id(type)
             data[place : place + size] = value.to_bytes(size, "little")
         checks = load + bytes(data) + machine.LOAD_CALLEE
         call = machine.LOAD_INSTANCE + machine.CALL_REFERENCE
@@ -470,11 +475,26 @@ class Pieces:
             checks, self.state(state.depth - 1, NONE), type, call, Fix([], [], [], []), leaves=True
         )
         checked = Fix.of(template, len(load), [])
-        if fix is not None:
-            checked.positions += fix.positions
+        checked.positions += fix.positions
+        checked.call = fix.call
         return code, after, checked
 
-    def _finish_call(self, before: bytes, state: State, type: int, call: bytes, fix: Fix, leaves: bool) -> Made:
+    def throw_ref(self, state: State) -> tuple[bytes, Fix]:
+        """Return what throws the exception that the topmost operand refers to, for the end of a run."""
+        machine = self.machine
+        check = state.load(INT) + machine.SKIP_IF_REFERENCE
+        trapped = len(check) + len(machine.CALL)
+        thrown = trapped + len(machine.CALL)
+        relocs = [
+            (len(check) + machine.CALL_FIELD, FIELD_NEAR, RELOC_STUB, STUB_TRAP),
+            (trapped + machine.CALL_FIELD, FIELD_NEAR, RELOC_BUILTIN, builtins.THROW),
+        ]
+        fix = Fix(relocs, [(trapped, TRAP_NULL_EXCEPTION)], [(trapped, 0), (thrown, 0)], [], thrown)
+        return check + machine.CALL + machine.CALL, fix
+
+    def _finish_call(
+        self, before: bytes, state: State, type: int, call: bytes, fix: Fix, leaves: bool
+    ) -> tuple[bytes, State, Fix]:
         """Return a call with all around it: the arguments are in their places."""
         machine = self.machine
         func, signature = self.module.signature(type), self.signature(type)
@@ -495,15 +515,16 @@ class Pieces:
         at = sum(map(len, code))
         code.append(call)
         fix = fix.moved(at)
+        fix.call = at + len(call)
         if self.noting:
-            fix.positions.append((at + len(call), 1))
+            fix.positions.append((fix.call, 1))
         if leaves:
             code.append(machine.RESTORE_INSTANCE)
         count = len(func.results)
         if count > 1:
             code += [machine.STORE_SLOT[place].at(CELL * (depth + number)) for number, place in enumerate(signature.results)]
         after = self.state(depth + count, CLASSES[ir_types(func.results)[0]] if count == 1 else NONE)
-        return b"".join(code), after, fix if fix.relocs or fix.positions else None
+        return b"".join(code), after, fix
 
 
 def _piece(state: State, made: Made) -> Piece:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from figwasp.wasm.binary.leb128 import signed, unsigned
 from figwasp.wasm.binary.types import read_value_type
 from figwasp.wasm.syntax.opcodes import BY_CODE, BY_NAME, BY_PREFIX, pack
+from figwasp.wasm.syntax.types import EMPTY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-__all__ = ["Run", "skip_locals", "unknown"]
+__all__ = ["Run", "skip_block_type", "skip_locals", "unknown"]
 
 _LOCALS: Final = frozenset(BY_NAME[name].code for name in ("local.get", "local.set", "local.tee"))
 _CONSTANTS: Final = frozenset(BY_NAME[name].code for name in ("i32.const", "i64.const"))
@@ -24,6 +25,7 @@ _SELECT_T: Final = BY_NAME["select_t"].code
 _ON_MEMORIES: Final = frozenset(BY_NAME[name].code for name in ("memory.size", "memory.grow", "memory.copy", "memory.fill"))
 _PREFIX: Final = 0xFC
 _FIRST_BULK: Final = 0x08
+_LONG: Final = 0x80
 
 
 class Run:
@@ -78,6 +80,12 @@ def skip_locals(data: bytes, pos: int) -> int:
     for _ in range(count):
         pos = read_value_type(data, unsigned(data, pos, 32)[1])[1]
     return pos
+
+
+def skip_block_type(data: bytes, pos: int) -> int:
+    """Return the position behind a block type."""
+    code = data[pos]
+    return read_value_type(data, pos)[1] if EMPTY < code < _LONG else unsigned(data, pos, 32)[1]
 
 
 def unknown(data: bytes, pos: int) -> str:

@@ -94,7 +94,7 @@ _SINGLE: Final = b"|".join([
     _BULK,
 ])  # fmt: skip
 _CONTROL: Final = b"|".join([
-    _names("else", "end", "return", "unreachable"),
+    _names("else", "end", "return", "unreachable", "throw_ref"),
     _names("br", "br_if") + _LEB,
     _names("block", "loop", "if") + rb"(?:[\x63\x64]" + _LEB + b"|" + _LEB + b")",
 ])  # fmt: skip
@@ -131,6 +131,6 @@ _RUN: Final = b"|".join([
 
 TOKEN: Final = re.compile(b"(" + _RUN + b"|)(" + _CONTROL + b"|)", re.DOTALL)
 BODY: Final = re.compile(b"(?:" + _SINGLE + b"|" + _CONTROL + b")*+", re.DOTALL)
-"""Everything up to a `br_table`, or to what has no template."""
+"""Everything up to a `br_table` or a `try_table`, or to what has no template."""
 INSTRUCTION: Final = re.compile(_SINGLE, re.DOTALL)
 """An instruction of a run."""

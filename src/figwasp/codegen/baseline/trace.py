@@ -35,9 +35,9 @@ class _Walk(Body):
             self.begun.append(len(self.out))
             super()._walk([token])
 
-    def _br_table(self, data: bytes, pos: int) -> int:
+    def _apart(self, data: bytes, pos: int) -> int:
         self.begun.append(len(self.out))
-        return super()._br_table(data, pos)
+        return super()._apart(data, pos)
 
 
 class Trace:

@@ -22,14 +22,17 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 __all__ = [
-    "ALWAYS", "BIAS", "CALL", "CALL_FIELD", "CALL_REFERENCE", "CELLS_BEFORE_LOCALS", "CHECKED", "COUNT", "FIRST_LOCAL",
-    "FLOAT_FROM_INT", "FRAME_POINTER", "HOT", "INT_FROM_FLOAT", "JUMP", "LOAD_CALLEE", "LOAD_INSTANCE", "LOAD_LOCAL",
-    "LOAD_SLOT", "POLL", "RESTORE_INSTANCE", "RESULT", "SAVED_POINTER", "SLOW", "STORE_LOCAL", "STORE_SLOT", "TEMPLATES",
-    "TEST", "THROUGH", "TRUE", "branch", "clear", "constant", "cutter", "epilogue", "imported", "move_stack", "opposite",
-    "pay", "prologue", "skip", "switch", "test_slot", "widen",
+    "ALWAYS", "BIAS", "CALL", "CALL_FIELD", "CALL_REFERENCE", "CARRIED", "CELLS_BEFORE_LOCALS", "CHECKED", "COUNT",
+    "FIRST_LOCAL", "FLOAT_FROM_INT", "FRAME_POINTER", "HOT", "INT_FROM_FLOAT", "JUMP", "KEPT", "LAND", "LOAD_CALLEE",
+    "LOAD_INSTANCE", "LOAD_LOCAL", "LOAD_SLOT", "POLL", "RESTORE_INSTANCE", "RESULT", "SAVED_POINTER",
+    "SKIP_IF_REFERENCE", "SLOW", "STORE_LOCAL", "STORE_SLOT", "TAKE_EXCEPTION", "TEMPLATES", "TEST", "THROUGH", "TRUE",
+    "branch", "clear", "constant", "cutter", "epilogue", "give_back", "imported", "keep", "kept_places", "load_carried",
+    "move_stack", "opposite", "pass_on", "pay", "prologue", "skip", "switch", "test_slot", "unless_clause", "widen",
 ]  # fmt: skip
 
 CELLS_BEFORE_LOCALS: Final = (FIRST_LOCAL + BIAS) // CELL
+KEPT: Final = (r.RBX, r.R10, r.R12, r.R13)
+"""The caller's registers that baseline code does not touch, and what it calls gives back unless it throws."""
 THROUGH: Final = r.RAX
 """What copies between places go through."""
 RESULT: Final = [r.RAX, r.XMM0]
@@ -161,6 +164,34 @@ def move_stack(size: int) -> bytes:
     return encode_fields(x.SUB64_RI, r.RSP, r.RSP, imm=size)
 
 
+# Exceptions
+
+CARRIED: Final = r.RCX
+"""What an exception carries goes through it; the exception itself is in `THROUGH`."""
+SKIP_IF_REFERENCE: Final = encode_fields(x.TEST64_RR, rn=r.RAX, rm=r.RAX) + skip(r.CC_NE, len(CALL))
+"""Goes on behind the next call if there is a reference in the register for integers."""
+TAKE_EXCEPTION: Final = encode_fields(x.MOV64_RM, THROUGH, rm=r.CONTEXT, mem=layout.CTX_EXCEPTION << 2) + encode_fields(
+    x.MOV64_MI, rm=r.CONTEXT, mem=layout.CTX_EXCEPTION << 2, imm=0
+)
+LAND: Final = encode_fields(x.LEA64_RM, r.RBP, rm=r.RSP, mem=_FAR << 2)[:-4] + bytes(4)
+"""Sets RBP to where its last four bytes say, from the stack pointer."""
+
+
+def unless_clause(number: int) -> bytes:
+    """Return a branch, whose distance is to be filled in, that is taken if it is another clause that catches."""
+    return encode_fields(x.CMP64_MI, rm=r.CONTEXT, mem=layout.CTX_CLAUSE << 2, imm=number) + branch(r.CC_NE)
+
+
+def pass_on(count: int) -> bytes:
+    """Return what makes the number of the clause what it is without so many."""
+    return encode_fields(x.SUB64_MI, rm=r.CONTEXT, mem=layout.CTX_CLAUSE << 2, imm=count)
+
+
+def load_carried(offset: int, size: int) -> bytes:
+    """Return what loads so many bytes out of an exception."""
+    return encode_fields(x.MOV64_RM if size == CELL else x.MOV32_RM, CARRIED, rm=THROUGH, mem=offset << 2)
+
+
 # Frames
 
 _CHECK_STACK: Final = encode_fields(x.CMP64_RM, rn=r.RSP, rm=r.CONTEXT, mem=layout.CTX_STACK_LIMIT << 2)
@@ -197,6 +228,22 @@ def clear(first: int, count: int) -> bytes:
     """Zero so many cells from a place on, counted from RBP."""
     stores = [STORE_LOCAL[r.RAX].at(first + CELL * number) for number in range(count)]
     return b"".join([constant(0), *stores]) if count else b""
+
+
+def kept_places(locals: int) -> list[tuple[int, int]]:
+    """Return where the caller's registers and the instance are in a frame that catches, with so many locals, from RBP."""
+    first = FIRST_LOCAL + CELL * locals
+    return [(r.INSTANCE, OWN_INSTANCE), *[(register, first + CELL * number) for number, register in enumerate(KEPT)]]
+
+
+def keep(locals: int) -> bytes:
+    """Return what saves the caller's registers."""
+    return b"".join([_store(register, r.RBP).at(place) for register, place in kept_places(locals) if register != r.INSTANCE])
+
+
+def give_back(locals: int) -> bytes:
+    """Return what follows `LAND`: it loads the instance, and gives the caller's registers back."""
+    return b"".join([_load(register, r.RBP).at(place) for register, place in kept_places(locals)])
 
 
 @lru_cache(_KEPT)
