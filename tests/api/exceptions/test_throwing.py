@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import pytest
 
 import figwasp
 from figwasp.codegen.regalloc import allocate
+from figwasp.explain import explain, tiers
 from figwasp.ir import pipeline
 from figwasp.ir.build import builder
 from figwasp.ir.evaluate.func import Thrown, Trapped
@@ -22,8 +23,8 @@ from tests.ir.evaluating import evaluated, invoke
 
 ARGUMENTS: Final = (0, 1, 5)
 SEEDS: Final = range(int(os.environ.get("FIGWASP_THROWING", "24")))
-Outcome = tuple[object, int, int]
-"""How a call has ended, and the two globals then."""
+Outcome = tuple[object, ...]
+"""How a call has ended, and the two globals then; with fuel, how much is left."""
 
 
 def signed(bits: int, width: int) -> int:
@@ -43,7 +44,7 @@ def compiled(data: bytes, engine: figwasp.Engine | None = None, fuel: bool = Fal
             ended = instance.run(argument)
         except (figwasp.WasmException, figwasp.Trap) as error:
             ended = type(error).__name__
-        outcomes.append((ended, instance.h.value, instance.left.value))
+        outcomes.append((ended, instance.h.value, instance.left.value, *([instance.fuel] if fuel else [])))
     return outcomes
 
 
@@ -98,7 +99,7 @@ def test_everybody_does_the_same(seed: int) -> None:
     assert interpreted(data, pipeline.run) == expected
     assert compiled(data) == expected
     assert compiled(data, figwasp.Engine(memory="checked")) == expected
-    assert compiled(data, figwasp.Engine(fuel=True), fuel=True) == expected
+    assert [outcome[:-1] for outcome in compiled(data, figwasp.Engine(fuel=True), fuel=True)] == expected
     balance = Balance()
     assert compiled(data, figwasp.Engine(listener=balance)) == expected
     assert not balance.open
@@ -106,6 +107,30 @@ def test_everybody_does_the_same(seed: int) -> None:
         assert compiled(data) == expected
     with changed([(allocate, "MAX_POINTS", 0)]):  # allocated block by block
         assert compiled(data) == expected
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_all_tiers_do_the_same(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """And have as much fuel left; in baseline code all functions catch that have no vectors and do not throw themselves."""
+    data = figwasp.wat(module(seed, scalar=True))
+    expected = compiled(data, figwasp.Engine(tier="optimize"))
+    left = compiled(data, figwasp.Engine(tier="optimize", fuel=True), fuel=True)
+    for tier in ("baseline", "stress"):
+        monkeypatch.setenv("FIGWASP_TIER", tier)
+        assert compiled(data, figwasp.Engine()) == expected
+        assert compiled(data, figwasp.Engine(memory="checked")) == expected
+        assert compiled(data, figwasp.Engine(fuel=True), fuel=True) == left
+
+
+def test_templates_catch() -> None:
+    caught = 0
+    for seed in SEEDS:
+        made = figwasp.Module(figwasp.wat(module(seed, scalar=True)), engine=figwasp.Engine(tier="baseline"))
+        instance = figwasp.load(made)
+        with suppress(figwasp.WasmException, figwasp.Trap):
+            instance.run(1)
+        caught += sum("try_table" in explain(made, row.index).stage("wat") for row in tiers(instance) if row.tier == "baseline")
+    assert caught > len(SEEDS)
 
 
 def test_wasmtime_does_the_same() -> None:

@@ -22,16 +22,21 @@ _SOME_LEFT: Final = "(i32.gt_s (global.get $left) (i32.const 0))"
 _DEEP: Final = 4
 
 
-def module(seed: int) -> str:
-    """Return the text of the module that belongs to a seed; its export `run` takes an i32 and returns one."""
-    return _Generator(seed).module()
+def module(seed: int, scalar: bool = False) -> str:
+    """Return the text of the module that belongs to a seed; its export `run` takes an i32 and returns one.
+
+    With `scalar` there are no vectors, and what throws does nothing else, so that the other functions have baseline code.
+    """
+    return _Generator(seed, scalar).module()
 
 
 class _Generator:
     """One module under construction, and one function of it: its locals, its results, what is its temporary local of a type."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, scalar: bool) -> None:
         self.random = random.Random(seed)
+        self.scalar = scalar
+        self.among = TYPES[:-1] if scalar else TYPES
         self.tags = [self.types((0, 1, 1, 2, 3, 9)) for _ in range(self.random.randrange(1, 5))]
         count = self.random.randrange(2, 7)
         self.params = [self.types((0, 1, 2, 3, 6, 12)) for _ in range(count)]
@@ -42,7 +47,7 @@ class _Generator:
         self.returned: list[str] = []
 
     def types(self, counts: tuple[int, ...]) -> list[str]:
-        return [self.random.choice(TYPES) for _ in range(self.random.choice(counts))]
+        return [self.random.choice(self.among) for _ in range(self.random.choice(counts))]
 
     def label(self) -> str:
         self.made += 1
@@ -92,7 +97,7 @@ class _Generator:
             index = self.random.randrange(len(self.locals))
             return f"(local.set {index} {self.value(self.locals[index])})"
         if what < 0.3:
-            type = self.random.choice(TYPES)
+            type = self.random.choice(self.among)
             return self.mix(type, self.value(type))
         if what < 0.45:
             return f"(if {_SOME_LEFT} (then {_TAKE} {self.call()}))"
@@ -127,7 +132,8 @@ class _Generator:
 
     def throw(self) -> str:
         tag = self.random.randrange(len(self.tags))
-        thrown = f"(throw $t{tag} {self.values(self.tags[tag])})"
+        values = self.values(self.tags[tag])
+        thrown = f"(call $throw{tag} {values}) (unreachable)" if self.scalar else f"(throw $t{tag} {values})"
         if self.random.random() < 0.15:
             return thrown
         return f"(if (i32.and {self.value('i32')} (i32.const {self.random.choice([1, 3, 7])})) (then {thrown}))"
@@ -162,15 +168,20 @@ class _Generator:
 
     def begin(self, params: list[str], others: list[str], results: list[str]) -> None:
         self.locals = params + others
-        self.temporary = {type: len(self.locals) + place for place, type in enumerate(TYPES)}
+        self.temporary = {type: len(self.locals) + place for place, type in enumerate(self.among)}
         self.returned = results
 
     def func(self, index: int) -> str:
-        others = [self.random.choice(TYPES) for _ in range(self.random.randrange(1, 6))]
+        others = [self.random.choice(self.among) for _ in range(self.random.randrange(1, 6))]
         self.begin(self.params[index], others, self.results[index])
         body = " ".join(self.statements(0, []) for _ in range(3))
-        names = " ".join([*others, *TYPES])
+        names = " ".join([*others, *self.among])
         return f"(func $f{index} (type $f{index}) (local {names}) (local $exn exnref) {body} {self.values(self.returned)})"
+
+    def thrower(self, tag: int) -> str:
+        types = self.tags[tag]
+        values = " ".join(f"(local.get {index})" for index in range(len(types)))
+        return f"(func $throw{tag} (param {' '.join(types)}) (throw $t{tag} {values}))"
 
     def module(self) -> str:
         fields = [
@@ -180,10 +191,12 @@ class _Generator:
         fields += [f"(tag $t{index} (param {' '.join(types)}))" for index, types in enumerate(self.tags)]
         fields.append('(global $h (export "h") (mut i64) (i64.const 1)) (global $left (export "left") (mut i32) (i32.const 30))')
         fields.append(f"(table funcref (elem {' '.join(f'$f{index}' for index in range(len(self.params)))}))")
+        if self.scalar:
+            fields += [self.thrower(index) for index in range(len(self.tags))]
         fields += [self.func(index) for index in range(len(self.params))]
         self.begin(["i32"], [], ["i32"])
         body = f"{self.call()} {self.statements(0, [])} (i32.wrap_i64 (global.get $h))"
         fields.append(
-            f'(func (export "run") (param i32) (result i32) (local {" ".join(TYPES)}) (local $exn exnref) {body})'
+            f'(func (export "run") (param i32) (result i32) (local {" ".join(self.among)}) (local $exn exnref) {body})'
         )
         return f"(module {' '.join(fields)})"

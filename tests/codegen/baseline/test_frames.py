@@ -22,7 +22,7 @@ from tests.property.modules import generate
 
 MACHINE: Final = host().baseline()
 PLACE: Final = re.compile(r"\[rsp\+(0x[0-9a-f]+)\]")
-CONTEXT: Final = """(module (memory 1) (global $g (mut i32) (i32.const 0)) (func $one (result i32) (i32.const 1))
+CONTEXT: Final = """(module (tag $e (param i32 i64 f32)) (memory 1) (global $g (mut i32) (i32.const 0)) (func $one (result i32) (i32.const 1))
   (func $two (result i32 i32) (i32.const 1) (i32.const 2)) (func $three (param i32 i32 i32))
   (func $tested (param $a i32) (param $b i64) """
 BODIES: Final = {
@@ -42,6 +42,10 @@ BODIES: Final = {
     "behind a block that is left": "(block (result i32) (unreachable)) drop",
     "dead code": "(unreachable) (block (result i32 i32) (call $two)) drop drop",
     "arguments": "(call $three (local.get $a) (i32.const 1) (call $one))",
+    "what is caught": "(block (result i32 i64 f32) (try_table (catch $e 0) (call $one) drop) (unreachable)) drop drop drop",
+    "what is caught, and a reference": """call $two (block (result i32 i64 f32 exnref)
+      (try_table (catch_all 1) (catch_ref $e 0) (call $two) drop drop) (unreachable)) drop drop drop drop drop drop""",
+    "what is caught and returned": "(block (result exnref) (try_table (catch_all_ref 0) (call $one) drop) (return)) throw_ref",
     "nothing": "",
 }
 

@@ -7,8 +7,8 @@ until then.
 
 from __future__ import annotations
 
+from figwasp.codegen.baseline.labels import MOST_CAUGHT, Label, Scope, brought, read_clauses
 from figwasp.codegen.baseline.pieces import CALLS
-from figwasp.codegen.baseline.handlers import land, read_clauses
 from figwasp.codegen.baseline.reading import skip_block_type, skip_locals, unknown
 from figwasp.codegen.baseline.template import LARGE_FRAME, NoTemplate
 from figwasp.codegen.baseline.tokens import BODY, TOKEN
@@ -23,11 +23,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-    from figwasp.codegen.baseline.handlers import Scope
     from figwasp.codegen.baseline.pieces import Fix, Pieces, State
     from figwasp.wasm.valid.state import FuncFacts
 
-__all__ = ["Body", "Label"]
+__all__ = ["Body"]
 
 _BLOCK, _LOOP, _IF, _ELSE, _END, _BR, _BR_IF, _BR_TABLE, _RETURN, _TRY_TABLE, _THROW_REF = (
     BY_NAME[name].code
@@ -37,34 +36,6 @@ _FREE: Final = frozenset((_BLOCK, _LOOP, _ELSE, _END))
 """What costs no fuel."""
 _MOST_OPERANDS: Final = LEFT_FRAME // CELL
 """More do not fit a frame; a state for each of them would be made for nothing."""
-
-
-class Label:
-    """A label.
-
-    Attributes:
-        height: operands below those that it begins with.
-        arity: operands that a branch to it carries.
-        begin, after: the states where it begins, and behind its end.
-        loop: whether it is that of a loop.
-        place: number of the piece that it stands in front of.
-        branches: numbers of the pieces behind the branches to it.
-        otherwise: of an `if` without an `else` so far, the piece behind its branch; else NONE.
-        scope: of a `try_table`, what it catches; else None.
-    """
-
-    __slots__ = ("after", "arity", "begin", "branches", "height", "loop", "otherwise", "place", "scope")
-
-    def __init__(self, height: int, arity: int, begin: State, after: State, loop: bool = False) -> None:
-        self.height = height
-        self.arity = arity
-        self.begin = begin
-        self.after = after
-        self.loop = loop
-        self.place = NONE
-        self.branches: list[int] = []
-        self.otherwise = NONE
-        self.scope: Scope | None = None
 
 
 class Body:
@@ -299,7 +270,7 @@ class Body:
                 self._open(state, control)
             elif op == _BR:
                 self._close_run()
-                self.branch(state, labels[~control[1] if len(control) == 2 else ~unsigned(control, 1, 32)[0]])
+                self._branch(state, labels[~control[1] if len(control) == 2 else ~unsigned(control, 1, 32)[0]])
                 dead = 1
             elif op == _LOOP:
                 self._close_run()
@@ -320,7 +291,7 @@ class Body:
                 state = self._else(state, number, live=True)
             elif op == _RETURN:
                 self._close_run()
-                self.branch(state, self.exit)
+                self._branch(state, self.exit)
                 dead = 1
             elif op == _THROW_REF:
                 self._close_run()
@@ -335,7 +306,7 @@ class Body:
                 dead = 1
         self._state = state
         self._dead = dead
-        self.use(deepest)
+        self._use(deepest)
         self._tokens += len(tokens)
         if self.pieces.noting:
             self.cut += tokens
@@ -360,7 +331,7 @@ class Body:
 
     # Control
 
-    def use(self, operands: int) -> None:
+    def _use(self, operands: int) -> None:
         """See to it that so many operands have places.
 
         Raises:
@@ -398,7 +369,7 @@ class Body:
                 if live:
                     self._jump(label)
                     live = False
-                land(self, scope, label.height)
+                self._land(scope, label.height)
         if label.otherwise != NONE:  # without else: parameters are results
             self.otherwise.append((label.otherwise, len(out)))
         if label.branches:
@@ -412,7 +383,7 @@ class Body:
 
     def _try_table(self, data: bytes, pos: int) -> int:
         end = skip_block_type(data, pos + 1)
-        scope, after = read_clauses(self, end)
+        clauses, after = read_clauses(data, end)
         if self._dead:
             self._dead += 1
             return after
@@ -421,10 +392,9 @@ class Body:
             self.out.append(state.flush)
             self._state = state.flushed
         self._cover()
-        label = self._open(self._state, data[pos:end])
-        label.scope = scope
-        if scope is not None:
-            self.scope = scope
+        scope = Scope(self.scope, clauses, self.labels, self.pieces.layout) if clauses else None
+        self._open(self._state, data[pos:end]).scope = scope
+        self.scope = scope or self.scope
         return after
 
     def _cover(self) -> None:
@@ -433,6 +403,34 @@ class Body:
         if self.scope is not None:
             self.scope.calls += [(piece, fix.call) for piece, _, fix in fixes[self._covered :] if fix.call]
         self._covered = len(fixes)
+
+    def _land(self, scope: Scope, height: int) -> None:
+        """Append the landing pad of a scope with so many operands below it."""
+        if sum(len(one.calls) * len(one.catches) for one in [*self.scopes, scope]) > MOST_CAUGHT:
+            raise NoTemplate("so many clauses")
+        machine, out = self.pieces.machine, self.out
+        self.scopes.append(scope)
+        self.otherwise += [(jump, len(out)) for jump in scope.jumps]
+        scope.pad = len(out)
+        out.append(machine.LAND)
+        self.landings.append(len(out))
+        out.append(machine.give_back(len(self.locals)))
+        others = len(scope.catches) > len(scope.clauses)
+        for number, (kind, tag, label) in enumerate(scope.clauses):
+            behind = 0
+            if others or number + 1 < len(scope.clauses):
+                out.append(machine.unless_clause(number))
+                behind = len(out)
+            code, depth = brought(self.pieces, kind, tag, height)
+            self._use(depth)
+            out.append(code)
+            self._branch(self.pieces.state(depth, NONE), label)
+            if behind:
+                self.otherwise.append((behind, len(out)))
+        if others:
+            assert scope.outer is not None
+            out.append(machine.pass_on(len(scope.clauses)) + machine.JUMP)
+            scope.outer.jumps.append(len(out))
 
     def _else(self, state: State, token: int, live: bool) -> State:
         label = self.labels[-1]
@@ -474,8 +472,7 @@ class Body:
             moves.append(machine.STORE_SLOT[machine.THROUGH].at(CELL * (label.height + number)))
         return b"".join(moves)
 
-    def branch(self, state: State, label: Label) -> None:
-        """Append a branch."""
+    def _branch(self, state: State, label: Label) -> None:
         if label.arity:
             self.out.append(self._moves(state, label))
         self._jump(label)
@@ -509,7 +506,7 @@ class Body:
         for depth in depths:
             if depth not in ways:
                 ways[depth] = len(self.out)
-                self.branch(after, self.labels[~depth])
+                self._branch(after, self.labels[~depth])
         self.switches.append((at, len(code) - field, [ways[depth] for depth in depths]))
         self._dead = 1
         return pos

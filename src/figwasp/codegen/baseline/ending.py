@@ -1,7 +1,8 @@
 """Floor 3: the end of a function of the baseline compiler, where everything gets its place.
 
-In: a body that has been walked. Out: `Code`. Frames, from the stack pointer upwards, in cells: operands, the instance, the
-caller's frame pointer, locals; where something is caught, the caller's other registers. The frame pointer says where locals are, whatever the number of operands has turned out to be.
+In: a body that has been walked. Out: `Code`. Frames, from the stack pointer upwards, in cells: operands, the instance, the caller's
+frame pointer, locals; where something is caught, the caller's other registers. The frame pointer says where locals are, whatever the
+number of operands has turned out to be.
 
 Where code traps and calls is told only when somebody wants to know: then the function is compiled once more.
 """
@@ -161,7 +162,7 @@ class Ending:
             fill(starts[shift + piece], starts[shift + place])
 
     def _add_handlers(self, pointer: int) -> None:
-        """Tell what calls catch, and where that goes on; fill in the landing pads what the frame pointer is, from the stack pointer."""
+        """Tell what calls catch, and where that goes on; fill in landing pads what the frame pointer is."""
         body, starts, shift, code = self._body, self._starts, self._shift, self.code
         if not body.scopes:
             return
