@@ -1,8 +1,8 @@
 """Floor 3: the end of a function of the baseline compiler, where everything gets its place.
 
 In: a body that has been walked. Out: `Code`. Frames, from the stack pointer upwards, in cells: operands, the instance, the caller's
-frame pointer, locals; where something is caught, the caller's other registers. The frame pointer says where locals are, whatever the
-number of operands has turned out to be.
+frame pointer, locals; where something is caught, the caller's other registers. The frame pointer says where locals are, whatever
+the number of operands has turned out to be.
 
 Where code traps and calls is told only when somebody wants to know: then the function is compiled once more.
 """

@@ -4,8 +4,8 @@ In: block types and clauses. Out: labels and scopes, which `body` fills in, and 
 
 Theory of operation of exceptions. It is that of `ir.build.exceptions`: a covered call leads to the landing pad of the innermost
 `try_table` around it, and that one hands on what is not its own to the next. Locals and operands are in their places at every call.
-At the pad no register holds anything: it sets up the frame pointer and the instance, and gives the caller's registers back, which the
-function itself does not touch, but what has thrown may have.
+At the pad no register holds anything: it sets up the frame pointer and the instance, and gives the caller's registers back, which
+the function itself does not touch, but what has thrown may have.
 """
 
 from __future__ import annotations
