@@ -94,7 +94,7 @@ class Scope:
                 raise NoTemplate("so many clauses")
         self.outer = outer
         self.clauses: list[Clause] = [(kind, tag, labels[~depth]) for kind, tag, depth in clauses[: len(caught)]]
-        self.catches = caught
+        self.catches: list[int] = caught
         self.calls: list[tuple[int, int]] = []
         self.jumps: list[int] = []
         self.pad = 0
