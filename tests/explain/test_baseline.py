@@ -135,6 +135,11 @@ REASONS: Final = {
     "objects": ("(type $s (struct))", "(drop (struct.new $s))", "the instruction struct.new"),
     "tail calls": ("", "(return_call 0)", "the instruction return_call"),
     "exceptions": ("(tag $e)", "(throw $e)", "the instruction throw"),
+    "clauses": (
+        "(tag $e)",
+        f"{'(block (try_table (catch $e 0)' * 200} {'(call 0)' * 100} {'))' * 200}",
+        "so many clauses",
+    ),
     "second memory": ("(memory 1) (memory 1)", "(drop (i32.load 1 (i32.const 0)))", "i32.load of another memory than the first"),
     "its size": ("(memory 1) (memory 1)", "(drop (memory.size 1))", "memory.size of another memory than the first"),
     "fills of it": (

@@ -66,6 +66,7 @@ class Body:
     """
 
     __slots__ = (
+        "_caught",
         "_covered",
         "_dead",
         "_module",
@@ -122,6 +123,7 @@ class Body:
         self.scope: Scope | None = None
         self.scopes: list[Scope] = []
         self.landings: list[int] = []
+        self._caught = 0  # rows of `Code.handlers`
         self._covered = 0  # fixes of which it is known whether they are in a scope
         self.deepest = 0
         self.begin = 0
@@ -363,7 +365,7 @@ class Body:
         scope = label.scope
         if scope is not None:
             self._cover()
-            self.scope = scope.outer
+            self.scope = scope.around
             if scope.calls or scope.jumps:
                 self._close_run()
                 if live:
@@ -406,7 +408,8 @@ class Body:
 
     def _land(self, scope: Scope, height: int) -> None:
         """Append the landing pad of a scope with so many operands below it."""
-        if sum(len(one.calls) * len(one.catches) for one in [*self.scopes, scope]) > MOST_CAUGHT:
+        self._caught += max(len(scope.calls), 1) * scope.count
+        if self._caught > MOST_CAUGHT:
             raise NoTemplate("so many clauses")
         machine, out = self.pieces.machine, self.out
         self.scopes.append(scope)
@@ -415,10 +418,9 @@ class Body:
         out.append(machine.LAND)
         self.landings.append(len(out))
         out.append(machine.give_back(len(self.locals)))
-        others = len(scope.catches) > len(scope.clauses)
         for number, (kind, tag, label) in enumerate(scope.clauses):
             behind = 0
-            if others or number + 1 < len(scope.clauses):
+            if scope.outer is not None or number + 1 < len(scope.clauses):
                 out.append(machine.unless_clause(number))
                 behind = len(out)
             code, depth = brought(self.pieces, kind, tag, height)
@@ -427,8 +429,7 @@ class Body:
             self._branch(self.pieces.state(depth, NONE), label)
             if behind:
                 self.otherwise.append((behind, len(out)))
-        if others:
-            assert scope.outer is not None
+        if scope.outer is not None:
             out.append(machine.pass_on(len(scope.clauses)) + machine.JUMP)
             scope.outer.jumps.append(len(out))
 

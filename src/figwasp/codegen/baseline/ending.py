@@ -170,9 +170,10 @@ class Ending:
         code.saved += [(register, pointer + place) for register, place in machine.kept_places(len(body.locals))]
         for scope in body.scopes:
             pad = starts[shift + scope.pad]
+            catches = scope.catches()
             for piece, offset in scope.calls:
                 at = starts[shift + piece] + offset
-                code.handlers += [(at, caught, pad) for caught in scope.catches]
+                code.handlers += [(at, caught, pad) for caught in catches]
         for piece in body.landings:
             _pack_into(self._data, starts[shift + piece] - _FIELD, pointer)
 

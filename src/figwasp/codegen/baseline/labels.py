@@ -67,42 +67,41 @@ class Scope:
     """What is caught between a `try_table` and its end.
 
     Attributes:
-        outer: that around it, or None.
+        around: that around it, or None. outer: the same if anything gets so far.
         clauses: its own, as far as they can be reached.
-        catches: what is caught, as in `Code.handlers`, by those around it as well.
+        caught: what they catch, as in `Code.handlers`.
+        count: how many there are with those of the scopes around it.
         calls: (piece, offset in it) of the return address of each call that it is the innermost around.
         jumps: numbers of the pieces behind jumps to its landing pad.
         pad: number of the piece that begins it.
     """
 
-    __slots__ = ("calls", "catches", "clauses", "jumps", "outer", "pad")
+    __slots__ = ("around", "calls", "caught", "clauses", "count", "jumps", "outer", "pad")
 
     def __init__(
-        self, outer: Scope | None, clauses: list[tuple[int, int, int]], labels: list[Label], layout: InstanceLayout
+        self, around: Scope | None, clauses: list[tuple[int, int, int]], labels: list[Label], layout: InstanceLayout
     ) -> None:
-        """Begin the scope of clauses, of which there are some, with the labels around the `try_table`.
-
-        Raises:
-            NoTemplate: there are too many, with those around.
-        """
+        """Begin the scope of clauses, of which there are some, with the labels around the `try_table`."""
         caught = [ANY if kind >= CATCH_ALL else layout.tag(tag) for kind, tag, _ in clauses]
         if ANY in caught:
             caught = caught[: caught.index(ANY) + 1]
-        elif outer is not None:
-            caught = caught + outer.catches
-            if len(caught) > MOST_CAUGHT:
-                raise NoTemplate("so many clauses")
-        self.outer = outer
+        self.around = around
+        self.outer = None if ANY in caught else around
         self.clauses: list[Clause] = [(kind, tag, labels[~depth]) for kind, tag, depth in clauses[: len(caught)]]
-        self.catches: list[int] = caught
+        self.caught = caught
+        self.count: int = len(caught) + (self.outer.count if self.outer is not None else 0)
         self.calls: list[tuple[int, int]] = []
         self.jumps: list[int] = []
         self.pad = 0
 
-    @property
-    def rows(self) -> int:
-        """The number of rows of `Code.handlers` for it."""
-        return len(self.calls) * len(self.catches)
+    def catches(self) -> list[int]:
+        """Return what is caught, in order, by scopes around it as well."""
+        found: list[int] = []
+        scope: Scope | None = self
+        while scope is not None:
+            found += scope.caught
+            scope = scope.outer
+        return found
 
 
 def read_clauses(data: bytes, pos: int) -> tuple[list[tuple[int, int, int]], int]:
