@@ -123,7 +123,8 @@ SITE_HANDLER: Final = 12  # offset in the record of what is caught there, 0 for 
 SITE_SIZE_BITS: Final = 4
 HANDLER_PAD: Final = 0  # landing pad, from the function's first byte
 HANDLER_COUNT: Final = 4  # number of clauses
-HANDLER_CLAUSES: Final = 8  # `Call.catches`, 4 bytes each
+HANDLER_CLAUSES: Final = 8  # `Call.catches`, 4 bytes each: the place in the instance block of a tag's number, or
+ANY_TAG: Final = 0  # for an exception with whatever tag
 
 # Memory record
 MEM_BASE: Final = 0  # never moves while the memory lives

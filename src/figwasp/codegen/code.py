@@ -55,7 +55,7 @@ class Code:
         saved: (register, offset) of the callee-saved registers that it saves, from the stack pointer in the body.
         handlers: (offset, what is caught, offset of the landing pad) of the return addresses of calls that may continue elsewhere,
             several for a call that catches several things, in order. Of a tag it is the offset in the instance block where its
-            address stands, else `ir.func.ANY`. At the pad the stack pointer is that of the body, and no register holds anything.
+            address stands, else `layout.ANY_TAG`. At the pad the stack pointer is that of the body, and no register holds anything.
         text_size: bytes of instructions, without the pool.
         tier: OPTIMIZED, or of baseline code how many cells of its frame come before that which holds local 0, from the stack
             pointer, and one more. Where baseline code traps and calls is found out when somebody asks.

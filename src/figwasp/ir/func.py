@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from figwasp.ir import ops
+from figwasp.layout import ANY_TAG
 
 PARAM: Final = -1
 """The op of a block parameter: it stands in `Block.params`, not in `Block.code`."""
@@ -42,9 +43,7 @@ class Value:
         return f"v{self.id}"
 
 
-ANY: Final = 0
-"""In `Call.catches`: an exception with whatever tag."""
-CATCH_ANY: Final = (ANY,)
+CATCH_ANY: Final = (ANY_TAG,)
 
 
 class Call:
@@ -55,7 +54,7 @@ class Call:
         results: IR types of the results.
         target: function index, builtin number, or -1.
         catches: of an `invoke`, what the handler catches, in order: of a tag the offset in the instance block where its address
-            stands, or ANY. The number of the one that does is in the context then, beside the exception.
+            stands, or ANY_TAG. The number of the one that does is in the context then, beside the exception.
     """
 
     __slots__ = ("catches", "params", "results", "target")

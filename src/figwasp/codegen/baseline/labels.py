@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from figwasp.codegen.baseline.template import NoTemplate
 from figwasp.codegen.mach import NONE
-from figwasp.ir.func import ANY
 from figwasp.ir.layouts import field_offsets
 from figwasp.ir.types import CELL, SIZES, V128, ir_types
-from figwasp.layout import EXCEPTION_FIELDS
+from figwasp.layout import ANY_TAG, EXCEPTION_FIELDS
 from figwasp.wasm.binary.leb128 import unsigned
 from figwasp.wasm.syntax.immediates import CATCH, CATCH_ALL
 
@@ -82,11 +81,11 @@ class Scope:
         self, around: Scope | None, clauses: list[tuple[int, int, int]], labels: list[Label], layout: InstanceLayout
     ) -> None:
         """Begin the scope of clauses, of which there are some, with the labels around the `try_table`."""
-        caught = [ANY if kind >= CATCH_ALL else layout.tag(tag) for kind, tag, _ in clauses]
-        if ANY in caught:
-            caught = caught[: caught.index(ANY) + 1]
+        caught = [ANY_TAG if kind >= CATCH_ALL else layout.tag(tag) for kind, tag, _ in clauses]
+        if ANY_TAG in caught:
+            caught = caught[: caught.index(ANY_TAG) + 1]
         self.around = around
-        self.outer = None if ANY in caught else around
+        self.outer = None if ANY_TAG in caught else around
         self.clauses: list[Clause] = [(kind, tag, labels[~depth]) for kind, tag, depth in clauses[: len(caught)]]
         self.caught = caught
         self.count: int = len(caught) + (self.outer.count if self.outer is not None else 0)

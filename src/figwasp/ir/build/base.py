@@ -12,9 +12,9 @@ from typing import Final, Protocol
 
 from figwasp.ir import ops
 from figwasp.ir.build.env import Env, LocalsSnapshot
-from figwasp.ir.func import ANY, Block, Call, Func, Value
+from figwasp.ir.func import Block, Call, Func, Value
 from figwasp.ir.types import SIZES
-from figwasp.layout import CTX_FUEL, MEM_LENGTH, InstanceLayout
+from figwasp.layout import ANY_TAG, CTX_FUEL, MEM_LENGTH, InstanceLayout
 from figwasp.wasm.syntax import types as wasm
 from figwasp.wasm.syntax.module import Module
 
@@ -59,12 +59,12 @@ class Scope:
     __slots__ = ("catches", "edges", "level", "outer", "own")
 
     def __init__(self, outer: Scope | None, level: int, clauses: tuple[int, ...]) -> None:
-        if ANY in clauses:
-            clauses = clauses[: clauses.index(ANY) + 1]
+        if ANY_TAG in clauses:
+            clauses = clauses[: clauses.index(ANY_TAG) + 1]
         self.outer = outer
         self.level = level
         self.own = len(clauses)
-        self.catches: tuple[int, ...] = clauses if ANY in clauses or outer is None else clauses + outer.catches
+        self.catches: tuple[int, ...] = clauses if ANY_TAG in clauses or outer is None else clauses + outer.catches
         self.edges: list[Edge] = []
 
 

@@ -20,9 +20,10 @@ from figwasp.ir.build.base import Builder, Edge, Label, Method, Scope
 from figwasp.ir.build.calls import call_in_scope
 from figwasp.ir.build.control import TRY, block_type, branch, connect, leave, unreachable_from
 from figwasp.ir.build.objects import cells
-from figwasp.ir.func import ANY, Block, Call, Value
+from figwasp.ir.func import Block, Call, Value
 from figwasp.ir.layouts import field_offsets
 from figwasp.ir.types import ir_types
+from figwasp.layout import ANY_TAG
 from figwasp.wasm.syntax.immediates import CATCH, CATCH_ALL
 
 __all__ = ["METHODS", "carried", "dispatch", "land", "take", "throw"]
@@ -38,13 +39,13 @@ def _build_try_table(b: Builder, pos: int) -> int:
     clauses: list[tuple[int, int, Label]] = []
     for _ in range(count):
         kind = b.data[pos]
-        tag = ANY
+        tag = ANY_TAG
         pos += 1
         if kind < CATCH_ALL:
             tag, pos = b.unsigned(pos)
         depth, pos = b.unsigned(pos)
         clauses.append((kind, tag, b.labels[-1 - depth]))
-    caught = tuple(ANY if kind >= CATCH_ALL else b.layout.tag(tag) for kind, tag, _ in clauses)
+    caught = tuple(ANY_TAG if kind >= CATCH_ALL else b.layout.tag(tag) for kind, tag, _ in clauses)
     label = Label(TRY, len(b.stack) - len(params), results, b.block, [])
     if caught:
         b.scope = scope = Scope(b.scope, len(b.labels), caught)

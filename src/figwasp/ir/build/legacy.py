@@ -15,7 +15,8 @@ from figwasp.ir.build.control import METHODS as CONTROL
 from figwasp.ir.build.control import TRY, block_type, leave, unreachable_from
 from figwasp.ir.build.env import LocalsSnapshot
 from figwasp.ir.build.exceptions import carried, dispatch, land, take, throw
-from figwasp.ir.func import ANY, Block, Value
+from figwasp.ir.func import Block, Value
+from figwasp.layout import ANY_TAG
 from figwasp.wasm.valid.state import DELEGATES
 
 __all__ = ["METHODS"]
@@ -48,7 +49,7 @@ def _build_try(b: Builder, pos: int) -> int:
     if clauses and clauses[0] <= DELEGATES:
         b.scope = _scope_of(b, DELEGATES - clauses[0])
     elif clauses:
-        caught = tuple(ANY if tag < 0 else b.layout.tag(tag) for tag in clauses)
+        caught = tuple(ANY_TAG if tag < 0 else b.layout.tag(tag) for tag in clauses)
         b.scope = scope = Scope(b.scope, len(b.labels), caught)
         b.charge(len(scope.catches))
         label.clauses = Clauses(scope)

@@ -16,8 +16,9 @@ from figwasp.ir import ops
 from figwasp.ir.build import checks
 from figwasp.ir.evaluate.externs import FuncRef, Memory, Table
 from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, Trapped, Undefined
-from figwasp.ir.func import ANY, Call, Func
+from figwasp.ir.func import Call, Func
 from figwasp.ir.type_descriptors import DescribedTypes
+from figwasp.layout import ANY_TAG
 from figwasp.wasm.syntax.types import FuncType, MemoryType, TableType
 
 __all__ = ["AddressSpace", "Callee", "Host"]
@@ -225,7 +226,7 @@ class AddressSpace(Environment):
         """Find the clause by the exception's tag."""
         tag = self.native.read(exception + layout.EXCEPTION_TAG)
         for number, clause in enumerate(clauses):
-            if clause == ANY or self.native.read(instance + clause) == tag:
+            if clause == ANY_TAG or self.native.read(instance + clause) == tag:
                 self.native.write(self.context + layout.CTX_EXCEPTION, exception)
                 self.native.write(self.context + layout.CTX_CLAUSE, number)
                 return True

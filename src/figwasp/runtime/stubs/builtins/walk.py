@@ -16,9 +16,10 @@ from figwasp import layout
 from figwasp.codegen import unwind
 from figwasp.codegen.code import IN_FRAME
 from figwasp.ir import ops
-from figwasp.ir.func import ANY, CONV_C, Block, Func, Value
+from figwasp.ir.func import CONV_C, Block, Func, Value
 from figwasp.ir.ops import I64
 from figwasp.ir.types import CELL
+from figwasp.layout import ANY_TAG
 from figwasp.runtime.platform.codespace import RANGE_SIZE
 from figwasp.runtime.platform.processor import machine
 from figwasp.runtime.stubs.builder import Stub
@@ -144,7 +145,7 @@ def find_handler() -> Func:
     e.split(e.emit(ops.I64_GE_U, [number, count]), nothing)
     at = e.emit(ops.I64_ADD, [handler, e.emit(ops.I64_SHL, [number, e.word(2)])])
     clause = _u32(e, at, layout.HANDLER_CLAUSES)
-    e.split(e.equals(clause, ANY), caught)
+    e.split(e.equals(clause, ANY_TAG), caught)
     e.split(e.emit(ops.I64_EQ, [e.get(e.emit(ops.I64_ADD, [instance, clause]), 0), tag]), caught)
     e.split(e.equals(tag, PROBE), caught)
     e.jump(header, [e.emit(ops.I64_ADD, [number, e.word(1)])])
