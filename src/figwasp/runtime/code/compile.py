@@ -177,12 +177,14 @@ class CompiledModule:
         self._ranges.append(placed)
         self.native.table.add(placed)
         found = dict(zip(image.indices, map(address.__add__, image.starts), strict=True))
-        for index, tier in zip(image.indices, image.tiers, strict=True):
-            if tier != OPTIMIZED:
-                self._baseline.add(index)
-                self._region.set_counter(index, self._tier.patience(index))
+        self._baseline.update([index for index, tier in zip(image.indices, image.tiers, strict=True) if tier != OPTIMIZED])
+        if self._baseline:
+            counts = array("Q", bytes(8 * len(self.module.func_types)))
+            for index in self._baseline:
+                counts[index] = self._tier.patience(index)
                 if self.config.listener is not None:  # functions that it hears of are optimised
                     del found[index]
+            self._region.set_counters(counts)
         if self.config.perf_map:
             for number, (index, start) in enumerate(found.items()):
                 self._tell_perf(self.module.func_name(index) or f"func[{index}]", start, image.code(number)[1])

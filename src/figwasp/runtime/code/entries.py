@@ -20,17 +20,13 @@ from figwasp.wasm.syntax.types import FuncType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Final
+    from collections.abc import Mapping
 
     from figwasp.runtime.platform.codespace import Region
     from figwasp.runtime.stubs.library import StubLibrary
     from figwasp.wasm.syntax.module import Module
 
 __all__ = ["LazyEntries"]
-
-_RUN: Final = 4096
-
 
 class LazyEntries:
     """The lazy entries of a module's functions."""
@@ -47,25 +43,25 @@ class LazyEntries:
 
     def lead(self, cells: int, count: int, known: Mapping[int, int]) -> None:
         """Fill the cells of so many functions: with their addresses, where these are known, or those of their entries."""
-        size = self._stubs.sequences.lazy_entry_size
-        words = array("Q")
-        for first in range(0, count, _RUN):
-            entry = self._stubs.lazy_entry(first)
-            run = min(_RUN, count - first)
-            words.extend(range(entry, entry + size * run, size))
-        for index, address in self._own.items():
-            words[index] = address
+        words = self.of(0, count)
         for index, address in known.items():
             words[index] = address
         linux.write(cells, words.tobytes())
 
-    def of(self, index: int) -> int:
-        """Return the address of the entry of a function."""
-        return self._own.get(index) or self._stubs.lazy_entry(index)
-
-    def all_of(self, indices: Iterable[int]) -> array[int]:
-        """Return the addresses of the entries of functions."""
-        return array("Q", map(self.of, indices))
+    def of(self, first: int, count: int) -> array[int]:
+        """Return the addresses of the entries of so many functions from an index on."""
+        size = self._stubs.sequences.lazy_entry_size
+        words = array("Q")
+        place, end = first, first + count
+        while place < end:
+            entry, run = self._stubs.lazy_entries(place)
+            run = min(run, end - place)
+            words.extend(range(entry, entry + size * run, size))
+            place += run
+        for index, address in self._own.items():
+            if first <= index < end:
+                words[index - first] = address
+        return words
 
 
 def _with_stack_arguments(module: Module) -> list[tuple[int, int]]:

@@ -45,7 +45,7 @@ def close(state: InstanceState) -> None:
         if count:
             start = state.block + code.layout.funcref(first)
             words = array("Q", linux.read(start, layout.FUNCREF_SIZE * count))
-            words[layout.FUNCREF_CODE // 8 :: _WORDS] = code.entries.all_of(range(first, first + count))
+            words[layout.FUNCREF_CODE // 8 :: _WORDS] = code.entries.of(first, count)
             linux.write(start, words.tobytes())
         state.is_closed = True
 

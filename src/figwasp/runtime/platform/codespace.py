@@ -29,6 +29,7 @@ from figwasp.runtime.platform import linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable, Iterable
     from typing import Final
 
@@ -284,6 +285,10 @@ class Region:
     def set_counter(self, index: int, count: int) -> None:
         """Let baseline code of a function run so often before it is hot, 0 or more, less than 2**31."""
         linux.write_u64(self.origin + self._words.offset(RELOC_COUNTER, index), count)
+
+    def set_counters(self, counts: array[int]) -> None:
+        """The same for all functions, imported ones included, where no baseline code is installed yet."""
+        linux.write(self.origin + self._words.offset(RELOC_COUNTER, 0), counts.tobytes())
 
     def counter(self, index: int) -> int:
         """Return how often baseline code of a function may still run before it is hot."""

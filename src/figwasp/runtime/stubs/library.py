@@ -218,13 +218,16 @@ class StubLibrary(InstalledStubs):
         """The native function that gives up the turn of a call that a tick has suspended (`stubs.steps.release_turn`)."""
         return _TWO(self.stub("step.release_turn"))
 
-    def lazy_entry(self, index: int) -> int:
-        """Return the address that a cell of function `index` without stack arguments holds until it is compiled."""
+    def lazy_entries(self, index: int) -> tuple[int, int]:
+        """Return the address that a cell of function `index` without stack arguments holds until it is compiled.
+
+        Those of functions behind it follow there: of how many, with it, is the second number.
+        """
         block, k = divmod(index, _LAZY_BLOCK)
         address = self._lazy_entries.get(block)
         if address is None:
             address = self._lazy_entries.setdefault(block, self._new_lazy_entries(block * _LAZY_BLOCK))
-        return address + self.sequences.lazy_entry_size * k
+        return address + self.sequences.lazy_entry_size * k, _LAZY_BLOCK - k
 
     def _new_lazy_entries(self, first: int) -> int:
         """Write lazy entries of functions from an index on; return their address."""
