@@ -140,6 +140,16 @@ REASONS: Final = {
         f"{'(block (try_table (catch $e 0)' * 200} {'(call 0)' * 100} {'))' * 200}",
         "so many clauses",
     ),
+    "values of clauses": (
+        f"(tag $e (param {'i64 ' * 400}))",
+        f"(block (result {'i64 ' * 400}) (try_table {'(catch $e 0)' * 50} (call 0)) unreachable) {'drop ' * 400}",
+        "so many values of branches",
+    ),
+    "values of branches": (
+        "",
+        f"(block (result {'i64 ' * 400}) (i32.const 0) {'(i64.const 1)' * 400} {'(br_if 0 (i32.const 0))' * 50} (br 0)) {'drop ' * 400}",
+        "so many values of branches",
+    ),
     "second memory": ("(memory 1) (memory 1)", "(drop (i32.load 1 (i32.const 0)))", "i32.load of another memory than the first"),
     "its size": ("(memory 1) (memory 1)", "(drop (memory.size 1))", "memory.size of another memory than the first"),
     "fills of it": (

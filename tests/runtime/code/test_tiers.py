@@ -276,6 +276,10 @@ def test_loops_go_on_in_other_code_after_any_round(monkeypatch: pytest.MonkeyPat
         assert [(instance.f(number), instance.fuel if fuel else 0) for number in numbers] == expected, rounds
         reached |= {loop for loop, address in instance.module._code._continuations.items() if address}
     assert len(reached) >= 1 if fuel else len(reached) == text.count("(loop")
+    new = figwasp.Module(figwasp.wat(text), engine=instance.module.engine)
+    for module in (instance.module, new):
+        module.compile()
+    assert instance.module.serialize() == new.serialize()  # whatever has gone on in other code meanwhile
 
 
 def test_callers_and_callees_keep_their_registers(soon: None) -> None:

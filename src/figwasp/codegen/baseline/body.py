@@ -7,7 +7,7 @@ until then.
 
 from __future__ import annotations
 
-from figwasp.codegen.baseline.labels import MOST_CAUGHT, Label, Scope, brought, read_clauses
+from figwasp.codegen.baseline.labels import Label, Scope, brought, read_clauses
 from figwasp.codegen.baseline.pieces import CALLS
 from figwasp.codegen.baseline.reading import skip_block_type, skip_locals, unknown
 from figwasp.codegen.baseline.template import LARGE_FRAME, NoTemplate
@@ -36,6 +36,10 @@ _FREE: Final = frozenset((_BLOCK, _LOOP, _ELSE, _END))
 """What costs no fuel."""
 _MOST_OPERANDS: Final = LEFT_FRAME // CELL
 """More do not fit a frame; a state for each of them would be made for nothing."""
+_MOST_CAUGHT: Final = 1 << 14
+"""Rows of `Code.handlers`. More, and more of the next, are left to a compiler that weighs what they cost."""
+_MOST_MOVED: Final = 1 << 14
+"""Values that branches and clauses move from place to place."""
 
 
 class Body:
@@ -70,6 +74,7 @@ class Body:
         "_covered",
         "_dead",
         "_module",
+        "_moved",
         "_paid",
         "_payer",
         "_spent",
@@ -124,6 +129,7 @@ class Body:
         self.scopes: list[Scope] = []
         self.landings: list[int] = []
         self._caught = 0  # rows of `Code.handlers`
+        self._moved = 0  # values that branches move
         self._covered = 0  # fixes of which it is known whether they are in a scope
         self.deepest = 0
         self.begin = 0
@@ -409,7 +415,7 @@ class Body:
     def _land(self, scope: Scope, height: int) -> None:
         """Append the landing pad of a scope with so many operands below it."""
         self._caught += max(len(scope.calls), 1) * scope.count
-        if self._caught > MOST_CAUGHT:
+        if self._caught > _MOST_CAUGHT:
             raise NoTemplate("so many clauses")
         machine, out = self.pieces.machine, self.out
         self.scopes.append(scope)
@@ -425,6 +431,7 @@ class Body:
                 behind = len(out)
             code, depth = brought(self.pieces, kind, tag, height)
             self._use(depth)
+            self._move(depth - height)
             out.append(code)
             self._branch(self.pieces.state(depth, NONE), label)
             if behind:
@@ -468,10 +475,21 @@ class Body:
         if state.depth == label.height + label.arity:
             return state.flush
         moves = [state.flush]
+        self._move(label.arity)
         for number in range(label.arity):
             moves.append(machine.LOAD_SLOT[machine.THROUGH].at(CELL * (state.depth - label.arity + number)))
             moves.append(machine.STORE_SLOT[machine.THROUGH].at(CELL * (label.height + number)))
         return b"".join(moves)
+
+    def _move(self, values: int) -> None:
+        """Count values that are moved, by instructions of a few bytes however many they are.
+
+        Raises:
+            NoTemplate: there is too much of that.
+        """
+        self._moved += values
+        if self._moved > _MOST_MOVED:
+            raise NoTemplate("so many values of branches")
 
     def _branch(self, state: State, label: Label) -> None:
         if label.arity:

@@ -20,19 +20,13 @@ from figwasp.wasm.syntax.immediates import CATCH, CATCH_ALL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from figwasp.codegen.baseline.pieces import Pieces, State
     from figwasp.layout import InstanceLayout
 
     Clause = tuple[int, int, "Label"]
     """CATCH or its like, the tag, the label."""
 
-__all__ = ["MOST_CAUGHT", "Label", "Scope", "brought", "read_clauses"]
-
-MOST_CAUGHT: Final = 1 << 14
-"""Rows of `Code.handlers` in a function: more are left to a compiler that weighs what they cost."""
-
+__all__ = ["Label", "Scope", "brought", "read_clauses"]
 
 class Label:
     """A label.

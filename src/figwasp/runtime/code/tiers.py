@@ -51,8 +51,8 @@ _HOT_PER_BYTE: Final = 100
 """Calls and rounds of loops after which a function is compiled again: more for a large one, which takes longer."""
 _STRESS: Final = 20
 """The same for tests, at most; it differs from function to function."""
-_LONG: Final = 5000
-"""Instructions of a function that takes long."""
+_LONG: Final = 10_000
+"""Bytes of a body that takes long."""
 NEVER: Final = (1 << 31) - 1
 """As such a number: about as long as a program runs."""
 
@@ -88,7 +88,8 @@ class BaselineTier:
         """
         take = self._compiler().take
         facts = self._facts(index)
-        return window.bounded(partial(take, index), facts) if facts.num_ops > _LONG else take(index, facts)
+        body = self._module.body(index)
+        return window.bounded(partial(take, index), facts) if body.end - body.start > _LONG else take(index, facts)
 
     def note(self, index: int) -> Notes:
         """Return what there is to know of a function's baseline code."""

@@ -68,9 +68,8 @@ class Continuation:
         self.flag = len(b.types)
         b.types += bytes((I32,))
         b.env.values.append(b.const(I32, 0))
-        for offset in self._steps:
-            if offset in b.written:
-                b.written[offset] |= 1 << self.flag
+        flag = 1 << self.flag
+        b.written = {offset: mask | flag if offset in self._steps else mask for offset, mask in b.written.items()}  # not the facts
         self._entry = b.block
         self._frame = b.load(b.emit(ops.CONTEXT, []), layout.CTX_STACK_BASE, ops.REGION_NATIVE)
         before = b.env.seal()

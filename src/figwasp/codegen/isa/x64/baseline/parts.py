@@ -187,6 +187,7 @@ def pass_on(count: int) -> bytes:
     return encode_fields(x.SUB64_MI, rm=r.CONTEXT, mem=layout.CTX_CLAUSE << 2, imm=count)
 
 
+@lru_cache(_KEPT)
 def load_carried(offset: int, size: int) -> bytes:
     """Return what loads so many bytes out of an exception."""
     return encode_fields(x.MOV64_RM if size == CELL else x.MOV32_RM, CARRIED, rm=THROUGH, mem=offset << 2)
