@@ -65,6 +65,7 @@ def test_baseline_code_and_what_is_left() -> None:
 def test_what_has_become_hot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime_tiers, "_HOT", 10)
     monkeypatch.setattr(runtime_tiers, "_HOT_PER_BYTE", 0)
+    monkeypatch.setattr(runtime_tiers, "_IMPORT", 0)
     instance = load(PAIR)
     told = []
     for _ in range(12):

@@ -23,6 +23,7 @@ def test_a_function_and_its_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever comes between, calls give what they should or end with that exception, and in the end the code has changed."""
     monkeypatch.setattr(tiers, "_HOT", 10)
     monkeypatch.setattr(tiers, "_HOT_PER_BYTE", 0)
+    monkeypatch.setattr(tiers, "_IMPORT", 0)
     engine = figwasp.Engine(tier="auto")
     figwasp.Module(TEXT, engine=engine).instantiate().f(40)  # whatever is to be imported has been
 

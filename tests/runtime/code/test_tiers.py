@@ -37,6 +37,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Code is hot after ten calls or rounds."""
     monkeypatch.setattr(tiers, "_HOT", 10)
     monkeypatch.setattr(tiers, "_HOT_PER_BYTE", 0)
+    monkeypatch.setattr(tiers, "_IMPORT", 0)
 
 
 # Which code there is
@@ -264,6 +265,7 @@ def looping(body: str) -> str:
 @pytest.mark.parametrize("fuel", [False, 10**7], ids=["", "fuel"])
 def test_loops_go_on_in_other_code_after_any_round(monkeypatch: pytest.MonkeyPatch, name: str, fuel: int) -> None:
     monkeypatch.setattr(tiers, "_HOT_PER_BYTE", 0)
+    monkeypatch.setattr(tiers, "_IMPORT", 0)
     text = looping(LOOPS[name])
     engine = figwasp.Engine(tier="optimize", fuel=fuel)
     numbers = (1, 2, 3, 4, 7, 20)
@@ -399,3 +401,25 @@ def test_traps_of_kept_baseline_code(tmp_path: Path) -> None:
         told.append([(frame.name, frame.offset) for frame in caught.value.frames])
         kept.flush()
     assert told[0] == told[1] and len(told[0]) == 5
+
+
+def test_the_other_compiler_is_imported_when_it_is_worth_it() -> None:
+    """One small function that is called some thousand times does without; what is hot for long does not."""
+    check_script(
+        """
+        import sys
+        import figwasp
+        text = '(module (func (export "a") (param i32) (result i32) (local.get 0)) (func (export "b")))'
+        module = figwasp.Module(figwasp.wat(text), engine=figwasp.Engine(tier="auto", cache=False))
+        instance = module.instantiate()
+        for _ in range(5000):
+            instance.a(1)
+        assert "figwasp.codegen.pipeline" not in sys.modules and not module._code._improved
+        for _ in range(50000):
+            instance.a(1)
+        assert "figwasp.codegen.pipeline" in sys.modules and [*module._code._improved] == [0]
+        for _ in range(3000):
+            instance.b()
+        assert [*module._code._improved] == [0, 1]
+        """
+    )

@@ -269,6 +269,9 @@ class CompiledModule:
             Interrupted, Timeout: the running calls have to end.
         """
         if index not in self._improved:
+            if not self._tier.is_time(index):
+                self._region.set_counter(index, self._tier.patience(index))
+                return False
             try:
                 code = collector.without_collections(self._now.take, index)
             except (Interrupted, Timeout):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         def take(self, index: int) -> Code | None:
             """Return the code of a defined function that is called for the first time, or None."""
 
-__all__ = ["CodeSource", "Now", "importing_compiler"]
+__all__ = ["CodeSource", "Now", "has_compiler", "importing_compiler"]
 
 _LONG_BODY: Final = 1000  # bytes, of which each is a good 5 us
 
@@ -53,6 +53,11 @@ def _compiler() -> type[Translator]:
     with importing_compiler():
         from figwasp.runtime.code.translate import Translator
     return Translator
+
+
+def has_compiler() -> bool:
+    """Return whether the optimising compiler has been imported."""
+    return _compiler.cache_info().currsize > 0
 
 
 class Now:

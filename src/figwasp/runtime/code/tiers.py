@@ -17,7 +17,7 @@ from functools import partial
 
 from figwasp.ir.layouts import layout_of
 from figwasp.runtime.code.ranges import CodeRange
-from figwasp.runtime.code.sources import importing_compiler
+from figwasp.runtime.code.sources import has_compiler, importing_compiler
 from figwasp.runtime.stubs.interface import SIZE_SHIFT
 from figwasp.runtime.trap import window
 
@@ -49,6 +49,8 @@ __all__ = ["NEVER", "BaselineRange", "BaselineTier", "TierUp"]
 _HOT: Final = 2_000
 _HOT_PER_BYTE: Final = 100
 """Calls and rounds of loops after which a function is compiled again: more for a large one, which takes longer."""
+_IMPORT: Final = 30_000
+"""Calls and rounds of hot functions, all together, before the optimising compiler is imported: that takes 25 ms."""
 _STRESS: Final = 20
 """The same for tests, at most; it differs from function to function."""
 _LONG: Final = 10_000
@@ -60,9 +62,10 @@ NEVER: Final = (1 << 31) - 1
 class BaselineTier:
     """The baseline compiler of a module, which is imported when it is needed."""
 
-    __slots__ = ("_config", "_facts", "_made", "_module")
+    __slots__ = ("_config", "_facts", "_heat", "_made", "_module")
 
     def __init__(self, module: Module, facts: FactsOf, config: Config) -> None:
+        self._heat = 0
         self._module = module
         self._facts = facts
         self._config = config
@@ -101,6 +104,14 @@ class BaselineTier:
         if self._config.tier == "stress":
             return crc32(self._module.data[body.start : body.end]) % _STRESS
         return min(_HOT + _HOT_PER_BYTE * (body.end - body.start), NEVER)
+
+
+    def is_time(self, index: int) -> bool:
+        """Return whether the optimising compiler is to be had for a function that is hot; otherwise it has to become so again."""
+        if has_compiler() or self._config.tier == "stress":
+            return True
+        self._heat += self.patience(index)
+        return self._heat >= _IMPORT
 
 
 class BaselineRange(CodeRange):
