@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 DIST ?= dist
+# Where `make mypyc` installs what it compiles, beside the development tools.
+MYPYC_VENV ?= .venv-mypyc
 BIN = $(VENV)/bin
 # Processes that test: one for each processor, and two at least. `make test WORKERS=0` tests in one.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$n || echo 2)
@@ -12,7 +14,7 @@ WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$n 
 PYTHONS ?=
 PYTHONS_IN ?=
 
-.PHONY: help demo test test-pythons interrupts mutants templates lint types bench wheel clean
+.PHONY: help demo test test-pythons interrupts mutants templates lint types bench wheel mypyc clean
 
 help:
 	@echo "make demo    run a WASI program with figwasp"
@@ -24,6 +26,7 @@ help:
 	@echo "make lint    ruff          make types   mypy --strict over src and tests"
 	@echo "make bench   calls, memory, instances, threads, leaks, kernels, start-up, validation, beside wasmtime (takes minutes)"
 	@echo "make wheel   build the wheel into dist/"
+	@echo "make mypyc   compile floors 1 to 3 with mypyc into an environment of its own, and say how to test it (takes five minutes)"
 	@echo "make clean   remove what the others made"
 
 $(BIN)/python:
@@ -88,6 +91,14 @@ wheel: | $(BIN)/python
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(DIST) .
 	@rm -rf build
 
+mypyc:
+	$(PYTHON) -m venv $(MYPYC_VENV)
+	@rm -rf build
+	FIGWASP_MYPYC=1 $(MYPYC_VENV)/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'
+	@rm -rf build
+	@echo 'tests of it: $(MYPYC_VENV)/bin/python -m pytest -o pythonpath=. -n $(WORKERS) --dist worksteal $(TESTS)'
+	@echo 'benchmarks of it: FIGWASP_INSTALLED=1 $(MYPYC_VENV)/bin/python bench/compile.py'
+
 clean:
-	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-mypyc build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,7 +18,8 @@ from types import ModuleType
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("FIGWASP_SHARED") or ROOT.parent / "shared")
 
-sys.path.insert(0, str(ROOT / "src"))
+if not os.environ.get("FIGWASP_INSTALLED"):  # then it is the figwasp of this Python that is measured, such as a compiled one
+    sys.path.insert(0, str(ROOT / "src"))
 
 
 def need_shared() -> Path:

@@ -11,7 +11,8 @@ from figwasp.codegen.isa.x64.target import TARGET
 from figwasp.codegen.mach import BRANCH, ENTRY, FIRST_ROW, JUMP, SWITCH, TERMINATORS, VIRTUAL, CallSite, MBlock, MFunc
 from figwasp.codegen.text import show
 from figwasp.ir import ops, pipeline
-from figwasp.ir.func import Emitter, Func
+from figwasp.ir.build.emitter import Emitter
+from figwasp.ir.func import Func
 from figwasp.ir.ops import F64, I32, I64
 from figwasp.ir.text import parse
 from tests.golden import runner

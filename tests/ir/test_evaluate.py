@@ -9,10 +9,11 @@ import pytest
 
 from figwasp import errors, layout
 from figwasp.ir import ops
+from figwasp.ir.build.emitter import Emitter
 from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, OutOfSteps, Trapped, Undefined, Unwound
 from figwasp.ir.evaluate.instance import EvalInstance, EvalModule
 from figwasp.ir.evaluate.space import AddressSpace, Host
-from figwasp.ir.func import CONV_C, Call, Emitter, Func
+from figwasp.ir.func import CONV_C, Call, Func
 from figwasp.ir.text import parse
 from figwasp.layout import CHECKED, GUARD
 from tests.ir.compiling import module_of

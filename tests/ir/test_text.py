@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from figwasp.ir import ops, order
-from figwasp.ir.func import CONV_C, Call, Emitter, Func
+from figwasp.ir.build.emitter import Emitter
+from figwasp.ir.func import CONV_C, Call, Func
 from figwasp.ir.text import parse, show, show_value
 from figwasp.ir.verify import verify
 from tests.ir import programs

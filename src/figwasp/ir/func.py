@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from figwasp.ir import ops
 from figwasp.layout import ANY_TAG
 
 PARAM: Final = -1
@@ -157,55 +156,3 @@ class Func:
             block.succs = []
             block.preds = []
             block.dom = None
-
-
-class Emitter:
-    """Appends values to a block: the way stubs and tests write IR by hand.
-
-    Attributes:
-        func: the function under construction.
-        block: where the next value goes.
-    """
-
-    __slots__ = ("block", "func", "pos")
-
-    def __init__(self, func: Func) -> None:
-        self.func = func
-        self.block = func.new_block()
-        self.pos = 0
-        for type in func.params:
-            func.new_param(self.block, type)
-
-    def emit(self, op: int, args: list[Value], aux: Aux = 0, type: int = -1) -> Value:
-        """Append an operation; `type` is needed only where the row does not give the result type."""
-        value = self.func.new_value(op, ops.RESULTS[op] if type < 0 else type, args, aux, self.pos)
-        self.block.code.append(value)
-        return value
-
-    def const(self, type: int, bits: int) -> Value:
-        """Append a constant given as unsigned bits."""
-        return self.emit(ops.CONST, [], bits, type)
-
-    def load(self, op: int, base: Value, offset: int, region: int = ops.REGION_NATIVE) -> Value:
-        """Append a load at base + offset."""
-        return self.emit(op, [base], ops.memory_aux(offset, region))
-
-    def store(self, op: int, value: Value, base: Value, offset: int, region: int = ops.REGION_NATIVE) -> Value:
-        """Append a store at base + offset."""
-        return self.emit(op, [value, base], ops.memory_aux(offset, region))
-
-    def jump(self, target: Block, args: list[Value] | None = None) -> None:
-        """End the block with a jump."""
-        self.emit(ops.JUMP, [])
-        self.block.succs = [target]
-        self.block.args = [args or []]
-
-    def brif(self, condition: Value, then: Block, other: Block) -> None:
-        """End the block: to `then` when the condition is not 0, else to `other`; neither takes arguments."""
-        self.emit(ops.BRIF, [condition])
-        self.block.succs = [then, other]
-        self.block.args = [[], []]
-
-    def ret(self, args: list[Value]) -> None:
-        """End the block with a return."""
-        self.emit(ops.RETURN, args)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from figwasp.ir import ops, order
-from figwasp.ir.func import CONV_C, Call, Emitter, Func, Value
+from figwasp.ir.build.emitter import Emitter
+from figwasp.ir.func import CONV_C, Call, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
 from figwasp.ir.text import parse
 from figwasp.ir.verify import verify

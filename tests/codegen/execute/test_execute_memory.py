@@ -9,7 +9,8 @@ import random
 import pytest
 
 from figwasp.ir import ops
-from figwasp.ir.func import CONV_C, Emitter, Func, Value
+from figwasp.ir.build.emitter import Emitter
+from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64
 from tests.codegen.execute.machine import Machine
 from tests.codegen.execute.models import EDGES, MASK, MODELS, is_nan, signed

@@ -18,7 +18,8 @@ from figwasp.codegen.mach import MFunc
 from figwasp.codegen.regalloc.local import allocate_local
 from figwasp.codegen.regalloc.registers import bits
 from figwasp.ir import ops, order, pipeline
-from figwasp.ir.func import CONV_C, Call, Emitter, Func
+from figwasp.ir.build.emitter import Emitter
+from figwasp.ir.func import CONV_C, Call, Func
 from figwasp.ir.ops import I32, I64
 from figwasp.ir.text import parse
 from tests.codegen.execute import machine as machines

@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from figwasp.ir import ops
-from figwasp.ir.func import Call, Emitter, Value
+from figwasp.ir.build.emitter import Emitter
+from figwasp.ir.func import Call, Value
 from figwasp.ir.ops import F64, I32, I64
 from tests.codegen.execute.machine import Machine
 from tests.codegen.execute.test_execute_calls import INSTANCE, call, run, wasm_func

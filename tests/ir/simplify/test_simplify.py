@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from figwasp.ir import ops, order, params, pipeline
-from figwasp.ir.func import CONV_C, PARAM, Emitter, Func
+from figwasp.ir.build.emitter import Emitter
+from figwasp.ir.func import CONV_C, PARAM, Func
 from figwasp.ir.simplify.walk import simplify
 from figwasp.ir.text import parse, show
 from figwasp.ir.verify import verify

@@ -12,8 +12,9 @@ import hypothesis.strategies as st
 import pytest
 
 from figwasp.ir import ops, order, params, pipeline, types
+from figwasp.ir.build.emitter import Emitter
 from figwasp.ir.evaluate.func import Environment, Evaluator, NativeMemory, Undefined
-from figwasp.ir.func import CONV_C, Emitter, Func, Value
+from figwasp.ir.func import CONV_C, Func, Value
 from figwasp.ir.simplify.walk import simplify
 from figwasp.ir.text import show, show_value
 from figwasp.ir.verify import verify

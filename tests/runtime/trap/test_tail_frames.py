@@ -10,7 +10,8 @@ import figwasp
 from figwasp import layout
 from figwasp.errors import TRAP_INTEGER_OVERFLOW
 from figwasp.ir import ops
-from figwasp.ir.func import Call, Emitter, Func
+from figwasp.ir.build.emitter import Emitter
+from figwasp.ir.func import Call, Func
 from figwasp.ir.ops import I64
 from figwasp.runtime.code.ranges import CodeRange
 from figwasp.runtime.platform import codespace, linux

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from figwasp import layout
 from figwasp.ir import ops
-from figwasp.ir.func import Block, Call, Emitter, Func, Value
+from figwasp.ir.build.emitter import Emitter
+from figwasp.ir.func import Block, Call, Func, Value
 from figwasp.ir.ops import F32, F64, I32, I64, V128
 from figwasp.ir.types import buffer_layout
 from figwasp.runtime.platform import cpython, interpreter

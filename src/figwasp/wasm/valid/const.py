@@ -63,8 +63,8 @@ def check_const(context: Context, expr: ConstExpr, expected: int, what: str, vis
         name = ""
         if len(checker.stack) != 2 or not context.types.matches(checker.stack[1], expected):
             raise Mismatch(f"type mismatch: expected [{type_name(expected)}], found {show(tuple(checker.stack[1:]))}")
-    except Mismatch as problem:
-        raise Invalid(f"{problem}{name}: {what}", expr.start if expr.start >= 0 else None) from None
+    except Mismatch as mismatch:
+        raise Invalid(f"{mismatch}{name}: {what}", expr.start if expr.start >= 0 else None) from None
     except LimitExceeded as problem:
         raise LimitExceeded(f"{problem}: {what}") from None
 

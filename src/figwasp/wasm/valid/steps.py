@@ -95,8 +95,8 @@ def explain(checker: Checker, at: int) -> Error:
         value, _ = checker.read(row.immediates, at + 1)
         if row.immediates in CHECKS:
             CHECKS[row.immediates](checker, row, value)
-    except Mismatch as problem:
-        return checker.invalid(str(problem), at)
+    except Mismatch as mismatch:
+        return checker.invalid(str(mismatch), at)
     except Error as problem:
         return problem
     raise AssertionError("no index is out of range")
