@@ -27,6 +27,9 @@ WHOLE: Final = WHOLE_DATA.is_dir()
 SHARED: Final = WHOLE_DATA if WHOLE else PINNED
 RUNS: Final = _runs()
 """Whether this interpreter can run modules; one that cannot reads, validates, prints and explains them."""
+COMPILED: Final = not str(importlib.import_module("figwasp.wasm.binary.leb128").__file__).endswith(".py")
+"""Whether floors 1 to 3 are what mypyc has compiled. Nobody can put functions of their own in place of those of compiled modules and
+classes, see their lines or stop between them; and it itself imports `importlib`."""
 HANG_GUARD: Final = 1200
 """Seconds after which a process or a thread is taken to hang. A guard that stands far above what a loaded machine takes, not a measure of speed."""
 WARNINGS: Final = ("-W", "error", "-W", "ignore:This process (pid=:DeprecationWarning")

@@ -13,6 +13,7 @@ from figwasp.wasm.debug import source as source_module
 from figwasp.wasm.debug.dwarf import LineTable
 from figwasp.wasm.debug.reader import ROOM, Broken, WorkLimit, size_of
 from figwasp.wasm.debug.source import SourceMap
+from tests.environment import COMPILED
 from tests.wasm.debug.dwarf_maker import LENGTHS, code_start, program, sequence, uleb, unit, with_sections
 
 LONG: Final = 4000
@@ -53,6 +54,7 @@ def inlined_module() -> bytes:
     return with_sections(plain, line=lines, info=unit(b"\x04\0\0\0\0\0\x04" + entries), abbrev=abbreviations)
 
 
+@pytest.mark.skipif(COMPILED, reason="it counts calls of a method that mypyc has compiled")
 def test_traps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Traps at ever new places keep a number of entries for tracebacks, of places that share their strings."""
     made: list[SourceMap] = []

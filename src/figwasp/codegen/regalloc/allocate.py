@@ -37,7 +37,8 @@ from figwasp.lazy import importing
 if TYPE_CHECKING:
     from figwasp.codegen.regalloc.check import Snapshot
 
-MAX_POINTS: Final = 60_000  # where an `&` of two ranges takes most of a microsecond
+# An `&` of two ranges takes most of a microsecond then. Not final, since tests set it: mypyc would compile it in.
+MAX_POINTS = 60_000
 SHORT: Final = 8  # added to lengths, so that the shortest ranges do not win by length alone
 
 CHECK: Final = os.environ.get("FIGWASP_CHECK") == "1"

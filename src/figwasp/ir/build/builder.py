@@ -58,8 +58,8 @@ _INLINE: Final = {
 _FREE: Final = frozenset(("block", "loop", "else", "end", "nop", "try_table", "try", "catch", "catch_all", "delegate"))
 """Instructions that cost no fuel: where they are, nothing is executed."""
 
-_FREE_ARGS: Final = 50_000
-_ARGS_PER_OP: Final = 10
+_FREE_ARGS = 50_000  # tests set these two, which mypyc would put into the code that it compiles if they were final
+_ARGS_PER_OP = 10
 _MAX_ARGS: Final = 1 << 23
 """Block arguments a function may need: free, per instruction, and, when locals are in the frame, at all."""
 _CALL_VALUES_PER_OP: Final = 4
