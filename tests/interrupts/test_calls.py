@@ -16,7 +16,7 @@ import pytest
 
 import figwasp
 from figwasp.runtime.store import listened
-from tests.environment import HANG_GUARD
+from tests.environment import COMPILED, HANG_GUARD
 from tests.interrupts.lines import OpcodeStopper, Stopped, Stopper, stop_everywhere
 from tests.interrupts.whole import Kept, is_whole
 
@@ -51,7 +51,7 @@ def test_installing_code() -> None:
             assert (one.twice(3), one.add(1, 2), one.through(2, 2)) == (6, 3, 4)
         is_whole()
 
-    assert stop_everywhere(prepare, operation, check, 0.001) > 1000
+    assert stop_everywhere(prepare, operation, check, 0.001) > (500 if COMPILED else 1000)  # the compiler's lines are seen or not
 
 
 # Exceptions

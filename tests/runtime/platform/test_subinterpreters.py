@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from tests.environment import COMPILED
 from tests.runtime.platform.test_platforms import USE
 from tests.runtime.support import check_script
 
@@ -43,6 +44,7 @@ check()
 """
 
 
+@pytest.mark.skipif(COMPILED, reason="modules that mypyc has compiled have one state for all interpreters of a process")
 @pytest.mark.parametrize("first", [FIRST, "def check():\n    pass\n"], ids=["after the main one", "first of all"])
 @pytest.mark.parametrize("isolated", [True, False], ids=["isolated", "legacy"])
 def test_what_works_in_a_subinterpreter(isolated: bool, first: str, tmp_path: Path) -> None:

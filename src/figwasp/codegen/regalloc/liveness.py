@@ -45,7 +45,7 @@ URGENT: Final = 10**9
 """Weight of what must get a register."""
 
 MAX_BLOCKS: Final = 1 << 14  # of which the sets take 32 MB
-MAX_PAIRS: Final = 40
+MAX_PAIRS = 40  # not final, see MAX_POINTS of `allocate`
 """Bound on values live at block entries, counted per instruction; large real functions have 3 to 7."""
 
 
