@@ -26,6 +26,7 @@ _ON_MEMORIES: Final = frozenset(BY_NAME[name].code for name in ("memory.size", "
 _PREFIX: Final = 0xFC
 _FIRST_BULK: Final = 0x08
 _LONG: Final = 0x80
+_SIGN: Final = 0x40
 
 
 class Run:
@@ -51,13 +52,24 @@ class Run:
             op = run[at]
             at += 1
             key.append(op)
-            if op in _LOCALS:
-                index, at = unsigned(run, at, 32)
+            if op in _LOCALS:  # here and below: nearly all numbers are a byte long
+                index = run[at]
+                at += 1
+                if index >= _LONG:
+                    index, at = unsigned(run, at - 1, 32)
                 self.locals.append(index)
             elif op in _CONSTANTS:
-                self.number, at = signed(run, at, 64)
+                number = run[at]
+                if number < _LONG:
+                    self.number = number - _LONG if number & _SIGN else number
+                    at += 1
+                else:
+                    self.number, at = signed(run, at, 64)
             elif _FIRST_ACCESS <= op <= _LAST_ACCESS:
-                self.offset, at = unsigned(run, at + 1, 64)
+                self.offset = run[at + 1]
+                at += 2
+                if self.offset >= _LONG:
+                    self.offset, at = unsigned(run, at - 1, 64)
             elif op in _GLOBALS:
                 self.number, at = unsigned(run, at, 32)
             elif op in _FLOATS:
