@@ -299,6 +299,25 @@ def test_callers_and_callees_keep_their_registers(soon: None) -> None:
     assert [load(text).f(30) for _ in range(3)] == [expected] * 3
 
 
+def test_who_catches_gives_its_caller_registers_back() -> None:
+    """What has thrown has used them: it is optimised code with vectors, as is the caller, which keeps values over the call."""
+    values = range(1, 9)
+    busy = " ".join(f"(local.set {n} (i64.mul (local.get 0) (i64.const {n})))" for n in values)
+    total = "(local.get 1)"
+    for n in values[1:]:
+        total = f"(i64.add (i64.mul {total} (i64.const 3)) (local.get {n}))"
+    vector = "(drop (i64x2.splat (local.get 0)))"
+    text = f"""(module (tag $e (param i64)) (func $nothing)
+      (func $thrower (param i64) (local {'i64 ' * 8}) {vector} {busy} (call $nothing) (throw $e {total}))
+      (func $catcher (param i64) (result i64) (block $h (result i64) (try_table (catch $e $h) (call $thrower (local.get 0))) (i64.const 0)))
+      (func (export "f") (param i64) (result i64) (local {'i64 ' * 8}) {vector} {busy}
+        (i64.add (call $catcher (i64.const 1000)) {total})))"""
+    expected = load(text, figwasp.Engine(tier="optimize")).f(5)
+    instance = load(text, figwasp.Engine(tier="baseline"))
+    assert [instance.f(5) for _ in range(3)] == [expected] * 3
+    assert [tier_of(instance, index) for index in (1, 2, 3)] == ["optimized", "baseline", "optimized"]
+
+
 def test_many_arguments_on_the_stack(soon: None) -> None:
     """The continuation pops what the function would have popped."""
     params = " ".join(["i64"] * 12)

@@ -15,6 +15,9 @@ KEPT: Final = (RBX, RBP, R12, R13, R14)
 """Registers that native code preserves, and code around a call of it relies on: from the stack pointer in the context upwards."""
 KEPT_SIZE: Final = 48  # a multiple of 16
 
+CALLEE_SAVED: Final = (RBX, RBP, R12, R13, R10, R14)
+"""What a function of the wasm convention preserves, in the order in which registers are given away."""
+
 INTS: Final = (RAX, RCX, RDX, RSI, RDI, R8, R9, R10)
 SAVED_INTS: Final = 8 * len(INTS)
 SAVED: Final = SAVED_INTS + 16 * 15

@@ -6,7 +6,16 @@ from binascii import crc32
 
 from figwasp.codegen.isa.x64 import features
 from figwasp.codegen.isa.x64 import registers as r
-from figwasp.codegen.isa.x64.frames import FIELD_NAMES, FIELD_SIZES, FILLER, RETURN_BYTES, apply, go_straight, goal
+from figwasp.codegen.isa.x64.frames import (
+    CALLEE_SAVED,
+    FIELD_NAMES,
+    FIELD_SIZES,
+    FILLER,
+    RETURN_BYTES,
+    apply,
+    go_straight,
+    goal,
+)
 from figwasp.codegen.isa.x64.sequences import X64Sequences
 from figwasp.codegen.mach import NONE
 from figwasp.codegen.target import Target
@@ -56,14 +65,13 @@ def _target() -> Target:
     """Fill in the record."""
     target = Target()
     target.name = "x64"
-    saved = [r.RBX, r.RBP, r.R12, r.R13, r.R10, r.R14]
     target.num_registers = r.XMM15 + 1
     target.classes = [INT] * r.XMM0 + [FLOAT] * (target.num_registers - r.XMM0)
     target.regs = [
-        [r.RAX, r.RCX, r.RDX, r.RSI, r.RDI, r.R8, r.R9, *saved],
+        [r.RAX, r.RCX, r.RDX, r.RSI, r.RDI, r.R8, r.R9, *CALLEE_SAVED],
         list(range(r.XMM0, r.FLOAT_SCRATCH)),
     ]
-    target.callee_saved = _bits(saved)
+    target.callee_saved = _bits([*CALLEE_SAVED])
     target.c_callee_saved = _bits([r.RBX, r.RBP, r.R12, r.R13, r.R14])
     floats = list(range(r.XMM0, r.XMM8))
     target.args = [[r.RAX, r.RCX, r.RDX, r.RSI, r.RDI, r.R8, r.R9], floats]

@@ -13,7 +13,7 @@ from figwasp.codegen.isa.x64 import insts as x
 from figwasp.codegen.isa.x64 import registers as r
 from figwasp.codegen.isa.x64.baseline.templates import CHECKED, TEMPLATES
 from figwasp.codegen.isa.x64.encode import encode_fields
-from figwasp.codegen.isa.x64.frames import BIAS, FIRST_LOCAL, FRAME_POINTER, OWN_INSTANCE, SAVED_POINTER
+from figwasp.codegen.isa.x64.frames import BIAS, CALLEE_SAVED, FIRST_LOCAL, FRAME_POINTER, OWN_INSTANCE, SAVED_POINTER
 from figwasp.ir.types import CELL
 from figwasp.lazy import importing
 
@@ -31,7 +31,7 @@ __all__ = [
 ]  # fmt: skip
 
 CELLS_BEFORE_LOCALS: Final = (FIRST_LOCAL + BIAS) // CELL
-KEPT: Final = (r.RBX, r.R10, r.R12, r.R13)
+KEPT: Final = tuple(register for register in CALLEE_SAVED if register not in (FRAME_POINTER, r.INSTANCE))
 """The caller's registers that baseline code does not touch, and what it calls gives back unless it throws."""
 THROUGH: Final = r.RAX
 """What copies between places go through."""
@@ -177,11 +177,13 @@ LAND: Final = encode_fields(x.LEA64_RM, r.RBP, rm=r.RSP, mem=_FAR << 2)[:-4] + b
 """Sets RBP to where its last four bytes say, from the stack pointer."""
 
 
+@lru_cache(_KEPT)
 def unless_clause(number: int) -> bytes:
     """Return a branch, whose distance is to be filled in, that is taken if it is another clause that catches."""
     return encode_fields(x.CMP64_MI, rm=r.CONTEXT, mem=layout.CTX_CLAUSE << 2, imm=number) + branch(r.CC_NE)
 
 
+@lru_cache(_KEPT)
 def pass_on(count: int) -> bytes:
     """Return what makes the number of the clause what it is without so many."""
     return encode_fields(x.SUB64_MI, rm=r.CONTEXT, mem=layout.CTX_CLAUSE << 2, imm=count)
@@ -237,11 +239,13 @@ def kept_places(locals: int) -> list[tuple[int, int]]:
     return [(r.INSTANCE, OWN_INSTANCE), *[(register, first + CELL * number) for number, register in enumerate(KEPT)]]
 
 
+@lru_cache(_KEPT)
 def keep(locals: int) -> bytes:
     """Return what saves the caller's registers."""
     return b"".join([_store(register, r.RBP).at(place) for register, place in kept_places(locals) if register != r.INSTANCE])
 
 
+@lru_cache(_KEPT)
 def give_back(locals: int) -> bytes:
     """Return what follows `LAND`: it loads the instance, and gives the caller's registers back."""
     return b"".join([_load(register, r.RBP).at(place) for register, place in kept_places(locals)])
